@@ -1,0 +1,129 @@
+# Everything runs on Python >= 3.11 (venv, pip), Node >= 20 with npm, and make. No root, no Docker, no Redis.
+# Set-up steps leave a stamp file behind, so they run again only when what they depend on has changed.
+
+PYTHON ?= python3
+NODE_CLIENT := clients/node
+NODE_BIN := $(NODE_CLIENT)/node_modules/.bin
+BIN := .venv/bin
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+PYTHON_READY := .venv/.stamp
+BENCH_READY := .venv/.stamp-bench
+GENERATE_READY := .venv-generate/.stamp
+NODE_READY := $(NODE_CLIENT)/node_modules/.stamp
+NODE_BUILT := $(NODE_CLIENT)/dist/.stamp
+NODE_SOURCES := $(shell find $(NODE_CLIENT)/src -name '*.ts' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# --- set up ---------------------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(PYTHON_READY) $(NODE_BUILT) ## Install everything that demo and test need
+
+$(PYTHON_READY): requirements/dev.txt clients/python/pyproject.toml gateway/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e clients/python -e gateway
+	@touch $@
+
+$(BENCH_READY): requirements/bench.txt $(PYTHON_READY)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(GENERATE_READY): requirements/generate.txt
+	$(PYTHON) -m venv .venv-generate
+	.venv-generate/bin/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/generate.txt
+	@touch $@
+
+$(NODE_READY): $(NODE_CLIENT)/package.json $(NODE_CLIENT)/package-lock.json
+	@node -e 'if (parseInt(process.versions.node) < 20) { console.error("Node 20 or newer is needed"); process.exit(1); }'
+	cd $(NODE_CLIENT) && npm ci --ignore-scripts --silent
+	@touch $@
+
+$(NODE_BUILT): $(NODE_READY) $(NODE_CLIENT)/tsconfig.json $(NODE_SOURCES)
+	cd $(NODE_CLIENT) && npm run --silent build
+	@touch $@
+
+# --- use ------------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## See services in two languages talk
+	$(BIN)/python -m examples.demo
+
+.PHONY: test
+test: test-python test-node ## Run all tests, in both languages
+
+.PHONY: test-python
+test-python: setup ## Run the tests that pytest drives
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-node
+test-node: setup ## Run the Node client's own tests, beside a private server
+	cd $(NODE_CLIENT) && rm -rf build-test && $(NODE_TESTS)
+
+NODE_TESTS = PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python -m tests.support.with_redis npm run --silent test
+
+.PHONY: conformance
+conformance: setup ## Run the transport suite of both languages
+	$(BIN)/python -m pytest tests/transport_suite.py $(PYTEST_ARGS)
+	cd $(NODE_CLIENT) && rm -rf build-test && TEST_ONLY=transportSuite $(NODE_TESTS)
+
+.PHONY: faults
+faults: setup ## Kill, freeze and cut off real processes and servers
+	$(BIN)/python -m pytest tests/faults -s $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: setup $(BENCH_READY) ## Measure ourselves and our peers in one run (QUICK=1 for a short one)
+	$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+# --- keep in order --------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: setup $(GENERATE_READY) ## Lint, types, layers, and whether generated code is up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(NODE_BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-logo
+	cd $(NODE_CLIENT) && npm run --silent check
+	cd proto && $(CURDIR)/$(BIN)/buf lint
+	.venv-generate/bin/python proto/generate.py --check
+
+.PHONY: format
+format: setup ## Let the formatters write
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	cd $(NODE_CLIENT) && node_modules/.bin/biome check --write .
+
+.PHONY: generate
+generate: $(GENERATE_READY) $(NODE_READY) ## Write both languages' generated folders from proto/
+	.venv-generate/bin/python proto/generate.py
+
+# uv is needed only here; its own version does not matter for what it writes.
+UV_COMPILE = .venv-pins/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-emit-package tieline --custom-compile-command 'make pins'
+
+.PHONY: pins
+pins: ## Choose the newest versions again and write requirements/*.txt and the npm lock
+	$(PYTHON) -m venv .venv-pins
+	.venv-pins/bin/python -m pip install $(PIP_FLAGS) uv
+	$(UV_COMPILE) clients/python/pyproject.toml gateway/pyproject.toml requirements/dev.in --all-extras -o requirements/dev.txt
+	$(UV_COMPILE) requirements/generate.in -o requirements/generate.txt
+	$(UV_COMPILE) requirements/bench.in -o requirements/bench.txt
+	rm -rf .venv-pins
+	@# In a folder of its own: beside an installed node_modules npm leaves the integrity of packages out of the lock.
+	rm -rf build/pins && mkdir -p build/pins && cp $(NODE_CLIENT)/package.json $(NODE_CLIENT)/.npmrc build/pins
+	cd build/pins && npm install --package-lock-only --ignore-scripts --silent
+	mv build/pins/package-lock.json $(NODE_CLIENT)/ && rm -rf build/pins
+
+.PHONY: clean
+clean: ## Remove everything that was set up or built
+	rm -rf .venv .venv-generate .venv-pins $(NODE_CLIENT)/node_modules $(NODE_CLIENT)/dist $(NODE_CLIENT)/build-test
+	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,33 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.binaries import ServerNotFound, find_server, server_version
+from tests.support.servers import RedisServer
+
+
+def pytest_report_header() -> str:
+    """Say once which server the tests run against."""
+    try:
+        binary = find_server()
+    except ServerNotFound as error:
+        return f"redis server: none ({error})"
+    return f"redis server: {server_version(binary)} ({binary})"
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One private server for the whole run; do not stop or pause it, make your own for that."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """Address of the shared server, emptied for this test."""
+    redis_server.flush()
+    return redis_server.url

@@ -1,0 +1,1 @@
+"""What tests are made of: private servers, a faulty network, and peer processes."""
