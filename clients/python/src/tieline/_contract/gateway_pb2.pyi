@@ -1,0 +1,333 @@
+from tieline._contract import envelope_pb2 as _envelope_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Route(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROUTE_UNSPECIFIED: _ClassVar[Route]
+    ROUTE_REQUEST: _ClassVar[Route]
+    ROUTE_EVENT: _ClassVar[Route]
+    ROUTE_GROUP: _ClassVar[Route]
+    ROUTE_OBSERVER: _ClassVar[Route]
+    ROUTE_INBOX: _ClassVar[Route]
+ROUTE_UNSPECIFIED: Route
+ROUTE_REQUEST: Route
+ROUTE_EVENT: Route
+ROUTE_GROUP: Route
+ROUTE_OBSERVER: Route
+ROUTE_INBOX: Route
+
+class PublishRequest(_message.Message):
+    __slots__ = ("topic", "data", "content_type", "headers", "ttl_ms", "key", "priority", "schema_version", "correlation_id")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    data: bytes
+    content_type: str
+    headers: _containers.ScalarMap[str, str]
+    ttl_ms: int
+    key: str
+    priority: int
+    schema_version: str
+    correlation_id: str
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., ttl_ms: _Optional[int] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., schema_version: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+
+class PublishResponse(_message.Message):
+    __slots__ = ("id", "correlation_id")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    correlation_id: str
+    def __init__(self, id: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+
+class PublishAndWaitRequest(_message.Message):
+    __slots__ = ("topic", "data", "content_type", "headers", "idempotent", "idempotency_key", "schema_version", "correlation_id")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    data: bytes
+    content_type: str
+    headers: _containers.ScalarMap[str, str]
+    idempotent: bool
+    idempotency_key: str
+    schema_version: str
+    correlation_id: str
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., idempotent: bool = ..., idempotency_key: _Optional[str] = ..., schema_version: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+
+class PublishAndWaitResponse(_message.Message):
+    __slots__ = ("data", "content_type", "headers")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    content_type: str
+    headers: _containers.ScalarMap[str, str]
+    def __init__(self, data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class SubscribeRequest(_message.Message):
+    __slots__ = ("topic", "group")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    group: str
+    def __init__(self, topic: _Optional[str] = ..., group: _Optional[str] = ...) -> None: ...
+
+class SubscribeResponse(_message.Message):
+    __slots__ = ("subscribed", "event", "gap")
+    SUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    subscribed: Subscribed
+    event: _envelope_pb2.Envelope
+    gap: Gap
+    def __init__(self, subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., event: _Optional[_Union[_envelope_pb2.Envelope, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ...) -> None: ...
+
+class Subscribed(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Gap(_message.Message):
+    __slots__ = ("since", "until", "reason")
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    since: int
+    until: int
+    reason: str
+    def __init__(self, since: _Optional[int] = ..., until: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class LinkRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[ClientItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[ClientItem, _Mapping]]] = ...) -> None: ...
+
+class ClientItem(_message.Message):
+    __slots__ = ("hello", "register", "unregister", "event", "request", "answer", "probe", "ping", "drain")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    REGISTER_FIELD_NUMBER: _ClassVar[int]
+    UNREGISTER_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    PROBE_FIELD_NUMBER: _ClassVar[int]
+    PING_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    register: Register
+    unregister: Unregister
+    event: SendEvent
+    request: SendRequest
+    answer: SendAnswer
+    probe: Probe
+    ping: Ping
+    drain: Drain
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., unregister: _Optional[_Union[Unregister, _Mapping]] = ..., event: _Optional[_Union[SendEvent, _Mapping]] = ..., request: _Optional[_Union[SendRequest, _Mapping]] = ..., answer: _Optional[_Union[SendAnswer, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+
+class LinkResponse(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[GatewayItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[GatewayItem, _Mapping]]] = ...) -> None: ...
+
+class GatewayItem(_message.Message):
+    __slots__ = ("welcome", "done", "dispatched", "delivery", "probed", "pong", "gap", "broker", "drain")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    DISPATCHED_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    PROBED_FIELD_NUMBER: _ClassVar[int]
+    PONG_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    BROKER_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    done: Done
+    dispatched: Dispatched
+    delivery: Delivery
+    probed: Probed
+    pong: Pong
+    gap: Gap
+    broker: BrokerState
+    drain: Drain
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., probed: _Optional[_Union[Probed, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., broker: _Optional[_Union[BrokerState, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("service", "client")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    client: str
+    def __init__(self, service: _Optional[str] = ..., client: _Optional[str] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("instance", "time")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    time: int
+    def __init__(self, instance: _Optional[str] = ..., time: _Optional[int] = ...) -> None: ...
+
+class Interest(_message.Message):
+    __slots__ = ("route", "pattern", "group")
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    route: Route
+    pattern: str
+    group: str
+    def __init__(self, route: _Optional[_Union[Route, str]] = ..., pattern: _Optional[str] = ..., group: _Optional[str] = ...) -> None: ...
+
+class Register(_message.Message):
+    __slots__ = ("ref", "interests")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    INTERESTS_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    interests: _containers.RepeatedCompositeFieldContainer[Interest]
+    def __init__(self, ref: _Optional[int] = ..., interests: _Optional[_Iterable[_Union[Interest, _Mapping]]] = ...) -> None: ...
+
+class Unregister(_message.Message):
+    __slots__ = ("ref", "interests")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    INTERESTS_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    interests: _containers.RepeatedCompositeFieldContainer[Interest]
+    def __init__(self, ref: _Optional[int] = ..., interests: _Optional[_Iterable[_Union[Interest, _Mapping]]] = ...) -> None: ...
+
+class SendEvent(_message.Message):
+    __slots__ = ("ref", "envelope", "served")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    envelope: bytes
+    served: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ref: _Optional[int] = ..., envelope: _Optional[bytes] = ..., served: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SendRequest(_message.Message):
+    __slots__ = ("envelope", "avoid")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    AVOID_FIELD_NUMBER: _ClassVar[int]
+    envelope: bytes
+    avoid: str
+    def __init__(self, envelope: _Optional[bytes] = ..., avoid: _Optional[str] = ...) -> None: ...
+
+class SendAnswer(_message.Message):
+    __slots__ = ("to", "envelope")
+    TO_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    to: str
+    envelope: bytes
+    def __init__(self, to: _Optional[str] = ..., envelope: _Optional[bytes] = ...) -> None: ...
+
+class Probe(_message.Message):
+    __slots__ = ("ref", "instances")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    instances: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ref: _Optional[int] = ..., instances: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Ping(_message.Message):
+    __slots__ = ("ref",)
+    REF_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    def __init__(self, ref: _Optional[int] = ...) -> None: ...
+
+class Drain(_message.Message):
+    __slots__ = ("ref",)
+    REF_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    def __init__(self, ref: _Optional[int] = ...) -> None: ...
+
+class Done(_message.Message):
+    __slots__ = ("ref", "error")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    error: _envelope_pb2.Error
+    def __init__(self, ref: _Optional[int] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class Dispatched(_message.Message):
+    __slots__ = ("call_id", "instance", "error")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    call_id: bytes
+    instance: str
+    error: _envelope_pb2.Error
+    def __init__(self, call_id: _Optional[bytes] = ..., instance: _Optional[str] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class Delivery(_message.Message):
+    __slots__ = ("interest", "envelope")
+    INTEREST_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    interest: Interest
+    envelope: bytes
+    def __init__(self, interest: _Optional[_Union[Interest, _Mapping]] = ..., envelope: _Optional[bytes] = ...) -> None: ...
+
+class Probed(_message.Message):
+    __slots__ = ("ref", "silent", "expired", "error")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    silent: _containers.RepeatedScalarFieldContainer[str]
+    expired: _containers.RepeatedScalarFieldContainer[str]
+    error: _envelope_pb2.Error
+    def __init__(self, ref: _Optional[int] = ..., silent: _Optional[_Iterable[str]] = ..., expired: _Optional[_Iterable[str]] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class Pong(_message.Message):
+    __slots__ = ("ref", "time")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    time: int
+    def __init__(self, ref: _Optional[int] = ..., time: _Optional[int] = ...) -> None: ...
+
+class BrokerState(_message.Message):
+    __slots__ = ("connected",)
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    connected: bool
+    def __init__(self, connected: bool = ...) -> None: ...
