@@ -1,0 +1,52 @@
+"""Tieline: services publish events to each other and call each other through events.
+
+Over the Redis they already run, over a gateway, or inside one process; in Python, Node and anything with gRPC.
+"""
+
+from tieline.codec import Timestamp
+from tieline.context import Event, current_event
+from tieline.errors import (
+    AlreadyExistsError,
+    CallCancelledError,
+    CallTimeoutError,
+    ConflictError,
+    ExpiredError,
+    HandlerError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidPayloadError,
+    InvalidTopicError,
+    LoopDetectedError,
+    NoRespondersError,
+    NotFoundError,
+    Outcome,
+    OverloadedError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    ResponderLostError,
+    TielineError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnsupportedError,
+)
+from tieline.events import EventSystem, Receipt, get_event_system, publish_event, publish_event_and_wait
+from tieline.middleware import Message, Middleware
+from tieline.observe import Step, StepName
+from tieline.settings import Settings
+from tieline.subscription import Subscription
+
+__all__ = [  # noqa: RUF022 - grouped by what they are for
+    # the system
+    "EventSystem", "Receipt", "Settings", "Subscription", "get_event_system",
+    "publish_event", "publish_event_and_wait",
+    # inside handlers
+    "Event", "Timestamp", "current_event",
+    # around them
+    "Message", "Middleware", "Step", "StepName",
+    # errors
+    "AlreadyExistsError", "CallCancelledError", "CallTimeoutError", "ConflictError", "ExpiredError", "HandlerError",
+    "InternalError", "InvalidArgumentError", "InvalidPayloadError", "InvalidTopicError", "LoopDetectedError",
+    "NoRespondersError", "NotFoundError", "Outcome", "OverloadedError", "PayloadTooLargeError",
+    "PermissionDeniedError", "ResponderLostError", "TielineError", "UnauthenticatedError", "UnavailableError",
+    "UnsupportedError",
+]

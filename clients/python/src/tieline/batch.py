@@ -1,0 +1,107 @@
+"""Batches: a handler that takes a list, by size or time, whichever comes first."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from tieline.context import CURRENT
+from tieline.delivery import Delivery, handler_error, passes
+from tieline.errors import TielineError
+
+if TYPE_CHECKING:
+    from tieline.subscription import Subscription
+
+
+class Batch:
+    """Deliveries that are handled together; each ends by itself for those who wait for it."""
+
+    __slots__ = ("begun", "deliveries", "is_event", "subscription", "task")
+
+    def __init__(self, subscription: Subscription, deliveries: list[Delivery]) -> None:
+        self.subscription = subscription
+        self.deliveries = deliveries
+        self.task: asyncio.Task[None] | None = None
+        self.begun = False
+        self.is_event = True
+
+    async def run(self) -> None:
+        """Hand the payloads to the handler in one list; the event of the context is the first one's."""
+        self.begun = True
+        CURRENT.set(self.deliveries[0].event)
+        try:
+            taken, payloads = self._readable()
+            if taken:
+                await self._handle(taken, payloads)
+        except asyncio.CancelledError:
+            self.interrupted()
+            raise
+        finally:
+            self.subscription.mailbox.finished(self)
+
+    def interrupted(self) -> None:
+        """It was cancelled."""
+        for delivery in self.deliveries:
+            delivery.interrupted()
+
+    def _readable(self) -> tuple[list[Delivery], list[Any]]:
+        taken: list[Delivery] = []
+        payloads: list[Any] = []
+        for delivery in self.deliveries:
+            try:
+                if passes(self.subscription, delivery.event.data):
+                    payloads.append(delivery.event.data)
+                    taken.append(delivery)
+                else:
+                    delivery.outlet.succeeded(delivery, None)
+            except TielineError as error:
+                delivery.outlet.failed(delivery, error)
+        return taken, payloads
+
+    async def _handle(self, taken: list[Delivery], payloads: list[Any]) -> None:
+        handler = self.subscription.handler
+        try:
+            data = payloads if handler.convert is None else handler.convert(payloads)
+            await handler.invoke(data, taken[0].event)
+        except Exception as error:
+            failure = error if isinstance(error, TielineError) else handler_error(error)
+            for delivery in taken:
+                delivery.outlet.failed(delivery, failure)
+        else:
+            for delivery in taken:
+                delivery.outlet.succeeded(delivery, None)
+
+
+class Batcher:
+    """Collects deliveries of one subscription."""
+
+    __slots__ = ("_collected", "_seconds", "_size", "_subscription", "_timer")
+
+    def __init__(self, subscription: Subscription, size: int, seconds: float) -> None:
+        self._subscription = subscription
+        self._size = size
+        self._seconds = seconds
+        self._collected: list[Delivery] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, delivery: Delivery) -> Batch | None:
+        """Collect one; returns the batch it completes."""
+        self._collected.append(delivery)
+        if len(self._collected) >= self._size:
+            return self.take()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._time_is_up)
+        return None
+
+    def take(self) -> Batch | None:
+        """What has been collected so far."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        collected, self._collected = self._collected, []
+        return Batch(self._subscription, collected) if collected else None
+
+    def _time_is_up(self) -> None:
+        batch = self.take()
+        if batch is not None:
+            self._subscription.mailbox.force(batch)

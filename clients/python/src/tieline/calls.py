@@ -1,0 +1,400 @@
+"""The life of a call, without input or output: told the time and what happened, it says what to do.
+
+Normative: SPEC.md, section 6. One object per call, one table per event system.
+
+    WAITING ──dispatch──► SENT ──taken by R──► HELD ──reply──► DONE
+       ▲                   │ nobody: again soon, or NO_RESPONDERS
+       └───────────────────┴─ refused, lost, link broken: next attempt, or the error
+
+A call is in `_pending` under the id of its current attempt exactly while it is SENT or HELD. Each attempt has an id of
+its own, so whatever answers an earlier attempt finds nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import IntEnum
+from typing import Any, Protocol
+
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.deadlines import Deadlines
+from tieline.envelope import ACCEPTED, REPLY, error_from_wire, new_call_id
+from tieline.errors import (
+    CallTimeoutError,
+    NoRespondersError,
+    Outcome,
+    OverloadedError,
+    ResponderLostError,
+    TielineError,
+    UnavailableError,
+)
+from tieline.settings import Settings
+
+_REFUSALS = frozenset({"OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"})
+_NO_MOMENT = 0.0
+
+
+class State(IntEnum):
+    """Where a call stands."""
+
+    WAITING = 0
+    SENT = 1
+    HELD = 2
+    DONE = 3
+
+
+class Effects(Protocol):
+    """What the table asks its owner to do."""
+
+    def dispatch(self, envelope: Envelope, avoid: str) -> None:
+        """Send this attempt to a responder that is not `avoid`."""
+
+    def cancel(self, instance: str, call_id: bytes) -> None:
+        """Tell a responder that nobody waits any longer."""
+
+    def resolve(self, call: Call, reply: Envelope) -> None:
+        """The call succeeded."""
+
+    def reject(self, call: Call, error: TielineError) -> None:
+        """The call failed."""
+
+    def wake_at(self, moment: float) -> None:
+        """Call `Deadlines.advance` at this moment (local monotonic seconds)."""
+
+
+class Call:
+    """One call and its current attempt. Moments are seconds of the local monotonic clock."""
+
+    __slots__ = (
+        "accepted",
+        "attempts",
+        "avoid",
+        "call_id",
+        "deadline",
+        "done",
+        "envelope",
+        "idempotent",
+        "instance",
+        "last_error",
+        "patience",
+        "redispatch_at",
+        "refusals",
+        "silent_since",
+        "started",
+        "state",
+        "table",
+        "wait_for_link",
+        "waiter",
+    )
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        deadline: float,
+        waiter: Any = None,
+        *,
+        idempotent: bool = False,
+        patience: float = _NO_MOMENT,
+        wait_for_link: float = _NO_MOMENT,
+        avoid: str = "",
+    ) -> None:
+        self.envelope = envelope
+        self.deadline = deadline
+        self.waiter = waiter
+        self.idempotent = idempotent
+        self.patience = patience
+        self.wait_for_link = wait_for_link
+        self.avoid = avoid
+        self.state = State.WAITING
+        self.done = False
+        self.accepted = False
+        self.attempts = 0
+        self.refusals = 0
+        self.call_id = b""
+        self.instance = ""
+        self.last_error: TielineError | None = None
+        self.redispatch_at = _NO_MOMENT
+        self.silent_since = _NO_MOMENT
+        self.started = _NO_MOMENT
+        self.table: Calls | None = None
+
+    def due(self, now: float) -> None:
+        """A moment of this call has come: its deadline, the end of its patience, or its next dispatch."""
+        if self.table:
+            self.table.due(self, now)
+
+
+class Calls:
+    """All calls of one event system that are not done."""
+
+    def __init__(self, effects: Effects, deadlines: Deadlines, settings: Settings) -> None:
+        self._effects = effects
+        self._deadlines = deadlines
+        self._settings = settings
+        self._pending: dict[bytes, Call] = {}
+        self._parked: dict[Call, int] = {}
+        self._resting: set[Call] = set()
+        self._orphans: set[bytes] = set()
+        self._waiting_bytes = 0
+        self._grace_until = _NO_MOMENT
+        self._linked = True
+        self.active = 0
+
+    # --- what the caller does -------------------------------------------------------------------------------------
+
+    def start(self, call: Call, now: float) -> None:
+        """Begin a call."""
+        if self.active >= self._settings.pending_calls:
+            raise OverloadedError(
+                f"{self.active} calls are pending already; slow down, or raise Settings.pending_calls",
+                retry_after=self._settings.retry_after,
+            )
+        self.active += 1
+        call.table = self
+        self._wake(call, call.deadline)
+        if self._linked:
+            self._attempt(call, now)
+        else:
+            self._without_link(call, now, _away())
+
+    def abandon(self, call: Call) -> None:
+        """The caller gave up: nothing is told to it any more, and the responder is cancelled when it is known."""
+        if not call.done:
+            self._call_off(call)
+            self._finish(call)
+
+    def all(self) -> list[Call]:
+        """Calls that are not done and wait for something of the broker."""
+        return [*self._pending.values(), *self._parked, *self._resting]
+
+    def close(self, call: Call, error: TielineError) -> None:
+        """End a call, whatever it waits for."""
+        if not call.done:
+            self._reject(call, error)
+
+    # --- what the port reports ------------------------------------------------------------------------------------
+
+    def dispatched(self, call_id: bytes, instance: str, error: TielineError | None, now: float) -> None:
+        """An attempt was taken by an instance, by nobody (empty), or it failed."""
+        call = self._pending.get(call_id)
+        if call is None:
+            if call_id in self._orphans:
+                self._orphans.discard(call_id)
+                if instance:
+                    self._effects.cancel(instance, call_id)
+        elif call.state is State.SENT:
+            if instance:
+                call.state = State.HELD
+                call.instance = instance
+            elif error is not None:
+                self._set_aside(call)
+                self._without_link(call, now, error)
+            else:
+                self._set_aside(call)
+                self._nobody(call, now)
+
+    def answered(self, envelope: Envelope, now: float) -> Call | None:
+        """A REPLY or ACCEPTED arrived; returns the call it belongs to, None if it changes nothing."""
+        call = self._pending.get(envelope.call_id)
+        if call is None:
+            return None
+        if envelope.kind == REPLY:
+            if envelope.HasField("error"):
+                self._failed(call, error_from_wire(envelope.error), envelope, now)
+            else:
+                self._finish(call)
+                self._effects.resolve(call, envelope)
+        elif envelope.kind == ACCEPTED:
+            call.accepted = True
+        return call
+
+    def link_down(self, now: float) -> None:
+        """The broker is away: every attempt under way is unknown."""
+        self._linked = False
+        self._orphans.clear()
+        for call in list(self._pending.values()):
+            self._set_aside(call)
+            self._without_link(call, now, UnavailableError("the connection to the broker broke while the call was out"))
+
+    def link_up(self, now: float) -> None:
+        """The broker is back; responders may need a moment to come back too."""
+        self._linked = True
+        self._grace_until = now + self._settings.responders_grace
+        parked, self._parked, self._waiting_bytes = self._parked, {}, 0
+        for call in parked:
+            self._attempt(call, now)
+
+    # --- liveness of responders -----------------------------------------------------------------------------------
+
+    def suspects(self, now: float) -> set[str]:
+        """Responders that have held a call for so long that one should ask after them."""
+        oldest = now - self._settings.probe_after
+        found: set[str] = set()
+        for call in self._pending.values():  # in the order of their attempts
+            if call.started > oldest:
+                break
+            if call.state is State.HELD:
+                found.add(call.instance)
+        return found
+
+    def probed(self, silent: Collection[str], expired: Collection[str], asked: Collection[str], now: float) -> None:
+        """Learn which of the instances asked about do not listen, and whose lease ended."""
+        for call in list(self._pending.values()):
+            if call.state is not State.HELD or call.instance not in asked:
+                continue
+            if call.instance in expired:
+                self._lost(call, now, "its lease ended")
+            elif call.instance not in silent:
+                call.silent_since = _NO_MOMENT
+            elif not call.silent_since:
+                call.silent_since = now
+            elif now - call.silent_since >= self._settings.probe_confirm:
+                self._lost(call, now, "its process no longer listens")
+
+    def any_silent(self) -> bool:
+        """Whether a second question is due soon."""
+        return any(call.silent_since for call in self._pending.values())
+
+    # --- steps ----------------------------------------------------------------------------------------------------
+
+    def due(self, call: Call, now: float) -> None:
+        """A moment of this call has come."""
+        if now >= call.deadline:
+            self._timed_out(call)
+        elif call in self._parked and call.attempts == 0 and now >= call.wait_for_link:
+            self._reject(call, _away())
+        elif call.redispatch_at and now >= call.redispatch_at:
+            call.redispatch_at = _NO_MOMENT
+            self._resting.discard(call)
+            if self._linked:
+                self._attempt(call, now)
+            else:
+                self._without_link(call, now, _away())
+
+    def _attempt(self, call: Call, now: float) -> None:
+        if call.attempts:  # an earlier attempt may still be read elsewhere in this process
+            call.envelope = copy(call.envelope)
+        call.call_id = call.envelope.call_id = call_id = new_call_id()
+        call.state = State.SENT
+        call.started = now
+        call.attempts += 1
+        call.silent_since = _NO_MOMENT
+        self._pending[call_id] = call
+        self._effects.dispatch(call.envelope, call.avoid)
+
+    def _set_aside(self, call: Call) -> None:
+        """End the attempt, not the call."""
+        self._pending.pop(call.call_id, None)
+        call.state = State.WAITING
+        call.instance = ""
+
+    def _nobody(self, call: Call, now: float) -> None:
+        call.attempts -= 1  # nothing was sent
+        if call.last_error is not None:
+            self._reject(call, call.last_error)
+        elif now < max(call.patience, self._grace_until):
+            call.redispatch_at = now + self._settings.redispatch
+            self._resting.add(call)
+            self._wake(call, call.redispatch_at)
+        else:
+            self._reject(call, _nobody_answers(call))
+
+    def _failed(self, call: Call, error: TielineError, reply: Envelope, now: float) -> None:
+        refused = error.outcome is Outcome.NOT_DELIVERED and error.code in _REFUSALS
+        if refused and not call.refusals and now < call.deadline:
+            call.refusals += 1
+            call.last_error = error
+            call.avoid = call.instance or reply.source.rpartition("/")[2]
+            self._set_aside(call)
+            self._attempt(call, now)
+        else:
+            self._reject(call, error)
+
+    def _lost(self, call: Call, now: float, why: str) -> None:
+        error = ResponderLostError(
+            f"the responder of {call.envelope.topic!r} is gone: {why}; whether the call ran is unknown",
+            details={"instance": call.instance, "accepted": call.accepted},
+        )
+        self._effects.cancel(call.instance, call.call_id)
+        if call.idempotent and call.attempts < self._settings.attempts:
+            call.last_error = error
+            call.avoid = call.instance
+            self._set_aside(call)
+            self._attempt(call, now)
+        else:
+            self._reject(call, error)
+
+    def _without_link(self, call: Call, now: float, error: TielineError) -> None:
+        """Wait for the link where the caller allowed it, else end the call."""
+        unsent = error.outcome is Outcome.NOT_DELIVERED
+        if unsent:
+            call.attempts = max(0, call.attempts - 1)
+        again = call.idempotent and 0 < call.attempts < self._settings.attempts
+        if error.code != "UNAVAILABLE" or self._linked or not (again or (unsent and now < call.wait_for_link)):
+            self._reject(call, error)
+            return
+        size = call.envelope.ByteSize()
+        if self._waiting_bytes + size > self._settings.offline_buffer:
+            self._reject(call, OverloadedError("too much is waiting for the broker", details={"bytes": size}))
+            return
+        self._waiting_bytes += size
+        self._parked[call] = size
+        if not again:
+            self._wake(call, call.wait_for_link)
+
+    def _timed_out(self, call: Call) -> None:
+        sent = call.attempts > 0
+        waited_in_vain = not sent and call.state is State.WAITING and self._linked
+        details = {"accepted": call.accepted, "attempts": call.attempts}
+        error: TielineError
+        if waited_in_vain:
+            error = _nobody_answers(call)
+        else:
+            outcome = Outcome.MAY_HAVE_RUN if sent else Outcome.NOT_DELIVERED
+            message = f"no reply from {call.envelope.topic!r} within {call.envelope.ttl_ms} ms"
+            error = CallTimeoutError(message, details=details, outcome=outcome)
+        self._call_off(call)
+        self._reject(call, error)
+
+    def _call_off(self, call: Call) -> None:
+        if call.state is State.HELD:
+            self._effects.cancel(call.instance, call.call_id)
+        elif call.state is State.SENT:
+            self._orphans.add(call.call_id)
+
+    def _reject(self, call: Call, error: TielineError) -> None:
+        error.idempotent = call.idempotent
+        self._finish(call)
+        self._effects.reject(call, error)
+
+    def _finish(self, call: Call) -> None:
+        self._pending.pop(call.call_id, None)
+        if self._parked:
+            self._waiting_bytes -= self._parked.pop(call, 0)
+        if self._resting:
+            self._resting.discard(call)
+        call.state = State.DONE
+        call.done = True
+        self.active -= 1
+        self._deadlines.finished()
+
+    def _wake(self, call: Call, moment: float) -> None:
+        if self._deadlines.add(moment, call):
+            self._effects.wake_at(moment)
+
+
+def copy(envelope: Envelope) -> Envelope:
+    """An envelope that can be changed without changing the other."""
+    other = Envelope()
+    other.CopyFrom(envelope)
+    return other
+
+
+def _nobody_answers(call: Call) -> NoRespondersError:
+    topic = call.envelope.topic
+    return NoRespondersError(f"nobody answers {topic!r}: start a subscriber of it, or wait_for_responders")
+
+
+def _away() -> UnavailableError:
+    message = "the broker cannot be reached now; reconnecting. Try again, or allow wait_for_connection"
+    return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)

@@ -1,0 +1,112 @@
+"""One envelope on its way through one handler, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tieline.context import CURRENT, Event
+from tieline.errors import HandlerError, NoRespondersError, Outcome, TielineError
+
+if TYPE_CHECKING:
+    from tieline.subscription import Subscription
+
+Around = Callable[[Event, Callable[[], Awaitable[Any]]], Awaitable[Any]]
+
+
+class Outlet(Protocol):
+    """Where the end of a delivery is told."""
+
+    def succeeded(self, delivery: Delivery, result: Any) -> None:
+        """The handler returned."""
+
+    def failed(self, delivery: Delivery, error: TielineError) -> None:
+        """The handler was not run (NOT_DELIVERED), or raised (RAN)."""
+
+    def interrupted(self, delivery: Delivery) -> None:
+        """The handler was cancelled."""
+
+
+class Delivery:
+    """A handler's run for one envelope. It ends in exactly one of the outlet's methods."""
+
+    __slots__ = ("around", "begun", "call_id", "event", "is_event", "outlet", "subscription", "task")
+
+    def __init__(self, subscription: Subscription, event: Event, outlet: Outlet, around: Around | None = None) -> None:
+        self.subscription = subscription
+        self.event = event
+        self.outlet = outlet
+        self.around = around
+        self.task: asyncio.Task[None] | None = None
+        self.begun = False
+        self.is_event = not event.is_request
+
+    async def run(self) -> None:
+        """Decode, filter, validate, handle, report."""
+        self.begun = True
+        event, subscription = self.event, self.subscription
+        CURRENT.set(event)
+        try:
+            try:
+                data = self._accept()
+            except TielineError as error:
+                self.outlet.failed(self, error)
+                return
+            if self.around is None:
+                result = await subscription.handler.invoke(data, event)
+            else:
+                result = await self.around(event, lambda: subscription.handler.invoke(self._accept(), event))
+            self.outlet.succeeded(self, result)
+        except asyncio.CancelledError:
+            self.outlet.interrupted(self)
+            raise
+        except Exception as error:
+            self.outlet.failed(self, handler_error(error))
+        finally:
+            subscription.mailbox.finished(self)
+
+    def interrupted(self) -> None:
+        """It was cancelled before it began."""
+        self.outlet.interrupted(self)
+
+    def cancel(self) -> None:
+        """The caller gave up."""
+        self.event.cancelled = True
+        self.subscription.mailbox.cancel(self)
+
+    def _accept(self) -> Any:
+        """The payload as the handler wants it; raises what refuses it."""
+        subscription = self.subscription
+        data = self.event.data
+        if subscription.filter is not None and not passes(subscription, data):
+            raise NoRespondersError(f"the filter of {subscription.name!r} refuses this payload")
+        return data if subscription.handler.convert is None else subscription.handler.convert(data)
+
+
+def passes(subscription: Subscription, data: Any) -> bool:
+    """Whether the subscription's filter lets a payload through. A filter that raises refuses, with HANDLER_ERROR."""
+    if subscription.filter is None:
+        return True
+    try:
+        return bool(subscription.filter(data))
+    except Exception as error:
+        raise handler_error(error, "the filter raised: ") from error
+
+
+def handler_error(error: BaseException, prefix: str = "") -> TielineError:
+    """What a caller is told of an exception: its type, message and details, never a stack trace."""
+    if isinstance(error, HandlerError) and not error.from_wire:
+        error.type = error.type or type(error).__name__
+        return error
+    details: dict[str, Any] = dict(getattr(error, "details", None) or {})
+    message = str(error)
+    if isinstance(error, TielineError):
+        message = error.message
+        details["code"] = error.code
+    return HandlerError(prefix + message, details=details, outcome=Outcome.RAN, type=type(error).__name__)
+
+
+def unsendable(error: TielineError) -> TielineError:
+    """A handler returned what cannot travel: its failure, not the caller's."""
+    return handler_error(error, "the handler's return value cannot be sent: ")

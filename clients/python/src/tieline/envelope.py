@@ -1,0 +1,126 @@
+"""Making envelopes: identities, errors on the wire, CloudEvents.
+
+Rules: SPEC.md, sections 2 and 9.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from tieline import codec
+from tieline._contract.contract import ERRORS
+from tieline._contract.envelope_pb2 import Envelope, Error
+from tieline.errors import InternalError, Outcome, TielineError, error_class
+
+EVENT = 1
+REQUEST = 2
+ACCEPTED = 3
+REPLY = 4
+CANCEL = 5
+STREAM_ITEM = 6
+STREAM_END = 7
+CREDIT = 8
+
+_CODES = {spec.number: code for code, spec in ERRORS.items()}
+_OUTCOMES = {1: Outcome.NOT_DELIVERED, 2: Outcome.MAY_HAVE_RUN, 3: Outcome.RAN}
+_OUTCOME_NUMBERS = {outcome: number for number, outcome in _OUTCOMES.items()}
+_POOL_BYTES = 4096
+
+
+class _Random:
+    """Random bytes from the system, fetched a page at a time; a forked child starts with a page of its own."""
+
+    __slots__ = ("_at", "_pool")
+
+    def __init__(self) -> None:
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        self._pool = b""
+        self._at = _POOL_BYTES
+
+    def take(self, count: int) -> bytes:
+        at = self._at
+        if at + count > _POOL_BYTES:
+            self._pool = os.urandom(_POOL_BYTES)
+            at = 0
+        self._at = at + count
+        return self._pool[at : at + count]
+
+
+_take = _Random().take
+
+
+def new_call_id() -> bytes:
+    """16 unguessable bytes."""
+    return _take(16)
+
+
+def new_instance() -> str:
+    """Name of an instance: 16 hexadecimal digits."""
+    return _take(8).hex()
+
+
+def new_id() -> str:
+    """UUIDv7 as text (RFC 9562): milliseconds since 1970, then 74 random bits."""
+    time_part = f"{time.time_ns() // 1_000_000:012x}"
+    noise = _take(10)
+    digits = noise.hex()
+    variant = "89ab"[noise[9] & 3]
+    return f"{time_part[:8]}-{time_part[8:]}-7{digits[:3]}-{variant}{digits[3:6]}-{digits[6:18]}"
+
+
+def error_to_wire(error: TielineError) -> Error:
+    """Put an error on the wire. Details that cannot be encoded are left out."""
+    wire = Error(
+        code=ERRORS[error.code].number,  # pyright: ignore[reportArgumentType]
+        message=error.message,
+        outcome=_OUTCOME_NUMBERS[error.outcome],  # pyright: ignore[reportArgumentType]
+        type=error.type,
+    )
+    if error.details:
+        try:
+            wire.details = codec.encode(error.details)
+        except TielineError:
+            wire.details = codec.encode({"omitted": "the details could not be encoded"})
+    if error.retry_after is not None:
+        wire.retry_after_ms = max(1, int(error.retry_after * 1000))
+    return wire
+
+
+def error_from_wire(wire: Error) -> TielineError:
+    """Read an error that the other side reported. Never raises: what cannot be read is said in the details."""
+    code = _CODES.get(wire.code)
+    details = _details_from_wire(wire.details)
+    if code is None:
+        details["number"] = int(wire.code)
+    return (error_class(code) if code else InternalError)(
+        wire.message,
+        details=details,
+        outcome=_OUTCOMES.get(wire.outcome, Outcome.MAY_HAVE_RUN),
+        type=wire.type,
+        retry_after=wire.retry_after_ms / 1000 if wire.retry_after_ms else None,
+        from_wire=True,
+    )
+
+
+def _details_from_wire(data: bytes) -> dict[str, Any]:
+    if not data:
+        return {}
+    try:
+        details = codec.decode(data)
+    except TielineError:
+        return {"unreadable": data}
+    return details if isinstance(details, dict) else {"value": details}
+
+
+def parse(data: bytes) -> Envelope | None:
+    """Read an envelope; None for bytes that are none, or whose kind is unknown."""
+    try:
+        envelope = Envelope.FromString(data)
+    except Exception:  # protobuf's DecodeError; garbage disturbs nobody
+        return None
+    return envelope if EVENT <= envelope.kind <= CREDIT else None

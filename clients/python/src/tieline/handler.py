@@ -1,0 +1,132 @@
+"""What a subscriber's function wants: its arguments, its annotation, its colour."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import typing
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tieline.context import Event
+from tieline.errors import InvalidArgumentError, InvalidPayloadError
+
+Invoke = Callable[[Any, Event], Awaitable[Any]]
+Convert = Callable[[Any], Any]
+
+
+class Handler(NamedTuple):
+    """A function, ready to be called with a payload and its event."""
+
+    function: Callable[..., Any]
+    invoke: Invoke
+    convert: Convert | None
+
+
+def bind(function: Callable[..., Any]) -> Handler:
+    """Look at a function once: `f()`, `f(data)`, `f(data, event)` or `f(event: Event)`, synchronous or not.
+
+    The annotation of `data` validates the payload. Synchronous functions run in threads.
+
+    Raises:
+        InvalidArgumentError: it cannot be called, or takes other arguments.
+
+    """
+    if not callable(function):
+        raise InvalidArgumentError(f"a handler must be callable, not {type(function).__name__}")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidArgumentError(f"{_name(function)} is a generator; a handler returns one value")
+    slots, annotation = _arguments(function)
+    plain = _with_arguments(function, slots)
+    invoke = plain if _is_async(function) else _in_thread(plain)
+    return Handler(function, invoke, _converter(annotation))
+
+
+def _arguments(function: Callable[..., Any]) -> tuple[tuple[str, ...], Any]:
+    """Which of data and event the function takes, in its order, and the annotation of data."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return ("data",), Any  # a builtin that does not say
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = [p for p in signature.parameters.values() if p.kind in kinds]
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in signature.parameters.values()) and not parameters:
+        return ("data",), Any
+    required = [p for p in parameters if p.default is inspect.Parameter.empty]
+    if len(required) > 2:
+        raise InvalidArgumentError(f"{_name(function)} needs {len(required)} arguments; a handler takes data and event")
+    taken = parameters[: max(len(required), min(len(parameters), 1))]
+    hints = _hints(function)
+    slots: list[str] = []
+    annotation: Any = Any
+    for parameter in taken:
+        hint = hints.get(parameter.name, Any)
+        if hint is Event or "data" in slots:
+            slots.append("event")
+        else:
+            slots.append("data")
+            annotation = hint
+    return tuple(slots), annotation
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    target = function if hasattr(function, "__annotations__") else getattr(function, "__call__", function)  # noqa: B004
+    try:
+        return typing.get_type_hints(target)
+    except Exception as error:  # an annotation that cannot be resolved would silently not validate
+        raise InvalidArgumentError(f"the annotations of {_name(function)} cannot be resolved: {error}") from error
+
+
+def _with_arguments(function: Callable[..., Any], slots: tuple[str, ...]) -> Callable[[Any, Event], Any]:
+    if slots == ("data",):
+        return lambda data, event: function(data)
+    if slots == ("data", "event"):
+        return function
+    if slots == ("event",):
+        return lambda data, event: function(event)
+    if slots == ("event", "data"):
+        return lambda data, event: function(event, data)
+    return lambda data, event: function()
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    while hasattr(function, "func"):  # functools.partial
+        function = function.func  # pyright: ignore[reportFunctionMemberAccess]
+    called = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+
+
+def _in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:
+    async def invoke(data: Any, event: Event) -> Any:
+        result = await asyncio.to_thread(plain, data, event)
+        return await result if inspect.isawaitable(result) else result
+
+    return invoke
+
+
+def _converter(annotation: Any) -> Convert | None:
+    if annotation in (Any, object, inspect.Parameter.empty):
+        return None
+
+    def convert(data: Any) -> Any:
+        try:
+            return msgspec.convert(data, annotation, dec_hook=_decode_other)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise InvalidPayloadError(f"the payload does not fit the handler: {error}") from error
+
+    return convert
+
+
+def _decode_other(annotation: type[Any], value: Any) -> Any:
+    """Types msgspec does not know: pydantic models, and values that already are of the type."""
+    if hasattr(annotation, "model_validate"):
+        return annotation.model_validate(value)
+    if isinstance(value, annotation):
+        return value
+    raise msgspec.ValidationError(f"expected {annotation.__name__}, got {type(value).__name__}")
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__qualname__", repr(function))

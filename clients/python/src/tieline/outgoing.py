@@ -1,0 +1,135 @@
+"""Making what is published: bounds checked, context inherited. Rules: SPEC.md, sections 2 and 6."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tieline import codec, topics
+from tieline._contract import contract
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.clock import Clock
+from tieline.context import CURRENT, Event
+from tieline.envelope import REQUEST
+from tieline.errors import (
+    CallTimeoutError,
+    InvalidArgumentError,
+    InvalidTopicError,
+    LoopDetectedError,
+    Outcome,
+    PayloadTooLargeError,
+)
+
+_TRACE = ("traceparent", "tracestate")
+_MAX_TTL = contract.LIMIT_CALL_TTL_MAX_MS
+
+
+def compose(
+    kind: int,
+    topic: str,
+    data: Any,
+    ttl_ms: int,
+    clock: Clock,
+    source: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "",
+    schema_version: str = "",
+    correlation_id: str = "",
+    by_system: bool = False,
+) -> Envelope:
+    """An envelope without an id (SPEC: made when it leaves the process, or is asked for).
+
+    Raises:
+        InvalidTopicError, InvalidPayloadError, PayloadTooLargeError, InvalidArgumentError: what was given is wrong.
+        LoopDetectedError: too many handlers led here.
+        CallTimeoutError: the request being handled has no time left for another call.
+
+    """
+    topics.check_topic(topic)
+    if topics.is_reserved(topic) and not by_system:
+        raise InvalidTopicError(f"{topic!r} is published by the system only; choose another first token")
+    parent = CURRENT.get()
+    if parent is not None and kind == REQUEST and parent.is_request:
+        ttl_ms = _inherited(parent, ttl_ms, topic)
+    now = clock.now()
+    envelope = Envelope(
+        kind=kind,  # pyright: ignore[reportArgumentType]
+        topic=topic,
+        source=source,
+        time=now,
+        ttl_ms=ttl_ms,
+        expires_at=now + ttl_ms if ttl_ms else 0,
+        content_type=content_type,
+        data=codec.encode(data, content_type),
+        schema_version=schema_version,
+        correlation_id=correlation_id,
+    )
+    if headers:
+        envelope.headers.update(check_headers(headers))
+    if parent is not None:
+        inherit(envelope, parent)
+    return envelope
+
+
+def inherit(envelope: Envelope, parent: Event) -> None:
+    """Take over what the handled event hands on: hops, correlation, cause, trace."""
+    envelope.hops = parent.hops + 1
+    if envelope.hops > contract.LIMIT_HOPS:
+        raise LoopDetectedError(
+            f"{parent.hops} handlers led to this publish of {envelope.topic!r}: "
+            "a handler publishes, perhaps indirectly, what it handles",
+            details={"hops": envelope.hops},
+        )
+    envelope.causation_id = parent.id
+    envelope.correlation_id = envelope.correlation_id or parent.correlation_id
+    for name in _TRACE:
+        value = parent.envelope.headers.get(name)
+        if value and name not in envelope.headers:
+            envelope.headers[name] = value
+
+
+def _inherited(parent: Event, ttl_ms: int, topic: str) -> int:
+    remaining = parent.remaining()
+    if remaining <= 0:
+        raise CallTimeoutError(
+            f"the request being handled has expired, so {topic!r} was not called", outcome=Outcome.NOT_DELIVERED
+        )
+    return ttl_ms if remaining == math.inf else max(1, min(ttl_ms, int(remaining * 1000)))
+
+
+def ttl_ms(seconds: float | None, default: float) -> int:
+    """A TTL in milliseconds from one in seconds.
+
+    Raises:
+        InvalidArgumentError: it is no number between 1 ms and 24 h.
+
+    """
+    if seconds is None:
+        return int(default * 1000)
+    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and math.isfinite(seconds):
+        milliseconds = int(seconds * 1000)
+        if contract.LIMIT_CALL_TTL_MIN_MS <= milliseconds <= _MAX_TTL:
+            return milliseconds
+    raise InvalidArgumentError(f"ttl is in seconds, from 0.001 to {_MAX_TTL // 1000}, not {seconds!r}")
+
+
+def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers, if they are text and within bounds.
+
+    Raises:
+        InvalidArgumentError: a name or value is no text.
+        PayloadTooLargeError: more than 64, or more than 8 KiB.
+
+    """
+    try:
+        size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
+    except (AttributeError, UnicodeEncodeError, TypeError):
+        raise InvalidArgumentError("headers are a map of text to text") from None
+    if len(headers) > contract.LIMIT_HEADERS or size > contract.LIMIT_HEADERS_BYTES:
+        bounds = f"at most {contract.LIMIT_HEADERS}, {contract.LIMIT_HEADERS_BYTES} bytes in all"
+        raise PayloadTooLargeError(f"{len(headers)} headers of {size} bytes: {bounds}")
+    return headers
+
+

@@ -1,0 +1,255 @@
+"""What arrives for this instance: requests to answer, events to handle, cancels to obey."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tieline import codec
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.clock import Clock
+from tieline.context import Event
+from tieline.delivery import Around, Delivery, unsendable
+from tieline.envelope import ACCEPTED, REPLY, error_to_wire
+from tieline.errors import (
+    CallCancelledError,
+    ExpiredError,
+    NoRespondersError,
+    OverloadedError,
+    ResponderLostError,
+    TielineError,
+)
+from tieline.observe import Observer, StepName, step_of
+from tieline.router import Router
+from tieline.settings import Settings
+from tieline.subscription import Subscription
+from tieline.transport import Interest, Port, Route
+
+log = logging.getLogger("tieline")
+
+_SWEEP_SECONDS = 0.1
+_WARN_SECONDS = 1.0
+
+Warn = Callable[[dict[str, Any]], None]
+
+
+class _Serving:
+    """A request that is being answered."""
+
+    __slots__ = ("accepted", "delivery", "started")
+
+    def __init__(self, delivery: Delivery, started: float) -> None:
+        self.delivery = delivery
+        self.started = started
+        self.accepted = False
+
+
+class EventOutlet:
+    """Where live events end: recorded, never answered."""
+
+    __slots__ = ("_handled", "_say")
+
+    def __init__(self, say: Callable[..., None], handled: Callable[[Delivery], None] | None = None) -> None:
+        self._say = say
+        self._handled = handled
+
+    def succeeded(self, delivery: Delivery, result: Any) -> None:
+        """The handler returned."""
+        self._end(delivery, "handled")
+
+    def failed(self, delivery: Delivery, error: TielineError) -> None:
+        """The handler raised or could not be run."""
+        if not isinstance(error, NoRespondersError):  # a filter that refuses is no failure
+            log.warning("handler %r of %r failed: %s", delivery.subscription.name, delivery.event.topic, error)
+        self._end(delivery, error.code)
+
+    def interrupted(self, delivery: Delivery) -> None:
+        """The handler was cancelled."""
+        self._end(delivery, "cancelled")
+
+    def _end(self, delivery: Delivery, how: str) -> None:
+        self._say(StepName.HANDLED, delivery.event.envelope, how=how, subscription=delivery.subscription.name)
+        if self._handled:
+            self._handled(delivery)
+
+
+class Responder:
+    """Runs this instance's handlers for what the port brings."""
+
+    def __init__(
+        self, settings: Settings, router: Router, clock: Callable[[], Clock], observer: Observer | None, warn: Warn
+    ) -> None:
+        self._settings = settings
+        self._router = router
+        self._clock = clock
+        self._observer = observer
+        self._warn = warn
+        self._port: Port | None = None
+        self._source = ""
+        self._serving: dict[bytes, _Serving] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._event_outlet = EventOutlet(self._say)
+        self.around: Around | None = None
+
+    def attach(self, port: Port, source: str) -> None:
+        """Answer through this port from now on."""
+        self._port = port
+        self._source = source
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    def request(self, envelope: Envelope) -> None:
+        """See `Receiver.on_request`."""
+        subscription = self._router.responder(envelope.topic)
+        clock = self._clock()
+        if self._observer:
+            self._say(StepName.RECEIVED, envelope)
+        if 0 < envelope.expires_at <= clock.now():
+            self._refuse(envelope, ExpiredError(f"the request on {envelope.topic!r} had expired on arrival"))
+        elif subscription is None:
+            self._refuse(envelope, self._no_taker(envelope.topic))
+        else:
+            delivery = Delivery(subscription, Event(envelope, clock), self, self.around)
+            self._serving[envelope.call_id] = _Serving(delivery, time.monotonic())
+            if self._sweeper is None:
+                self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+            subscription.mailbox.offer(delivery)
+
+    def cancel(self, call_id: bytes) -> None:
+        """The caller gave up; unknown and finished calls are ignored."""
+        serving = self._serving.get(call_id)
+        if serving is not None:
+            if self._observer:
+                self._say(StepName.CANCELLED, serving.delivery.event.envelope)
+            serving.delivery.cancel()
+
+    def succeeded(self, delivery: Delivery, result: Any) -> None:
+        """A handler returned: send the reply."""
+        request = delivery.event.envelope
+        try:
+            data, content_type = codec.encode_reply(result, request.content_type)
+        except TielineError as error:
+            self.failed(delivery, unsendable(error))
+            return
+        self._reply(delivery, Envelope(
+            kind=REPLY,  # pyright: ignore[reportArgumentType]
+            call_id=request.call_id,
+            source=self._source,
+            content_type=content_type,
+            data=data,
+        ))
+
+    def failed(self, delivery: Delivery, error: TielineError) -> None:
+        """A handler raised or could not be run: send the error."""
+        self._reply(delivery, self._error_reply(delivery.event.envelope, error))
+
+    def interrupted(self, delivery: Delivery) -> None:
+        """A handler was cancelled: silence if the caller asked for it, else the caller must know."""
+        if delivery.event.cancelled:
+            self._serving.pop(delivery.event.envelope.call_id, None)
+            return
+        if delivery.subscription.closed:
+            self.failed(delivery, ResponderLostError("the responder stopped before the handler was done"))
+        else:
+            self.failed(delivery, CallCancelledError("the handler was cancelled"))
+
+    def _reply(self, delivery: Delivery, reply: Envelope) -> None:
+        request = delivery.event.envelope
+        if self._serving.pop(request.call_id, None) is None or self._port is None:
+            return
+        if self._observer:
+            code = reply.error.code if reply.HasField("error") else 0
+            self._say(StepName.REPLIED, request, subscription=delivery.subscription.name, error=code)
+        self._port.answer(request.reply_to, reply)
+
+    def _refuse(self, request: Envelope, error: TielineError) -> None:
+        if self._observer:
+            self._say(StepName.DROPPED, request, why=error.code)
+        if self._port is not None:
+            self._port.answer(request.reply_to, self._error_reply(request, error))
+
+    def _error_reply(self, request: Envelope, error: TielineError) -> Envelope:
+        return Envelope(
+            kind=REPLY,  # pyright: ignore[reportArgumentType]
+            call_id=request.call_id,
+            source=self._source,
+            error=error_to_wire(error),
+        )
+
+    def _no_taker(self, topic: str) -> TielineError:
+        if not self._router.has_responder(topic):
+            return NoRespondersError(f"the responder of {topic!r} has just unsubscribed")
+        return OverloadedError(
+            f"all handlers of {topic!r} here are busy and their queue is full", retry_after=self._settings.retry_after
+        )
+
+    def _sweep(self) -> None:
+        """Say ACCEPTED for what takes long; cancel what has expired. Requests are in the order of their start."""
+        self._sweeper = None
+        now, broker_now = time.monotonic(), self._clock().now()
+        for serving in list(self._serving.values()):
+            if serving.started > now - self._settings.accept_after:
+                break
+            self._tend(serving, broker_now)
+        if self._serving:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _tend(self, serving: _Serving, broker_now: int) -> None:
+        request = serving.delivery.event.envelope
+        if 0 < request.expires_at <= broker_now:
+            serving.delivery.cancel()
+        elif not serving.accepted and self._port is not None:
+            serving.accepted = True
+            accepted = Envelope(kind=ACCEPTED, call_id=request.call_id, source=self._source)  # pyright: ignore[reportArgumentType]
+            self._port.answer(request.reply_to, accepted)
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def event(self, interest: Interest, envelope: Envelope) -> None:
+        """See `Receiver.on_event`."""
+        turn = self._router.at(interest)
+        if 0 < envelope.expires_at <= self._clock().now():
+            self._say(StepName.DROPPED, envelope, why="EXPIRED")
+        elif turn is None:
+            self._say(StepName.DROPPED, envelope, why="no subscription any more")
+        elif interest.route == Route.GROUP:
+            self.deliver(turn.pick() or turn.members[0], envelope)
+        else:
+            for subscription in list(turn.members):
+                self.deliver(subscription, envelope)
+
+    def deliver(
+        self, subscription: Subscription, envelope: Envelope, outlet: EventOutlet | None = None, data: Any = None
+    ) -> None:
+        """Give an event to one subscription; what has to give way is counted and reported."""
+        event = Event(envelope, self._clock())
+        if subscription.by_reference and outlet is not None:
+            event.set_data(data)
+        pushed_out = subscription.take(Delivery(subscription, event, outlet or self._event_outlet, self.around))
+        if pushed_out is not None:
+            pushed_out.interrupted()
+            self._overloaded(subscription, envelope)
+
+    def _overloaded(self, subscription: Subscription, envelope: Envelope) -> None:
+        self._say(StepName.DROPPED, envelope, why="OVERLOADED", subscription=subscription.name)
+        now = time.monotonic()
+        if now - subscription.warned_at >= _WARN_SECONDS:
+            subscription.warned_at = now
+            dropped = subscription.mailbox.dropped
+            log.warning("subscription %r is too slow: %d events dropped so far", subscription.name, dropped)
+            if not envelope.topic.startswith("system."):  # a warning must never cause a warning
+                about = {"topic": envelope.topic, "subscription": subscription.name, "dropped": dropped}
+                self._warn({"kind": "overload", **about})
+
+    def stop(self) -> None:
+        """No more sweeping."""
+        if self._sweeper:
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    def _say(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
+        if self._observer:
+            self._observer(step_of(name, self._clock().now(), envelope, **detail))

@@ -1,0 +1,139 @@
+"""Which local subscriptions get an envelope. Rules: SPEC.md, section 5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tieline import topics
+from tieline.subscription import Subscription
+from tieline.transport import Interest, Route
+
+
+class Turn:
+    """Subscriptions that take turns."""
+
+    __slots__ = ("_next", "members")
+
+    def __init__(self) -> None:
+        self.members: list[Subscription] = []
+        self._next = 0
+
+    def pick(self) -> Subscription | None:
+        """The next one that has room; None when none has."""
+        members = self.members
+        for _ in range(len(members)):
+            self._next = at = (self._next + 1) % len(members)
+            if members[at].mailbox.has_room():
+                return members[at]
+        return None
+
+
+class Router:
+    """All subscriptions of one event system."""
+
+    def __init__(self) -> None:
+        self._at: dict[Interest, Turn] = {}
+        self._responders: dict[str, Turn] = {}
+        self._events: dict[str, set[Interest]] = {}
+        self._patterns: topics.PatternTrie[Interest] = topics.PatternTrie()
+        self._observed: topics.PatternTrie[Interest] = topics.PatternTrie()
+        self._wild = 0
+        self._observing = 0
+
+    def __iter__(self) -> Iterator[Subscription]:
+        return iter({id(s): s for turn in self._at.values() for s in turn.members}.values())
+
+    def add(self, subscription: Subscription) -> list[Interest]:
+        """Take it in; returns the interests nobody had before."""
+        return [interest for interest in subscription.interests if self._add(interest, subscription)]
+
+    def remove(self, subscription: Subscription) -> list[Interest]:
+        """Let it go; returns the interests nobody has any more."""
+        return [interest for interest in subscription.interests if self._remove(interest, subscription)]
+
+    def responder(self, topic: str) -> Subscription | None:
+        """The next local responder with room."""
+        turn = self._responders.get(topic)
+        return turn.pick() if turn is not None else None
+
+    def has_responder(self, topic: str) -> bool:
+        """Whether anybody here answers this topic, with room or without."""
+        return topic in self._responders
+
+    def listeners(self, topic: str) -> tuple[list[Subscription], dict[str, Turn]]:
+        """Subscriptions that each get a copy of an event, and of each group here those that take turns.
+
+        A group's members on the topic itself come before those on patterns.
+        """
+        each: list[Subscription] = []
+        groups: dict[str, Turn] = {}
+        exact = self._events.get(topic)
+        if exact is None and not self._wild:
+            return each, groups
+        found = list(exact or ())
+        if self._wild:
+            found += [interest for _, interest in self._patterns.match(topic)]
+        for interest in found:
+            turn = self._at[interest]
+            if interest.route == Route.EVENT:
+                each += turn.members
+            elif interest.group not in groups:
+                groups[interest.group] = turn
+        return each, groups
+
+    def observers(self, topic: str) -> list[Subscription]:
+        """Local observers of a topic."""
+        if not self._observing:
+            return []
+        return [s for _, interest in self._observed.match(topic) for s in self._at[interest].members]
+
+    def at(self, interest: Interest) -> Turn | None:
+        """Subscriptions registered under exactly this interest."""
+        return self._at.get(interest)
+
+    def _add(self, interest: Interest, subscription: Subscription) -> bool:
+        turn = self._at.get(interest)
+        new = turn is None
+        if turn is None:
+            turn = self._at[interest] = Turn()
+            self._index(interest, turn)
+        turn.members.append(subscription)
+        return new
+
+    def _index(self, interest: Interest, turn: Turn) -> None:
+        if interest.route == Route.REQUEST:
+            self._responders[interest.pattern] = turn
+        elif interest.route == Route.OBSERVER:
+            self._observed.insert(interest.pattern, interest)
+            self._observing += 1
+        elif topics.is_pattern(interest.pattern):
+            self._patterns.insert(interest.pattern, interest)
+            self._wild += 1
+        else:
+            self._events.setdefault(interest.pattern, set()).add(interest)
+
+    def _remove(self, interest: Interest, subscription: Subscription) -> bool:
+        turn = self._at.get(interest)
+        if turn is None or subscription not in turn.members:
+            return False
+        turn.members.remove(subscription)
+        if turn.members:
+            return False
+        del self._at[interest]
+        self._forget(interest)
+        return True
+
+    def _forget(self, interest: Interest) -> None:
+        if interest.route == Route.REQUEST:
+            del self._responders[interest.pattern]
+        elif interest.route == Route.OBSERVER:
+            self._observed.remove(interest.pattern, interest)
+            self._observing -= 1
+        elif topics.is_pattern(interest.pattern):
+            self._patterns.remove(interest.pattern, interest)
+            self._wild -= 1
+        else:
+            events = self._events[interest.pattern]
+            events.discard(interest)
+            if not events:
+                del self._events[interest.pattern]

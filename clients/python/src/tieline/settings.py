@@ -1,0 +1,50 @@
+"""What can be set for one event system. Times are in seconds; the defaults are those of `proto/contract.toml`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tieline._contract import contract
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Bounds and times of one event system (seconds, bytes, counts)."""
+
+    call_ttl: float = contract.DEFAULT_CALL_TTL_MS / 1000
+    event_ttl: float = contract.DEFAULT_EVENT_TTL_MS / 1000
+    concurrency: int = contract.DEFAULT_CONCURRENCY
+    queue: int = contract.DEFAULT_QUEUE
+    pending_calls: int = contract.LIMIT_PENDING_CALLS
+    attempts: int = contract.DEFAULT_ATTEMPTS
+    lease: float = contract.DEFAULT_LEASE_MS / 1000
+    lease_refresh: float = contract.DEFAULT_LEASE_REFRESH_MS / 1000
+    accept_after: float = contract.DEFAULT_ACCEPT_AFTER_MS / 1000
+    probe_after: float = contract.DEFAULT_PROBE_AFTER_MS / 1000
+    probe_interval: float = contract.DEFAULT_PROBE_INTERVAL_MS / 1000
+    probe_confirm: float = contract.DEFAULT_PROBE_CONFIRM_MS / 1000
+    responders_grace: float = contract.DEFAULT_RESPONDERS_GRACE_MS / 1000
+    redispatch: float = contract.DEFAULT_REDISPATCH_MS / 1000
+    retry_after: float = contract.DEFAULT_RETRY_AFTER_MS / 1000
+    connect_timeout: float = contract.DEFAULT_CONNECT_TIMEOUT_MS / 1000
+    ping_interval: float = contract.DEFAULT_PING_INTERVAL_MS / 1000
+    pong_timeout: float = contract.DEFAULT_PONG_TIMEOUT_MS / 1000
+    reconnect_min: float = contract.DEFAULT_RECONNECT_MIN_MS / 1000
+    reconnect_max: float = contract.DEFAULT_RECONNECT_MAX_MS / 1000
+    patterns_refresh: float = contract.DEFAULT_PATTERNS_REFRESH_MS / 1000
+    drain: float = contract.DEFAULT_DRAIN_MS / 1000
+    offline_buffer: int = contract.LIMIT_OFFLINE_BUFFER_BYTES
+
+
+def choose_url(url: str | None) -> str:
+    """The broker's URL: the argument, else `TIELINE_URL`, else `REDIS_URL`, else `memory://`."""
+    return url or os.environ.get("TIELINE_URL") or os.environ.get("REDIS_URL") or "memory://"
+
+
+def choose_service(service: str | None) -> str:
+    """Name of the service: the argument, else `TIELINE_SERVICE`, else the program's name."""
+    name = service or os.environ.get("TIELINE_SERVICE") or Path(sys.argv[0] or "python").stem
+    return "".join(c if c.isalnum() or c in "_-." else "-" for c in name)[:64] or "python"

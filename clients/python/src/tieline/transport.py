@@ -1,0 +1,154 @@
+"""The seam between an event system and what carries its envelopes.
+
+A `Transport` is a way to a broker. An instance opens a `Port` on it, and the port tells the instance's `Receiver` what
+arrives. An event system opens one port; a gateway opens one for each of its Links. The guarantees below hold for every
+transport, and one suite of tests proves them for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.clock import Clock
+from tieline.errors import TielineError
+
+
+class Route(IntEnum):
+    """How an envelope reaches an instance (numbers as in gateway.proto)."""
+
+    REQUEST = 1
+    EVENT = 2
+    GROUP = 3
+    OBSERVER = 4
+    INBOX = 5
+
+
+class Interest(NamedTuple):
+    """One thing an instance wants to receive: a route, a topic or pattern, and for GROUP the group's name."""
+
+    route: Route
+    pattern: str
+    group: str = ""
+
+
+class Gap(NamedTuple):
+    """Live events may have been lost between two moments (ms since 1970, broker clock)."""
+
+    since: int
+    until: int
+    reason: str
+
+
+class Probed(NamedTuple):
+    """Answer to a probe: instances that do not listen now, and instances whose lease ended."""
+
+    silent: frozenset[str]
+    expired: frozenset[str]
+
+
+class Receiver(Protocol):
+    """What an instance offers its port. All methods are called on the event loop, never block and never raise."""
+
+    def on_request(self, envelope: Envelope) -> None:
+        """A request was dispatched to this instance."""
+
+    def on_event(self, interest: Interest, envelope: Envelope) -> None:
+        """A copy of an event (EVENT, GROUP) or an observed envelope (OBSERVER) arrived by this interest."""
+
+    def on_answer(self, envelope: Envelope) -> None:
+        """Something arrived in the inbox: REPLY, ACCEPTED, CANCEL or a stream frame."""
+
+    def on_dispatched(self, call_id: bytes, instance: str, error: TielineError | None) -> None:
+        """Who took a request: an instance; empty when nobody did; or why that is not known."""
+
+    def on_connected(self, gap: Gap | None) -> None:
+        """The broker is there; everything is registered. `gap` is None the first time."""
+
+    def on_disconnected(self, reason: str) -> None:
+        """The broker is gone; what was under way is unknown."""
+
+
+class Port(Protocol):
+    """One instance's place at a broker."""
+
+    @property
+    def instance(self) -> str:
+        """This instance's name."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The broker's clock."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker can be reached now."""
+        ...
+
+    async def register(self, interests: Sequence[Interest]) -> None:
+        """Return when the broker has confirmed the interests; the port registers them again after each reconnect.
+
+        While the broker is away it waits for the reconnect.
+        """
+        ...
+
+    async def unregister(self, interests: Sequence[Interest]) -> None:
+        """Return when nothing more can arrive by the interests. All that was dispatched before has been delivered."""
+        ...
+
+    async def publish(self, envelope: Envelope, served: Collection[str]) -> None:
+        """Hand an event to the broker: a copy for everyone else, one for each group that is not in `served`.
+
+        Raises:
+            UnavailableError: the broker is away (NOT_DELIVERED) or went away (MAY_HAVE_RUN).
+
+        """
+        ...
+
+    def dispatch(self, envelope: Envelope, avoid: str) -> None:
+        """Hand a request to one responder, not to the instance `avoid`; answered by `Receiver.on_dispatched`, once."""
+        ...
+
+    def answer(self, to: str, envelope: Envelope) -> None:
+        """Send REPLY, ACCEPTED, CANCEL or a stream frame to an instance; kept for a while if the broker is away."""
+        ...
+
+    def observe(self, envelope: Envelope) -> None:
+        """Give a copy of a request that was served locally to the observers elsewhere."""
+        ...
+
+    async def probe(self, instances: Collection[str]) -> Probed:
+        """Ask after the life of instances.
+
+        Raises:
+            UnavailableError: the broker could not be asked; nothing is known.
+
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give up the inbox, the lease and all interests. Idempotent."""
+        ...
+
+
+class Transport(Protocol):
+    """A way to one broker."""
+
+    async def open(self, service: str, receiver: Receiver) -> Port:
+        """Connect if need be, and give a new instance its place.
+
+        Raises:
+            UnavailableError: nobody there, within 5 s; the message names the host and what to do.
+            UnauthenticatedError: the broker refused the credentials.
+            UnsupportedError: the server is of a kind or version this transport cannot use.
+
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close all ports and the connection. Idempotent."""
+        ...

@@ -1,0 +1,378 @@
+"""Envelopes over a Link to a gateway: `grpc://host:port`, `grpcs://:token@host:port` (SPEC.md, section 8).
+
+A port is one Link after another: each is a new instance, on which everything is registered again. What is sent in one
+turn of the event loop travels in one frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import grpc
+
+from tieline._contract import gateway_pb2 as wire
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.clock import Clock
+from tieline.envelope import error_from_wire, parse
+from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
+from tieline.settings import Settings
+from tieline.transport import Gap, Interest, Probed, Receiver, Route
+from tieline.transports.grpc_link import (
+    ClientLink,
+    LinkBrokenError,
+    Target,
+    interest_from_wire,
+    interests_to_wire,
+)
+
+_log = logging.getLogger("tieline.grpc")
+_DEFAULT_PORT = 50051
+_CLIENT = "python/0.1.0"
+
+
+class GrpcTransport:
+    """The way to one gateway; it carries exactly one port.
+
+    Args:
+        url: `grpc://host:port`, or `grpcs://` for TLS. The password part is the token; `?ca=`, `?cert=` and `?key=` name
+            PEM files: the authority that signed the gateway's certificate, and this client's own certificate.
+        settings: times and bounds.
+        token: the token, if it is not in the URL.
+
+    """
+
+    def __init__(self, url: str, settings: Settings | None = None, *, token: str = "") -> None:
+        self._target = parse_target(url, token)
+        self._settings = settings or Settings()
+        self._port: GrpcPort | None = None
+
+    async def open(self, service: str, receiver: Receiver) -> GrpcPort:
+        """See `Transport.open`.
+
+        Raises:
+            UnsupportedError: a port is open already.
+
+        """
+        if self._port is not None:
+            raise UnsupportedError("a Link is one instance: make another GrpcTransport for another event system")
+        port = self._port = GrpcPort(self._target, service, receiver, self._settings)
+        try:
+            await port.start()
+        except BaseException:
+            self._port = None
+            raise
+        return port
+
+    async def aclose(self) -> None:
+        """See `Transport.aclose`."""
+        if self._port is not None:
+            await self._port.aclose()
+
+
+class GrpcPort:
+    """One instance at a gateway, through as many Links as it takes."""
+
+    def __init__(self, target: Target, service: str, receiver: Receiver, settings: Settings) -> None:
+        self.clock = Clock()
+        self._target = target
+        self._hello = wire.Hello(service=service, client=_CLIENT)
+        self._receiver = receiver
+        self._settings = settings
+        self._interests: dict[Interest, None] = {}
+        self._kept: deque[tuple[int, bytes]] = deque()
+        self._kept_bytes = 0
+        self._up = asyncio.Event()
+        self._broker = True
+        self._gap: Gap | None = None
+        self._closed = False
+        self._running: asyncio.Task[None] | None = None
+        self._link = self._new_link()
+        self._handlers: dict[str, Callable[[Any], None]] = {
+            "delivery": self._on_delivery,
+            "dispatched": self._on_dispatched,
+            "done": self._on_answered,
+            "probed": self._on_answered,
+            "pong": self._on_answered,
+            "gap": self._on_gap,
+            "broker": self._on_broker,
+            "drain": self._on_drain,
+        }
+
+    @property
+    def instance(self) -> str:
+        """See `Port.instance`; another one after each reconnect."""
+        return self._link.instance
+
+    @property
+    def connected(self) -> bool:
+        """See `Port.connected`."""
+        return self._broker and self._up.is_set()
+
+    async def start(self) -> None:
+        """Connect for the first time; errors as in `Transport.open`."""
+        await self._link.open(self._hello)
+        self._link.start(self._receive)
+        self._up.set()
+        self._running = asyncio.create_task(self._run())
+        self._receiver.on_connected(None)
+
+    # --- what the event system asks for -----------------------------------------------------------------------------
+
+    async def register(self, interests: Sequence[Interest]) -> None:
+        """See `Port.register`."""
+        self._interests.update(dict.fromkeys(interests))
+        try:
+            while not await self._registered(wire.ClientItem(register=_register(interests))):
+                pass
+        except TielineError:
+            for interest in interests:
+                self._interests.pop(interest, None)
+            raise
+
+    async def unregister(self, interests: Sequence[Interest]) -> None:
+        """See `Port.unregister`."""
+        for interest in interests:
+            self._interests.pop(interest, None)
+        if self._up.is_set():
+            item = wire.ClientItem(unregister=wire.Unregister(interests=interests_to_wire(interests)))
+            await self._told(item)
+
+    async def publish(self, envelope: Envelope, served: Collection[str]) -> None:
+        """See `Port.publish`."""
+        if refusal := self._refusal():
+            raise refusal
+        event = wire.SendEvent(envelope=envelope.SerializeToString(), served=served)
+        if not await self._told(wire.ClientItem(event=event)):
+            raise UnavailableError("the link to the gateway broke; whether the event was published is unknown")
+
+    def dispatch(self, envelope: Envelope, avoid: str) -> None:
+        """See `Port.dispatch`."""
+        if refusal := self._refusal():
+            call_id = envelope.call_id
+            asyncio.get_running_loop().call_soon(self._receiver.on_dispatched, call_id, "", refusal)
+            return
+        frame = wire.LinkRequest()
+        request = frame.items.add().request
+        request.envelope = envelope.SerializeToString()
+        if avoid:
+            request.avoid = avoid
+        self._link.outbox.put(frame.SerializeToString())
+
+    def answer(self, to: str, envelope: Envelope) -> None:
+        """See `Port.answer`."""
+        frame = wire.LinkRequest()
+        answer = frame.items.add().answer
+        answer.to = to
+        answer.envelope = envelope.SerializeToString()
+        if self._up.is_set():
+            self._link.outbox.put(frame.SerializeToString())
+        else:
+            self._keep(envelope.expires_at, frame.SerializeToString())
+
+    def observe(self, envelope: Envelope) -> None:
+        """See `Port.observe`."""
+        if self._refusal() is None:
+            event = wire.SendEvent(envelope=envelope.SerializeToString())
+            self._link.outbox.put(wire.LinkRequest(items=[wire.ClientItem(event=event)]).SerializeToString())
+
+    async def probe(self, instances: Collection[str]) -> Probed:
+        """See `Port.probe`."""
+        if refusal := self._refusal():
+            raise refusal
+        try:
+            answer: wire.Probed = await self._link.ask(wire.ClientItem(probe=wire.Probe(instances=instances)))
+        except LinkBrokenError:
+            raise UnavailableError("the link to the gateway broke while it was asked") from None
+        if answer.HasField("error"):
+            raise error_from_wire(answer.error)
+        return Probed(frozenset(answer.silent), frozenset(answer.expired))
+
+    async def aclose(self) -> None:
+        """See `Port.aclose`."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._link.aclose()
+        self._up.set()  # whoever waits for the link learns that it is closed
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+    # --- what the gateway says --------------------------------------------------------------------------------------
+
+    def _receive(self, name: str, item: Any) -> None:
+        handler = self._handlers.get(name)
+        if handler is not None:
+            handler(item)
+
+    def _on_delivery(self, delivery: wire.Delivery) -> None:
+        envelope = parse(delivery.envelope)
+        if envelope is None:
+            return
+        route = delivery.interest.route
+        if route == Route.INBOX:
+            self._receiver.on_answer(envelope)
+        elif route == Route.REQUEST:
+            self._receiver.on_request(envelope)
+        else:
+            self._receiver.on_event(interest_from_wire(delivery.interest), envelope)
+
+    def _on_dispatched(self, dispatched: wire.Dispatched) -> None:
+        error = error_from_wire(dispatched.error) if dispatched.HasField("error") else None
+        self._receiver.on_dispatched(dispatched.call_id, dispatched.instance, error)
+
+    def _on_answered(self, answer: Any) -> None:
+        self._link.answered(answer)
+
+    def _on_gap(self, gap: wire.Gap) -> None:
+        """A gap before the broker is back belongs to its return; at any other time the gateway had to drop events."""
+        self._gap = Gap(gap.since, gap.until, gap.reason)
+        if self.connected:
+            self._tell_connected()
+
+    def _on_broker(self, state: wire.BrokerState) -> None:
+        was, self._broker = self._broker, state.connected
+        if was and not state.connected and self._up.is_set():
+            self._receiver.on_disconnected("the gateway has lost its broker")
+        elif state.connected and not was and self._up.is_set():
+            self._tell_connected()
+
+    def _on_drain(self, _drain: wire.Drain) -> None:
+        _log.info("the gateway at %s is about to stop", self._target.address)
+
+    # --- one Link after another -------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            reason = await self._link.ended()
+            if self._closed:
+                return
+            self._up.clear()
+            _log.warning("the link to %s broke (%s); reconnecting", self._target.address, reason)
+            if self._broker:
+                self._receiver.on_disconnected(reason)
+            since = self._link.seen
+            await self._link.aclose()
+            await self._reconnect()
+            self._flush()
+            self._up.set()
+            until = self.clock.now()
+            self._gap = Gap(until - int((time.monotonic() - since) * 1000), until, reason)
+            if self._broker:
+                self._tell_connected()
+
+    async def _reconnect(self) -> None:
+        for attempt in itertools.count():
+            ceiling = min(self._settings.reconnect_max, self._settings.reconnect_min * 2 ** min(attempt, 16))
+            await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - jitter is no secret
+            link = self._new_link()
+            try:
+                await link.open(self._hello)
+                self._link, self._broker = link, True
+                link.start(self._receive)
+                if self._interests:
+                    await link.ask(wire.ClientItem(register=_register(self._interests)))
+            except (TielineError, LinkBrokenError) as error:
+                _log.debug("still no link to %s: %r", self._target.address, error)
+                await link.aclose()
+            else:
+                return
+
+    def _tell_connected(self) -> None:
+        gap, self._gap = self._gap, None
+        self._receiver.on_connected(gap)
+
+    def _new_link(self) -> ClientLink:
+        return ClientLink(self._target, self.clock, self._settings)
+
+    async def _registered(self, item: wire.ClientItem) -> bool:
+        """Whether the gateway confirmed; false if the link broke, and then the reconnect registers everything."""
+        await self._up.wait()
+        if self._closed:
+            raise UnavailableError("the transport is closed", outcome=Outcome.NOT_DELIVERED)
+        return await self._told(item)
+
+    async def _told(self, item: wire.ClientItem) -> bool:
+        """Whether the gateway said `Done`; raises the error it said."""
+        try:
+            done: wire.Done = await self._link.ask(item)
+        except LinkBrokenError:
+            return False
+        if done.HasField("error"):
+            raise error_from_wire(done.error)
+        return True
+
+    def _refusal(self) -> TielineError | None:
+        """Why nothing can be sent now."""
+        if not self.connected or self._closed:
+            message = f"the gateway at {self._target.address} cannot be reached now; reconnecting"
+            return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)
+        if self._link.outbox.full:
+            message = f"the gateway at {self._target.address} does not keep up with what this process sends"
+            return OverloadedError(message, retry_after=self._settings.retry_after)
+        return None
+
+    # --- answers that wait for a link -------------------------------------------------------------------------------
+
+    def _keep(self, expires_at: int, frame: bytes) -> None:
+        self._kept.append((expires_at, frame))
+        self._kept_bytes += len(frame)
+        while self._kept_bytes > self._settings.offline_buffer:
+            self._kept_bytes -= len(self._kept.popleft()[1])
+
+    def _flush(self) -> None:
+        kept, self._kept, self._kept_bytes = self._kept, deque(), 0
+        now = self.clock.now()
+        for expires_at, frame in kept:
+            if not expires_at or expires_at > now:
+                self._link.outbox.put(frame)
+
+
+def parse_target(url: str, token: str = "") -> Target:
+    """Read the address of a gateway.
+
+    Raises:
+        InvalidArgumentError: it is none, or a PEM file it names cannot be read.
+
+    """
+    parts = urlsplit(url)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    unknown = options.keys() - {"ca", "cert", "key"}
+    try:
+        address, valid = _address(parts.hostname, parts.port), parts.scheme in ("grpc", "grpcs") and not unknown
+    except ValueError:
+        address, valid = "", False
+    if not valid or not parts.hostname or (options and parts.scheme == "grpc"):
+        raise InvalidArgumentError(
+            f"{parts.scheme}://{parts.hostname or ''} is no gateway's address: grpc://host:port, or "
+            "grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE"
+        )
+    token = token or unquote(parts.password or "")
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    return Target(address, _credentials(options) if parts.scheme == "grpcs" else None, metadata)
+
+
+def _address(host: str | None, port: int | None) -> str:
+    shown = f"[{host}]" if host and ":" in host else host
+    return f"{shown}:{_DEFAULT_PORT if port is None else port}"
+
+
+def _credentials(files: dict[str, str]) -> grpc.ChannelCredentials:
+    try:
+        contents = {name: Path(file).read_bytes() for name, file in files.items()}
+    except OSError as error:
+        raise InvalidArgumentError(f"cannot read {error.filename}: {error.strerror}") from None
+    return grpc.ssl_channel_credentials(contents.get("ca"), contents.get("key"), contents.get("cert"))
+
+
+def _register(interests: Collection[Interest]) -> wire.Register:
+    return wire.Register(interests=interests_to_wire(interests))

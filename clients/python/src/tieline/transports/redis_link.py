@@ -1,0 +1,212 @@
+"""One live connection to Redis: RESP3, commands and subscriptions together, all writes of a loop turn in one.
+
+Replies come in the order of the commands. Subscribing has no reply of its own in RESP3: its confirmations are pushes,
+and only its refusal is a reply. So the queue of expected replies holds a `_Subscribing` in its place; whatever reply
+arrives while one with unconfirmed channels is at the head is its refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import hiredis
+
+from tieline._contract.scripts import Script
+
+log = logging.getLogger("tieline")
+
+ReplyError = hiredis.ReplyError
+Callback = Callable[[Any], None]
+
+_MORE = object()
+_Push = hiredis.PushNotification
+_CONFIRMATIONS = frozenset(
+    {b"ssubscribe", b"subscribe", b"psubscribe", b"sunsubscribe", b"unsubscribe", b"punsubscribe"}
+)
+
+
+class LinkDownError(Exception):
+    """The connection broke, or was closed, before the reply came."""
+
+
+class _Subscribing:
+    """A subscribe or unsubscribe command on its way."""
+
+    __slots__ = ("future", "left")
+
+    def __init__(self, left: int, future: asyncio.Future[None]) -> None:
+        self.left = left
+        self.future = future
+
+
+def bulk(data: bytes) -> bytes:
+    """One argument of a command."""
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+def pack(*arguments: str | bytes | int) -> bytes:
+    """One command."""
+    parts = [a if isinstance(a, bytes) else str(a).encode() for a in arguments]
+    return b"*%d\r\n" % len(parts) + b"".join(map(bulk, parts))
+
+
+def pack_script(script: Script, names: Sequence[str], arguments: int, *, whole: bool = False) -> bytes:
+    """The head of a script's command: as many `arguments` must follow. `whole` sends the source, which also loads it."""
+    verb, body = ("EVAL", script.source) if whole else ("EVALSHA", script.sha)
+    fixed = [verb, body, str(script.names), *names]
+    return b"*%d\r\n" % (len(fixed) + arguments) + b"".join(bulk(part.encode()) for part in fixed)
+
+
+class RedisLink(asyncio.Protocol):
+    """The connection. `on_push` gets messages (lists that begin with their kind), `on_lost` is called once.
+
+    Callbacks get the reply, a `ReplyError`, or a `LinkDownError`; they must not raise.
+    """
+
+    def __init__(self, on_push: Callable[[list[Any]], None], on_lost: Callable[[str], None], buffer_bytes: int) -> None:
+        self._on_push = on_push
+        self._on_lost = on_lost
+        self._buffer_bytes = buffer_bytes
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(notEnoughData=_MORE)
+        self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._expected: deque[Callback | _Subscribing | None] = deque()
+        self._lost = ""
+        self.congested = False
+        self.heard_at = self._loop.time()
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    def send(self, packed: bytes, callback: Callback | None = None) -> None:
+        """Send a command with the others of this loop turn."""
+        if self._lost:
+            if callback is not None:
+                callback(LinkDownError(self._lost))
+            return
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(packed)
+        self._expected.append(callback)
+
+    async def call(self, *arguments: str | bytes | int) -> Any:
+        """Send a command and return its reply; raises ReplyError or LinkDownError."""
+        return await self.ask(pack(*arguments))
+
+    def ask(self, packed: bytes) -> asyncio.Future[Any]:
+        """Send a packed command; the future gets its reply."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self.send(packed, lambda reply: _settle(future, reply))
+        return future
+
+    def subscribe(self, verb: str, channels: Sequence[str | bytes]) -> asyncio.Future[None]:
+        """(S|P)(UN)SUBSCRIBE; the future is done when every channel is confirmed."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self._lost:
+            future.set_exception(LinkDownError(self._lost))
+        elif not channels:
+            future.set_result(None)
+        else:
+            self.send(pack(verb, *channels))
+            self._expected[-1] = _Subscribing(len(channels), future)
+        return future
+
+    def close(self, why: str) -> None:
+        """Drop the connection."""
+        if self._transport is not None and not self._lost:
+            self._flush()
+            self._transport.close()
+        self._fail(why)
+
+    def abort(self, why: str) -> None:
+        """Drop the connection without waiting for what is still to be written."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._fail(why)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and self._transport is not None and not self._lost:
+            self._transport.write(b"".join(out))
+
+    # --- asyncio.Protocol -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = writing = cast(asyncio.Transport, transport)
+        writing.set_write_buffer_limits(high=self._buffer_bytes)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._fail(f"the connection broke: {exc}" if exc else "the server closed the connection")
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self.congested = True
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self.congested = False
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self.heard_at = self._loop.time()
+        try:
+            self._reader.feed(data)
+            self._read()
+        except hiredis.ProtocolError as error:
+            self.abort(f"it does not speak the Redis protocol: {error}")
+        except Exception as error:  # a defect of ours must not leave replies and callbacks out of step
+            log.exception("reading from Redis failed")
+            self.abort(f"reading failed: {error!r}")
+
+    def _read(self) -> None:
+        gets, expected = self._reader.gets, self._expected
+        while (reply := gets()) is not _MORE:
+            if type(reply) is _Push:
+                if reply[0] in _CONFIRMATIONS:
+                    self._confirmed()
+                else:
+                    self._on_push(reply)
+            elif expected:
+                callback = expected.popleft()
+                if type(callback) is _Subscribing:
+                    _settle(callback.future, reply)
+                elif callback is not None:
+                    callback(reply)  # pyright: ignore[reportCallIssue]
+            else:
+                raise hiredis.ProtocolError(f"a reply to nothing: {reply!r}")
+
+    def _confirmed(self) -> None:
+        head = self._expected[0] if self._expected else None
+        if isinstance(head, _Subscribing):
+            head.left -= 1
+            if head.left == 0:
+                self._expected.popleft()
+                _settle(head.future, None)
+
+    def _fail(self, why: str) -> None:
+        if self._lost:
+            return
+        self._lost = why
+        self._on_lost(why)
+        expected, self._expected = self._expected, deque()
+        down = LinkDownError(why)
+        for callback in expected:
+            if isinstance(callback, _Subscribing):
+                _settle(callback.future, down)
+            elif callback is not None:
+                callback(down)
+
+
+def _settle(future: asyncio.Future[Any], reply: Any) -> None:
+    if future.done():
+        return
+    if isinstance(reply, Exception):
+        future.set_exception(reply)
+    else:
+        future.set_result(reply)

@@ -1,0 +1,141 @@
+"""Finding and greeting a Redis server: the URL, TLS, HELLO, and what is wrong when it does not work."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.connection import parse_url
+
+from tieline.errors import (
+    InvalidArgumentError,
+    Outcome,
+    OverloadedError,
+    PermissionDeniedError,
+    TielineError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnsupportedError,
+)
+from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError
+
+_OLDEST = (7, 0)
+_CHECK = "is it running, and is TIELINE_URL or REDIS_URL right?"
+
+
+class RedisServer:
+    """One server, as a URL names it."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._options: dict[str, Any] = dict(parse_url(url))
+        except (ValueError, TypeError) as error:
+            raise InvalidArgumentError(f"the Redis URL cannot be read: {error}") from None
+        self.database = int(self._options.get("db") or 0)
+        self._path: str = self._options.get("path", "")
+        self._host: str = self._options.get("host") or "localhost"
+        self._port = int(self._options.get("port") or 6379)
+        self._tls = tls_context(self._options) if urlsplit(url).scheme == "rediss" else None
+        self.address = unquote(self._path) if self._path else f"{self._host}:{self._port}"
+
+    async def connect(self, make: Callable[[], RedisLink], name: str, timeout: float) -> tuple[RedisLink, int]:
+        """A greeted link and its client id.
+
+        Raises:
+            UnavailableError, UnauthenticatedError, UnsupportedError: what is wrong, where, and what to do.
+
+        """
+        link: RedisLink | None = None
+        try:
+            async with asyncio.timeout(timeout):
+                link = await self._connect(make)
+                return link, await self._greet(link, name)
+        except TimeoutError:
+            error: TielineError = self._unavailable(f"no answer within {timeout:g} s; {_CHECK}")
+        except LinkDownError as down:
+            error = self._unavailable(f"{down}; {_CHECK}")
+        except ReplyError as refusal:
+            error = self._refused(str(refusal))
+        except (OSError, ssl.SSLError) as failure:
+            error = self._unavailable(f"{failure.strerror or failure}; {_CHECK}")
+        except TielineError as other:
+            error = other
+        if link is not None:
+            link.abort("the greeting failed")
+        raise error
+
+    async def _connect(self, make: Callable[[], RedisLink]) -> RedisLink:
+        loop = asyncio.get_running_loop()
+        if self._path:
+            return (await loop.create_unix_connection(make, self._path))[1]
+        return (await loop.create_connection(make, self._host, self._port, ssl=self._tls))[1]
+
+    async def _greet(self, link: RedisLink, name: str) -> int:
+        password = self._options.get("password")
+        login = ["AUTH", self._options.get("username") or "default", password] if password else []
+        hello = as_map(await link.call("HELLO", 3, *login, "SETNAME", name))
+        self._check(hello)
+        if self.database:
+            await link.call("SELECT", self.database)
+        return int(await link.call("CLIENT", "ID"))
+
+    def _check(self, hello: dict[str, Any]) -> None:
+        version = str(hello.get("version", "0"))
+        server = str(hello.get("server", "redis"))
+        if hello.get("mode") == "cluster":
+            raise UnsupportedError(f"{self.address} is a Redis Cluster; use a single server or its primary for now")
+        if hello.get("mode") == "sentinel":
+            raise UnsupportedError(f"{self.address} is a Sentinel; give the address of the primary it watches")
+        if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST:
+            raise UnsupportedError(f"{self.address} is {server} {version}; Redis 7.0 or Valkey 8 is the oldest we use")
+
+    def _refused(self, message: str) -> TielineError:
+        code = message.split(" ", 1)[0]
+        if code in ("WRONGPASS", "NOAUTH") or "without any password" in message:
+            hint = "check user and password in the URL"
+            return UnauthenticatedError(f"Redis at {self.address} refused the login: {message}; {hint}")
+        if code == "NOPERM":
+            return PermissionDeniedError(f"Redis at {self.address}: {message}")
+        if code in ("NOPROTO", "ERR") and "HELLO" in message.upper():
+            return UnsupportedError(f"{self.address} does not know RESP3 ({message}); Redis 7.0 or Valkey 8 is needed")
+        return self._unavailable(message)
+
+    def _unavailable(self, what: str) -> UnavailableError:
+        return UnavailableError(f"cannot use Redis at {self.address}: {what}", outcome=Outcome.NOT_DELIVERED)
+
+
+def as_map(reply: Any) -> dict[str, Any]:
+    """A RESP3 map (or a flat RESP2 list) with text keys."""
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=False)
+    return {_text(key): _text(value) for key, value in pairs}
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def tls_context(options: dict[str, Any]) -> ssl.SSLContext:
+    """TLS as redis-py's URL options ask for it: ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_cert_reqs=none."""
+    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+    if options.get("ssl_certfile"):
+        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+    if str(options.get("ssl_cert_reqs", "required")).lower() in ("none", "cert_none"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def command_error(failure: Exception) -> TielineError:
+    """What a failed command means to a caller."""
+    if isinstance(failure, LinkDownError):
+        return UnavailableError(f"the connection to Redis broke while a command was out: {failure}")
+    message = str(failure)
+    code = message.split(" ", 1)[0]
+    if code == "NOPERM":
+        return PermissionDeniedError(message, from_wire=True)
+    if code == "OOM":
+        return OverloadedError(f"Redis is out of memory: {message}", retry_after=1.0, from_wire=True)
+    return UnavailableError(f"Redis refused a command: {message}", outcome=Outcome.NOT_DELIVERED, from_wire=True)
