@@ -29,24 +29,52 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from tieline.events import EventSystem, Receipt, get_event_system, publish_event, publish_event_and_wait
+from tieline.events import EventSystem, get_event_system, publish_event, publish_event_and_wait
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
+from tieline.publisher import Receipt
 from tieline.settings import Settings
 from tieline.subscription import Subscription
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for
     # the system
-    "EventSystem", "Receipt", "Settings", "Subscription", "get_event_system",
-    "publish_event", "publish_event_and_wait",
+    "EventSystem",
+    "Receipt",
+    "Settings",
+    "Subscription",
+    "get_event_system",
+    "publish_event",
+    "publish_event_and_wait",
     # inside handlers
-    "Event", "Timestamp", "current_event",
+    "Event",
+    "Timestamp",
+    "current_event",
     # around them
-    "Message", "Middleware", "Step", "StepName",
+    "Message",
+    "Middleware",
+    "Step",
+    "StepName",
     # errors
-    "AlreadyExistsError", "CallCancelledError", "CallTimeoutError", "ConflictError", "ExpiredError", "HandlerError",
-    "InternalError", "InvalidArgumentError", "InvalidPayloadError", "InvalidTopicError", "LoopDetectedError",
-    "NoRespondersError", "NotFoundError", "Outcome", "OverloadedError", "PayloadTooLargeError",
-    "PermissionDeniedError", "ResponderLostError", "TielineError", "UnauthenticatedError", "UnavailableError",
+    "AlreadyExistsError",
+    "CallCancelledError",
+    "CallTimeoutError",
+    "ConflictError",
+    "ExpiredError",
+    "HandlerError",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidPayloadError",
+    "InvalidTopicError",
+    "LoopDetectedError",
+    "NoRespondersError",
+    "NotFoundError",
+    "Outcome",
+    "OverloadedError",
+    "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "ResponderLostError",
+    "TielineError",
+    "UnauthenticatedError",
+    "UnavailableError",
     "UnsupportedError",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from tieline.context import CURRENT
+from tieline.context import CURRENT, Event
 from tieline.delivery import Delivery, handler_error, passes
 from tieline.errors import TielineError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Batch:
     """Deliveries that are handled together; each ends by itself for those who wait for it."""
 
-    __slots__ = ("begun", "deliveries", "is_event", "subscription", "task")
+    __slots__ = ("begun", "deliveries", "is_event", "late", "subscription", "task")
 
     def __init__(self, subscription: Subscription, deliveries: list[Delivery]) -> None:
         self.subscription = subscription
@@ -24,11 +24,17 @@ class Batch:
         self.task: asyncio.Task[None] | None = None
         self.begun = False
         self.is_event = True
+        self.late = False
+
+    @property
+    def event(self) -> Event:
+        """The event of the context is the first one's."""
+        return self.deliveries[0].event
 
     async def run(self) -> None:
-        """Hand the payloads to the handler in one list; the event of the context is the first one's."""
+        """Hand the payloads to the handler in one list."""
         self.begun = True
-        CURRENT.set(self.deliveries[0].event)
+        CURRENT.set(self.event)
         try:
             taken, payloads = self._readable()
             if taken:
@@ -103,5 +109,6 @@ class Batcher:
 
     def _time_is_up(self) -> None:
         batch = self.take()
-        if batch is not None:
-            self._subscription.mailbox.force(batch)
+        pushed_out = self._subscription.mailbox.force(batch) if batch is not None else None
+        if pushed_out is not None:
+            pushed_out.interrupted()

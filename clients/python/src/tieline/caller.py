@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 from tieline import codec
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.calls import Call, Calls
-from tieline.clock import Clock
 from tieline.context import Event
 from tieline.deadlines import Deadlines
-from tieline.delivery import Around, Delivery, unsendable
+from tieline.delivery import Around, Delivery, interruption, unsendable
 from tieline.envelope import CANCEL, new_id
 from tieline.errors import (
-    CallCancelledError,
     CallTimeoutError,
     InvalidPayloadError,
     Outcome,
+    OverloadedError,
     TielineError,
     UnavailableError,
 )
 from tieline.observe import Observer, StepName, step_of
+from tieline.outgoing import Origin
 from tieline.settings import Settings
 from tieline.subscription import Subscription
 from tieline.transport import Port
@@ -42,18 +41,20 @@ class Reply(Protocol):
 class LocalCall:
     """A call answered in this process: outlet of its delivery and waiter for its deadline."""
 
-    __slots__ = ("content_type", "data", "delivery", "done", "future", "value")
+    __slots__ = ("answered", "content_type", "data", "delivery", "done", "future", "value")
 
     def __init__(self, future: asyncio.Future[Any]) -> None:
         self.future = future
         self.delivery: Delivery | None = None
         self.done = False
+        self.answered = False
         self.data = b""
         self.content_type = ""
         self.value: Any = None
 
     def succeeded(self, delivery: Delivery, result: Any) -> None:
         """Encode the reply exactly as it would have travelled; immutable values are shared as they are."""
+        self.answered = True
         if self.future.done():
             return
         try:
@@ -69,12 +70,13 @@ class LocalCall:
 
     def failed(self, delivery: Delivery, error: TielineError) -> None:
         """The error as the caller would have got it from elsewhere."""
+        self.answered = True
         if not self.future.done():
             self.future.set_exception(error)
 
     def interrupted(self, delivery: Delivery) -> None:
-        """The handler was cancelled although the caller still waits."""
-        self.failed(delivery, CallCancelledError("the handler was cancelled", outcome=Outcome.MAY_HAVE_RUN))
+        """The handler was cancelled, perhaps although the caller still waits."""
+        self.failed(delivery, interruption(delivery))
 
     def due(self, now: float) -> None:
         """The deadline passed."""
@@ -97,9 +99,9 @@ class LocalCall:
 class Caller:
     """All calls of one event system, with one timer for all their deadlines."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], Clock], observer: Observer | None) -> None:
+    def __init__(self, settings: Settings, origin: Origin, observer: Observer | None) -> None:
         self._settings = settings
-        self._clock = clock
+        self._origin = origin
         self._observer = observer
         self._deadlines = Deadlines()
         self._calls = Calls(self, self._deadlines, settings)
@@ -108,6 +110,7 @@ class Caller:
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._watched: asyncio.Event = asyncio.Event()
+        self.around: Around | None = None
 
     @property
     def active(self) -> int:
@@ -127,7 +130,7 @@ class Caller:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
-        self._calls.link_down(time.monotonic())
+        self._calls.link_down(monotonic())
         for call in self._calls.all():
             self._calls.close(call, UnavailableError("the event system was closed while the call was out"))
         if self._timer:
@@ -135,67 +138,71 @@ class Caller:
 
     # --- a call ---------------------------------------------------------------------------------------------------
 
-    async def local(self, subscription: Subscription, envelope: Envelope, data: Any, around: Around | None) -> LocalCall:
-        """Have a handler of this process answer; it runs in a task and context of its own."""
-        assert self._loop is not None
-        call = LocalCall(self._loop.create_future())
-        event = Event(envelope, self._clock())
+    def begin_local(self, subscription: Subscription, envelope: Envelope, data: Any) -> LocalCall:
+        """Have a handler of this process answer, in a task and context of its own; `end_local` must follow."""
+        loop = self._loop
+        assert loop is not None
+        event = Event(envelope, self._origin.clock)
         if subscription.by_reference:
             event.set_data(data)
-        call.delivery = delivery = Delivery(subscription, event, call, around)
-        moment = time.monotonic() + envelope.ttl_ms / 1000
+        call = LocalCall(loop.create_future())
+        call.delivery = delivery = Delivery(subscription, event, call, self.around)
+        moment = monotonic() + envelope.ttl_ms / 1000
         if self._deadlines.add(moment, call):
             self.wake_at(moment)
         if self._observer:
             self._say(StepName.ROUTED_LOCAL, envelope, subscription=subscription.name)
         subscription.mailbox.offer(delivery)
-        try:
-            return await call.future
-        except (asyncio.CancelledError, CallTimeoutError):
-            delivery.cancel()
-            raise
-        finally:
-            call.done = True
-            self._deadlines.finished()
+        return call
 
-    async def remote(
-        self, envelope: Envelope, *, idempotent: bool, patience: float, wait_for_link: float, avoid: str
-    ) -> Envelope:
-        """Have somebody elsewhere answer; returns the REPLY."""
-        assert self._loop is not None
-        now = time.monotonic()
-        envelope.id = envelope.id or new_id()
-        envelope.idempotent = idempotent
-        future: asyncio.Future[Envelope] = self._loop.create_future()
-        deadline = now + envelope.ttl_ms / 1000
-        call = Call(
-            envelope,
-            deadline,
-            future,
-            idempotent=idempotent,
-            patience=now + patience if patience else 0.0,
-            wait_for_link=now + wait_for_link if wait_for_link else 0.0,
-            avoid=avoid,
-        )
+    def end_local(self, call: LocalCall) -> None:
+        """The call is over: answered, timed out or cancelled. A handler that still runs is cancelled, not awaited."""
+        call.done = True
+        self._deadlines.finished()
+        if not call.answered and call.delivery is not None:
+            call.delivery.cancel()
+        call.delivery = None  # no cycle for the collector
+
+    def begin(self, request: Envelope, idempotent: bool, patience: float, wait_for_link: float, avoid: str) -> Call:
+        """Have somebody elsewhere answer; the call's `waiter` gets the REPLY. `patience` waits for responders (s)."""
+        now = monotonic()
+        loop, port = self._loop, self._port
+        assert loop is not None
+        assert port is not None
+        request.id = request.id or new_id()
+        request.reply_to = port.instance
+        call = Call(request, now + request.ttl_ms / 1000, loop.create_future())
+        if idempotent:
+            call.idempotent = request.idempotent = True
+        if patience or wait_for_link:
+            call.patience = now + patience
+            call.wait_for_link = now + wait_for_link
+        if avoid:
+            call.avoid = avoid
+            call.last_error = OverloadedError(
+                f"all handlers of {request.topic!r} here are busy, their queue is full, and nobody else answers it",
+                retry_after=self._settings.retry_after,
+            )
         self._calls.start(call, now)
-        self._watched.set()
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._calls.abandon(call)
-            if self._observer:
-                self._say(StepName.CANCELLED, envelope)
-            raise
+        if not self._watched.is_set():
+            self._watched.set()
+        return call
+
+    def abandon(self, call: Call) -> None:
+        """The caller was cancelled."""
+        self._calls.abandon(call)
+        if self._observer:
+            self._say(StepName.CANCELLED, call.envelope)
 
     # --- what the port reports ------------------------------------------------------------------------------------
 
     def dispatched(self, call_id: bytes, instance: str, error: TielineError | None) -> None:
         """See `Receiver.on_dispatched`."""
-        self._calls.dispatched(call_id, instance, error, time.monotonic())
+        self._calls.dispatched(call_id, instance, error, monotonic())
 
     def answered(self, envelope: Envelope) -> None:
         """A REPLY or ACCEPTED arrived."""
-        call = self._calls.answered(envelope, time.monotonic())
+        call = self._calls.answered(envelope, monotonic())
         if self._observer:
             if call is None:
                 self._say(StepName.DROPPED, envelope, why="it answers no call that is out")
@@ -204,11 +211,11 @@ class Caller:
 
     def link_down(self) -> None:
         """The broker is away."""
-        self._calls.link_down(time.monotonic())
+        self._calls.link_down(monotonic())
 
     def link_up(self) -> None:
         """The broker is back."""
-        self._calls.link_up(time.monotonic())
+        self._calls.link_up(monotonic())
 
     # --- what the calls ask for (Effects) -------------------------------------------------------------------------
 
@@ -243,11 +250,11 @@ class Caller:
         assert self._loop is not None
         if self._timer:
             self._timer.cancel()
-        self._timer = self._loop.call_later(max(0.0005, moment - time.monotonic()), self._advance)
+        self._timer = self._loop.call_later(max(0.0005, moment - monotonic()), self._advance)
 
     def _advance(self) -> None:
         self._timer = None
-        self._deadlines.advance(time.monotonic())
+        self._deadlines.advance(monotonic())
         moment = self._deadlines.next()
         if moment is not None and self._timer is None:
             self.wake_at(moment)
@@ -267,14 +274,14 @@ class Caller:
                 await self._ask()
 
     async def _ask(self) -> None:
-        suspects = self._calls.suspects(time.monotonic())
+        suspects = self._calls.suspects(monotonic())
         if suspects and self._port is not None:
             probed = await self._port.probe(suspects)
-            self._calls.probed(probed.silent, probed.expired, suspects, time.monotonic())
+            self._calls.probed(probed.silent, probed.expired, suspects, monotonic())
 
     def _say(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         assert self._observer is not None
-        self._observer(step_of(name, self._clock().now(), envelope, **detail))
+        self._observer(step_of(name, self._origin.clock.now(), envelope, **detail))
 
 
 def reply_value(reply: Envelope) -> Any:

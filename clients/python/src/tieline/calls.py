@@ -13,10 +13,10 @@ its own, so whatever answers an earlier attempt finds nothing and changes nothin
 from __future__ import annotations
 
 from collections.abc import Collection
-from enum import IntEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.call import NO_MOMENT, Call, State
 from tieline.deadlines import Deadlines
 from tieline.envelope import ACCEPTED, REPLY, error_from_wire, new_call_id
 from tieline.errors import (
@@ -31,16 +31,6 @@ from tieline.errors import (
 from tieline.settings import Settings
 
 _REFUSALS = frozenset({"OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"})
-_NO_MOMENT = 0.0
-
-
-class State(IntEnum):
-    """Where a call stands."""
-
-    WAITING = 0
-    SENT = 1
-    HELD = 2
-    DONE = 3
 
 
 class Effects(Protocol):
@@ -62,68 +52,6 @@ class Effects(Protocol):
         """Call `Deadlines.advance` at this moment (local monotonic seconds)."""
 
 
-class Call:
-    """One call and its current attempt. Moments are seconds of the local monotonic clock."""
-
-    __slots__ = (
-        "accepted",
-        "attempts",
-        "avoid",
-        "call_id",
-        "deadline",
-        "done",
-        "envelope",
-        "idempotent",
-        "instance",
-        "last_error",
-        "patience",
-        "redispatch_at",
-        "refusals",
-        "silent_since",
-        "started",
-        "state",
-        "table",
-        "wait_for_link",
-        "waiter",
-    )
-
-    def __init__(
-        self,
-        envelope: Envelope,
-        deadline: float,
-        waiter: Any = None,
-        *,
-        idempotent: bool = False,
-        patience: float = _NO_MOMENT,
-        wait_for_link: float = _NO_MOMENT,
-        avoid: str = "",
-    ) -> None:
-        self.envelope = envelope
-        self.deadline = deadline
-        self.waiter = waiter
-        self.idempotent = idempotent
-        self.patience = patience
-        self.wait_for_link = wait_for_link
-        self.avoid = avoid
-        self.state = State.WAITING
-        self.done = False
-        self.accepted = False
-        self.attempts = 0
-        self.refusals = 0
-        self.call_id = b""
-        self.instance = ""
-        self.last_error: TielineError | None = None
-        self.redispatch_at = _NO_MOMENT
-        self.silent_since = _NO_MOMENT
-        self.started = _NO_MOMENT
-        self.table: Calls | None = None
-
-    def due(self, now: float) -> None:
-        """A moment of this call has come: its deadline, the end of its patience, or its next dispatch."""
-        if self.table:
-            self.table.due(self, now)
-
-
 class Calls:
     """All calls of one event system that are not done."""
 
@@ -136,7 +64,7 @@ class Calls:
         self._resting: set[Call] = set()
         self._orphans: set[bytes] = set()
         self._waiting_bytes = 0
-        self._grace_until = _NO_MOMENT
+        self._grace_until = NO_MOMENT
         self._linked = True
         self.active = 0
 
@@ -245,7 +173,7 @@ class Calls:
             if call.instance in expired:
                 self._lost(call, now, "its lease ended")
             elif call.instance not in silent:
-                call.silent_since = _NO_MOMENT
+                call.silent_since = NO_MOMENT
             elif not call.silent_since:
                 call.silent_since = now
             elif now - call.silent_since >= self._settings.probe_confirm:
@@ -264,7 +192,7 @@ class Calls:
         elif call in self._parked and call.attempts == 0 and now >= call.wait_for_link:
             self._reject(call, _away())
         elif call.redispatch_at and now >= call.redispatch_at:
-            call.redispatch_at = _NO_MOMENT
+            call.redispatch_at = NO_MOMENT
             self._resting.discard(call)
             if self._linked:
                 self._attempt(call, now)
@@ -278,7 +206,7 @@ class Calls:
         call.state = State.SENT
         call.started = now
         call.attempts += 1
-        call.silent_since = _NO_MOMENT
+        call.silent_since = NO_MOMENT
         self._pending[call_id] = call
         self._effects.dispatch(call.envelope, call.avoid)
 

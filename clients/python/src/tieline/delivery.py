@@ -7,7 +7,15 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tieline.context import CURRENT, Event
-from tieline.errors import HandlerError, NoRespondersError, Outcome, TielineError
+from tieline.errors import (
+    CallCancelledError,
+    ExpiredError,
+    HandlerError,
+    NoRespondersError,
+    Outcome,
+    ResponderLostError,
+    TielineError,
+)
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
@@ -31,7 +39,18 @@ class Outlet(Protocol):
 class Delivery:
     """A handler's run for one envelope. It ends in exactly one of the outlet's methods."""
 
-    __slots__ = ("around", "begun", "call_id", "event", "is_event", "outlet", "subscription", "task")
+    __slots__ = (
+        "accepted",
+        "around",
+        "begun",
+        "event",
+        "is_event",
+        "late",
+        "outlet",
+        "started",
+        "subscription",
+        "task",
+    )
 
     def __init__(self, subscription: Subscription, event: Event, outlet: Outlet, around: Around | None = None) -> None:
         self.subscription = subscription
@@ -40,6 +59,9 @@ class Delivery:
         self.around = around
         self.task: asyncio.Task[None] | None = None
         self.begun = False
+        self.accepted = False
+        self.late = False
+        self.started = 0.0
         self.is_event = not event.is_request
 
     async def run(self) -> None:
@@ -49,6 +71,8 @@ class Delivery:
         CURRENT.set(event)
         try:
             try:
+                if self.late and event.remaining() <= 0:
+                    raise ExpiredError(f"it expired while it waited for {subscription.name!r}")
                 data = self._accept()
             except TielineError as error:
                 self.outlet.failed(self, error)
@@ -56,7 +80,7 @@ class Delivery:
             if self.around is None:
                 result = await subscription.handler.invoke(data, event)
             else:
-                result = await self.around(event, lambda: subscription.handler.invoke(self._accept(), event))
+                result = await self.around(event, self._handle_again)
             self.outlet.succeeded(self, result)
         except asyncio.CancelledError:
             self.outlet.interrupted(self)
@@ -74,6 +98,10 @@ class Delivery:
         """The caller gave up."""
         self.event.cancelled = True
         self.subscription.mailbox.cancel(self)
+
+    async def _handle_again(self) -> Any:
+        """The end of the middleware, which may have replaced the payload."""
+        return await self.subscription.handler.invoke(self._accept(), self.event)
 
     def _accept(self) -> Any:
         """The payload as the handler wants it; raises what refuses it."""
@@ -110,3 +138,10 @@ def handler_error(error: BaseException, prefix: str = "") -> TielineError:
 def unsendable(error: TielineError) -> TielineError:
     """A handler returned what cannot travel: its failure, not the caller's."""
     return handler_error(error, "the handler's return value cannot be sent: ")
+
+
+def interruption(delivery: Delivery) -> TielineError:
+    """What a caller is told when the handler was cancelled although the caller did not ask for it."""
+    if delivery.subscription.closed:
+        return ResponderLostError("the responder stopped before the handler was done")
+    return CallCancelledError("the handler was cancelled")

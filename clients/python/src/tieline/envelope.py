@@ -26,51 +26,65 @@ CREDIT = 8
 _CODES = {spec.number: code for code, spec in ERRORS.items()}
 _OUTCOMES = {1: Outcome.NOT_DELIVERED, 2: Outcome.MAY_HAVE_RUN, 3: Outcome.RAN}
 _OUTCOME_NUMBERS = {outcome: number for number, outcome in _OUTCOMES.items()}
-_POOL_BYTES = 4096
+_PAGE_BYTES = 4096
 
 
-class _Random:
-    """Random bytes from the system, fetched a page at a time; a forked child starts with a page of its own."""
+class _Identities:
+    """Identities made of random bytes from the system, fetched a page at a time.
 
-    __slots__ = ("_at", "_pool")
+    A forked child starts with a page of its own.
+    """
+
+    __slots__ = ("_at", "_digits", "_millisecond", "_page", "_time_part")
 
     def __init__(self) -> None:
+        self._millisecond = 0
+        self._time_part = ""
         self.forget()
         os.register_at_fork(after_in_child=self.forget)
 
     def forget(self) -> None:
-        self._pool = b""
-        self._at = _POOL_BYTES
+        self._page = b""
+        self._digits = ""
+        self._at = _PAGE_BYTES
 
-    def take(self, count: int) -> bytes:
+    def _take(self, count: int) -> int:
         at = self._at
-        if at + count > _POOL_BYTES:
-            self._pool = os.urandom(_POOL_BYTES)
+        if at + count > _PAGE_BYTES:
+            self._page = os.urandom(_PAGE_BYTES)
+            self._digits = self._page.hex()
             at = 0
         self._at = at + count
-        return self._pool[at : at + count]
+        return at
+
+    def call_id(self) -> bytes:
+        """16 unguessable bytes."""
+        at = self._take(16)
+        return self._page[at : at + 16]
+
+    def instance(self) -> str:
+        """Name of an instance: 16 hexadecimal digits."""
+        at = self._take(8)
+        return self._digits[2 * at : 2 * at + 16]
+
+    def event_id(self) -> str:
+        """UUIDv7 as text (RFC 9562): milliseconds since 1970, then 74 random bits."""
+        millisecond = time.time_ns() // 1_000_000
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            digits = f"{millisecond:012x}"
+            self._time_part = f"{digits[:8]}-{digits[8:]}-7"
+        at = self._take(10)
+        variant = "89ab"[self._page[at] & 3]
+        at *= 2
+        noise = self._digits
+        return f"{self._time_part}{noise[at + 2 : at + 5]}-{variant}{noise[at + 5 : at + 8]}-{noise[at + 8 : at + 20]}"
 
 
-_take = _Random().take
-
-
-def new_call_id() -> bytes:
-    """16 unguessable bytes."""
-    return _take(16)
-
-
-def new_instance() -> str:
-    """Name of an instance: 16 hexadecimal digits."""
-    return _take(8).hex()
-
-
-def new_id() -> str:
-    """UUIDv7 as text (RFC 9562): milliseconds since 1970, then 74 random bits."""
-    time_part = f"{time.time_ns() // 1_000_000:012x}"
-    noise = _take(10)
-    digits = noise.hex()
-    variant = "89ab"[noise[9] & 3]
-    return f"{time_part[:8]}-{time_part[8:]}-7{digits[:3]}-{variant}{digits[3:6]}-{digits[6:18]}"
+_identities = _Identities()
+new_call_id = _identities.call_id
+new_instance = _identities.instance
+new_id = _identities.event_id
 
 
 def error_to_wire(error: TielineError) -> Error:

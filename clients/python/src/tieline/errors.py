@@ -48,7 +48,7 @@ class TielineError(Exception):
         *,
         details: Mapping[str, Any] | None = None,
         outcome: Outcome | str | None = None,
-        type: str = "",  # noqa: A002 - the field's name in the agreement
+        type: str = "",
         retry_after: float | None = None,
         from_wire: bool = False,
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
@@ -72,11 +73,19 @@ def _arguments(function: Callable[..., Any]) -> tuple[tuple[str, ...], Any]:
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    target = function if hasattr(function, "__annotations__") else getattr(function, "__call__", function)  # noqa: B004
+    target = _innermost(function)
+    if not (inspect.isroutine(target) or inspect.isclass(target)):
+        target = type(target).__call__
     try:
         return typing.get_type_hints(target)
     except Exception as error:  # an annotation that cannot be resolved would silently not validate
         raise InvalidArgumentError(f"the annotations of {_name(function)} cannot be resolved: {error}") from error
+
+
+def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 def _with_arguments(function: Callable[..., Any], slots: tuple[str, ...]) -> Callable[[Any, Event], Any]:
@@ -92,15 +101,20 @@ def _with_arguments(function: Callable[..., Any], slots: tuple[str, ...]) -> Cal
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    while hasattr(function, "func"):  # functools.partial
-        function = function.func  # pyright: ignore[reportFunctionMemberAccess]
+    function = _innermost(function)
     called = getattr(function, "__call__", None)  # noqa: B004
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
 def _in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:
+    def run(data: Any, event: Event) -> Any:
+        try:
+            return plain(data, event)
+        except StopIteration as error:  # asyncio cannot carry it out of a thread
+            raise RuntimeError("the handler raised StopIteration") from error
+
     async def invoke(data: Any, event: Event) -> Any:
-        result = await asyncio.to_thread(plain, data, event)
+        result = await asyncio.to_thread(run, data, event)
         return await result if inspect.isawaitable(result) else result
 
     return invoke

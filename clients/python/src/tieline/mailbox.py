@@ -8,6 +8,10 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from tieline.context import CURRENT, Event
+
+_NAME = "tieline-delivery"
+
 
 class Work(Protocol):
     """Something a mailbox runs: a delivery or a batch of them."""
@@ -15,6 +19,12 @@ class Work(Protocol):
     task: asyncio.Task[None] | None
     begun: bool
     is_event: bool
+    late: bool
+
+    @property
+    def event(self) -> Event:
+        """What its handler knows as the current event."""
+        ...
 
     def run(self) -> Coroutine[Any, Any, None]:
         """Do it. Must call `Mailbox.finished` when it ends, however it ends."""
@@ -27,14 +37,14 @@ class Work(Protocol):
 def start_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     """A task with a context of its own; on Python 3.12 and later it takes its first step at once."""
     if sys.version_info >= (3, 12):
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
-    return loop.create_task(coroutine)
+        return asyncio.Task(coroutine, loop=loop, name=_NAME, eager_start=True)
+    return asyncio.Task(coroutine, loop=loop, name=_NAME)  # a name given is a name that need not be made up
 
 
 class Mailbox:
     """At most `concurrency` pieces of work run, at most `capacity` wait, first come first served."""
 
-    __slots__ = ("_idle", "_loop", "capacity", "concurrency", "dropped", "running", "waiting")
+    __slots__ = ("_ended", "capacity", "concurrency", "dropped", "running", "waiting")
 
     def __init__(self, concurrency: int, capacity: int) -> None:
         self.concurrency = concurrency
@@ -42,8 +52,7 @@ class Mailbox:
         self.running: dict[Work, None] = {}
         self.waiting: deque[Work] = deque()
         self.dropped = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._idle: asyncio.Event | None = None
+        self._ended: asyncio.Event | None = None
 
     def has_room(self) -> bool:
         """Whether `offer` would take one more."""
@@ -54,29 +63,35 @@ class Mailbox:
         if len(self.running) < self.concurrency:
             self._start(work)
         elif len(self.waiting) < self.capacity:
-            self.waiting.append(work)
+            self._queue(work)
         else:
             return False
         return True
 
     def force(self, work: Work) -> Work | None:
-        """Take an event even if there is no room; returns the oldest waiting event, which gave way, or `work` itself."""
+        """Take an event even if there is no room; returns what gave way: the oldest waiting event, or `work` itself."""
         if self.offer(work):
             return None
         self.dropped += 1
         oldest = next((other for other in self.waiting if other.is_event), work)
         if oldest is not work:
             self.waiting.remove(oldest)
-            self.waiting.append(work)
+            self._queue(work)
         return oldest
+
+    def admit(self, work: Work) -> None:
+        """Take what comes last, even beyond the capacity."""
+        if not self.offer(work):
+            self._queue(work)
 
     def finished(self, work: Work) -> None:
         """A piece of work ended; the next one starts."""
         self.running.pop(work, None)
+        work.task = None  # no cycle for the collector
         if self.waiting and len(self.running) < self.concurrency:
             self._start(self.waiting.popleft())
-        elif self._idle and not self.running:
-            self._idle.set()
+        elif self._ended and not self.running:
+            self._ended.set()
 
     def cancel(self, work: Work) -> None:
         """Cancel a piece of work, wherever it is."""
@@ -91,13 +106,25 @@ class Mailbox:
             self.finished(work)
 
     async def drain(self) -> None:
-        """Return when nothing runs and nothing waits."""
-        if self.running or self.waiting:
-            self._idle = asyncio.Event()
-            await self._idle.wait()
+        """Return when nothing runs and nothing waits; at once inside a handler of its own."""
+        own = CURRENT.get()
+        if own is not None and any(work.event is own for work in self.running):
+            return
+        while self.running or self.waiting:
+            if self._ended is None or self._ended.is_set():
+                self._ended = asyncio.Event()
+            await self._ended.wait()
+
+    def begin_anew(self) -> None:
+        """Forget what ran and waited in a loop that is gone."""
+        self.running.clear()
+        self.waiting.clear()
+        self._ended = None
+
+    def _queue(self, work: Work) -> None:
+        work.late = True
+        self.waiting.append(work)
 
     def _start(self, work: Work) -> None:
         self.running[work] = None
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        work.task = start_task(self._loop, work.run())
+        work.task = start_task(asyncio.get_running_loop(), work.run())

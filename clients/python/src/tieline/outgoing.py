@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 from tieline import codec, topics
 from tieline._contract import contract
@@ -25,21 +26,26 @@ _TRACE = ("traceparent", "tracestate")
 _MAX_TTL = contract.LIMIT_CALL_TTL_MAX_MS
 
 
+class Origin(Protocol):
+    """Where envelopes come from."""
+
+    source: str
+    clock: Clock
+
+
 def compose(
     kind: int,
     topic: str,
     data: Any,
     ttl_ms: int,
-    clock: Clock,
-    source: str,
-    *,
+    origin: Origin,
     headers: Mapping[str, str] | None = None,
     content_type: str = "",
     schema_version: str = "",
     correlation_id: str = "",
     by_system: bool = False,
 ) -> Envelope:
-    """An envelope without an id (SPEC: made when it leaves the process, or is asked for).
+    """An envelope without an id, which is made when it leaves the process or is asked for.
 
     Raises:
         InvalidTopicError, InvalidPayloadError, PayloadTooLargeError, InvalidArgumentError: what was given is wrong.
@@ -47,30 +53,40 @@ def compose(
         CallTimeoutError: the request being handled has no time left for another call.
 
     """
-    topics.check_topic(topic)
-    if topics.is_reserved(topic) and not by_system:
-        raise InvalidTopicError(f"{topic!r} is published by the system only; choose another first token")
+    try:
+        (topics.check_topic if by_system else _public_topic)(topic)
+    except TypeError:  # not even hashable
+        topics.check_topic(topic)
+    payload = codec.encode(data, content_type)
     parent = CURRENT.get()
     if parent is not None and kind == REQUEST and parent.is_request:
         ttl_ms = _inherited(parent, ttl_ms, topic)
-    now = clock.now()
+    now = origin.clock.now()
     envelope = Envelope(
         kind=kind,  # pyright: ignore[reportArgumentType]
         topic=topic,
-        source=source,
+        source=origin.source,
         time=now,
         ttl_ms=ttl_ms,
-        expires_at=now + ttl_ms if ttl_ms else 0,
-        content_type=content_type,
-        data=codec.encode(data, content_type),
-        schema_version=schema_version,
-        correlation_id=correlation_id,
+        expires_at=now + ttl_ms,
+        data=payload,
     )
+    if content_type:
+        envelope.content_type = content_type
+    if schema_version or correlation_id:
+        envelope.schema_version, envelope.correlation_id = schema_version, correlation_id
     if headers:
         envelope.headers.update(check_headers(headers))
     if parent is not None:
         inherit(envelope, parent)
     return envelope
+
+
+@lru_cache(maxsize=4096)
+def _public_topic(topic: str) -> None:
+    topics.check_topic(topic)
+    if topics.is_reserved(topic):
+        raise InvalidTopicError(f"{topic!r} is published by the system only; choose another first token")
 
 
 def inherit(envelope: Envelope, parent: Event) -> None:
@@ -108,10 +124,9 @@ def ttl_ms(seconds: float | None, default: float) -> int:
     """
     if seconds is None:
         return int(default * 1000)
-    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and math.isfinite(seconds):
-        milliseconds = int(seconds * 1000)
-        if contract.LIMIT_CALL_TTL_MIN_MS <= milliseconds <= _MAX_TTL:
-            return milliseconds
+    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if number and contract.LIMIT_CALL_TTL_MIN_MS <= seconds * 1000 <= _MAX_TTL:  # not so for NaN and infinities
+        return int(seconds * 1000)
     raise InvalidArgumentError(f"ttl is in seconds, from 0.001 to {_MAX_TTL // 1000}, not {seconds!r}")
 
 
@@ -131,5 +146,3 @@ def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
         bounds = f"at most {contract.LIMIT_HEADERS}, {contract.LIMIT_HEADERS_BYTES} bytes in all"
         raise PayloadTooLargeError(f"{len(headers)} headers of {size} bytes: {bounds}")
     return headers
-
-

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from tieline import codec
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.clock import Clock
 from tieline.context import Event
-from tieline.delivery import Around, Delivery, unsendable
+from tieline.delivery import Around, Delivery, interruption, unsendable
 from tieline.envelope import ACCEPTED, REPLY, error_to_wire
 from tieline.errors import (
-    CallCancelledError,
     ExpiredError,
     NoRespondersError,
     OverloadedError,
-    ResponderLostError,
     TielineError,
 )
 from tieline.observe import Observer, StepName, step_of
+from tieline.outgoing import Origin
 from tieline.router import Router
 from tieline.settings import Settings
 from tieline.subscription import Subscription
@@ -34,17 +32,6 @@ _SWEEP_SECONDS = 0.1
 _WARN_SECONDS = 1.0
 
 Warn = Callable[[dict[str, Any]], None]
-
-
-class _Serving:
-    """A request that is being answered."""
-
-    __slots__ = ("accepted", "delivery", "started")
-
-    def __init__(self, delivery: Delivery, started: float) -> None:
-        self.delivery = delivery
-        self.started = started
-        self.accepted = False
 
 
 class EventOutlet:
@@ -80,18 +67,18 @@ class Responder:
     """Runs this instance's handlers for what the port brings."""
 
     def __init__(
-        self, settings: Settings, router: Router, clock: Callable[[], Clock], observer: Observer | None, warn: Warn
+        self, settings: Settings, router: Router, origin: Origin, observer: Observer | None, warn: Warn
     ) -> None:
         self._settings = settings
         self._router = router
-        self._clock = clock
+        self._origin = origin
         self._observer = observer
         self._warn = warn
         self._port: Port | None = None
         self._source = ""
-        self._serving: dict[bytes, _Serving] = {}
+        self._serving: dict[bytes, Delivery] = {}
         self._sweeper: asyncio.TimerHandle | None = None
-        self._event_outlet = EventOutlet(self._say)
+        self._event_outlet = EventOutlet(self.say)
         self.around: Around | None = None
 
     def attach(self, port: Port, source: str) -> None:
@@ -99,32 +86,38 @@ class Responder:
         self._port = port
         self._source = source
 
+    def forget(self) -> None:
+        """The loop is gone, and all that ran on it."""
+        self._serving.clear()
+        self._sweeper = None
+
     # --- requests -------------------------------------------------------------------------------------------------
 
     def request(self, envelope: Envelope) -> None:
         """See `Receiver.on_request`."""
         subscription = self._router.responder(envelope.topic)
-        clock = self._clock()
+        clock = self._origin.clock
         if self._observer:
-            self._say(StepName.RECEIVED, envelope)
+            self.say(StepName.RECEIVED, envelope)
         if 0 < envelope.expires_at <= clock.now():
             self._refuse(envelope, ExpiredError(f"the request on {envelope.topic!r} had expired on arrival"))
         elif subscription is None:
             self._refuse(envelope, self._no_taker(envelope.topic))
         else:
             delivery = Delivery(subscription, Event(envelope, clock), self, self.around)
-            self._serving[envelope.call_id] = _Serving(delivery, time.monotonic())
+            delivery.started = monotonic()
+            self._serving[envelope.call_id] = delivery
             if self._sweeper is None:
                 self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
             subscription.mailbox.offer(delivery)
 
     def cancel(self, call_id: bytes) -> None:
         """The caller gave up; unknown and finished calls are ignored."""
-        serving = self._serving.get(call_id)
-        if serving is not None:
+        delivery = self._serving.get(call_id)
+        if delivery is not None:
             if self._observer:
-                self._say(StepName.CANCELLED, serving.delivery.event.envelope)
-            serving.delivery.cancel()
+                self.say(StepName.CANCELLED, delivery.event.envelope)
+            delivery.cancel()
 
     def succeeded(self, delivery: Delivery, result: Any) -> None:
         """A handler returned: send the reply."""
@@ -134,13 +127,16 @@ class Responder:
         except TielineError as error:
             self.failed(delivery, unsendable(error))
             return
-        self._reply(delivery, Envelope(
-            kind=REPLY,  # pyright: ignore[reportArgumentType]
-            call_id=request.call_id,
-            source=self._source,
-            content_type=content_type,
-            data=data,
-        ))
+        self._reply(
+            delivery,
+            Envelope(
+                kind=REPLY,  # pyright: ignore[reportArgumentType]
+                call_id=request.call_id,
+                source=self._source,
+                content_type=content_type,
+                data=data,
+            ),
+        )
 
     def failed(self, delivery: Delivery, error: TielineError) -> None:
         """A handler raised or could not be run: send the error."""
@@ -150,11 +146,8 @@ class Responder:
         """A handler was cancelled: silence if the caller asked for it, else the caller must know."""
         if delivery.event.cancelled:
             self._serving.pop(delivery.event.envelope.call_id, None)
-            return
-        if delivery.subscription.closed:
-            self.failed(delivery, ResponderLostError("the responder stopped before the handler was done"))
         else:
-            self.failed(delivery, CallCancelledError("the handler was cancelled"))
+            self.failed(delivery, interruption(delivery))
 
     def _reply(self, delivery: Delivery, reply: Envelope) -> None:
         request = delivery.event.envelope
@@ -162,12 +155,12 @@ class Responder:
             return
         if self._observer:
             code = reply.error.code if reply.HasField("error") else 0
-            self._say(StepName.REPLIED, request, subscription=delivery.subscription.name, error=code)
+            self.say(StepName.REPLIED, request, subscription=delivery.subscription.name, error=code)
         self._port.answer(request.reply_to, reply)
 
     def _refuse(self, request: Envelope, error: TielineError) -> None:
         if self._observer:
-            self._say(StepName.DROPPED, request, why=error.code)
+            self.say(StepName.DROPPED, request, why=error.code)
         if self._port is not None:
             self._port.answer(request.reply_to, self._error_reply(request, error))
 
@@ -189,20 +182,20 @@ class Responder:
     def _sweep(self) -> None:
         """Say ACCEPTED for what takes long; cancel what has expired. Requests are in the order of their start."""
         self._sweeper = None
-        now, broker_now = time.monotonic(), self._clock().now()
-        for serving in list(self._serving.values()):
-            if serving.started > now - self._settings.accept_after:
+        oldest, broker_now = monotonic() - self._settings.accept_after, self._origin.clock.now()
+        for delivery in list(self._serving.values()):
+            if delivery.started > oldest:
                 break
-            self._tend(serving, broker_now)
+            self._tend(delivery, broker_now)
         if self._serving:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
-    def _tend(self, serving: _Serving, broker_now: int) -> None:
-        request = serving.delivery.event.envelope
+    def _tend(self, delivery: Delivery, broker_now: int) -> None:
+        request = delivery.event.envelope
         if 0 < request.expires_at <= broker_now:
-            serving.delivery.cancel()
-        elif not serving.accepted and self._port is not None:
-            serving.accepted = True
+            delivery.cancel()
+        elif not delivery.accepted and self._port is not None:
+            delivery.accepted = True
             accepted = Envelope(kind=ACCEPTED, call_id=request.call_id, source=self._source)  # pyright: ignore[reportArgumentType]
             self._port.answer(request.reply_to, accepted)
 
@@ -211,10 +204,10 @@ class Responder:
     def event(self, interest: Interest, envelope: Envelope) -> None:
         """See `Receiver.on_event`."""
         turn = self._router.at(interest)
-        if 0 < envelope.expires_at <= self._clock().now():
-            self._say(StepName.DROPPED, envelope, why="EXPIRED")
+        if 0 < envelope.expires_at <= self._origin.clock.now():
+            self.say(StepName.DROPPED, envelope, why="EXPIRED")
         elif turn is None:
-            self._say(StepName.DROPPED, envelope, why="no subscription any more")
+            self.say(StepName.DROPPED, envelope, why="no subscription any more")
         elif interest.route == Route.GROUP:
             self.deliver(turn.pick() or turn.members[0], envelope)
         else:
@@ -225,7 +218,7 @@ class Responder:
         self, subscription: Subscription, envelope: Envelope, outlet: EventOutlet | None = None, data: Any = None
     ) -> None:
         """Give an event to one subscription; what has to give way is counted and reported."""
-        event = Event(envelope, self._clock())
+        event = Event(envelope, self._origin.clock)
         if subscription.by_reference and outlet is not None:
             event.set_data(data)
         pushed_out = subscription.take(Delivery(subscription, event, outlet or self._event_outlet, self.around))
@@ -234,8 +227,8 @@ class Responder:
             self._overloaded(subscription, envelope)
 
     def _overloaded(self, subscription: Subscription, envelope: Envelope) -> None:
-        self._say(StepName.DROPPED, envelope, why="OVERLOADED", subscription=subscription.name)
-        now = time.monotonic()
+        self.say(StepName.DROPPED, envelope, why="OVERLOADED", subscription=subscription.name)
+        now = monotonic()
         if now - subscription.warned_at >= _WARN_SECONDS:
             subscription.warned_at = now
             dropped = subscription.mailbox.dropped
@@ -250,6 +243,7 @@ class Responder:
             self._sweeper.cancel()
             self._sweeper = None
 
-    def _say(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
+    def say(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
+        """Tell the observer, if there is one."""
         if self._observer:
-            self._observer(step_of(name, self._clock().now(), envelope, **detail))
+            self._observer(step_of(name, self._origin.clock.now(), envelope, **detail))

@@ -21,6 +21,9 @@ class Turn:
     def pick(self) -> Subscription | None:
         """The next one that has room; None when none has."""
         members = self.members
+        if len(members) == 1:
+            only = members[0]
+            return only if only.mailbox.has_room() else None
         for _ in range(len(members)):
             self._next = at = (self._next + 1) % len(members)
             if members[at].mailbox.has_room():
@@ -38,7 +41,7 @@ class Router:
         self._patterns: topics.PatternTrie[Interest] = topics.PatternTrie()
         self._observed: topics.PatternTrie[Interest] = topics.PatternTrie()
         self._wild = 0
-        self._observing = 0
+        self.observing = 0
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter({id(s): s for turn in self._at.values() for s in turn.members}.values())
@@ -83,7 +86,7 @@ class Router:
 
     def observers(self, topic: str) -> list[Subscription]:
         """Local observers of a topic."""
-        if not self._observing:
+        if not self.observing:
             return []
         return [s for _, interest in self._observed.match(topic) for s in self._at[interest].members]
 
@@ -105,7 +108,7 @@ class Router:
             self._responders[interest.pattern] = turn
         elif interest.route == Route.OBSERVER:
             self._observed.insert(interest.pattern, interest)
-            self._observing += 1
+            self.observing += 1
         elif topics.is_pattern(interest.pattern):
             self._patterns.insert(interest.pattern, interest)
             self._wild += 1
@@ -128,7 +131,7 @@ class Router:
             del self._responders[interest.pattern]
         elif interest.route == Route.OBSERVER:
             self._observed.remove(interest.pattern, interest)
-            self._observing -= 1
+            self.observing -= 1
         elif topics.is_pattern(interest.pattern):
             self._patterns.remove(interest.pattern, interest)
             self._wild -= 1

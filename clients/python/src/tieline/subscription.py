@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from tieline import topics
 from tieline.batch import Batch, Batcher
@@ -12,12 +12,40 @@ from tieline.delivery import Delivery
 from tieline.errors import InvalidArgumentError
 from tieline.handler import Handler
 from tieline.mailbox import Mailbox, Work
+from tieline.settings import Settings
 from tieline.transport import Interest, Route
 
 if TYPE_CHECKING:
     from tieline.events import EventSystem
 
-OnGap = Callable[..., Any]
+OnGap = Callable[[datetime, datetime, str], Any]
+
+
+class SubscriptionOptions(TypedDict, total=False):
+    """What a subscriber may ask for.
+
+    Attributes:
+        group: members of one group share the events, one copy for all.
+        observe: watch events and requests, and never answer.
+        filter: sees the decoded payload; false means not for this handler.
+        batch: (size, seconds): the handler gets a list of payloads, and answers no requests.
+        concurrency: handlers running at once; 1,000 unless given.
+        queue: deliveries waiting; 1,000 unless given.
+        on_gap: called with since, until and reason when live events may have been lost; may be asynchronous.
+        by_reference: local callers hand over their own objects instead of copies.
+        name: for figures and `unsubscribe`; the function's name unless given.
+
+    """
+
+    group: str
+    observe: bool
+    filter: Callable[[Any], bool] | None
+    batch: tuple[int, float] | None
+    concurrency: int
+    queue: int
+    on_gap: OnGap | None
+    by_reference: bool
+    name: str
 
 
 class Subscription:
@@ -26,7 +54,6 @@ class Subscription:
     __slots__ = (
         "_batcher",
         "_closed",
-        "_ready",
         "_system",
         "by_reference",
         "filter",
@@ -42,35 +69,27 @@ class Subscription:
     )
 
     def __init__(
-        self,
-        system: EventSystem,
-        topic: str,
-        handler: Handler,
-        mailbox: Mailbox,
-        *,
-        group: str,
-        observe: bool,
-        filter: Callable[[Any], bool] | None,
-        batch: tuple[int, float] | None,
-        on_gap: OnGap | None,
-        by_reference: bool,
-        name: str,
+        self, system: EventSystem, topic: str, handler: Handler, settings: Settings, options: SubscriptionOptions
     ) -> None:
+        unknown = set(options) - set(SubscriptionOptions.__annotations__)
+        if unknown:
+            raise InvalidArgumentError(f"subscribe does not know {', '.join(sorted(unknown))}")
         self._system = system
         self.topic = topics.check_pattern(topic)
         self.handler = handler
-        self.mailbox = mailbox
+        concurrency = _whole("concurrency", options.get("concurrency", settings.concurrency), 1)
+        self.mailbox = Mailbox(concurrency, _whole("queue", options.get("queue", settings.queue), 0))
+        group, batch = options.get("group", ""), options.get("batch")
         self.group = topics.check_group(group) if group else ""
-        self.observe = observe
-        self.filter = filter
-        self.on_gap = on_gap
-        self.by_reference = by_reference
-        self.name = name
+        self.observe = options.get("observe", False)
+        self.filter = options.get("filter")
+        self.on_gap = options.get("on_gap")
+        self.by_reference = options.get("by_reference", False)
+        self.name = options.get("name") or getattr(handler.function, "__name__", type(handler.function).__name__)
         self.warned_at = 0.0
         self._batcher = Batcher(self, *_checked_batch(batch)) if batch is not None else None
         self._closed = False
-        self._ready: asyncio.Future[None] | None = None
-        if observe and (group or batch is not None):
+        if self.observe and (group or batch is not None):
             raise InvalidArgumentError("an observer watches everything by itself: it takes no group and no batch")
         self.interests = self._interests()
 
@@ -104,13 +123,19 @@ class Subscription:
         self._closed = True
         batch: Batch | None = self._batcher.take() if self._batcher else None
         if batch is not None:
-            self.mailbox.force(batch)
+            self.mailbox.admit(batch)
         await self.mailbox.drain()
 
     def interrupt(self) -> None:
         """Cancel everything that waits or runs."""
         for work in [*self.mailbox.waiting, *self.mailbox.running]:
             self.mailbox.cancel(work)
+
+    def begin_anew(self) -> None:
+        """Forget what was under way in a loop that is gone."""
+        if self._batcher is not None:
+            self._batcher.take()
+        self.mailbox.begin_anew()
 
     def _interests(self) -> tuple[Interest, ...]:
         if self.observe:
@@ -122,6 +147,12 @@ class Subscription:
     def __repr__(self) -> str:
         group = f" group={self.group!r}" if self.group else ""
         return f"<Subscription {self.name!r} on {self.topic!r}{group}>"
+
+
+def _whole(name: str, given: int, least: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < least:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"{name} is a whole number of at least {least}, not {given!r}")
+    return given
 
 
 def _checked_batch(batch: tuple[int, float]) -> tuple[int, float]:

@@ -89,6 +89,11 @@ class Port(Protocol):
         """Whether the broker can be reached now."""
         ...
 
+    @property
+    def observing(self) -> bool:
+        """Whether anybody elsewhere may be observing; while nobody is, `observe` need not be called."""
+        ...
+
     async def register(self, interests: Sequence[Interest]) -> None:
         """Return when the broker has confirmed the interests; the port registers them again after each reconnect.
 
@@ -118,7 +123,7 @@ class Port(Protocol):
         ...
 
     def observe(self, envelope: Envelope) -> None:
-        """Give a copy of a request that was served locally to the observers elsewhere."""
+        """Give a copy of a request to the observers elsewhere. Called once a request, wherever it is answered."""
         ...
 
     async def probe(self, instances: Collection[str]) -> Probed:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tieline._contract import envelope_pb2 as tieline_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tieline/v1/gateway.proto\x12\ntieline.v1\x1a\x19tieline/v1/envelope.proto\"\x8c\x02\n\x0ePublishRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x38\n\x07headers\x18\x04 \x03(\x0b\x32\'.tieline.v1.PublishRequest.HeadersEntry\x12\x0e\n\x06ttl_ms\x18\x05 \x01(\x03\x12\x0b\n\x03key\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x16\n\x0eschema_version\x18\x08 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\t \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"5\n\x0fPublishResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x02 \x01(\t\"\x98\x02\n\x15PublishAndWaitRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12?\n\x07headers\x18\x04 \x03(\x0b\x32..tieline.v1.PublishAndWaitRequest.HeadersEntry\x12\x12\n\nidempotent\x18\x05 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x16\n\x0eschema_version\x18\x07 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x08 \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xae\x01\n\x16PublishAndWaitResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12@\n\x07headers\x18\x03 \x03(\x0b\x32/.tieline.v1.PublishAndWaitResponse.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"0\n\x10SubscribeRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\"\x90\x01\n\x11SubscribeResponse\x12,\n\nsubscribed\x18\x01 \x01(\x0b\x32\x16.tieline.v1.SubscribedH\x00\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x14.tieline.v1.EnvelopeH\x00\x12\x1e\n\x03gap\x18\x03 \x01(\x0b\x32\x0f.tieline.v1.GapH\x00\x42\x06\n\x04item\"\x0c\n\nSubscribed\"3\n\x03Gap\x12\r\n\x05since\x18\x01 \x01(\x03\x12\r\n\x05until\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"4\n\x0bLinkRequest\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.tieline.v1.ClientItem\"\xf8\x02\n\nClientItem\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.tieline.v1.HelloH\x00\x12(\n\x08register\x18\x02 \x01(\x0b\x32\x14.tieline.v1.RegisterH\x00\x12,\n\nunregister\x18\x03 \x01(\x0b\x32\x16.tieline.v1.UnregisterH\x00\x12&\n\x05\x65vent\x18\x04 \x01(\x0b\x32\x15.tieline.v1.SendEventH\x00\x12*\n\x07request\x18\x05 \x01(\x0b\x32\x17.tieline.v1.SendRequestH\x00\x12(\n\x06\x61nswer\x18\x06 \x01(\x0b\x32\x16.tieline.v1.SendAnswerH\x00\x12\"\n\x05probe\x18\x07 \x01(\x0b\x32\x11.tieline.v1.ProbeH\x00\x12 \n\x04ping\x18\x08 \x01(\x0b\x32\x10.tieline.v1.PingH\x00\x12\"\n\x05\x64rain\x18\t \x01(\x0b\x32\x11.tieline.v1.DrainH\x00\x42\x06\n\x04item\"6\n\x0cLinkResponse\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.tieline.v1.GatewayItem\"\xee\x02\n\x0bGatewayItem\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.tieline.v1.WelcomeH\x00\x12 \n\x04\x64one\x18\x02 \x01(\x0b\x32\x10.tieline.v1.DoneH\x00\x12,\n\ndispatched\x18\x03 \x01(\x0b\x32\x16.tieline.v1.DispatchedH\x00\x12(\n\x08\x64\x65livery\x18\x04 \x01(\x0b\x32\x14.tieline.v1.DeliveryH\x00\x12$\n\x06probed\x18\x05 \x01(\x0b\x32\x12.tieline.v1.ProbedH\x00\x12 \n\x04pong\x18\x06 \x01(\x0b\x32\x10.tieline.v1.PongH\x00\x12\x1e\n\x03gap\x18\x07 \x01(\x0b\x32\x0f.tieline.v1.GapH\x00\x12)\n\x06\x62roker\x18\x08 \x01(\x0b\x32\x17.tieline.v1.BrokerStateH\x00\x12\"\n\x05\x64rain\x18\t \x01(\x0b\x32\x11.tieline.v1.DrainH\x00\x42\x06\n\x04item\"(\n\x05Hello\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06\x63lient\x18\x02 \x01(\t\")\n\x07Welcome\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04time\x18\x02 \x01(\x03\"L\n\x08Interest\x12 \n\x05route\x18\x01 \x01(\x0e\x32\x11.tieline.v1.Route\x12\x0f\n\x07pattern\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\"@\n\x08Register\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\'\n\tinterests\x18\x02 \x03(\x0b\x32\x14.tieline.v1.Interest\"B\n\nUnregister\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\'\n\tinterests\x18\x02 \x03(\x0b\x32\x14.tieline.v1.Interest\":\n\tSendEvent\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\x0e\n\x06served\x18\x03 \x03(\t\".\n\x0bSendRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\r\n\x05\x61void\x18\x02 \x01(\t\"*\n\nSendAnswer\x12\n\n\x02to\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"\'\n\x05Probe\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\x11\n\tinstances\x18\x02 \x03(\t\"\x13\n\x04Ping\x12\x0b\n\x03ref\x18\x01 \x01(\x04\"\x14\n\x05\x44rain\x12\x0b\n\x03ref\x18\x01 \x01(\x04\"5\n\x04\x44one\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.tieline.v1.Error\"Q\n\nDispatched\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x0c\x12\x10\n\x08instance\x18\x02 \x01(\t\x12 \n\x05\x65rror\x18\x03 \x01(\x0b\x32\x11.tieline.v1.Error\"D\n\x08\x44\x65livery\x12&\n\x08interest\x18\x01 \x01(\x0b\x32\x14.tieline.v1.Interest\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"X\n\x06Probed\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\x0e\n\x06silent\x18\x02 \x03(\t\x12\x0f\n\x07\x65xpired\x18\x03 \x03(\t\x12 \n\x05\x65rror\x18\x04 \x01(\x0b\x32\x11.tieline.v1.Error\"!\n\x04Pong\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\x0c\n\x04time\x18\x02 \x01(\x03\" \n\x0b\x42rokerState\x12\x11\n\tconnected\x18\x01 \x01(\x08*x\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x11\n\rROUTE_REQUEST\x10\x01\x12\x0f\n\x0bROUTE_EVENT\x10\x02\x12\x0f\n\x0bROUTE_GROUP\x10\x03\x12\x12\n\x0eROUTE_OBSERVER\x10\x04\x12\x0f\n\x0bROUTE_INBOX\x10\x05\x32\xb6\x02\n\x0c\x45ventGateway\x12\x42\n\x07Publish\x12\x1a.tieline.v1.PublishRequest\x1a\x1b.tieline.v1.PublishResponse\x12W\n\x0ePublishAndWait\x12!.tieline.v1.PublishAndWaitRequest\x1a\".tieline.v1.PublishAndWaitResponse\x12J\n\tSubscribe\x12\x1c.tieline.v1.SubscribeRequest\x1a\x1d.tieline.v1.SubscribeResponse0\x01\x12=\n\x04Link\x12\x17.tieline.v1.LinkRequest\x1a\x18.tieline.v1.LinkResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tieline/v1/gateway.proto\x12\ntieline.v1\x1a\x19tieline/v1/envelope.proto\"\x8c\x02\n\x0ePublishRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x38\n\x07headers\x18\x04 \x03(\x0b\x32\'.tieline.v1.PublishRequest.HeadersEntry\x12\x0e\n\x06ttl_ms\x18\x05 \x01(\x03\x12\x0b\n\x03key\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x16\n\x0eschema_version\x18\x08 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\t \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"5\n\x0fPublishResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x02 \x01(\t\"\x98\x02\n\x15PublishAndWaitRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12?\n\x07headers\x18\x04 \x03(\x0b\x32..tieline.v1.PublishAndWaitRequest.HeadersEntry\x12\x12\n\nidempotent\x18\x05 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x16\n\x0eschema_version\x18\x07 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x08 \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xae\x01\n\x16PublishAndWaitResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12@\n\x07headers\x18\x03 \x03(\x0b\x32/.tieline.v1.PublishAndWaitResponse.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"0\n\x10SubscribeRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\"\x90\x01\n\x11SubscribeResponse\x12,\n\nsubscribed\x18\x01 \x01(\x0b\x32\x16.tieline.v1.SubscribedH\x00\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x14.tieline.v1.EnvelopeH\x00\x12\x1e\n\x03gap\x18\x03 \x01(\x0b\x32\x0f.tieline.v1.GapH\x00\x42\x06\n\x04item\"\x0c\n\nSubscribed\"3\n\x03Gap\x12\r\n\x05since\x18\x01 \x01(\x03\x12\r\n\x05until\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"4\n\x0bLinkRequest\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.tieline.v1.ClientItem\"\xf8\x02\n\nClientItem\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.tieline.v1.HelloH\x00\x12(\n\x08register\x18\x02 \x01(\x0b\x32\x14.tieline.v1.RegisterH\x00\x12,\n\nunregister\x18\x03 \x01(\x0b\x32\x16.tieline.v1.UnregisterH\x00\x12&\n\x05\x65vent\x18\x04 \x01(\x0b\x32\x15.tieline.v1.SendEventH\x00\x12*\n\x07request\x18\x05 \x01(\x0b\x32\x17.tieline.v1.SendRequestH\x00\x12(\n\x06\x61nswer\x18\x06 \x01(\x0b\x32\x16.tieline.v1.SendAnswerH\x00\x12\"\n\x05probe\x18\x07 \x01(\x0b\x32\x11.tieline.v1.ProbeH\x00\x12 \n\x04ping\x18\x08 \x01(\x0b\x32\x10.tieline.v1.PingH\x00\x12\"\n\x05\x64rain\x18\t \x01(\x0b\x32\x11.tieline.v1.DrainH\x00\x42\x06\n\x04item\"6\n\x0cLinkResponse\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.tieline.v1.GatewayItem\"\x9a\x03\n\x0bGatewayItem\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.tieline.v1.WelcomeH\x00\x12 \n\x04\x64one\x18\x02 \x01(\x0b\x32\x10.tieline.v1.DoneH\x00\x12,\n\ndispatched\x18\x03 \x01(\x0b\x32\x16.tieline.v1.DispatchedH\x00\x12(\n\x08\x64\x65livery\x18\x04 \x01(\x0b\x32\x14.tieline.v1.DeliveryH\x00\x12$\n\x06probed\x18\x05 \x01(\x0b\x32\x12.tieline.v1.ProbedH\x00\x12 \n\x04pong\x18\x06 \x01(\x0b\x32\x10.tieline.v1.PongH\x00\x12\x1e\n\x03gap\x18\x07 \x01(\x0b\x32\x0f.tieline.v1.GapH\x00\x12)\n\x06\x62roker\x18\x08 \x01(\x0b\x32\x17.tieline.v1.BrokerStateH\x00\x12\"\n\x05\x64rain\x18\t \x01(\x0b\x32\x11.tieline.v1.DrainH\x00\x12*\n\tobserving\x18\n \x01(\x0b\x32\x15.tieline.v1.ObservingH\x00\x42\x06\n\x04item\"(\n\x05Hello\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06\x63lient\x18\x02 \x01(\t\")\n\x07Welcome\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04time\x18\x02 \x01(\x03\"L\n\x08Interest\x12 \n\x05route\x18\x01 \x01(\x0e\x32\x11.tieline.v1.Route\x12\x0f\n\x07pattern\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\"@\n\x08Register\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\'\n\tinterests\x18\x02 \x03(\x0b\x32\x14.tieline.v1.Interest\"B\n\nUnregister\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\'\n\tinterests\x18\x02 \x03(\x0b\x32\x14.tieline.v1.Interest\":\n\tSendEvent\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\x0e\n\x06served\x18\x03 \x03(\t\".\n\x0bSendRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\r\n\x05\x61void\x18\x02 \x01(\t\"*\n\nSendAnswer\x12\n\n\x02to\x18\x01 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"\'\n\x05Probe\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\x11\n\tinstances\x18\x02 \x03(\t\"\x13\n\x04Ping\x12\x0b\n\x03ref\x18\x01 \x01(\x04\"\x14\n\x05\x44rain\x12\x0b\n\x03ref\x18\x01 \x01(\x04\"5\n\x04\x44one\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.tieline.v1.Error\"Q\n\nDispatched\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x0c\x12\x10\n\x08instance\x18\x02 \x01(\t\x12 \n\x05\x65rror\x18\x03 \x01(\x0b\x32\x11.tieline.v1.Error\"D\n\x08\x44\x65livery\x12&\n\x08interest\x18\x01 \x01(\x0b\x32\x14.tieline.v1.Interest\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\"X\n\x06Probed\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\x0e\n\x06silent\x18\x02 \x03(\t\x12\x0f\n\x07\x65xpired\x18\x03 \x03(\t\x12 \n\x05\x65rror\x18\x04 \x01(\x0b\x32\x11.tieline.v1.Error\"!\n\x04Pong\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\x0c\n\x04time\x18\x02 \x01(\x03\"\x18\n\tObserving\x12\x0b\n\x03\x61ny\x18\x01 \x01(\x08\" \n\x0b\x42rokerState\x12\x11\n\tconnected\x18\x01 \x01(\x08*x\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x11\n\rROUTE_REQUEST\x10\x01\x12\x0f\n\x0bROUTE_EVENT\x10\x02\x12\x0f\n\x0bROUTE_GROUP\x10\x03\x12\x12\n\x0eROUTE_OBSERVER\x10\x04\x12\x0f\n\x0bROUTE_INBOX\x10\x05\x32\xb6\x02\n\x0c\x45ventGateway\x12\x42\n\x07Publish\x12\x1a.tieline.v1.PublishRequest\x1a\x1b.tieline.v1.PublishResponse\x12W\n\x0ePublishAndWait\x12!.tieline.v1.PublishAndWaitRequest\x1a\".tieline.v1.PublishAndWaitResponse\x12J\n\tSubscribe\x12\x1c.tieline.v1.SubscribeRequest\x1a\x1d.tieline.v1.SubscribeResponse0\x01\x12=\n\x04Link\x12\x17.tieline.v1.LinkRequest\x1a\x18.tieline.v1.LinkResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHANDWAITREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
   _globals['_PUBLISHANDWAITRESPONSE_HEADERSENTRY']._loaded_options = None
   _globals['_PUBLISHANDWAITRESPONSE_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_ROUTE']._serialized_start=2875
-  _globals['_ROUTE']._serialized_end=2995
+  _globals['_ROUTE']._serialized_start=2945
+  _globals['_ROUTE']._serialized_end=3065
   _globals['_PUBLISHREQUEST']._serialized_start=68
   _globals['_PUBLISHREQUEST']._serialized_end=336
   _globals['_PUBLISHREQUEST_HEADERSENTRY']._serialized_start=290
@@ -69,41 +69,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINKRESPONSE']._serialized_start=1550
   _globals['_LINKRESPONSE']._serialized_end=1604
   _globals['_GATEWAYITEM']._serialized_start=1607
-  _globals['_GATEWAYITEM']._serialized_end=1973
-  _globals['_HELLO']._serialized_start=1975
-  _globals['_HELLO']._serialized_end=2015
-  _globals['_WELCOME']._serialized_start=2017
-  _globals['_WELCOME']._serialized_end=2058
-  _globals['_INTEREST']._serialized_start=2060
-  _globals['_INTEREST']._serialized_end=2136
-  _globals['_REGISTER']._serialized_start=2138
-  _globals['_REGISTER']._serialized_end=2202
-  _globals['_UNREGISTER']._serialized_start=2204
-  _globals['_UNREGISTER']._serialized_end=2270
-  _globals['_SENDEVENT']._serialized_start=2272
-  _globals['_SENDEVENT']._serialized_end=2330
-  _globals['_SENDREQUEST']._serialized_start=2332
-  _globals['_SENDREQUEST']._serialized_end=2378
-  _globals['_SENDANSWER']._serialized_start=2380
-  _globals['_SENDANSWER']._serialized_end=2422
-  _globals['_PROBE']._serialized_start=2424
-  _globals['_PROBE']._serialized_end=2463
-  _globals['_PING']._serialized_start=2465
-  _globals['_PING']._serialized_end=2484
-  _globals['_DRAIN']._serialized_start=2486
-  _globals['_DRAIN']._serialized_end=2506
-  _globals['_DONE']._serialized_start=2508
-  _globals['_DONE']._serialized_end=2561
-  _globals['_DISPATCHED']._serialized_start=2563
-  _globals['_DISPATCHED']._serialized_end=2644
-  _globals['_DELIVERY']._serialized_start=2646
-  _globals['_DELIVERY']._serialized_end=2714
-  _globals['_PROBED']._serialized_start=2716
-  _globals['_PROBED']._serialized_end=2804
-  _globals['_PONG']._serialized_start=2806
-  _globals['_PONG']._serialized_end=2839
-  _globals['_BROKERSTATE']._serialized_start=2841
-  _globals['_BROKERSTATE']._serialized_end=2873
-  _globals['_EVENTGATEWAY']._serialized_start=2998
-  _globals['_EVENTGATEWAY']._serialized_end=3308
+  _globals['_GATEWAYITEM']._serialized_end=2017
+  _globals['_HELLO']._serialized_start=2019
+  _globals['_HELLO']._serialized_end=2059
+  _globals['_WELCOME']._serialized_start=2061
+  _globals['_WELCOME']._serialized_end=2102
+  _globals['_INTEREST']._serialized_start=2104
+  _globals['_INTEREST']._serialized_end=2180
+  _globals['_REGISTER']._serialized_start=2182
+  _globals['_REGISTER']._serialized_end=2246
+  _globals['_UNREGISTER']._serialized_start=2248
+  _globals['_UNREGISTER']._serialized_end=2314
+  _globals['_SENDEVENT']._serialized_start=2316
+  _globals['_SENDEVENT']._serialized_end=2374
+  _globals['_SENDREQUEST']._serialized_start=2376
+  _globals['_SENDREQUEST']._serialized_end=2422
+  _globals['_SENDANSWER']._serialized_start=2424
+  _globals['_SENDANSWER']._serialized_end=2466
+  _globals['_PROBE']._serialized_start=2468
+  _globals['_PROBE']._serialized_end=2507
+  _globals['_PING']._serialized_start=2509
+  _globals['_PING']._serialized_end=2528
+  _globals['_DRAIN']._serialized_start=2530
+  _globals['_DRAIN']._serialized_end=2550
+  _globals['_DONE']._serialized_start=2552
+  _globals['_DONE']._serialized_end=2605
+  _globals['_DISPATCHED']._serialized_start=2607
+  _globals['_DISPATCHED']._serialized_end=2688
+  _globals['_DELIVERY']._serialized_start=2690
+  _globals['_DELIVERY']._serialized_end=2758
+  _globals['_PROBED']._serialized_start=2760
+  _globals['_PROBED']._serialized_end=2848
+  _globals['_PONG']._serialized_start=2850
+  _globals['_PONG']._serialized_end=2883
+  _globals['_OBSERVING']._serialized_start=2885
+  _globals['_OBSERVING']._serialized_end=2909
+  _globals['_BROKERSTATE']._serialized_start=2911
+  _globals['_BROKERSTATE']._serialized_end=2943
+  _globals['_EVENTGATEWAY']._serialized_start=3068
+  _globals['_EVENTGATEWAY']._serialized_end=3378
 # @@protoc_insertion_point(module_scope)

@@ -13,29 +13,19 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
-
-import grpc
 
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import error_from_wire, parse
-from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
+from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
 from tieline.settings import Settings
 from tieline.transport import Gap, Interest, Probed, Receiver, Route
-from tieline.transports.grpc_link import (
-    ClientLink,
-    LinkBrokenError,
-    Target,
-    interest_from_wire,
-    interests_to_wire,
-)
+from tieline.transports.grpc_frames import interest_from_wire, interests_to_wire
+from tieline.transports.grpc_link import ClientLink, LinkBrokenError, Target, parse_target
 
 _log = logging.getLogger("tieline.grpc")
-_DEFAULT_PORT = 50051
 _CLIENT = "python/0.1.0"
 
 
@@ -43,8 +33,8 @@ class GrpcTransport:
     """The way to one gateway; it carries exactly one port.
 
     Args:
-        url: `grpc://host:port`, or `grpcs://` for TLS. The password part is the token; `?ca=`, `?cert=` and `?key=` name
-            PEM files: the authority that signed the gateway's certificate, and this client's own certificate.
+        url: `grpc://host:port`, or `grpcs://` for TLS. The password part is the token; `?ca=`, `?cert=`, `?key=` name
+            PEM files: the authority that signed the gateway's certificate, and this client's own certificate and key.
         settings: times and bounds.
         token: the token, if it is not in the URL.
 
@@ -92,6 +82,7 @@ class GrpcPort:
         self._kept_bytes = 0
         self._up = asyncio.Event()
         self._broker = True
+        self.observing = False
         self._gap: Gap | None = None
         self._closed = False
         self._running: asyncio.Task[None] | None = None
@@ -105,6 +96,7 @@ class GrpcPort:
             "gap": self._on_gap,
             "broker": self._on_broker,
             "drain": self._on_drain,
+            "observing": self._on_observing,
         }
 
     @property
@@ -115,7 +107,7 @@ class GrpcPort:
     @property
     def connected(self) -> bool:
         """See `Port.connected`."""
-        return self._broker and self._up.is_set()
+        return self._broker and self._up.is_set() and not self._closed
 
     async def start(self) -> None:
         """Connect for the first time; errors as in `Transport.open`."""
@@ -173,7 +165,7 @@ class GrpcPort:
         answer = frame.items.add().answer
         answer.to = to
         answer.envelope = envelope.SerializeToString()
-        if self._up.is_set():
+        if self._up.is_set() and not self._link.broken:
             self._link.outbox.put(frame.SerializeToString())
         else:
             self._keep(envelope.expires_at, frame.SerializeToString())
@@ -246,6 +238,9 @@ class GrpcPort:
         elif state.connected and not was and self._up.is_set():
             self._tell_connected()
 
+    def _on_observing(self, observing: wire.Observing) -> None:
+        self.observing = observing.any
+
     def _on_drain(self, _drain: wire.Drain) -> None:
         _log.info("the gateway at %s is about to stop", self._target.address)
 
@@ -313,7 +308,7 @@ class GrpcPort:
 
     def _refusal(self) -> TielineError | None:
         """Why nothing can be sent now."""
-        if not self.connected or self._closed:
+        if not self.connected:
             message = f"the gateway at {self._target.address} cannot be reached now; reconnecting"
             return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)
         if self._link.outbox.full:
@@ -335,43 +330,6 @@ class GrpcPort:
         for expires_at, frame in kept:
             if not expires_at or expires_at > now:
                 self._link.outbox.put(frame)
-
-
-def parse_target(url: str, token: str = "") -> Target:
-    """Read the address of a gateway.
-
-    Raises:
-        InvalidArgumentError: it is none, or a PEM file it names cannot be read.
-
-    """
-    parts = urlsplit(url)
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    unknown = options.keys() - {"ca", "cert", "key"}
-    try:
-        address, valid = _address(parts.hostname, parts.port), parts.scheme in ("grpc", "grpcs") and not unknown
-    except ValueError:
-        address, valid = "", False
-    if not valid or not parts.hostname or (options and parts.scheme == "grpc"):
-        raise InvalidArgumentError(
-            f"{parts.scheme}://{parts.hostname or ''} is no gateway's address: grpc://host:port, or "
-            "grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE"
-        )
-    token = token or unquote(parts.password or "")
-    metadata = (("authorization", f"Bearer {token}"),) if token else ()
-    return Target(address, _credentials(options) if parts.scheme == "grpcs" else None, metadata)
-
-
-def _address(host: str | None, port: int | None) -> str:
-    shown = f"[{host}]" if host and ":" in host else host
-    return f"{shown}:{_DEFAULT_PORT if port is None else port}"
-
-
-def _credentials(files: dict[str, str]) -> grpc.ChannelCredentials:
-    try:
-        contents = {name: Path(file).read_bytes() for name, file in files.items()}
-    except OSError as error:
-        raise InvalidArgumentError(f"cannot read {error.filename}: {error.strerror}") from None
-    return grpc.ssl_channel_credentials(contents.get("ca"), contents.get("key"), contents.get("cert"))
 
 
 def _register(interests: Collection[Interest]) -> wire.Register:

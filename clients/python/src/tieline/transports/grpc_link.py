@@ -1,22 +1,19 @@
-"""One Link stream to a gateway, and what both of its ends share: the queue of what is still to be written.
-
-Normative: SPEC.md, section 8.
-"""
+"""One Link stream to a gateway, from hello to its end (SPEC.md, section 8)."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import grpc
 import grpc.aio
 
 from tieline._contract import gateway_pb2 as wire
-from tieline._contract.contract import LIMIT_FRAME_BYTES, LIMIT_MESSAGE_BYTES
 from tieline.clock import Clock
 from tieline.errors import (
     InvalidArgumentError,
@@ -27,111 +24,17 @@ from tieline.errors import (
     UnsupportedError,
 )
 from tieline.settings import Settings
-from tieline.transport import Interest, Route
+from tieline.transports.grpc_frames import CHANNEL_OPTIONS, Outbox
 
-METHOD = "/tieline.v1.EventGateway/Link"
-CHANNEL_OPTIONS: list[tuple[str, int]] = [
-    ("grpc.max_receive_message_length", LIMIT_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", LIMIT_MESSAGE_BYTES),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-]
-"""Options of both ends. A ping every 10 s stays below what any server that permits pings at all allows."""
-
-_CLIENT_OPTIONS = [
+_METHOD = "/tieline.v1.EventGateway/Link"
+_DEFAULT_PORT = 50051
+_LATE_SECONDS = 0.1
+_OPTIONS = [
     *CHANNEL_OPTIONS,
     ("grpc.use_local_subchannel_pool", 1),  # back-off is ours: a new channel knows nothing of earlier failures
     ("grpc.enable_http_proxy", 0),
 ]
-_LATE_SECONDS = 0.1
 
-
-class Outbox:
-    """Serialized messages that wait to be written, in order; one reader.
-
-    Concatenated messages of one type are one message that holds the repeated fields of all (a rule of protobuf), so
-    whatever waits goes out as one frame without being touched again. Droppable messages are given up, oldest first,
-    while the outbox holds more than `limit` bytes.
-    """
-
-    __slots__ = ("_closed", "_droppable", "_limit", "_queue", "_waiter", "size")
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._queue: deque[bytes | list[bytes]] = deque()
-        self._droppable: deque[list[bytes]] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._closed = False
-        self.size = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether it holds more than its limit; whoever can should refuse work now."""
-        return self.size > self._limit
-
-    def put(self, message: bytes) -> None:
-        """Add a message that must not get lost."""
-        self._queue.append(message)
-        self._added(len(message))
-
-    def put_droppable(self, message: bytes) -> int:
-        """Add a message that may give way to later ones; returns how many older ones gave way now."""
-        cell = [message]
-        self._queue.append(cell)
-        self._droppable.append(cell)
-        self._added(len(message))
-        dropped = 0
-        while self.size > self._limit and len(self._droppable) > 1:
-            oldest = self._droppable.popleft()
-            self.size -= len(oldest[0])
-            oldest[0] = b""
-            dropped += 1
-        return dropped
-
-    def close(self) -> None:
-        """Nothing more is added; `take` returns what is left and then nothing."""
-        self._closed = True
-        self._wake()
-
-    async def take(self, target: int = LIMIT_FRAME_BYTES) -> bytes:
-        """Wait for messages and return them joined, as many as make about `target` bytes; empty at the end."""
-        while True:
-            while not self._queue:
-                if self._closed:
-                    return b""
-                self._waiter = asyncio.get_running_loop().create_future()
-                await self._waiter
-            frame = b"".join(self._first(target))
-            self.size -= len(frame)
-            if frame:
-                return frame
-
-    def _first(self, target: int) -> list[bytes]:
-        taken: list[bytes] = []
-        size = 0
-        queue = self._queue
-        while queue and (size < target or not size):
-            message = queue.popleft()
-            if isinstance(message, list):
-                if self._droppable and self._droppable[0] is message:
-                    self._droppable.popleft()
-                message = message[0]
-            taken.append(message)
-            size += len(message)
-        return taken
-
-    def _added(self, size: int) -> None:
-        self.size += size
-        if self._waiter is not None:
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None:
-            if not self._waiter.done():
-                self._waiter.set_result(None)
-            self._waiter = None
 
 class Target(NamedTuple):
     """Where a gateway is, and how to be let in."""
@@ -139,6 +42,43 @@ class Target(NamedTuple):
     address: str
     credentials: grpc.ChannelCredentials | None
     metadata: tuple[tuple[str, str], ...]
+
+
+def parse_target(url: str, token: str = "") -> Target:
+    """Read the address of a gateway.
+
+    Raises:
+        InvalidArgumentError: it is none, or a PEM file it names cannot be read.
+
+    """
+    parts = urlsplit(url)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    unknown = options.keys() - {"ca", "cert", "key"}
+    try:
+        address, valid = _address(parts.hostname, parts.port), parts.scheme in ("grpc", "grpcs") and not unknown
+    except ValueError:
+        address, valid = "", False
+    if not valid or not parts.hostname or (options and parts.scheme == "grpc"):
+        raise InvalidArgumentError(
+            f"{parts.scheme}://{parts.hostname or ''} is no gateway's address: grpc://host:port, or "
+            "grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE"
+        )
+    token = token or unquote(parts.password or "")
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    return Target(address, _credentials(options) if parts.scheme == "grpcs" else None, metadata)
+
+
+def _address(host: str | None, port: int | None) -> str:
+    shown = f"[{host}]" if host and ":" in host else host
+    return f"{shown}:{_DEFAULT_PORT if port is None else port}"
+
+
+def _credentials(files: dict[str, str]) -> grpc.ChannelCredentials:
+    try:
+        contents = {name: Path(file).read_bytes() for name, file in files.items()}
+    except OSError as error:
+        raise InvalidArgumentError(f"cannot read {error.filename}: {error.strerror}") from None
+    return grpc.ssl_channel_credentials(contents.get("ca"), contents.get("key"), contents.get("cert"))
 
 
 class LinkBrokenError(Exception):
@@ -158,12 +98,13 @@ class ClientLink:
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._refs = itertools.count(1)
         self._early: list[wire.GatewayItem] = []
+        self.broken = False
         self._serving: asyncio.Task[str] | None = None
         if target.credentials is None:
-            self._channel = grpc.aio.insecure_channel(target.address, options=_CLIENT_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(target.address, options=_OPTIONS)
         else:
-            self._channel = grpc.aio.secure_channel(target.address, target.credentials, options=_CLIENT_OPTIONS)
-        self._call: Any = self._channel.stream_stream(METHOD)(metadata=target.metadata)
+            self._channel = grpc.aio.secure_channel(target.address, target.credentials, options=_OPTIONS)
+        self._call: Any = self._channel.stream_stream(_METHOD)(metadata=target.metadata)
 
     async def open(self, hello: wire.Hello) -> None:
         """Say hello and become an instance.
@@ -217,6 +158,8 @@ class ClientLink:
             LinkBrokenError: the link ended first.
 
         """
+        if self.broken:
+            raise LinkBrokenError
         future = self.expect(item)
         self.outbox.put(wire.LinkRequest(items=[item]).SerializeToString())
         return await future
@@ -289,6 +232,7 @@ class ClientLink:
             self._clock.learn(future.result().time / 1000, asked, time.monotonic())
 
     def _forget_asked(self) -> None:
+        self.broken = True
         asked, self._asked = self._asked, {}
         for future in asked.values():
             if not future.done():
@@ -316,30 +260,11 @@ def _refusal(target: Target, error: grpc.aio.AioRpcError) -> TielineError:
     text = error.details() or error.code().name
     match error.code():
         case grpc.StatusCode.UNAUTHENTICATED:
-            return UnauthenticatedError(
-                f"the gateway at {target.address} refused the credentials ({text}); put the token into the URL's password"
-            )
+            message = f"the gateway at {target.address} refused the credentials; put the token into the URL's password"
+            return UnauthenticatedError(f"{message} ({text})")
         case grpc.StatusCode.UNIMPLEMENTED:
             return UnsupportedError(f"{target.address} speaks gRPC but is no Tieline gateway ({text})")
         case grpc.StatusCode.INVALID_ARGUMENT:
             return InvalidArgumentError(f"the gateway at {target.address} refused the link: {text}")
         case _:
             return _unreachable(target, text)
-
-
-def interests_to_wire(interests: Iterable[Interest]) -> list[wire.Interest]:
-    """Put interests on the wire."""
-    return [
-        wire.Interest(route=int(route), pattern=pattern, group=group)  # pyright: ignore[reportArgumentType]
-        for route, pattern, group in interests
-    ]
-
-
-def interest_from_wire(interest: wire.Interest) -> Interest:
-    """Read an interest.
-
-    Raises:
-        ValueError: the route is unknown.
-
-    """
-    return Interest(Route(interest.route), interest.pattern, interest.group)

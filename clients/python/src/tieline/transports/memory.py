@@ -92,19 +92,22 @@ class MemoryBroker:
                 for port in [port for port in members.ports if port is not sender]:
                     port.receiver.on_event(interest, envelope)
 
+    @property
+    def observing(self) -> bool:
+        """Whether there is any observer."""
+        return self._routes[Route.OBSERVER] > 0
+
     def observe(self, sender: MemoryPort, envelope: Envelope) -> None:
         """A copy for every observer but the sender."""
-        if self._routes[Route.OBSERVER]:
-            for _, interest in self._patterns.match(envelope.topic):
-                if interest.route == Route.OBSERVER:
-                    for port in [port for port in self._members[interest].ports if port is not sender]:
-                        port.receiver.on_event(interest, envelope)
+        for _, interest in self._patterns.match(envelope.topic) if self.observing else ():
+            if interest.route == Route.OBSERVER:
+                for port in [port for port in self._members[interest].ports if port is not sender]:
+                    port.receiver.on_event(interest, envelope)
 
     def dispatch(self, sender: MemoryPort, envelope: Envelope, avoid: str) -> None:
         """Hand a request to the next responder."""
         members = self._responders.get(envelope.topic)
         taker = next((p for p in members.in_turn() if p.instance != avoid), None) if members else None
-        self.observe(sender, envelope)
         if taker is not None:
             taker.receiver.on_request(envelope)
         sender.receiver.on_dispatched(envelope.call_id, taker.instance if taker else "", None)
@@ -131,6 +134,11 @@ class MemoryPort:
         self.connected = True
         self._broker = broker
         broker.join(self)
+
+    @property
+    def observing(self) -> bool:
+        """See `Port.observing`."""
+        return self._broker.observing
 
     async def register(self, interests: Sequence[Interest]) -> None:
         """See `Port.register`."""

@@ -7,27 +7,27 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from tieline import topics
 from tieline._contract import contract, scripts
-from tieline._contract.envelope_pb2 import Envelope
 from tieline._contract.scripts import Script
 from tieline.clock import Clock
-from tieline.envelope import new_instance, parse
-from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError
+from tieline.envelope import parse
+from tieline.errors import Outcome, OverloadedError, UnavailableError
 from tieline.settings import Settings
-from tieline.transport import Gap, Interest, Probed, Receiver
+from tieline.transport import Gap, Receiver
 from tieline.transports.redis_link import Callback, LinkDownError, RedisLink, ReplyError, bulk, pack, pack_script
 from tieline.transports.redis_patterns import Patterns
+from tieline.transports.redis_port import RedisPort
 from tieline.transports.redis_registry import Registration
 from tieline.transports.redis_server import RedisServer, command_error
 
 log = logging.getLogger("tieline")
 
-_CACHED_HEADS = 4096
+_REMEMBERED = 4096
 
 
 class RedisTransport:
@@ -52,7 +52,8 @@ class RedisTransport:
         self.link: RedisLink | None = None
         self.registration = Registration(self)
         self.ports: dict[str, RedisPort] = {}
-        self._heads: dict[tuple[str, str], bytes] = {}
+        self.dispatch_heads: dict[str, bytes] = {}
+        self.inbox_heads: dict[str, bytes] = {}
         self._client_id = 0
         self._name = "tieline"
         self._up = asyncio.Event()
@@ -121,19 +122,28 @@ class RedisTransport:
         link, client_id = await self._server.connect(made, self._name, settings.connect_timeout)
         previous, self._client_id = self._client_id, client_id
         try:
-            if previous:
-                link.send(pack("CLIENT", "KILL", "ID", previous))
-            for script in scripts.SCRIPTS:
-                link.send(pack("SCRIPT", "LOAD", script.source))
-            await self._ask_time(link)
-            await link.subscribe("SUBSCRIBE", [self._notice])
-            await self.registration.everything(link)
-            await self._read_patterns(link)
-        except (LinkDownError, ReplyError, TielineError) as error:
+            async with asyncio.timeout(settings.connect_timeout):
+                await self._settle_in(link, previous)
+        except TimeoutError:
+            link.abort("it fell silent")
+            message = f"Redis at {self._server.address} fell silent after the greeting"
+            raise UnavailableError(message, outcome=Outcome.NOT_DELIVERED) from None
+        except (LinkDownError, ReplyError) as error:
             link.abort("registering failed")
-            raise error if isinstance(error, TielineError) else command_error(error) from None
+            raise command_error(error) from None
         self.link = link
         self._up.set()
+
+    async def _settle_in(self, link: RedisLink, previous: int) -> None:
+        """Make the new connection do what the previous one did."""
+        if previous:
+            link.send(pack("CLIENT", "KILL", "ID", previous))
+        for script in scripts.SCRIPTS:
+            link.send(pack("SCRIPT", "LOAD", script.source))
+        await self._ask_time(link)
+        await link.subscribe("SUBSCRIBE", [self._notice])
+        await self.registration.everything(link)
+        await self._read_patterns(link)
 
     def _on_lost(self, why: str) -> None:
         link, self.link = self.link, None
@@ -149,11 +159,11 @@ class RedisTransport:
     async def _reconnect(self, since: int, why: str) -> None:
         pause = self.settings.reconnect_min
         while not self._closed:
-            await asyncio.sleep(random.uniform(0, pause))
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, no secret
             try:
                 await self._connect()
                 break
-            except TielineError as error:
+            except Exception as error:  # whatever it is, giving up for good would be worse
                 log.info("still no connection: %s", error)
                 pause = min(pause * 2, self.settings.reconnect_max)
         if self.link is not None:
@@ -209,19 +219,17 @@ class RedisTransport:
     # --- what arrives ---------------------------------------------------------------------------------------------
 
     def _on_push(self, push: list[Any]) -> None:
-        kind = push[0]
-        if kind == b"smessage":
+        if push[0] == b"smessage":
             take = self.registration.direct.get(push[1])
             envelope = parse(push[2])
             if take is not None and envelope is not None:
                 take(envelope)
-        elif kind == b"pmessage":
+        elif push[0] == b"pmessage":
             self._on_broadcast(push[1], push[3])
-        elif kind == b"message":
-            if push[1] == self._notice:
-                self.patterns.add(push[2])
-            else:
-                self._on_broadcast(push[1], push[2])
+        elif push[0] == b"message" and push[1] == self._notice:
+            self.patterns.add(push[2])
+        elif push[0] == b"message":
+            self._on_broadcast(push[1], push[2])
 
     def _on_broadcast(self, channel: bytes, data: bytes) -> None:
         envelope = parse(data)
@@ -234,15 +242,15 @@ class RedisTransport:
 
     # --- scripts --------------------------------------------------------------------------------------------------
 
-    def head(self, script: Script, names: Any, pattern: str, arguments: int) -> bytes:
-        """The cached head of a script's command for one topic or pattern."""
-        key = (script.name, pattern) if arguments < 4 else (f"{script.name}{arguments}", pattern)
-        head = self._heads.get(key)
-        if head is None:
-            if len(self._heads) >= _CACHED_HEADS:
-                self._heads.clear()
-            head = self._heads[key] = pack_script(script, names(self.prefix, pattern), arguments)
-        return head
+    def new_dispatch_head(self, topic: str) -> bytes:
+        """Make and remember the constant part of a topic's dispatch."""
+        names = scripts.dispatch_names(self.prefix, topic)
+        return _remember(self.dispatch_heads, topic, pack_script(scripts.DISPATCH, names, 2))
+
+    def new_inbox_head(self, instance: str) -> bytes:
+        """Make and remember the constant part of an answer to an instance."""
+        channel = contract.inbox_channel(self.prefix, instance).encode()
+        return _remember(self.inbox_heads, instance, b"*3\r\n$8\r\nSPUBLISH\r\n" + bulk(channel))
 
     def run(
         self, link: RedisLink, script: Script, names: Any, pattern: str, arguments: Sequence[bytes], callback: Callback
@@ -257,7 +265,7 @@ class RedisTransport:
             else:
                 callback(reply)
 
-        link.send(self.head(script, names, pattern, len(arguments)) + tail, replied)
+        link.send(pack_script(script, names(self.prefix, pattern), len(arguments)) + tail, replied)
 
     async def answer_of(
         self, link: RedisLink, script: Script, names: Any, pattern: str, arguments: Sequence[bytes]
@@ -283,143 +291,9 @@ class RedisTransport:
             self._kept_bytes += len(packed)
 
 
-class RedisPort:
-    """One instance's place at a Redis server."""
-
-    def __init__(self, transport: RedisTransport, receiver: Receiver) -> None:
-        self.instance = new_instance()
-        self.receiver = receiver
-        self.interests: dict[Interest, None] = {}
-        self._transport = transport
-        self._inboxes: dict[str, bytes] = {}
-
-    @property
-    def clock(self) -> Clock:
-        """See `Port.clock`."""
-        return self._transport.clock
-
-    @property
-    def connected(self) -> bool:
-        """See `Port.connected`."""
-        return self._transport.link is not None
-
-    async def register(self, interests: Sequence[Interest]) -> None:
-        """See `Port.register`."""
-        self.interests |= dict.fromkeys(interests)
-        link = await self._transport.up()
-        try:
-            await self._transport.registration.add(link, self, interests)
-        except LinkDownError:
-            await self._transport.up()  # the reconnect has registered everything
-        except ReplyError as error:
-            raise command_error(error) from None
-
-    async def unregister(self, interests: Sequence[Interest]) -> None:
-        """See `Port.unregister`."""
-        for interest in interests:
-            self.interests.pop(interest, None)
-        link = self._transport.link
-        if link is not None:
-            with contextlib.suppress(LinkDownError, ReplyError):
-                await self._transport.registration.remove(link, self, interests)
-
-    async def publish(self, envelope: Envelope, served: Collection[str]) -> None:
-        """See `Port.publish`."""
-        transport, topic = self._transport, envelope.topic
-        link = transport.require()
-        data = envelope.SerializeToString()
-        wild = transport.patterns.groups(topic)
-        observed = transport.patterns.observed(topic)
-        try:
-            done = set(served)
-            channel = contract.event_channel(transport.prefix, topic).encode()
-            done |= await self._share(link, topic, channel, data, done)
-            for pattern, group in wild:
-                if group not in done:
-                    done |= await self._share(link, pattern, b"", data, done)
-        except (LinkDownError, ReplyError) as error:
-            raise command_error(error) from None
-        if observed:
-            self._to_observers(link, topic, data)
-
-    async def _share(self, link: RedisLink, pattern: str, channel: bytes, data: bytes, served: set[str]) -> set[str]:
-        arguments = [channel, data, *(group.encode() for group in served)]
-        transport = self._transport
-        groups = await transport.answer_of(link, scripts.PUBLISH, scripts.publish_names, pattern, arguments)
-        return {group.decode() for group in groups}
-
-    def dispatch(self, envelope: Envelope, avoid: str) -> None:
-        """See `Port.dispatch`."""
-        transport, topic, call_id = self._transport, envelope.topic, envelope.call_id
-        try:
-            link = transport.require()
-        except TielineError as error:
-            self.receiver.on_dispatched(call_id, "", error)
-            return
-        data = envelope.SerializeToString()
-        if transport.patterns.observed(topic):
-            self._to_observers(link, topic, data)
-        head = transport.head(scripts.DISPATCH, scripts.dispatch_names, topic, 2)
-        packed = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % (head, len(avoid), avoid.encode(), len(data), data)
-        link.send(packed, partial(self._dispatched, link, call_id, topic, avoid, data))
-
-    def _dispatched(self, link: RedisLink, call_id: bytes, topic: str, avoid: str, data: bytes, reply: Any) -> None:
-        if isinstance(reply, bytes):
-            self.receiver.on_dispatched(call_id, reply.decode(), None)
-        elif reply is None:
-            self.receiver.on_dispatched(call_id, "", None)
-        elif str(reply).startswith("NOSCRIPT"):
-            again = partial(self._dispatched, link, call_id, topic, avoid, data)
-            arguments = [avoid.encode(), data]
-            self._transport.run(link, scripts.DISPATCH, scripts.dispatch_names, topic, arguments, again)
-        else:
-            self.receiver.on_dispatched(call_id, "", command_error(reply))
-
-    def answer(self, to: str, envelope: Envelope) -> None:
-        """See `Port.answer`."""
-        head = self._inboxes.get(to)
-        if head is None:
-            if len(self._inboxes) >= _CACHED_HEADS:
-                self._inboxes.clear()
-            channel = contract.inbox_channel(self._transport.prefix, to).encode()
-            head = self._inboxes[to] = b"*3\r\n$8\r\nSPUBLISH\r\n" + bulk(channel)
-        data = envelope.SerializeToString()
-        packed = b"%b$%d\r\n%b\r\n" % (head, len(data), data)
-        link = self._transport.link
-        if link is not None:
-            link.send(packed)
-        else:
-            self._transport.keep(packed)
-
-    def observe(self, envelope: Envelope) -> None:
-        """See `Port.observe`."""
-        link = self._transport.link
-        if link is not None and self._transport.patterns.observed(envelope.topic):
-            self._to_observers(link, envelope.topic, envelope.SerializeToString())
-
-    def _to_observers(self, link: RedisLink, topic: str, data: bytes) -> None:
-        link.send(pack("PUBLISH", contract.observed_channel(self._transport.prefix, topic), data))
-
-    async def probe(self, instances: Collection[str]) -> Probed:
-        """See `Port.probe`."""
-        link, prefix = self._transport.require(), self._transport.prefix
-        inboxes = {contract.inbox_channel(prefix, instance).encode(): instance for instance in instances}
-        listening = link.ask(pack("PUBSUB", "SHARDNUMSUB", *inboxes))
-        leases = {i: link.ask(pack("EXISTS", contract.lease_key(prefix, i))) for i in instances}
-        try:
-            counts = await listening
-            pairs = counts.items() if isinstance(counts, dict) else zip(counts[::2], counts[1::2], strict=True)
-            silent = frozenset(inboxes[channel] for channel, count in pairs if not count)
-            return Probed(silent, frozenset([i for i, lease in leases.items() if not await lease]))
-        except (LinkDownError, ReplyError) as error:
-            raise command_error(error) from None
-        finally:
-            for lease in leases.values():
-                lease.cancel()
-
-    async def aclose(self) -> None:
-        """See `Port.aclose`."""
-        if self._transport.ports.pop(self.instance, None) is not None and self._transport.link is not None:
-            with contextlib.suppress(LinkDownError, ReplyError, TimeoutError):
-                async with asyncio.timeout(self._transport.settings.pong_timeout):
-                    await self._transport.registration.leave(self._transport.link, self)
+def _remember(heads: dict[str, bytes], name: str, head: bytes) -> bytes:
+    """Keep a bounded number of heads; the hot ones are soon there again."""
+    if len(heads) >= _REMEMBERED:
+        heads.clear()
+    heads[name] = head
+    return head

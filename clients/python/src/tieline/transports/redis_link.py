@@ -55,7 +55,7 @@ def pack(*arguments: str | bytes | int) -> bytes:
 
 
 def pack_script(script: Script, names: Sequence[str], arguments: int, *, whole: bool = False) -> bytes:
-    """The head of a script's command: as many `arguments` must follow. `whole` sends the source, which also loads it."""
+    """The head of a script's command; so many `arguments` must follow. `whole` sends the source, which loads it."""
     verb, body = ("EVAL", script.source) if whole else ("EVALSHA", script.sha)
     fixed = [verb, body, str(script.names), *names]
     return b"*%d\r\n" % (len(fixed) + arguments) + b"".join(bulk(part.encode()) for part in fixed)
@@ -91,6 +91,16 @@ class RedisLink(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(packed)
+        self._expected.append(callback)
+
+    def send_parts(self, parts: tuple[bytes, ...], callback: Callback | None) -> None:
+        """`send` for a command in several pieces, which spares joining them twice."""
+        if self._lost:
+            self.send(b"", callback)
+            return
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out += parts
         self._expected.append(callback)
 
     async def call(self, *arguments: str | bytes | int) -> Any:
@@ -174,10 +184,12 @@ class RedisLink(asyncio.Protocol):
                     self._on_push(reply)
             elif expected:
                 callback = expected.popleft()
-                if type(callback) is _Subscribing:
+                if callback is None:
+                    continue
+                if isinstance(callback, _Subscribing):
                     _settle(callback.future, reply)
-                elif callback is not None:
-                    callback(reply)  # pyright: ignore[reportCallIssue]
+                else:
+                    callback(reply)
             else:
                 raise hiredis.ProtocolError(f"a reply to nothing: {reply!r}")
 

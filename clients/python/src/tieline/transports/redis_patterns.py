@@ -20,7 +20,7 @@ def observer_entry(pattern: str) -> str:
 class Patterns:
     """The cached list: extended by each notice, replaced by each full reading."""
 
-    __slots__ = ("_entries", "_groups", "_observers")
+    __slots__ = ("_entries", "_groups", "_observers", "observing")
 
     def __init__(self) -> None:
         self.replace(())
@@ -30,6 +30,7 @@ class Patterns:
         self._entries: set[bytes] = set()
         self._groups: topics.PatternTrie[str] = topics.PatternTrie()
         self._observers: topics.PatternTrie[str] = topics.PatternTrie()
+        self.observing = False
         for entry in entries:
             self.add(entry)
 
@@ -44,6 +45,7 @@ class Patterns:
             self._groups.insert(pattern, group)
         elif kind == "o":
             self._observers.insert(pattern, "")
+            self.observing = True
 
     def groups(self, topic: str) -> list[tuple[str, str]]:
         """(pattern, group) of every wildcard group that may take this topic."""
@@ -51,4 +53,4 @@ class Patterns:
 
     def observed(self, topic: str) -> bool:
         """Whether anybody may observe this topic."""
-        return len(self._observers) > 0 and bool(self._observers.match(topic))
+        return bool(self._observers.match(topic))

@@ -41,7 +41,7 @@ class RedisServer:
         self._tls = tls_context(self._options) if urlsplit(url).scheme == "rediss" else None
         self.address = unquote(self._path) if self._path else f"{self._host}:{self._port}"
 
-    async def connect(self, make: Callable[[], RedisLink], name: str, timeout: float) -> tuple[RedisLink, int]:
+    async def connect(self, make: Callable[[], RedisLink], name: str, seconds: float) -> tuple[RedisLink, int]:
         """A greeted link and its client id.
 
         Raises:
@@ -50,11 +50,11 @@ class RedisServer:
         """
         link: RedisLink | None = None
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 link = await self._connect(make)
                 return link, await self._greet(link, name)
         except TimeoutError:
-            error: TielineError = self._unavailable(f"no answer within {timeout:g} s; {_CHECK}")
+            error: TielineError = self._unavailable(f"no answer within {seconds:g} s; {_CHECK}")
         except LinkDownError as down:
             error = self._unavailable(f"{down}; {_CHECK}")
         except ReplyError as refusal:
@@ -76,8 +76,10 @@ class RedisServer:
     async def _greet(self, link: RedisLink, name: str) -> int:
         password = self._options.get("password")
         login = ["AUTH", self._options.get("username") or "default", password] if password else []
-        hello = as_map(await link.call("HELLO", 3, *login, "SETNAME", name))
-        self._check(hello)
+        hello = await link.call("HELLO", 3, *login, "SETNAME", name)
+        if not isinstance(hello, (dict, list)):
+            raise self._unavailable(f"it answered HELLO with {hello!r}, so it is no Redis; {_CHECK}")
+        self._check(as_map(hello))
         if self.database:
             await link.call("SELECT", self.database)
         return int(await link.call("CLIENT", "ID"))

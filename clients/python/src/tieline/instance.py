@@ -1,0 +1,292 @@
+"""One running instance: its port, what it does with what arrives, how it starts, drains and leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.caller import Caller
+from tieline.clock import Clock
+from tieline.envelope import CANCEL
+from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
+from tieline.observe import Observer, Step, StepName
+from tieline.registry import Registry
+from tieline.responder import EventOutlet, Responder
+from tieline.router import Router
+from tieline.settings import Settings
+from tieline.subscription import Subscription
+from tieline.transport import Gap, Interest, Port, Transport
+
+log = logging.getLogger("tieline")
+
+_STANDSTILL_SECONDS = 1.0
+
+
+class Instance:
+    """The engine behind an `EventSystem`; also the `Receiver` of its port. It belongs to the loop that started it."""
+
+    def __init__(
+        self,
+        service: str,
+        settings: Settings,
+        make_transport: Callable[[], Transport],
+        observer: Observer | None,
+        warn: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self.service = service
+        self.settings = settings
+        self.source = service
+        self.port: Port | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.closed = False
+        self.router = Router()
+        self.registry = Registry()
+        self.clock = Clock()
+        self._make_transport = make_transport
+        self._transport: Transport | None = make_transport()  # a wrong URL is told here
+        self._observer = observer
+        self._warn = warn
+        self._starting: asyncio.Task[None] | None = None
+        self._linked = asyncio.Event()
+        self._waiting_bytes = 0
+        self._background: set[asyncio.Task[Any]] = set()
+        self._leaving: dict[Subscription, asyncio.Task[None]] = {}
+        self.responder = Responder(settings, self.router, self, observer, warn)
+        self._renew()
+
+    def _renew(self) -> None:
+        self.caller = Caller(self.settings, self, self._observer)
+        self.caller.around = self.responder.around
+        self.on_request = self.responder.request
+        self.on_event = self.responder.event
+        self.on_dispatched = self.caller.dispatched
+
+    # --- start and end --------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """See `EventSystem.start`."""
+        loop = asyncio.get_running_loop()
+        if self.loop is not None and self.loop is not loop:
+            self._leave_dead_loop()
+        if self.closed:
+            raise InvalidArgumentError("this event system is closed; make a new one")
+        if self.port is None:
+            if self._starting is None:
+                self.loop = loop
+                self._starting = loop.create_task(self._start())
+            await asyncio.shield(self._starting)
+
+    async def _start(self) -> None:
+        transport = self._transport = self._transport or self._make_transport()
+        try:
+            self._linked = asyncio.Event()
+            port = await transport.open(self.service, self)
+            self._take_place(port)
+            self.caller.attach(port)
+            await self.registry.attach(port, _interests(self.router))
+            self.port = port
+            self._linked.set()
+            self.spawn(self._watch_loop())
+        except BaseException:
+            self._transport = None
+            await transport.aclose()
+            raise
+        finally:
+            self._starting = None
+
+    def _take_place(self, port: Port) -> None:
+        self.source = f"{self.service}/{port.instance}"
+        self.clock = port.clock
+        self.responder.attach(port, self.source)
+
+    def _leave_dead_loop(self) -> None:
+        """Begin anew with the same subscriptions if the loop is gone, and with it every connection."""
+        assert self.loop is not None
+        if not self.loop.is_closed():
+            raise InvalidArgumentError(
+                "this event system belongs to the event loop that started it; "
+                "use it there (asyncio.run_coroutine_threadsafe), or make one for this loop"
+            )
+        self.loop = self.port = self._starting = self._transport = None
+        self._background.clear()
+        self._leaving.clear()
+        self.registry = Registry()
+        self.responder.forget()
+        for subscription in self.router:
+            subscription.begin_anew()
+        self._renew()
+
+    async def close(self, drain: float) -> None:
+        """See `EventSystem.aclose`."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._starting is not None:
+            self._starting.cancel()
+        if self.port is not None:
+            await self._drain(drain)
+            await self.caller.close()
+            self.responder.stop()
+            await self.port.aclose()
+            self.port = None
+        if self._transport is not None:
+            await self._transport.aclose()
+        for task in list(self._background):
+            task.cancel()
+
+    async def _drain(self, seconds: float) -> None:
+        subscriptions = [*self.router, *self._leaving]
+        left = [interest for subscription in subscriptions for interest in self.router.remove(subscription)]
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                with contextlib.suppress(TielineError):
+                    await self.registry.end(left)
+                await asyncio.gather(*(subscription.drain() for subscription in subscriptions), *self._leaving.values())
+        except TimeoutError:
+            for subscription in subscriptions:
+                subscription.interrupt()
+            await asyncio.sleep(0)
+        self.registry.detach()
+
+    # --- subscriptions --------------------------------------------------------------------------------------------
+
+    def add(self, subscription: Subscription) -> None:
+        """Take in a subscription; it is registered now, or at the start."""
+        if self.closed:
+            raise InvalidArgumentError("this event system is closed; make a new one")
+        new = self.router.add(subscription)
+        running = running_loop()
+        if self.port is not None and running is self.loop:
+            self.registry.begin(subscription, new)
+        elif self._starting is not None and running is self.loop:
+            self.spawn(self._register_after_start(subscription, new))
+        elif running is not None:
+            self.spawn(self._start_quietly())
+
+    async def remove(self, subscription: Subscription) -> None:
+        """Let a subscription go: leave, then finish what is here. Whoever asks again waits for the same."""
+        if not subscription.closed and subscription not in self._leaving:
+            task = asyncio.get_running_loop().create_task(self._remove(subscription))
+            self._leaving[subscription] = task
+            task.add_done_callback(lambda _: self._leaving.pop(subscription, None))
+        if subscription in self._leaving:
+            await asyncio.shield(self._leaving[subscription])
+
+    async def _remove(self, subscription: Subscription) -> None:
+        with contextlib.suppress(TielineError):  # its lease will end
+            await self.registry.end(self.router.remove(subscription))
+        await subscription.drain()
+
+    async def _register_after_start(self, subscription: Subscription, new: list[Interest]) -> None:
+        with contextlib.suppress(TielineError):
+            await self.start()
+            self.registry.begin(subscription, new)
+
+    async def _start_quietly(self) -> None:
+        try:
+            await self.start()
+        except TielineError as error:
+            log.error("the event system did not start: %s", error)
+
+    # --- the link -------------------------------------------------------------------------------------------------
+
+    def on_answer(self, envelope: Envelope) -> None:
+        """See `Receiver`."""
+        if envelope.kind == CANCEL:
+            self.responder.cancel(envelope.call_id)
+        else:
+            self.caller.answered(envelope)
+
+    def on_connected(self, gap: Gap | None) -> None:
+        """See `Receiver`."""
+        self._linked.set()
+        if gap is not None and self.port is not None:
+            self._take_place(self.port)
+            self.caller.link_up()
+            self._tell_gap(gap)
+
+    def on_disconnected(self, reason: str) -> None:
+        """See `Receiver`."""
+        log.warning("the broker is away: %s", reason)
+        self._linked.clear()
+        self.caller.link_down()
+
+    async def await_link(self, envelope: Envelope, seconds: float) -> None:
+        """Wait for the broker, if the publisher allowed it and not too much waits already.
+
+        Raises:
+            UnavailableError: it did not come back in time.
+            OverloadedError: too much waits.
+
+        """
+        size = envelope.ByteSize()
+        if seconds > 0 and self._waiting_bytes + size > self.settings.offline_buffer:
+            raise OverloadedError("too much is waiting for the broker", details={"bytes": self._waiting_bytes})
+        self._waiting_bytes += size
+        try:
+            async with asyncio.timeout(seconds):
+                await self._linked.wait()
+        except TimeoutError:
+            message = "the broker cannot be reached now; reconnecting. Try again, or allow wait_for_connection"
+            raise UnavailableError(message, outcome=Outcome.NOT_DELIVERED) from None
+        finally:
+            self._waiting_bytes -= size
+
+    def _tell_gap(self, gap: Gap) -> None:
+        since, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in gap[:2])
+        log.warning("live events between %s and %s may be lost: %s", since, until, gap.reason)
+        if self._observer:
+            self._observer(Step(StepName.GAP, gap.until, "", "", b"", {"since": gap.since, "reason": gap.reason}))
+        for subscription in self.router:
+            if subscription.on_gap is not None:
+                self.spawn(_guarded(subscription.on_gap, since, until, gap.reason))
+
+    # --- the rest -------------------------------------------------------------------------------------------------
+
+    def local_outlet(self, handled: Callable[[Any], None] | None = None) -> EventOutlet:
+        """Where local events end; `handled` hears of each."""
+        return EventOutlet(self.responder.say, handled)
+
+    def spawn(self, coroutine: Any) -> None:
+        """Run something in the background until it ends or the instance closes."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _watch_loop(self) -> None:
+        """Report a loop that stands still: nothing can be promised while it does."""
+        while True:
+            asked = time.monotonic()
+            await asyncio.sleep(_STANDSTILL_SECONDS)
+            late = time.monotonic() - asked - _STANDSTILL_SECONDS
+            if late > _STANDSTILL_SECONDS:
+                log.warning("the event loop stood still for %.1f s; a handler blocks it", late)
+                self._warn({"kind": "loop_blocked", "seconds": late})
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs here, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _interests(router: Router) -> list[Interest]:
+    return list(dict.fromkeys(interest for subscription in router for interest in subscription.interests))
+
+
+async def _guarded(function: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        result = function(*arguments)
+        if inspect.isawaitable(result):
+            await result
+    except Exception:
+        log.exception("on_gap raised")

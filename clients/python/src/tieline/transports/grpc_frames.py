@@ -1,0 +1,157 @@
+"""What both ends of a Link share: the queue of what is still to be written, and interests on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from tieline._contract import gateway_pb2 as wire
+from tieline._contract.contract import LIMIT_MESSAGE_BYTES
+from tieline.transport import Interest, Route
+
+CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", LIMIT_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", LIMIT_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+"""Options of both ends. A ping every 10 s stays below what any server that permits pings at all allows."""
+
+
+FRAME_BYTES = 32_768
+"""What a frame aims at. Far below the limit: while one end reads a frame, the other one already makes the next."""
+
+_FEW = 12
+_IMPATIENT_SECONDS = 0.2
+
+
+class Outbox:
+    """Serialized messages that wait to be written, in order, for one reader.
+
+    Concatenated messages of one type are one message that holds the repeated fields of all (a rule of protobuf), so
+    whatever waits goes out as one frame without being touched again. Droppable messages are given up, oldest first,
+    while the outbox holds more than `limit` bytes.
+    """
+
+    __slots__ = ("_closed", "_droppable", "_impatient_until", "_limit", "_queue", "_waiter", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._queue: deque[bytes | list[bytes]] = deque()
+        self._droppable: deque[list[bytes]] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
+        self._impatient_until = 0.0
+        self.size = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds more than its limit; whoever can should refuse work now."""
+        return self.size > self._limit
+
+    def put(self, message: bytes) -> None:
+        """Add a message that must not get lost."""
+        self._queue.append(message)
+        self._added(len(message))
+
+    def put_droppable(self, message: bytes) -> int:
+        """Add a message that may give way to later ones; returns how many older ones gave way now."""
+        cell = [message]
+        self._queue.append(cell)
+        self._droppable.append(cell)
+        self._added(len(message))
+        dropped = 0
+        while self.size > self._limit and len(self._droppable) > 1:
+            oldest = self._droppable.popleft()
+            self.size -= len(oldest[0])
+            oldest[0] = b""
+            dropped += 1
+        return dropped
+
+    def close(self) -> None:
+        """Nothing more is added; `take` returns what is left and then nothing."""
+        self._closed = True
+        self._wake()
+
+    async def take(self, target: int = FRAME_BYTES, pause: Callable[[], float] | None = None) -> bytes:
+        """Wait for messages and return them joined, as many as make about `target` bytes; empty at the end.
+
+        A frame costs about as much as fifty messages in it. So where few are here and more are expected, it pays to wait
+        for as long as `pause` says (seconds), unless that brought next to nothing a moment ago.
+        """
+        while True:
+            while not self._queue:
+                if self._closed:
+                    return b""
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
+            if pause is not None and len(self._queue) < _FEW:
+                await self._collect(pause())
+            frame = b"".join(self._first(target))
+            self.size -= len(frame)
+            if frame:
+                return frame
+
+    async def _collect(self, seconds: float) -> None:
+        import os
+
+        if not seconds:
+            return
+        quiet = int(os.environ.get("QUIET", "16"))
+        q = 0
+        had = len(self._queue)
+        spins = 0
+        while q < quiet and had < 64:
+            await asyncio.sleep(0)
+            if len(self._queue) == had:
+                q += 1
+            else:
+                q = 0
+                had = len(self._queue)
+
+    def _first(self, target: int) -> list[bytes]:
+        taken: list[bytes] = []
+        size = 0
+        queue = self._queue
+        while queue and (size < target or not size):
+            message = queue.popleft()
+            if isinstance(message, list):
+                if self._droppable and self._droppable[0] is message:
+                    self._droppable.popleft()
+                message = message[0]
+            taken.append(message)
+            size += len(message)
+        return taken
+
+    def _added(self, size: int) -> None:
+        self.size += size
+        if self._waiter is not None:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            if not self._waiter.done():
+                self._waiter.set_result(None)
+            self._waiter = None
+
+
+def interests_to_wire(interests: Iterable[Interest]) -> list[wire.Interest]:
+    """Put interests on the wire."""
+    return [
+        wire.Interest(route=int(route), pattern=pattern, group=group)  # pyright: ignore[reportArgumentType]
+        for route, pattern, group in interests
+    ]
+
+
+def interest_from_wire(interest: wire.Interest) -> Interest:
+    """Read an interest.
+
+    Raises:
+        ValueError: the route is unknown.
+
+    """
+    return Interest(Route(interest.route), interest.pattern, interest.group)

@@ -1,0 +1,167 @@
+"""One instance's place at a Redis server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tieline._contract import contract, scripts
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.clock import Clock
+from tieline.envelope import new_instance
+from tieline.errors import TielineError
+from tieline.transport import Interest, Probed, Receiver
+from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack
+from tieline.transports.redis_server import command_error
+
+if TYPE_CHECKING:
+    from tieline.transports.redis import RedisTransport
+
+_NOBODY = bulk(b"")
+
+
+class RedisPort:
+    """One instance's place at a Redis server."""
+
+    def __init__(self, transport: RedisTransport, receiver: Receiver) -> None:
+        self.instance = new_instance()
+        self.receiver = receiver
+        self.interests: dict[Interest, None] = {}
+        self._transport = transport
+
+    @property
+    def clock(self) -> Clock:
+        """See `Port.clock`."""
+        return self._transport.clock
+
+    @property
+    def connected(self) -> bool:
+        """See `Port.connected`."""
+        return self._transport.link is not None
+
+    @property
+    def observing(self) -> bool:
+        """See `Port.observing`."""
+        return self._transport.patterns.observing
+
+    async def register(self, interests: Sequence[Interest]) -> None:
+        """See `Port.register`."""
+        self.interests |= dict.fromkeys(interests)
+        link = await self._transport.up()
+        try:
+            await self._transport.registration.add(link, self, interests)
+        except LinkDownError:
+            await self._transport.up()  # the reconnect has registered everything
+        except ReplyError as error:
+            raise command_error(error) from None
+
+    async def unregister(self, interests: Sequence[Interest]) -> None:
+        """See `Port.unregister`."""
+        for interest in interests:
+            self.interests.pop(interest, None)
+        link = self._transport.link
+        if link is not None:
+            with contextlib.suppress(LinkDownError, ReplyError):
+                await self._transport.registration.remove(link, self, interests)
+
+    async def publish(self, envelope: Envelope, served: Collection[str]) -> None:
+        """See `Port.publish`."""
+        transport, topic = self._transport, envelope.topic
+        link = transport.require()
+        data = envelope.SerializeToString()
+        wild = transport.patterns.groups(topic)
+        observed = transport.patterns.observed(topic)
+        try:
+            done = set(served)
+            channel = contract.event_channel(transport.prefix, topic).encode()
+            done |= await self._share(link, topic, channel, data, done)
+            for pattern, group in wild:
+                if group not in done:
+                    done |= await self._share(link, pattern, b"", data, done)
+        except (LinkDownError, ReplyError) as error:
+            raise command_error(error) from None
+        if observed:
+            self._to_observers(link, topic, data)
+
+    async def _share(self, link: RedisLink, pattern: str, channel: bytes, data: bytes, served: set[str]) -> set[str]:
+        arguments = [channel, data, *(group.encode() for group in served)]
+        transport = self._transport
+        groups = await transport.answer_of(link, scripts.PUBLISH, scripts.publish_names, pattern, arguments)
+        return {group.decode() for group in groups}
+
+    def dispatch(self, envelope: Envelope, avoid: str) -> None:
+        """See `Port.dispatch`."""
+        transport, topic, call_id = self._transport, envelope.topic, envelope.call_id
+        try:
+            link = transport.require()
+        except TielineError as error:
+            self.receiver.on_dispatched(call_id, "", error)
+            return
+        data = envelope.SerializeToString()
+        head = transport.dispatch_heads.get(topic)
+        if head is None:
+            head = transport.new_dispatch_head(topic)
+        whom = bulk(avoid.encode()) if avoid else _NOBODY
+        answered = partial(self._dispatched, link, call_id, topic, avoid, data)
+        link.send_parts((head, whom, b"$%d\r\n" % len(data), data, b"\r\n"), answered)
+
+    def _dispatched(self, link: RedisLink, call_id: bytes, topic: str, avoid: str, data: bytes, reply: Any) -> None:
+        if type(reply) is bytes:
+            self.receiver.on_dispatched(call_id, reply.decode(), None)
+        elif reply is None:
+            self.receiver.on_dispatched(call_id, "", None)
+        elif str(reply).startswith("NOSCRIPT"):
+            again = partial(self._dispatched, link, call_id, topic, avoid, data)
+            arguments = [avoid.encode(), data]
+            self._transport.run(link, scripts.DISPATCH, scripts.dispatch_names, topic, arguments, again)
+        else:
+            self.receiver.on_dispatched(call_id, "", command_error(reply))
+
+    def answer(self, to: str, envelope: Envelope) -> None:
+        """See `Port.answer`."""
+        transport = self._transport
+        head = transport.inbox_heads.get(to)
+        if head is None:
+            head = transport.new_inbox_head(to)
+        data = envelope.SerializeToString()
+        parts = (head, b"$%d\r\n" % len(data), data, b"\r\n")
+        if transport.link is not None:
+            transport.link.send_parts(parts, None)
+        else:
+            transport.keep(b"".join(parts))
+
+    def observe(self, envelope: Envelope) -> None:
+        """See `Port.observe`."""
+        link = self._transport.link
+        if link is not None and self._transport.patterns.observed(envelope.topic):
+            self._to_observers(link, envelope.topic, envelope.SerializeToString())
+
+    def _to_observers(self, link: RedisLink, topic: str, data: bytes) -> None:
+        link.send(pack("PUBLISH", contract.observed_channel(self._transport.prefix, topic), data))
+
+    async def probe(self, instances: Collection[str]) -> Probed:
+        """See `Port.probe`."""
+        link, prefix = self._transport.require(), self._transport.prefix
+        inboxes = {contract.inbox_channel(prefix, instance).encode(): instance for instance in instances}
+        listening = link.ask(pack("PUBSUB", "SHARDNUMSUB", *inboxes))
+        leases = {i: link.ask(pack("EXISTS", contract.lease_key(prefix, i))) for i in instances}
+        try:
+            counts = await listening
+            pairs = counts.items() if isinstance(counts, dict) else zip(counts[::2], counts[1::2], strict=True)
+            silent = frozenset(inboxes[channel] for channel, count in pairs if not count)
+            return Probed(silent, frozenset([i for i, lease in leases.items() if not await lease]))
+        except (LinkDownError, ReplyError) as error:
+            raise command_error(error) from None
+        finally:
+            for lease in leases.values():
+                lease.cancel()
+
+    async def aclose(self) -> None:
+        """See `Port.aclose`."""
+        if self._transport.ports.pop(self.instance, None) is not None and self._transport.link is not None:
+            with contextlib.suppress(LinkDownError, ReplyError, TimeoutError):
+                async with asyncio.timeout(self._transport.settings.pong_timeout):
+                    await self._transport.registration.leave(self._transport.link, self)
