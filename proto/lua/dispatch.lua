@@ -15,7 +15,10 @@ local count = redis.call('ZCARD', members)
 local tries = 2 * count
 while count > 0 and tries > 0 do
   tries = tries - 1
-  local at = redis.call('HINCRBY', turn, '', 1) % count
+  local at = 0
+  if count > 1 then
+    at = redis.call('HINCRBY', turn, '', 1) % count
+  end
   local pick = redis.call('ZRANGE', members, at, at, 'WITHSCORES')
   local instance, lease_end = pick[1], tonumber(pick[2])
   if lease_end > now and instance == avoid then

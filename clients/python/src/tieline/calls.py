@@ -30,6 +30,7 @@ from tieline.errors import (
 )
 from tieline.settings import Settings
 
+_WAITING, _SENT, _HELD, _DONE = State
 _REFUSALS = frozenset({"OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"})
 
 
@@ -110,9 +111,9 @@ class Calls:
                 self._orphans.discard(call_id)
                 if instance:
                     self._effects.cancel(instance, call_id)
-        elif call.state is State.SENT:
+        elif call.state is _SENT:
             if instance:
-                call.state = State.HELD
+                call.state = _HELD
                 call.instance = instance
             elif error is not None:
                 self._set_aside(call)
@@ -161,14 +162,14 @@ class Calls:
         for call in self._pending.values():  # in the order of their attempts
             if call.started > oldest:
                 break
-            if call.state is State.HELD:
+            if call.state is _HELD:
                 found.add(call.instance)
         return found
 
     def probed(self, silent: Collection[str], expired: Collection[str], asked: Collection[str], now: float) -> None:
         """Learn which of the instances asked about do not listen, and whose lease ended."""
         for call in list(self._pending.values()):
-            if call.state is not State.HELD or call.instance not in asked:
+            if call.state is not _HELD or call.instance not in asked:
                 continue
             if call.instance in expired:
                 self._lost(call, now, "its lease ended")
@@ -203,7 +204,7 @@ class Calls:
         if call.attempts:  # an earlier attempt may still be read elsewhere in this process
             call.envelope = copy(call.envelope)
         call.call_id = call.envelope.call_id = call_id = new_call_id()
-        call.state = State.SENT
+        call.state = _SENT
         call.started = now
         call.attempts += 1
         call.silent_since = NO_MOMENT
@@ -213,7 +214,7 @@ class Calls:
     def _set_aside(self, call: Call) -> None:
         """End the attempt, not the call."""
         self._pending.pop(call.call_id, None)
-        call.state = State.WAITING
+        call.state = _WAITING
         call.instance = ""
 
     def _nobody(self, call: Call, now: float) -> None:
@@ -272,7 +273,7 @@ class Calls:
 
     def _timed_out(self, call: Call) -> None:
         sent = call.attempts > 0
-        waited_in_vain = not sent and call.state is State.WAITING and self._linked
+        waited_in_vain = not sent and call.state is _WAITING and self._linked
         details = {"accepted": call.accepted, "attempts": call.attempts}
         error: TielineError
         if waited_in_vain:
@@ -285,9 +286,9 @@ class Calls:
         self._reject(call, error)
 
     def _call_off(self, call: Call) -> None:
-        if call.state is State.HELD:
+        if call.state is _HELD:
             self._effects.cancel(call.instance, call.call_id)
-        elif call.state is State.SENT:
+        elif call.state is _SENT:
             self._orphans.add(call.call_id)
 
     def _reject(self, call: Call, error: TielineError) -> None:
@@ -301,7 +302,7 @@ class Calls:
             self._waiting_bytes -= self._parked.pop(call, 0)
         if self._resting:
             self._resting.discard(call)
-        call.state = State.DONE
+        call.state = _DONE
         call.done = True
         self.active -= 1
         self._deadlines.finished()

@@ -47,6 +47,7 @@ class Delivery:
         "is_event",
         "late",
         "outlet",
+        "refusal",
         "started",
         "subscription",
         "task",
@@ -61,6 +62,7 @@ class Delivery:
         self.begun = False
         self.accepted = False
         self.late = False
+        self.refusal: TielineError | None = None
         self.started = 0.0
         self.is_event = not event.is_request
 
@@ -70,23 +72,16 @@ class Delivery:
         event, subscription = self.event, self.subscription
         CURRENT.set(event)
         try:
-            try:
-                if self.late and event.remaining() <= 0:
-                    raise ExpiredError(f"it expired while it waited for {subscription.name!r}")
-                data = self._accept()
-            except TielineError as error:
-                self.outlet.failed(self, error)
-                return
             if self.around is None:
-                result = await subscription.handler.invoke(data, event)
+                result = await subscription.handler.invoke(self._accept(), event)
             else:
-                result = await self.around(event, self._handle_again)
+                result = await self.around(event, self._handle)
             self.outlet.succeeded(self, result)
         except asyncio.CancelledError:
             self.outlet.interrupted(self)
             raise
         except Exception as error:
-            self.outlet.failed(self, handler_error(error))
+            self.outlet.failed(self, self.refusal if error is self.refusal else handler_error(error))
         finally:
             subscription.mailbox.finished(self)
 
@@ -99,17 +94,23 @@ class Delivery:
         self.event.cancelled = True
         self.subscription.mailbox.cancel(self)
 
-    async def _handle_again(self) -> Any:
+    async def _handle(self) -> Any:
         """The end of the middleware, which may have replaced the payload."""
         return await self.subscription.handler.invoke(self._accept(), self.event)
 
     def _accept(self) -> Any:
-        """The payload as the handler wants it; raises what refuses it."""
+        """The payload as the handler wants it; an error here is a refusal: the handler does not run."""
         subscription = self.subscription
-        data = self.event.data
-        if subscription.filter is not None and not passes(subscription, data):
-            raise NoRespondersError(f"the filter of {subscription.name!r} refuses this payload")
-        return data if subscription.handler.convert is None else subscription.handler.convert(data)
+        try:
+            if self.late and self.event.remaining() <= 0:
+                raise ExpiredError(f"it expired while it waited for {subscription.name!r}")
+            data = self.event.data
+            if subscription.filter is not None and not passes(subscription, data):
+                raise NoRespondersError(f"the filter of {subscription.name!r} refuses this payload")
+            return data if subscription.handler.convert is None else subscription.handler.convert(data)
+        except TielineError as error:
+            self.refusal = error
+            raise
 
 
 def passes(subscription: Subscription, data: Any) -> bool:

@@ -35,50 +35,52 @@ class _Identities:
     A forked child starts with a page of its own.
     """
 
-    __slots__ = ("_at", "_digits", "_millisecond", "_page", "_time_part")
+    __slots__ = ("_at", "_head", "_millisecond", "_page", "_tail")
 
     def __init__(self) -> None:
-        self._millisecond = 0
-        self._time_part = ""
         self.forget()
         os.register_at_fork(after_in_child=self.forget)
 
     def forget(self) -> None:
         self._page = b""
-        self._digits = ""
         self._at = _PAGE_BYTES
+        self._millisecond = 0
+        self._head = ""
+        self._tail = 0
 
-    def _take(self, count: int) -> int:
+    def _take(self, count: int) -> bytes:
         at = self._at
         if at + count > _PAGE_BYTES:
             self._page = os.urandom(_PAGE_BYTES)
-            self._digits = self._page.hex()
             at = 0
         self._at = at + count
-        return at
+        return self._page[at : at + count]
 
     def call_id(self) -> bytes:
         """16 unguessable bytes."""
-        at = self._take(16)
-        return self._page[at : at + 16]
+        return self._take(16)
 
     def instance(self) -> str:
         """Name of an instance: 16 hexadecimal digits."""
-        at = self._take(8)
-        return self._digits[2 * at : 2 * at + 16]
+        return self._take(8).hex()
 
     def event_id(self) -> str:
-        """UUIDv7 as text (RFC 9562): milliseconds since 1970, then 74 random bits."""
+        """UUIDv7 as text: milliseconds since 1970, then 74 bits, random for each millisecond and counting up within it.
+
+        Source of the rule: RFC 9562, section 6.2, method 2.
+        """
         millisecond = time.time_ns() // 1_000_000
         if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            digits = f"{millisecond:012x}"
-            self._time_part = f"{digits[:8]}-{digits[8:]}-7"
-        at = self._take(10)
-        variant = "89ab"[self._page[at] & 3]
-        at *= 2
-        noise = self._digits
-        return f"{self._time_part}{noise[at + 2 : at + 5]}-{variant}{noise[at + 5 : at + 8]}-{noise[at + 8 : at + 20]}"
+            self._new_millisecond(millisecond)
+        self._tail += 1
+        return f"{self._head}{self._tail:012x}"
+
+    def _new_millisecond(self, millisecond: int) -> None:
+        noise = self._take(10)
+        digits = noise.hex()
+        self._millisecond = millisecond
+        self._head = f"{millisecond >> 16:08x}-{millisecond & 0xFFFF:04x}-7{digits[:3]}-{'89ab'[noise[9] & 3]}{digits[3:6]}-"
+        self._tail = int(digits[6:18], 16) >> 1  # room to count
 
 
 _identities = _Identities()

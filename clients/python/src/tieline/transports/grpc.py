@@ -27,6 +27,7 @@ from tieline.transports.grpc_link import ClientLink, LinkBrokenError, Target, pa
 
 _log = logging.getLogger("tieline.grpc")
 _CLIENT = "python/0.1.0"
+_BROKER_LOST = "the gateway lost its broker"
 
 
 class GrpcTransport:
@@ -82,6 +83,7 @@ class GrpcPort:
         self._kept_bytes = 0
         self._up = asyncio.Event()
         self._broker = True
+        self._broker_lost_at = 0
         self.observing = False
         self._gap: Gap | None = None
         self._closed = False
@@ -233,10 +235,15 @@ class GrpcPort:
 
     def _on_broker(self, state: wire.BrokerState) -> None:
         was, self._broker = self._broker, state.connected
-        if was and not state.connected and self._up.is_set():
-            self._receiver.on_disconnected("the gateway has lost its broker")
-        elif state.connected and not was and self._up.is_set():
+        if was == state.connected or not self._up.is_set():
+            return
+        now = self.clock.now()
+        if state.connected:
+            self._gap = self._gap or Gap(self._broker_lost_at, now, _BROKER_LOST)
             self._tell_connected()
+        else:
+            self._broker_lost_at = now
+            self._receiver.on_disconnected(_BROKER_LOST)
 
     def _on_observing(self, observing: wire.Observing) -> None:
         self.observing = observing.any
@@ -272,7 +279,7 @@ class GrpcPort:
             link = self._new_link()
             try:
                 await link.open(self._hello)
-                self._link, self._broker = link, True
+                self._link, self._broker, self.observing = link, True, False
                 link.start(self._receive)
                 if self._interests:
                     await link.ask(wire.ClientItem(register=_register(self._interests)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -25,8 +24,8 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
 FRAME_BYTES = 32_768
 """What a frame aims at. Far below the limit: while one end reads a frame, the other one already makes the next."""
 
-_FEW = 12
-_IMPATIENT_SECONDS = 0.2
+_PLENTY = 64
+_QUIET_TURNS = 16
 
 
 class Outbox:
@@ -37,7 +36,7 @@ class Outbox:
     while the outbox holds more than `limit` bytes.
     """
 
-    __slots__ = ("_closed", "_droppable", "_impatient_until", "_limit", "_queue", "_waiter", "size")
+    __slots__ = ("_closed", "_droppable", "_limit", "_queue", "_waiter", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -45,7 +44,6 @@ class Outbox:
         self._droppable: deque[list[bytes]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
-        self._impatient_until = 0.0
         self.size = 0
 
     @property
@@ -77,11 +75,11 @@ class Outbox:
         self._closed = True
         self._wake()
 
-    async def take(self, target: int = FRAME_BYTES, pause: Callable[[], float] | None = None) -> bytes:
+    async def take(self, target: int = FRAME_BYTES, more_to_come: Callable[[], bool] | None = None) -> bytes:
         """Wait for messages and return them joined, as many as make about `target` bytes; empty at the end.
 
-        A frame costs about as much as fifty messages in it. So where few are here and more are expected, it pays to wait
-        for as long as `pause` says (seconds), unless that brought next to nothing a moment ago.
+        A frame costs about as much as fifty messages in it. So if there is `more_to_come`, it waits until a few turns
+        of the event loop have brought nothing more.
         """
         while True:
             while not self._queue:
@@ -89,29 +87,19 @@ class Outbox:
                     return b""
                 self._waiter = asyncio.get_running_loop().create_future()
                 await self._waiter
-            if pause is not None and len(self._queue) < _FEW:
-                await self._collect(pause())
+            if more_to_come is not None and more_to_come():
+                await self._collect()
             frame = b"".join(self._first(target))
             self.size -= len(frame)
             if frame:
                 return frame
 
-    async def _collect(self, seconds: float) -> None:
-        import os
-
-        if not seconds:
-            return
-        quiet = int(os.environ.get("QUIET", "16"))
-        q = 0
-        had = len(self._queue)
-        spins = 0
-        while q < quiet and had < 64:
+    async def _collect(self) -> None:
+        quiet, here = 0, len(self._queue)
+        while quiet < _QUIET_TURNS and here < _PLENTY:
             await asyncio.sleep(0)
-            if len(self._queue) == had:
-                q += 1
-            else:
-                q = 0
-                had = len(self._queue)
+            quiet = quiet + 1 if len(self._queue) == here else 0
+            here = len(self._queue)
 
     def _first(self, target: int) -> list[bytes]:
         taken: list[bytes] = []

@@ -108,13 +108,16 @@ class RedisTransport:
             OverloadedError: the server does not read what is sent to it.
 
         """
-        link = self.link
-        if link is None:
+        if self.link is None or self.link.congested:
+            raise self.refusal()
+        return self.link
+
+    def refusal(self) -> TielineError:
+        """Why nothing can be sent now."""
+        if self.link is None:
             message = f"Redis at {self._server.address} cannot be reached now; reconnecting"
-            raise UnavailableError(message, outcome=Outcome.NOT_DELIVERED)
-        if link.congested:
-            raise OverloadedError("Redis is too slow for what is sent to it", retry_after=self.settings.retry_after)
-        return link
+            return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)
+        return OverloadedError("Redis is too slow for what is sent to it", retry_after=self.settings.retry_after)
 
     async def _connect(self) -> None:
         settings = self.settings

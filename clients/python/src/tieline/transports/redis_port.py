@@ -95,10 +95,9 @@ class RedisPort:
     def dispatch(self, envelope: Envelope, avoid: str) -> None:
         """See `Port.dispatch`."""
         transport, topic, call_id = self._transport, envelope.topic, envelope.call_id
-        try:
-            link = transport.require()
-        except TielineError as error:
-            self.receiver.on_dispatched(call_id, "", error)
+        link = transport.link
+        if link is None or link.congested:
+            self.receiver.on_dispatched(call_id, "", transport.refusal())
             return
         data = envelope.SerializeToString()
         head = transport.dispatch_heads.get(topic)

@@ -1,0 +1,1 @@
+"""What kills, freezes and cuts off. Every test has servers of its own."""

@@ -1,0 +1,107 @@
+"""A real `tieline up`, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+
+from tests.support.processes import Peer, PeerFailed
+from tieline import EventSystem
+from tieline._contract.gateway_pb2_grpc import EventGatewayStub
+
+PEM = Path(__file__).parent / "pem"
+TOKEN = "a-token-of-twenty-five-chars"
+
+
+class Up(Peer):
+    """One gateway. It keeps its port over `start_again`, so that clients can come back to it."""
+
+    def __init__(self, *options: str, env: dict[str, str] | None = None, listen: str = "127.0.0.1:0") -> None:
+        ours = {name: "" for name in os.environ if name.startswith(("TIELINE_", "REDIS_URL"))}
+        self.options = options
+        self.listen = listen
+        super().__init__(*self._command(listen), env={**ours, **(env or {})})
+
+    async def start(self) -> Self:
+        """Start it and wait until it serves.
+
+        Raises:
+            PeerFailed: it ended first; the message holds what it said.
+        """
+        await self.begin()
+        try:
+            said = await self.line("^tieline: serving", seconds=15.0)
+        except BaseException:
+            await self.close()
+            raise
+        self.listen = said.split()[4]
+        self.command = self._command(self.listen)
+        return self
+
+    async def begin(self) -> None:
+        """Start it, and do not wait."""
+        self.output.clear()
+        self._silent = False
+        self._process = await asyncio.create_subprocess_exec(
+            *self.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self._env,
+            start_new_session=True,
+        )
+        self._reading = asyncio.create_task(self._read())
+
+    async def refuses(self) -> int:
+        """Start it and return its exit code: it must end by itself."""
+        await self.begin()
+        try:
+            return await self.wait(seconds=15.0)
+        finally:
+            await self.close()
+
+    @property
+    def address(self) -> str:
+        """host:port."""
+        return self.listen
+
+    @property
+    def url(self) -> str:
+        """For our clients."""
+        return f"grpc://{self.listen}"
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        os.kill(self.pid, signal.SIGINT)
+
+    def _command(self, listen: str) -> list[str]:
+        return [sys.executable, "-m", "tieline_gateway", "up", "--listen", listen, *self.options]
+
+
+class Client:
+    """A program with plain stubs."""
+
+    def __init__(self, address: str, **metadata: str) -> None:
+        self.channel = grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+        self.stub: Any = EventGatewayStub(self.channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.channel.close()
+
+
+def system(up: Up, **options: Any) -> EventSystem:
+    """One of our clients on this gateway."""
+    return EventSystem(up.url, **{"service": "test", **options})
+
+
+__all__ = ["PEM", "TOKEN", "Client", "PeerFailed", "Up", "system"]
