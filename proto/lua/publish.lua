@@ -5,13 +5,13 @@
 -- @key turn
 -- @channel group_prefix        a group's events for one member; "<instance>:<group>" is appended here
 -- @arg event_channel string    channel to broadcast on, or empty
--- @arg envelope bytes
+-- @arg frame bytes             a Frame with the event
 -- @arg served string*          groups that have their copy already
 -- @return string*              groups served now
 local groups, turn = KEYS[1], KEYS[2]
-local channel, event_channel, envelope = ARGV[1], ARGV[2], ARGV[3]
+local channel, event_channel, frame = ARGV[1], ARGV[2], ARGV[3]
 if event_channel ~= '' then
-  redis.call('PUBLISH', event_channel, envelope)
+  redis.call('PUBLISH', event_channel, frame)
 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -37,7 +37,7 @@ for group, members in pairs(instances) do
   local first = redis.call('HINCRBY', turn, group, 1)
   for step = 0, #members - 1 do
     local instance = members[(first + step) % #members + 1]
-    if redis.call('SPUBLISH', channel .. instance .. ':' .. group, envelope) > 0 then
+    if redis.call('SPUBLISH', channel .. instance .. ':' .. group, frame) > 0 then
       table.insert(served, group)
       break
     end

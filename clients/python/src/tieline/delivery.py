@@ -81,7 +81,8 @@ class Delivery:
             self.outlet.interrupted(self)
             raise
         except Exception as error:
-            self.outlet.failed(self, self.refusal if error is self.refusal else handler_error(error))
+            refusal = self.refusal
+            self.outlet.failed(self, refusal if refusal is error and refusal else handler_error(error))
         finally:
             subscription.mailbox.finished(self)
 

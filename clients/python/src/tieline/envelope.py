@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from tieline import codec
 from tieline._contract.contract import ERRORS
-from tieline._contract.envelope_pb2 import Envelope, Error
+from tieline._contract.envelope_pb2 import Envelope, Error, Frame
 from tieline.errors import InternalError, Outcome, TielineError, error_class
 
 EVENT = 1
@@ -79,7 +80,8 @@ class _Identities:
         noise = self._take(10)
         digits = noise.hex()
         self._millisecond = millisecond
-        self._head = f"{millisecond >> 16:08x}-{millisecond & 0xFFFF:04x}-7{digits[:3]}-{'89ab'[noise[9] & 3]}{digits[3:6]}-"
+        variant = "89ab"[noise[9] & 3]
+        self._head = f"{millisecond >> 16:08x}-{millisecond & 0xFFFF:04x}-7{digits[:3]}-{variant}{digits[3:6]}-"
         self._tail = int(digits[6:18], 16) >> 1  # room to count
 
 
@@ -140,3 +142,34 @@ def parse(data: bytes) -> Envelope | None:
     except Exception:  # protobuf's DecodeError; garbage disturbs nobody
         return None
     return envelope if EVENT <= envelope.kind <= CREDIT else None
+
+
+def parse_frame(data: bytes) -> Sequence[Envelope]:
+    """Read a frame; envelopes of unknown kind are left out, and bytes that are no frame hold none."""
+    try:
+        envelopes = Frame.FromString(data).envelopes
+    except Exception:  # protobuf's DecodeError; garbage disturbs nobody
+        return ()
+    if len(envelopes) == 1:
+        return envelopes if EVENT <= envelopes[0].kind <= CREDIT else ()
+    return [envelope for envelope in envelopes if EVENT <= envelope.kind <= CREDIT]
+
+
+def frame(data: bytes) -> bytes:
+    """A frame with one serialized envelope. Frames may be joined: that is a frame with all their envelopes."""
+    size = len(data)
+    return (_FRAME_HEADS[size] if size < _SHORT else _frame_head(size)) + data
+
+
+def _frame_head(size: int) -> bytes:
+    """Field 1, length-delimited, and the length as protobuf's varint."""
+    head = bytearray(b"\x0a")
+    while size > 0x7F:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    head.append(size)
+    return bytes(head)
+
+
+_SHORT = 1024
+_FRAME_HEADS = tuple(map(_frame_head, range(_SHORT)))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from tieline.context import CURRENT, Event
-
-_NAME = "tieline-delivery"
+from tieline.eager import start_now, start_soon
 
 
 class Work(Protocol):
@@ -32,13 +30,6 @@ class Work(Protocol):
 
     def interrupted(self) -> None:
         """It was cancelled before it began."""
-
-
-def start_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """A task with a context of its own; on Python 3.12 and later it takes its first step at once."""
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(coroutine, loop=loop, name=_NAME, eager_start=True)
-    return asyncio.Task(coroutine, loop=loop, name=_NAME)  # a name given is a name that need not be made up
 
 
 class Mailbox:
@@ -89,7 +80,9 @@ class Mailbox:
         self.running.pop(work, None)
         work.task = None  # no cycle for the collector
         if self.waiting and len(self.running) < self.concurrency:
-            self._start(self.waiting.popleft())
+            following = self.waiting.popleft()
+            self.running[following] = None
+            following.task = start_soon(asyncio.get_running_loop(), following.run())  # not at once: it could go deep
         elif self._ended and not self.running:
             self._ended.set()
 
@@ -126,5 +119,8 @@ class Mailbox:
         self.waiting.append(work)
 
     def _start(self, work: Work) -> None:
+        """Begin at once."""
         self.running[work] = None
-        work.task = start_task(asyncio.get_running_loop(), work.run())
+        task = start_now(asyncio.get_running_loop(), work.run())
+        if not task.done():
+            work.task = task

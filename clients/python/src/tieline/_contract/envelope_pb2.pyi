@@ -2,7 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -140,6 +140,12 @@ class Envelope(_message.Message):
     stream: Stream
     idempotent: bool
     def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., topic: _Optional[str] = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., call_id: _Optional[bytes] = ..., reply_to: _Optional[str] = ..., time: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., expires_at: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., data: _Optional[bytes] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., idempotency_key: _Optional[str] = ..., fingerprint: _Optional[bytes] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., idempotent: bool = ...) -> None: ...
+
+class Frame(_message.Message):
+    __slots__ = ("envelopes",)
+    ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    envelopes: _containers.RepeatedCompositeFieldContainer[Envelope]
+    def __init__(self, envelopes: _Optional[_Iterable[_Union[Envelope, _Mapping]]] = ...) -> None: ...
 
 class Stream(_message.Message):
     __slots__ = ("sequence", "end", "consumed", "window")

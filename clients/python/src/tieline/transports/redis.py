@@ -15,19 +15,18 @@ from tieline import topics
 from tieline._contract import contract, scripts
 from tieline._contract.scripts import Script
 from tieline.clock import Clock
-from tieline.envelope import parse
-from tieline.errors import Outcome, OverloadedError, UnavailableError
+from tieline.envelope import parse_frame
+from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.settings import Settings
 from tieline.transport import Gap, Receiver
 from tieline.transports.redis_link import Callback, LinkDownError, RedisLink, ReplyError, bulk, pack, pack_script
+from tieline.transports.redis_outbox import RedisOutbox
 from tieline.transports.redis_patterns import Patterns
 from tieline.transports.redis_port import RedisPort
 from tieline.transports.redis_registry import Registration
 from tieline.transports.redis_server import RedisServer, command_error
 
 log = logging.getLogger("tieline")
-
-_REMEMBERED = 4096
 
 
 class RedisTransport:
@@ -52,8 +51,7 @@ class RedisTransport:
         self.link: RedisLink | None = None
         self.registration = Registration(self)
         self.ports: dict[str, RedisPort] = {}
-        self.dispatch_heads: dict[str, bytes] = {}
-        self.inbox_heads: dict[str, bytes] = {}
+        self.outbox = RedisOutbox(self)
         self._client_id = 0
         self._name = "tieline"
         self._up = asyncio.Event()
@@ -121,7 +119,7 @@ class RedisTransport:
 
     async def _connect(self) -> None:
         settings = self.settings
-        made = partial(RedisLink, self._on_push, self._on_lost, settings.offline_buffer)
+        made = partial(RedisLink, self._on_push, self._on_lost, settings.offline_buffer, self._gather)
         link, client_id = await self._server.connect(made, self._name, settings.connect_timeout)
         previous, self._client_id = self._client_id, client_id
         try:
@@ -148,9 +146,16 @@ class RedisTransport:
         await self.registration.everything(link)
         await self._read_patterns(link)
 
+    def _gather(self, link: RedisLink) -> None:
+        """Before a flush: what was gathered for the link in use."""
+        if link is self.link:
+            self.outbox.write(link)
+
     def _on_lost(self, why: str) -> None:
         link, self.link = self.link, None
         self._up.clear()
+        for packed in self.outbox.unsent_answers():
+            self.keep(packed)
         if link is None or self._closed:
             return
         silent = self._loop_time() - link.heard_at
@@ -224,9 +229,9 @@ class RedisTransport:
     def _on_push(self, push: list[Any]) -> None:
         if push[0] == b"smessage":
             take = self.registration.direct.get(push[1])
-            envelope = parse(push[2])
-            if take is not None and envelope is not None:
-                take(envelope)
+            if take is not None:
+                for envelope in parse_frame(push[2]):
+                    take(envelope)
         elif push[0] == b"pmessage":
             self._on_broadcast(push[1], push[3])
         elif push[0] == b"message" and push[1] == self._notice:
@@ -235,25 +240,14 @@ class RedisTransport:
             self._on_broadcast(push[1], push[2])
 
     def _on_broadcast(self, channel: bytes, data: bytes) -> None:
-        envelope = parse(data)
-        if envelope is None:
-            return
-        sender = envelope.source.rpartition("/")[2]
-        for port, interest in list(self.registration.broadcast.get(channel, ())):
-            if port.instance != sender and topics.matches(interest.pattern, envelope.topic):
-                port.receiver.on_event(interest, envelope)
+        takers = list(self.registration.broadcast.get(channel, ()))
+        for envelope in parse_frame(data):
+            sender = envelope.source.rpartition("/")[2]
+            for port, interest in takers:
+                if port.instance != sender and topics.matches(interest.pattern, envelope.topic):
+                    port.receiver.on_event(interest, envelope)
 
     # --- scripts --------------------------------------------------------------------------------------------------
-
-    def new_dispatch_head(self, topic: str) -> bytes:
-        """Make and remember the constant part of a topic's dispatch."""
-        names = scripts.dispatch_names(self.prefix, topic)
-        return _remember(self.dispatch_heads, topic, pack_script(scripts.DISPATCH, names, 2))
-
-    def new_inbox_head(self, instance: str) -> bytes:
-        """Make and remember the constant part of an answer to an instance."""
-        channel = contract.inbox_channel(self.prefix, instance).encode()
-        return _remember(self.inbox_heads, instance, b"*3\r\n$8\r\nSPUBLISH\r\n" + bulk(channel))
 
     def run(
         self, link: RedisLink, script: Script, names: Any, pattern: str, arguments: Sequence[bytes], callback: Callback
@@ -292,11 +286,3 @@ class RedisTransport:
         if self._kept_bytes + len(packed) <= self.settings.offline_buffer:
             self._kept.append(packed)
             self._kept_bytes += len(packed)
-
-
-def _remember(heads: dict[str, bytes], name: str, head: bytes) -> bytes:
-    """Keep a bounded number of heads; the hot ones are soon there again."""
-    if len(heads) >= _REMEMBERED:
-        heads.clear()
-    heads[name] = head
-    return head

@@ -67,18 +67,33 @@ class RedisLink(asyncio.Protocol):
     Callbacks get the reply, a `ReplyError`, or a `LinkDownError`; they must not raise.
     """
 
-    def __init__(self, on_push: Callable[[list[Any]], None], on_lost: Callable[[str], None], buffer_bytes: int) -> None:
+    def __init__(
+        self,
+        on_push: Callable[[list[Any]], None],
+        on_lost: Callable[[str], None],
+        buffer_bytes: int,
+        before_flush: Callable[[RedisLink], None] | None = None,
+    ) -> None:
         self._on_push = on_push
+        self._before_flush = before_flush
         self._on_lost = on_lost
         self._buffer_bytes = buffer_bytes
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_MORE)
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
+        self._reading = False
+        self._flushing = False
         self._expected: deque[Callback | _Subscribing | None] = deque()
         self._lost = ""
-        self.congested = False
+        self._paused = False
+        self._backlog = 0
         self.heard_at = self._loop.time()
+
+    @property
+    def congested(self) -> bool:
+        """Whether the server reads so slowly that too much waits to be written."""
+        return self._paused and self._backlog > self._buffer_bytes
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -89,19 +104,17 @@ class RedisLink(asyncio.Protocol):
                 callback(LinkDownError(self._lost))
             return
         if not self._out:
-            self._loop.call_soon(self._flush)
+            self.flush_soon()
         self._out.append(packed)
         self._expected.append(callback)
+        if self._paused:
+            self._backlog += len(packed)
 
-    def send_parts(self, parts: tuple[bytes, ...], callback: Callback | None) -> None:
-        """`send` for a command in several pieces, which spares joining them twice."""
-        if self._lost:
-            self.send(b"", callback)
-            return
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out += parts
-        self._expected.append(callback)
+    def flush_soon(self) -> None:
+        """Write when this turn of the loop ends; while reading, when all that arrived has been looked at."""
+        if not (self._flushing or self._reading):
+            self._flushing = True
+            self._loop.call_soon(self.flush)
 
     async def call(self, *arguments: str | bytes | int) -> Any:
         """Send a command and return its reply; raises ReplyError or LinkDownError."""
@@ -128,7 +141,7 @@ class RedisLink(asyncio.Protocol):
     def close(self, why: str) -> None:
         """Drop the connection."""
         if self._transport is not None and not self._lost:
-            self._flush()
+            self.flush()
             self._transport.close()
         self._fail(why)
 
@@ -138,9 +151,14 @@ class RedisLink(asyncio.Protocol):
             self._transport.abort()
         self._fail(why)
 
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if out and self._transport is not None and not self._lost:
+    def flush(self) -> None:
+        """Write now what there is."""
+        self._flushing = False
+        if self._before_flush is not None:
+            self._before_flush(self)
+        if self._out and self._transport is not None and not self._paused and not self._lost:
+            out, self._out = self._out, []
+            self._backlog = 0
             self._transport.write(b"".join(out))
 
     # --- asyncio.Protocol -----------------------------------------------------------------------------------------
@@ -148,7 +166,8 @@ class RedisLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = writing = cast(asyncio.Transport, transport)
-        writing.set_write_buffer_limits(high=self._buffer_bytes)
+        # Zero: write at once, so that the server works while this turn goes on; what does not fit waits in `_out`.
+        writing.set_write_buffer_limits(high=0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -156,15 +175,17 @@ class RedisLink(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
-        self.congested = True
+        self._paused = True
 
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
-        self.congested = False
+        self._paused = False
+        self.flush()
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         self.heard_at = self._loop.time()
+        self._reading = True
         try:
             self._reader.feed(data)
             self._read()
@@ -173,6 +194,9 @@ class RedisLink(asyncio.Protocol):
         except Exception as error:  # a defect of ours must not leave replies and callbacks out of step
             log.exception("reading from Redis failed")
             self.abort(f"reading failed: {error!r}")
+        finally:
+            self._reading = False
+            self.flush()  # what was sent in answer to what was read
 
     def _read(self) -> None:
         gets, expected = self._reader.gets, self._expected

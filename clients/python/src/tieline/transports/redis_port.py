@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
-from tieline.envelope import new_instance
-from tieline.errors import TielineError
+from tieline.envelope import frame, new_instance
 from tieline.transport import Interest, Probed, Receiver
-from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack
+from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
 from tieline.transports.redis_server import command_error
 
 if TYPE_CHECKING:
     from tieline.transports.redis import RedisTransport
-
-_NOBODY = bulk(b"")
 
 
 class RedisPort:
@@ -71,7 +67,7 @@ class RedisPort:
         """See `Port.publish`."""
         transport, topic = self._transport, envelope.topic
         link = transport.require()
-        data = envelope.SerializeToString()
+        data = frame(envelope.SerializeToString())
         wild = transport.patterns.groups(topic)
         observed = transport.patterns.observed(topic)
         try:
@@ -94,49 +90,27 @@ class RedisPort:
 
     def dispatch(self, envelope: Envelope, avoid: str) -> None:
         """See `Port.dispatch`."""
-        transport, topic, call_id = self._transport, envelope.topic, envelope.call_id
+        transport, call_id = self._transport, envelope.call_id
         link = transport.link
         if link is None or link.congested:
             self.receiver.on_dispatched(call_id, "", transport.refusal())
             return
         data = envelope.SerializeToString()
-        head = transport.dispatch_heads.get(topic)
-        if head is None:
-            head = transport.new_dispatch_head(topic)
-        whom = bulk(avoid.encode()) if avoid else _NOBODY
-        answered = partial(self._dispatched, link, call_id, topic, avoid, data)
-        link.send_parts((head, whom, b"$%d\r\n" % len(data), data, b"\r\n"), answered)
-
-    def _dispatched(self, link: RedisLink, call_id: bytes, topic: str, avoid: str, data: bytes, reply: Any) -> None:
-        if type(reply) is bytes:
-            self.receiver.on_dispatched(call_id, reply.decode(), None)
-        elif reply is None:
-            self.receiver.on_dispatched(call_id, "", None)
-        elif str(reply).startswith("NOSCRIPT"):
-            again = partial(self._dispatched, link, call_id, topic, avoid, data)
-            arguments = [avoid.encode(), data]
-            self._transport.run(link, scripts.DISPATCH, scripts.dispatch_names, topic, arguments, again)
-        else:
-            self.receiver.on_dispatched(call_id, "", command_error(reply))
+        transport.outbox.dispatch(link, envelope.topic, avoid, call_id, data, self.receiver.on_dispatched)
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""
-        transport = self._transport
-        head = transport.inbox_heads.get(to)
-        if head is None:
-            head = transport.new_inbox_head(to)
-        data = envelope.SerializeToString()
-        parts = (head, b"$%d\r\n" % len(data), data, b"\r\n")
+        transport, data = self._transport, envelope.SerializeToString()
         if transport.link is not None:
-            transport.link.send_parts(parts, None)
+            transport.outbox.answer(transport.link, to, data)
         else:
-            transport.keep(b"".join(parts))
+            transport.keep(transport.outbox.packed_answer(to, frame(data)))
 
     def observe(self, envelope: Envelope) -> None:
         """See `Port.observe`."""
         link = self._transport.link
         if link is not None and self._transport.patterns.observed(envelope.topic):
-            self._to_observers(link, envelope.topic, envelope.SerializeToString())
+            self._to_observers(link, envelope.topic, frame(envelope.SerializeToString()))
 
     def _to_observers(self, link: RedisLink, topic: str, data: bytes) -> None:
         link.send(pack("PUBLISH", contract.observed_channel(self._transport.prefix, topic), data))
