@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ import msgpack
 from bench.peers.load import PAYLOAD, TOPIC, measure, play, report, serve_forever
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope, Frame
-from tieline.envelope import REPLY, REQUEST, new_call_id, new_id, new_instance
+from tieline.envelope import REPLY, REQUEST, frame, new_call_id, new_id, new_instance
 from tieline.transports.redis_link import RedisLink, bulk, pack_script
 from tieline.transports.redis_outbox import RedisOutbox
 
@@ -27,7 +28,7 @@ HOUR_MS = "3600000"
 
 
 class RawLink:
-    """A greeted link with its outbox, which hands over the envelopes it receives."""
+    """A greeted link, which hands over the envelopes it receives; a command for each thing it sends."""
 
     prefix = "tl:"
 
@@ -35,6 +36,19 @@ class RawLink:
         self._take = take
         self.outbox = RedisOutbox(self)  # type: ignore[arg-type]
         self.link: RedisLink
+        self._head = pack_script(scripts.DISPATCH, scripts.dispatch_names(self.prefix, TOPIC), 2) + bulk(b"")
+
+    def dispatch(self, call_id: bytes, data: bytes) -> None:
+        """Send a request."""
+        self.link.send(self._head + bulk(frame(data)), partial(self._taken, call_id))
+
+    def answer(self, to: str, data: bytes) -> None:
+        """Send a reply."""
+        self.link.send(self.outbox.packed_answer(to, frame(data)))
+
+    def _taken(self, call_id: bytes, reply: Any) -> None:
+        if not isinstance(reply, list) or not reply[0]:
+            raise SystemExit(f"nobody took {call_id.hex()}: {reply}")
 
     async def open(self, url: str) -> None:
         """Connect and load the scripts."""
@@ -55,7 +69,22 @@ class RawLink:
             raise SystemExit(why)
 
 
-async def serve(url: str) -> None:
+class FramedLink(RawLink):
+    """The same, with the requests and replies of one loop turn put into frames, as the client does."""
+
+    def dispatch(self, call_id: bytes, data: bytes) -> None:
+        """Send a request with the others of this turn."""
+        self.outbox.dispatch(self.link, TOPIC, "", call_id, data, self._told)
+
+    def answer(self, to: str, data: bytes) -> None:
+        """Send a reply with the others of this turn."""
+        self.outbox.answer(self.link, to, data)
+
+    def _told(self, call_id: bytes, instance: str, _: object) -> None:
+        self._taken(call_id, [instance])
+
+
+async def serve(url: str, kind: type[RawLink] = RawLink) -> None:
     """Echo, right where the message was read."""
     me = new_instance()
     source = f"echo/{me}"
@@ -63,9 +92,9 @@ async def serve(url: str) -> None:
     def answer(request: Envelope) -> None:
         data = msgpack.packb(msgpack.unpackb(request.data))
         reply = Envelope(kind=REPLY, source=source, call_id=request.call_id, data=data)
-        raw.outbox.answer(raw.link, request.reply_to, reply.SerializeToString())
+        raw.answer(request.reply_to, reply.SerializeToString())
 
-    raw = RawLink(answer)
+    raw = kind(answer)
     await raw.open(url)
     await raw.link.subscribe("SSUBSCRIBE", [contract.request_channel(raw.prefix, TOPIC, me)])
     head = pack_script(scripts.REGISTER, scripts.register_names(raw.prefix, TOPIC), 3)
@@ -73,7 +102,7 @@ async def serve(url: str) -> None:
     await serve_forever()
 
 
-async def call(url: str, seconds: str) -> None:
+async def call(url: str, seconds: str, kind: type[RawLink] = RawLink) -> None:
     """Dispatch, and wait for the reply on a future."""
     me = new_instance()
     waiting: dict[bytes, asyncio.Future[Any]] = {}
@@ -82,17 +111,13 @@ async def call(url: str, seconds: str) -> None:
     def take(reply: Envelope) -> None:
         waiting.pop(reply.call_id).set_result(msgpack.unpackb(reply.data))
 
-    def taken(call_id: bytes, instance: str, error: object) -> None:
-        if not instance:
-            raise SystemExit(f"nobody took {call_id.hex()}: {error}")
-
     def request() -> asyncio.Future[Any]:
         call_id = new_call_id()
         waiting[call_id] = future = create_future()
-        raw.outbox.dispatch(raw.link, TOPIC, "", call_id, _request(me, call_id).SerializeToString(), taken)
+        raw.dispatch(call_id, _request(me, call_id).SerializeToString())
         return future
 
-    raw = RawLink(take)
+    raw = kind(take)
     await raw.open(url)
     await raw.link.subscribe("SSUBSCRIBE", [contract.inbox_channel(raw.prefix, me)])
     report(await measure(request, float(seconds)))

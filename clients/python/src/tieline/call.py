@@ -27,16 +27,18 @@ class Call:
     """One call and its current attempt. Moments are seconds of the local monotonic clock."""
 
     __slots__ = (
+        "_envelope",
+        "_sent",
         "accepted",
         "attempts",
         "avoid",
         "call_id",
         "deadline",
         "done",
-        "envelope",
         "idempotent",
         "instance",
         "last_error",
+        "may_have_run",
         "patience",
         "redispatch_at",
         "refusals",
@@ -44,6 +46,8 @@ class Call:
         "started",
         "state",
         "table",
+        "topic",
+        "ttl_ms",
         "wait_for_link",
         "waiter",
     )
@@ -59,7 +63,10 @@ class Call:
         wait_for_link: float = NO_MOMENT,
         avoid: str = "",
     ) -> None:
-        self.envelope = envelope
+        self.topic = envelope.topic
+        self.ttl_ms = envelope.ttl_ms
+        self._envelope: Envelope | None = envelope
+        self._sent = b""
         self.deadline = deadline
         self.waiter = waiter
         self.idempotent = idempotent
@@ -74,10 +81,33 @@ class Call:
         self.call_id = b""
         self.instance = ""
         self.last_error: TielineError | None = None
+        self.may_have_run = False  # an attempt that is over was perhaps delivered
         self.redispatch_at = NO_MOMENT
         self.silent_since = NO_MOMENT
         self.started = NO_MOMENT
         self.table: Calls | None = None
+
+    @property
+    def envelope(self) -> Envelope:
+        """The request, as it was composed or as it was last sent."""
+        return self._envelope or Envelope.FromString(self._sent)
+
+    def next_envelope(self, call_id: bytes) -> Envelope:
+        """The request for the next attempt; an earlier one may still be read elsewhere in this process."""
+        envelope = self._envelope
+        if envelope is None:
+            envelope = self._envelope = Envelope.FromString(self._sent)
+        elif self.attempts:
+            earlier, envelope = envelope, Envelope()
+            envelope.CopyFrom(earlier)
+            self._envelope = envelope
+        self.call_id = envelope.call_id = call_id
+        return envelope
+
+    def keep(self, sent: bytes) -> None:
+        """Keep the request as it was sent: a message takes a kilobyte more than its bytes."""
+        if sent:
+            self._envelope, self._sent = None, sent
 
     def due(self, now: float) -> None:
         """A moment of this call has come: its deadline, the end of its patience, or its next dispatch."""

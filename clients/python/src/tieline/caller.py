@@ -219,12 +219,12 @@ class Caller:
 
     # --- what the calls ask for (Effects) -------------------------------------------------------------------------
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> None:
+    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
         """Send an attempt."""
         assert self._port is not None
         if self._observer:
             self._say(StepName.ROUTED_REMOTE, envelope, avoid=avoid)
-        self._port.dispatch(envelope, avoid)
+        return self._port.dispatch(envelope, avoid)
 
     def cancel(self, instance: str, call_id: bytes) -> None:
         """Send CANCEL."""

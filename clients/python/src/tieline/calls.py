@@ -37,8 +37,9 @@ _REFUSALS = frozenset({"OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"})
 class Effects(Protocol):
     """What the table asks its owner to do."""
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> None:
-        """Send this attempt to a responder that is not `avoid`."""
+    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
+        """Send this attempt to a responder that is not `avoid`; returns what was sent, or nothing."""
+        ...
 
     def cancel(self, instance: str, call_id: bytes) -> None:
         """Tell a responder that nobody waits any longer."""
@@ -117,6 +118,10 @@ class Calls:
                 call.instance = instance
             elif error is not None:
                 self._set_aside(call)
+                if error.outcome is Outcome.NOT_DELIVERED:
+                    call.attempts -= 1
+                else:
+                    call.may_have_run = True
                 self._without_link(call, now, error)
             else:
                 self._set_aside(call)
@@ -143,6 +148,7 @@ class Calls:
         self._orphans.clear()
         for call in list(self._pending.values()):
             self._set_aside(call)
+            call.may_have_run = True
             self._without_link(call, now, UnavailableError("the connection to the broker broke while the call was out"))
 
     def link_up(self, now: float) -> None:
@@ -201,15 +207,17 @@ class Calls:
                 self._without_link(call, now, _away())
 
     def _attempt(self, call: Call, now: float) -> None:
-        if call.attempts:  # an earlier attempt may still be read elsewhere in this process
-            call.envelope = copy(call.envelope)
-        call.call_id = call.envelope.call_id = call_id = new_call_id()
+        if now >= call.deadline:  # the timer is late
+            self._timed_out(call)
+            return
+        call_id = new_call_id()
+        envelope = call.next_envelope(call_id)
         call.state = _SENT
         call.started = now
         call.attempts += 1
         call.silent_since = NO_MOMENT
         self._pending[call_id] = call
-        self._effects.dispatch(call.envelope, call.avoid)
+        call.keep(self._effects.dispatch(envelope, call.avoid))
 
     def _set_aside(self, call: Call) -> None:
         """End the attempt, not the call."""
@@ -230,7 +238,8 @@ class Calls:
 
     def _failed(self, call: Call, error: TielineError, reply: Envelope, now: float) -> None:
         refused = error.outcome is Outcome.NOT_DELIVERED and error.code in _REFUSALS
-        if refused and not call.refusals and now < call.deadline:
+        spent = call.idempotent and call.attempts >= self._settings.attempts
+        if refused and not call.refusals and not spent:
             call.refusals += 1
             call.last_error = error
             call.avoid = call.instance or reply.source.rpartition("/")[2]
@@ -241,10 +250,11 @@ class Calls:
 
     def _lost(self, call: Call, now: float, why: str) -> None:
         error = ResponderLostError(
-            f"the responder of {call.envelope.topic!r} is gone: {why}; whether the call ran is unknown",
+            f"the responder of {call.topic!r} is gone: {why}; whether the call ran is unknown",
             details={"instance": call.instance, "accepted": call.accepted},
         )
         self._effects.cancel(call.instance, call.call_id)
+        call.may_have_run = True
         if call.idempotent and call.attempts < self._settings.attempts:
             call.last_error = error
             call.avoid = call.instance
@@ -256,8 +266,6 @@ class Calls:
     def _without_link(self, call: Call, now: float, error: TielineError) -> None:
         """Wait for the link where the caller allowed it, else end the call."""
         unsent = error.outcome is Outcome.NOT_DELIVERED
-        if unsent:
-            call.attempts = max(0, call.attempts - 1)
         again = call.idempotent and 0 < call.attempts < self._settings.attempts
         if error.code != "UNAVAILABLE" or self._linked or not (again or (unsent and now < call.wait_for_link)):
             self._reject(call, error)
@@ -280,7 +288,7 @@ class Calls:
             error = _nobody_answers(call)
         else:
             outcome = Outcome.MAY_HAVE_RUN if sent else Outcome.NOT_DELIVERED
-            message = f"no reply from {call.envelope.topic!r} within {call.envelope.ttl_ms} ms"
+            message = f"no reply from {call.topic!r} within {call.ttl_ms} ms"
             error = CallTimeoutError(message, details=details, outcome=outcome)
         self._call_off(call)
         self._reject(call, error)
@@ -293,6 +301,8 @@ class Calls:
 
     def _reject(self, call: Call, error: TielineError) -> None:
         error.idempotent = call.idempotent
+        if call.may_have_run and error.outcome is Outcome.NOT_DELIVERED:
+            error.outcome = Outcome.MAY_HAVE_RUN  # true of the last attempt, not of the call
         self._finish(call)
         self._effects.reject(call, error)
 
@@ -312,15 +322,8 @@ class Calls:
             self._effects.wake_at(moment)
 
 
-def copy(envelope: Envelope) -> Envelope:
-    """An envelope that can be changed without changing the other."""
-    other = Envelope()
-    other.CopyFrom(envelope)
-    return other
-
-
 def _nobody_answers(call: Call) -> NoRespondersError:
-    topic = call.envelope.topic
+    topic = call.topic
     return NoRespondersError(f"nobody answers {topic!r}: start a subscriber of it, or wait_for_responders")
 
 

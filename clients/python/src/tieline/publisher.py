@@ -62,6 +62,7 @@ class Publisher:
                 instance.caller.end_local(local)
         avoid = self._avoid(topic)
         call = instance.caller.begin(request, idempotent, wait_for_responders, wait_for_connection, avoid)
+        del request, data  # a call that waits should not hold what it no longer needs
         try:
             return reply_value(await call.waiter)
         except CancelledError:

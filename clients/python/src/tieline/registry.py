@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from tieline.errors import Outcome, UnavailableError
 from tieline.subscription import Subscription
 from tieline.transport import Interest, Port
 
@@ -18,6 +19,7 @@ class Registry:
         self._port: Port | None = None
         self._turn = asyncio.Lock()
         self._tasks: dict[Subscription, asyncio.Task[None]] = {}
+        self._wanted: dict[asyncio.Task[None], frozenset[Interest]] = {}
 
     async def attach(self, port: Port, interests: list[Interest]) -> None:
         """Register everything that was declared before the start."""
@@ -30,22 +32,40 @@ class Registry:
         """Register in the background; `ready` waits for it. Without new interests it still waits for its turn."""
         task = asyncio.get_running_loop().create_task(self._register(interests))
         self._tasks[subscription] = task
+        self._wanted[task] = frozenset(interests)
         task.add_done_callback(lambda done: self._ended(subscription, done))
 
     async def ready(self, subscription: Subscription) -> None:
-        """Return when the broker has confirmed the subscription."""
+        """Return when the broker has confirmed the subscription.
+
+        Raises:
+            UnavailableError: it ended, or the system was closed, before the broker was there.
+
+        """
         task = self._tasks.get(subscription)
         if task is not None:
-            await asyncio.shield(task)
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                if not task.cancelled():
+                    raise
+                message = f"{subscription!r} ended before the broker was there to register it"
+                raise UnavailableError(message, outcome=Outcome.NOT_DELIVERED) from None
         else:
             async with self._turn:
                 pass
 
     async def end(self, interests: list[Interest]) -> None:
-        """Unregister."""
-        if self._port is not None and interests:
+        """Unregister; while the broker is away this waits for nobody, not even for those who wait to register."""
+        if self._port is None or not interests:
+            return
+        if self._port.connected:
             async with self._turn:
                 await self._port.unregister(interests)
+        else:
+            for task in [task for task, wanted in self._wanted.items() if wanted and wanted.issubset(interests)]:
+                task.cancel()
+            await self._port.unregister(interests)
 
     def detach(self) -> None:
         """Stop registering."""
@@ -60,6 +80,7 @@ class Registry:
                 await self._port.register(interests)
 
     def _ended(self, subscription: Subscription, task: asyncio.Task[None]) -> None:
+        del self._wanted[task]
         if not task.cancelled() and task.exception() is not None:
             log.error("%r could not be registered: %s", subscription, task.exception())
         elif self._tasks.get(subscription) is task:

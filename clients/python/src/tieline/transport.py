@@ -114,8 +114,11 @@ class Port(Protocol):
         """
         ...
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> None:
-        """Hand a request to one responder, not to the instance `avoid`; answered by `Receiver.on_dispatched`, once."""
+    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
+        """Hand a request to one responder, not to the instance `avoid`; answered by `Receiver.on_dispatched`, once.
+
+        Returns what was sent, which takes less memory than the envelope; empty where the envelope itself was handed on.
+        """
         ...
 
     def answer(self, to: str, envelope: Envelope) -> None:

@@ -148,18 +148,19 @@ class GrpcPort:
         if not await self._told(wire.ClientItem(event=event)):
             raise UnavailableError("the link to the gateway broke; whether the event was published is unknown")
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> None:
+    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
         """See `Port.dispatch`."""
         if refusal := self._refusal():
             call_id = envelope.call_id
             asyncio.get_running_loop().call_soon(self._receiver.on_dispatched, call_id, "", refusal)
-            return
+            return b""
         frame = wire.LinkRequest()
         request = frame.items.add().request
-        request.envelope = envelope.SerializeToString()
+        request.envelope = data = envelope.SerializeToString()
         if avoid:
             request.avoid = avoid
         self._link.outbox.put(frame.SerializeToString())
+        return data
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -25,6 +26,7 @@ FRAME_BYTES = 32_768
 """What a frame aims at. Far below the limit: while one end reads a frame, the other one already makes the next."""
 
 _PLENTY = 64
+_DENSE_SECONDS = 0.0007  # from one message to the next
 _QUIET_TURNS = 16
 
 
@@ -36,7 +38,7 @@ class Outbox:
     while the outbox holds more than `limit` bytes.
     """
 
-    __slots__ = ("_closed", "_droppable", "_limit", "_queue", "_waiter", "size")
+    __slots__ = ("_closed", "_droppable", "_limit", "_queue", "_taken_at", "_taken_count", "_waiter", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -44,6 +46,8 @@ class Outbox:
         self._droppable: deque[list[bytes]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
+        self._taken_at = 0.0
+        self._taken_count = 0
         self.size = 0
 
     @property
@@ -78,8 +82,8 @@ class Outbox:
     async def take(self, target: int = FRAME_BYTES, more_to_come: Callable[[], bool] | None = None) -> bytes:
         """Wait for messages and return them joined, as many as make about `target` bytes; empty at the end.
 
-        A frame costs about as much as fifty messages in it. So if there is `more_to_come`, it waits until a few turns
-        of the event loop have brought nothing more.
+        A frame costs about as much as fifty messages in it. So if messages come fast and there is `more_to_come`, it
+        waits until a few turns of the event loop have brought nothing more.
         """
         while True:
             while not self._queue:
@@ -87,12 +91,19 @@ class Outbox:
                     return b""
                 self._waiter = asyncio.get_running_loop().create_future()
                 await self._waiter
-            if more_to_come is not None and more_to_come():
+            if more_to_come is not None and self._dense() and more_to_come():
                 await self._collect()
             frame = b"".join(self._first(target))
             self.size -= len(frame)
             if frame:
                 return frame
+
+    def _dense(self) -> bool:
+        """Whether messages have come fast since the frame before the last one was taken."""
+        now = time.monotonic()
+        since, self._taken_at = now - self._taken_at, now
+        count, self._taken_count = self._taken_count, 0
+        return since < _DENSE_SECONDS * max(1, count)
 
     async def _collect(self) -> None:
         quiet, here = 0, len(self._queue)
@@ -113,6 +124,7 @@ class Outbox:
                 message = message[0]
             taken.append(message)
             size += len(message)
+        self._taken_count = len(taken)
         return taken
 
     def _added(self, size: int) -> None:

@@ -154,9 +154,10 @@ class MemoryPort:
         """See `Port.publish`."""
         self._broker.publish(self, envelope, served)
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> None:
+    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
         """See `Port.dispatch`."""
         self._broker.dispatch(self, envelope, avoid)
+        return b""
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""

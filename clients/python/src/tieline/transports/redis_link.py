@@ -103,18 +103,26 @@ class RedisLink(asyncio.Protocol):
             if callback is not None:
                 callback(LinkDownError(self._lost))
             return
-        if not self._out:
-            self.flush_soon()
+        first = not self._out
         self._out.append(packed)
-        self._expected.append(callback)
         if self._paused:
             self._backlog += len(packed)
+        if first:
+            self.flush_soon()
+        self._expected.append(callback)
 
     def flush_soon(self) -> None:
-        """Write when this turn of the loop ends; while reading, when all that arrived has been looked at."""
-        if not (self._flushing or self._reading):
+        """Write when this turn of the loop ends; while reading, when all that arrived has been looked at.
+
+        While no command is under way there is nobody to wait for, and it is written at once.
+        """
+        if self._flushing or self._reading:
+            return
+        if self._expected:
             self._flushing = True
             self._loop.call_soon(self.flush)
+        else:
+            self.flush()
 
     async def call(self, *arguments: str | bytes | int) -> Any:
         """Send a command and return its reply; raises ReplyError or LinkDownError."""
@@ -153,9 +161,10 @@ class RedisLink(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write now what there is."""
-        self._flushing = False
         if self._before_flush is not None:
+            self._flushing = True  # what is sent now goes with the rest
             self._before_flush(self)
+        self._flushing = False
         if self._out and self._transport is not None and not self._paused and not self._lost:
             out, self._out = self._out, []
             self._backlog = 0

@@ -88,15 +88,16 @@ class RedisPort:
         groups = await transport.answer_of(link, scripts.PUBLISH, scripts.publish_names, pattern, arguments)
         return {group.decode() for group in groups}
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> None:
+    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
         """See `Port.dispatch`."""
         transport, call_id = self._transport, envelope.call_id
         link = transport.link
         if link is None or link.congested:
             self.receiver.on_dispatched(call_id, "", transport.refusal())
-            return
+            return b""
         data = envelope.SerializeToString()
         transport.outbox.dispatch(link, envelope.topic, avoid, call_id, data, self.receiver.on_dispatched)
+        return data
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""

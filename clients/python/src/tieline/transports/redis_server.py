@@ -101,7 +101,7 @@ class RedisServer:
             return UnauthenticatedError(f"Redis at {self.address} refused the login: {message}; {hint}")
         if code == "NOPERM":
             return PermissionDeniedError(f"Redis at {self.address}: {message}")
-        if code in ("NOPROTO", "ERR") and "HELLO" in message.upper():
+        if code == "NOPROTO" or (code == "ERR" and "HELLO" in message.upper()):
             return UnsupportedError(f"{self.address} does not know RESP3 ({message}); Redis 7.0 or Valkey 8 is needed")
         return self._unavailable(message)
 

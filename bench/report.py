@@ -1,0 +1,113 @@
+"""The table, the marks and the page, all Markdown that is also fit for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.marks import Verdict, judge
+from bench.measure import Figures, Result
+
+COLUMNS = {"p50": "p50 µs, 1 call", "p99": "p99 µs", "c64": "calls/s at 64", "c512": "calls/s at 512"}
+
+
+@dataclass
+class Report:
+    """One run."""
+
+    command: str
+    facts: Mapping[str, str]
+    rounds: int
+    seconds: float
+    busy: float
+    results: Sequence[Result]
+    verdicts: list[Verdict] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.verdicts = judge({result.row.name: result.figures for result in self.results})
+
+    def text(self) -> str:
+        """Everything that was measured, and what is to be said about it."""
+        parts = [_calls(self.results), _memory(self.results), _verdicts(self.verdicts), self._remarks()]
+        return "\n\n".join(part for part in parts if part)
+
+    def page(self) -> str:
+        """The page for `docs/benchmarks.md`."""
+        facts = [f"- {name}: {value}" for name, value in self.facts.items()]
+        method = _METHOD.format(command=self.command, rounds=_rounds(self.rounds), seconds=self.seconds)
+        return "\n\n".join([method, "\n".join(facts), "## Figures", self.text()]) + "\n"
+
+    def json(self) -> dict[str, Any]:
+        """For programs."""
+        rows = {
+            result.row.name: {"problem": result.problem, "median": result.figures, "rounds": result.rounds}
+            for result in self.results
+        }
+        marks = [{"what": v.mark.what, "bound": v.mark.bound, "value": v.value, "met": v.met} for v in self.verdicts]
+        settings = {"command": self.command, "rounds": self.rounds, "seconds": self.seconds, "busy": self.busy}
+        return {**settings, "facts": dict(self.facts), "rows": rows, "marks": marks}
+
+    def _remarks(self) -> str:
+        lines = [f"- {r.row.name} was not measured: {r.problem}" for r in self.results if r.problem]
+        if self.busy > 0.5:
+            lines.append(f"- The machine was busy before the run (load {self.busy:.1f}): do not trust these figures.")
+        return "\n".join(lines)
+
+
+_METHOD = """# Benchmarks
+
+Written by `{command}`. Absolute figures belong to one machine; compare only within one run.
+
+Each row is a caller and a responder in two processes, beside their broker. The payload is a small map, encoded, decoded
+and echoed for every call. {rounds}, {seconds:g} s at each of 1, 64 and 512 calls in flight, after a warm-up.
+Within a round the rows take turns. Python runs on uvloop.
+
+The raw link is our own connection to Redis with nothing above it: no deadlines, no context, no validation, no task for
+a handler. What the client adds to it is the price of its promises. The two gRPC rows have the same caller. Memory is
+what 100,000 calls that wait for their replies add to a process, divided by their number."""
+
+
+def _rounds(number: int) -> str:
+    return "One round" if number == 1 else f"The median of {number} rounds"
+
+
+def _calls(results: Sequence[Result]) -> str:
+    measured = [r for r in results if r.figures and r.row.kind == "calls"]
+    rows = [[r.row.title, *(_number(r.figures[name]) for name in COLUMNS)] for r in measured]
+    return table(["", *COLUMNS.values()], rows) if rows else ""
+
+
+def _memory(results: Sequence[Result]) -> str:
+    rows: list[list[str]] = []
+    for figures in (r.figures for r in results if r.figures and r.row.kind == "memory"):
+        rows += [_sizes("the client's own", "own", figures), _sizes("with the caller's task", "task", figures)]
+    return table(["a pending call", "bytes by RSS", "bytes by tracemalloc"], rows) if rows else ""
+
+
+def _sizes(title: str, which: str, figures: Figures) -> list[str]:
+    return [title, _number(figures[f"{which}_rss"]), _number(figures[f"{which}_traced"])]
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> str:
+    rows = [[v.mark.what, _number(v.value), v.mark.bound, "met" if v.met else "MISSED"] for v in verdicts]
+    return table(["mark", "measured", "asked", ""], rows) if rows else ""
+
+
+def _number(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with aligned columns: the first to the left, the others to the right."""
+    widths = [max(3, *(len(row[at]) for row in [head, *rows])) for at in range(len(head))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [head, rule, *rows]
+    return "\n".join("| " + " | ".join(_padded(cells, widths)) + " |" for cells in lines)
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    numbers = zip(cells[1:], widths[1:], strict=True)
+    return [cells[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in numbers)]

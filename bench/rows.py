@@ -1,0 +1,86 @@
+"""What is measured: one row for each way to make a call."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NODE_PEERS = ROOT / "bench" / "peers"
+NODE_MODULES = ROOT / "bench" / "node_modules"
+NODE_NEEDS = {
+    "tieline_node.mjs": (ROOT / "clients" / "node" / "dist" / "index.js", "the Node client is not built: make setup"),
+    "nats_node.mjs": (NODE_MODULES, "its packages are not installed: npm ci in bench/"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    `broker` is what stands between the two processes: redis, nats, gateway, none (the responder is a server itself) or
+    inside (there is one process). `responder` is the peer that serves, `caller` the one that calls; a name that ends in
+    .mjs is a Node program, any other a module of `bench.peers`.
+    """
+
+    name: str
+    title: str
+    broker: str
+    caller: str
+    responder: str = ""
+    kind: str = "calls"
+    quick: bool = False
+
+    def missing(self) -> str:
+        """Why it cannot be measured here; empty if it can."""
+        if self.caller not in NODE_NEEDS:
+            return ""
+        needed, advice = NODE_NEEDS[self.caller]
+        if shutil.which("node") is None:
+            return "there is no node on PATH"
+        return "" if needed.exists() else advice
+
+
+def command(program: str, *arguments: str) -> list[str]:
+    """How a peer is started."""
+    if program.endswith(".mjs"):
+        return ["node", str(NODE_PEERS / program), *arguments]
+    return [sys.executable, "-m", f"bench.peers.{program}", *arguments]
+
+
+def _same(name: str, title: str, broker: str, program: str, *, quick: bool = False) -> Row:
+    return Row(name, title, broker, program, program, quick=quick)
+
+
+ROWS = (
+    _same("tieline-python", "Tieline, Python, over Redis", "redis", "tieline_python", quick=True),
+    _same("tieline-node", "Tieline, Node, over Redis", "redis", "tieline_node.mjs", quick=True),
+    _same("raw-link", "raw link: encode, dispatch, echo, decode, a command a call", "redis", "raw_link", quick=True),
+    _same("raw-frames", "raw link, with the client's frames", "redis", "raw_frames"),
+    _same("nats-py", "nats-py `request`", "nats", "nats_python", quick=True),
+    _same("nats-js", "nats.js `request`", "nats", "nats_node.mjs"),
+    _same("link-link", "Tieline Link to Link, embedded gateway", "gateway", "tieline_python"),
+    Row("grpc-unary", "gRPC `PublishAndWait`, embedded gateway", "gateway", "grpc_stub", "tieline_python"),
+    Row("grpc-noop", "grpcio aio unary, a server that echoes", "none", "grpc_stub", "grpc_noop"),
+    Row("in-process", "Tieline, in one process", "inside", "in_process", quick=True),
+    Row("faststream", "FastStream `request`, in memory", "inside", "faststream_memory"),
+    Row("pending", "100,000 calls pending in one process", "redis", "pending_calls", "pending_calls", kind="memory"),
+)
+
+
+def choose(names: str, *, quick: bool) -> list[Row]:
+    """The rows that were asked for by name, else all of them, or the quick ones.
+
+    Raises:
+        ValueError: there is no row of that name.
+    """
+    if not names:
+        return [row for row in ROWS if row.quick or not quick]
+    known = {row.name: row for row in ROWS}
+    wanted = [name.strip() for name in names.split(",")]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ValueError(f"no row {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in wanted]
