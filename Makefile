@@ -37,6 +37,10 @@ $(BENCH_READY): requirements/bench.txt $(PYTHON_READY)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/bench.txt
 	@touch $@
 
+bench/node_modules/.stamp: bench/package-lock.json
+	cd bench && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 $(GENERATE_READY): requirements/generate.txt
 	$(PYTHON) -m venv .venv-generate
 	.venv-generate/bin/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/generate.txt
@@ -80,7 +84,7 @@ faults: setup ## Kill, freeze and cut off real processes and servers
 	$(BIN)/python -m pytest tests/faults -s $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: setup $(BENCH_READY) ## Measure ourselves and our peers in one run (QUICK=1 for a short one)
+bench: setup $(BENCH_READY) bench/node_modules/.stamp ## Measure ourselves and our peers in one run (QUICK=1 for a short one)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 # --- keep in order --------------------------------------------------------------------------------------------------

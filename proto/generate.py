@@ -49,11 +49,11 @@ class Script:
 
 def read_script(path: Path) -> Script:
     source = path.read_text()
-    title = re.search(r"^-- (\w+): (.+)$", source, re.M)
+    title = re.search(r"^-- (\w+): (.+)$", source, re.MULTILINE)
     if not title or title[1] != path.stem:
         raise SystemExit(f"{path.name}: the header must begin with '-- {path.stem}: '")
     script = Script(path.stem, source, title[2])
-    for tag, name, rest in re.findall(r"^-- @(\w+) +(\S+) *(.*)$", source, re.M):
+    for tag, name, rest in re.findall(r"^-- @(\w+) +(\S+) *(.*)$", source, re.MULTILINE):
         if tag == "key":
             script.keys.append(name)
         elif tag == "channel":
@@ -130,7 +130,8 @@ def python_scripts(scripts: list[Script], templates: dict[str, str]) -> str:
     used = sorted({name for script in scripts for name in script_names(script)})
     lines = [f'"""The Lua scripts, one verb each. {NOTE}"""', "", "from typing import Final, NamedTuple", ""]
     lines += ["from tieline._contract.contract import ("] + [f"    {name}," for name in used] + [")", "", ""]
-    lines += ["class Script(NamedTuple):", '    """One script; `names` counts the keys, which come before all other arguments."""']
+    about = '    """One script; `names` counts the keys, which come before all other arguments."""'
+    lines += ["class Script(NamedTuple):", about]
     lines += ["", "    name: str", "    sha: str", "    names: int", "    source: str", "", ""]
     for script in scripts:
         identities = script_identities(script, templates)

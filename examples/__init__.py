@@ -1,0 +1,1 @@
+"""Small programs that use Tieline, and the demo: `python -m examples.demo`."""

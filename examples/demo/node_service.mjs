@@ -1,0 +1,34 @@
+// The Node half of the demo. Where it connects to is in TIELINE_URL.
+
+import { EventSystem } from "tieline";
+
+const events = new EventSystem({ service: "node" });
+
+// Answers a request.
+events.subscribe("ai.request", async ({ query }) => ({ answer: `${query.length} letters` }));
+
+// Raises; the caller gets the error's type and message.
+events.subscribe("stock.reserve", async ({ item }) => {
+  throw new RangeError(`no ${item} left`);
+});
+
+// Hears an event, and says so with another.
+events.subscribe("news.flash", async (headline) => {
+  await events.publish("news.heard", { by: "Node", headline });
+});
+
+// Calls Python as often as it is told to, and says what came back and how long each call took.
+events.subscribe("node.asks", async ({ topic, data, times }) => {
+  const milliseconds = [];
+  let answer;
+  for (let count = 0; count < times; count++) {
+    const begun = performance.now();
+    answer = await events.publishAndWait(topic, data, { ttl: 5_000 });
+    milliseconds.push(performance.now() - begun);
+  }
+  return { answer, milliseconds };
+});
+
+await events.start();
+process.stdout.write("READY\n");
+await events.serve();
