@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from tieline import topics
 from tieline.batch import Batch, Batcher
@@ -14,9 +14,6 @@ from tieline.handler import Handler
 from tieline.mailbox import Mailbox, Work
 from tieline.settings import Settings
 from tieline.transport import Interest, Route
-
-if TYPE_CHECKING:
-    from tieline.events import EventSystem
 
 OnGap = Callable[[datetime, datetime, str], Any]
 
@@ -48,13 +45,23 @@ class SubscriptionOptions(TypedDict, total=False):
     name: str
 
 
+class Owner(Protocol):
+    """Where a subscription was made."""
+
+    async def registered(self, subscription: Subscription) -> None:
+        """Return when the broker has registered it."""
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """End it."""
+
+
 class Subscription:
     """One handler on one topic or pattern. Made by `EventSystem.subscribe`."""
 
     __slots__ = (
         "_batcher",
         "_closed",
-        "_system",
+        "_owner",
         "by_reference",
         "filter",
         "group",
@@ -69,12 +76,12 @@ class Subscription:
     )
 
     def __init__(
-        self, system: EventSystem, topic: str, handler: Handler, settings: Settings, options: SubscriptionOptions
+        self, owner: Owner, topic: str, handler: Handler, settings: Settings, options: SubscriptionOptions
     ) -> None:
         unknown = set(options) - set(SubscriptionOptions.__annotations__)
         if unknown:
             raise InvalidArgumentError(f"subscribe does not know {', '.join(sorted(unknown))}")
-        self._system = system
+        self._owner = owner
         self.topic = topics.check_pattern(topic)
         self.handler = handler
         concurrency = _whole("concurrency", options.get("concurrency", settings.concurrency), 1)
@@ -105,11 +112,11 @@ class Subscription:
 
     async def ready(self) -> None:
         """Return when the broker has registered it. Starts the system if need be."""
-        await self._system.registered(self)
+        await self._owner.registered(self)
 
     async def unsubscribe(self) -> None:
         """Take nothing new, finish what is here, and leave. Idempotent."""
-        await self._system.unsubscribe(self)
+        await self._owner.unsubscribe(self)
 
     def take(self, delivery: Delivery) -> Work | None:
         """Take an event; returns what had to give way to it, if anything."""

@@ -99,7 +99,7 @@ class Outbox:
                 return frame
 
     def _dense(self) -> bool:
-        """Whether messages have come fast since the frame before the last one was taken."""
+        """Whether the last frame and the wait for this one went by fast, for the number of messages."""
         now = time.monotonic()
         since, self._taken_at = now - self._taken_at, now
         count, self._taken_count = self._taken_count, 0

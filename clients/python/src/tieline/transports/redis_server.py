@@ -54,7 +54,8 @@ class RedisServer:
                 link = await self._connect(make)
                 return link, await self._greet(link, name)
         except TimeoutError:
-            error: TielineError = self._unavailable(f"no answer within {seconds:g} s; {_CHECK}")
+            check = "does it speak TLS, as rediss:// asks?" if self._tls else _CHECK
+            error: TielineError = self._unavailable(f"no answer within {seconds:g} s; {check}")
         except LinkDownError as down:
             error = self._unavailable(f"{down}; {_CHECK}")
         except ReplyError as refusal:
@@ -96,7 +97,10 @@ class RedisServer:
 
     def _refused(self, message: str) -> TielineError:
         code = message.split(" ", 1)[0]
-        if code in ("WRONGPASS", "NOAUTH") or "without any password" in message:
+        if code == "NOAUTH":
+            hint = "put its password into the URL, redis://:PASSWORD@host"
+            return UnauthenticatedError(f"Redis at {self.address} wants a password: {hint}")
+        if code == "WRONGPASS" or "without any password" in message:
             hint = "check user and password in the URL"
             return UnauthenticatedError(f"Redis at {self.address} refused the login: {message}; {hint}")
         if code == "NOPERM":
