@@ -12,14 +12,12 @@ from types import ModuleType
 
 import pytest
 
+from tests.suite.world import KINDS, Place, World, new_topic
+
 SUBJECTS = (
-    "broadcast", "groups", "calls", "failing_calls", "overload", "lost_responders", "local_first", "observers", "payloads",
-    "handlers", "inheritance", "subscriptions", "middleware",
+    "broadcast", "groups", "calls", "failing_calls", "overload", "lost_responders", "local_first", "observers",
+    "payloads", "handlers", "inheritance", "subscriptions", "middleware",
 )  # fmt: skip
-
-pytest.register_assert_rewrite(*(f"tests.suite.{name}" for name in (*SUBJECTS, "seen", "raw", "world")))
-
-from tests.suite.world import KINDS, Place, World, new_topic  # noqa: E402 - after the rewriting was asked for
 
 
 def _take_tests(module: ModuleType) -> None:

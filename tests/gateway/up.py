@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import signal
 import sys
@@ -12,8 +13,8 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
-from tests.support.processes import Peer, PeerFailed
-from tieline import EventSystem
+from tests.support.processes import Peer
+from tieline import EventSystem, Settings
 from tieline._contract.gateway_pb2_grpc import EventGatewayStub
 
 PEM = Path(__file__).parent / "pem"
@@ -45,6 +46,10 @@ class Up(Peer):
         self.command = self._command(self.listen)
         return self
 
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+        assert "Traceback" not in self.text, self.text
+
     async def begin(self) -> None:
         """Start it, and do not wait."""
         self.output.clear()
@@ -57,6 +62,7 @@ class Up(Peer):
             env=self._env,
             start_new_session=True,
         )
+        atexit.register(self.kill)
         self._reading = asyncio.create_task(self._read())
 
     async def refuses(self) -> int:
@@ -88,7 +94,7 @@ class Up(Peer):
 class Client:
     """A program with plain stubs."""
 
-    def __init__(self, address: str, **metadata: str) -> None:
+    def __init__(self, address: str) -> None:
         self.channel = grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
         self.stub: Any = EventGatewayStub(self.channel)
 
@@ -101,7 +107,4 @@ class Client:
 
 def system(up: Up, **options: Any) -> EventSystem:
     """One of our clients on this gateway."""
-    return EventSystem(up.url, **{"service": "test", **options})
-
-
-__all__ = ["PEM", "TOKEN", "Client", "PeerFailed", "Up", "system"]
+    return EventSystem(up.url, **{"service": "test", "settings": Settings(drain=0.1), **options})

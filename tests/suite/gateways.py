@@ -66,7 +66,8 @@ class GatewayProcess:
                 return found[1]
 
     def _read(self) -> None:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         with self._process.stdout as lines:
             for line in lines:
                 self._lines.put(line)

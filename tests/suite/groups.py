@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.suite.seen import Seen, until
+from tests.suite.seen import QUIET_SECONDS, Seen, until
 from tests.suite.world import World, in_step
 from tieline import EventSystem
 
@@ -21,7 +21,7 @@ async def _members(world: World, pattern: str, group: str, count: int) -> tuple[
 async def _settle(counts: list[Seen], total: int) -> list[int]:
     """How many each got, when together they have exactly so many."""
     await until(lambda: sum(map(len, counts)) >= total, say=lambda: str([len(each) for each in counts]))
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(QUIET_SECONDS)
     assert sum(map(len, counts)) == total
     return [len(each) for each in counts]
 

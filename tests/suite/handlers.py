@@ -102,7 +102,9 @@ places = pytest.mark.parametrize("here", [False, True], ids=["elsewhere", "here"
 
 
 @places
-@pytest.mark.parametrize(("handler", "good", "answer", "bad"), ANNOTATED, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("handler", "good", "answer", "bad"), ANNOTATED, ids=[row[0].__name__[1:] for row in ANNOTATED]
+)
 async def test_the_annotation_validates(
     world: World, topic: str, here: bool, handler: Any, good: Any, answer: Any, bad: Any
 ) -> None:
@@ -141,7 +143,7 @@ async def test_a_batch_is_validated_as_a_list(world: World, topic: str) -> None:
     assert seen == [[Point(1), Point(2)]]
 
 
-class Callable_:
+class Scaled:
     """An object that can be called, with annotations of its own."""
 
     scale: int = 10
@@ -172,7 +174,7 @@ async def _times(factor: int, data: int) -> int:
 @pytest.mark.parametrize(
     ("handler", "answer"),
     [
-        (Callable_(), 70),
+        (Scaled(), 70),
         (Service().double, 14),
         (Service.triple, 21),
         (Service.quadruple, 28),
@@ -254,8 +256,8 @@ async def test_a_synchronous_function_may_return_an_awaitable(world: World, topi
     async def later(data: int) -> int:
         return data + 1
 
-    await system.subscribe(topic, lambda data: later(data)).ready()
-    assert await system.publish_and_wait(topic, 1) == 2
+    await system.subscribe(topic, lambda data: later(data + 1)).ready()
+    assert await system.publish_and_wait(topic, 1) == 3
 
 
 async def test_a_failing_event_handler_disturbs_nobody(world: World, topic: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.suite.seen import Seen, Watch, until
+from tests.suite.seen import QUIET_SECONDS, Seen, Watch, until
 from tests.suite.world import World
 from tieline import EventSystem, NoRespondersError, Outcome, OverloadedError, Settings
 
@@ -155,7 +155,7 @@ async def test_warnings_come_at_most_once_a_second(world: World, topic: str) -> 
     for number in range(50):
         await publisher.publish(topic, number)
     await warnings.reach(1)
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(QUIET_SECONDS)
     assert len(warnings) <= 1 + watch.seconds
     stuck.gate.set()
 

@@ -11,6 +11,7 @@ import pytest
 from tests.suite.seen import Seen
 from tests.suite.world import World
 from tieline import Event, EventSystem, InvalidPayloadError, PayloadTooLargeError, Timestamp
+from tieline.envelope import REQUEST
 
 VALUES: dict[str, Any] = {
     "nothing": None,
@@ -95,8 +96,6 @@ async def test_a_json_request_is_answered_in_json_where_that_can_say_it(world: W
 
 
 async def test_replies_to_json_are_json_on_the_wire(world: World, topic: str) -> None:
-    from tieline.envelope import REQUEST
-
     raw, system = await world.raw(), await world.system()
     await system.subscribe(topic, lambda data: data).ready()
     raw.port.dispatch(raw.envelope(REQUEST, topic, content_type="application/json", data=b'{"a": 1}'), "")

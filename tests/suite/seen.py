@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-QUIET_SECONDS = 0.15
+QUIET_SECONDS = 0.08
 
 
 class Seen(list[Any]):

@@ -151,7 +151,7 @@ async def test_using_it_in_another_loop_is_a_clear_error(world: World, topic: st
     system, caught = await world.system(), list[BaseException]()
 
     def elsewhere() -> None:
-        for use in (lambda: system.publish(topic), lambda: system.publish_and_wait(topic), lambda: system.start()):
+        for use in (lambda: system.publish(topic), lambda: system.publish_and_wait(topic), system.start):
             try:
                 asyncio.run(_awaited(use))
             except TielineError as error:
@@ -175,7 +175,7 @@ async def test_a_closed_system_says_so(world: World, topic: str) -> None:
     await system.aclose()
     await system.aclose()
     assert not system.connected
-    for use in (lambda: system.publish(topic), lambda: system.publish_and_wait(topic), lambda: system.start()):
+    for use in (lambda: system.publish(topic), lambda: system.publish_and_wait(topic), system.start):
         with pytest.raises(TielineError, match="closed"):
             await use()
     with pytest.raises(TielineError, match="closed"):

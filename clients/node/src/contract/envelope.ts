@@ -111,6 +111,11 @@ export interface Envelope_HeadersEntry {
   value: string;
 }
 
+/** What travels on a Redis channel: one envelope or more, for the same reader. */
+export interface Frame {
+  envelopes: Envelope[];
+}
+
 /** Position in a streaming reply, or the credit its reader grants. */
 export interface Stream {
   /** Number of this item, from 1. */
@@ -554,6 +559,61 @@ export const Envelope_HeadersEntry: MessageFns<Envelope_HeadersEntry> = {
     const message = createBaseEnvelope_HeadersEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseFrame(): Frame {
+  return { envelopes: [] };
+}
+
+export const Frame: MessageFns<Frame> = {
+  encode(message: Frame, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.envelopes) {
+      Envelope.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Frame {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFrame();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.envelopes.push(Envelope.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Frame>): Frame {
+    return Frame.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Frame>): Frame {
+    const message = createBaseFrame();
+    message.envelopes = object.envelopes?.map((e) => Envelope.fromPartial(e)) || [];
     return message;
   },
 };

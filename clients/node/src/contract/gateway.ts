@@ -163,6 +163,7 @@ export interface GatewayItem {
     | //
     /** The gateway is about to stop: finish, then link elsewhere. */
     { $case: "drain"; value: Drain }
+    | { $case: "observing"; value: Observing }
     | undefined;
 }
 
@@ -201,8 +202,9 @@ export interface Unregister {
 }
 
 export interface SendEvent {
+  /** 0: no answer is wanted. */
   ref: number;
-  /** A serialized Envelope. */
+  /** A serialized Envelope; a request here was, or will be, answered elsewhere and is shown to observers. */
   envelope: Buffer;
   /** Groups the client has served itself. */
   served: string[];
@@ -266,6 +268,11 @@ export interface Probed {
 export interface Pong {
   ref: number;
   time: number;
+}
+
+/** Whether anybody elsewhere observes: while nobody does, requests answered by the client itself need not be shown. */
+export interface Observing {
+  any: boolean;
 }
 
 export interface BrokerState {
@@ -1592,6 +1599,9 @@ export const GatewayItem: MessageFns<GatewayItem> = {
       case "drain":
         Drain.encode(message.item.value, writer.uint32(74).fork()).join();
         break;
+      case "observing":
+        Observing.encode(message.item.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1681,6 +1691,14 @@ export const GatewayItem: MessageFns<GatewayItem> = {
             message.item = { $case: "drain", value: Drain.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.item = { $case: "observing", value: Observing.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1750,6 +1768,12 @@ export const GatewayItem: MessageFns<GatewayItem> = {
       case "drain": {
         if (object.item?.value !== undefined && object.item?.value !== null) {
           message.item = { $case: "drain", value: Drain.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "observing": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "observing", value: Observing.fromPartial(object.item.value) };
         }
         break;
       }
@@ -2864,6 +2888,61 @@ export const Pong: MessageFns<Pong> = {
     const message = createBasePong();
     message.ref = object.ref ?? 0;
     message.time = object.time ?? 0;
+    return message;
+  },
+};
+
+function createBaseObserving(): Observing {
+  return { any: false };
+}
+
+export const Observing: MessageFns<Observing> = {
+  encode(message: Observing, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.any !== false) {
+      writer.uint32(8).bool(message.any);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Observing {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseObserving();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.any = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Observing>): Observing {
+    return Observing.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Observing>): Observing {
+    const message = createBaseObserving();
+    message.any = object.any ?? false;
     return message;
   },
 };

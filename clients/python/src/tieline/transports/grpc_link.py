@@ -119,12 +119,9 @@ class ClientLink:
             async with asyncio.timeout(self._settings.connect_timeout):
                 await self._greet(hello)
         except BaseException as error:
+            told = await self._told(error)
             await self.aclose()
-            if isinstance(error, TimeoutError):
-                raise _unreachable(self._target, "no answer in time") from None
-            if isinstance(error, grpc.aio.AioRpcError):
-                raise _refusal(self._target, error) from None
-            raise
+            raise told from None
 
     async def _greet(self, hello: wire.Hello) -> None:
         frame = wire.LinkRequest(items=[wire.ClientItem(hello=hello)])
@@ -139,6 +136,22 @@ class ClientLink:
         self._clock.learn(items[0].welcome.time / 1000, asked, answered)
         self._early = list(items[1:])
         self.seen = answered
+
+    async def _told(self, error: BaseException) -> BaseException:
+        """The error of `open` for what went wrong."""
+        match error:
+            case TimeoutError():
+                return _unreachable(self._target, "no answer in time")
+            case grpc.aio.AioRpcError():
+                return _refusal(self._target, error.code(), error.details())
+            case asyncio.InvalidStateError():  # the call had ended before it was written to
+                return _refusal(self._target, await self._call.code(), await self._call.details())
+            case TielineError():
+                return error
+            case Exception():
+                return _unreachable(self._target, f"{type(error).__name__}: {error}")
+            case _:
+                return error
 
     def start(self, receive: Callable[[str, Any], None]) -> None:
         """Begin to write what is in the outbox, and to hand every item that arrives to `receive` by its name."""
@@ -256,9 +269,9 @@ def _unreachable(target: Target, why: str) -> UnavailableError:
     )
 
 
-def _refusal(target: Target, error: grpc.aio.AioRpcError) -> TielineError:
-    text = error.details() or error.code().name
-    match error.code():
+def _refusal(target: Target, code: grpc.StatusCode, details: str | None) -> TielineError:
+    text = details or code.name
+    match code:
         case grpc.StatusCode.UNAUTHENTICATED:
             message = f"the gateway at {target.address} refused the credentials; put the token into the URL's password"
             return UnauthenticatedError(f"{message} ({text})")

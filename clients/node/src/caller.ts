@@ -1,0 +1,228 @@
+import { Alarm } from "./alarm.js";
+import { Call, type CallOptions, type Effects } from "./call.js";
+import { Calls } from "./calls.js";
+import { currentEvent, Event } from "./context.js";
+import type { Envelope } from "./contract/envelope.js";
+import { Deadlines } from "./deadlines.js";
+import { CANCEL, newEnvelope } from "./envelope.js";
+import { CallCancelledError, type TielineError, UnavailableError } from "./errors.js";
+import type { Instance } from "./instance.js";
+import { LocalCall } from "./localCall.js";
+import { PendingReply, type Scopes } from "./pendingReply.js";
+import type { Router } from "./router.js";
+import type { Subscription } from "./subscription.js";
+import type { Port } from "./transport.js";
+
+/** What a caller may ask of a call, in milliseconds. */
+export interface Request {
+  readonly idempotent: boolean;
+  readonly waitForResponders: number;
+  readonly waitForConnection: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A call on its way. */
+interface Out {
+  readonly envelope: Envelope;
+  readonly request: Request;
+  readonly scopes: Scopes;
+  readonly deadline: number;
+  readonly pending: PendingReply;
+}
+
+/** Calls as the caller sees them: to a handler here or to one elsewhere; deadlines; asking after responders. */
+export class Caller implements Effects {
+  readonly #instance: Instance;
+  readonly #router: Router;
+  readonly #showObservers: (envelope: Envelope) => void;
+  readonly #deadlines = new Deadlines();
+  readonly #alarm = new Alarm(this.#deadlines);
+  readonly #calls: Calls;
+  readonly #local = new Set<LocalCall>();
+  #port: Port | undefined;
+  #watch: NodeJS.Timeout | undefined;
+
+  constructor(instance: Instance, router: Router, showObservers: (envelope: Envelope) => void) {
+    this.#instance = instance;
+    this.#router = router;
+    this.#showObservers = showObservers;
+    this.#calls = new Calls(this, this.#deadlines, instance.settings);
+  }
+
+  /** Calls to other processes that are not done. */
+  get active(): number {
+    return this.#calls.active;
+  }
+
+  /** Calls through this port from now on. */
+  attach(port: Port): void {
+    this.#port = port;
+  }
+
+  /** Ends what is still out with UNAVAILABLE. */
+  close(): void {
+    clearTimeout(this.#watch);
+    const error = () => new UnavailableError("the event system was closed while the call was out");
+    for (const call of this.#calls.all()) this.#calls.close(call, error());
+    for (const call of [...this.#local]) call.interrupt(error());
+    this.#alarm.stop();
+  }
+
+  // --- a call --------------------------------------------------------------------------------------------------------
+
+  /** Has somebody answer: a handler here that has room, else somebody elsewhere. `data` is what was published. */
+  call(envelope: Envelope, data: unknown, request: Request): Promise<unknown> {
+    const scopes = scopesOf(request);
+    if (scopes.signal?.aborted || scopes.parent?.cancelled) return Promise.reject(gaveUp(scopes.signal?.reason, true));
+    const deadline = this.#instance.now() + envelope.ttlMs;
+    this.#showObservers(envelope);
+    if (this.#port?.observing) this.#port.observe(envelope);
+    return new Promise((resolve, reject) => {
+      this.#alarm.hold();
+      const pending = new PendingReply(resolve, reject, () => this.#alarm.release());
+      const subscription = this.#router.responder(envelope.topic);
+      const out: Out = { envelope, request, scopes, deadline, pending };
+      if (subscription !== undefined) this.#here(subscription, out, data);
+      else this.#elsewhere(out, this.#crowded(envelope.topic));
+    });
+  }
+
+  /** A local responder that has no room is avoided, and its refusal is the result if nobody else is there. */
+  #crowded(topic: string): TielineError | undefined {
+    return this.#router.hasResponder(topic) ? this.#instance.overloaded(topic) : undefined;
+  }
+
+  #here(subscription: Subscription, out: Out, data: unknown): void {
+    const { envelope, deadline, pending } = out;
+    const instance = this.#instance;
+    const event = new Event(envelope, instance.clock);
+    if (subscription.byReference) event.setData(data);
+    const call = new LocalCall(subscription, event, pending, {
+      refused: (error) => this.#elsewhere(out, error),
+      ended: (ended) => {
+        this.#local.delete(ended);
+        this.#deadlines.finished();
+      },
+    });
+    this.#local.add(call);
+    pending.cancelWith(out.scopes, (reason) => call.interrupt(gaveUp(reason)));
+    if (this.#deadlines.add(deadline, call)) this.wakeAt(deadline);
+    if (instance.observer) instance.say("routed_local", envelope, { subscription: subscription.name });
+    call.begin();
+  }
+
+  #elsewhere(out: Out, refusal: TielineError | undefined): void {
+    const { envelope, request, deadline, pending } = out;
+    const now = this.#instance.now();
+    envelope.idempotent = request.idempotent;
+    const call = new Call(envelope, deadline, pending, {
+      idempotent: request.idempotent,
+      patience: request.waitForResponders && now + request.waitForResponders,
+      waitForLink: request.waitForConnection && now + request.waitForConnection,
+      avoid: refusal === undefined ? "" : (this.#port?.instance ?? ""),
+      refusal,
+    } satisfies CallOptions);
+    pending.cancelWith(out.scopes, (reason) => this.#abandon(call, reason));
+    try {
+      this.#calls.start(call, now);
+    } catch (error) {
+      pending.reject(error as TielineError);
+    }
+    this.#watch ??= setTimeout(() => this.#ask(), this.#instance.settings.probeInterval).unref();
+  }
+
+  #abandon(call: Call, reason: unknown): void {
+    const unsent = call.attempts === 0;
+    if (this.#instance.observer) this.#instance.say("cancelled", call.envelope);
+    this.#calls.abandon(call);
+    call.waiter.reject(gaveUp(reason, unsent));
+  }
+
+  // --- what the port reports -----------------------------------------------------------------------------------------
+
+  /** See `Receiver.onDispatched`. */
+  dispatched(callId: Uint8Array, instance: string, error: TielineError | undefined): void {
+    this.#calls.dispatched(callId, instance, error, this.#instance.now());
+  }
+
+  /** A REPLY or ACCEPTED arrived. */
+  answered(envelope: Envelope): void {
+    const call = this.#calls.answered(envelope, this.#instance.now());
+    if (this.#instance.observer === undefined) return;
+    if (call === undefined) this.#instance.say("dropped", envelope, { why: "it answers no call that is out" });
+    else if (!call.done) this.#instance.say("accepted", call.envelope, { instance: call.instance });
+  }
+
+  /** The broker is away. */
+  linkDown(): void {
+    this.#calls.linkDown(this.#instance.now());
+  }
+
+  /** The broker is back. */
+  linkUp(): void {
+    this.#calls.linkUp(this.#instance.now());
+  }
+
+  // --- what the calls ask for (Effects) ------------------------------------------------------------------------------
+
+  /** Sends an attempt. */
+  dispatch(envelope: Envelope, avoid: string): void {
+    if (this.#instance.observer) this.#instance.say("routed_remote", envelope, { avoid });
+    this.#port?.dispatch(envelope, avoid);
+  }
+
+  /** Sends CANCEL. */
+  cancel(instance: string, callId: Buffer): void {
+    const envelope = newEnvelope(CANCEL);
+    envelope.callId = callId;
+    this.#port?.answer(instance, envelope);
+  }
+
+  /** A reply came. */
+  resolve(call: Call, reply: Envelope): void {
+    if (this.#instance.observer) {
+      this.#instance.say("completed", call.envelope, { instance: reply.source, attempts: call.attempts });
+    }
+    call.waiter.resolve(reply);
+  }
+
+  /** The call failed. */
+  reject(call: Call, error: TielineError): void {
+    if (this.#instance.observer) {
+      this.#instance.say("failed", call.envelope, { code: error.code, outcome: error.outcome });
+    }
+    call.waiter.reject(error);
+  }
+
+  /** Looks at the deadlines at this moment. */
+  wakeAt(moment: number): void {
+    this.#alarm.wakeAt(moment);
+  }
+
+  // --- liveness ------------------------------------------------------------------------------------------------------
+
+  /** Asks after the responders of old calls, for as long as there are calls. What could not be asked proves nothing. */
+  async #ask(): Promise<void> {
+    const suspects = this.#calls.suspects(this.#instance.now());
+    if (suspects.size > 0 && this.#port !== undefined) {
+      const probed = await this.#port.probe([...suspects]).catch(() => undefined);
+      if (probed !== undefined) this.#calls.probed(probed.silent, probed.expired, suspects, this.#instance.now());
+    }
+    this.#watch = undefined;
+    if (this.#calls.active === 0) return;
+    const { probeConfirm, probeInterval } = this.#instance.settings;
+    this.#watch = setTimeout(() => this.#ask(), this.#calls.anySilent() ? probeConfirm : probeInterval).unref();
+  }
+}
+
+function scopesOf(request: Request): Scopes {
+  const parent = currentEvent();
+  return { signal: request.signal, parent: parent?.isRequest ? parent : undefined };
+}
+
+function gaveUp(reason: unknown, unsent = false): CallCancelledError {
+  return new CallCancelledError("the caller gave up", {
+    outcome: unsent ? "NOT_DELIVERED" : "MAY_HAVE_RUN",
+    cause: reason,
+  });
+}

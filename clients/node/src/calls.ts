@@ -1,0 +1,352 @@
+import { type Call, type CallTable, type Effects, State } from "./call.js";
+import type { Envelope } from "./contract/envelope.js";
+import type { Deadlines } from "./deadlines.js";
+import { ACCEPTED, errorFromWire, REPLY } from "./envelope.js";
+import {
+  CallTimeoutError,
+  ERROR_CLASSES,
+  NoRespondersError,
+  OverloadedError,
+  ResponderLostError,
+  type TielineError,
+  UnavailableError,
+} from "./errors.js";
+import { newCallId } from "./identity.js";
+import type { Settings } from "./settings.js";
+
+/**
+ * The life of a call, without input or output: told the time and what happened, it says what to do.
+ *
+ * Normative: SPEC.md, section 6. One object per call, one table per event system.
+ *
+ *     WAITING ──dispatch──► SENT ──taken by R──► HELD ──reply──► DONE
+ *        ▲                   │ nobody: again soon, or NO_RESPONDERS
+ *        └───────────────────┴─ refused, lost, link broken: next attempt, or the error
+ *
+ * A call is in `#pending` under the id of its current attempt exactly while it is SENT or HELD. Each attempt has an id of
+ * its own, so whatever answers an earlier attempt finds nothing and changes nothing.
+ */
+
+const REFUSALS: ReadonlySet<string> = new Set(["OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"]);
+const ENVELOPE_BYTES = 256;
+
+/** All calls of one event system that are not done. */
+export class Calls implements CallTable {
+  readonly #effects: Effects;
+  readonly #deadlines: Deadlines;
+  readonly #settings: Settings;
+  readonly #pending = new Map<string, Call>();
+  readonly #orphans = new Set<string>();
+  readonly #resting = new Set<Call>();
+  #parked = new Map<Call, number>();
+  #waitingBytes = 0;
+  #graceUntil = 0;
+  #linked = true;
+  /** How many calls are not done. */
+  active = 0;
+
+  constructor(effects: Effects, deadlines: Deadlines, settings: Settings) {
+    this.#effects = effects;
+    this.#deadlines = deadlines;
+    this.#settings = settings;
+  }
+
+  // --- what the caller does ------------------------------------------------------------------------------------------
+
+  /** Begins a call. Throws OverloadedError if too many are pending. */
+  start(call: Call, now: number): void {
+    if (this.active >= this.#settings.pendingCalls) {
+      throw new OverloadedError(`${this.active} calls are pending already; slow down, or raise settings.pendingCalls`, {
+        retryAfter: this.#settings.retryAfter,
+      });
+    }
+    this.active += 1;
+    call.table = this;
+    this.#wake(call, call.deadline);
+    if (this.#linked) this.#attempt(call, now);
+    else this.#withoutLink(call, now, away());
+  }
+
+  /** The caller gave up: nothing is told to it any more, and the responder is cancelled when it is known. */
+  abandon(call: Call): void {
+    if (call.done) return;
+    this.#callOff(call);
+    this.#finish(call);
+  }
+
+  /** Ends a call with an error. */
+  close(call: Call, error: TielineError): void {
+    if (call.done) return;
+    this.#callOff(call);
+    this.#reject(call, error);
+  }
+
+  /** Every call that is not done. */
+  all(): Call[] {
+    return [...this.#pending.values(), ...this.#parked.keys(), ...this.#resting];
+  }
+
+  // --- what the port reports -----------------------------------------------------------------------------------------
+
+  /** An attempt was taken by an instance, by nobody (empty), or it failed. */
+  dispatched(id: Uint8Array, instance: string, error: TielineError | undefined, now: number): void {
+    const callId = callKey(id);
+    const call = this.#pending.get(callId);
+    if (call === undefined) {
+      if (this.#orphans.delete(callId) && instance !== "") this.#effects.cancel(instance, Buffer.from(id));
+    } else if (call.state === State.SENT) {
+      if (instance !== "") {
+        call.state = State.HELD;
+        call.instance = instance;
+        return;
+      }
+      this.#setAside(call);
+      if (error === undefined) return this.#nobody(call, now);
+      if (error.outcome === "NOT_DELIVERED") call.attempts -= 1;
+      else call.mayHaveRun = true;
+      this.#withoutLink(call, now, error);
+    }
+  }
+
+  /** A REPLY or ACCEPTED arrived; returns the call it belongs to, undefined if it changes nothing. */
+  answered(envelope: Envelope, now: number): Call | undefined {
+    const call = this.#pending.get(callKey(envelope.callId));
+    if (call === undefined) return undefined;
+    if (envelope.kind === REPLY) {
+      if (envelope.error !== undefined) {
+        this.#failed(call, errorFromWire(envelope.error), envelope, now);
+      } else {
+        this.#finish(call);
+        this.#effects.resolve(call, envelope);
+      }
+    } else if (envelope.kind === ACCEPTED) {
+      call.accepted = true;
+    }
+    return call;
+  }
+
+  /** The broker is away: every attempt under way is unknown. */
+  linkDown(now: number): void {
+    this.#linked = false;
+    this.#orphans.clear();
+    for (const call of [...this.#pending.values()]) {
+      this.#setAside(call);
+      call.mayHaveRun = true;
+      this.#withoutLink(call, now, new UnavailableError("the connection to the broker broke while the call was out"));
+    }
+  }
+
+  /** The broker is back; responders may need a moment to come back too. */
+  linkUp(now: number): void {
+    this.#linked = true;
+    this.#graceUntil = now + this.#settings.respondersGrace;
+    const parked = this.#parked;
+    this.#parked = new Map();
+    this.#waitingBytes = 0;
+    for (const call of parked.keys()) this.#attempt(call, now);
+  }
+
+  // --- liveness of responders ----------------------------------------------------------------------------------------
+
+  /** Responders that have held a call for so long that one should ask after them. */
+  suspects(now: number): Set<string> {
+    const oldest = now - this.#settings.probeAfter;
+    const found = new Set<string>();
+    for (const call of this.#pending.values()) {
+      if (call.started > oldest) break; // they are in the order of their attempts
+      if (call.state === State.HELD) found.add(call.instance);
+    }
+    return found;
+  }
+
+  /** Learns which of the instances asked about do not listen, and whose lease ended. */
+  probed(silent: ReadonlySet<string>, expired: ReadonlySet<string>, asked: ReadonlySet<string>, now: number): void {
+    for (const call of [...this.#pending.values()]) {
+      if (call.state !== State.HELD || !asked.has(call.instance)) continue;
+      if (expired.has(call.instance)) this.#lost(call, now, "its lease ended");
+      else if (!silent.has(call.instance)) call.silentSince = 0;
+      else if (call.silentSince === 0) call.silentSince = now;
+      else if (now - call.silentSince >= this.#settings.probeConfirm) {
+        this.#lost(call, now, "its process no longer listens");
+      }
+    }
+  }
+
+  /** Whether a second question is due soon. */
+  anySilent(): boolean {
+    for (const call of this.#pending.values()) if (call.silentSince !== 0) return true;
+    return false;
+  }
+
+  // --- steps ---------------------------------------------------------------------------------------------------------
+
+  /** A moment of this call has come. */
+  due(call: Call, now: number): void {
+    if (now >= call.deadline) {
+      this.#timedOut(call);
+    } else if (this.#parked.has(call) && call.attempts === 0 && now >= call.waitForLink) {
+      this.#reject(call, away());
+    } else if (call.redispatchAt !== 0 && now >= call.redispatchAt) {
+      call.redispatchAt = 0;
+      this.#resting.delete(call);
+      if (this.#linked) this.#attempt(call, now);
+      else this.#withoutLink(call, now, away());
+    }
+  }
+
+  #attempt(call: Call, now: number): void {
+    if (now >= call.deadline) return this.#timedOut(call); // the timer is late
+    if (call.attempts > 0) call.envelope = { ...call.envelope }; // the earlier one may still be read in this process
+    const id = newCallId();
+    call.envelope.callId = id;
+    call.callId = callKey(id);
+    call.state = State.SENT;
+    call.started = now;
+    call.attempts += 1;
+    call.silentSince = 0;
+    this.#pending.set(call.callId, call);
+    this.#effects.dispatch(call.envelope, call.avoid);
+  }
+
+  /** Ends the attempt, not the call. */
+  #setAside(call: Call): void {
+    this.#pending.delete(call.callId);
+    call.state = State.WAITING;
+    call.instance = "";
+  }
+
+  #nobody(call: Call, now: number): void {
+    call.attempts -= 1; // nothing was sent
+    if (call.lastError !== undefined) {
+      this.#reject(call, call.lastError);
+    } else if (now < Math.max(call.patience, this.#graceUntil)) {
+      call.redispatchAt = now + this.#settings.redispatch;
+      this.#resting.add(call);
+      this.#wake(call, call.redispatchAt);
+    } else {
+      this.#reject(call, nobodyAnswers(call));
+    }
+  }
+
+  #failed(call: Call, error: TielineError, reply: Envelope, now: number): void {
+    const spent = call.idempotent && call.attempts >= this.#settings.attempts;
+    if (isRefusal(error) && call.refusals === 0 && !spent) {
+      call.refusals += 1;
+      call.lastError = error;
+      call.avoid = call.instance || instanceOf(reply.source);
+      this.#setAside(call);
+      this.#attempt(call, now);
+    } else {
+      this.#reject(call, error);
+    }
+  }
+
+  #lost(call: Call, now: number, why: string): void {
+    const error = new ResponderLostError(
+      `the responder of "${call.envelope.topic}" is gone: ${why}; whether the call ran is unknown`,
+      { details: { instance: call.instance, accepted: call.accepted } },
+    );
+    this.#effects.cancel(call.instance, call.envelope.callId);
+    call.mayHaveRun = true;
+    if (call.idempotent && call.attempts < this.#settings.attempts) {
+      call.lastError = error;
+      call.avoid = call.instance;
+      this.#setAside(call);
+      this.#attempt(call, now);
+    } else {
+      this.#reject(call, error);
+    }
+  }
+
+  /** Waits for the link where the caller allowed it, else ends the call. */
+  #withoutLink(call: Call, now: number, error: TielineError): void {
+    const unsent = error.outcome === "NOT_DELIVERED";
+    const again = call.idempotent && call.attempts > 0 && call.attempts < this.#settings.attempts;
+    if (error.code !== "UNAVAILABLE" || this.#linked || !(again || (unsent && now < call.waitForLink))) {
+      this.#reject(call, error);
+      return;
+    }
+    const size = call.envelope.data.length + ENVELOPE_BYTES;
+    if (this.#waitingBytes + size > this.#settings.offlineBuffer) {
+      this.#reject(call, new OverloadedError("too much is waiting for the broker", { details: { bytes: size } }));
+      return;
+    }
+    this.#waitingBytes += size;
+    this.#parked.set(call, size);
+    if (!again) this.#wake(call, call.waitForLink);
+  }
+
+  #timedOut(call: Call): void {
+    const sent = call.attempts > 0;
+    const inVain = !sent && call.state === State.WAITING && this.#linked;
+    const error = inVain ? nobodyAnswers(call) : tooLate(call, sent);
+    this.#callOff(call);
+    this.#reject(call, error);
+  }
+
+  #callOff(call: Call): void {
+    if (call.state === State.HELD) this.#effects.cancel(call.instance, call.envelope.callId);
+    else if (call.state === State.SENT) this.#orphans.add(call.callId);
+  }
+
+  #reject(call: Call, reason: TielineError): void {
+    const error = call.mayHaveRun && reason.outcome === "NOT_DELIVERED" ? inDoubt(reason) : reason;
+    error.idempotent = call.idempotent;
+    this.#finish(call);
+    this.#effects.reject(call, error);
+  }
+
+  #finish(call: Call): void {
+    this.#pending.delete(call.callId);
+    if (this.#parked.size > 0) {
+      this.#waitingBytes -= this.#parked.get(call) ?? 0;
+      this.#parked.delete(call);
+    }
+    if (this.#resting.size > 0) this.#resting.delete(call);
+    call.state = State.DONE;
+    call.done = true;
+    this.active -= 1;
+    this.#deadlines.finished();
+  }
+
+  #wake(call: Call, moment: number): void {
+    if (this.#deadlines.add(moment, call)) this.#effects.wakeAt(moment);
+  }
+}
+
+/** Whether somebody else may be asked instead (SPEC.md, section 6, "Refused"). */
+export function isRefusal(error: TielineError): boolean {
+  return error.outcome === "NOT_DELIVERED" && REFUSALS.has(error.code);
+}
+
+function callKey(id: Uint8Array): string {
+  return (id as Buffer).toString("latin1");
+}
+
+function instanceOf(source: string): string {
+  return source.slice(source.lastIndexOf("/") + 1);
+}
+
+function nobodyAnswers(call: Call): NoRespondersError {
+  return new NoRespondersError(
+    `nobody answers "${call.envelope.topic}": start a subscriber of it, or give waitForResponders`,
+  );
+}
+
+function tooLate(call: Call, sent: boolean): CallTimeoutError {
+  return new CallTimeoutError(`no reply from "${call.envelope.topic}" within ${call.envelope.ttlMs} ms`, {
+    outcome: sent ? "MAY_HAVE_RUN" : "NOT_DELIVERED",
+    details: { accepted: call.accepted, attempts: call.attempts },
+  });
+}
+
+/** The last attempt was not delivered, but an earlier one may have run. */
+function inDoubt({ code, message, details, type, retryAfter, fromWire }: TielineError): TielineError {
+  return new ERROR_CLASSES[code](message, { details, type, retryAfter, fromWire, outcome: "MAY_HAVE_RUN" });
+}
+
+function away(): UnavailableError {
+  return new UnavailableError("the broker cannot be reached now; reconnecting. Try again, or allow waitForConnection", {
+    outcome: "NOT_DELIVERED",
+  });
+}

@@ -1,0 +1,127 @@
+import { CURRENT, type Event } from "./context.js";
+import { ExpiredError, HandlerError, NoRespondersError, TielineError } from "./errors.js";
+import type { Work } from "./mailbox.js";
+import type { Subscription } from "./subscription.js";
+
+/** Where the end of a delivery is told. */
+export interface Outlet {
+  /** The handler returned. */
+  succeeded(delivery: Delivery, result: unknown): void;
+  /** The handler was not run (NOT_DELIVERED), or threw (RAN). */
+  failed(delivery: Delivery, error: TielineError): void;
+  /** Nobody waits for the handler any more; it may still be running. */
+  interrupted(delivery: Delivery, reason: TielineError): void;
+}
+
+/** A handler's run for one envelope. It ends in exactly one of the outlet's methods. */
+export class Delivery implements Work {
+  readonly isEvent: boolean;
+  /** The handler has been started. */
+  begun = false;
+  #ended = false;
+
+  constructor(
+    readonly subscription: Subscription,
+    readonly event: Event,
+    readonly outlet: Outlet,
+  ) {
+    this.isEvent = !event.isRequest || subscription.observe;
+  }
+
+  /** Decodes, filters, handles, reports. */
+  run(): void {
+    this.begun = true;
+    let data: unknown;
+    try {
+      data = this.#accept();
+    } catch (error) {
+      return this.#fail(error instanceof TielineError ? error : handlerError(error));
+    }
+    let result: unknown;
+    try {
+      result = CURRENT.run(this.event, this.subscription.handler, data, this.event);
+    } catch (error) {
+      return this.#fail(handlerError(error));
+    }
+    if (isThenable(result)) {
+      result.then(
+        (value) => this.#succeed(value),
+        (error) => this.#fail(handlerError(error)),
+      );
+    } else this.#succeed(result);
+  }
+
+  /** Nobody waits any more: the handler is told, and whatever it does then is ignored. */
+  interrupt(reason: TielineError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.event.cancel(reason);
+    this.outlet.interrupted(this, reason);
+  }
+
+  /** The caller gave up. */
+  cancel(reason: TielineError): void {
+    if (!this.begun) this.subscription.mailbox.withdraw(this);
+    this.interrupt(reason);
+  }
+
+  #accept(): unknown {
+    if (this.event.remaining() <= 0) throw new ExpiredError(`"${this.event.topic}" expired while it waited`);
+    const data = this.event.data;
+    if (!passes(this.subscription, data)) {
+      throw new NoRespondersError(`the filter of "${this.subscription.name}" refuses this payload`);
+    }
+    return data;
+  }
+
+  #succeed(result: unknown): void {
+    if (!this.#ended) {
+      this.#ended = true;
+      this.outlet.succeeded(this, result);
+    }
+    this.subscription.mailbox.finished(this);
+  }
+
+  #fail(error: TielineError): void {
+    if (!this.#ended) {
+      this.#ended = true;
+      this.outlet.failed(this, error);
+    }
+    this.subscription.mailbox.finished(this);
+  }
+}
+
+/** Whether the subscription's filter lets a payload through. A filter that throws refuses, with HANDLER_ERROR. */
+export function passes(subscription: Subscription, data: unknown): boolean {
+  if (subscription.filter === undefined) return true;
+  try {
+    return Boolean(subscription.filter(data));
+  } catch (error) {
+    throw handlerError(error, "the filter threw: ");
+  }
+}
+
+/** What a caller is told of what was thrown: its type, message and details, never a stack trace. */
+export function handlerError(error: unknown, prefix = ""): TielineError {
+  const { message, type, details } = describe(error);
+  if (error instanceof HandlerError && !error.fromWire) {
+    return new HandlerError(message, { details, outcome: error.outcome, type: error.type || type, cause: error });
+  }
+  if (error instanceof TielineError) details.code = error.code;
+  return new HandlerError(prefix + message, { details, outcome: "RAN", type, cause: error });
+}
+
+function describe(error: unknown): { message: string; type: string; details: Record<string, unknown> } {
+  if (!(error instanceof Error)) return { message: String(error), type: typeof error, details: {} };
+  const details = "details" in error && isMap(error.details) ? { ...error.details } : {};
+  return { message: error.message, type: error.name || "Error", details };
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether a value can be awaited. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}

@@ -1,0 +1,51 @@
+// What a program needs: the event system and its module functions.
+
+// What a handler needs.
+export type { BatchOptions } from "./batch.js";
+export { currentEvent, Event } from "./context.js";
+// Names that all languages share.
+export {
+  CRON_TASK_COMPLETED,
+  CRON_TASK_CREATED,
+  CRON_TASK_DELETED,
+  CRON_TASK_EXECUTED,
+  CRON_TASK_FAILED,
+  CRON_TASK_UPDATED,
+  DATA_CREATED,
+  DATA_DELETED,
+  DATA_UPDATED,
+  PRIORITY_CRITICAL,
+  PRIORITY_HIGH,
+  PRIORITY_LOW,
+  PRIORITY_NORMAL,
+  SYSTEM_ERROR,
+  SYSTEM_SHUTDOWN,
+  SYSTEM_STARTUP,
+  SYSTEM_WARNING,
+  USER_LOGIN,
+  USER_LOGOUT,
+  USER_REGISTERED,
+} from "./contract/contract.js";
+// What can go wrong.
+export * from "./errors.js";
+export {
+  type CallOptions,
+  EventSystem,
+  type EventSystemOptions,
+  getEventSystem,
+  type PublishOptions,
+  publishEvent,
+  publishEventAndWait,
+  type Receipt,
+} from "./events.js";
+export type { Logger } from "./log.js";
+// What can be watched.
+export type { Observer, Step, StepName } from "./observe.js";
+export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
+export type { Handler, OnGap, SubscribeOptions, Subscription } from "./subscription.js";
+export { Timestamp } from "./timestamp.js";
+
+// The seam, for transports of one's own and for several systems in one process.
+export type { Gap, Interest, Port, Probed, Receiver, Transport } from "./transport.js";
+export { Route } from "./transport.js";
+export { MemoryBroker, MemoryTransport } from "./transports/memory.js";

@@ -1,0 +1,58 @@
+import { Clock, monotonic } from "./clock.js";
+import type { Envelope } from "./contract/envelope.js";
+import { OverloadedError } from "./errors.js";
+import type { Logger } from "./log.js";
+import { type Observer, type StepName, stepOf } from "./observe.js";
+import type { Settings } from "./settings.js";
+import type { Gap, Port } from "./transport.js";
+
+const NO_CALL = new Uint8Array(0);
+
+/** What the parts of one running event system share: its name, its clock, its bounds, and where it says things. */
+export class Instance {
+  readonly service: string;
+  readonly settings: Settings;
+  readonly log: Logger;
+  readonly observer: Observer | undefined;
+  /** `service/instance`; the service alone before the start. */
+  source: string;
+  /** The broker's clock; this machine's before the start. */
+  clock = new Clock();
+
+  constructor(service: string, settings: Settings, log: Logger, observer: Observer | undefined) {
+    this.service = service;
+    this.settings = settings;
+    this.log = log;
+    this.observer = observer;
+    this.source = service;
+  }
+
+  /** Takes its name and clock from its place at the broker. */
+  attach(port: Port): void {
+    this.source = `${this.service}/${port.instance}`;
+    this.clock = port.clock;
+  }
+
+  /** Milliseconds of the local monotonic clock. */
+  now(): number {
+    return monotonic();
+  }
+
+  /** Tells a step of an envelope's life, if anybody listens. */
+  say(name: StepName, envelope: Envelope, detail?: Record<string, unknown>): void {
+    this.observer?.(stepOf(name, this.clock.now(), envelope, detail));
+  }
+
+  /** Tells of a gap, if anybody listens. */
+  sayGap(gap: Gap): void {
+    const { since, until: time, reason } = gap;
+    this.observer?.({ name: "gap", time, topic: "", correlationId: "", callId: NO_CALL, detail: { since, reason } });
+  }
+
+  /** What a caller is told when every handler of a topic here is busy. */
+  overloaded(topic: string): OverloadedError {
+    return new OverloadedError(`all handlers of "${topic}" here are busy and their queue is full`, {
+      retryAfter: this.settings.retryAfter,
+    });
+  }
+}

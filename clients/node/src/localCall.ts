@@ -1,0 +1,96 @@
+import { isRefusal } from "./calls.js";
+import { decode, encodeReply } from "./codec.js";
+import type { Event } from "./context.js";
+import type { Waiting } from "./deadlines.js";
+import { Delivery, type Outlet } from "./delivery.js";
+import { errorFromWire, errorToWire } from "./envelope.js";
+import { CallTimeoutError, type TielineError } from "./errors.js";
+import type { PendingReply } from "./pendingReply.js";
+import { unsendable } from "./responder.js";
+import type { Subscription } from "./subscription.js";
+
+/** Who hears of the end of a local call. */
+export interface LocalCallEnd {
+  /** The handler refused it: somebody elsewhere may answer. */
+  refused(error: TielineError): void;
+  /** It is over here, whatever became of it. */
+  ended(call: LocalCall): void;
+}
+
+/** A call answered in this process: outlet of its delivery and waiter for its deadline. */
+export class LocalCall implements Outlet, Waiting {
+  done = false;
+  readonly #delivery: Delivery;
+  readonly #pending: PendingReply;
+  readonly #end: LocalCallEnd;
+
+  constructor(subscription: Subscription, event: Event, pending: PendingReply, end: LocalCallEnd) {
+    this.#delivery = new Delivery(subscription, event, this);
+    this.#pending = pending;
+    this.#end = end;
+  }
+
+  /** Gives it to the handler, which has room. */
+  begin(): void {
+    if (!this.done) this.#delivery.subscription.mailbox.offer(this.#delivery);
+  }
+
+  /** The reply, encoded exactly as it would have travelled. */
+  succeeded(delivery: Delivery, result: unknown): void {
+    if (this.done) return;
+    let value = result;
+    try {
+      if (!delivery.subscription.byReference) value = travelled(result, delivery.event.envelope.contentType);
+    } catch (error) {
+      return this.failed(delivery, unsendable(error));
+    }
+    this.#finish();
+    this.#pending.settle(value ?? null);
+  }
+
+  /** The error, as the caller would have got it from elsewhere. */
+  failed(_delivery: Delivery, error: TielineError): void {
+    if (this.done) return;
+    this.#finish();
+    if (isRefusal(error)) this.#end.refused(error);
+    else this.#pending.reject(errorFromWire(errorToWire(error)));
+  }
+
+  /** The handler is of no use any more, although the caller still waits. */
+  interrupted(_delivery: Delivery, reason: TielineError): void {
+    if (this.done) return;
+    this.#finish();
+    this.#pending.reject(reason);
+  }
+
+  /** The deadline passed. */
+  due(): void {
+    const { envelope } = this.#delivery.event;
+    const { begun } = this.#delivery;
+    this.interrupt(
+      new CallTimeoutError(`no reply from "${envelope.topic}" within ${envelope.ttlMs} ms`, {
+        outcome: begun ? "MAY_HAVE_RUN" : "NOT_DELIVERED",
+        details: { accepted: begun, attempts: 1 },
+      }),
+    );
+  }
+
+  /** Ends the call with an error, and tells the handler. */
+  interrupt(error: TielineError): void {
+    if (this.done) return;
+    this.#finish();
+    this.#pending.reject(error);
+    this.#delivery.cancel(error);
+  }
+
+  #finish(): void {
+    this.done = true;
+    this.#end.ended(this);
+  }
+}
+
+function travelled(result: unknown, requestContentType: string): unknown {
+  if (result === null || typeof result === "boolean" || result === undefined) return result;
+  const [data, contentType] = encodeReply(result, requestContentType);
+  return decode(data, contentType);
+}

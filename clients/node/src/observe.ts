@@ -1,0 +1,48 @@
+import type { Envelope } from "./contract/envelope.js";
+
+/** What happened to an envelope. */
+export type StepName =
+  | "routed_local"
+  | "routed_remote"
+  | "dispatched"
+  | "received"
+  | "accepted"
+  | "retried"
+  | "replied"
+  | "completed"
+  | "failed"
+  | "cancelled"
+  | "handled"
+  | "dropped"
+  | "gap";
+
+/** One step of an envelope's life. */
+export interface Step {
+  readonly name: StepName;
+  /** Milliseconds since 1970, broker clock. */
+  readonly time: number;
+  readonly topic: string;
+  /** Whose step it is. */
+  readonly correlationId: string;
+  /** The attempt of a call; empty for events. */
+  readonly callId: Uint8Array;
+  /** What else there is to say. */
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The seam for metrics, tracing and explain: one function that is told each step. It must not throw.
+ * With nothing attached no step is even built.
+ */
+export type Observer = (step: Step) => void;
+
+/** A step of this envelope. */
+export function stepOf(
+  name: StepName,
+  time: number,
+  envelope: Envelope,
+  detail: Readonly<Record<string, unknown>> = {},
+): Step {
+  const correlationId = envelope.correlationId || envelope.id;
+  return { name, time, topic: envelope.topic, correlationId, callId: envelope.callId, detail };
+}

@@ -1,0 +1,112 @@
+import type { Clock } from "./clock.js";
+import { encode } from "./codec.js";
+import { CURRENT, type Event } from "./context.js";
+import { LIMIT_CALL_TTL_MAX_MS, LIMIT_HEADERS, LIMIT_HEADERS_BYTES, LIMIT_HOPS } from "./contract/contract.js";
+import { type Envelope, newEnvelope, REQUEST } from "./envelope.js";
+import { CallTimeoutError, InvalidArgumentError, LoopDetectedError, PayloadTooLargeError } from "./errors.js";
+import { newId } from "./identity.js";
+import { checkPublishable, checkTopic } from "./topics.js";
+
+const TRACE = ["traceparent", "tracestate"] as const;
+
+/** What every publish and call can say; times in milliseconds. */
+export interface MessageOptions {
+  /** Until it is no longer worth handling (1 … 86,400,000); 30,000 unless given. */
+  ttl?: number;
+  /** Text by name; at most 64, 8 KiB in all. */
+  headers?: Readonly<Record<string, string>>;
+  /** Media type of the payload; MessagePack unless given. A JSON request is answered in JSON. */
+  contentType?: string;
+  /** Version of the payload's schema. */
+  schemaVersion?: string;
+  /** Name of the chain; inherited, or the event's own id, unless given. */
+  correlationId?: string;
+  /** How long it may wait while the broker is away; not at all unless given. */
+  waitForConnection?: number;
+  /** Gives up when aborted. */
+  signal?: AbortSignal;
+}
+
+/**
+ * An envelope: bounds checked, context inherited. Rules: SPEC.md, sections 2 and 6.
+ * Throws InvalidTopicError, InvalidPayloadError, PayloadTooLargeError, InvalidArgumentError, LoopDetectedError, or
+ * CallTimeoutError if the request being handled has no time left for another call.
+ */
+export function compose(
+  kind: number,
+  topic: string,
+  data: unknown,
+  options: MessageOptions,
+  usualTtl: number,
+  clock: Clock,
+  source: string,
+  bySystem = false,
+): Envelope {
+  if (bySystem) checkTopic(topic);
+  else checkPublishable(topic);
+  const parent = CURRENT.getStore();
+  const now = clock.now();
+  const envelope = newEnvelope(kind);
+  envelope.id = newId();
+  envelope.topic = topic;
+  envelope.source = source;
+  envelope.time = now;
+  envelope.ttlMs = options.ttl === undefined ? usualTtl : checkTtl(options.ttl);
+  envelope.contentType = options.contentType ?? "";
+  envelope.data = encode(data, envelope.contentType);
+  envelope.schemaVersion = options.schemaVersion ?? "";
+  envelope.correlationId = options.correlationId ?? "";
+  if (options.headers !== undefined) envelope.headers = checkHeaders(options.headers);
+  if (parent !== undefined) inherit(envelope, parent);
+  envelope.expiresAt = now + envelope.ttlMs;
+  return envelope;
+}
+
+/** Takes over what the handled event hands on: time left, hops, correlation, cause, trace. */
+function inherit(envelope: Envelope, parent: Event): void {
+  if (envelope.kind === REQUEST && parent.isRequest) envelope.ttlMs = inheritedTtl(parent, envelope);
+  envelope.hops = parent.hops + 1;
+  if (envelope.hops > LIMIT_HOPS) {
+    throw new LoopDetectedError(
+      `${parent.hops} handlers led to this publish of "${envelope.topic}": ` +
+        "a handler publishes, perhaps indirectly, what it handles",
+      { details: { hops: envelope.hops } },
+    );
+  }
+  envelope.causationId = parent.id;
+  envelope.correlationId ||= parent.correlationId;
+  for (const name of TRACE) {
+    const value = parent.envelope.headers[name];
+    if (value !== undefined && envelope.headers[name] === undefined) envelope.headers[name] = value;
+  }
+}
+
+function inheritedTtl(parent: Event, envelope: Envelope): number {
+  const remaining = parent.remaining();
+  if (remaining <= 0) {
+    throw new CallTimeoutError(`the request being handled has expired, so "${envelope.topic}" was not called`, {
+      outcome: "NOT_DELIVERED",
+    });
+  }
+  return Math.max(1, Math.min(envelope.ttlMs, remaining));
+}
+
+function checkTtl(ttl: number): number {
+  const whole = Math.floor(ttl);
+  if (typeof ttl === "number" && whole >= 1 && whole <= LIMIT_CALL_TTL_MAX_MS) return whole;
+  throw new InvalidArgumentError(`ttl is in milliseconds, from 1 to ${LIMIT_CALL_TTL_MAX_MS}, not ${String(ttl)}`);
+}
+
+function checkHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const entries = Object.entries(headers);
+  let size = 0;
+  for (const [name, value] of entries) {
+    if (typeof value !== "string") throw new InvalidArgumentError(`header "${name}" is not text`);
+    size += Buffer.byteLength(name) + Buffer.byteLength(value);
+  }
+  if (entries.length > LIMIT_HEADERS || size > LIMIT_HEADERS_BYTES) {
+    const bounds = `at most ${LIMIT_HEADERS}, ${LIMIT_HEADERS_BYTES} bytes in all`;
+    throw new PayloadTooLargeError(`${entries.length} headers of ${size} bytes: ${bounds}`);
+  }
+  return Object.fromEntries(entries);
+}

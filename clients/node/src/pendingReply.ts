@@ -1,0 +1,78 @@
+import type { Waiter } from "./call.js";
+import { decode } from "./codec.js";
+import type { Event } from "./context.js";
+import type { Envelope } from "./contract/envelope.js";
+import { InvalidPayloadError, type TielineError } from "./errors.js";
+
+/** What a call lives within: the caller's signal, and the request whose handler made it. */
+export interface Scopes {
+  readonly signal: AbortSignal | undefined;
+  readonly parent: Event | undefined;
+}
+
+/** The promise of one call, and what may cancel it. */
+export class PendingReply implements Waiter {
+  /** The promise is settled. */
+  done = false;
+  readonly #resolve: (value: unknown) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #ended: () => void;
+  #release: (() => void) | undefined;
+
+  constructor(resolve: (value: unknown) => void, reject: (error: unknown) => void, ended: () => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#ended = ended;
+  }
+
+  /** Calls `cancel` when one of the scopes ends; an earlier `cancel` is forgotten. */
+  cancelWith({ signal, parent }: Scopes, cancel: (reason: unknown) => void): void {
+    this.#release?.();
+    this.#release = undefined;
+    if (signal === undefined && parent === undefined) return;
+    const aborted = () => cancel(signal?.reason);
+    signal?.addEventListener("abort", aborted, { once: true });
+    const forget = parent?.onCancel(cancel);
+    this.#release = () => {
+      signal?.removeEventListener("abort", aborted);
+      forget?.();
+    };
+  }
+
+  /** The reply came: its payload is the result. */
+  resolve(reply: Envelope): void {
+    let value: unknown;
+    try {
+      value = decode(reply.data, reply.contentType);
+    } catch (error) {
+      return this.reject(unreadable(error));
+    }
+    this.settle(value);
+  }
+
+  /** This is the result. */
+  settle(value: unknown): void {
+    if (this.done) return;
+    this.#end();
+    this.#resolve(value);
+  }
+
+  /** The call failed. */
+  reject(error: TielineError): void {
+    if (this.done) return;
+    this.#end();
+    this.#reject(error);
+  }
+
+  #end(): void {
+    this.done = true;
+    this.#release?.();
+    this.#ended();
+  }
+}
+
+/** The reply cannot be read: the call ran. */
+function unreadable(error: unknown): InvalidPayloadError {
+  const message = error instanceof Error ? error.message : String(error);
+  return new InvalidPayloadError(`the reply cannot be read: ${message}`, { outcome: "RAN", cause: error });
+}

@@ -1,0 +1,48 @@
+import { monotonic } from "./clock.js";
+
+const LOOK_MS = 1000;
+const LATE_MS = 1000;
+const SIGNALS = ["SIGTERM", "SIGINT"] as const;
+
+/** Reports an event loop that stands still: nothing can be promised while it does. */
+export class Watchdog {
+  readonly #report: (ms: number) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #looked = 0;
+
+  constructor(report: (ms: number) => void) {
+    this.#report = report;
+  }
+
+  /** Looks from now on. */
+  start(): void {
+    this.#looked = monotonic();
+    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref();
+  }
+
+  /** Looks no more. */
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const now = monotonic();
+    const late = now - this.#looked - LOOK_MS;
+    this.#looked = now;
+    if (late > LATE_MS) this.#report(late);
+  }
+}
+
+/** Resolves when the process gets SIGTERM or SIGINT; a second one ends it as usual. */
+export function untilToldToStop(): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = () => {
+      clearInterval(awake);
+      for (const name of SIGNALS) process.off(name, stop);
+      resolve();
+    };
+    // Nothing else need keep the process alive while it serves.
+    const awake = setInterval(() => undefined, 0x7fff_ffff);
+    for (const name of SIGNALS) process.on(name, stop);
+  });
+}

@@ -1,0 +1,67 @@
+import type { Logger } from "./log.js";
+import type { Router } from "./router.js";
+import type { Subscription } from "./subscription.js";
+import { type Interest, interestKey, type Port } from "./transport.js";
+
+/** Keeps the broker's list of this instance's interests in step with its subscriptions, one step after the other. */
+export class Registry {
+  readonly #router: Router;
+  readonly #log: Logger;
+  readonly #registered = new Set<string>();
+  readonly #ready = new WeakMap<Subscription, Promise<void>>();
+  #port: Port | undefined;
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(router: Router, log: Logger) {
+    this.#router = router;
+    this.#log = log;
+  }
+
+  /** Registers everything that was declared before the start. */
+  attach(port: Port): Promise<void> {
+    this.#port = port;
+    return this.#next(() => this.#register(this.#router.interests()));
+  }
+
+  /** Registers in the background; `ready` waits for it. */
+  begin(subscription: Subscription): void {
+    const registered = this.#next(() => this.#register(subscription.interests));
+    this.#ready.set(subscription, registered);
+    registered.catch((error) => this.#log.error(`"${subscription.name}" could not be registered`, error));
+  }
+
+  /** Resolves when the broker has confirmed the subscription. */
+  ready(subscription: Subscription): Promise<void> {
+    return this.#ready.get(subscription) ?? this.#turn;
+  }
+
+  /** Unregisters those interests that nobody has who stays. */
+  end(interests: readonly Interest[]): Promise<void> {
+    return this.#next(() => this.#unregister(interests));
+  }
+
+  async #register(interests: readonly Interest[]): Promise<void> {
+    const fresh = interests.filter((i) => this.#router.wants(i) && !this.#registered.has(interestKey(i)));
+    if (this.#port === undefined || fresh.length === 0) return;
+    for (const interest of fresh) this.#registered.add(interestKey(interest));
+    try {
+      await this.#port.register(fresh);
+    } catch (error) {
+      for (const interest of fresh) this.#registered.delete(interestKey(interest));
+      throw error;
+    }
+  }
+
+  async #unregister(interests: readonly Interest[]): Promise<void> {
+    const over = interests.filter((i) => this.#registered.has(interestKey(i)) && !this.#router.wants(i));
+    if (this.#port === undefined || over.length === 0) return;
+    for (const interest of over) this.#registered.delete(interestKey(interest));
+    await this.#port.unregister(over);
+  }
+
+  #next(step: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(step);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+}

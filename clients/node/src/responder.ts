@@ -1,0 +1,207 @@
+import { encodeReply } from "./codec.js";
+import { Event } from "./context.js";
+import type { Envelope } from "./contract/envelope.js";
+import { Delivery, handlerError, type Outlet } from "./delivery.js";
+import { ACCEPTED, errorToWire, newEnvelope, REPLY } from "./envelope.js";
+import {
+  CallCancelledError,
+  ExpiredError,
+  HandlerError,
+  NoRespondersError,
+  OverloadedError,
+  ResponderLostError,
+  TielineError,
+} from "./errors.js";
+import { EventOutlet } from "./eventOutlet.js";
+import type { Instance } from "./instance.js";
+import type { Work } from "./mailbox.js";
+import type { Router } from "./router.js";
+import type { Subscription } from "./subscription.js";
+import { type Interest, type Port, Route } from "./transport.js";
+
+const SWEEP_MS = 100;
+const WARN_MS = 1000;
+
+/** A request that is being answered. */
+interface Serving {
+  readonly delivery: Delivery;
+  readonly started: number;
+  accepted: boolean;
+}
+
+/** A handler returned what cannot travel: its failure, not the caller's. */
+export function unsendable(error: unknown): TielineError {
+  if (!(error instanceof TielineError)) return handlerError(error);
+  const message = `the handler's return value cannot be sent: ${error.message}`;
+  const details = { ...error.details, code: error.code };
+  return new HandlerError(message, { details, outcome: "RAN", type: error.name });
+}
+
+/** What arrives for this instance: requests to answer, events to handle, cancels to obey. */
+export class Responder implements Outlet {
+  readonly #instance: Instance;
+  readonly #router: Router;
+  readonly #serving = new Map<string, Serving>();
+  readonly #warn: (payload: Record<string, unknown>) => void;
+  readonly #eventOutlet: EventOutlet;
+  #port: Port | undefined;
+  #sweeper: NodeJS.Timeout | undefined;
+
+  constructor(instance: Instance, router: Router, warn: (payload: Record<string, unknown>) => void) {
+    this.#instance = instance;
+    this.#router = router;
+    this.#warn = warn;
+    this.#eventOutlet = new EventOutlet(instance);
+  }
+
+  /** Answers through this port from now on. */
+  attach(port: Port): void {
+    this.#port = port;
+  }
+
+  /** A request was dispatched to this instance. */
+  request(envelope: Envelope): void {
+    const instance = this.#instance;
+    if (instance.observer) instance.say("received", envelope);
+    const key = envelope.callId.toString("latin1");
+    if (this.#serving.has(key)) return;
+    const clock = instance.clock;
+    if (envelope.expiresAt > 0 && envelope.expiresAt <= clock.now()) {
+      return this.#refuse(envelope, new ExpiredError(`the request on "${envelope.topic}" had expired on arrival`));
+    }
+    const subscription = this.#router.taker(envelope.topic);
+    if (subscription === undefined) return this.#refuse(envelope, this.#noTaker(envelope.topic));
+    const delivery = new Delivery(subscription, new Event(envelope, clock), this);
+    this.#serving.set(key, { delivery, started: instance.now(), accepted: false });
+    this.#sweeper ??= setTimeout(() => this.#sweep(), SWEEP_MS);
+    subscription.mailbox.offer(delivery);
+  }
+
+  /** The caller gave up; unknown and finished calls are ignored. */
+  cancel(callId: Buffer): void {
+    const serving = this.#serving.get(callId.toString("latin1"));
+    if (serving === undefined) return;
+    if (this.#instance.observer) this.#instance.say("cancelled", serving.delivery.event.envelope);
+    serving.delivery.cancel(new CallCancelledError("the caller gave up"));
+  }
+
+  /** A handler returned: send the reply. */
+  succeeded(delivery: Delivery, result: unknown): void {
+    const request = delivery.event.envelope;
+    const reply = this.#newReply(REPLY, request);
+    try {
+      [reply.data, reply.contentType] = encodeReply(result, request.contentType);
+    } catch (error) {
+      return this.failed(delivery, unsendable(error));
+    }
+    this.#reply(delivery, reply);
+  }
+
+  /** A handler threw or could not be run: send the error. */
+  failed(delivery: Delivery, error: TielineError): void {
+    this.#reply(delivery, this.#errorReply(delivery.event.envelope, error));
+  }
+
+  /** A handler is of no use any more: silence if the caller knows, else the caller must know. */
+  interrupted(delivery: Delivery, reason: TielineError): void {
+    if (reason instanceof ResponderLostError) this.failed(delivery, reason);
+    else this.#serving.delete(delivery.event.envelope.callId.toString("latin1"));
+  }
+
+  /** An event or observed request arrived by an interest. */
+  event(interest: Interest, envelope: Envelope): void {
+    const turn = this.#router.at(interest);
+    if (envelope.expiresAt > 0 && envelope.expiresAt <= this.#instance.clock.now()) {
+      this.#instance.say("dropped", envelope, { why: "EXPIRED" });
+    } else if (turn === undefined) {
+      this.#instance.say("dropped", envelope, { why: "no subscription any more" });
+    } else if (interest.route === Route.GROUP) {
+      const member = turn.pickLate() ?? turn.members[0];
+      if (member !== undefined) this.deliver(member, envelope);
+    } else {
+      for (const subscription of [...turn.members]) this.deliver(subscription, envelope);
+    }
+  }
+
+  /** Gives an event to one subscription. `data` is what was published, if that was here. */
+  deliver(subscription: Subscription, envelope: Envelope, outlet?: EventOutlet, data?: unknown): void {
+    const event = new Event(envelope, this.#instance.clock);
+    if (subscription.byReference && outlet !== undefined) event.setData(data);
+    subscription.take(new Delivery(subscription, event, outlet ?? this.#eventOutlet));
+  }
+
+  /** An event had to give way: that is counted and reported. */
+  overloaded(subscription: Subscription, pushedOut: Work): void {
+    pushedOut.interrupt(new OverloadedError(`"${subscription.name}" is too slow`));
+    const now = this.#instance.now();
+    if (now - subscription.warnedAt < WARN_MS) return;
+    subscription.warnedAt = now;
+    const { topic, name } = subscription;
+    const { dropped } = subscription.mailbox;
+    this.#instance.log.warn(`subscription "${name}" on "${topic}" is too slow: ${dropped} events dropped so far`);
+    // A warning must never cause a warning.
+    if (!topic.startsWith("system.")) this.#warn({ kind: "overload", topic, subscription: name, dropped });
+  }
+
+  /** No more sweeping. */
+  stop(): void {
+    clearTimeout(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+
+  #reply(delivery: Delivery, reply: Envelope): void {
+    const request = delivery.event.envelope;
+    if (!this.#serving.delete(request.callId.toString("latin1"))) return;
+    if (this.#instance.observer) {
+      this.#instance.say("replied", request, { subscription: delivery.subscription.name, error: reply.error?.code });
+    }
+    this.#port?.answer(request.replyTo, reply);
+  }
+
+  #refuse(request: Envelope, error: TielineError): void {
+    this.#instance.say("dropped", request, { why: error.code });
+    this.#port?.answer(request.replyTo, this.#errorReply(request, error));
+  }
+
+  #errorReply(request: Envelope, error: TielineError): Envelope {
+    const reply = this.#newReply(REPLY, request);
+    reply.error = errorToWire(error);
+    return reply;
+  }
+
+  #newReply(kind: number, request: Envelope): Envelope {
+    const reply = newEnvelope(kind);
+    reply.callId = request.callId;
+    reply.source = this.#instance.source;
+    return reply;
+  }
+
+  #noTaker(topic: string): TielineError {
+    if (!this.#router.hasResponder(topic)) {
+      return new NoRespondersError(`the responder of "${topic}" has just unsubscribed`);
+    }
+    return this.#instance.overloaded(topic);
+  }
+
+  /** Says ACCEPTED for what takes long; ends what has expired. */
+  #sweep(): void {
+    this.#sweeper = undefined;
+    const { settings, clock } = this.#instance;
+    const slow = this.#instance.now() - settings.acceptAfter;
+    const brokerNow = clock.now();
+    for (const serving of [...this.#serving.values()]) this.#tend(serving, slow, brokerNow);
+    if (this.#serving.size > 0) this.#sweeper = setTimeout(() => this.#sweep(), SWEEP_MS);
+  }
+
+  #tend(serving: Serving, slow: number, brokerNow: number): void {
+    const request = serving.delivery.event.envelope;
+    if (request.expiresAt > 0 && request.expiresAt <= brokerNow) {
+      serving.delivery.cancel(
+        new ExpiredError(`the request on "${request.topic}" expired`, { outcome: "MAY_HAVE_RUN" }),
+      );
+    } else if (!serving.accepted && serving.started <= slow) {
+      serving.accepted = true;
+      this.#port?.answer(request.replyTo, this.#newReply(ACCEPTED, request));
+    }
+  }
+}

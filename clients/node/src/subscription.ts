@@ -1,0 +1,155 @@
+import { type Batch, Batcher, type BatchOptions } from "./batch.js";
+import type { Event } from "./context.js";
+import { DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE } from "./contract/contract.js";
+import type { Delivery } from "./delivery.js";
+import { InvalidArgumentError, type TielineError } from "./errors.js";
+import { Mailbox, type Work } from "./mailbox.js";
+import type { Settings } from "./settings.js";
+import { checkGroup, checkPattern, isWildcard } from "./topics.js";
+import { type Interest, Route } from "./transport.js";
+
+const HOUR_MS = 3_600_000;
+
+/** What handles events and answers requests; what it returns, or what its promise resolves to, is the reply. */
+export type Handler<Data = unknown> = (data: Data, event: Event) => unknown;
+
+/** Told that live events may have been lost between two moments. */
+export type OnGap = (since: Date, until: Date, reason: string) => unknown;
+
+/** What a subscriber can ask for. */
+export interface SubscribeOptions<Data = unknown> {
+  /** Members of one group share the events, one copy for all. */
+  group?: string;
+  /** Watch events and requests, and never answer. */
+  observe?: boolean;
+  /** Sees the decoded payload; false means not for this handler. */
+  filter?: (data: Data) => boolean;
+  /** The handler gets a list of payloads, and answers no requests; 50 and 1,000 ms where not given. */
+  batch?: Partial<BatchOptions>;
+  /** Handlers running at once; 1,000 unless given. */
+  concurrency?: number;
+  /** Deliveries waiting; 1,000 unless given. */
+  queue?: number;
+  /** Called when live events may have been lost. */
+  onGap?: OnGap;
+  /** Local callers hand over their own objects instead of copies. */
+  byReference?: boolean;
+  /** For figures and `unsubscribe`; the function's name unless given. */
+  name?: string;
+}
+
+/** What a subscription needs of the system it belongs to. */
+export interface Owner {
+  readonly settings: Settings;
+  /** Resolves when the broker has registered the subscription. */
+  registered(subscription: Subscription): Promise<void>;
+  /** Ends a subscription. */
+  unsubscribe(subscription: Subscription): Promise<void>;
+  /** An event had to give way. */
+  overloaded(subscription: Subscription, pushedOut: Work): void;
+}
+
+/** One handler on one topic or pattern. Made by `EventSystem.subscribe`. */
+export class Subscription {
+  readonly topic: string;
+  readonly handler: Handler;
+  readonly group: string;
+  readonly observe: boolean;
+  readonly filter: ((data: unknown) => boolean) | undefined;
+  readonly onGap: OnGap | undefined;
+  readonly byReference: boolean;
+  readonly name: string;
+  readonly mailbox: Mailbox;
+  readonly interests: readonly Interest[];
+  /** It takes nothing new from this process any more. */
+  leaving = false;
+  /** When `system.warning` was last published for it, local monotonic ms. */
+  warnedAt = -Infinity;
+  readonly #owner: Owner;
+  readonly #batcher: Batcher | undefined;
+
+  constructor(owner: Owner, topic: string, handler: Handler, options: SubscribeOptions) {
+    checkPattern(topic);
+    if (typeof handler !== "function") throw new InvalidArgumentError(`the handler of "${topic}" is not a function`);
+    const { settings } = owner;
+    this.#owner = owner;
+    this.topic = topic;
+    this.handler = handler;
+    this.group = options.group ?? "";
+    if (options.group !== undefined) checkGroup(options.group);
+    this.observe = options.observe ?? false;
+    this.filter = options.filter;
+    this.onGap = options.onGap;
+    this.byReference = options.byReference ?? false;
+    this.name = options.name ?? (handler.name || "handler");
+    const concurrency = bound(options.concurrency, settings.concurrency, 1, "concurrency");
+    this.mailbox = new Mailbox(concurrency, bound(options.queue, settings.queue, 0, "queue"));
+    this.#batcher = options.batch && new Batcher(this, checkBatch(options.batch));
+    if (this.observe && (this.group !== "" || this.#batcher !== undefined)) {
+      throw new InvalidArgumentError("an observer watches everything by itself: it takes no group and no batch");
+    }
+    this.interests = this.#interests();
+  }
+
+  /** Whether its topic has wildcards. */
+  get isPattern(): boolean {
+    return isWildcard(this.topic);
+  }
+
+  /** Resolves when the broker has registered it. */
+  ready(): Promise<void> {
+    return this.#owner.registered(this);
+  }
+
+  /** Takes nothing new, finishes what is here, and leaves. Idempotent. */
+  unsubscribe(): Promise<void> {
+    return this.#owner.unsubscribe(this);
+  }
+
+  /** Takes an event. */
+  take(delivery: Delivery): void {
+    const work: Work | undefined = this.#batcher === undefined ? delivery : this.#batcher.add(delivery);
+    if (work !== undefined) this.force(work);
+  }
+
+  /** Takes work even if something else has to give way. */
+  force(work: Work): void {
+    const pushedOut = this.mailbox.force(work);
+    if (pushedOut !== undefined) this.#owner.overloaded(this, pushedOut);
+  }
+
+  /** Takes nothing new; resolves when everything here is done. */
+  drain(): Promise<void> {
+    this.leaving = true;
+    const batch: Batch | undefined = this.#batcher?.take();
+    if (batch !== undefined) this.force(batch);
+    return this.mailbox.drain();
+  }
+
+  /** Ends everything that waits or runs. */
+  interrupt(reason: TielineError): void {
+    this.mailbox.clear(reason);
+  }
+
+  #interests(): Interest[] {
+    const { topic: pattern, group } = this;
+    if (this.observe) return [{ route: Route.OBSERVER, pattern, group: "" }];
+    const events: Interest = { route: group === "" ? Route.EVENT : Route.GROUP, pattern, group };
+    const answers = this.#batcher === undefined && !this.isPattern;
+    return answers ? [{ route: Route.REQUEST, pattern, group: "" }, events] : [events];
+  }
+}
+
+function checkBatch(options: Partial<BatchOptions>): BatchOptions {
+  const { size = DEFAULT_BATCH_SIZE, ms = DEFAULT_BATCH_MS } = options;
+  if (!Number.isInteger(size) || size < 1 || !(ms > 0 && ms <= HOUR_MS)) {
+    throw new InvalidArgumentError(`batch must be { size: at least 1, ms: up to ${HOUR_MS} }, not { ${size}, ${ms} }`);
+  }
+  return { size, ms };
+}
+
+function bound(given: number | undefined, usual: number, least: number, name: string): number {
+  if (given === undefined) return usual;
+  if (Number.isInteger(given) && given >= least) return given;
+  throw new InvalidArgumentError(`${name} is a whole number of at least ${least}, not ${given}`);
+}

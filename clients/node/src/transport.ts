@@ -1,0 +1,111 @@
+import type { Clock } from "./clock.js";
+import type { Envelope } from "./contract/envelope.js";
+import type { TielineError } from "./errors.js";
+
+/**
+ * The seam between an event system and what carries its envelopes.
+ *
+ * A `Transport` is a way to a broker. An instance opens a `Port` on it, and the port tells the instance's `Receiver`
+ * what arrives. The guarantees below hold for every transport, and one suite of tests proves them for all.
+ */
+
+/** How an envelope reaches an instance (numbers as in gateway.proto). */
+export const Route = { REQUEST: 1, EVENT: 2, GROUP: 3, OBSERVER: 4, INBOX: 5 } as const;
+export type Route = (typeof Route)[keyof typeof Route];
+
+/** One thing an instance wants to receive: a route, a topic or pattern, and for GROUP the group's name. */
+export interface Interest {
+  readonly route: Route;
+  readonly pattern: string;
+  readonly group: string;
+}
+
+/** Text that two interests share exactly if they are the same. */
+export function interestKey(interest: Interest): string {
+  return `${interest.route} ${interest.pattern} ${interest.group}`;
+}
+
+/** Live events may have been lost between two moments (ms since 1970, broker clock). */
+export interface Gap {
+  readonly since: number;
+  readonly until: number;
+  readonly reason: string;
+}
+
+/** Answer to a probe: instances that do not listen now, and instances whose lease ended. */
+export interface Probed {
+  readonly silent: ReadonlySet<string>;
+  readonly expired: ReadonlySet<string>;
+}
+
+/** What an instance offers its port. The methods return soon and never throw. */
+export interface Receiver {
+  /** A request was dispatched to this instance. */
+  onRequest(envelope: Envelope): void;
+  /** A copy of an event (EVENT, GROUP) or an observed envelope (OBSERVER) arrived by this interest. */
+  onEvent(interest: Interest, envelope: Envelope): void;
+  /** Something arrived in the inbox: REPLY, ACCEPTED, CANCEL or a stream frame. */
+  onAnswer(envelope: Envelope): void;
+  /** Who took a request: an instance; empty when nobody did; or why that is not known. */
+  onDispatched(callId: Uint8Array, instance: string, error: TielineError | undefined): void;
+  /** The broker is there; everything is registered. `gap` is undefined the first time. */
+  onConnected(gap: Gap | undefined): void;
+  /** The broker is gone; what was under way is unknown. */
+  onDisconnected(reason: string): void;
+}
+
+/** One instance's place at a broker. */
+export interface Port {
+  /** This instance's name. */
+  readonly instance: string;
+  /** The broker's clock. */
+  readonly clock: Clock;
+  /** Whether the broker can be reached now. */
+  readonly connected: boolean;
+
+  /** Whether anybody elsewhere may be observing; while nobody is, `observe` need not be called. */
+  readonly observing: boolean;
+
+  /**
+   * Resolves when the broker has confirmed the interests; the port registers them again after each reconnect.
+   * While the broker is away it waits for the reconnect.
+   */
+  register(interests: readonly Interest[]): Promise<void>;
+
+  /** Resolves when nothing more can arrive by the interests. All that was dispatched before has been delivered. */
+  unregister(interests: readonly Interest[]): Promise<void>;
+
+  /**
+   * Hands an event to the broker: a copy for everyone else, one for each group that is not in `served`.
+   * Rejects with UnavailableError: the broker is away (NOT_DELIVERED) or went away (MAY_HAVE_RUN).
+   */
+  publish(envelope: Envelope, served: readonly string[]): Promise<void>;
+
+  /** Hands a request to one responder, not to the instance `avoid`; answered by `Receiver.onDispatched`, once. */
+  dispatch(envelope: Envelope, avoid: string): void;
+
+  /** Sends REPLY, ACCEPTED, CANCEL or a stream frame to an instance; kept for a while if the broker is away. */
+  answer(to: string, envelope: Envelope): void;
+
+  /** Gives a copy of a request to the observers elsewhere. Called once a request, wherever it is answered. */
+  observe(envelope: Envelope): void;
+
+  /** Asks after the life of instances. Rejects with UnavailableError if the broker could not be asked. */
+  probe(instances: readonly string[]): Promise<Probed>;
+
+  /** Gives up the inbox, the lease and all interests. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** A way to one broker. */
+export interface Transport {
+  /**
+   * Connects if need be, and gives a new instance its place.
+   * Rejects with UnavailableError (nobody there, within 5 s), UnauthenticatedError (the broker refused the credentials)
+   * or UnsupportedError (a server of a kind or version this transport cannot use).
+   */
+  open(service: string, receiver: Receiver): Promise<Port>;
+
+  /** Closes all ports and the connection. Idempotent. */
+  close(): Promise<void>;
+}

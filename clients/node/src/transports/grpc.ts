@@ -1,0 +1,165 @@
+import { readFileSync } from "node:fs";
+import { type ChannelCredentials, Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { LIMIT_MESSAGE_BYTES } from "../contract/contract.js";
+import { LinkResponse } from "../contract/gateway.js";
+import {
+  InvalidArgumentError,
+  type TielineError,
+  UnauthenticatedError,
+  UnavailableError,
+  UnsupportedError,
+} from "../errors.js";
+import type { Settings } from "../settings.js";
+import type { Port, Receiver, Transport } from "../transport.js";
+import type { LinkStream, StreamEvents } from "./grpcLink.js";
+import { type Gateway, GrpcPort } from "./grpcPort.js";
+
+const METHOD = "/tieline.v1.EventGateway/Link";
+const DEFAULT_PORT = 50051;
+const CLIENT = "node/0.1.0";
+const FILES: ReadonlySet<string> = new Set(["ca", "cert", "key"]);
+const OPTIONS = {
+  "grpc.max_receive_message_length": LIMIT_MESSAGE_BYTES,
+  "grpc.max_send_message_length": LIMIT_MESSAGE_BYTES,
+  // A ping every 10 s stays below what any server that permits pings at all allows.
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.keepalive_permit_without_calls": 1,
+  // Back-off is ours: a new channel knows nothing of earlier failures.
+  "grpc.use_local_subchannel_pool": 1,
+  "grpc.enable_http_proxy": 0,
+};
+
+/** Where a gateway is, and how to be let in. */
+interface Target {
+  readonly address: string;
+  readonly credentials: ChannelCredentials;
+  readonly token: string;
+}
+
+/**
+ * The way to one gateway, for one event system: `grpc://host:port`, or `grpcs://:token@host:port` for TLS; `?ca=`,
+ * `?cert=`, `?key=` name PEM files: the authority that signed the gateway's certificate, and the client's own
+ * certificate and key.
+ */
+export class GrpcTransport implements Transport {
+  readonly #target: Target;
+  readonly #settings: Settings;
+  #port: GrpcPort | undefined;
+
+  /** Throws InvalidArgumentError for an address that is none, or a file that cannot be read. */
+  constructor(url: string, options: { settings: Settings }) {
+    this.#target = parseTarget(url);
+    this.#settings = options.settings;
+  }
+
+  /** See `Transport.open`; rejects with UnsupportedError if a port is open already. */
+  async open(service: string, receiver: Receiver): Promise<Port> {
+    if (this.#port !== undefined) {
+      throw new UnsupportedError("a Link is one instance: make another GrpcTransport for another event system");
+    }
+    const port = new GrpcPort(gatewayAt(this.#target), service, CLIENT, receiver, this.#settings);
+    await port.start();
+    this.#port = port;
+    return port;
+  }
+
+  /** See `Transport.close`. */
+  async close(): Promise<void> {
+    await this.#port?.close();
+  }
+}
+
+function gatewayAt(target: Target): Gateway {
+  return {
+    address: target.address,
+    open: (events) => openStream(target, events),
+    late: () => unreachable(target, "no answer in time"),
+  };
+}
+
+/** A stream on a channel of its own. */
+function openStream(target: Target, events: StreamEvents): LinkStream {
+  const client = new Client(target.address, target.credentials, OPTIONS);
+  const metadata = new Metadata();
+  if (target.token !== "") metadata.set("authorization", `Bearer ${target.token}`);
+  const call = client.makeBidiStreamRequest(METHOD, asBytes, LinkResponse.decode, metadata);
+  const end = (reason: string, refusal: TielineError) => {
+    client.close();
+    events.onEnd(reason, refusal);
+  };
+  call.on("data", (frame: LinkResponse) => events.onItems(frame.items));
+  call.on("error", (error: ServiceError) => end(`${status[error.code]}: ${error.details}`, refusal(target, error)));
+  call.on("end", () => end("the gateway ended the link", unreachable(target, "it ended the link without a welcome")));
+  return {
+    write: (frame, written) => void call.write(frame, written),
+    end: () => void call.end(),
+    cancel: () => call.cancel(),
+  };
+}
+
+function asBytes(frame: Buffer): Buffer {
+  return frame;
+}
+
+/** Reads the address of a gateway. */
+function parseTarget(url: string): Target {
+  const { protocol, hostname, port, password, searchParams } = readUrl(url);
+  const options = Object.fromEntries(searchParams);
+  const strange = Object.keys(options).some((name) => !FILES.has(name));
+  const isTls = protocol === "grpcs:";
+  if (hostname === "" || strange || (!isTls && searchParams.size > 0)) throw noAddress();
+  const token = decodeURIComponent(password);
+  const address = `${hostname}:${port === "" ? DEFAULT_PORT : port}`;
+  return { address, token, credentials: isTls ? tls(options) : credentials.createInsecure() };
+}
+
+function readUrl(url: string): URL {
+  try {
+    return new URL(url);
+  } catch {
+    throw noAddress();
+  }
+}
+
+function noAddress(): InvalidArgumentError {
+  return new InvalidArgumentError(
+    "that is no gateway's address: grpc://host:port, or grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE",
+  );
+}
+
+function tls(files: Record<string, string>): ChannelCredentials {
+  const read = (name: string) => (files[name] === undefined ? null : readPem(files[name]));
+  return credentials.createSsl(read("ca"), read("key"), read("cert"));
+}
+
+function readPem(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new InvalidArgumentError(`cannot read ${file}: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function unreachable(target: Target, why: string): UnavailableError {
+  return new UnavailableError(
+    `no gateway can be reached at ${target.address} (${why}); start one with \`tieline up\`, or check TIELINE_URL`,
+    { outcome: "NOT_DELIVERED" },
+  );
+}
+
+function refusal(target: Target, error: ServiceError): TielineError {
+  const text = error.details || (status[error.code] ?? "");
+  switch (error.code) {
+    case status.UNAUTHENTICATED:
+      return new UnauthenticatedError(
+        `the gateway at ${target.address} refused the credentials; put the token into the URL's password (${text})`,
+      );
+    case status.UNIMPLEMENTED:
+      return new UnsupportedError(`${target.address} speaks gRPC but is no Tieline gateway (${text})`);
+    case status.INVALID_ARGUMENT:
+      return new InvalidArgumentError(`the gateway at ${target.address} refused the link: ${text}`);
+    default:
+      return unreachable(target, text);
+  }
+}

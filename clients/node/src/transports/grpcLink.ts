@@ -1,0 +1,207 @@
+import { type Clock, monotonic } from "../clock.js";
+import {
+  type ClientItem,
+  type Done,
+  type GatewayItem,
+  type Hello,
+  LinkRequest,
+  type Pong,
+  type Probed,
+} from "../contract/gateway.js";
+import type { TielineError } from "../errors.js";
+import type { Settings } from "../settings.js";
+import { GrpcOutbox } from "./grpcOutbox.js";
+
+const LAST_WORDS_MS = 1000;
+
+/** What a Link can carry down. */
+export type Said = NonNullable<GatewayItem["item"]>;
+/** What a Link can carry up. */
+export type Item = NonNullable<ClientItem["item"]>;
+/** What answers an item with a `ref`. */
+export type Answer = Done | Probed | Pong;
+
+/** A stream of frames to a gateway. */
+export interface LinkStream {
+  write(frame: Buffer, written: () => void): void;
+  /** Nothing more is written. */
+  end(): void;
+  /** Ends both ways, at once. */
+  cancel(): void;
+}
+
+/** Who hears what a stream brings. */
+export interface StreamEvents {
+  onItems(items: readonly GatewayItem[]): void;
+  /** The stream is over: why, and what that means to whoever is just connecting. Called once. */
+  onEnd(reason: string, refusal: TielineError): void;
+}
+
+/** Begins a stream. */
+export type OpenStream = (events: StreamEvents) => LinkStream;
+
+/** Who uses a Link. */
+export interface LinkUser {
+  onSaid(said: Said): void;
+  /** The Link ended by itself; called once, never before `open` resolved. */
+  onBroken(reason: string): void;
+}
+
+/** The Link ended before an answer came. */
+export class LinkBrokenError extends Error {}
+
+/** A frame with one item. */
+export function frameOf(item: Item): Buffer {
+  return Buffer.from(LinkRequest.encode({ items: [{ item }] }).finish());
+}
+
+/** One Link stream to a gateway, from hello to its end (SPEC.md, section 8). */
+export class GrpcLink implements StreamEvents {
+  readonly outbox: GrpcOutbox;
+  /** The name the gateway gave it. */
+  instance = "";
+  /** When something was last heard, local monotonic ms. */
+  heardAt = 0;
+  broken = false;
+  readonly #clock: Clock;
+  readonly #settings: Settings;
+  readonly #user: LinkUser;
+  readonly #stream: LinkStream;
+  readonly #asked = new Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>();
+  #lastRef = 0;
+  #opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  #helloAt = 0;
+  #pings: NodeJS.Timeout | undefined;
+  #closed = false;
+  #ended: (() => void) | undefined;
+
+  constructor(open: OpenStream, clock: Clock, settings: Settings, user: LinkUser) {
+    this.#clock = clock;
+    this.#settings = settings;
+    this.#user = user;
+    this.#stream = open(this);
+    this.outbox = new GrpcOutbox(settings.offlineBuffer, (frame, written) => this.#stream.write(frame, written));
+  }
+
+  /** Says hello and becomes an instance; `late` is what it rejects with if no answer comes in time. */
+  async open(hello: Hello, late: TielineError): Promise<void> {
+    const timer = setTimeout(() => this.onEnd("no answer in time", late), this.#settings.connectTimeout);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#opening = { resolve, reject };
+        this.#helloAt = monotonic();
+        this.#stream.write(frameOf({ $case: "hello", value: hello }), () => undefined);
+      });
+    } catch (error) {
+      this.#stream.cancel();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+    this.#pings = setInterval(() => void this.#ping(), this.#settings.pingInterval).unref();
+  }
+
+  /** Sends an item without waiting for anything. */
+  send(item: Item): void {
+    if (!this.broken) this.outbox.put(frameOf(item));
+  }
+
+  /** Numbers and sends an item that carries a `ref`; resolves with what answers it, or rejects with LinkBrokenError. */
+  ask(item: Extract<Item, { value: { ref: number } }>): Promise<Answer> {
+    if (this.broken) return Promise.reject(new LinkBrokenError("the link is broken"));
+    this.#lastRef += 1;
+    const ref = this.#lastRef;
+    item.value.ref = ref;
+    this.outbox.put(frameOf(item));
+    return new Promise((resolve, reject) => this.#asked.set(ref, { resolve, reject }));
+  }
+
+  /** Writes what is left, ends the stream, and lets it go. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#pings);
+    let timer: NodeJS.Timeout | undefined;
+    const enough = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LAST_WORDS_MS);
+    });
+    await Promise.race([this.#sayLast(), enough]);
+    clearTimeout(timer);
+    this.#stream.cancel();
+    this.#break("it was closed");
+  }
+
+  /** See `StreamEvents`. */
+  onItems(items: readonly GatewayItem[]): void {
+    this.heardAt = monotonic();
+    for (const { item } of items) {
+      if (item === undefined) continue; // a newer gateway may say things we do not know
+      if (item.$case === "welcome") this.#welcomed(item.value.instance, item.value.time);
+      else if (item.$case === "done" || item.$case === "probed" || item.$case === "pong") this.#answered(item.value);
+      else this.#user.onSaid(item);
+    }
+  }
+
+  /** See `StreamEvents`. */
+  onEnd(reason: string, refusal: TielineError): void {
+    this.#ended?.();
+    const opening = this.#opening;
+    this.#opening = undefined;
+    if (opening !== undefined) {
+      this.broken = true;
+      opening.reject(refusal);
+    } else if (this.instance !== "") this.#break(reason);
+  }
+
+  #welcomed(instance: string, time: number): void {
+    this.instance = instance;
+    this.#clock.learn(time, this.#helloAt, monotonic());
+    this.#opening?.resolve();
+    this.#opening = undefined;
+  }
+
+  #answered(answer: Answer): void {
+    this.#asked.get(answer.ref)?.resolve(answer);
+    this.#asked.delete(answer.ref);
+  }
+
+  async #sayLast(): Promise<void> {
+    if (this.broken) return;
+    await this.outbox.empty();
+    this.#stream.end();
+    await new Promise<void>((resolve) => {
+      this.#ended = resolve;
+    });
+  }
+
+  async #ping(): Promise<void> {
+    const { pongTimeout } = this.#settings;
+    let answered = false;
+    // After the timeout one more turn, so that an answer that lies there already is read.
+    const late = setTimeout(() => setImmediate(() => answered || this.#silent(pongTimeout)), pongTimeout).unref();
+    const asked = monotonic();
+    try {
+      const pong = await this.ask({ $case: "ping", value: { ref: 0 } });
+      if ("time" in pong) this.#clock.learn(pong.time, asked, monotonic());
+    } catch {
+      // A broken link is told elsewhere.
+    }
+    answered = true;
+    clearTimeout(late);
+  }
+
+  #silent(ms: number): void {
+    this.#stream.cancel();
+    this.#break(`no sign of life for ${ms} ms`);
+  }
+
+  #break(reason: string): void {
+    if (this.broken) return;
+    this.broken = true;
+    clearInterval(this.#pings);
+    if (!this.#closed) this.#user.onBroken(reason);
+    const asked = [...this.#asked.values()];
+    this.#asked.clear();
+    for (const { reject } of asked) reject(new LinkBrokenError(reason));
+  }
+}

@@ -1,0 +1,221 @@
+import { Clock } from "../clock.js";
+import type { Envelope } from "../contract/envelope.js";
+import { newInstance } from "../identity.js";
+import { PatternTrie } from "../topics.js";
+import {
+  type Interest,
+  interestKey,
+  type Port,
+  type Probed,
+  type Receiver,
+  Route,
+  type Transport,
+} from "../transport.js";
+
+/** Ports registered under one interest, who take turns. */
+class Members {
+  readonly ports: MemoryPort[] = [];
+  #turn = 0;
+
+  constructor(readonly interest: Interest) {}
+
+  /** The next one that is not to be avoided. */
+  next(avoid = ""): MemoryPort | undefined {
+    this.#turn += 1;
+    const count = this.ports.length;
+    for (let step = 0; step < count; step++) {
+      const port = this.ports[(this.#turn + step) % count];
+      if (port !== undefined && port.instance !== avoid) return port;
+    }
+    return undefined;
+  }
+
+  /** A copy for each but the sender. */
+  copies(sender: MemoryPort, envelope: Envelope): void {
+    for (const port of [...this.ports]) if (port !== sender) port.receiver.onEvent(this.interest, envelope);
+  }
+}
+
+/**
+ * A broker inside one process: membership and delivery for any number of instances.
+ * It does what the Redis scripts do, with the same turns, groups and probes, so that one suite of tests covers both.
+ */
+export class MemoryBroker {
+  readonly clock = new Clock();
+  readonly #ports = new Map<string, MemoryPort>();
+  readonly #members = new Map<string, Members>();
+  readonly #responders = new Map<string, Members>();
+  readonly #patterns = new PatternTrie<Members>();
+  readonly #observed = new PatternTrie<Members>();
+
+  /** A new instance. */
+  join(port: MemoryPort): void {
+    this.#ports.set(port.instance, port);
+  }
+
+  /** An instance is gone, with all it registered. */
+  leave(port: MemoryPort): void {
+    if (!this.#ports.delete(port.instance)) return;
+    const mine = [...this.#members.values()].filter((members) => members.ports.includes(port));
+    for (const members of mine) this.unregister(port, members.interest);
+  }
+
+  /** An instance wants to receive something. */
+  register(port: MemoryPort, interest: Interest): void {
+    const key = interestKey(interest);
+    const members = this.#members.get(key) ?? new Members(interest);
+    if (members.ports.length === 0) {
+      this.#members.set(key, members);
+      if (interest.route === Route.REQUEST) this.#responders.set(interest.pattern, members);
+      else this.#trie(interest).insert(interest.pattern, members);
+    }
+    if (!members.ports.includes(port)) members.ports.push(port);
+  }
+
+  /** An instance no longer wants it. */
+  unregister(port: MemoryPort, interest: Interest): void {
+    const key = interestKey(interest);
+    const members = this.#members.get(key);
+    const place = members?.ports.indexOf(port) ?? -1;
+    if (members === undefined || place < 0) return;
+    members.ports.splice(place, 1);
+    if (members.ports.length > 0) return;
+    this.#members.delete(key);
+    if (interest.route === Route.REQUEST) this.#responders.delete(interest.pattern);
+    else this.#trie(interest).remove(interest.pattern, members);
+  }
+
+  /** A copy for everyone but the sender, one for each group not served. */
+  publish(sender: MemoryPort, envelope: Envelope, served: readonly string[]): void {
+    const done = new Set(served);
+    const matching = this.#patterns.size === 0 ? [] : this.#patterns.match(envelope.topic);
+    for (const members of matching) {
+      const { interest } = members;
+      if (interest.route === Route.EVENT) {
+        members.copies(sender, envelope);
+      } else if (!done.has(interest.group)) {
+        done.add(interest.group);
+        members.next()?.receiver.onEvent(interest, envelope);
+      }
+    }
+    this.observe(sender, envelope);
+  }
+
+  /** Whether there is any observer. */
+  get observing(): boolean {
+    return this.#observed.size > 0;
+  }
+
+  /** A copy for every observer but the sender. */
+  observe(sender: MemoryPort, envelope: Envelope): void {
+    if (!this.observing) return;
+    for (const members of this.#observed.match(envelope.topic)) members.copies(sender, envelope);
+  }
+
+  /** Hands a request to the next responder. */
+  dispatch(sender: MemoryPort, envelope: Envelope, avoid: string): void {
+    const taker = this.#responders.get(envelope.topic)?.next(avoid);
+    taker?.receiver.onRequest(envelope);
+    sender.receiver.onDispatched(envelope.callId, taker?.instance ?? "", undefined);
+  }
+
+  /** Puts something into an inbox; nothing happens if it is gone. */
+  answer(to: string, envelope: Envelope): void {
+    this.#ports.get(to)?.receiver.onAnswer(envelope);
+  }
+
+  /** Which instances are gone. */
+  probe(instances: readonly string[]): Probed {
+    const gone = new Set(instances.filter((instance) => !this.#ports.has(instance)));
+    return { silent: gone, expired: gone };
+  }
+
+  #trie(interest: Interest): PatternTrie<Members> {
+    return interest.route === Route.OBSERVER ? this.#observed : this.#patterns;
+  }
+}
+
+/** One instance's place at a `MemoryBroker`. */
+export class MemoryPort implements Port {
+  readonly instance = newInstance();
+  readonly clock: Clock;
+  readonly receiver: Receiver;
+  connected = true;
+  readonly #broker: MemoryBroker;
+
+  constructor(broker: MemoryBroker, receiver: Receiver) {
+    this.#broker = broker;
+    this.clock = broker.clock;
+    this.receiver = receiver;
+    broker.join(this);
+  }
+
+  /** See `Port.observing`. */
+  get observing(): boolean {
+    return this.#broker.observing;
+  }
+
+  /** See `Port.register`. */
+  async register(interests: readonly Interest[]): Promise<void> {
+    for (const interest of interests) this.#broker.register(this, interest);
+  }
+
+  /** See `Port.unregister`. */
+  async unregister(interests: readonly Interest[]): Promise<void> {
+    for (const interest of interests) this.#broker.unregister(this, interest);
+  }
+
+  /** See `Port.publish`. */
+  async publish(envelope: Envelope, served: readonly string[]): Promise<void> {
+    this.#broker.publish(this, envelope, served);
+  }
+
+  /** See `Port.dispatch`. */
+  dispatch(envelope: Envelope, avoid: string): void {
+    this.#broker.dispatch(this, envelope, avoid);
+  }
+
+  /** See `Port.answer`. */
+  answer(to: string, envelope: Envelope): void {
+    this.#broker.answer(to, envelope);
+  }
+
+  /** See `Port.observe`. */
+  observe(envelope: Envelope): void {
+    this.#broker.observe(this, envelope);
+  }
+
+  /** See `Port.probe`. */
+  async probe(instances: readonly string[]): Promise<Probed> {
+    return this.#broker.probe(instances);
+  }
+
+  /** See `Port.close`. */
+  async close(): Promise<void> {
+    this.connected = false;
+    this.#broker.leave(this);
+  }
+}
+
+/** The way to a `MemoryBroker`; one of its own unless several event systems are to share one. */
+export class MemoryTransport implements Transport {
+  readonly broker: MemoryBroker;
+  readonly #ports: MemoryPort[] = [];
+
+  constructor(broker: MemoryBroker = new MemoryBroker()) {
+    this.broker = broker;
+  }
+
+  /** See `Transport.open`; always succeeds. */
+  async open(_service: string, receiver: Receiver): Promise<MemoryPort> {
+    const port = new MemoryPort(this.broker, receiver);
+    this.#ports.push(port);
+    receiver.onConnected(undefined);
+    return port;
+  }
+
+  /** See `Transport.close`. */
+  async close(): Promise<void> {
+    for (const port of this.#ports.splice(0)) await port.close();
+  }
+}

@@ -1,0 +1,164 @@
+import type { Clock } from "../clock.js";
+import { eventChannel, inboxChannel, leaseKey, observedChannel } from "../contract/contract.js";
+import { PUBLISH, publishNames } from "../contract/scripts.js";
+import { type Envelope, serializeFrame } from "../envelope.js";
+import { newInstance } from "../identity.js";
+import { type Interest, interestKey, type Port, type Probed, type Receiver } from "../transport.js";
+import type { RedisTransport } from "./redis.js";
+import { LinkDownError, type RedisLink } from "./redisLink.js";
+import { runScript } from "./redisScripts.js";
+import { commandError } from "./redisServer.js";
+import { type Reply, RespError } from "./resp.js";
+
+/** One instance's place at a Redis server. */
+export class RedisPort implements Port {
+  readonly instance = newInstance();
+  readonly receiver: Receiver;
+  readonly #transport: RedisTransport;
+  readonly #interests = new Map<string, Interest>();
+  #closed = false;
+
+  constructor(transport: RedisTransport, receiver: Receiver) {
+    this.#transport = transport;
+    this.receiver = receiver;
+  }
+
+  /** See `Port.clock`. */
+  get clock(): Clock {
+    return this.#transport.clock;
+  }
+
+  /** See `Port.connected`. */
+  get connected(): boolean {
+    return this.#transport.link !== undefined;
+  }
+
+  /** See `Port.observing`. */
+  get observing(): boolean {
+    return this.#transport.patterns.observing;
+  }
+
+  /** What it wants to receive. */
+  interests(): Interest[] {
+    return [...this.#interests.values()];
+  }
+
+  /** See `Port.register`. */
+  async register(interests: readonly Interest[]): Promise<void> {
+    for (const interest of interests) this.#interests.set(interestKey(interest), interest);
+    const link = await this.#transport.up();
+    try {
+      await this.#transport.registry.add(link, this, interests);
+    } catch (error) {
+      // A reconnect registers everything.
+      if (error instanceof LinkDownError) await this.#transport.up();
+      else throw commandError(error);
+    }
+  }
+
+  /** See `Port.unregister`. */
+  async unregister(interests: readonly Interest[]): Promise<void> {
+    for (const interest of interests) this.#interests.delete(interestKey(interest));
+    const { link, registry } = this.#transport;
+    if (link === undefined) return registry.forget(this, interests);
+    await registry.remove(link, this, interests).catch(() => registry.forget(this, interests));
+  }
+
+  /** See `Port.publish`. */
+  async publish(envelope: Envelope, served: readonly string[]): Promise<void> {
+    const { topic } = envelope;
+    const { patterns, prefix } = this.#transport;
+    const link = this.#transport.require();
+    const data = serializeFrame(envelope);
+    const wild = patterns.groups(topic);
+    if (patterns.observed(topic)) this.#toObservers(link, topic, data);
+    try {
+      const done = await this.#share(link, topic, eventChannel(prefix, topic), data, served);
+      for (const { pattern, group } of wild) {
+        if (done.includes(group)) continue;
+        done.push(...(await this.#share(link, pattern, "", data, done)));
+      }
+    } catch (error) {
+      throw commandError(error);
+    }
+  }
+
+  /** Broadcasts and serves the groups of one topic or pattern; returns all groups that are served now. */
+  async #share(
+    link: RedisLink,
+    pattern: string,
+    channel: string,
+    data: Buffer,
+    served: readonly string[],
+  ): Promise<string[]> {
+    const names = publishNames(this.#transport.prefix, pattern);
+    const groups = await runScript(link, PUBLISH, names, [channel, data, ...served]);
+    return [...served, ...(Array.isArray(groups) ? groups.map(String) : [])];
+  }
+
+  /** See `Port.dispatch`. */
+  dispatch(envelope: Envelope, avoid: string): void {
+    const { callId } = envelope;
+    const { link, outbox } = this.#transport;
+    if (link === undefined || link.congested) {
+      this.receiver.onDispatched(callId, "", this.#transport.refusal());
+    } else {
+      outbox.dispatch(link, envelope.topic, avoid, serializeFrame(envelope), { receiver: this.receiver, callId });
+    }
+  }
+
+  /** See `Port.answer`. */
+  answer(to: string, envelope: Envelope): void {
+    this.#transport.outbox.answer(this.#transport.link, to, serializeFrame(envelope));
+  }
+
+  /** See `Port.observe`. */
+  observe(envelope: Envelope): void {
+    const { link, patterns } = this.#transport;
+    if (link === undefined || !patterns.observed(envelope.topic)) return;
+    this.#toObservers(link, envelope.topic, serializeFrame(envelope));
+  }
+
+  /** See `Port.probe`. */
+  async probe(instances: readonly string[]): Promise<Probed> {
+    const { prefix } = this.#transport;
+    const link = this.#transport.require();
+    const inboxes = new Map(instances.map((instance) => [inboxChannel(prefix, instance), instance]));
+    try {
+      const [counts, ...leases] = await Promise.all([
+        link.call("PUBSUB", "SHARDNUMSUB", ...inboxes.keys()),
+        ...instances.map((instance) => link.call("EXISTS", leaseKey(prefix, instance))),
+      ]);
+      return {
+        silent: silentOf(counts ?? null, inboxes),
+        expired: new Set(instances.filter((_, at) => leases[at] === 0)),
+      };
+    } catch (error) {
+      throw commandError(error);
+    }
+  }
+
+  /** See `Port.close`. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const interests = this.interests();
+    this.#interests.clear();
+    await this.#transport.leave(this, interests);
+  }
+
+  #toObservers(link: RedisLink, topic: string, data: Buffer): void {
+    link.call("PUBLISH", observedChannel(this.#transport.prefix, topic), data).catch(() => undefined);
+  }
+}
+
+function silentOf(counts: Reply, inboxes: ReadonlyMap<string, string>): Set<string> {
+  if (counts instanceof RespError) throw counts;
+  const flat = counts instanceof Map ? [...counts].flat() : Array.isArray(counts) ? counts : [];
+  const silent = new Set<string>();
+  for (let at = 0; at + 1 < flat.length; at += 2) {
+    const instance = inboxes.get(String(flat[at]));
+    if (instance !== undefined && flat[at + 1] === 0) silent.add(instance);
+  }
+  return silent;
+}

@@ -1,0 +1,232 @@
+import {
+  eventChannel,
+  groupChannel,
+  inboxChannel,
+  leaseKey,
+  observedChannel,
+  requestChannel,
+} from "../contract/contract.js";
+import { ANNOUNCE, announceNames, LEAVE, leaveNames, REGISTER, registerNames } from "../contract/scripts.js";
+import type { Envelope } from "../envelope.js";
+import { isWildcard, matches } from "../topics.js";
+import { type Interest, Route } from "../transport.js";
+import type { RedisLink } from "./redisLink.js";
+import { groupEntry, observerEntry } from "./redisPatterns.js";
+import type { RedisPort } from "./redisPort.js";
+import { runScript } from "./redisScripts.js";
+
+const AT_ONCE = 500;
+
+/** A channel or glob, and its kind: "S" sharded, "P" glob, "" plain. */
+interface Channel {
+  readonly kind: "S" | "P" | "";
+  readonly name: string;
+}
+
+/** What an instance is on one topic or pattern. */
+interface Membership {
+  readonly pattern: string;
+  responder: boolean;
+  readonly groups: string[];
+}
+
+/** One port's interest in what is broadcast on a channel. */
+interface Taker {
+  readonly port: RedisPort;
+  readonly interest: Interest;
+}
+
+/** The channels this process listens to, and the memberships of its ports (the table in SPEC.md, section 7). */
+export class RedisRegistry {
+  readonly #prefix: string;
+  readonly #lease: string;
+  readonly #ports: ReadonlySet<RedisPort>;
+  readonly #direct = new Map<string, (envelope: Envelope) => void>();
+  readonly #broadcast = new Map<string, Taker[]>();
+
+  constructor(prefix: string, leaseMs: number, ports: ReadonlySet<RedisPort>) {
+    this.#prefix = prefix;
+    this.#lease = String(leaseMs);
+    this.#ports = ports;
+  }
+
+  /** Who gets what arrives on a sharded channel. */
+  direct(channel: string): ((envelope: Envelope) => void) | undefined {
+    return this.#direct.get(channel);
+  }
+
+  /** Hands a broadcast to every port that asked for it, but to none that sent it. */
+  broadcast(channel: string, envelope: Envelope): void {
+    const takers = this.#broadcast.get(channel);
+    if (takers === undefined) return;
+    const sender = envelope.source.slice(envelope.source.lastIndexOf("/") + 1);
+    for (const { port, interest } of [...takers]) {
+      if (port.instance !== sender && matches(interest.pattern, envelope.topic))
+        port.receiver.onEvent(interest, envelope);
+    }
+  }
+
+  /** A new instance: its inbox and its lease. */
+  async join(link: RedisLink, port: RedisPort): Promise<void> {
+    await Promise.all([subscribe(link, [this.#openInbox(port)]), this.#keepLease(link, port)]);
+  }
+
+  /** An instance is gone: memberships first, then channels, inbox and lease. */
+  async leave(link: RedisLink, port: RedisPort, interests: readonly Interest[]): Promise<void> {
+    await this.remove(link, port, interests);
+    const inbox = inboxChannel(this.#prefix, port.instance);
+    await Promise.all([
+      subscribe(link, [{ kind: "S", name: inbox }], "UN"),
+      link.call("DEL", leaseKey(this.#prefix, port.instance)),
+    ]);
+    this.#direct.delete(inbox);
+  }
+
+  /** Channels first; membership when they are confirmed. */
+  async add(link: RedisLink, port: RedisPort, interests: readonly Interest[]): Promise<void> {
+    await subscribe(
+      link,
+      interests.map((interest) => this.#open(port, interest)),
+    );
+    await this.#write(link, port, interests);
+  }
+
+  /** Membership first; channels when everything dispatched before has arrived. */
+  async remove(link: RedisLink, port: RedisPort, interests: readonly Interest[]): Promise<void> {
+    const left = memberships(interests).map((member) =>
+      runScript(link, LEAVE, leaveNames(this.#prefix, member.pattern), argumentsOf(member, port)),
+    );
+    await Promise.all(left);
+    const unused = interests.filter((interest) => this.#isUnused(port, interest));
+    const channels = unused.map((interest) => this.#channel(port, interest));
+    await subscribe(link, channels, "UN");
+    this.forget(port, interests);
+  }
+
+  /** Routes nothing to a port by these interests any more. */
+  forget(port: RedisPort, interests: readonly Interest[]): void {
+    for (const interest of interests) this.#close(port, interest);
+  }
+
+  /** After a connect: all channels, then all leases and memberships. */
+  async everything(link: RedisLink): Promise<void> {
+    this.#direct.clear();
+    this.#broadcast.clear();
+    const channels: Channel[] = [];
+    for (const port of this.#ports) {
+      channels.push(this.#openInbox(port), ...port.interests().map((interest) => this.#open(port, interest)));
+    }
+    await subscribe(link, channels);
+    await this.refresh(link);
+  }
+
+  /** Writes all leases and memberships once more, in one go. */
+  async refresh(link: RedisLink): Promise<void> {
+    const writes = [...this.#ports].flatMap((port) => [
+      this.#keepLease(link, port),
+      this.#write(link, port, port.interests()),
+    ]);
+    await Promise.all(writes);
+  }
+
+  async #write(link: RedisLink, port: RedisPort, interests: readonly Interest[]): Promise<void> {
+    const writes = memberships(interests).map((member) => {
+      const names = registerNames(this.#prefix, member.pattern);
+      return runScript(link, REGISTER, names, [this.#lease, ...argumentsOf(member, port)]);
+    });
+    const entries = entriesOf(interests);
+    if (entries.length > 0) {
+      writes.push(runScript(link, ANNOUNCE, announceNames(this.#prefix), [this.#lease, ...entries]));
+    }
+    await Promise.all(writes);
+  }
+
+  #keepLease(link: RedisLink, port: RedisPort): Promise<unknown> {
+    return link.call("SET", leaseKey(this.#prefix, port.instance), "1", "PX", this.#lease);
+  }
+
+  #openInbox(port: RedisPort): Channel {
+    const name = inboxChannel(this.#prefix, port.instance);
+    this.#direct.set(name, (envelope) => port.receiver.onAnswer(envelope));
+    return { kind: "S", name };
+  }
+
+  /** Routes what arrives on the interest's channel to the port. */
+  #open(port: RedisPort, interest: Interest): Channel {
+    const channel = this.#channel(port, interest);
+    const { receiver } = port;
+    if (interest.route === Route.REQUEST) {
+      this.#direct.set(channel.name, (envelope) => receiver.onRequest(envelope));
+    } else if (interest.route === Route.GROUP) {
+      this.#direct.set(channel.name, (envelope) => receiver.onEvent(interest, envelope));
+    } else {
+      const takers = this.#broadcast.get(channel.name) ?? [];
+      this.#broadcast.set(channel.name, [...takers.filter((taker) => !is(taker, port, interest)), { port, interest }]);
+    }
+    return channel;
+  }
+
+  #close(port: RedisPort, interest: Interest): void {
+    const { kind, name } = this.#channel(port, interest);
+    if (kind === "S") {
+      this.#direct.delete(name);
+      return;
+    }
+    const others = (this.#broadcast.get(name) ?? []).filter((taker) => !is(taker, port, interest));
+    if (others.length > 0) this.#broadcast.set(name, others);
+    else this.#broadcast.delete(name);
+  }
+
+  /** Whether nobody else here needs the interest's channel. */
+  #isUnused(port: RedisPort, interest: Interest): boolean {
+    const { kind, name } = this.#channel(port, interest);
+    return kind === "S" || (this.#broadcast.get(name) ?? []).every((taker) => is(taker, port, interest));
+  }
+
+  #channel(port: RedisPort, { route, pattern, group }: Interest): Channel {
+    if (route === Route.REQUEST) return { kind: "S", name: requestChannel(this.#prefix, pattern, port.instance) };
+    if (route === Route.GROUP) return { kind: "S", name: groupChannel(this.#prefix, pattern, port.instance, group) };
+    const named = route === Route.EVENT ? eventChannel : observedChannel;
+    return { kind: isWildcard(pattern) ? "P" : "", name: named(this.#prefix, pattern.replace(">", "*")) };
+  }
+}
+
+function is(taker: Taker, port: RedisPort, interest: Interest): boolean {
+  return taker.port === port && taker.interest.pattern === interest.pattern && taker.interest.route === interest.route;
+}
+
+function argumentsOf(member: Membership, port: RedisPort): string[] {
+  return [port.instance, member.responder ? "1" : "0", ...member.groups];
+}
+
+function memberships(interests: readonly Interest[]): Membership[] {
+  const found = new Map<string, Membership>();
+  for (const { route, pattern, group } of interests) {
+    if (route !== Route.REQUEST && route !== Route.GROUP) continue;
+    const member = found.get(pattern) ?? { pattern, responder: false, groups: [] };
+    if (route === Route.REQUEST) member.responder = true;
+    else member.groups.push(group);
+    found.set(pattern, member);
+  }
+  return [...found.values()];
+}
+
+/** What must be announced: wildcard groups and observers. */
+function entriesOf(interests: readonly Interest[]): string[] {
+  return interests.flatMap(({ route, pattern, group }) => {
+    if (route === Route.OBSERVER) return [observerEntry(pattern)];
+    return route === Route.GROUP && isWildcard(pattern) ? [groupEntry(pattern, group)] : [];
+  });
+}
+
+/** (Un)subscribes to all channels; resolves when all are confirmed. */
+async function subscribe(link: RedisLink, channels: readonly Channel[], un = ""): Promise<void> {
+  const confirmed: Promise<unknown>[] = [];
+  for (const kind of ["S", "P", ""]) {
+    const names = [...new Set(channels.filter((channel) => channel.kind === kind).map((channel) => channel.name))];
+    for (let at = 0; at < names.length; at += AT_ONCE) {
+      confirmed.push(link.subscribe(`${kind}${un}SUBSCRIBE`, names.slice(at, at + AT_ONCE)));
+    }
+  }
+  await Promise.all(confirmed);
+}

@@ -1,0 +1,132 @@
+import { readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import {
+  OverloadedError,
+  PermissionDeniedError,
+  TielineError,
+  UnauthenticatedError,
+  UnavailableError,
+  UnsupportedError,
+} from "../errors.js";
+import { type LinkOwner, RedisLink } from "./redisLink.js";
+import type { RedisTarget } from "./redisUrl.js";
+import { type Reply, RespError } from "./resp.js";
+
+const OLDEST = 7;
+const CHECK = "is it running, and is TIELINE_URL or REDIS_URL right?";
+
+/** A greeted link, and its id at the server. */
+export interface Greeted {
+  readonly link: RedisLink;
+  readonly clientId: string;
+}
+
+/** Connects and greets. Rejects with UnavailableError, UnauthenticatedError or UnsupportedError: what, where, what to do. */
+export async function connectRedis(target: RedisTarget, owner: LinkOwner, name: string, ms: number): Promise<Greeted> {
+  const socket = target.tls ? connectTls(tlsOptions(target)) : connect(address(target));
+  socket.setNoDelay(true);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(unavailable(target, `no answer within ${ms} ms; ${CHECK}`)), ms);
+  });
+  try {
+    return await Promise.race([greet(target, socket, owner, name), late]);
+  } catch (error) {
+    socket.destroy();
+    throw explain(target, error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function greet(target: RedisTarget, socket: Socket, owner: LinkOwner, name: string): Promise<Greeted> {
+  await connected(socket, target.tls ? "secureConnect" : "connect");
+  const link = new RedisLink(socket, owner);
+  const { username, password } = target;
+  const login = password === "" ? [] : ["AUTH", username || "default", password];
+  const hello = await link.call("HELLO", "3", ...login, "SETNAME", name);
+  if (!(hello instanceof Map)) throw unavailable(target, `it does not answer HELLO as a Redis does; ${CHECK}`);
+  check(target, hello);
+  if (target.database !== 0) await link.call("SELECT", String(target.database));
+  return { link, clientId: String(await link.call("CLIENT", "ID")) };
+}
+
+function connected(socket: Socket, event: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject);
+    socket.once(event, () => {
+      socket.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+function check(target: RedisTarget, hello: Map<string, Reply>): void {
+  const text = (name: string) => String(hello.get(name) ?? "");
+  const version = text("version");
+  if (text("mode") === "cluster") {
+    throw new UnsupportedError(`${target.name} is a Redis Cluster; use a single server or its primary for now`);
+  }
+  if (text("mode") === "sentinel") {
+    throw new UnsupportedError(`${target.name} is a Sentinel; give the address of the primary it watches`);
+  }
+  if (Number.parseInt(version, 10) < OLDEST) {
+    throw new UnsupportedError(
+      `${target.name} is ${text("server")} ${version}; Redis 7.0 or Valkey 8 is the oldest we use`,
+    );
+  }
+}
+
+function address(target: RedisTarget): { path: string } | { host: string; port: number } {
+  return target.path === "" ? { host: target.host, port: target.port } : { path: target.path };
+}
+
+function tlsOptions(target: RedisTarget): ConnectionOptions {
+  const { ca, cert, key, insecure } = target.tlsFiles;
+  return {
+    ...address(target),
+    servername: target.host,
+    rejectUnauthorized: !insecure,
+    ...(ca && { ca: readFileSync(ca) }),
+    ...(cert && { cert: readFileSync(cert) }),
+    ...(key && { key: readFileSync(key) }),
+  };
+}
+
+function explain(target: RedisTarget, error: unknown): TielineError {
+  if (error instanceof TielineError) return error;
+  if (error instanceof RespError) return refused(target, error);
+  return unavailable(target, `${error instanceof Error ? error.message : error}; ${CHECK}`);
+}
+
+function refused(target: RedisTarget, { kind, message }: RespError): TielineError {
+  if (kind === "WRONGPASS" || kind === "NOAUTH" || message.includes("without any password")) {
+    const hint = "check user and password in the URL";
+    return new UnauthenticatedError(`Redis at ${target.name} refused the login: ${message}; ${hint}`);
+  }
+  if (kind === "NOPERM") return new PermissionDeniedError(`Redis at ${target.name}: ${message}`);
+  if (kind === "NOPROTO" || (kind === "ERR" && message.toUpperCase().includes("HELLO"))) {
+    return new UnsupportedError(`${target.name} does not know RESP3 (${message}); Redis 7.0 or Valkey 8 is needed`);
+  }
+  return unavailable(target, message);
+}
+
+function unavailable(target: RedisTarget, what: string): UnavailableError {
+  return new UnavailableError(`cannot use Redis at ${target.name}: ${what}`, { outcome: "NOT_DELIVERED" });
+}
+
+/** What a failed command means to a caller. */
+export function commandError(failure: unknown): TielineError {
+  if (failure instanceof TielineError) return failure;
+  if (!(failure instanceof RespError)) {
+    const why = failure instanceof Error ? failure.message : String(failure);
+    return new UnavailableError(`the connection to Redis broke while a command was out: ${why}`);
+  }
+  const { kind, message } = failure;
+  if (kind === "NOPERM") return new PermissionDeniedError(message, { fromWire: true });
+  if (kind === "OOM") {
+    return new OverloadedError(`Redis is out of memory: ${message}`, { retryAfter: 1000, fromWire: true });
+  }
+  return new UnavailableError(`Redis refused a command: ${message}`, { outcome: "NOT_DELIVERED", fromWire: true });
+}

@@ -1,0 +1,199 @@
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { test } from "node:test";
+import { inboxChannel } from "../../src/contract/contract.js";
+import { newEnvelope, REPLY, serializeFrame } from "../../src/envelope.js";
+import { newCallId } from "../../src/identity.js";
+import { EventSystem, TielineError } from "../../src/index.js";
+import { RedisServer } from "../support/server.js";
+import { fails, failure, sleep, timed, until } from "../support/waiting.js";
+import { silent, type World } from "../support/world.js";
+
+/** What only a Redis can show: monitors, forged replies, restarts, refused logins. */
+export function brokerTests(world: World, redis: RedisServer): void {
+  test("no responders is told at once with a monitor of all channels attached", async () => {
+    const monitor = connect(redis.port, "127.0.0.1", () => monitor.write("PSUBSCRIBE *\r\n"));
+    const a = world.system();
+    await a.start();
+    await sleep(50);
+    const [, ms] = await timed(fails(a.publishAndWait("no.body.there"), "NO_RESPONDERS"));
+    monitor.destroy();
+    assert.ok(ms < 500, `${ms} ms`);
+  });
+
+  test("late, duplicate, unknown and forged replies and garbage change nothing", async () => {
+    const [a, b] = [world.system(), world.system()];
+    const ids: Buffer[] = [];
+    await b
+      .subscribe("forge.me", (data, event) => {
+        ids.push(event.envelope.callId);
+        return sleep(30).then(() => data);
+      })
+      .ready();
+    assert.equal(await a.publishAndWait("forge.me", "first"), "first");
+    const forged = newEnvelope(REPLY);
+    const call = a.publishAndWait("forge.me", "second");
+    for (const callId of [ids[0] ?? newCallId(), newCallId(), Buffer.alloc(0)]) {
+      forged.callId = callId;
+      await send(redis, inboxChannel("tl:", a.instance), serializeFrame(forged));
+    }
+    await send(redis, inboxChannel("tl:", a.instance), Buffer.from("this is no envelope"));
+    await send(redis, "tl:ev:forge.me", Buffer.from([0xff, 0xff]));
+    assert.equal(await call, "second");
+    assert.equal(await a.publishAndWait("forge.me", "third"), "third");
+  });
+
+  test("scripts that the server forgot are sent again", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("forgotten.script", (data) => data, { group: "g" }).ready();
+    await command(redis, "SCRIPT FLUSH");
+    assert.equal(await a.publishAndWait("forgotten.script", 1), 1);
+    await command(redis, "SCRIPT FLUSH");
+    await a.publish("forgotten.script", 1);
+  });
+
+  test("a Redis that is killed and comes back: calls end typed, succeed again within 5 s, and the gap is told", async () => {
+    const settings = { settings: { lease: 2000, leaseRefresh: 500 } };
+    const [a, b] = [world.system(settings), world.system(settings)];
+    const gaps: [Date, Date, string][] = [];
+    await b.subscribe("storm.calls", (data) => sleep(5).then(() => data)).ready();
+    await a.subscribe("storm.events", () => undefined, { onGap: (...gap) => gaps.push(gap) }).ready();
+    const load = new Load(a);
+    await sleep(300);
+    await redis.kill();
+    const died = Date.now();
+    await sleep(1000);
+    await redis.start();
+    const restarted = Date.now();
+    await until(() => load.lastSuccess > restarted, "calls succeed again", 5000);
+    await load.stop();
+    for (const error of load.errors) {
+      assert.ok(error instanceof TielineError, String(error));
+      assert.ok(["UNAVAILABLE", "NO_RESPONDERS", "TIMEOUT", "RESPONDER_LOST"].includes(error.code), error.code);
+    }
+    assert.ok(load.errors.length > 0 && load.slowest < 2250, `${load.slowest} ms`);
+    assert.equal(gaps.length, 1);
+    const [since, until_, reason] = gaps[0] ?? [];
+    assert.ok(since && since.getTime() <= died + 500 && until_ && until_ > since && reason);
+  });
+
+  test("while Redis is away: calls fail at once, or wait where they may; idempotent ones are sent again", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("away.calls", (ms: number) => sleep(ms).then(() => "done")).ready();
+    await a.start();
+    const idempotent = a.publishAndWait("away.calls", 200, { idempotent: true });
+    const broken = fails(a.publishAndWait("away.calls", 200), "UNAVAILABLE");
+    await sleep(50);
+    await redis.kill();
+    assert.equal((await broken).outcome, "MAY_HAVE_RUN");
+    await until(() => !a.connected, "the system knows");
+    const [error, ms] = await timed(fails(a.publishAndWait("away.calls", 1), "UNAVAILABLE"));
+    assert.deepStrictEqual([error.outcome, error.retryable], ["NOT_DELIVERED", true]);
+    assert.ok(ms < 50);
+    await fails(a.publish("away.events"), "UNAVAILABLE");
+    await fails(a.publishAndWait("away.calls", 1, { waitForConnection: 100 }), "UNAVAILABLE");
+    const patient = a.publishAndWait("away.calls", 1, { waitForConnection: 10_000 });
+    const event = a.publish("away.events", 1, { waitForConnection: 10_000 });
+    await redis.start();
+    assert.equal(await patient, "done");
+    assert.equal(await idempotent, "done");
+    assert.ok((await event).id);
+  });
+
+  test("a reply whose responder lost its link is sent when it is back", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("link.cut", () => sleep(150).then(() => "kept")).ready();
+    const call = a.publishAndWait("link.cut");
+    await sleep(50);
+    await killLink(redis, b.instance);
+    assert.equal(await call, "kept");
+    assert.equal(await a.publishAndWait("link.cut"), "kept");
+  });
+
+  test("two systems on different databases and namespaces do not hear each other", async () => {
+    const got: unknown[] = [];
+    const [a, b, c] = [world.system(), world.system({ url: `${redis.url}/1` }), world.system({ namespace: "other" })];
+    for (const system of [b, c]) await system.subscribe("apart.topic", (data) => void got.push(data)).ready();
+    await a.publish("apart.topic", 1);
+    await fails(a.publishAndWait("apart.topic", 1), "NO_RESPONDERS");
+    await sleep(50);
+    assert.deepStrictEqual(got, []);
+  });
+
+  test("what cannot be reached or used is refused with its name and what to do", async () => {
+    const locked = await RedisServer.start(["--requirepass", "secret"]);
+    const refused = async (url: string) => failure(new EventSystem({ url, logger: silent }).start());
+    try {
+      const wrong = await refused(`redis://:wrong@127.0.0.1:${locked.port}`);
+      assert.deepStrictEqual([wrong.code, wrong.message.includes(String(locked.port))], ["UNAUTHENTICATED", true]);
+      assert.equal((await refused(locked.url)).code, "UNAUTHENTICATED");
+      const right = world.system({ url: `redis://:secret@127.0.0.1:${locked.port}` });
+      await right.start();
+    } finally {
+      await world.clean();
+      await locked.stop();
+    }
+    const nobody = await refused("redis://127.0.0.1:1");
+    assert.ok(nobody.code === "UNAVAILABLE" && nobody.message.includes("127.0.0.1:1"), nobody.message);
+    assert.throws(() => new EventSystem("http://x"), { code: "INVALID_ARGUMENT" });
+  });
+}
+
+/** Calls, fifty at a time, that each must end within 2 s. */
+class Load {
+  readonly errors: unknown[] = [];
+  lastSuccess = 0;
+  slowest = 0;
+  #running = true;
+  readonly #loops: Promise<void>[];
+
+  constructor(system: EventSystem) {
+    this.#loops = Array.from({ length: 50 }, () => this.#loop(system));
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    await Promise.all(this.#loops);
+  }
+
+  async #loop(system: EventSystem): Promise<void> {
+    while (this.#running) {
+      const start = Date.now();
+      try {
+        await system.publishAndWait("storm.calls", 1, { ttl: 2000 });
+        this.lastSuccess = Date.now();
+      } catch (error) {
+        this.errors.push(error);
+        await sleep(5);
+      }
+      this.slowest = Math.max(this.slowest, Date.now() - start);
+    }
+  }
+}
+
+async function send(redis: RedisServer, channel: string, data: Buffer): Promise<void> {
+  const name = channel.startsWith("tl:ev:") ? "PUBLISH" : "SPUBLISH";
+  const parts = [Buffer.from(name), Buffer.from(channel), data];
+  const pieces = parts.flatMap((part) => [Buffer.from(`$${part.length}\r\n`), part, Buffer.from("\r\n")]);
+  await exchange(redis, Buffer.concat([Buffer.from(`*${parts.length}\r\n`), ...pieces]));
+}
+
+function command(redis: RedisServer, line: string): Promise<string> {
+  return exchange(redis, Buffer.from(`${line}\r\n`));
+}
+
+function exchange(redis: RedisServer, request: Buffer): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(redis.port, "127.0.0.1", () => socket.write(request));
+    socket.once("error", reject);
+    socket.once("data", (data) => {
+      socket.destroy();
+      resolve(String(data));
+    });
+  });
+}
+
+async function killLink(redis: RedisServer, instance: string): Promise<void> {
+  const line = (await command(redis, "CLIENT LIST")).split("\n").find((one) => one.includes(`:${instance} `));
+  await command(redis, `CLIENT KILL ID ${/id=(\d+)/.exec(line ?? "")?.[1]}`);
+}

@@ -1,0 +1,273 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { currentEvent, type Handler, HandlerError, type TielineError } from "../../src/index.js";
+import { fails, failure, sleep, timed, until } from "../support/waiting.js";
+import type { World } from "../support/world.js";
+
+export function callTests(world: World): void {
+  test("a call returns what the handler returned, here and elsewhere", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe<number[]>("calculate.sum", (numbers) => numbers.reduce((sum, n) => sum + n, 0)).ready();
+    assert.equal(await a.publishAndWait("calculate.sum", [1, 2, 3, 4, 5]), 15);
+    assert.equal(await b.publishAndWait("calculate.sum", [1, 2, 3]), 6);
+    await b.subscribe("nothing.back", () => undefined).ready();
+    assert.equal(await a.publishAndWait("nothing.back"), null);
+    assert.equal(await b.publishAndWait("nothing.back"), null);
+  });
+
+  test("no responders is told at once", async () => {
+    const a = world.system();
+    await a.start();
+    const [error, ms] = await timed(fails(a.publishAndWait("no.body"), "NO_RESPONDERS"));
+    assert.equal(error.outcome, "NOT_DELIVERED");
+    assert.equal(error.retryable, true);
+    assert.ok(ms < 500, `${ms} ms`);
+  });
+
+  test("subscribers of wildcards, batches and observers do not answer", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("only.*", () => 1).ready();
+    await b.subscribe("only.events", () => 1, { observe: true }).ready();
+    await b.subscribe("only.events", () => 1, { batch: { size: 1 } }).ready();
+    await fails(a.publishAndWait("only.events"), "NO_RESPONDERS");
+  });
+
+  test("responders take turns, whatever their group", async () => {
+    const [a, b, c] = [world.system(), world.system(), world.system()];
+    await b.subscribe("turn.take", () => "b", { group: "g" }).ready();
+    await c.subscribe("turn.take", () => "c").ready();
+    const answers = await Promise.all(Array.from({ length: 100 }, () => a.publishAndWait("turn.take")));
+    const share = answers.filter((answer) => answer === "b").length;
+    assert.ok(share >= 45 && share <= 55, `${share} of 100`);
+  });
+
+  test("the answer of a handler in the same process is preferred", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await a.subscribe("near.by", () => "near").ready();
+    await b.subscribe("near.by", () => "far").ready();
+    for (let n = 0; n < 10; n++) assert.equal(await a.publishAndWait("near.by"), "near");
+  });
+
+  test("what a handler throws reaches the caller the same way, here and elsewhere", async () => {
+    const [a, b] = [world.system(), world.system()];
+    class KeyError extends Error {
+      override readonly name = "KeyError";
+      readonly details = { key: "x" };
+    }
+    await b
+      .subscribe("throws.up", (kind) => {
+        if (kind === "ours") throw new HandlerError("mine", { details: { a: 1 } });
+        if (kind === "text") throw "just text";
+        throw new KeyError("no such key");
+      })
+      .ready();
+    for (const kind of ["key", "text", "ours"]) {
+      const [far, near] = [
+        await failure(a.publishAndWait("throws.up", kind)),
+        await failure(b.publishAndWait("throws.up", kind)),
+      ];
+      assert.deepStrictEqual(facts(far), facts(near));
+    }
+    const error = await fails(a.publishAndWait("throws.up"), "HANDLER_ERROR");
+    assert.deepStrictEqual(
+      [error.type, error.message, error.details, error.outcome, error.retryable, error.fromWire],
+      ["KeyError", "no such key", { key: "x" }, "RAN", false, true],
+    );
+  });
+
+  test("a reply that cannot travel is the handler's failure", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("bad.reply", () => ({ f: () => 1 })).ready();
+    for (const system of [a, b]) {
+      const error = await fails(system.publishAndWait("bad.reply"), "HANDLER_ERROR");
+      assert.deepStrictEqual([error.type, error.outcome], ["InvalidPayloadError", "RAN"]);
+    }
+  });
+
+  test("a failed nested call is the handler's error, with the code in its details", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("outer.call", () => b.publishAndWait("inner.nobody")).ready();
+    const error = await fails(a.publishAndWait("outer.call"), "HANDLER_ERROR");
+    assert.deepStrictEqual([error.type, error.details.code], ["NoRespondersError", "NO_RESPONDERS"]);
+  });
+
+  test("a call ends at its deadline, and the handler is told", async () => {
+    const [a, b] = [world.system(), world.system()];
+    const told: string[] = [];
+    await b
+      .subscribe("too.slow", async (_, event) => {
+        event.signal.addEventListener("abort", () => told.push(event.signal.reason.code));
+        await sleep(400);
+      })
+      .ready();
+    for (const system of [a, b]) {
+      const [error, ms] = await timed(fails(system.publishAndWait("too.slow", 1, { ttl: 100 }), "TIMEOUT"));
+      assert.equal(error.outcome, "MAY_HAVE_RUN");
+      assert.ok(ms >= 99 && ms < 350, `${ms} ms`);
+    }
+    await until(() => told.length === 2, "both handlers are told");
+  });
+
+  test("ACCEPTED shows in what a timeout tells", async () => {
+    const [a, b] = [world.system(), world.system({ settings: { acceptAfter: 20 } })];
+    await b.subscribe("long.work", () => sleep(600)).ready();
+    const error = await fails(a.publishAndWait("long.work", 1, { ttl: 400 }), "TIMEOUT");
+    assert.equal(error.details.accepted, true);
+  });
+
+  test("a nested call inherits the remaining time", async () => {
+    const [a, b, c] = [world.system(), world.system(), world.system()];
+    const remaining: number[] = [];
+    await c.subscribe("deep.inner", (_, event) => void remaining.push(event.remaining())).ready();
+    await b
+      .subscribe("deep.outer", async (_, event) => {
+        await sleep(100);
+        assert.equal(currentEvent(), event);
+        await b.publishAndWait("deep.inner", 1, { ttl: 20_000 });
+      })
+      .ready();
+    await a.publishAndWait("deep.outer", 1, { ttl: 1000 });
+    assert.ok((remaining[0] ?? 0) > 500 && (remaining[0] ?? 9999) <= 905, String(remaining));
+  });
+
+  test("a caller that gives up cancels the handler and the calls it made", async () => {
+    const [a, b, c] = [world.system(), world.system(), world.system()];
+    const told: string[] = [];
+    const listen = (name: string, signal: AbortSignal) =>
+      signal.addEventListener("abort", () => told.push(`${name} ${signal.reason.code}`));
+    const inner: Handler = (_, event) => {
+      listen("inner", event.signal);
+      return sleep(2000);
+    };
+    const outer: Handler = (_, event) => {
+      listen("outer", event.signal);
+      return b.publishAndWait("give.inner");
+    };
+    await c.subscribe("give.inner", inner).ready();
+    await b.subscribe("give.outer", outer).ready();
+    const control = new AbortController();
+    const call = fails(a.publishAndWait("give.outer", 1, { signal: control.signal }), "CANCELLED");
+    await sleep(100);
+    control.abort(new Error("enough"));
+    const [error, ms] = await timed(call);
+    assert.ok(ms < 100);
+    assert.equal((error.cause as Error).message, "enough");
+    await until(() => told.length === 2, "both handlers are told");
+    assert.deepStrictEqual(told.sort(), ["inner CANCELLED", "outer CANCELLED"]);
+    await fails(a.publishAndWait("give.outer", 1, { signal: AbortSignal.abort() }), "CANCELLED");
+  });
+
+  test("a saturated responder refuses, another one is asked, then OVERLOADED with when to come back", async () => {
+    const [a, b, c] = [world.system(), world.system(), world.system()];
+    const slow = () => sleep(300).then(() => "done");
+    await b.subscribe("busy.work", slow, { concurrency: 1, queue: 0 }).ready();
+    await c.subscribe("busy.work", slow, { concurrency: 1, queue: 0 }).ready();
+    const calls = Array.from({ length: 3 }, () => a.publishAndWait("busy.work").catch((error: TielineError) => error));
+    const answers = await Promise.all(calls);
+    assert.deepStrictEqual(answers.filter((answer) => answer === "done").length, 2);
+    const refused = answers.find((answer) => answer !== "done") as TielineError;
+    assert.deepStrictEqual([refused.code, refused.outcome, refused.retryable], ["OVERLOADED", "NOT_DELIVERED", true]);
+    assert.ok((refused.retryAfter ?? 0) > 0);
+  });
+
+  test("a local responder without room sends the call elsewhere, and its refusal is the result if nobody is there", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await a.subscribe("spill.over", () => sleep(200).then(() => "near"), { concurrency: 1, queue: 0 }).ready();
+    const first = a.publishAndWait("spill.over");
+    await fails(a.publishAndWait("spill.over"), "OVERLOADED");
+    await b.subscribe("spill.over", () => "far").ready();
+    assert.equal(await a.publishAndWait("spill.over"), "far");
+    assert.equal(await first, "near");
+  });
+
+  test("a filter refuses a request, and another responder gets it", async () => {
+    const [a, b, c] = [world.system(), world.system(), world.system()];
+    await b.subscribe<number>("pick.even", () => "even", { filter: (n) => n % 2 === 0 }).ready();
+    await c.subscribe<number>("pick.even", () => "odd", { filter: (n) => n % 2 === 1 }).ready();
+    for (const n of [1, 2, 3, 4]) assert.equal(await a.publishAndWait("pick.even", n), n % 2 ? "odd" : "even");
+    assert.equal(await b.publishAndWait("pick.even", 3), "odd");
+    await fails(a.publishAndWait("pick.even", 0.5), "NO_RESPONDERS");
+  });
+
+  test("waitForResponders waits for somebody who answers", async () => {
+    const [a, b] = [world.system(), world.system()];
+    const call = a.publishAndWait("born.late", 1, { waitForResponders: 3000 });
+    await sleep(200);
+    await b.subscribe("born.late", () => "here").ready();
+    assert.equal(await call, "here");
+    const [, ms] = await timed(fails(a.publishAndWait("born.never", 1, { waitForResponders: 200 }), "NO_RESPONDERS"));
+    assert.ok(ms >= 190 && ms < 1000, `${ms} ms`);
+    await fails(a.publishAndWait("born.never", 1, { waitForResponders: 2000, ttl: 100 }), "NO_RESPONDERS");
+  });
+
+  test("an unsubscribed responder gets no more calls, and finishes what it has", async () => {
+    const [a, b] = [world.system(), world.system()];
+    const subscription = b.subscribe("last.call", () => sleep(150).then(() => "done"));
+    await subscription.ready();
+    const call = a.publishAndWait("last.call");
+    await sleep(30);
+    await subscription.unsubscribe();
+    assert.equal(await call, "done");
+    await fails(a.publishAndWait("last.call"), "NO_RESPONDERS");
+    assert.deepStrictEqual(b.subscriptions, []);
+  });
+
+  test("a system that closes finishes what it has; what takes longer is answered with RESPONDER_LOST", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("closing.time", (ms: number) => sleep(ms).then(() => "done")).ready();
+    const [short, long] = [
+      a.publishAndWait("closing.time", 100),
+      fails(a.publishAndWait("closing.time", 5000), "RESPONDER_LOST"),
+    ];
+    await sleep(30);
+    await b.close(300);
+    assert.equal(await short, "done");
+    assert.equal((await long).outcome, "MAY_HAVE_RUN");
+  });
+
+  test("calls that are out when their system closes end", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("out.there", () => sleep(1000)).ready();
+    const call = fails(a.publishAndWait("out.there"), "UNAVAILABLE");
+    await sleep(30);
+    await a.close();
+    await call;
+    await fails(a.publishAndWait("out.there"), "INVALID_ARGUMENT");
+  });
+
+  test("10,000 concurrent calls all end with their own answer", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("many.calls", (n) => n, { queue: 20_000 }).ready();
+    const answers = await Promise.all(Array.from({ length: 10_000 }, (_, n) => a.publishAndWait("many.calls", n)));
+    assert.deepStrictEqual(
+      answers,
+      Array.from({ length: 10_000 }, (_, n) => n),
+    );
+  });
+
+  test("a call can be made before anything runs, and by reference where asked for", async () => {
+    const a = world.system();
+    const mine = { list: [1] };
+    a.subscribe("ref.call", (data) => data, { byReference: true });
+    assert.equal(await a.publishAndWait("ref.call", mine), mine);
+  });
+
+  test("JSON requests are answered in JSON", async () => {
+    const [a, b] = [world.system(), world.system()];
+    const types: string[] = [];
+    await b
+      .subscribe("json.call", (data, event) => {
+        types.push(event.contentType);
+        return data;
+      })
+      .ready();
+    const contentType = "application/json";
+    assert.deepStrictEqual(await a.publishAndWait("json.call", { a: [1, "x"] }, { contentType }), { a: [1, "x"] });
+    assert.deepStrictEqual(types, [contentType]);
+  });
+}
+
+function facts(error: TielineError): unknown {
+  const { code, message, details, outcome, type, retryAfter, fromWire, retryable, name } = error;
+  return { code, message, details, outcome, type, retryAfter, fromWire, retryable, name };
+}

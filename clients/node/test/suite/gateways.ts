@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { EventSystem } from "../../src/index.js";
+import type { Gateway } from "../support/gateway.js";
+import { freePort } from "../support/server.js";
+import { fails, failure, sleep, until } from "../support/waiting.js";
+import { silent, type World } from "../support/world.js";
+
+/** What only a gateway can show: that it dies, comes back, and is somebody else. */
+export function gatewayTests(world: World, gateway: Gateway): void {
+  test("a gateway that is killed and comes back: calls end typed, succeed again within 5 s, and the gap is told", async () => {
+    const [a, b] = [world.system(), world.system()];
+    const gaps: [Date, Date, string][] = [];
+    await b.subscribe("link.calls", (data) => sleep(300).then(() => data)).ready();
+    await a.subscribe("link.events", () => undefined, { onGap: (...gap) => gaps.push(gap) }).ready();
+    const before = a.instance;
+    const call = fails(a.publishAndWait("link.calls", 1), "UNAVAILABLE");
+    const again = a.publishAndWait("link.calls", 2, { idempotent: true });
+    await sleep(100);
+    await gateway.stop();
+    assert.equal((await call).outcome, "MAY_HAVE_RUN");
+    await until(() => !a.connected && !b.connected, "both know");
+    assert.equal((await fails(a.publishAndWait("link.calls", 1), "UNAVAILABLE")).outcome, "NOT_DELIVERED");
+    await fails(a.publish("link.events"), "UNAVAILABLE");
+    const patient = a.publishAndWait("link.calls", 3, { waitForConnection: 10_000 });
+    await gateway.start();
+    const back = Date.now();
+    assert.equal(await again, 2);
+    assert.equal(await patient, 3);
+    assert.equal(await a.publishAndWait("link.calls", 4), 4);
+    assert.ok(Date.now() - back < 5000);
+    assert.equal(gaps.length, 1);
+    assert.notEqual(a.instance, before);
+    const sources: string[] = [];
+    await b.subscribe("link.source", (_, event) => void sources.push(event.source)).ready();
+    await a.publish("link.source");
+    await until(() => sources.length === 1, "an event of the new instance");
+    assert.ok(sources[0]?.endsWith(`/${a.instance}`));
+  });
+
+  test("an address where no gateway is, and one that is none", async () => {
+    const refused = (url: string) => failure(new EventSystem({ url, logger: silent }).start());
+    const nobody = await refused(`grpc://127.0.0.1:${await freePort()}`);
+    assert.ok(nobody.code === "UNAVAILABLE" && nobody.message.includes("127.0.0.1"), nobody.message);
+    assert.equal((await refused("grpc://127.0.0.1:1?ca=x")).code, "INVALID_ARGUMENT");
+    assert.equal((await refused("grpcs://127.0.0.1:1?ca=/no/such/file")).code, "INVALID_ARGUMENT");
+  });
+}

@@ -1,0 +1,22 @@
+import { after, afterEach, describe } from "node:test";
+import type { World } from "../support/world.js";
+import { broadcastTests } from "./broadcast.js";
+import { brokerTests } from "./broker.js";
+import { callTests } from "./calls.js";
+import { gatewayTests } from "./gateways.js";
+import { groupTests } from "./groups.js";
+import { lifeTests } from "./life.js";
+
+/** One suite proves all transports equal. */
+export function transportSuite(world: World): void {
+  describe(world.name, () => {
+    afterEach(() => world.clean());
+    after(() => world.stop());
+    broadcastTests(world);
+    groupTests(world);
+    callTests(world);
+    if (world.processes) lifeTests(world);
+    if (world.redis) brokerTests(world, world.redis);
+    if (world.gateway) gatewayTests(world, world.gateway);
+  });
+}

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Code, TielineError } from "../../src/index.js";
+
+export { sleep };
+
+/** Resolves when the condition holds; fails after `ms`. */
+export async function until(condition: () => boolean, what: string, ms = 5000): Promise<void> {
+  for (const deadline = Date.now() + ms; !condition(); await sleep(5)) {
+    if (Date.now() > deadline) assert.fail(`not within ${ms} ms: ${what}`);
+  }
+}
+
+/** The error that a call ends with; it must be ours. */
+export async function failure(call: Promise<unknown>): Promise<TielineError> {
+  const outcome = await call.then(
+    (value) => assert.fail(`the call succeeded with ${JSON.stringify(value)}`),
+    (error: unknown) => error,
+  );
+  assert.ok(outcome instanceof TielineError, String(outcome));
+  return outcome;
+}
+
+/** The error that a call ends with has this code. */
+export async function fails(call: Promise<unknown>, code: Code): Promise<TielineError> {
+  const error = await failure(call);
+  assert.equal(error.code, code, error.message);
+  return error;
+}
+
+/** What a promise takes, in milliseconds. */
+export async function timed<T>(promise: Promise<T>): Promise<[T, number]> {
+  const start = performance.now();
+  return [await promise, performance.now() - start];
+}

@@ -1,0 +1,4 @@
+import { transportSuite } from "./suite/transportSuite.js";
+import { GrpcWorld } from "./support/world.js";
+
+transportSuite(await GrpcWorld.embedded());

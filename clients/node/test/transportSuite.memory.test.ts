@@ -1,0 +1,4 @@
+import { transportSuite } from "./suite/transportSuite.js";
+import { MemoryWorld } from "./support/world.js";
+
+transportSuite(new MemoryWorld());

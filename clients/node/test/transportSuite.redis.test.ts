@@ -1,0 +1,4 @@
+import { transportSuite } from "./suite/transportSuite.js";
+import { RedisWorld } from "./support/world.js";
+
+transportSuite(await RedisWorld.start());

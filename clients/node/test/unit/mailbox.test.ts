@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Mailbox, type Work } from "../../src/mailbox.js";
+
+class Piece implements Work {
+  running = false;
+  interrupted = 0;
+
+  constructor(
+    readonly mailbox: Mailbox,
+    readonly name: string,
+    readonly isEvent = true,
+    readonly atOnce = false,
+  ) {}
+
+  run(): void {
+    this.running = true;
+    if (this.atOnce) this.end();
+  }
+
+  end(): void {
+    this.running = false;
+    this.mailbox.finished(this);
+  }
+
+  interrupt(): void {
+    this.interrupted += 1;
+  }
+}
+
+function pieces(mailbox: Mailbox, names: string, isEvent = true): Piece[] {
+  return [...names].map((name) => new Piece(mailbox, name, isEvent));
+}
+
+test("so many run, so many wait, the rest is refused; the next starts when one ends", async () => {
+  const mailbox = new Mailbox(2, 2);
+  const [a, b, c, d, e] = pieces(mailbox, "abcde") as [Piece, Piece, Piece, Piece, Piece];
+  assert.deepStrictEqual(
+    [a, b, c, d, e].map((piece) => mailbox.offer(piece)),
+    [true, true, true, true, false],
+  );
+  assert.equal(mailbox.hasRoom, false);
+  assert.deepStrictEqual(
+    [a, b, c, d].map((piece) => piece.running),
+    [true, true, false, false],
+  );
+  let idle = false;
+  const drained = mailbox.drain().then(() => {
+    idle = true;
+  });
+  a.end();
+  assert.deepStrictEqual([c.running, d.running, mailbox.hasRoom], [true, false, true]);
+  for (const piece of [b, c, d]) piece.end();
+  assert.equal(idle, false);
+  await drained;
+});
+
+test("a forced event pushes out the oldest waiting event, never a request", () => {
+  const mailbox = new Mailbox(1, 2);
+  const [running, request, event] = [new Piece(mailbox, "r"), new Piece(mailbox, "q", false), new Piece(mailbox, "e")];
+  for (const piece of [running, request, event]) mailbox.offer(piece);
+  const newer = new Piece(mailbox, "n");
+  assert.equal(mailbox.force(newer), event);
+  running.end();
+  assert.equal(request.running, true);
+  const full = new Mailbox(1, 0);
+  full.offer(new Piece(full, "x"));
+  const last = new Piece(full, "y");
+  assert.equal(full.force(last), last);
+  assert.equal(full.dropped, 1);
+});
+
+test("withdrawing and clearing", async () => {
+  const mailbox = new Mailbox(1, 5);
+  const [a, b, c] = pieces(mailbox, "abc") as [Piece, Piece, Piece];
+  for (const piece of [a, b, c]) mailbox.offer(piece);
+  assert.deepStrictEqual([mailbox.withdraw(b), mailbox.withdraw(b), mailbox.withdraw(a)], [true, false, false]);
+  const drained = mailbox.drain();
+  mailbox.clear(new Error("stop") as never);
+  await drained;
+  assert.deepStrictEqual([a.interrupted, b.interrupted, c.interrupted], [1, 0, 1]);
+  a.end();
+});
+
+test("a long queue of handlers that end at once needs no deep stack", () => {
+  const mailbox = new Mailbox(1, 100_000);
+  const first = new Piece(mailbox, "first");
+  mailbox.offer(first);
+  for (let n = 0; n < 100_000; n++) mailbox.offer(new Piece(mailbox, String(n), true, true));
+  first.end();
+  assert.equal(mailbox.hasRoom, true);
+});

@@ -1,0 +1,1 @@
+"""The Tieline gateway: gRPC and HTTP faces over the Python client."""

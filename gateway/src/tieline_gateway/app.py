@@ -1,0 +1,127 @@
+"""The only wiring: settings in, a running gateway out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from tieline.instance import Instance
+from tieline.settings import Settings
+from tieline.transports import make_transport
+from tieline_gateway.auth import TokenAuth, TokenError
+from tieline_gateway.gateway import Gateway
+from tieline_gateway.grpc_server import GrpcServer, Tls
+from tieline_gateway.settings import GatewaySettings, SettingsError
+
+_log = logging.getLogger("tieline.gateway")
+_EMBEDDED = "memory://"
+_HEALTH_SECONDS = 0.5
+_LAST_SECONDS = 0.2
+
+
+async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: checked here.
+        announce: told once, in one line, what is served where.
+
+    Raises:
+        SettingsError: the settings cannot be meant.
+        AddressError: the address cannot be listened on.
+        TielineError: the broker cannot be reached or used.
+
+    """
+    settings.check()
+    tls, auth = _tls(settings), _auth(settings)
+    transport = make_transport(_broker_url(settings), settings.namespace, Settings())
+    instance = Instance("gateway", Settings(), lambda: transport, None, _log.warning)
+    await instance.start()
+    gateway = Gateway(transport, instance, embedded=settings.embedded)
+    server = GrpcServer(gateway, tls, auth, reflect=settings.listen.is_loopback)
+    try:
+        port = await server.start(*settings.listen)
+        stop = _stop_signal()
+        announce(_announcement(settings, port))
+        await _until(stop, gateway, server)
+        _log.info("stopping; calls under way have %s s", settings.drain)
+        stopping = asyncio.create_task(server.stop(settings.drain + _LAST_SECONDS))
+        await gateway.drain(settings.drain)
+        await server.stop(_LAST_SECONDS)  # for those who watch the health service, and would for ever
+        await stopping
+    finally:
+        await gateway.aclose()
+
+
+async def _until(stop: asyncio.Event, gateway: Gateway, server: GrpcServer) -> None:
+    """Wait for the signal, and meanwhile keep the health service true."""
+    serving = True
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HEALTH_SECONDS):
+                await stop.wait()
+        if gateway.ready != serving:
+            serving = gateway.ready
+            await server.say_health(serving=serving)
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+def _broker_url(settings: GatewaySettings) -> str:
+    url = settings.url or _EMBEDDED
+    if url.startswith("grpc"):
+        raise SettingsError("a gateway stands in front of Redis or is embedded; it cannot stand in front of a gateway")
+    return url
+
+
+def _announcement(settings: GatewaySettings, port: int) -> str:
+    """One line for people, and for programs that wait for it."""
+    address = settings.listen._replace(port=port)
+    broker = "embedded" if settings.embedded else f"Redis at {_without_password(settings.url)}"
+    protection = "TLS" if settings.tls_cert else "no TLS"
+    return f"tieline: serving gRPC on {address} ({broker}, {protection})"
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _tls(settings: GatewaySettings) -> Tls | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    client_ca = settings.tls_client_ca
+    return Tls(_read(settings.tls_cert), _read(settings.tls_key), _read(client_ca) if client_ca else b"")
+
+
+def _auth(settings: GatewaySettings) -> TokenAuth | None:
+    if settings.token_file is None:
+        return None
+    try:
+        return TokenAuth.from_file(settings.token_file)
+    except TokenError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,19 @@
+"""The command line: `tieline up`, `tieline run`, `tieline version`."""
+
+from __future__ import annotations
+
+import click
+
+from tieline_gateway.cli.run import run
+from tieline_gateway.cli.up import up
+from tieline_gateway.cli.version import version
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """Tieline joins services written in different languages."""
+
+
+cli.add_command(up)
+cli.add_command(run)
+cli.add_command(version)

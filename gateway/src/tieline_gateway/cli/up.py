@@ -1,0 +1,95 @@
+"""`tieline up`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.panel import Panel
+
+from tieline._contract.contract import DEFAULT_DRAIN_MS
+from tieline.errors import InvalidArgumentError, TielineError
+from tieline_gateway.app import run
+from tieline_gateway.grpc_server import AddressError
+from tieline_gateway.settings import DEFAULT_LISTEN, GatewaySettings, SettingsError, parse_listen
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FAILED, _USAGE = 1, 2
+_OPTIONS = [
+    click.option("--listen", default=DEFAULT_LISTEN, show_default=True, envvar="TIELINE_LISTEN", help="host:port."),
+    click.option(
+        "--url",
+        "--redis-url",
+        default="",
+        envvar=["TIELINE_URL", "REDIS_URL"],
+        help="Redis; without it, or with memory://, the broker is embedded.",
+    ),
+    click.option("--namespace", default="", envvar="TIELINE_NAMESPACE", help="Separates installations on one Redis."),
+    click.option("--tls-cert", type=_FILE, envvar="TIELINE_TLS_CERT", help="PEM file of this server's certificate."),
+    click.option("--tls-key", type=_FILE, envvar="TIELINE_TLS_KEY", help="PEM file of its private key."),
+    click.option("--tls-client-ca", type=_FILE, envvar="TIELINE_TLS_CLIENT_CA", help="Clients need its certificates."),
+    click.option("--token-file", type=_FILE, envvar="TIELINE_TOKEN_FILE", help="Clients need the token in this file."),
+    click.option("--insecure", is_flag=True, help="Serve a non-loopback address without TLS and authentication."),
+    click.option(
+        "--drain",
+        type=click.FloatRange(0, 3600),
+        default=DEFAULT_DRAIN_MS / 1000,
+        show_default=True,
+        envvar="TIELINE_DRAIN",
+        metavar="SECONDS",
+        help="How long calls under way may take at the end.",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="Log more."),
+]
+
+
+def _with_options(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@click.command()
+@_with_options
+def up(*, listen: str, verbose: bool, **options: Any) -> None:
+    """Serve gRPC: embedded, or in front of Redis.
+
+    Each flag has an environment variable, TIELINE_<FLAG>; flags win. SIGTERM lets calls under way finish.
+    """
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        settings = GatewaySettings(listen=parse_listen(listen), **options)
+        settings.check()
+        if settings.insecure and not settings.listen.is_loopback and not settings.protected:
+            _warn(settings)
+        _run_loop(run(settings, click.echo))
+    except (SettingsError, InvalidArgumentError) as error:
+        _fail(str(error), _USAGE)
+    except (AddressError, TielineError) as error:
+        _fail(str(error), _FAILED)
+
+
+def _run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run it on uvloop where that is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+def _warn(settings: GatewaySettings) -> None:
+    text = f"Everyone who can reach {settings.listen} can publish, call and subscribe: no TLS, or no authentication."
+    Console(stderr=True).print(Panel(text, title="INSECURE", border_style="bold red"))
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"tieline: {message}", err=True)
+    sys.exit(code)

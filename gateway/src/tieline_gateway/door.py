@@ -1,0 +1,234 @@
+"""What may come in from outside, and what it is stamped with. Rules: SPEC.md, sections 2, 4 and 8."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tieline import codec, topics
+from tieline._contract import contract
+from tieline._contract import gateway_pb2 as wire
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.envelope import EVENT, REPLY, REQUEST, error_to_wire, parse
+from tieline.errors import (
+    HandlerError,
+    InvalidArgumentError,
+    InvalidTopicError,
+    LoopDetectedError,
+    PayloadTooLargeError,
+    TielineError,
+)
+from tieline.outgoing import Origin, check_headers
+from tieline.transport import Interest
+from tieline.transports.grpc_frames import interest_from_wire
+
+_OWN_TOPICS = "system."
+_ENVELOPE_BYTES = contract.LIMIT_PAYLOAD_BYTES + contract.LIMIT_HEADERS_BYTES + 16_384
+_control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+_is_instance = re.compile(r"[0-9a-f]{16}").fullmatch
+
+
+class UnreadableError(InvalidArgumentError):
+    """Something on a Link cannot be read; it ends the Link."""
+
+
+class Door:
+    """Checks and stamps what one instance sends through the gateway."""
+
+    __slots__ = ("instance", "source")
+
+    def __init__(self, service: str, instance: str) -> None:
+        self.instance = instance
+        self.source = f"{service}/{instance}"
+
+    def event(self, data: bytes, now: int) -> Envelope:
+        """Read an event, or a request that was served elsewhere and is shown to observers.
+
+        Raises:
+            UnreadableError: it is no envelope.
+            TielineError: it breaks a rule.
+
+        """
+        envelope = _read(data)
+        if envelope.kind not in (EVENT, REQUEST):
+            raise InvalidArgumentError(f"SendEvent carries events, not envelopes of kind {envelope.kind}")
+        _check(envelope, len(data))
+        if topics.is_reserved(envelope.topic) and not envelope.topic.startswith(_OWN_TOPICS):
+            raise _reserved(envelope.topic)
+        return self._stamp(envelope, now)
+
+    def request(self, data: bytes, now: int) -> tuple[Envelope, TielineError | None]:
+        """Read a request; returns it with the rule it breaks, if any.
+
+        Raises:
+            UnreadableError: it is no envelope.
+
+        """
+        envelope = _read(data)
+        try:
+            if envelope.kind != REQUEST:
+                raise InvalidArgumentError(f"SendRequest carries requests, not envelopes of kind {envelope.kind}")
+            if len(envelope.call_id) != 16:
+                raise InvalidArgumentError(f"call_id must have 16 bytes, not {len(envelope.call_id)}")
+            _check(envelope, len(data))
+            if topics.is_reserved(envelope.topic):
+                raise _reserved(envelope.topic)
+        except TielineError as error:
+            return envelope, error
+        envelope.reply_to = self.instance
+        return self._stamp(envelope, now), None
+
+    def answer(self, data: bytes, now: int) -> Envelope | None:
+        """Read a reply or another step of a call; None if it is not one.
+
+        A reply that breaks a rule becomes a failed reply, so that its caller need not wait for its deadline.
+
+        Raises:
+            UnreadableError: it is no envelope.
+
+        """
+        envelope = _read(data)
+        if envelope.kind in (EVENT, REQUEST):
+            return None
+        if len(data) > contract.LIMIT_PAYLOAD_BYTES:
+            try:
+                _check_sizes(envelope, len(data))
+            except TielineError as error:
+                envelope = _failed(envelope, error)
+        return self._sign(envelope, now)
+
+    def _stamp(self, envelope: Envelope, now: int) -> Envelope:
+        ttl = envelope.ttl_ms
+        if ttl and not 0 < envelope.expires_at < now + ttl:
+            envelope.expires_at = now + ttl
+        return self._sign(envelope, now)
+
+    def _sign(self, envelope: Envelope, now: int) -> Envelope:
+        envelope.source = self.source
+        envelope.time = now
+        if envelope.reply_to:
+            envelope.reply_to = self.instance
+        return envelope
+
+
+def compose(
+    kind: int, request: wire.PublishRequest | wire.PublishAndWaitRequest, ttl_ms: int, origin: Origin
+) -> Envelope:
+    """The envelope of a simple call; its payload is checked and left as it is.
+
+    Raises:
+        TielineError: the request breaks a rule.
+
+    """
+    now = origin.clock.now()
+    envelope = Envelope(
+        kind=kind,  # pyright: ignore[reportArgumentType]
+        topic=request.topic,
+        source=origin.source,
+        time=now,
+        ttl_ms=ttl_ms,
+        expires_at=now + ttl_ms,
+        content_type=request.content_type,
+        data=request.data,
+        schema_version=request.schema_version,
+        correlation_id=request.correlation_id,
+    )
+    if isinstance(request, wire.PublishRequest):
+        envelope.key, envelope.priority = request.key, request.priority
+    if request.headers:
+        envelope.headers.update(request.headers)
+    _check(envelope, envelope.ByteSize())
+    if topics.is_reserved(envelope.topic):
+        raise _reserved(envelope.topic)
+    codec.decode(envelope.data, envelope.content_type)
+    return envelope
+
+
+def interests(items: Iterable[wire.Interest]) -> list[Interest]:
+    """Read what a Link wants to receive.
+
+    Raises:
+        TielineError: a route, topic, pattern or group is not allowed.
+
+    """
+    return [_interest(item) for item in items]
+
+
+def is_instance(name: str) -> bool:
+    """Whether this can be the name of an instance."""
+    return _is_instance(name) is not None
+
+
+def check_service(name: str) -> str:
+    """Return the name of a service.
+
+    Raises:
+        InvalidArgumentError: it is none.
+
+    """
+    if "/" in name:
+        raise InvalidArgumentError(f"service {name!r}: a slash is not allowed")
+    try:
+        return topics.check_group(name)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(error.message.replace("group", "service", 1)) from None
+
+
+def _read(data: bytes) -> Envelope:
+    envelope = parse(data)
+    if envelope is None:
+        raise UnreadableError(f"{len(data)} bytes are no envelope, or of an unknown kind")
+    return envelope
+
+
+def _check(envelope: Envelope, size: int) -> None:
+    topics.check_topic(envelope.topic)
+    if size > contract.LIMIT_PAYLOAD_BYTES or envelope.headers:
+        _check_sizes(envelope, size)
+    if envelope.hops > contract.LIMIT_HOPS:
+        raise LoopDetectedError(f"{envelope.hops} handlers led to {envelope.topic!r}", details={"hops": envelope.hops})
+    if not 0 <= envelope.ttl_ms <= contract.LIMIT_CALL_TTL_MAX_MS:
+        limit = contract.LIMIT_CALL_TTL_MAX_MS
+        raise InvalidArgumentError(f"ttl_ms is {envelope.ttl_ms}; it must be 0 for none, or up to {limit}")
+    if envelope.key:
+        _check_key(envelope.key)
+
+
+def _check_sizes(envelope: Envelope, size: int) -> None:
+    payload, limit = len(envelope.data), contract.LIMIT_PAYLOAD_BYTES
+    if payload > limit:
+        details = {"size": payload, "limit": limit}
+        raise PayloadTooLargeError(f"the payload takes {payload} bytes, at most {limit} are allowed", details=details)
+    check_headers(envelope.headers)
+    if size > _ENVELOPE_BYTES:
+        raise PayloadTooLargeError(f"the envelope takes {size} bytes, at most {_ENVELOPE_BYTES} are allowed")
+
+
+def _check_key(key: str) -> None:
+    if len(key.encode()) > contract.LIMIT_KEY_BYTES or _control(key):
+        raise InvalidArgumentError(f"key must have at most {contract.LIMIT_KEY_BYTES} bytes and no control characters")
+
+
+def _interest(item: wire.Interest) -> Interest:
+    try:
+        interest = interest_from_wire(item)
+    except ValueError:
+        raise InvalidArgumentError(f"route {item.route} is unknown") from None
+    if interest.route.name == "INBOX":
+        raise InvalidArgumentError("the inbox needs no registration")
+    check = topics.check_topic if interest.route.name == "REQUEST" else topics.check_pattern
+    check(interest.pattern)
+    if interest.route.name == "GROUP":
+        topics.check_group(interest.group)
+    elif interest.group:
+        raise InvalidArgumentError(f"a group was given for route {interest.route.name}")
+    return interest
+
+
+def _failed(reply: Envelope, error: TielineError) -> Envelope:
+    unsendable = HandlerError(f"the reply could not be sent: {error.message}", type=type(error).__name__)
+    return Envelope(kind=REPLY, call_id=reply.call_id, error=error_to_wire(unsendable))  # pyright: ignore[reportArgumentType]
+
+
+def _reserved(topic: str) -> InvalidTopicError:
+    return InvalidTopicError(f"{topic!r} is published by the system only; choose another first token")

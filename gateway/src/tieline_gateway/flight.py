@@ -1,0 +1,67 @@
+"""Which calls are under way on one Link, so that a stopping gateway can let them finish."""
+
+from __future__ import annotations
+
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.envelope import CANCEL, REPLY
+
+_TIDY_ABOVE = 4096
+
+
+class Flight:
+    """Calls this Link made and calls it was given, by `call_id`, until their end or their expiry."""
+
+    __slots__ = ("_given", "_made", "_tidy_at")
+
+    def __init__(self) -> None:
+        self._made: dict[bytes, int] = {}
+        self._given: dict[bytes, int] = {}
+        self._tidy_at = _TIDY_ABOVE
+
+    @property
+    def given_count(self) -> int:
+        """How many calls this Link has to answer."""
+        return len(self._given)
+
+    def made(self, request: Envelope) -> None:
+        """This Link calls somebody."""
+        self._made[request.call_id] = request.expires_at
+        if len(self._made) > self._tidy_at:
+            self._tidy(request.time)
+
+    def given(self, request: Envelope) -> None:
+        """This Link has to answer."""
+        self._given[request.call_id] = request.expires_at
+        if len(self._given) > self._tidy_at:
+            self._tidy(request.time)
+
+    def not_taken(self, call_id: bytes) -> None:
+        """Nobody took a call this Link made."""
+        self._made.pop(call_id, None)
+
+    def up(self, answer: Envelope) -> None:
+        """This Link replied to a call, or cancelled one."""
+        if answer.kind == REPLY:
+            self._given.pop(answer.call_id, None)
+        elif answer.kind == CANCEL:
+            self._made.pop(answer.call_id, None)
+
+    def down(self, answer: Envelope) -> None:
+        """This Link got a reply, or is told to give up."""
+        if answer.kind == REPLY:
+            self._made.pop(answer.call_id, None)
+        elif answer.kind == CANCEL:
+            self._given.pop(answer.call_id, None)
+
+    def busy(self, now: int) -> bool:
+        """Whether a call is under way that has not expired."""
+        return any(not expires or expires > now for calls in (self._made, self._given) for expires in calls.values())
+
+    def _tidy(self, now: int) -> None:
+        self._made = _alive(self._made, now)
+        self._given = _alive(self._given, now)
+        self._tidy_at = max(_TIDY_ABOVE, 2 * len(self._made), 2 * len(self._given))
+
+
+def _alive(calls: dict[bytes, int], now: int) -> dict[bytes, int]:
+    return {call_id: expires for call_id, expires in calls.items() if not expires or expires > now}

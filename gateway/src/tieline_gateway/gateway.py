@@ -1,0 +1,93 @@
+"""Everything that is connected to one gateway, and how it comes to rest."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from tieline.instance import Instance
+from tieline.transport import Transport
+from tieline_gateway.feed import Feed
+from tieline_gateway.link import Link
+from tieline_gateway.simple import SimpleCalls
+
+_LOOK_SECONDS = 0.02
+_FAREWELL_SECONDS = 3.0
+
+
+class Gateway:
+    """The Links, the subscribers and the simple calls of one broker.
+
+    Args:
+        transport: the way to the broker.
+        instance: the gateway's own place there, for the simple calls.
+        embedded: the broker is this process, so nobody else can take over when it stops.
+
+    """
+
+    def __init__(self, transport: Transport, instance: Instance, *, embedded: bool) -> None:
+        self.transport = transport
+        self.simple = SimpleCalls(instance)
+        self.draining = False
+        self._instance = instance
+        self._embedded = embedded
+        self._links: set[Link] = set()
+        self._feeds: set[Feed] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes work: the broker is there, and it is not about to stop."""
+        port = self._instance.port
+        return port is not None and port.connected and not self.draining
+
+    def new_link(self) -> Link:
+        """A Link that has just come; `gone` when it ends."""
+        link = Link(self)
+        self._links.add(link)
+        return link
+
+    def new_feed(self) -> Feed:
+        """A subscriber that has just come; `gone` when it ends."""
+        feed = Feed(self.transport)
+        self._feeds.add(feed)
+        return feed
+
+    def gone(self, guest: Link | Feed) -> None:
+        """A stream has ended."""
+        self._links.discard(guest)  # pyright: ignore[reportArgumentType]
+        self._feeds.discard(guest)  # pyright: ignore[reportArgumentType]
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something that outlives the stream it belongs to."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, seconds: float) -> None:
+        """Let the calls under way finish, for so long at most, then end all streams."""
+        self.draining = True
+        for link in list(self._links):
+            link.tell_drain(leave=not self._embedded)
+        await _while(self._busy, seconds)
+        for guest in [*self._links, *self._feeds]:
+            guest.end()
+        await _while(lambda: bool(self._links or self._feeds), _FAREWELL_SECONDS)
+
+    async def aclose(self) -> None:
+        """Give up the instances of Links that have ended, then the broker."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+        await self._instance.close(0.0)
+
+    def _busy(self) -> bool:
+        now = self._instance.clock.now()
+        return bool(self.simple.running) or any(link.down.flight.busy(now) for link in self._links)
+
+
+async def _while(true: Callable[[], bool], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while true() and time.monotonic() < until:
+        await asyncio.sleep(_LOOK_SECONDS)

@@ -1,0 +1,92 @@
+"""What can be set for a gateway, and what may not be set together."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tieline._contract.contract import DEFAULT_DRAIN_MS
+
+DEFAULT_LISTEN = "127.0.0.1:50051"
+_HIGHEST_PORT = 65_535
+
+
+class SettingsError(Exception):
+    """The settings cannot be meant; the message says why and what to do."""
+
+
+class Address(NamedTuple):
+    """Where to listen; port 0 is any free one."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """One gateway. No URL means embedded: the broker is in the gateway's own process."""
+
+    listen: Address
+    url: str = ""
+    namespace: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    token_file: Path | None = None
+    insecure: bool = False
+    drain: float = DEFAULT_DRAIN_MS / 1000
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker is in this process."""
+        return not self.url or self.url.startswith("memory:")
+
+    @property
+    def protected(self) -> bool:
+        """Whether it uses TLS and knows who calls."""
+        return self.tls_cert is not None and (self.token_file is not None or self.tls_client_ca is not None)
+
+    def check(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            SettingsError: files of TLS without their counterparts, or an address that is open to others.
+
+        """
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise SettingsError("--tls-cert and --tls-key go together")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise SettingsError("--tls-client-ca needs --tls-cert and --tls-key")
+        if not (self.listen.is_loopback or self.protected or self.insecure):
+            raise SettingsError(
+                f"{self.listen} can be reached from elsewhere, so it needs TLS (--tls-cert, --tls-key) and "
+                "authentication (--token-file or --tls-client-ca); --insecure serves everyone without"
+            )
+
+
+def parse_listen(text: str) -> Address:
+    """Read `host:port`, with brackets around an IPv6 address.
+
+    Raises:
+        SettingsError: it is none.
+
+    """
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    bracketed = host != bare
+    if not colon or not bare or not port.isdecimal() or int(port) > _HIGHEST_PORT or (":" in bare and not bracketed):
+        raise SettingsError(f"{text!r} is no address to listen on; it looks like 127.0.0.1:50051 or [::1]:50051")
+    return Address(bare, int(port))

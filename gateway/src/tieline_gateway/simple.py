@@ -1,0 +1,68 @@
+"""The simple calls, for programs with plain stubs; payloads pass through unchanged. Rules: SPEC.md, section 8."""
+
+from __future__ import annotations
+
+from tieline._contract import contract
+from tieline._contract import gateway_pb2 as wire
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.caller import LocalCall
+from tieline.envelope import EVENT, REQUEST
+from tieline.errors import InternalError
+from tieline.instance import Instance
+from tieline.publisher import Publisher
+from tieline_gateway.door import compose
+
+_LONGEST_MARGIN = 0.05
+
+
+class SimpleCalls:
+    """Publishes and calls through an instance of the gateway's own, which handles nothing itself."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.running = 0
+        self._instance = instance
+        self._publisher = Publisher(instance)
+
+    async def publish(self, request: wire.PublishRequest) -> wire.PublishResponse:
+        """Publish one event.
+
+        Raises:
+            TielineError: it was refused, or the broker is away.
+
+        """
+        ttl = request.ttl_ms or contract.DEFAULT_EVENT_TTL_MS
+        envelope = compose(EVENT, request, ttl, self._instance)
+        await self._publisher.send(envelope)
+        return wire.PublishResponse(id=envelope.id, correlation_id=envelope.correlation_id or envelope.id)
+
+    async def publish_and_wait(
+        self, request: wire.PublishAndWaitRequest, remaining: float | None
+    ) -> wire.PublishAndWaitResponse:
+        """Call one responder; `remaining` is what the gRPC deadline leaves (seconds), None without one.
+
+        Raises:
+            TielineError: why there is no reply.
+
+        """
+        envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
+        envelope.idempotency_key = request.idempotency_key
+        self.running += 1
+        try:
+            reply = await self._publisher.exchange(envelope, idempotent=request.idempotent)
+        finally:
+            self.running -= 1
+        return _response(reply)
+
+
+def _ttl_ms(remaining: float | None) -> int:
+    """The deadline, less a margin: so the caller hears from us what became of its call before its own clock ends it."""
+    if remaining is None:
+        return contract.DEFAULT_CALL_TTL_MS
+    milliseconds = int((remaining - min(_LONGEST_MARGIN, remaining / 10)) * 1000)
+    return max(contract.LIMIT_CALL_TTL_MIN_MS, min(milliseconds, contract.LIMIT_CALL_TTL_MAX_MS))
+
+
+def _response(reply: LocalCall | Envelope) -> wire.PublishAndWaitResponse:
+    if isinstance(reply, LocalCall):
+        raise InternalError("the gateway answers no requests itself")
+    return wire.PublishAndWaitResponse(data=reply.data, content_type=reply.content_type, headers=reply.headers)

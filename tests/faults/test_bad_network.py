@@ -1,0 +1,189 @@
+"""The network between a client and Redis is slow, silent, cut, or dead on one side only."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from tests.faults.conftest import Bench
+from tests.faults.load import Load
+from tests.suite.seen import Seen, Watch, until
+from tests.support.proxy import FaultProxy, Side
+from tieline import EventSystem, NoRespondersError, Outcome, ResponderLostError, UnavailableError
+
+
+async def _through_proxy(bench: Bench, service: str) -> tuple[EventSystem, FaultProxy]:
+    proxy = await bench.proxy()
+    return await bench.system(service, port=proxy.port), proxy
+
+
+async def test_a_slow_network_only_takes_longer(bench: Bench) -> None:
+    ran = list[int]()
+    await bench.echo("load", ran)
+    caller, proxy = await _through_proxy(bench, "caller")
+    proxy.delay(100)
+    watch = Watch()
+    assert await caller.publish_and_wait("load", -1) == -1
+    assert watch.seconds >= 0.2
+    async with Load(caller, "load") as load:
+        await asyncio.sleep(1.0)
+    load.check(ran)
+    assert set(load.codes()) == {"ok"}
+
+
+async def test_a_network_that_drips_only_takes_longer(bench: Bench) -> None:
+    ran = list[Any]()
+    await bench.echo("echo", ran)
+    caller, proxy = await _through_proxy(bench, "caller")
+    proxy.drip(40_000)
+    text = "x" * 10_000
+    assert await caller.publish_and_wait("echo", text) == text
+    assert caller.connected
+
+
+@pytest.mark.parametrize("who", ["caller", "responder"])
+async def test_a_black_hole_ends_calls_in_time_and_they_succeed_after_it(bench: Bench, who: str) -> None:
+    ran, proxy = list[int](), await bench.proxy()
+    await bench.echo("load", ran, port=proxy.port if who == "responder" else 0)
+    caller = await bench.system("caller", port=proxy.port if who == "caller" else 0)
+    async with Load(caller, "load", ttl=1.5) as load:
+        await asyncio.sleep(0.3)
+        proxy.black_hole()
+        await until(load.failed, 5.0)
+        await asyncio.sleep(1.0)
+        await proxy.restore()
+        took = await load.success_after(time.monotonic(), 5.0)
+        print(f"{who}: calls succeed {took:.2f} s after the black hole")
+    load.check(ran)
+
+
+async def test_a_reset_ends_what_is_out_and_the_next_call_succeeds(bench: Bench) -> None:
+    began = Seen()
+
+    async def handle(data: Any) -> None:
+        began.append(data)
+        await asyncio.sleep(20 if data == "slow" else 0)
+
+    responder = await bench.system("responder")
+    await responder.subscribe("a", handle).ready()
+    caller, proxy = await _through_proxy(bench, "caller")
+    call = asyncio.create_task(caller.publish_and_wait("a", "slow"))
+    await began.reach(1)
+    assert proxy.reset() == 1
+    with pytest.raises(UnavailableError) as caught:
+        await call
+    assert caught.value.outcome is Outcome.MAY_HAVE_RUN
+    await caller.publish_and_wait("a", "quick", wait_for_connection=5.0)
+
+
+@pytest.mark.parametrize("dead", ["server", "client"])
+@pytest.mark.parametrize("who", ["caller", "responder"])
+async def test_a_half_open_connection_is_found_out_and_replaced(bench: Bench, who: str, dead: Side) -> None:
+    ran, seen, proxy = list[int](), Seen(), await bench.proxy()
+    responder = await bench.echo("load", ran, port=proxy.port if who == "responder" else 0)
+    await responder.subscribe("event", seen.take).ready()
+    caller = await bench.system("caller", port=proxy.port if who == "caller" else 0)
+    async with Load(caller, "load", ttl=1.5) as load:
+        await asyncio.sleep(0.3)
+        assert proxy.half_open(dead) == 1
+        await until(lambda: not responder.connected or not caller.connected, 5.0)
+        took = await load.success_after(time.monotonic(), 5.0)
+        print(f"{who}, {dead} dead: calls succeed {took:.2f} s later")
+    load.check(ran)
+    assert len(await bench.connections(who)) == 1, "the previous connection is killed"
+    await caller.publish("event", "once")
+    await seen.stay(1)
+
+
+async def test_a_half_open_responder_that_left_is_not_taken_for_a_receiver(bench: Bench) -> None:
+    """Its dead connection would still be counted by SPUBLISH, were it not killed."""
+    ran, proxy = list[int](), await bench.proxy()
+    responder = await bench.echo("a", ran, port=proxy.port)
+    caller = await bench.system("caller")
+    proxy.half_open("client")
+    await until(lambda: not responder.connected, 5.0)
+    await until(lambda: responder.connected, 5.0)
+    await responder.aclose()
+    with pytest.raises(NoRespondersError):
+        await caller.publish_and_wait("a", ttl=5.0)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.9], ids=["before-the-reconnect", "after-the-reconnect"])
+async def test_client_kill_of_the_responder_in_the_middle_of_a_call_does_not_harm_it(
+    bench: Bench, seconds: float
+) -> None:
+    began = Seen()
+
+    async def handle(data: Any) -> str:
+        began.append(data)
+        await asyncio.sleep(seconds)
+        return "done"
+
+    responder, caller = await bench.system("responder"), await bench.system("caller")
+    await responder.subscribe("slow", handle).ready()
+    call = asyncio.create_task(caller.publish_and_wait("slow", ttl=10.0))
+    await began.reach(1)
+    (connection,) = await bench.connections("responder")
+    await bench.ask("CLIENT", "KILL", "ID", connection)
+    assert await call == "done"
+    assert len(began) == 1
+
+
+async def test_a_reply_that_finds_no_link_is_kept_until_there_is_one(bench: Bench) -> None:
+    began, proxy = Seen(), await bench.proxy()
+
+    async def handle(data: Any) -> str:
+        began.append(data)
+        await asyncio.sleep(0.3)
+        return "kept"
+
+    responder, caller = await bench.system("responder", port=proxy.port), await bench.system("caller")
+    await responder.subscribe("slow", handle).ready()
+    call = asyncio.create_task(caller.publish_and_wait("slow", ttl=10.0))
+    await began.reach(1)
+    proxy.refuse()
+    proxy.reset()
+    await asyncio.sleep(0.5)
+    assert not responder.connected
+    assert not call.done()
+    await proxy.restore()
+    assert await call == "kept"
+
+
+async def test_client_kill_of_everybody_again_and_again_under_load(bench: Bench) -> None:
+    ran = list[int]()
+    responder, caller = await bench.echo("load", ran), await bench.system("caller")
+    async with Load(caller, "load", idempotent=True, ttl=5.0) as load:
+        for _ in range(6):
+            await asyncio.sleep(0.25)
+            for service in ("responder", "caller"):
+                for connection in await bench.connections(service):
+                    await bench.ask("CLIENT", "KILL", "ID", connection)
+        await load.success_after(time.monotonic(), 5.0)
+    load.check(ran)
+    assert responder.connected
+    assert caller.connected
+    assert await caller.publish_and_wait("load", -1) == -1
+
+
+async def test_a_responder_that_is_cut_off_for_good_is_lost(bench: Bench) -> None:
+    began, proxy = Seen(), await bench.proxy()
+
+    async def handle(data: Any) -> None:
+        began.append(data)
+        await asyncio.sleep(30)
+
+    responder, caller = await bench.system("responder", port=proxy.port), await bench.system("caller")
+    await responder.subscribe("slow", handle).ready()
+    call = asyncio.create_task(caller.publish_and_wait("slow"))
+    await began.reach(1)
+    watch = Watch()
+    proxy.refuse()
+    proxy.reset()
+    with pytest.raises(ResponderLostError) as caught:
+        await call
+    assert watch.seconds < 4.0
+    assert caught.value.outcome is Outcome.MAY_HAVE_RUN

@@ -1,0 +1,241 @@
+"""Redis is killed, restarted, frozen or emptied, with and without load."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.faults.conftest import QUICK, Bench
+from tests.faults.load import Load
+from tests.suite.seen import Seen, Watch, until
+from tests.suite.world import in_step
+from tests.support.servers import paused
+from tieline import EventSystem, NoRespondersError, Outcome, UnavailableError
+
+
+class Everything:
+    """One subscription of each sort on one system, and whether each still gets what it should."""
+
+    def __init__(self, system: EventSystem) -> None:
+        self.system = system
+        self.seen = {name: Seen() for name in ("exact", "wild", "group", "wild group", "observer", "answer")}
+        self.gaps = list[tuple[datetime, datetime, str]]()
+
+    async def subscribe(self) -> None:
+        on, seen = self.system.subscribe, self.seen
+        on("all.a", seen["exact"].take, on_gap=lambda *gap: self.gaps.append(gap))
+        on("all.*", seen["wild"].take)
+        on("all.a", seen["group"].take, group="g")
+        on("all.>", seen["wild group"].take, group="h")
+        on("all.a", seen["observer"].take, observe=True)
+        await on("all.answer", seen["answer"].take).ready()
+
+    async def works(self, other: EventSystem) -> None:
+        """Whether an event and a call from elsewhere reach all of it, once each."""
+        for each in self.seen.values():
+            each.clear()
+        await in_step(other)
+        await other.publish("all.a", 1)
+        await other.publish_and_wait("all.answer", 1, ttl=5.0)
+        await asyncio.gather(*(each.stay(1) for each in self.seen.values()))
+
+
+async def test_redis_is_killed_and_restarted_twice_under_load(bench: Bench) -> None:
+    ran = list[int]()
+    responder, caller = await bench.echo("load", ran), await bench.system("caller")
+    everything = Everything(responder)
+    await everything.subscribe()
+    await everything.works(caller)
+    async with Load(caller, "load") as load:
+        for round_number in (1, 2):
+            await asyncio.sleep(0.5)
+            bench.server.kill()
+            await asyncio.sleep(0.8)
+            bench.server.start()
+            took = await load.success_after(time.monotonic(), 5.0)
+            print(f"round {round_number}: calls succeed {took:.2f} s after the restart")
+    load.check(ran)
+    assert set(load.codes()) <= {"ok", "UNAVAILABLE", "TIMEOUT"}, "responders have a moment to come back"
+    await until(lambda: len(everything.gaps) >= 2)
+    await everything.works(caller)
+    since, until_, reason = everything.gaps[0]
+    assert 0.5 < (until_ - since).total_seconds() < 10
+    assert reason
+
+
+async def test_calls_in_flight_when_redis_dies(bench: Bench) -> None:
+    began, gate = Seen(), asyncio.Event()
+
+    async def handle(data: Any) -> Any:
+        began.append(data)
+        await gate.wait()
+        return data
+
+    responder, caller = await bench.system("responder"), await bench.system("caller")
+    await responder.subscribe("slow", handle).ready()
+    once = asyncio.create_task(caller.publish_and_wait("slow", "once"))
+    again = asyncio.create_task(caller.publish_and_wait("slow", "again", idempotent=True))
+    await began.reach(2)
+    watch = Watch()
+    bench.server.kill()
+    with pytest.raises(UnavailableError) as caught:
+        await once
+    assert watch.seconds < 2.0
+    assert caught.value.outcome is Outcome.MAY_HAVE_RUN
+    assert not caught.value.retryable
+    assert not again.done()
+    gate.set()
+    bench.server.start()
+    assert await again == "again"
+    assert began.count("again") == 2
+
+
+async def test_new_calls_and_events_while_redis_is_away(bench: Bench) -> None:
+    ran, seen = list[Any](), Seen()
+    responder, caller = await bench.echo("echo", ran), await bench.system("caller")
+    await responder.subscribe("event", seen.take).ready()
+    await caller.subscribe("local", lambda data: data).ready()
+    bench.server.kill()
+    await until(lambda: not caller.connected)
+    watch = Watch()
+    for use in (caller.publish, caller.publish_and_wait):
+        for options in ({}, {"wait_for_connection": 0.3}):
+            with pytest.raises(UnavailableError) as caught:
+                await use("echo", 1, **options)
+            assert caught.value.outcome is Outcome.NOT_DELIVERED
+            assert caught.value.retryable
+    assert watch.seconds < 2.6
+    waiting = [
+        asyncio.create_task(caller.publish_and_wait("echo", "later", wait_for_connection=20.0)),
+        asyncio.create_task(caller.publish("event", "later", wait_for_connection=20.0)),
+    ]
+    await asyncio.sleep(0.3)
+    assert not any(task.done() for task in waiting)
+    bench.server.start()
+    assert (await asyncio.gather(*waiting))[0] == "later"
+    assert ran == ["later"]
+    assert caller.connected
+
+
+async def test_new_calls_fail_at_once_while_redis_is_away(bench: Bench) -> None:
+    caller = await bench.system("caller")
+    bench.server.kill()
+    await until(lambda: not caller.connected)
+    watch = Watch()
+    results = await asyncio.gather(*(caller.publish_and_wait("a", n) for n in range(100)), return_exceptions=True)
+    assert {getattr(result, "code", result) for result in results} == {"UNAVAILABLE"}
+    assert watch.seconds < 1.0
+
+
+async def test_calls_within_the_process_go_on_without_redis(bench: Bench) -> None:
+    system = await bench.system("alone")
+    await system.subscribe("local", lambda data: data + 1).ready()
+    bench.server.kill()
+    await until(lambda: not system.connected)
+    assert [await system.publish_and_wait("local", n) for n in range(5)] == [1, 2, 3, 4, 5]
+
+
+async def test_a_subscription_made_while_redis_is_away_is_registered_when_it_is_back(bench: Bench) -> None:
+    responder, caller = await bench.system("responder"), await bench.system("caller")
+    gone = responder.subscribe("gone", lambda data: data)
+    await gone.ready()
+    bench.server.kill()
+    await until(lambda: not responder.connected and not caller.connected)
+    ready = asyncio.create_task(responder.subscribe("late", lambda data: data).ready())
+    withdrawn = responder.subscribe("withdrawn", lambda data: data)
+    never_ready = asyncio.create_task(withdrawn.ready())
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(2):
+        await gone.unsubscribe()
+        await withdrawn.unsubscribe()
+    with pytest.raises(UnavailableError, match="ended before"):
+        await never_ready
+    assert not ready.done()
+    bench.server.start()
+    await ready
+    assert await caller.publish_and_wait("late", 1, wait_for_connection=10.0) == 1
+    for topic in ("gone", "withdrawn"):
+        with pytest.raises(NoRespondersError):
+            await caller.publish_and_wait(topic, wait_for_connection=10.0)
+
+
+async def test_closing_while_redis_is_away_takes_no_time(bench: Bench) -> None:
+    system = await bench.system("responder")
+    await system.subscribe("before", lambda data: data).ready()
+    bench.server.kill()
+    await until(lambda: not system.connected)
+    never_ready = asyncio.create_task(system.subscribe("after", lambda data: data).ready())
+    call = asyncio.create_task(system.publish_and_wait("elsewhere", wait_for_connection=20.0))
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(3):
+        await system.aclose()
+    for task in (never_ready, call):
+        with pytest.raises(UnavailableError):
+            await task
+
+
+async def test_a_frozen_redis_ends_calls_and_they_succeed_when_it_thaws(bench: Bench) -> None:
+    ran = list[int]()
+    await bench.echo("load", ran)
+    caller = await bench.system("caller")
+    async with Load(caller, "load", ttl=1.0) as load:
+        await asyncio.sleep(0.3)
+        with paused(bench.server):
+            await until(lambda: "UNAVAILABLE" in load.codes(), 5.0)
+            await asyncio.sleep(0.5)
+        await load.success_after(time.monotonic(), 5.0)
+    load.check(ran)
+
+
+async def test_script_flush_under_load_is_not_noticed(bench: Bench) -> None:
+    ran, seen = list[int](), Seen()
+    responder, caller = await bench.echo("load", ran), await bench.system("caller")
+    await responder.subscribe("event.*", seen.take, group="g").ready()
+    await in_step(caller)
+    async with Load(caller, "load") as load:
+        for number in range(10):
+            await asyncio.sleep(0.05)
+            assert await bench.ask("SCRIPT", "FLUSH", "SYNC")
+            await caller.publish(f"event.{number}", number)
+            await responder.subscribe(f"new.{number}", lambda data: data).ready()
+    load.check(ran)
+    assert set(load.codes()) == {"ok"}
+    await seen.stay(10)
+
+
+async def test_flushall_under_load_is_made_good_by_the_next_refresh(bench: Bench) -> None:
+    ran = list[int]()
+    responder, caller = await bench.echo("load", ran), await bench.system("caller")
+    everything = Everything(responder)
+    await everything.subscribe()
+    async with Load(caller, "load") as load:
+        await asyncio.sleep(0.3)
+        assert await bench.ask("FLUSHALL")
+        flushed = time.monotonic()
+        await until(lambda: "NO_RESPONDERS" in load.codes(), 5.0)
+        took = await load.success_after(flushed, QUICK["lease_refresh"] + 2.0)
+        print(f"calls succeed {took:.2f} s after FLUSHALL; leases are refreshed every {QUICK['lease_refresh']} s")
+        again = len(load.ended)
+        await until(lambda: len(load.ended) > again + 100)
+        assert {each.error and each.error.code for each in load.ended[again + 20 :]} == {None}
+    load.check(ran)
+    assert set(load.codes()) <= {"ok", "NO_RESPONDERS"}
+    assert everything.gaps == []
+    await asyncio.sleep(QUICK["lease_refresh"])
+    await everything.works(caller)
+
+
+async def test_a_membership_that_outlives_its_process_is_passed_over(bench: Bench) -> None:
+    """As a flush, a fail-over or a lost LEAVE may leave it behind."""
+    ran = list[Any]()
+    await bench.echo("echo", ran)
+    caller = await bench.system("caller")
+    now = int(time.time() * 1000)
+    for number in range(20):
+        await bench.ask("ZADD", "tl:mb:{echo}", now + 60_000, f"{number:016x}")
+    assert [await caller.publish_and_wait("echo", n) for n in range(20)] == list(range(20))
+    assert int(await bench.ask("ZCARD", "tl:mb:{echo}")) == 1

@@ -1,0 +1,239 @@
+"""Clients that die, gateways that die, and networks that lie."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from datetime import datetime
+
+import pytest
+
+from tests.gateway.up import Client, Up, system
+from tests.suite.seen import Seen, Watch, until
+from tests.suite.world import RESPONDER
+from tests.support.processes import Peer
+from tests.support.proxy import FaultProxy
+from tieline import EventSystem, Settings
+from tieline._contract import gateway_pb2 as wire
+from tieline.errors import NoRespondersError, ResponderLostError, UnavailableError, UnsupportedError
+from tieline.transports.grpc import GrpcTransport
+
+QUICK = Settings(reconnect_min=0.02, reconnect_max=0.1, drain=0.1)
+
+
+async def responder(stack: AsyncExitStack, up: Up, topic: str) -> Peer:
+    """A responder in a process of its own."""
+    told = json.dumps({"url": up.url, "topic": topic})
+    return await stack.enter_async_context(Peer.python(RESPONDER, told))
+
+
+# --- a client dies --------------------------------------------------------------------------------------------------
+
+
+async def test_a_killed_responder_is_told_within_three_seconds(
+    stack: AsyncExitStack, up: Up, events: EventSystem, topic: str
+) -> None:
+    peer = await responder(stack, up, topic)
+    calling = asyncio.create_task(events.publish_and_wait(topic, {"do": "sleep", "seconds": 30}))
+    await peer.line("^BEGUN")
+    peer.kill()
+    watch = Watch()
+    with pytest.raises(ResponderLostError) as caught:
+        await calling
+    assert caught.value.outcome == "MAY_HAVE_RUN"
+    assert watch.seconds < 3
+    with pytest.raises(NoRespondersError):
+        await events.publish_and_wait(topic)
+
+
+async def test_a_simple_call_is_told_too(stack: AsyncExitStack, up: Up, client: Client, topic: str) -> None:
+    peer = await responder(stack, up, topic)
+    request = wire.PublishAndWaitRequest(
+        topic=topic, content_type="application/json", data=b'{"do":"sleep","seconds":9}'
+    )
+    calling = asyncio.ensure_future(client.stub.PublishAndWait(request, timeout=20))
+    await peer.line("^BEGUN")
+    peer.kill()
+    with pytest.raises(Exception, match="UNAVAILABLE") as caught:
+        await asyncio.wait_for(calling, 3)
+    metadata = dict(caught.value.trailing_metadata())  # type: ignore[attr-defined]
+    assert b"RESPONDER_LOST" in metadata["grpc-status-details-bin"]
+
+
+async def test_a_frozen_client_is_gone_after_its_lease(
+    stack: AsyncExitStack, up: Up, events: EventSystem, topic: str
+) -> None:
+    peer = await responder(stack, up, topic)
+    calling = asyncio.create_task(events.publish_and_wait(topic, {"do": "sleep", "seconds": 50}))
+    await peer.line("^BEGUN")
+    watch = Watch()
+    peer.stop()
+    with pytest.raises(ResponderLostError):
+        await calling
+    assert 10 < watch.seconds < 17.5
+
+
+# --- the gateway dies -----------------------------------------------------------------------------------------------
+
+
+async def test_clients_come_back_to_a_gateway_that_was_killed(stack: AsyncExitStack, up: Up, topic: str) -> None:
+    here, there = [await stack.enter_async_context(system(up, settings=QUICK)) for _ in range(2)]
+    gaps, seen = Seen(), Seen()
+    await there.subscribe(topic, lambda data: data, on_gap=lambda *gap: gaps.append(gap)).ready()
+    await there.subscribe(f"{topic}.*", seen.take, group="g").ready()
+    names = here.instance, there.instance
+    calling = asyncio.create_task(here.publish_and_wait(f"{topic}.nobody", wait_for_responders=20.0))
+    up.kill()
+    await up.wait()
+    with pytest.raises(UnavailableError):
+        await calling
+    await until(lambda: not here.connected and not there.connected)
+    with pytest.raises(UnavailableError) as caught:
+        await here.publish_and_wait(topic, 1)
+    assert caught.value.outcome == "NOT_DELIVERED"
+    waiting = asyncio.create_task(here.publish_and_wait(topic, 2, wait_for_connection=20.0))
+    await up.start()
+    assert await waiting == 2
+    assert await there.publish_and_wait(topic, 3) == 3
+    await here.publish(f"{topic}.event", 4)
+    await seen.reach(1)
+    assert names != (here.instance, there.instance)
+    await gaps.reach(1)
+    since, until_, reason = gaps[0]
+    assert isinstance(since, datetime)
+    assert since < until_
+    assert reason
+
+
+async def test_a_call_in_flight_when_the_gateway_dies_may_have_run(
+    stack: AsyncExitStack, up: Up, events: EventSystem, topic: str
+) -> None:
+    peer = await responder(stack, up, topic)
+    calling = asyncio.create_task(events.publish_and_wait(topic, {"do": "sleep", "seconds": 30}))
+    await peer.line("^BEGUN")
+    up.kill()
+    with pytest.raises(UnavailableError) as caught:
+        await calling
+    assert caught.value.outcome == "MAY_HAVE_RUN"
+
+
+async def test_an_idempotent_call_outlives_the_gateway(stack: AsyncExitStack, up: Up, topic: str) -> None:
+    here, there = [await stack.enter_async_context(system(up, settings=QUICK)) for _ in range(2)]
+    begun = Seen()
+
+    async def work() -> int:
+        begun.append(1)
+        if len(begun) == 1:
+            await asyncio.sleep(30)
+        return len(begun)
+
+    await there.subscribe(topic, work).ready()
+    calling = asyncio.create_task(here.publish_and_wait(topic, idempotent=True))
+    await begun.reach(1)
+    up.kill()
+    await up.wait()
+    await up.start()
+    assert await calling == 2
+
+
+async def test_subscribing_while_the_gateway_is_away_waits_for_it(stack: AsyncExitStack, up: Up, topic: str) -> None:
+    events = await stack.enter_async_context(system(up, settings=QUICK))
+    up.kill()
+    await up.wait()
+    await until(lambda: not events.connected)
+    ready = asyncio.create_task(events.subscribe(topic, lambda data: data).ready())
+    await asyncio.sleep(0.2)
+    assert not ready.done()
+    await up.start()
+    await asyncio.wait_for(ready, 5)
+    client = await stack.enter_async_context(Client(up.address))
+    await client.stub.PublishAndWait(wire.PublishAndWaitRequest(topic=topic), timeout=5)
+
+
+async def test_replies_made_while_the_gateway_is_away_do_no_harm(stack: AsyncExitStack, up: Up, topic: str) -> None:
+    here, there = [await stack.enter_async_context(system(up, settings=QUICK)) for _ in range(2)]
+    begun, gate = Seen(), asyncio.Event()
+
+    async def work(data: int) -> int:
+        begun.append(data)
+        await gate.wait()
+        return data
+
+    await there.subscribe(topic, work).ready()
+    calling = asyncio.create_task(here.publish_and_wait(topic, 1))
+    await begun.reach(1)
+    up.kill()
+    with pytest.raises(UnavailableError):
+        await calling
+    gate.set()
+    await asyncio.sleep(0.1)
+    await up.wait()
+    await up.start()
+    await until(lambda: here.connected and there.connected)
+    assert await here.publish_and_wait(topic, 2) == 2
+
+
+# --- the network ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_network_that_swallows_everything_is_noticed(stack: AsyncExitStack, up: Up, topic: str) -> None:
+    host, port = up.address.split(":")
+    proxy = await stack.enter_async_context(FaultProxy(host, int(port)))
+    settings = Settings(reconnect_min=0.02, reconnect_max=0.1, ping_interval=0.3, pong_timeout=0.5, drain=0.1)
+    url = f"grpc://127.0.0.1:{proxy.port}"
+    events = await stack.enter_async_context(EventSystem(url, service="test", settings=settings))
+    await events.subscribe(topic, lambda data: data).ready()
+    watch = Watch()
+    proxy.black_hole()
+    await until(lambda: not events.connected, 5.0)
+    assert watch.seconds < 2
+    proxy.reset()
+    await proxy.restore()
+    await until(lambda: events.connected, 10.0)
+    client = await stack.enter_async_context(Client(up.address))
+    await until(lambda: events.connected)
+    await client.stub.PublishAndWait(wire.PublishAndWaitRequest(topic=topic), timeout=5)
+
+
+async def test_a_reset_connection_comes_back(stack: AsyncExitStack, up: Up, topic: str) -> None:
+    host, port = up.address.split(":")
+    proxy = await stack.enter_async_context(FaultProxy(host, int(port)))
+    url = f"grpc://127.0.0.1:{proxy.port}"
+    events = await stack.enter_async_context(EventSystem(url, service="test", settings=QUICK))
+    other = await stack.enter_async_context(system(up))
+    await events.subscribe(topic, lambda data: data).ready()
+    for _ in range(3):
+        name = events.instance
+        assert proxy.reset() == 1
+        await until(lambda name=name: events.connected and events.instance != name)
+        assert await other.publish_and_wait(topic, 1, wait_for_responders=3.0) == 1
+
+
+async def test_nobody_there_is_told_at_once_and_says_what_to_do() -> None:
+    watch = Watch()
+    events = EventSystem("grpc://127.0.0.1:1", service="test")
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1.*tieline up") as caught:
+        await events.start()
+    assert watch.seconds < 5
+    assert caught.value.outcome == "NOT_DELIVERED"
+    await events.aclose()
+
+
+async def test_somebody_who_never_answers_is_told_within_five_seconds(stack: AsyncExitStack, up: Up) -> None:
+    host, port = up.address.split(":")
+    proxy = await stack.enter_async_context(FaultProxy(host, int(port)))
+    proxy.black_hole()
+    watch = Watch()
+    events = EventSystem(f"grpc://127.0.0.1:{proxy.port}", service="test")
+    with pytest.raises(UnavailableError, match=str(proxy.port)):
+        await events.start()
+    assert watch.seconds < 5
+    await events.aclose()
+
+
+async def test_a_link_carries_one_instance(stack: AsyncExitStack, up: Up) -> None:
+    transport = GrpcTransport(up.url)
+    events = await stack.enter_async_context(EventSystem(transport=transport, service="test"))
+    with pytest.raises(UnsupportedError, match="another"):
+        await transport.open("second", events)  # type: ignore[arg-type]

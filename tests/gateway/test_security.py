@@ -1,0 +1,190 @@
+"""Who is let in, and what the gateway refuses to do without protection."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from tests.gateway.up import PEM, TOKEN, Up
+from tieline import EventSystem
+from tieline._contract import gateway_pb2 as wire
+from tieline._contract.gateway_pb2_grpc import EventGatewayStub
+from tieline.errors import InvalidArgumentError, UnauthenticatedError, UnavailableError
+
+TLS = ("--tls-cert", str(PEM / "server.pem"), "--tls-key", str(PEM / "server.key"))
+CA = f"?ca={PEM / 'authority.pem'}"
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> str:
+    """A file with the token."""
+    path = tmp_path / "token"
+    path.write_text(f"{TOKEN}\n")
+    return str(path)
+
+
+def secure(up: Up, *, certificate: bool = False) -> grpc.aio.Channel:
+    """A channel that trusts the test authority."""
+    own = ((PEM / "client.key").read_bytes(), (PEM / "client.pem").read_bytes()) if certificate else (None, None)
+    return grpc.aio.secure_channel(up.address, grpc.ssl_channel_credentials((PEM / "authority.pem").read_bytes(), *own))
+
+
+async def status_of(call: Any) -> grpc.StatusCode:
+    """How a call ended."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
+# --- addresses that others can reach --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "example.com:0"])
+@pytest.mark.parametrize("options", [(), TLS])
+async def test_an_address_open_to_others_is_refused(listen: str, options: tuple[str, ...]) -> None:
+    up = Up(*options, listen=listen)
+    assert await up.refuses() == 2
+    assert len(up.output) == 1
+    assert "--tls-cert" in up.text
+    assert "--token-file" in up.text
+
+
+async def test_a_token_without_tls_is_not_enough(token_file: str) -> None:
+    assert await Up("--token-file", token_file, listen="0.0.0.0:0").refuses() == 2
+
+
+async def test_insecure_is_loud() -> None:
+    async with Up("--insecure", listen="0.0.0.0:0") as up:
+        assert "INSECURE" in up.text
+        assert "0.0.0.0:0" not in up.listen
+
+
+@pytest.mark.parametrize("listen", ["[::1]:0", "localhost:0", "127.3.2.1:0"])
+async def test_loopback_needs_nothing(listen: str) -> None:
+    async with Up(listen=listen) as up:
+        assert "INSECURE" not in up.text
+
+
+async def test_tls_and_a_token_open_any_address(stack: AsyncExitStack, token_file: str, topic: str) -> None:
+    up = await stack.enter_async_context(Up(*TLS, "--token-file", token_file, listen="0.0.0.0:0"))
+    address = f"127.0.0.1:{up.listen.rpartition(':')[2]}"
+    events = await stack.enter_async_context(EventSystem(f"grpcs://:{TOKEN}@{address}{CA}", service="test"))
+    await events.subscribe(topic, lambda data: data).ready()
+    assert await events.publish_and_wait(topic, 1) == 1
+
+
+# --- who calls ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        (),
+        (("authorization", f"Bearer {TOKEN}x"),),
+        (("authorization", f"Bearer {TOKEN[:-1]}"),),
+        (("authorization", f"Basic {TOKEN}"),),
+        (("authorization", f"Digest {TOKEN}"),),
+        (("authorization", TOKEN),),
+        (("authorization", "Bearer "),),
+        (("x-token", TOKEN),),
+    ],
+)
+async def test_without_the_token_nothing_works(
+    stack: AsyncExitStack, token_file: str, metadata: tuple[tuple[str, str], ...]
+) -> None:
+    up = await stack.enter_async_context(Up(*TLS, "--token-file", token_file))
+    stub: Any = EventGatewayStub(await stack.enter_async_context(secure(up)))
+    unauthenticated = grpc.StatusCode.UNAUTHENTICATED
+    assert await status_of(stub.Publish(wire.PublishRequest(topic="a"), metadata=metadata)) is unauthenticated
+    waits = stub.PublishAndWait(wire.PublishAndWaitRequest(topic="a"), metadata=metadata)
+    assert await status_of(waits) is unauthenticated
+    subscribe = stub.Subscribe(wire.SubscribeRequest(topic="a"), metadata=metadata, timeout=5)
+    assert await status_of(subscribe.read()) is unauthenticated
+    assert await status_of(stub.Link(metadata=metadata, timeout=5).read()) is unauthenticated
+
+
+async def test_with_the_token_it_works(stack: AsyncExitStack, token_file: str) -> None:
+    up = await stack.enter_async_context(Up(*TLS, "--token-file", token_file))
+    stub: Any = EventGatewayStub(await stack.enter_async_context(secure(up)))
+    for scheme in ("Bearer", "bearer"):
+        made = stub.Publish(wire.PublishRequest(topic="a"), metadata=(("authorization", f"{scheme} {TOKEN}"),))
+        assert await status_of(made) is grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("password", ["", ":wrong@"])
+async def test_our_client_is_told_that_the_token_is_wrong(
+    stack: AsyncExitStack, token_file: str, password: str
+) -> None:
+    up = await stack.enter_async_context(Up(*TLS, "--token-file", token_file))
+    events = EventSystem(f"grpcs://{password}{up.address}{CA}", service="test")
+    with pytest.raises(UnauthenticatedError, match="token"):
+        await events.start()
+    await events.aclose()
+
+
+async def test_a_client_certificate_is_enough(stack: AsyncExitStack, topic: str) -> None:
+    up = await stack.enter_async_context(Up(*TLS, "--tls-client-ca", str(PEM / "authority.pem"), listen="0.0.0.0:0"))
+    up.listen = f"localhost:{up.listen.rpartition(':')[2]}"
+    stranger: Any = EventGatewayStub(await stack.enter_async_context(secure(up)))
+    made = stranger.Publish(wire.PublishRequest(topic="a"), timeout=5)
+    assert await status_of(made) is grpc.StatusCode.UNAVAILABLE
+    known = f"&cert={PEM / 'client.pem'}&key={PEM / 'client.key'}"
+    events = await stack.enter_async_context(EventSystem(f"grpcs://{up.address}{CA}{known}", service="test"))
+    await events.subscribe(topic, lambda data: data).ready()
+    assert await events.publish_and_wait(topic, 1) == 1
+
+
+async def test_a_server_that_cannot_be_trusted_is_not_trusted(stack: AsyncExitStack, token_file: str) -> None:
+    up = await stack.enter_async_context(Up(*TLS, "--token-file", token_file))
+    events = EventSystem(f"grpcs://:{TOKEN}@{up.address}", service="test")
+    with pytest.raises(UnavailableError, match=up.address):
+        await events.start()
+    await events.aclose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["grpc://", "grpc://host:port", "grpc://h:1?ca=x", "grpcs://h:1?ca=/no/such/file", "grpcs://h:1?verify=0"],
+)
+def test_a_url_that_cannot_be_meant_is_told_at_once(url: str) -> None:
+    with pytest.raises(InvalidArgumentError):
+        EventSystem(url, service="test")
+
+
+# --- health and reflection ------------------------------------------------------------------------------------------
+
+
+async def test_health_needs_no_token(stack: AsyncExitStack, token_file: str) -> None:
+    up = await stack.enter_async_context(Up(*TLS, "--token-file", token_file))
+    health: Any = health_pb2_grpc.HealthStub(await stack.enter_async_context(secure(up)))
+    for service in ("", "tieline.v1.EventGateway"):
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def _reflected(channel: grpc.aio.Channel) -> grpc.StatusCode:
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="*")]), timeout=5)
+    try:
+        names = [service.name for service in (await call.read()).list_services_response.service]
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    assert "tieline.v1.EventGateway" in names
+    return grpc.StatusCode.OK
+
+
+async def test_reflection_is_for_this_machine_only(stack: AsyncExitStack) -> None:
+    near = await stack.enter_async_context(Up())
+    far = await stack.enter_async_context(Up("--insecure", listen="0.0.0.0:0"))
+    channels = [await stack.enter_async_context(grpc.aio.insecure_channel(up.address)) for up in (near, far)]
+    assert await _reflected(channels[0]) is grpc.StatusCode.OK
+    assert await _reflected(channels[1]) is grpc.StatusCode.UNIMPLEMENTED

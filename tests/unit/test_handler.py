@@ -1,0 +1,160 @@
+"""Looking at a function once: what it takes, what it is given, what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tieline import Event, InvalidArgumentError, InvalidPayloadError, Timestamp
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.clock import Clock
+from tieline.handler import bind
+
+if TYPE_CHECKING:
+    from nowhere import Missing  # type: ignore[import-not-found]
+
+EVENT = Event(Envelope(topic="a.b"), Clock())
+
+
+async def run(function: Any, data: Any = "data") -> Any:
+    """Bind, convert and call."""
+    handler = bind(function)
+    return await handler.invoke(data if handler.convert is None else handler.convert(data), EVENT)
+
+
+async def test_positional_only_and_defaulted_arguments_are_filled() -> None:
+    def only(data: Any, /) -> Any:
+        return data
+
+    def optional(data: Any = None) -> Any:
+        return data
+
+    def keyword(data: Any, *, extra: int = 3) -> Any:
+        return [data, extra]
+
+    assert await run(only) == "data"
+    assert await run(optional) == "data"
+    assert await run(keyword) == ["data", 3]
+
+
+async def test_the_event_is_given_to_whoever_asks_for_it() -> None:
+    async def second(data: str, anything: Any) -> Any:
+        return anything.topic
+
+    async def first(event: Event, data: str) -> Any:
+        return [event.topic, data]
+
+    async def alone(event: Event) -> Any:
+        return event.topic
+
+    assert await run(second) == "a.b"
+    assert await run(first) == ["a.b", "data"]
+    assert await run(alone) == "a.b"
+
+
+async def test_builtins_can_handle() -> None:
+    assert await run(len, [1, 2]) == 2
+    assert await run(str, 5) == "5"
+
+
+@pytest.mark.parametrize("what", [5, "text", None, object()])
+def test_what_cannot_be_called_is_refused(what: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="must be callable"):
+        bind(what)
+
+
+def test_too_many_arguments_are_refused() -> None:
+    def three(a: Any, b: Any, c: Any) -> None: ...
+
+    with pytest.raises(InvalidArgumentError, match="needs 3 arguments"):
+        bind(three)
+
+
+def test_generators_are_refused() -> None:
+    def sync() -> Any:
+        yield 1
+
+    async def asynchronous() -> Any:
+        yield 1
+
+    for function in (sync, asynchronous):
+        with pytest.raises(InvalidArgumentError, match="generator"):
+            bind(function)
+
+
+def test_an_annotation_that_cannot_be_resolved_is_refused() -> None:
+    def handler(data: Missing) -> None: ...
+
+    with pytest.raises(InvalidArgumentError, match="cannot be resolved"):
+        bind(handler)
+
+
+@dataclasses.dataclass
+class Visit:
+    """Everything that has a type of its own on the wire."""
+
+    at: datetime
+    photo: bytes
+    stamps: list[Timestamp]
+    tags: set[str] = dataclasses.field(default_factory=set)
+
+
+async def test_values_that_already_have_the_type_fit() -> None:
+    now = datetime(2024, 5, 6, tzinfo=UTC)
+
+    def handler(visit: Visit) -> Visit:
+        return visit
+
+    data = {"at": now, "photo": b"\xff", "stamps": [Timestamp(1, 1)], "tags": ["x"]}
+    assert await run(handler, data) == Visit(now, b"\xff", [Timestamp(1, 1)], {"x"})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "data"),
+    [(int, "5"), (int, 5.5), (int, True), (str, b"x"), (bytes, "x"), (list[int], {"a": 1}), (Visit, {}), (None, 0)],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused_and_says_why(annotation: Any, data: Any) -> None:
+    def handler(data: Any) -> None: ...
+
+    handler.__annotations__["data"] = annotation
+    convert = bind(handler).convert
+    assert convert is not None
+    with pytest.raises(InvalidPayloadError, match="the payload does not fit the handler"):
+        convert(data)
+
+
+@pytest.mark.parametrize("annotation", [Any, object])
+def test_any_is_not_looked_at(annotation: Any) -> None:
+    def handler(data: Any) -> None: ...
+
+    handler.__annotations__["data"] = annotation
+    assert bind(handler).convert is None
+
+
+async def test_a_partial_of_an_object_with_annotations_is_validated_as_its_call_is() -> None:
+    class Adder:
+        offset: str = "not the payload's type"
+
+        def __call__(self, by: int, data: int) -> int:
+            return by + data
+
+    handler = bind(functools.partial(Adder(), 5))
+    assert handler.convert is not None
+    assert await run(functools.partial(Adder(), 5), 2) == 7
+    with pytest.raises(InvalidPayloadError):
+        handler.convert("2")
+
+
+async def test_what_a_synchronous_handler_raises_comes_out_of_the_thread() -> None:
+    def raises(error: Any) -> None:
+        raise error
+
+    with pytest.raises(KeyError):
+        await run(raises, KeyError("x"))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await run(raises, StopIteration(1))

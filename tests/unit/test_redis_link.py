@@ -1,0 +1,220 @@
+"""The connection to Redis: replies in step with commands, however the bytes arrive and whatever is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from tests.support.servers import RedisServer
+from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack
+
+GREETING = b"%1\r\n+server\r\n+redis\r\n"
+
+
+class Wire:
+    """The other end of a link, in memory: what was written, and whether it was dropped."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+        self.writes = 0
+        self.dropped = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+        self.writes += 1
+
+    def writelines(self, parts: Any) -> None:
+        self.write(b"".join(parts))
+
+    def abort(self) -> None:
+        self.dropped = True
+
+    close = abort
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        """Bounds are the real transport's business."""
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.dropped
+
+
+class Made:
+    """A link, its wire, and what it reported."""
+
+    def __init__(self) -> None:
+        self.pushed, self.lost, self.wire = list[Any](), list[str](), Wire()
+        self.link = RedisLink(self.pushed.append, self.lost.append, 1_000_000)
+        self.link.connection_made(cast(asyncio.BaseTransport, self.wire))
+
+    def arrives(self, *chunks: bytes) -> None:
+        for chunk in chunks:
+            self.link.data_received(chunk)
+
+
+@pytest.fixture
+async def made() -> Made:
+    return Made()
+
+
+async def test_everything_of_one_turn_is_one_write(made: Made) -> None:
+    made.link.send(pack("SET", "k", 0))
+    await asyncio.sleep(0)
+    assert made.wire.writes == 1
+    for number in range(1, 6):
+        made.link.send(pack("SET", "k", number))
+    assert made.wire.writes == 1
+    await asyncio.sleep(0)
+    assert made.wire.writes == 2
+    assert made.wire.written == b"".join(pack("SET", "k", number) for number in range(6))
+
+
+def test_commands_are_packed_as_redis_reads_them() -> None:
+    assert pack("SET", b"\x00\r\n", 5) == b"*3\r\n$3\r\nSET\r\n$3\r\n\x00\r\n\r\n$1\r\n5\r\n"
+    assert bulk(b"") == b"$0\r\n\r\n"
+
+
+REPLIES = (
+    b"$3\r\nabc\r\n:42\r\n_\r\n%1\r\n+a\r\n:1\r\n*2\r\n:1\r\n$-1\r\n-ERR no\r\n#t\r\n,1.5\r\n"
+    b">3\r\n+message\r\n$1\r\nc\r\n$2\r\nhi\r\n+OK\r\n"
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000])
+async def test_replies_are_read_however_they_are_cut(made: Made, size: int) -> None:
+    asked = [made.link.ask(pack("X")) for _ in range(9)]
+    made.arrives(*(REPLIES[at : at + size] for at in range(0, len(REPLIES), size)))
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [answers[0], answers[1], answers[2], answers[4], answers[6]] == [b"abc", 42, None, [1, None], True]
+    assert isinstance(answers[5], ReplyError)
+    assert answers[7:] == [1.5, b"OK"]
+    assert [list(push) for push in made.pushed] == [[b"message", b"c", b"hi"]]
+    assert made.lost == []
+
+
+@pytest.mark.parametrize("size", [1, 5, 1_000])
+async def test_a_subscription_is_done_when_every_channel_is_confirmed(made: Made, size: int) -> None:
+    before = made.link.ask(pack("A"))
+    subscribed = made.link.subscribe("SSUBSCRIBE", ["a", "b"])
+    after = made.link.ask(pack("B"))
+    one, two = (b">3\r\n$10\r\nssubscribe\r\n$1\r\n%c\r\n:1\r\n" % name for name in b"ab")
+    made.arrives(b"+before\r\n", *(one[at : at + size] for at in range(0, len(one), size)))
+    await asyncio.sleep(0)
+    assert (before.done(), subscribed.done(), after.done()) == (True, False, False)
+    made.arrives(two + b"+after\r\n")
+    await subscribed
+    assert await after == b"after"
+    assert made.pushed == []
+
+
+async def test_a_refused_subscription_does_not_put_replies_out_of_step(made: Made) -> None:
+    before = made.link.ask(pack("A"))
+    refused = made.link.subscribe("SUBSCRIBE", ["a", "b"])
+    granted = made.link.subscribe("SUBSCRIBE", ["c"])
+    after = made.link.ask(pack("B"))
+    made.arrives(b"+before\r\n-NOPERM no channel\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n+after\r\n")
+    with pytest.raises(ReplyError, match="NOPERM"):
+        await refused
+    await granted
+    assert await before == b"before"
+    assert await after == b"after"
+
+
+async def test_messages_between_confirmations_are_messages(made: Made) -> None:
+    subscribed = made.link.subscribe("SUBSCRIBE", ["a", "b"])
+    confirm = b">3\r\n$9\r\nsubscribe\r\n$1\r\n%c\r\n:1\r\n"
+    message = b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n"
+    made.arrives(confirm % ord("a") + message + confirm % ord("b"))
+    await subscribed
+    assert len(made.pushed) == 1
+
+
+async def test_subscribing_to_nothing_is_done_at_once(made: Made) -> None:
+    await made.link.subscribe("SUBSCRIBE", [])
+    await asyncio.sleep(0)
+    assert made.wire.written == b""
+
+
+async def test_a_broken_connection_fails_what_is_out_and_what_comes_later(made: Made) -> None:
+    asked, subscribed = made.link.ask(pack("A")), made.link.subscribe("SUBSCRIBE", ["a"])
+    made.link.connection_lost(ConnectionResetError("reset"))
+    for future in (asked, subscribed, made.link.ask(pack("B")), made.link.subscribe("SUBSCRIBE", ["b"])):
+        with pytest.raises(LinkDownError, match="reset"):
+            await future
+    made.link.connection_lost(None)
+    assert len(made.lost) == 1
+
+
+async def test_what_is_no_resp_breaks_the_connection(made: Made) -> None:
+    asked = made.link.ask(pack("A"))
+    made.arrives(b"HTTP/1.1 400 Bad Request\r\n")
+    with pytest.raises(LinkDownError, match="does not speak the Redis protocol"):
+        await asked
+    assert made.wire.dropped
+    assert len(made.lost) == 1
+
+
+async def test_a_reply_to_nothing_breaks_the_connection(made: Made) -> None:
+    made.arrives(b"+OK\r\n")
+    assert made.wire.dropped
+    assert len(made.lost) == 1
+
+
+async def test_a_cancelled_question_does_not_take_the_next_ones_reply(made: Made) -> None:
+    first, second = made.link.ask(pack("A")), made.link.ask(pack("B"))
+    first.cancel()
+    made.arrives(b"+first\r\n+second\r\n")
+    assert await second == b"second"
+
+
+async def test_a_server_that_does_not_read_congests_the_link_until_it_does() -> None:
+    reading, closed = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reading.wait()
+        while await reader.read(1 << 20):
+            pass
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    server, loop = await asyncio.start_server(serve, "127.0.0.1", 0), asyncio.get_running_loop()
+    address = server.sockets[0].getsockname()
+    _, link = await loop.create_connection(lambda: RedisLink(list[Any]().append, print, 1_000_000), *address)
+    assert not link.congested
+    for _ in range(200):
+        link.send(pack("SET", "k", b"x" * 1_000_000))
+        await asyncio.sleep(0)
+        if link.congested:
+            break
+    assert link.congested
+    reading.set()
+    async with asyncio.timeout(20):
+        while link.congested:
+            await asyncio.sleep(0.01)
+    link.close("done")
+    await closed.wait()
+    server.close()
+
+
+async def test_against_a_real_server_commands_and_subscriptions_stay_in_step(redis_server: RedisServer) -> None:
+    pushed, lost, loop = list[Any](), list[str](), asyncio.get_running_loop()
+    _, link = await loop.create_connection(
+        lambda: RedisLink(pushed.append, lost.append, 1_000_000), "127.0.0.1", redis_server.port
+    )
+    await link.call("HELLO", 3)
+    questions = list[Any]()
+    for number in range(200):
+        questions.append(link.ask(pack("ECHO", number)))
+        questions.append(link.subscribe("SUBSCRIBE", [f"link.{number}", f"link.x{number}"]))
+        questions.append(link.ask(pack("PUBLISH", f"link.{number}", "hi")))
+    answers = await asyncio.gather(*questions)
+    assert answers[::3] == [str(number).encode() for number in range(200)]
+    assert answers[2::3] == [1] * 200
+    assert len(pushed) == 200
+    link.close("done")
+    assert lost == ["done"]
