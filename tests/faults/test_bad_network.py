@@ -169,6 +169,17 @@ async def test_client_kill_of_everybody_again_and_again_under_load(bench: Bench)
     assert await caller.publish_and_wait("load", -1) == -1
 
 
+async def test_closing_in_the_middle_of_a_reconnect_leaves_no_connection(bench: Bench) -> None:
+    system, proxy = await _through_proxy(bench, "caller")
+    proxy.black_hole()
+    proxy.reset()
+    await until(lambda: not system.connected and proxy.connections == 1, 5.0)
+    await asyncio.sleep(0.05)
+    await system.aclose()
+    await proxy.restore()
+    await until(lambda: proxy.connections == 0, 2.0)
+
+
 async def test_a_responder_that_is_cut_off_for_good_is_lost(bench: Bench) -> None:
     began, proxy = Seen(), await bench.proxy()
 

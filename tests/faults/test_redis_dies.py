@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import datetime
 from typing import Any
 
 import pytest
+import redis
 
 from tests.faults.conftest import QUICK, Bench
 from tests.faults.load import Load
@@ -189,6 +191,24 @@ async def test_a_frozen_redis_ends_calls_and_they_succeed_when_it_thaws(bench: B
             await asyncio.sleep(0.5)
         await load.success_after(time.monotonic(), 5.0)
     load.check(ran)
+
+
+async def test_after_a_restart_nobody_elses_connection_is_killed(bench: Bench) -> None:
+    """A new server numbers its clients from the beginning: the id of our lost connection is now somebody else's."""
+    system = await bench.system("ours", reconnect_min=0.4, reconnect_max=0.4)
+    (our_id,) = await bench.connections("ours")
+    bench.server.kill()
+    await until(lambda: not system.connected)
+    bench.server.start()
+    with contextlib.ExitStack() as strangers:
+        ids = list[int]()
+        while not ids or ids[-1] < our_id:
+            client = strangers.enter_context(redis.Redis(port=bench.server.port, single_connection_client=True))
+            ids.append(client.client_id())
+        await until(lambda: system.connected)
+        await asyncio.sleep(0.1)
+        alive = {int(each["id"]) for each in client.client_list()}
+        assert set(ids) <= alive
 
 
 async def test_script_flush_under_load_is_not_noticed(bench: Bench) -> None:

@@ -6,7 +6,10 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 from datetime import datetime
+from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from tests.gateway.up import Client, Up, system
@@ -16,6 +19,7 @@ from tests.support.processes import Peer
 from tests.support.proxy import FaultProxy
 from tieline import EventSystem, Settings
 from tieline._contract import gateway_pb2 as wire
+from tieline._contract.gateway_pb2_grpc import EventGatewayStub
 from tieline.errors import NoRespondersError, ResponderLostError, UnavailableError, UnsupportedError
 from tieline.transports.grpc import GrpcTransport
 
@@ -237,3 +241,43 @@ async def test_a_link_carries_one_instance(stack: AsyncExitStack, up: Up) -> Non
     events = await stack.enter_async_context(EventSystem(transport=transport, service="test"))
     with pytest.raises(UnsupportedError, match="another"):
         await transport.open("second", events)  # type: ignore[arg-type]
+
+
+async def test_a_client_that_pings_often_is_not_sent_away(stack: AsyncExitStack, up: Up, topic: str) -> None:
+    eager = [("grpc.keepalive_time_ms", 50), ("grpc.keepalive_permit_without_calls", 1)]
+    eager += [("grpc.http2.max_pings_without_data", 0)]
+    channel = await stack.enter_async_context(grpc.aio.insecure_channel(up.address, options=eager))
+    stub: Any = EventGatewayStub(channel)
+    stream = stub.Subscribe(wire.SubscribeRequest(topic=topic))
+    await stream.read()
+    await asyncio.sleep(3)
+    await stub.Publish(wire.PublishRequest(topic=topic, data=b"\x01"), timeout=5)
+    assert (await stream.read()).event.data == b"\x01"
+    stream.cancel()
+
+
+async def test_something_else_that_speaks_grpc_is_told_from_a_gateway(stack: AsyncExitStack) -> None:
+    server = grpc.aio.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    stack.push_async_callback(server.stop, None)
+    events = EventSystem(f"grpc://127.0.0.1:{port}", service="test")
+    with pytest.raises(UnsupportedError, match="no Tieline gateway"):
+        await events.start()
+    await events.aclose()
+
+
+async def test_something_that_does_not_speak_grpc_is_unavailable(stack: AsyncExitStack) -> None:
+    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-ERR what is this\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await stack.enter_async_context(await asyncio.start_server(greet, "127.0.0.1", 0))
+    port = server.sockets[0].getsockname()[1]
+    events = EventSystem(f"grpc://127.0.0.1:{port}", service="test")
+    watch = Watch()
+    with pytest.raises(UnavailableError, match=str(port)):
+        await events.start()
+    assert watch.seconds < 5
+    await events.aclose()

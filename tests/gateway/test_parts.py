@@ -15,7 +15,7 @@ from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import CANCEL, REPLY, REQUEST
 from tieline.errors import HandlerError, InternalError
-from tieline.transports.grpc_frames import FRAME_BYTES, Outbox
+from tieline.transports.grpc_frames import FRAME_BYTES, Kept, Outbox
 from tieline_gateway.auth import TokenAuth, TokenError
 from tieline_gateway.door import is_instance
 from tieline_gateway.flight import Flight
@@ -151,6 +151,17 @@ async def test_and_it_does_not_wait_for_ever() -> None:
     assert len(await asyncio.wait_for(outbox.take(more_to_come=lambda: True), 5)) < 200
     going = False
     await coming
+
+
+def test_answers_are_kept_until_they_expire_and_within_bounds() -> None:
+    kept = Kept(30)
+    for expires_at, frame in ((0, b"never"), (100, b"later"), (50, b"sooner")):
+        kept.add(expires_at, frame)
+    assert kept.take(50) == [b"never", b"later"]
+    assert kept.take(50) == []
+    for number in range(5):
+        kept.add(0, b"%d" % number * 10)
+    assert kept.take(0) == [b"2" * 10, b"3" * 10, b"4" * 10]
 
 
 # --- calls under way ------------------------------------------------------------------------------------------------

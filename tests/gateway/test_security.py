@@ -12,7 +12,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.gateway.up import PEM, TOKEN, Up
+from tests.gateway.certificates import PEM
+from tests.gateway.up import TOKEN, Up
 from tieline import EventSystem
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.gateway_pb2_grpc import EventGatewayStub

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import msgpack
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.gateway.up import Client, Up, system
 from tests.suite.seen import Seen, Watch, until
@@ -193,3 +195,16 @@ async def test_a_responder_process_behind_another_gateway(
         await calling
     assert (caught.value.code, caught.value.outcome) == ("RESPONDER_LOST", "MAY_HAVE_RUN")
     assert watch.seconds < 3.5
+
+
+async def test_health_follows_redis(stack: AsyncExitStack, server: RedisServer) -> None:
+    up = await stack.enter_async_context(Up("--redis-url", server.url))
+    stub: Any = health_pb2_grpc.HealthStub((await stack.enter_async_context(Client(up.address))).channel)
+    watching = stub.Watch(health_pb2.HealthCheckRequest())
+    async with asyncio.timeout(15):
+        assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
+        server.kill()
+        assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        server.start()
+        assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
+    watching.cancel()

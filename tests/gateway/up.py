@@ -7,7 +7,6 @@ import atexit
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any, Self
 
 import grpc
@@ -17,7 +16,6 @@ from tests.support.processes import Peer
 from tieline import EventSystem, Settings
 from tieline._contract.gateway_pb2_grpc import EventGatewayStub
 
-PEM = Path(__file__).parent / "pem"
 TOKEN = "a-token-of-twenty-five-chars"
 
 
