@@ -11,7 +11,6 @@ import { LocalCall } from "./localCall.js";
 import { PendingReply, type Scopes } from "./pendingReply.js";
 import type { Router } from "./router.js";
 import type { Subscription } from "./subscription.js";
-import type { Port } from "./transport.js";
 
 /** What a caller may ask of a call, in milliseconds. */
 export interface Request {
@@ -34,29 +33,21 @@ interface Out {
 export class Caller implements Effects {
   readonly #instance: Instance;
   readonly #router: Router;
-  readonly #showObservers: (envelope: Envelope) => void;
   readonly #deadlines = new Deadlines();
   readonly #alarm = new Alarm(this.#deadlines);
   readonly #calls: Calls;
   readonly #local = new Set<LocalCall>();
-  #port: Port | undefined;
   #watch: NodeJS.Timeout | undefined;
 
-  constructor(instance: Instance, router: Router, showObservers: (envelope: Envelope) => void) {
+  constructor(instance: Instance, router: Router) {
     this.#instance = instance;
     this.#router = router;
-    this.#showObservers = showObservers;
     this.#calls = new Calls(this, this.#deadlines, instance.settings);
   }
 
   /** Calls to other processes that are not done. */
   get active(): number {
     return this.#calls.active;
-  }
-
-  /** Calls through this port from now on. */
-  attach(port: Port): void {
-    this.#port = port;
   }
 
   /** Ends what is still out with UNAVAILABLE. */
@@ -75,8 +66,6 @@ export class Caller implements Effects {
     const scopes = scopesOf(request);
     if (scopes.signal?.aborted || scopes.parent?.cancelled) return Promise.reject(gaveUp(scopes.signal?.reason, true));
     const deadline = this.#instance.now() + envelope.ttlMs;
-    this.#showObservers(envelope);
-    if (this.#port?.observing) this.#port.observe(envelope);
     return new Promise((resolve, reject) => {
       this.#alarm.hold();
       const pending = new PendingReply(resolve, reject, () => this.#alarm.release());
@@ -119,7 +108,7 @@ export class Caller implements Effects {
       idempotent: request.idempotent,
       patience: request.waitForResponders && now + request.waitForResponders,
       waitForLink: request.waitForConnection && now + request.waitForConnection,
-      avoid: refusal === undefined ? "" : (this.#port?.instance ?? ""),
+      avoid: refusal === undefined ? "" : (this.#instance.port?.instance ?? ""),
       refusal,
     } satisfies CallOptions);
     pending.cancelWith(out.scopes, (reason) => this.#abandon(call, reason));
@@ -168,14 +157,14 @@ export class Caller implements Effects {
   /** Sends an attempt. */
   dispatch(envelope: Envelope, avoid: string): void {
     if (this.#instance.observer) this.#instance.say("routed_remote", envelope, { avoid });
-    this.#port?.dispatch(envelope, avoid);
+    this.#instance.port?.dispatch(envelope, avoid);
   }
 
   /** Sends CANCEL. */
   cancel(instance: string, callId: Buffer): void {
     const envelope = newEnvelope(CANCEL);
     envelope.callId = callId;
-    this.#port?.answer(instance, envelope);
+    this.#instance.port?.answer(instance, envelope);
   }
 
   /** A reply came. */
@@ -204,8 +193,8 @@ export class Caller implements Effects {
   /** Asks after the responders of old calls, for as long as there are calls. What could not be asked proves nothing. */
   async #ask(): Promise<void> {
     const suspects = this.#calls.suspects(this.#instance.now());
-    if (suspects.size > 0 && this.#port !== undefined) {
-      const probed = await this.#port.probe([...suspects]).catch(() => undefined);
+    if (suspects.size > 0 && this.#instance.port !== undefined) {
+      const probed = await this.#instance.port.probe([...suspects]).catch(() => undefined);
       if (probed !== undefined) this.#calls.probed(probed.silent, probed.expired, suspects, this.#instance.now());
     }
     this.#watch = undefined;

@@ -1,16 +1,9 @@
 import { type Call, type CallTable, type Effects, State } from "./call.js";
+import { away, inDoubt, isRefusal, lost, nobodyAnswers, tooLate } from "./callErrors.js";
 import type { Envelope } from "./contract/envelope.js";
 import type { Deadlines } from "./deadlines.js";
 import { ACCEPTED, errorFromWire, REPLY } from "./envelope.js";
-import {
-  CallTimeoutError,
-  ERROR_CLASSES,
-  NoRespondersError,
-  OverloadedError,
-  ResponderLostError,
-  type TielineError,
-  UnavailableError,
-} from "./errors.js";
+import { OverloadedError, type TielineError, UnavailableError } from "./errors.js";
 import { newCallId } from "./identity.js";
 import type { Settings } from "./settings.js";
 
@@ -27,7 +20,6 @@ import type { Settings } from "./settings.js";
  * its own, so whatever answers an earlier attempt finds nothing and changes nothing.
  */
 
-const REFUSALS: ReadonlySet<string> = new Set(["OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"]);
 const ENVELOPE_BYTES = 256;
 
 /** All calls of one event system that are not done. */
@@ -242,10 +234,7 @@ export class Calls implements CallTable {
   }
 
   #lost(call: Call, now: number, why: string): void {
-    const error = new ResponderLostError(
-      `the responder of "${call.envelope.topic}" is gone: ${why}; whether the call ran is unknown`,
-      { details: { instance: call.instance, accepted: call.accepted } },
-    );
+    const error = lost(call, why);
     this.#effects.cancel(call.instance, call.envelope.callId);
     call.mayHaveRun = true;
     if (call.idempotent && call.attempts < this.#settings.attempts) {
@@ -314,39 +303,10 @@ export class Calls implements CallTable {
   }
 }
 
-/** Whether somebody else may be asked instead (SPEC.md, section 6, "Refused"). */
-export function isRefusal(error: TielineError): boolean {
-  return error.outcome === "NOT_DELIVERED" && REFUSALS.has(error.code);
-}
-
 function callKey(id: Uint8Array): string {
   return (id as Buffer).toString("latin1");
 }
 
 function instanceOf(source: string): string {
   return source.slice(source.lastIndexOf("/") + 1);
-}
-
-function nobodyAnswers(call: Call): NoRespondersError {
-  return new NoRespondersError(
-    `nobody answers "${call.envelope.topic}": start a subscriber of it, or give waitForResponders`,
-  );
-}
-
-function tooLate(call: Call, sent: boolean): CallTimeoutError {
-  return new CallTimeoutError(`no reply from "${call.envelope.topic}" within ${call.envelope.ttlMs} ms`, {
-    outcome: sent ? "MAY_HAVE_RUN" : "NOT_DELIVERED",
-    details: { accepted: call.accepted, attempts: call.attempts },
-  });
-}
-
-/** The last attempt was not delivered, but an earlier one may have run. */
-function inDoubt({ code, message, details, type, retryAfter, fromWire }: TielineError): TielineError {
-  return new ERROR_CLASSES[code](message, { details, type, retryAfter, fromWire, outcome: "MAY_HAVE_RUN" });
-}
-
-function away(): UnavailableError {
-  return new UnavailableError("the broker cannot be reached now; reconnecting. Try again, or allow waitForConnection", {
-    outcome: "NOT_DELIVERED",
-  });
 }

@@ -1,23 +1,19 @@
 import { Caller } from "./caller.js";
 import { DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
-import type { Envelope } from "./contract/envelope.js";
-import { CANCEL, EVENT, REQUEST } from "./envelope.js";
+import { CANCEL } from "./envelope.js";
 import { InvalidArgumentError, ResponderLostError } from "./errors.js";
-import { EventOutlet } from "./eventOutlet.js";
-import { Handled } from "./handled.js";
 import { Instance } from "./instance.js";
-import { LinkWait } from "./linkWait.js";
 import { consoleLogger, type Logger } from "./log.js";
 import type { Observer } from "./observe.js";
-import { compose, type MessageOptions } from "./outgoing.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { Publication } from "./publication.js";
+import { type CallOptions, Publisher, type PublishOptions, type Receipt } from "./publisher.js";
 import { Registry } from "./registry.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
 import { chooseService, chooseUrl, DEFAULT_SETTINGS, type Settings } from "./settings.js";
 import { type Handler, type Owner, type SubscribeOptions, Subscription } from "./subscription.js";
-import type { Gap, Port, Receiver, Transport } from "./transport.js";
+import type { Gap, Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
 
 /** What can be said of an event system when it is made. */
@@ -40,26 +36,6 @@ export interface EventSystemOptions {
   logger?: Logger;
 }
 
-/** How an event is published. */
-export interface PublishOptions extends MessageOptions {
-  /** Resolve when the handlers in this process are done. */
-  waitLocal?: boolean;
-}
-
-/** How a call is made; times in milliseconds. */
-export interface CallOptions extends MessageOptions {
-  /** It may be sent again although it may have run. */
-  idempotent?: boolean;
-  /** How long to wait for somebody who answers; not at all unless given. */
-  waitForResponders?: number;
-}
-
-/** What a publish resolves to: the event's id, and the name of the chain it belongs to. */
-export interface Receipt {
-  readonly id: string;
-  readonly correlationId: string;
-}
-
 /** One instance: everything a process publishes, calls and subscribes to over one broker. It starts with its first use. */
 export class EventSystem {
   readonly settings: Settings;
@@ -68,15 +44,14 @@ export class EventSystem {
   readonly #registry: Registry;
   readonly #caller: Caller;
   readonly #responder: Responder;
-  readonly #linkWait: LinkWait;
+  readonly #publisher: Publisher;
   readonly #watchdog: Watchdog;
   readonly #makeTransport: () => Promise<Transport>;
   readonly #onError: ((error: unknown) => void) | undefined;
-  readonly #localOutlet: EventOutlet;
   readonly #owner: Owner;
   readonly #receiver: Receiver;
   #transport: Transport | undefined;
-  #port: Port | undefined;
+  #isUp = false;
   #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -93,11 +68,10 @@ export class EventSystem {
     this.#instance = instance;
     this.#onError = options.onError;
     this.#registry = new Registry(this.#router, log);
-    this.#caller = new Caller(instance, this.#router, (envelope) => this.#showObservers(envelope));
+    this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
-    this.#linkWait = new LinkWait(this.settings.offlineBuffer);
+    this.#publisher = new Publisher(instance, this.#router, this.#caller, this.#responder);
     this.#watchdog = new Watchdog((ms) => this.#stoodStill(ms));
-    this.#localOutlet = new EventOutlet(instance);
     this.#owner = this.#makeOwner();
     this.#receiver = this.#makeReceiver();
   }
@@ -110,7 +84,10 @@ export class EventSystem {
    * PayloadTooLargeError, InvalidArgumentError (refused at the door), UnavailableError or LoopDetectedError.
    */
   publish(topic: string, data?: unknown, options: PublishOptions = {}): Promise<Receipt> {
-    return Publication.of(this.#publish(topic, data, options), (error) => this.#report(error, `publish on "${topic}"`));
+    const published = this.#isUp
+      ? this.#publisher.publish(topic, data, options)
+      : this.start().then(() => this.#publisher.publish(topic, data, options));
+    return Publication.of(published, (error) => this.#report(error, `publish on "${topic}"`));
   }
 
   /**
@@ -118,69 +95,10 @@ export class EventSystem {
    * ResponderLostError, HandlerError, OverloadedError, UnavailableError, or what refuses it at the door.
    */
   publishAndWait<Reply = unknown>(topic: string, data?: unknown, options: CallOptions = {}): Promise<Reply> {
-    return (
-      this.#port === undefined
-        ? this.start().then(() => this.#call(topic, data, options))
-        : this.#call(topic, data, options)
-    ) as Promise<Reply>;
-  }
-
-  #call(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
-    try {
-      const { clock, source } = this.#instance;
-      const envelope = compose(REQUEST, topic, data, options, this.settings.callTtl, clock, source);
-      envelope.replyTo = this.#port?.instance ?? "";
-      return this.#caller.call(envelope, data, {
-        idempotent: options.idempotent ?? false,
-        waitForResponders: options.waitForResponders ?? 0,
-        waitForConnection: options.waitForConnection ?? 0,
-        signal: options.signal,
-      });
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  async #publish(topic: string, data: unknown, options: PublishOptions, bySystem = false): Promise<Receipt> {
-    const port = this.#port ?? (await this.#started());
-    const { clock, source } = this.#instance;
-    const envelope = compose(EVENT, topic, data, options, this.settings.eventTtl, clock, source, bySystem);
-    if (!port.connected || options.signal?.aborted) {
-      await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
-    }
-    const handled = new Handled();
-    const outlet = options.waitLocal ? new EventOutlet(this.#instance, () => handled.one()) : this.#localOutlet;
-    const served = this.#serveHere(envelope, data, outlet, options.waitLocal ? handled : undefined);
-    await port.publish(envelope, served);
-    if (options.waitLocal) await handled.all();
-    return { id: envelope.id, correlationId: envelope.correlationId || envelope.id };
-  }
-
-  async #started(): Promise<Port> {
-    await this.start();
-    if (this.#port === undefined) throw new InvalidArgumentError("this event system is closed; make a new one");
-    return this.#port;
-  }
-
-  /** Gives an event to its subscriptions here; returns the groups that have their copy. */
-  #serveHere(envelope: Envelope, data: unknown, outlet: EventOutlet, handled: Handled | undefined): string[] {
-    const { each, groups } = this.#router.listeners(envelope.topic);
-    const served: string[] = [];
-    const chosen = [...each];
-    for (const [group, turn] of groups) {
-      const member = turn.pick();
-      if (member === undefined) continue;
-      served.push(group);
-      chosen.push(member);
-    }
-    handled?.expect(chosen.length);
-    for (const subscription of chosen) this.#responder.deliver(subscription, envelope, outlet, data);
-    this.#showObservers(envelope);
-    return served;
-  }
-
-  #showObservers(envelope: Envelope): void {
-    for (const subscription of this.#router.observers(envelope.topic)) this.#responder.deliver(subscription, envelope);
+    const reply = this.#isUp
+      ? this.#publisher.call(topic, data, options)
+      : this.start().then(() => this.#publisher.call(topic, data, options));
+    return reply as Promise<Reply>;
   }
 
   // --- subscribe -----------------------------------------------------------------------------------------------------
@@ -194,7 +112,7 @@ export class EventSystem {
     const subscription = new Subscription(this.#owner, topic, handler as Handler, options as SubscribeOptions);
     this.#router.add(subscription);
     this.#registry.begin(subscription);
-    if (this.#port === undefined) this.start().catch((error) => this.#report(error, "start"));
+    if (!this.#isUp) this.start().catch((error) => this.#report(error, "start"));
     return subscription;
   }
 
@@ -220,12 +138,12 @@ export class EventSystem {
 
   /** This instance's name at the broker; empty before the start. */
   get instance(): string {
-    return this.#port?.instance ?? "";
+    return this.#instance.port?.instance ?? "";
   }
 
   /** Whether the broker can be reached now. */
   get connected(): boolean {
-    return this.#port?.connected ?? false;
+    return this.#instance.port?.connected ?? false;
   }
 
   /** Whether it has been closed, or is about to be. */
@@ -239,7 +157,7 @@ export class EventSystem {
    */
   async start(): Promise<void> {
     if (this.#closing) throw new InvalidArgumentError("this event system is closed; make a new one");
-    if (this.#port !== undefined) return;
+    if (this.#isUp) return;
     this.#starting ??= this.#start().finally(() => {
       this.#starting = undefined;
     });
@@ -269,10 +187,8 @@ export class EventSystem {
     try {
       const port = await transport.open(this.#instance.service, this.#receiver);
       this.#instance.attach(port);
-      this.#caller.attach(port);
-      this.#responder.attach(port);
       await this.#registry.attach(port);
-      this.#port = port;
+      this.#isUp = true;
       this.#transport = transport;
       this.#watchdog.start();
     } catch (error) {
@@ -286,12 +202,12 @@ export class EventSystem {
     this.#watchdog.stop();
     const subscriptions = this.#router.all();
     for (const subscription of subscriptions) subscription.leaving = true;
-    if (this.#port !== undefined) {
+    if (this.#isUp) {
       await this.#drain(subscriptions, drain);
       this.#caller.close();
       this.#responder.stop();
-      await this.#port.close();
-      this.#port = undefined;
+      await this.#instance.port?.close();
+      this.#isUp = false;
     }
     await this.#transport?.close();
   }
@@ -339,9 +255,9 @@ export class EventSystem {
   }
 
   #connected(gap: Gap | undefined): void {
-    this.#linkWait.up();
+    this.#publisher.linkUp();
     if (gap === undefined) return;
-    if (this.#port !== undefined) this.#instance.attach(this.#port); // a new Link is a new instance
+    if (this.#instance.port !== undefined) this.#instance.attach(this.#instance.port); // a new Link is a new instance
     this.#caller.linkUp();
     const since = new Date(gap.since);
     const until = new Date(gap.until);
@@ -359,7 +275,7 @@ export class EventSystem {
 
   #disconnected(reason: string): void {
     this.#instance.log.warn(`the broker is away: ${reason}`);
-    this.#linkWait.down();
+    this.#publisher.linkDown();
     this.#caller.linkDown();
   }
 
@@ -369,7 +285,7 @@ export class EventSystem {
   }
 
   #publishWarning(payload: Record<string, unknown>): void {
-    this.#publish(SYSTEM_WARNING, payload, { ttl: DEFAULT_EVENT_TTL_MS }, true).catch(() => undefined);
+    this.#publisher.publish(SYSTEM_WARNING, payload, { ttl: DEFAULT_EVENT_TTL_MS }, true).catch(() => undefined);
   }
 
   #report(error: unknown, what: string): void {

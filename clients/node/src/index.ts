@@ -29,18 +29,16 @@ export {
 // What can go wrong.
 export * from "./errors.js";
 export {
-  type CallOptions,
   EventSystem,
   type EventSystemOptions,
   getEventSystem,
-  type PublishOptions,
   publishEvent,
   publishEventAndWait,
-  type Receipt,
 } from "./events.js";
 export type { Logger } from "./log.js";
 // What can be watched.
 export type { Observer, Step, StepName } from "./observe.js";
+export type { CallOptions, PublishOptions, Receipt } from "./publisher.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
 export type { Handler, OnGap, SubscribeOptions, Subscription } from "./subscription.js";
 export { Timestamp } from "./timestamp.js";

@@ -18,6 +18,8 @@ export class Instance {
   source: string;
   /** The broker's clock; this machine's before the start. */
   clock = new Clock();
+  /** Its place at the broker, while it has one. */
+  port: Port | undefined;
 
   constructor(service: string, settings: Settings, log: Logger, observer: Observer | undefined) {
     this.service = service;
@@ -29,6 +31,7 @@ export class Instance {
 
   /** Takes its name and clock from its place at the broker. */
   attach(port: Port): void {
+    this.port = port;
     this.source = `${this.service}/${port.instance}`;
     this.clock = port.clock;
   }

@@ -1,4 +1,5 @@
-import { CallCancelledError, UnavailableError } from "./errors.js";
+import { away } from "./callErrors.js";
+import { CallCancelledError } from "./errors.js";
 
 /** Events that wait for the broker to come back, bounded in bytes. */
 export class LinkWait {
@@ -53,12 +54,6 @@ export class LinkWait {
       signal?.addEventListener("abort", stop, { once: true });
     });
   }
-}
-
-function away(): UnavailableError {
-  return new UnavailableError("the broker cannot be reached now; reconnecting. Try again, or allow waitForConnection", {
-    outcome: "NOT_DELIVERED",
-  });
 }
 
 function gaveUp(signal: AbortSignal | undefined): CallCancelledError {

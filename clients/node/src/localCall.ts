@@ -1,4 +1,4 @@
-import { isRefusal } from "./calls.js";
+import { isRefusal } from "./callErrors.js";
 import { decode, encodeReply } from "./codec.js";
 import type { Event } from "./context.js";
 import type { Waiting } from "./deadlines.js";

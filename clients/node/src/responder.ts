@@ -17,7 +17,7 @@ import type { Instance } from "./instance.js";
 import type { Work } from "./mailbox.js";
 import type { Router } from "./router.js";
 import type { Subscription } from "./subscription.js";
-import { type Interest, type Port, Route } from "./transport.js";
+import { type Interest, Route } from "./transport.js";
 
 const SWEEP_MS = 100;
 const WARN_MS = 1000;
@@ -44,7 +44,6 @@ export class Responder implements Outlet {
   readonly #serving = new Map<string, Serving>();
   readonly #warn: (payload: Record<string, unknown>) => void;
   readonly #eventOutlet: EventOutlet;
-  #port: Port | undefined;
   #sweeper: NodeJS.Timeout | undefined;
 
   constructor(instance: Instance, router: Router, warn: (payload: Record<string, unknown>) => void) {
@@ -52,11 +51,6 @@ export class Responder implements Outlet {
     this.#router = router;
     this.#warn = warn;
     this.#eventOutlet = new EventOutlet(instance);
-  }
-
-  /** Answers through this port from now on. */
-  attach(port: Port): void {
-    this.#port = port;
   }
 
   /** A request was dispatched to this instance. */
@@ -155,12 +149,12 @@ export class Responder implements Outlet {
     if (this.#instance.observer) {
       this.#instance.say("replied", request, { subscription: delivery.subscription.name, error: reply.error?.code });
     }
-    this.#port?.answer(request.replyTo, reply);
+    this.#instance.port?.answer(request.replyTo, reply);
   }
 
   #refuse(request: Envelope, error: TielineError): void {
     this.#instance.say("dropped", request, { why: error.code });
-    this.#port?.answer(request.replyTo, this.#errorReply(request, error));
+    this.#instance.port?.answer(request.replyTo, this.#errorReply(request, error));
   }
 
   #errorReply(request: Envelope, error: TielineError): Envelope {
@@ -201,7 +195,7 @@ export class Responder implements Outlet {
       );
     } else if (!serving.accepted && serving.started <= slow) {
       serving.accepted = true;
-      this.#port?.answer(request.replyTo, this.#newReply(ACCEPTED, request));
+      this.#instance.port?.answer(request.replyTo, this.#newReply(ACCEPTED, request));
     }
   }
 }

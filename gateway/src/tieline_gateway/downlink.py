@@ -38,6 +38,8 @@ class Downlink:
         self.source = source
         self._taken_at = port.clock.now()
         self.put(wire.GatewayItem(welcome=wire.Welcome(instance=port.instance, time=self._taken_at)))
+        if not port.connected:
+            self.on_disconnected("it is away")
 
     def put(self, item: wire.GatewayItem) -> None:
         """Add an item that is kept."""

@@ -11,7 +11,6 @@ import itertools
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from tieline.envelope import error_from_wire, parse
 from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
 from tieline.settings import Settings
 from tieline.transport import Gap, Interest, Probed, Receiver, Route
-from tieline.transports.grpc_frames import interest_from_wire, interests_to_wire
+from tieline.transports.grpc_frames import Kept, interest_from_wire, interests_to_wire
 from tieline.transports.grpc_link import ClientLink, LinkBrokenError, Target, parse_target
 
 _log = logging.getLogger("tieline.grpc")
@@ -79,8 +78,7 @@ class GrpcPort:
         self._receiver = receiver
         self._settings = settings
         self._interests: dict[Interest, None] = {}
-        self._kept: deque[tuple[int, bytes]] = deque()
-        self._kept_bytes = 0
+        self._kept = Kept(settings.offline_buffer)
         self._up = asyncio.Event()
         self._broker = True
         self._broker_lost_at = 0
@@ -92,9 +90,6 @@ class GrpcPort:
         self._handlers: dict[str, Callable[[Any], None]] = {
             "delivery": self._on_delivery,
             "dispatched": self._on_dispatched,
-            "done": self._on_answered,
-            "probed": self._on_answered,
-            "pong": self._on_answered,
             "gap": self._on_gap,
             "broker": self._on_broker,
             "drain": self._on_drain,
@@ -114,7 +109,7 @@ class GrpcPort:
     async def start(self) -> None:
         """Connect for the first time; errors as in `Transport.open`."""
         await self._link.open(self._hello)
-        self._link.start(self._receive)
+        self._link.start(self._handlers)
         self._up.set()
         self._running = asyncio.create_task(self._run())
         self._receiver.on_connected(None)
@@ -171,7 +166,7 @@ class GrpcPort:
         if self._up.is_set() and not self._link.broken:
             self._link.outbox.put(frame.SerializeToString())
         else:
-            self._keep(envelope.expires_at, frame.SerializeToString())
+            self._kept.add(envelope.expires_at, frame.SerializeToString())
 
     def observe(self, envelope: Envelope) -> None:
         """See `Port.observe`."""
@@ -204,11 +199,6 @@ class GrpcPort:
 
     # --- what the gateway says --------------------------------------------------------------------------------------
 
-    def _receive(self, name: str, item: Any) -> None:
-        handler = self._handlers.get(name)
-        if handler is not None:
-            handler(item)
-
     def _on_delivery(self, delivery: wire.Delivery) -> None:
         envelope = parse(delivery.envelope)
         if envelope is None:
@@ -224,9 +214,6 @@ class GrpcPort:
     def _on_dispatched(self, dispatched: wire.Dispatched) -> None:
         error = error_from_wire(dispatched.error) if dispatched.HasField("error") else None
         self._receiver.on_dispatched(dispatched.call_id, dispatched.instance, error)
-
-    def _on_answered(self, answer: Any) -> None:
-        self._link.answered(answer)
 
     def _on_gap(self, gap: wire.Gap) -> None:
         """A gap before the broker is back belongs to its return; at any other time the gateway had to drop events."""
@@ -266,7 +253,8 @@ class GrpcPort:
             since = self._link.seen
             await self._link.aclose()
             await self._reconnect()
-            self._flush()
+            for frame in self._kept.take(self.clock.now()):
+                self._link.outbox.put(frame)
             self._up.set()
             until = self.clock.now()
             self._gap = Gap(until - int((time.monotonic() - since) * 1000), until, reason)
@@ -281,7 +269,7 @@ class GrpcPort:
             try:
                 await link.open(self._hello)
                 self._link, self._broker, self.observing = link, True, False
-                link.start(self._receive)
+                link.start(self._handlers)
                 if self._interests:
                     await link.ask(wire.ClientItem(register=_register(self._interests)))
             except (TielineError, LinkBrokenError) as error:
@@ -323,21 +311,6 @@ class GrpcPort:
             message = f"the gateway at {self._target.address} does not keep up with what this process sends"
             return OverloadedError(message, retry_after=self._settings.retry_after)
         return None
-
-    # --- answers that wait for a link -------------------------------------------------------------------------------
-
-    def _keep(self, expires_at: int, frame: bytes) -> None:
-        self._kept.append((expires_at, frame))
-        self._kept_bytes += len(frame)
-        while self._kept_bytes > self._settings.offline_buffer:
-            self._kept_bytes -= len(self._kept.popleft()[1])
-
-    def _flush(self) -> None:
-        kept, self._kept, self._kept_bytes = self._kept, deque(), 0
-        now = self.clock.now()
-        for expires_at, frame in kept:
-            if not expires_at or expires_at > now:
-                self._link.outbox.put(frame)
 
 
 def _register(interests: Collection[Interest]) -> wire.Register:

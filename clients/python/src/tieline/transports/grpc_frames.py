@@ -139,6 +139,27 @@ class Outbox:
             self._waiter = None
 
 
+class Kept:
+    """Frames with answers that wait for a link; the oldest give way when they are more than `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._frames: deque[tuple[int, bytes]] = deque()
+        self._size = 0
+
+    def add(self, expires_at: int, frame: bytes) -> None:
+        """Keep a frame until it is taken, or expires (ms, broker clock; 0 for never)."""
+        self._frames.append((expires_at, frame))
+        self._size += len(frame)
+        while self._size > self._limit:
+            self._size -= len(self._frames.popleft()[1])
+
+    def take(self, now: int) -> list[bytes]:
+        """All that has not expired."""
+        kept, self._frames, self._size = self._frames, deque(), 0
+        return [frame for expires_at, frame in kept if not expires_at or expires_at > now]
+
+
 def interests_to_wire(interests: Iterable[Interest]) -> list[wire.Interest]:
     """Put interests on the wire."""
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -153,9 +153,10 @@ class ClientLink:
             case _:
                 return error
 
-    def start(self, receive: Callable[[str, Any], None]) -> None:
-        """Begin to write what is in the outbox, and to hand every item that arrives to `receive` by its name."""
-        self._serving = asyncio.create_task(self._serve(receive))
+    def start(self, handlers: Mapping[str, Callable[[Any], None]]) -> None:
+        """Begin to write what is in the outbox, and to hand every item that arrives to the handler of its name."""
+        answers = dict.fromkeys(("done", "probed", "pong"), self._answered)
+        self._serving = asyncio.create_task(self._serve({**handlers, **answers}))
 
     async def ended(self) -> str:
         """Return why the link ended, when it has."""
@@ -184,8 +185,7 @@ class ClientLink:
         future = self._asked[ref] = asyncio.get_running_loop().create_future()
         return future
 
-    def answered(self, answer: Any) -> None:
-        """An item that answers a `ref` arrived."""
+    def _answered(self, answer: Any) -> None:
         future = self._asked.pop(answer.ref, None)
         if future is not None and not future.done():
             future.set_result(answer)
@@ -200,8 +200,8 @@ class ClientLink:
         self._call.cancel()
         await self._channel.close()
 
-    async def _serve(self, receive: Callable[[str, Any], None]) -> str:
-        tasks = [asyncio.create_task(step) for step in (self._read(receive), self._write(), self._ping())]
+    async def _serve(self, handlers: dict[str, Callable[[Any], None]]) -> str:
+        tasks = [asyncio.create_task(step) for step in (self._read(handlers), self._write(), self._ping())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return next(_reason(task) for task in tasks if task in done)
@@ -211,13 +211,14 @@ class ClientLink:
             await asyncio.wait(tasks)
             self._forget_asked()
 
-    async def _read(self, receive: Callable[[str, Any], None]) -> str:
+    async def _read(self, handlers: dict[str, Callable[[Any], None]]) -> str:
         items: Iterable[wire.GatewayItem] = self._early
         while True:
             for item in items:
-                name = item.WhichOneof("item")
-                if name:  # a newer gateway may say things we do not know
-                    receive(name, getattr(item, name))
+                name = item.WhichOneof("item") or ""
+                handler = handlers.get(name)
+                if handler is not None:  # a newer gateway may say things we do not know
+                    handler(getattr(item, name))
             frame = await self._call.read()
             if frame is grpc.aio.EOF:
                 return "the gateway ended the link"

@@ -1,0 +1,51 @@
+import type { Call } from "./call.js";
+import {
+  CallTimeoutError,
+  ERROR_CLASSES,
+  NoRespondersError,
+  ResponderLostError,
+  type TielineError,
+  UnavailableError,
+} from "./errors.js";
+
+const REFUSALS: ReadonlySet<string> = new Set(["OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"]);
+
+/** Whether somebody else may be asked instead (SPEC.md, section 6, "Refused"). */
+export function isRefusal(error: TielineError): boolean {
+  return error.outcome === "NOT_DELIVERED" && REFUSALS.has(error.code);
+}
+
+/** The process that took it is gone. */
+export function lost(call: Call, why: string): ResponderLostError {
+  return new ResponderLostError(
+    `the responder of "${call.envelope.topic}" is gone: ${why}; whether the call ran is unknown`,
+    { details: { instance: call.instance, accepted: call.accepted } },
+  );
+}
+
+/** Nobody took it, and nobody else is waited for. */
+export function nobodyAnswers(call: Call): NoRespondersError {
+  return new NoRespondersError(
+    `nobody answers "${call.envelope.topic}": start a subscriber of it, or give waitForResponders`,
+  );
+}
+
+/** The deadline passed. */
+export function tooLate(call: Call, sent: boolean): CallTimeoutError {
+  return new CallTimeoutError(`no reply from "${call.envelope.topic}" within ${call.envelope.ttlMs} ms`, {
+    outcome: sent ? "MAY_HAVE_RUN" : "NOT_DELIVERED",
+    details: { accepted: call.accepted, attempts: call.attempts },
+  });
+}
+
+/** The last attempt was not delivered, but an earlier one may have run. */
+export function inDoubt({ code, message, details, type, retryAfter, fromWire }: TielineError): TielineError {
+  return new ERROR_CLASSES[code](message, { details, type, retryAfter, fromWire, outcome: "MAY_HAVE_RUN" });
+}
+
+/** There is no broker, and waiting was not allowed or is over. */
+export function away(): UnavailableError {
+  return new UnavailableError("the broker cannot be reached now; reconnecting. Try again, or allow waitForConnection", {
+    outcome: "NOT_DELIVERED",
+  });
+}

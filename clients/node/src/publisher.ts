@@ -1,0 +1,123 @@
+import type { Caller } from "./caller.js";
+import type { Envelope } from "./contract/envelope.js";
+import { EVENT, REQUEST } from "./envelope.js";
+import { InvalidArgumentError } from "./errors.js";
+import { EventOutlet } from "./eventOutlet.js";
+import { Handled } from "./handled.js";
+import type { Instance } from "./instance.js";
+import { LinkWait } from "./linkWait.js";
+import { compose, type MessageOptions } from "./outgoing.js";
+import type { Responder } from "./responder.js";
+import type { Router } from "./router.js";
+import type { Port } from "./transport.js";
+
+/** How an event is published. */
+export interface PublishOptions extends MessageOptions {
+  /** Resolve when the handlers in this process are done. */
+  waitLocal?: boolean;
+}
+
+/** How a call is made; times in milliseconds. */
+export interface CallOptions extends MessageOptions {
+  /** It may be sent again although it may have run. */
+  idempotent?: boolean;
+  /** How long to wait for somebody who answers; not at all unless given. */
+  waitForResponders?: number;
+}
+
+/** What a publish resolves to: the event's id, and the name of the chain it belongs to. */
+export interface Receipt {
+  readonly id: string;
+  readonly correlationId: string;
+}
+
+/** The way out, top to bottom: compose, show observers, serve locally, hand the rest to the broker. */
+export class Publisher {
+  readonly #instance: Instance;
+  readonly #router: Router;
+  readonly #caller: Caller;
+  readonly #responder: Responder;
+  readonly #linkWait: LinkWait;
+  readonly #outlet: EventOutlet;
+
+  constructor(instance: Instance, router: Router, caller: Caller, responder: Responder) {
+    this.#instance = instance;
+    this.#router = router;
+    this.#caller = caller;
+    this.#responder = responder;
+    this.#linkWait = new LinkWait(instance.settings.offlineBuffer);
+    this.#outlet = new EventOutlet(instance);
+  }
+
+  /** See `EventSystem.publishAndWait`. */
+  call(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
+    try {
+      const { clock, source, settings } = this.#instance;
+      const port = this.#port();
+      const envelope = compose(REQUEST, topic, data, options, settings.callTtl, clock, source);
+      envelope.replyTo = port.instance;
+      this.#showObservers(envelope);
+      if (port.observing) port.observe(envelope);
+      return this.#caller.call(envelope, data, {
+        idempotent: options.idempotent ?? false,
+        waitForResponders: options.waitForResponders ?? 0,
+        waitForConnection: options.waitForConnection ?? 0,
+        signal: options.signal,
+      });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** See `EventSystem.publish`. */
+  async publish(topic: string, data: unknown, options: PublishOptions, bySystem = false): Promise<Receipt> {
+    const { clock, source, settings } = this.#instance;
+    const port = this.#port();
+    const envelope = compose(EVENT, topic, data, options, settings.eventTtl, clock, source, bySystem);
+    if (!port.connected || options.signal?.aborted) {
+      await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
+    }
+    const handled = options.waitLocal ? new Handled() : undefined;
+    const served = this.#serveHere(envelope, data, handled);
+    await port.publish(envelope, served);
+    await handled?.all();
+    return { id: envelope.id, correlationId: envelope.correlationId || envelope.id };
+  }
+
+  /** The broker is back. */
+  linkUp(): void {
+    this.#linkWait.up();
+  }
+
+  /** The broker is away. */
+  linkDown(): void {
+    this.#linkWait.down();
+  }
+
+  /** Gives an event to its subscriptions here; returns the groups that have their copy. */
+  #serveHere(envelope: Envelope, data: unknown, handled: Handled | undefined): string[] {
+    const { each, groups } = this.#router.listeners(envelope.topic);
+    const served: string[] = [];
+    const chosen = [...each];
+    for (const [group, turn] of groups) {
+      const member = turn.pick();
+      if (member === undefined) continue;
+      served.push(group);
+      chosen.push(member);
+    }
+    handled?.expect(chosen.length);
+    const outlet = handled === undefined ? this.#outlet : new EventOutlet(this.#instance, () => handled.one());
+    for (const subscription of chosen) this.#responder.deliver(subscription, envelope, outlet, data);
+    this.#showObservers(envelope);
+    return served;
+  }
+
+  #showObservers(envelope: Envelope): void {
+    for (const subscription of this.#router.observers(envelope.topic)) this.#responder.deliver(subscription, envelope);
+  }
+
+  #port(): Port {
+    if (this.#instance.port !== undefined) return this.#instance.port;
+    throw new InvalidArgumentError("this event system is closed; make a new one");
+  }
+}
