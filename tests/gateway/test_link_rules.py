@@ -315,7 +315,7 @@ async def test_a_link_that_does_not_read_is_refused_requests_and_loses_events_bu
     assert 0 < routes.count(wire.ROUTE_REQUEST) < 30
     assert 0 < routes.count(wire.ROUTE_EVENT) < 12
     kept = [item.delivery.envelope for item in items if item.delivery.interest.route == wire.ROUTE_INBOX]
-    assert Envelope.FromString(kept[0]).call_id == b"kept"
+    assert b"kept" in [Envelope.FromString(each).call_id for each in kept]
     gaps = [item.gap for item in items if item.HasField("gap")]
     assert len(gaps) == 1
     assert 0 < gaps[0].since < gaps[0].until

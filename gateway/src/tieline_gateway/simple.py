@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
-from tieline._contract.envelope_pb2 import Envelope
-from tieline.caller import LocalCall
 from tieline.envelope import EVENT, REQUEST
-from tieline.errors import InternalError
 from tieline.instance import Instance
 from tieline.publisher import Publisher
 from tieline_gateway.door import compose
@@ -51,7 +48,7 @@ class SimpleCalls:
             reply = await self._publisher.exchange(envelope, idempotent=request.idempotent)
         finally:
             self.running -= 1
-        return _response(reply)
+        return wire.PublishAndWaitResponse(data=reply.data, content_type=reply.content_type, headers=reply.headers)
 
 
 def _ttl_ms(remaining: float | None) -> int:
@@ -60,9 +57,3 @@ def _ttl_ms(remaining: float | None) -> int:
         return contract.DEFAULT_CALL_TTL_MS
     milliseconds = int((remaining - min(_LONGEST_MARGIN, remaining / 10)) * 1000)
     return max(contract.LIMIT_CALL_TTL_MIN_MS, min(milliseconds, contract.LIMIT_CALL_TTL_MAX_MS))
-
-
-def _response(reply: LocalCall | Envelope) -> wire.PublishAndWaitResponse:
-    if isinstance(reply, LocalCall):
-        raise InternalError("the gateway answers no requests itself")
-    return wire.PublishAndWaitResponse(data=reply.data, content_type=reply.content_type, headers=reply.headers)

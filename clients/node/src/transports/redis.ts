@@ -112,6 +112,11 @@ export class RedisTransport implements Transport {
     this.#keptBytes += answers.size;
   }
 
+  /** A process that only publishes and calls may end while the connection is there; one that subscribes stays. */
+  interestsChanged(): void {
+    this.link?.keepAlive([...this.#ports].some((port) => port.wantsSomething));
+  }
+
   /** A port is closed. */
   async leave(port: RedisPort, interests: readonly Interest[]): Promise<void> {
     const { link } = this;
@@ -156,6 +161,7 @@ export class RedisTransport implements Transport {
     }
     this.#clientId = greeted.clientId;
     this.link = link;
+    this.interestsChanged();
     for (const { resolve } of this.#waiting.splice(0)) resolve(link);
   }
 

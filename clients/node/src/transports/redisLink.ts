@@ -80,6 +80,7 @@ export class RedisLink {
   #head = 0;
   #lost = "";
   #flushing = false;
+  #kept = true;
 
   constructor(socket: Socket, owner: LinkOwner) {
     this.#socket = socket;
@@ -99,6 +100,13 @@ export class RedisLink {
     return this.#out.backlog > BACKLOG_BYTES;
   }
 
+  /** Whether the connection keeps the process alive even while no reply is waited for. */
+  keepAlive(kept: boolean): void {
+    this.#kept = kept;
+    if (kept) this.#socket.ref();
+    else if (this.#expected.length === 0) this.#socket.unref();
+  }
+
   // --- sending -------------------------------------------------------------------------------------------------------
 
   /** Sends the head of a command and its last arguments. */
@@ -106,7 +114,7 @@ export class RedisLink {
     if (this.#lost !== "") return expecting.lost(this.#lost);
     this.#out.bytes(head);
     for (const argument of tail) this.#out.bulk(argument);
-    this.#expected.push(expecting);
+    this.#expect(expecting);
     this.flushSoon();
   }
 
@@ -118,7 +126,7 @@ export class RedisLink {
     out.bytes(head);
     out.bulk(one);
     for (const argument of many) out.bulk(argument);
-    this.#expected.push(expecting);
+    this.#expect(expecting);
   }
 
   /** Sends the head of a command and a last argument that is many pieces of `size` bytes in all. */
@@ -129,7 +137,7 @@ export class RedisLink {
     out.head("$", size);
     for (const piece of pieces) out.bytes(piece);
     out.end();
-    this.#expected.push(expecting);
+    this.#expect(expecting);
   }
 
   /** Writes all that is to be sent when this turn of the event loop ends. */
@@ -205,11 +213,17 @@ export class RedisLink {
     if (head instanceof Subscribing && head.confirmed()) this.#pop();
   }
 
+  #expect(expecting: Expecting): void {
+    if (!this.#kept && this.#expected.length === 0) this.#socket.ref();
+    this.#expected.push(expecting);
+  }
+
   #pop(): void {
     this.#head += 1;
     if (this.#head === this.#expected.length) {
       this.#expected = [];
       this.#head = 0;
+      if (!this.#kept) this.#socket.unref();
     } else if (this.#head > 1024) {
       this.#expected = this.#expected.slice(this.#head);
       this.#head = 0;

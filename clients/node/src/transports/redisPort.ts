@@ -38,6 +38,11 @@ export class RedisPort implements Port {
     return this.#transport.patterns.observing;
   }
 
+  /** Whether it wants to receive anything but answers. */
+  get wantsSomething(): boolean {
+    return this.#interests.size > 0;
+  }
+
   /** What it wants to receive. */
   interests(): Interest[] {
     return [...this.#interests.values()];
@@ -46,6 +51,7 @@ export class RedisPort implements Port {
   /** See `Port.register`. */
   async register(interests: readonly Interest[]): Promise<void> {
     for (const interest of interests) this.#interests.set(interestKey(interest), interest);
+    this.#transport.interestsChanged();
     const link = await this.#transport.up();
     try {
       await this.#transport.registry.add(link, this, interests);
@@ -59,6 +65,7 @@ export class RedisPort implements Port {
   /** See `Port.unregister`. */
   async unregister(interests: readonly Interest[]): Promise<void> {
     for (const interest of interests) this.#interests.delete(interestKey(interest));
+    this.#transport.interestsChanged();
     const { link, registry } = this.#transport;
     if (link === undefined) return registry.forget(this, interests);
     await registry.remove(link, this, interests).catch(() => registry.forget(this, interests));

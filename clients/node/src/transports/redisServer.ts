@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { connect, type Socket } from "node:net";
+import { connect, isIP, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import {
   OverloadedError,
@@ -86,7 +86,7 @@ function tlsOptions(target: RedisTarget): ConnectionOptions {
   const { ca, cert, key, insecure } = target.tlsFiles;
   return {
     ...address(target),
-    servername: target.host,
+    ...(isIP(target.host) === 0 && { servername: target.host }),
     rejectUnauthorized: !insecure,
     ...(ca && { ca: readFileSync(ca) }),
     ...(cert && { cert: readFileSync(cert) }),

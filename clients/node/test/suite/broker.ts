@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
-import { connect } from "node:net";
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { type AddressInfo, connect } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
+import { createServer as createTlsServer } from "node:tls";
+import { promisify } from "node:util";
 import { inboxChannel } from "../../src/contract/contract.js";
 import { newEnvelope, REPLY, serializeFrame } from "../../src/envelope.js";
 import { newCallId } from "../../src/identity.js";
 import { EventSystem, TielineError } from "../../src/index.js";
+import { makeCertificates } from "../support/certificates.js";
 import { RedisServer } from "../support/server.js";
 import { fails, failure, sleep, timed, until } from "../support/waiting.js";
 import { silent, type World } from "../support/world.js";
@@ -118,6 +125,56 @@ export function brokerTests(world: World, redis: RedisServer): void {
     await fails(a.publishAndWait("apart.topic", 1), "NO_RESPONDERS");
     await sleep(50);
     assert.deepStrictEqual(got, []);
+  });
+
+  test("over TLS and over a unix socket it is the same", async () => {
+    const pem = makeCertificates();
+    const options = { key: readFileSync(join(pem, "server.key")), cert: readFileSync(join(pem, "server.pem")) };
+    const door = createTlsServer(options, (socket) => {
+      const behind = connect(redis.port, "127.0.0.1");
+      socket.pipe(behind).pipe(socket);
+      socket.on("error", () => behind.destroy());
+      behind.on("error", () => socket.destroy());
+    }).listen(0, "127.0.0.1");
+    await once(door, "listening");
+    const port = (door.address() as AddressInfo).port;
+    const path = join(pem, "redis.sock");
+    const local = await RedisServer.start(["--unixsocket", path]);
+    const known = `?ssl_ca_certs=${join(pem, "authority.pem")}`;
+    try {
+      for (const url of [
+        `rediss://localhost:${port}/${known}`,
+        `rediss://127.0.0.1:${port}/${known}`,
+        `unix://${path}`,
+      ]) {
+        const [a, b] = [world.system({ url }), world.system({ url })];
+        await b.subscribe("secure.echo", (data) => data).ready();
+        assert.equal(await a.publishAndWait("secure.echo", "x".repeat(100_000)), "x".repeat(100_000));
+      }
+      const stranger = await failure(new EventSystem({ url: `rediss://localhost:${port}`, logger: silent }).start());
+      assert.equal(stranger.code, "UNAVAILABLE");
+    } finally {
+      await world.clean();
+      await local.stop();
+      door.close();
+    }
+  });
+
+  test("a program that only publishes and calls ends by itself", async () => {
+    const a = world.system();
+    const got: unknown[] = [];
+    await a.subscribe("short.life", (data) => void got.push(data)).ready();
+    const program = `
+      import { publishEvent, publishEventAndWait } from ${JSON.stringify(new URL("../../src/index.js", import.meta.url).href)};
+      console.log(await publishEventAndWait("short.life", 1));
+      publishEvent("short.life", 2);
+    `;
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], {
+      env: { REDIS_URL: redis.url },
+      timeout: 10_000,
+    });
+    assert.equal(stdout, "null\n");
+    await until(() => got.length === 2, "the call and the event");
   });
 
   test("what cannot be reached or used is refused with its name and what to do", async () => {

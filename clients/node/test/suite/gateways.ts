@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { EventSystem } from "../../src/index.js";
-import type { Gateway } from "../support/gateway.js";
+import { makeCertificates } from "../support/certificates.js";
+import { Gateway } from "../support/gateway.js";
 import { freePort } from "../support/server.js";
 import { fails, failure, sleep, until } from "../support/waiting.js";
 import { silent, type World } from "../support/world.js";
@@ -36,6 +39,29 @@ export function gatewayTests(world: World, gateway: Gateway): void {
     await a.publish("link.source");
     await until(() => sources.length === 1, "an event of the new instance");
     assert.ok(sources[0]?.endsWith(`/${a.instance}`));
+  });
+
+  test("TLS and tokens", async () => {
+    const pem = makeCertificates();
+    const token = "a-token-of-twenty-five-chars";
+    writeFileSync(join(pem, "token"), token, { mode: 0o600 });
+    const [cert, key, file] = ["server.pem", "server.key", "token"].map((name) => join(pem, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const door = await Gateway.start(["--tls-cert", cert, "--tls-key", key, "--token-file", file]);
+    const url = (secret: string) => `grpcs://:${secret}@localhost:${door.port}?ca=${join(pem, "authority.pem")}`;
+    try {
+      const [a, b] = [world.system({ url: url(token) }), world.system({ url: url(token) })];
+      await b.subscribe("secure.echo", (data) => data).ready();
+      assert.equal(await a.publishAndWait("secure.echo", 1), 1);
+      const wrong = await failure(new EventSystem({ url: url("wrong"), logger: silent }).start());
+      assert.equal(wrong.code, "UNAUTHENTICATED");
+    } finally {
+      await world.clean();
+      await door.stop();
+    }
   });
 
   test("an address where no gateway is, and one that is none", async () => {

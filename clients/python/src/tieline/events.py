@@ -158,11 +158,6 @@ class EventSystem:
             return publish_through(self._middleware, message, last)
         return self._publisher.call(topic, data, headers, *options, wait_for_connection)
 
-    @property
-    def publisher(self) -> Publisher:
-        """For gateways: publish and call with composed envelopes."""
-        return self._publisher
-
     # --- subscribe ------------------------------------------------------------------------------------------------
 
     @overload

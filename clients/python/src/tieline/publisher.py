@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.caller import LocalCall, reply_value
+from tieline.caller import reply_value
 from tieline.delivery import Delivery
 from tieline.envelope import EVENT, REQUEST, new_id
 from tieline.instance import Instance
@@ -95,22 +95,15 @@ class Publisher:
 
     # --- composed envelopes, for gateways, which need not look inside ---------------------------------------------
 
-    async def exchange(self, request: Envelope, *, idempotent: bool = False) -> Envelope | LocalCall:
-        """Call with a composed request; returns the encoded reply (`data`, `content_type`)."""
-        instance = self._instance
+    async def exchange(self, request: Envelope, *, idempotent: bool = False) -> Envelope:
+        """Call somebody elsewhere with a composed request; returns the REPLY with its payload as it travelled."""
+        caller = self._instance.caller
         self._show_observers(request)
-        subscription = instance.router.responder(request.topic)
-        if subscription is not None:
-            local = instance.caller.begin_local(subscription, request, None)
-            try:
-                return await local.future
-            finally:
-                instance.caller.end_local(local)
-        call = instance.caller.begin(request, idempotent, 0.0, 0.0, self._avoid(request.topic))
+        call = caller.begin(request, idempotent, 0.0, 0.0, "")
         try:
             return await call.waiter
         except CancelledError:
-            instance.caller.abandon(call)
+            caller.abandon(call)
             raise
 
     async def send(
