@@ -142,16 +142,25 @@ class ClientLink:
         match error:
             case TimeoutError():
                 return _unreachable(self._target, "no answer in time")
-            case grpc.aio.AioRpcError():
-                return _refusal(self._target, error.code(), error.details())
-            case asyncio.InvalidStateError():  # the call had ended before it was written to
-                return _refusal(self._target, await self._call.code(), await self._call.details())
+            case grpc.aio.AioRpcError() if error.code() is not grpc.StatusCode.INTERNAL:
+                return _refusal(self._target, error)
+            case grpc.aio.AioRpcError() | asyncio.InvalidStateError():
+                return await self._refused_unheard()
             case TielineError():
                 return error
             case Exception():
                 return _unreachable(self._target, f"{type(error).__name__}: {error}")
             case _:
                 return error
+
+    async def _refused_unheard(self) -> TielineError:
+        """Ask again without a word: where a call ends before it is written to, gRPC hides the status behind its own."""
+        call: Any = self._channel.stream_stream(_METHOD)(metadata=self._target.metadata, timeout=1.0)
+        try:
+            await call.read()
+        except grpc.aio.AioRpcError as error:
+            return _refusal(self._target, error)
+        return _unreachable(self._target, "it ended the link at once")
 
     def start(self, handlers: Mapping[str, Callable[[Any], None]]) -> None:
         """Begin to write what is in the outbox, and to hand every item that arrives to the handler of its name."""
@@ -270,9 +279,9 @@ def _unreachable(target: Target, why: str) -> UnavailableError:
     )
 
 
-def _refusal(target: Target, code: grpc.StatusCode, details: str | None) -> TielineError:
-    text = details or code.name
-    match code:
+def _refusal(target: Target, error: grpc.aio.AioRpcError) -> TielineError:
+    text = error.details() or error.code().name
+    match error.code():
         case grpc.StatusCode.UNAUTHENTICATED:
             message = f"the gateway at {target.address} refused the credentials; put the token into the URL's password"
             return UnauthenticatedError(f"{message} ({text})")

@@ -24,7 +24,7 @@ from tieline.transports.redis_outbox import RedisOutbox
 from tieline.transports.redis_patterns import Patterns
 from tieline.transports.redis_port import RedisPort
 from tieline.transports.redis_registry import Registration
-from tieline.transports.redis_server import RedisServer, command_error
+from tieline.transports.redis_server import ClientId, RedisServer, command_error
 
 log = logging.getLogger("tieline")
 
@@ -52,7 +52,7 @@ class RedisTransport:
         self.registration = Registration(self)
         self.ports: dict[str, RedisPort] = {}
         self.outbox = RedisOutbox(self)
-        self._client_id = 0
+        self._client_id = ClientId("", "")
         self._name = "tieline"
         self._up = asyncio.Event()
         self._opening = asyncio.Lock()
@@ -132,13 +132,16 @@ class RedisTransport:
         except (LinkDownError, ReplyError) as error:
             link.abort("registering failed")
             raise command_error(error) from None
+        except asyncio.CancelledError:
+            link.abort("called off")
+            raise
         self.link = link
         self._up.set()
 
-    async def _settle_in(self, link: RedisLink, previous: int) -> None:
+    async def _settle_in(self, link: RedisLink, previous: ClientId) -> None:
         """Make the new connection do what the previous one did."""
-        if previous:
-            link.send(pack("CLIENT", "KILL", "ID", previous))
+        if previous.number:  # a half-open connection still counts as a receiver
+            link.send(pack("CLIENT", "KILL", "ID", previous.number, "ADDR", previous.address))
         for script in scripts.SCRIPTS:
             link.send(pack("SCRIPT", "LOAD", script.source))
         await self._ask_time(link)

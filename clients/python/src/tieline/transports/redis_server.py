@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from redis.connection import parse_url
@@ -26,6 +26,13 @@ _OLDEST = (7, 0)
 _CHECK = "is it running, and is TIELINE_URL or REDIS_URL right?"
 
 
+class ClientId(NamedTuple):
+    """A connection as the server sees it. Numbers begin again with a server; with the address they do not lie."""
+
+    number: str
+    address: str
+
+
 class RedisServer:
     """One server, as a URL names it."""
 
@@ -41,8 +48,8 @@ class RedisServer:
         self._tls = tls_context(self._options) if urlsplit(url).scheme == "rediss" else None
         self.address = unquote(self._path) if self._path else f"{self._host}:{self._port}"
 
-    async def connect(self, make: Callable[[], RedisLink], name: str, seconds: float) -> tuple[RedisLink, int]:
-        """A greeted link and its client id.
+    async def connect(self, make: Callable[[], RedisLink], name: str, seconds: float) -> tuple[RedisLink, ClientId]:
+        """A greeted link, and what the server calls it.
 
         Raises:
             UnavailableError, UnauthenticatedError, UnsupportedError: what is wrong, where, and what to do.
@@ -64,6 +71,10 @@ class RedisServer:
             error = self._unavailable(f"{failure.strerror or failure}; {_CHECK}")
         except TielineError as other:
             error = other
+        except asyncio.CancelledError:
+            if link is not None:
+                link.abort("called off")
+            raise
         if link is not None:
             link.abort("the greeting failed")
         raise error
@@ -74,7 +85,7 @@ class RedisServer:
             return (await loop.create_unix_connection(make, self._path))[1]
         return (await loop.create_connection(make, self._host, self._port, ssl=self._tls))[1]
 
-    async def _greet(self, link: RedisLink, name: str) -> int:
+    async def _greet(self, link: RedisLink, name: str) -> ClientId:
         password = self._options.get("password")
         login = ["AUTH", self._options.get("username") or "default", password] if password else []
         hello = await link.call("HELLO", 3, *login, "SETNAME", name)
@@ -83,7 +94,10 @@ class RedisServer:
         self._check(as_map(hello))
         if self.database:
             await link.call("SELECT", self.database)
-        return int(await link.call("CLIENT", "ID"))
+        if self._path:
+            return ClientId("", "")  # a unix socket cannot be half open, and all of its clients share one address
+        info = dict(part.partition("=")[::2] for part in _text(await link.call("CLIENT", "INFO")).split())
+        return ClientId(info.get("id", ""), info.get("addr", ""))
 
     def _check(self, hello: dict[str, Any]) -> None:
         version = str(hello.get("version", "0"))
