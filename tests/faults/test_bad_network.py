@@ -153,6 +153,29 @@ async def test_a_reply_that_finds_no_link_is_kept_until_there_is_one(bench: Benc
     assert await call == "kept"
 
 
+async def test_a_reply_that_was_lost_on_its_way_is_sent_again(bench: Bench) -> None:
+    began, gate, proxy = Seen(), asyncio.Event(), await bench.proxy()
+
+    async def handle(data: Any) -> str:
+        began.append(data)
+        await gate.wait()
+        return "again"
+
+    responder, caller = await bench.system("responder", port=proxy.port), await bench.system("caller")
+    await responder.subscribe("slow", handle).ready()
+    call = asyncio.create_task(caller.publish_and_wait("slow", ttl=10.0))
+    await began.reach(1)
+    proxy.black_hole()
+    gate.set()
+    await asyncio.sleep(0.1)
+    proxy.reset()
+    await until(lambda: not responder.connected, 5.0)
+    assert not call.done()
+    await proxy.restore()
+    assert await call == "again"
+    assert len(began) == 1
+
+
 async def test_client_kill_of_everybody_again_and_again_under_load(bench: Bench) -> None:
     ran = list[int]()
     responder, caller = await bench.echo("load", ran), await bench.system("caller")

@@ -16,7 +16,7 @@ from tests.faults.load import Load
 from tests.suite.seen import Seen, Watch, until
 from tests.suite.world import in_step
 from tests.support.servers import paused
-from tieline import EventSystem, NoRespondersError, Outcome, UnavailableError
+from tieline import EventSystem, NoRespondersError, Outcome, TielineError, UnavailableError
 
 
 class Everything:
@@ -67,6 +67,17 @@ async def test_redis_is_killed_and_restarted_twice_under_load(bench: Bench) -> N
     since, until_, reason = everything.gaps[0]
     assert 0.5 < (until_ - since).total_seconds() < 10
     assert reason
+
+
+async def test_everything_is_registered_again_by_the_reconnect_itself(bench: Bench) -> None:
+    """And not only by the next refresh of the leases, which is far away here."""
+    slowly = {"lease": 120.0, "lease_refresh": 60.0, "patterns_refresh": 60.0}
+    responder, caller = await bench.system("responder", **slowly), await bench.system("caller", **slowly)
+    everything = Everything(responder)
+    await everything.subscribe()
+    bench.server.restart()
+    await until(lambda: everything.gaps and caller.connected)
+    await everything.works(caller)
 
 
 async def test_calls_in_flight_when_redis_dies(bench: Bench) -> None:
@@ -259,3 +270,52 @@ async def test_a_membership_that_outlives_its_process_is_passed_over(bench: Benc
         await bench.ask("ZADD", "tl:mb:{echo}", now + 60_000, f"{number:016x}")
     assert [await caller.publish_and_wait("echo", n) for n in range(20)] == list(range(20))
     assert int(await bench.ask("ZCARD", "tl:mb:{echo}")) == 1
+
+
+async def test_a_server_that_spares_no_reply_is_used_without_that(bench: Bench) -> None:
+    bench.server.command("ACL", "SETUSER", "default", "-client|reply")
+    ran = list[int]()
+    responder, caller = await bench.echo("strict", ran), await bench.system("caller")
+    assert await asyncio.gather(*(caller.publish_and_wait("strict", n) for n in range(500))) == list(range(500))
+    assert responder.connected
+
+
+async def _own_answers_only(caller: EventSystem, topic: str, count: int) -> None:
+    """Make calls, one every millisecond; each must end with its own answer or an error of ours."""
+
+    async def one(number: int) -> None:
+        with contextlib.suppress(TielineError):
+            assert await caller.publish_and_wait(topic, number, ttl=2.0) == number
+
+    calls = list[asyncio.Task[None]]()
+    for number in range(count):
+        calls.append(asyncio.create_task(one(number)))
+        await asyncio.sleep(0.001)
+    await asyncio.gather(*calls)
+
+
+async def test_a_script_of_somebody_else_that_hangs_puts_no_answers_out_of_step(bench: Bench) -> None:
+    ran = list[int]()
+    responder, caller = await bench.echo("hang", ran), await bench.system("caller")
+    bench.server.command("CONFIG", "SET", "busy-reply-threshold", "20")
+    calls = asyncio.create_task(_own_answers_only(caller, "hang", 300))
+    hanging = asyncio.create_task(asyncio.to_thread(bench.server.command, "EVAL", "while true do end", "0"))
+    await asyncio.sleep(0.2)
+    bench.server.command("SCRIPT", "KILL")
+    await calls
+    await asyncio.wait([hanging])
+    bench.server.command("CONFIG", "SET", "busy-reply-threshold", "5000")
+    await until(lambda: responder.connected and caller.connected, 5.0)
+    for number in range(50):
+        assert await caller.publish_and_wait("hang", number, wait_for_responders=2.0) == number
+
+
+async def test_losing_the_right_to_spare_replies_puts_no_answers_out_of_step(bench: Bench) -> None:
+    ran = list[int]()
+    responder, caller = await bench.echo("rights", ran), await bench.system("caller")
+    calls = asyncio.create_task(_own_answers_only(caller, "rights", 300))
+    await asyncio.sleep(0.1)
+    bench.server.command("ACL", "SETUSER", "default", "-client|reply")
+    await calls
+    await until(lambda: responder.connected and caller.connected, 5.0)
+    assert await caller.publish_and_wait("rights", 1, wait_for_responders=2.0) == 1

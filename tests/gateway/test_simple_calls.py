@@ -17,7 +17,7 @@ from tests.gateway.up import Client
 from tests.suite.seen import Seen, until
 from tieline import Event, EventSystem
 from tieline._contract import gateway_pb2 as wire
-from tieline.errors import NotFoundError
+from tieline.errors import HandlerError, NotFoundError
 
 JSON = "application/json"
 
@@ -182,15 +182,20 @@ async def test_an_overloaded_responder_says_when_to_come_back(client: Client, ev
     await first
 
 
-async def test_a_long_message_is_cut_not_lost(client: Client, events: EventSystem, topic: str) -> None:
+@pytest.mark.parametrize("character", ["a", "%", "\n", "ä", "😀"])
+async def test_a_long_message_is_cut_not_lost(client: Client, events: EventSystem, topic: str, character: str) -> None:
     def fail() -> None:
-        raise ValueError("ä" * 100_000)
+        kind = type("E" * 1000, (HandlerError,), {})
+        raise kind(character * 100_000, details={"why": character * 100_000})
 
     await events.subscribe(topic, fail).ready()
-    told = await failure(client.stub.PublishAndWait(call(topic), timeout=5))
+    unary = client.stub.PublishAndWait(call(topic), timeout=5)
+    told = await failure(unary)
     assert told.reason == "HANDLER_ERROR"
-    assert told.message.startswith("ä" * 100)
+    assert told.message.startswith(character * 100)
     assert told.message.endswith("…")
+    trailers = await unary.trailing_metadata()
+    assert sum(len(key) + len(value) * 4 // 3 + 32 for key, value in trailers) + 2_200 < 8_192
 
 
 # --- deadlines and cancellation -------------------------------------------------------------------------------------

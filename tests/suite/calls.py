@@ -9,7 +9,7 @@ import pytest
 
 from tests.suite.seen import QUIET_SECONDS, Seen, Watch, until
 from tests.suite.world import Feature, World, needs
-from tieline import CallTimeoutError, ExpiredError, NoRespondersError
+from tieline import CallTimeoutError, ExpiredError, NoRespondersError, Settings
 from tieline.codec import encode
 from tieline.envelope import ACCEPTED, REPLY, REQUEST, error_from_wire, new_call_id
 from tieline.errors import HandlerError, Outcome
@@ -127,7 +127,7 @@ async def test_a_call_waits_for_its_responder_no_longer_than_it_said(world: Worl
 async def test_a_call_that_waits_for_its_responder_until_its_deadline_says_that_nobody_answers(
     world: World, topic: str
 ) -> None:
-    caller, watch = await world.system(), Watch()
+    caller, watch = await world.system(settings=Settings(redispatch=5.0)), Watch()
     with pytest.raises(NoRespondersError) as caught:
         await caller.publish_and_wait(topic, wait_for_responders=20.0, ttl=0.4)
     assert caught.value.outcome is Outcome.NOT_DELIVERED
@@ -154,7 +154,7 @@ async def test_a_responder_that_takes_long_says_that_it_accepted(world: World, t
 
     await system.subscribe(topic, slow).ready()
     with pytest.raises(CallTimeoutError) as caught:
-        await caller.publish_and_wait(topic, ttl=1.0)
+        await caller.publish_and_wait(topic, ttl=0.8)
     assert caught.value.details["accepted"]
 
 

@@ -18,6 +18,7 @@ from tieline import (
     NoRespondersError,
     Outcome,
     ResponderLostError,
+    Settings,
     current_event,
 )
 from tieline._contract.envelope_pb2 import Envelope
@@ -48,6 +49,9 @@ async def _pair(world: World, topic: str, here: bool, slow: Slow) -> tuple[Event
     await system.subscribe(topic, slow.handle).ready()
     return (system if here else await world.system()), system
 
+
+CURIOUS = Settings(probe_after=0.2, probe_interval=0.2, probe_confirm=0.1)
+"""For a caller that asks early and often after its responders."""
 
 both = pytest.mark.parametrize("here", [False, True], ids=["elsewhere", "here"])
 
@@ -185,6 +189,23 @@ async def test_an_unsubscribing_responder_finishes_what_it_was_given(world: Worl
         await caller.publish_and_wait(topic)
 
 
+async def test_what_is_on_its_way_to_a_responder_that_leaves_is_answered(world: World, topic: str) -> None:
+    """What it was given before the broker knew, it answers; everything else was never delivered."""
+    caller, system = await world.system(), await world.system()
+    for _ in range(10):
+        ran = list[int]()
+        subscription = system.subscribe(topic, ran.append)
+        await subscription.ready()
+        calls = [asyncio.create_task(caller.publish_and_wait(topic, n)) for n in range(100)]
+        await asyncio.sleep(0)
+        await subscription.unsubscribe()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, NoRespondersError)]
+        assert all("nobody answers" in error.message for error in refused), refused
+        assert len(refused) + len(ran) == 100
+        assert len(refused) + answers.count(None) == 100
+
+
 async def test_a_closing_responder_finishes_what_runs_and_what_waits(world: World, topic: str) -> None:
     slow, caller, system = Slow(0.15), await world.system(), await world.system()
     await system.subscribe(topic, slow.handle, concurrency=1).ready()
@@ -222,12 +243,15 @@ async def test_while_a_responder_drains_others_take_the_new_calls(world: World, 
 
 
 @both
-async def test_what_still_runs_after_the_drain_time_is_told_to_its_caller(world: World, topic: str, here: bool) -> None:
+@pytest.mark.parametrize("drain", [0.0, 0.2])
+async def test_what_still_runs_after_the_drain_time_is_told_to_its_caller(
+    world: World, topic: str, here: bool, drain: float
+) -> None:
     slow = Slow()
     caller, system = await _pair(world, topic, here, slow)
     call = asyncio.create_task(caller.publish_and_wait(topic, 1))
     await slow.began.reach(1)
-    await system.aclose(0.2)
+    await system.aclose(drain)
     with pytest.raises(ResponderLostError) as caught:
         await call
     assert caught.value.outcome is Outcome.MAY_HAVE_RUN
@@ -246,10 +270,12 @@ async def test_a_responder_that_leaves_without_a_word_is_found_out(world: World,
     assert watch.seconds < 3.5
     assert caught.value.outcome is Outcome.MAY_HAVE_RUN
     assert not caught.value.retryable
+    with pytest.raises(NoRespondersError):
+        await caller.publish_and_wait(topic)
 
 
 async def test_an_idempotent_call_is_sent_to_another_responder(world: World, topic: str) -> None:
-    caller, raw = await world.system(), await world.raw()
+    caller, raw = await world.system(settings=CURIOUS), await world.raw()
     await raw.answers_to(topic)
     call = asyncio.create_task(caller.publish_and_wait(topic, "again", ttl=20.0, idempotent=True))
     first = await raw.request()
@@ -265,7 +291,7 @@ async def test_an_idempotent_call_is_sent_to_another_responder(world: World, top
 
 
 async def test_an_idempotent_call_that_is_lost_with_nobody_left_says_that_it_was_lost(world: World, topic: str) -> None:
-    caller, raw = await world.system(), await world.raw()
+    caller, raw = await world.system(settings=CURIOUS), await world.raw()
     await raw.answers_to(topic)
     call = asyncio.create_task(caller.publish_and_wait(topic, ttl=20.0, idempotent=True))
     await raw.request()

@@ -126,6 +126,29 @@ async def test_what_a_member_would_have_got_goes_to_the_rest_when_it_leaves(worl
     assert await _settle(seen, 30) == [0, 15, 15]
 
 
+async def test_what_is_on_its_way_to_a_member_that_leaves_is_not_lost(world: World, topic: str) -> None:
+    publisher, (leaving, staying), seen = await world.system(), [await world.system() for _ in range(2)], Seen()
+    await staying.subscribe(topic, seen.take, group="g").ready()
+    for _ in range(10):
+        subscription = leaving.subscribe(topic, seen.take, group="g")
+        await subscription.ready()
+        seen.clear()
+        publishing = [asyncio.create_task(publisher.publish(topic, number)) for number in range(100)]
+        await asyncio.sleep(0)
+        await subscription.unsubscribe()
+        await asyncio.gather(*publishing)
+        await seen.stay(100)
+
+
+async def test_who_starts_later_knows_of_wildcard_groups_and_observers(world: World, topic: str) -> None:
+    systems, (member,) = await _members(world, f"{topic}.*", "g", 1)
+    observed = Seen()
+    await systems[0].subscribe(f"{topic}.>", observed.take, observe=True).ready()
+    publisher = await world.system()
+    await publisher.publish(f"{topic}.a", 1)
+    await asyncio.gather(member.stay(1), observed.stay(1))
+
+
 async def test_groups_of_one_name_on_other_topics_are_other_groups(world: World, topic: str) -> None:
     publisher = await world.system()
     _, here = await _members(world, f"{topic}.a", "g", 1)

@@ -67,6 +67,23 @@ async def test_correlation_cause_trace_and_hops_are_inherited(
         assert follower["hops"] == 1
 
 
+async def test_a_handler_may_give_headers_and_a_correlation_of_its_own(world: World, topic: str) -> None:
+    system, seen = await world.system(), Seen()
+
+    async def begin(data: Any) -> None:
+        await system.publish(f"{topic}.next", headers={"traceparent": "mine"}, correlation_id="mine too")
+
+    async def note(data: Any, event: Event) -> None:
+        seen.append(_facts(event))
+
+    await system.subscribe(f"{topic}.first", begin).ready()
+    await system.subscribe(f"{topic}.next", note).ready()
+    await system.publish_and_wait(f"{topic}.first", headers=TRACE, correlation_id="order-7")
+    await seen.reach(1)
+    assert seen[0]["headers"] == {**TRACE, "traceparent": "mine"}
+    assert seen[0]["correlation"] == "mine too"
+
+
 @places
 async def test_a_chain_without_a_name_is_named_after_its_first_event(world: World, topic: str, here: bool) -> None:
     system, seen = await _chain(world, topic, here)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.suite.failing_calls import CURIOUS
 from tests.suite.seen import Seen, Watch
 from tests.suite.world import Feature, World, needs
 from tieline import NoRespondersError, Outcome, ResponderLostError
@@ -38,7 +39,7 @@ async def test_kill_9_of_a_responder_ends_its_call_within_3_seconds(world: World
 
 @needs(Feature.PROCESSES)
 async def test_after_kill_9_an_idempotent_call_succeeds_elsewhere(world: World, topic: str) -> None:
-    caller, peer = await world.system(), await world.peer(topic)
+    caller, peer = await world.system(settings=CURIOUS), await world.peer(topic)
     call = asyncio.create_task(caller.publish_and_wait(topic, _sleep(60), idempotent=True))
     await peer.line("^BEGUN")
     other = await world.system()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.suite.seen import QUIET_SECONDS, Seen, Watch, until
 from tests.suite.world import World
-from tieline import EventSystem, NoRespondersError, Outcome, OverloadedError, Settings
+from tieline import EventSystem, NoRespondersError, Outcome, OverloadedError, Settings, Step, StepName
 
 
 class Stuck:
@@ -70,10 +70,13 @@ async def test_what_one_responder_refuses_is_sent_to_another(world: World, topic
 
 
 async def test_what_there_is_no_room_for_here_is_sent_elsewhere(world: World, topic: str) -> None:
-    system, stuck, running = await _full(world, topic)
+    steps = list[Step]()
+    system, stuck, running = await _full(world, topic, await world.system(observe=steps.append))
     other = await world.system()
     await other.subscribe(topic, lambda data: "other").ready()
-    assert await system.publish_and_wait(topic) == "other"
+    steps.clear()
+    assert [await system.publish_and_wait(topic) for _ in range(4)] == ["other"] * 4
+    assert StepName.RECEIVED not in [step.name for step in steps], "it was not sent round to come back here"
     stuck.gate.set()
     await running
 
@@ -119,11 +122,13 @@ async def test_a_filter_refuses_a_request_as_if_nobody_answered(world: World, to
 
 
 async def test_what_one_filter_refuses_another_responder_may_take(world: World, topic: str) -> None:
-    caller = await world.system()
-    for letter in "ab":
-        system = await world.system()
+    callers = [await world.system() for _ in "abc"]
+    for letter, system in zip("ab", callers, strict=False):
         await system.subscribe(topic, lambda data, who=letter: who, filter=lambda data, who=letter: data == who).ready()
-    assert [await caller.publish_and_wait(topic, letter) for letter in "abab"] == list("abab")
+    for caller in callers:
+        assert [await caller.publish_and_wait(topic, letter) for letter in "abab"] == list("abab")
+        with pytest.raises(NoRespondersError, match="filter"):
+            await caller.publish_and_wait(topic, "c")
 
 
 async def test_a_full_queue_drops_the_oldest_event_and_warns(world: World, topic: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.suite.seen import Seen
-from tests.suite.world import World
+from tests.suite.world import Feature, World, needs
 from tieline import EventSystem, InvalidArgumentError, NoRespondersError, TielineError
 
 
@@ -218,6 +218,18 @@ async def test_many_subscriptions_register_and_leave(world: World, topic: str) -
     assert sorted(seen) == list(range(200))
     await asyncio.gather(*(s.unsubscribe() for s in subscriptions))
     assert system.subscriptions == []
+
+
+@needs(Feature.REDIS)
+async def test_unsubscribing_before_it_was_registered_leaves_nothing_behind(world: World, topic: str) -> None:
+    system, server = await world.system(), world.place.redis
+    assert server is not None
+    for number in range(20):
+        await system.subscribe(f"{topic}.{number}", lambda data: data, group="g").unsubscribe()
+    kept = [server.command("EXISTS", f"tl:{kind}:{{{topic}.{n}}}") for kind in ("mb", "gm", "rr") for n in range(20)]
+    assert set(kept) == {":0"}
+    channels = [f"tl:rq:{{{topic}.{number}}}:{system.instance}" for number in range(20)]
+    assert {server.command("SPUBLISH", channel, "anybody?") for channel in channels} == {":0"}
 
 
 async def test_a_system_stays_usable_after_many_came_and_went(world: World, topic: str) -> None:

@@ -218,3 +218,86 @@ async def test_against_a_real_server_commands_and_subscriptions_stay_in_step(red
     assert len(pushed) == 200
     link.close("done")
     assert lost == ["done"]
+
+
+# --- replies that are spared ----------------------------------------------------------------------------------------
+
+SPARED = b"$6\r\nspared\r\n"
+SKIP = pack("CLIENT", "REPLY", "SKIP")
+
+
+async def test_a_quiet_command_has_no_reply_and_is_done_with_the_next_one(made: Made) -> None:
+    back = list[bytes]()
+    made.link.learn_to_skip()
+    made.arrives(SPARED)
+    made.wire.written.clear()
+    made.link.send_quietly(pack("A"), back.append)
+    asked = made.link.ask(pack("B"))
+    made.link.send_quietly(pack("C"), back.append)
+    await asyncio.sleep(0)
+    assert made.wire.written == SKIP + pack("A") + pack("B") + SKIP + pack("C")
+    made.arrives(b"+of B\r\n")
+    assert await asked == b"of B"
+    made.link.connection_lost(None)
+    assert back == [pack("C")]
+    made.link.send_quietly(pack("D"), back.append)
+    assert back == [pack("C"), pack("D")]
+
+
+async def test_a_confirmation_tells_that_quiet_commands_are_done_too(made: Made) -> None:
+    back = list[bytes]()
+    made.link.learn_to_skip()
+    made.arrives(SPARED)
+    made.link.send_quietly(pack("A"), back.append)
+    subscribed = made.link.subscribe("SUBSCRIBE", ["a"])
+    made.arrives(b">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
+    await subscribed
+    made.link.connection_lost(None)
+    assert back == []
+
+
+async def test_a_server_that_spares_no_reply_is_asked_for_none(made: Made) -> None:
+    back = list[bytes]()
+    made.link.learn_to_skip()
+    asked = made.link.ask(pack("A"))
+    made.arrives(b"-NOPERM no client|reply\r\n$7\r\nskipped\r\n" + SPARED + b"+of A\r\n")
+    assert await asked == b"of A"
+    made.wire.written.clear()
+    made.link.send_quietly(pack("B"), back.append)
+    asked = made.link.ask(pack("C"))
+    await asyncio.sleep(0)
+    assert made.wire.written == pack("B") + pack("C")
+    made.arrives(b":1\r\n+of C\r\n")
+    assert await asked == b"of C"
+    made.link.send_quietly(pack("D"), back.append)
+    made.link.connection_lost(None)
+    assert back == [pack("D")]
+
+
+async def test_now_and_then_a_quiet_command_has_a_reply(made: Made) -> None:
+    """So that what would have to be sent again does not grow without bound."""
+    made.link.learn_to_skip()
+    made.arrives(SPARED)
+    large = pack("A", b"x" * 300_000)
+    for _ in range(20):
+        made.link.send_quietly(large, lambda packed: None)
+        await asyncio.sleep(0)
+        if made.wire.written.endswith(SKIP + large):
+            continue
+        made.arrives(b":1\r\n")
+        made.wire.written.clear()
+    assert made.lost == []
+    assert len(made.wire.written) < 5 * len(large)
+
+
+@pytest.mark.parametrize("refusal", [b"-BUSY a script hangs\r\n", b"-NOPERM no right to run 'client|reply'\r\n"])
+async def test_a_reply_to_the_request_for_none_ends_the_connection(made: Made, refusal: bytes) -> None:
+    """Replies would be taken for those of other commands from there on."""
+    made.link.learn_to_skip()
+    made.arrives(SPARED)
+    made.link.send_quietly(pack("A"), lambda packed: None)
+    asked = made.link.ask(pack("B"))
+    made.arrives(refusal + b"+of B\r\n")
+    with pytest.raises(LinkDownError):
+        await asked
+    assert made.wire.dropped

@@ -91,12 +91,27 @@ def test_observers_are_found_by_topic_and_pattern_and_get_no_events() -> None:
 def test_a_push_belongs_to_those_registered_under_exactly_its_interest() -> None:
     exact, wild = subscription("a.b"), subscription("a.*")
     router = router_of(exact, wild)
-    at = router.at(Interest(Route.EVENT, "a.*"))
-    assert at is not None
-    assert at.members == [wild]
-    assert router.at(Interest(Route.EVENT, "a.>")) is None
-    router.remove(wild)
-    assert router.at(Interest(Route.EVENT, "a.*")) is None
+    assert router.takers(Interest(Route.EVENT, "a.*")) == [wild]
+    assert router.takers(Interest(Route.EVENT, "a.>")) == []
+
+
+def test_what_was_on_its_way_is_taken_by_those_who_leave_until_they_are_forgotten() -> None:
+    one, two = subscription("a", group="g"), subscription("a", group="g", concurrency=1, queue=0)
+    router, group = router_of(one, two), Interest(Route.GROUP, "a", "g")
+    router.remove(one)
+    assert [router.taker("a"), router.member(group)] == [two, two], "who stays comes first"
+    router.remove(two)
+    assert not router.has_responder("a")
+    assert router.responder("a") is None
+    assert router.listeners("a") == ([], {})
+    assert [router.taker("a"), router.member(group)] == [one, one]
+    assert router.takers(group) == [one, two]
+    router.forget(one)
+    assert [router.taker("a"), router.member(group)] == [two, two]
+    two.mailbox.running[object()] = None  # type: ignore[index]
+    assert [router.taker("a"), router.member(group)] == [None, None]
+    router.forget(two)
+    assert router.takers(group) == []
 
 
 TOPICS = ["a", "a.b", "a.c", "a.b.c", "b"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import NamedTuple
 
 from google.protobuf.any_pb2 import Any
@@ -15,9 +16,11 @@ from tieline._contract.contract import ERRORS
 from tieline.errors import TielineError
 
 DOMAIN = "tieline"
-_MESSAGE_CHARACTERS = 1_000
-_DETAILS_CHARACTERS = 2_000
+_MESSAGE_BYTES = 2_000
+_TYPE_BYTES = 200
+_DETAILS_BYTES = 1_200
 _CUT = "…"
+"""All of a refusal stays below 8 KB: from there on clients of gRPC drop trailers, by chance up to 16 KB."""
 
 
 class Refusal(NamedTuple):
@@ -31,7 +34,7 @@ class Refusal(NamedTuple):
 def refusal(error: TielineError) -> Refusal:
     """Turn an error into a status. Long texts are cut: they travel in HTTP/2 headers."""
     name = ERRORS[_status_code(error)].grpc
-    message = _short(error.message, _MESSAGE_CHARACTERS)
+    message = _short(error.message, _MESSAGE_BYTES, _percent_encoded)
     status = Status(code=code_pb2.Code.Value(name), message=message)
     info, retry = Any(), Any()
     info.Pack(ErrorInfo(reason=error.code, domain=DOMAIN, metadata=_metadata(error)))
@@ -53,11 +56,26 @@ def _status_code(error: TielineError) -> str:
 def _metadata(error: TielineError) -> dict[str, str]:
     metadata = {"outcome": error.outcome.value, "retryable": str(error.retryable).lower()}
     if error.type:
-        metadata["type"] = _short(error.type, 200)
+        metadata["type"] = _short(error.type, _TYPE_BYTES)
     if error.details:
-        metadata["details"] = _short(json.dumps(error.details, default=str, ensure_ascii=False), _DETAILS_CHARACTERS)
+        metadata["details"] = _short(json.dumps(error.details, default=str, ensure_ascii=False), _DETAILS_BYTES)
     return metadata
 
 
-def _short(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + _CUT
+def _utf8(character: str) -> int:
+    return len(character.encode("utf-8", "replace"))
+
+
+def _percent_encoded(character: str) -> int:
+    """Bytes of a character in the trailer `grpc-message`."""
+    return 1 if " " <= character <= "~" and character != "%" else 3 * _utf8(character)
+
+
+def _short(text: str, limit: int, size: Callable[[str], int] = _utf8) -> str:
+    """The text, or as much of its beginning as fits into so many bytes with the mark of a cut."""
+    room = limit - size(_CUT)
+    for index, character in enumerate(text):
+        room -= size(character)
+        if room < 0:
+            return text if sum(map(size, text[: limit + 1])) <= limit else text[:index] + _CUT
+    return text

@@ -114,14 +114,18 @@ export class RedisTransport implements Transport {
 
   /** A process that only publishes and calls may end while the connection is there; one that subscribes stays. */
   interestsChanged(): void {
-    this.link?.keepAlive([...this.#ports].some((port) => port.wantsSomething));
+    this.link?.keepAlive(this.#isNeeded);
+  }
+
+  get #isNeeded(): boolean {
+    return [...this.#ports].some((port) => port.wantsSomething);
   }
 
   /** A port is closed. */
   async leave(port: RedisPort, interests: readonly Interest[]): Promise<void> {
     const { link } = this;
     const left = link && this.registry.leave(link, port, interests).catch(() => undefined);
-    await Promise.race([left, pause(this.settings.pongTimeout)]);
+    await Promise.race([left, pause(this.settings.pongTimeout, false)]);
     this.#ports.delete(port);
   }
 
@@ -168,6 +172,7 @@ export class RedisTransport implements Transport {
   /** Makes the new connection do what the previous one did. */
   async #settleIn(link: RedisLink): Promise<void> {
     if (this.#clientId !== "") await this.#killPrevious(link);
+    link.learnToSkip();
     await Promise.all([
       ...SCRIPTS.map((script) => link.call("SCRIPT", "LOAD", script.source)),
       this.#askTime(link),
@@ -198,7 +203,7 @@ export class RedisTransport implements Transport {
   async #reconnect(since: number, why: string): Promise<void> {
     const { reconnectMin, reconnectMax } = this.settings;
     for (let most = reconnectMin; this.link === undefined; most = Math.min(2 * most, reconnectMax)) {
-      await pause(Math.random() * most);
+      await pause(Math.random() * most, this.#isNeeded);
       if (this.#closed) return;
       await this.#connect().catch(() => undefined);
     }
@@ -276,6 +281,10 @@ export class RedisTransport implements Transport {
   }
 }
 
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Waits; the process may end meanwhile unless it is to be kept alive. */
+function pause(ms: number, keepAlive: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    if (!keepAlive) timer.unref();
+  });
 }

@@ -2,7 +2,8 @@ import { inboxChannel } from "../contract/contract.js";
 import { DISPATCH, dispatchNames } from "../contract/scripts.js";
 import type { TielineError } from "../errors.js";
 import type { Receiver } from "../transport.js";
-import { type Expecting, LinkDownError, type RedisLink } from "./redisLink.js";
+import type { Expecting } from "./redisExpecting.js";
+import { LinkDownError, type RedisLink } from "./redisLink.js";
 import { isForgotten, sendSource } from "./redisScripts.js";
 import { commandError } from "./redisServer.js";
 import { encodeParts, type Reply } from "./resp.js";
@@ -67,7 +68,7 @@ export class Answers implements Expecting {
   }
 
   send(link: RedisLink): void {
-    link.sendJoined(this.head, this.frames, this.size, this);
+    link.sendQuietly(this.head, this.frames, this.size, this);
   }
 
   replied(): void {}

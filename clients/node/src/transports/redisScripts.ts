@@ -1,5 +1,6 @@
 import type { Script } from "../contract/scripts.js";
-import type { Expecting, RedisLink } from "./redisLink.js";
+import type { Expecting } from "./redisExpecting.js";
+import type { RedisLink } from "./redisLink.js";
 import { encodeCommand, encodeParts, type Reply, RespError } from "./resp.js";
 
 /** The head of a script's command, to be followed by so many more arguments. */

@@ -9,11 +9,12 @@ import {
   UnavailableError,
   UnsupportedError,
 } from "../errors.js";
-import { type LinkOwner, RedisLink } from "./redisLink.js";
+import { type Intake, type LinkOwner, RedisLink } from "./redisLink.js";
 import type { RedisTarget } from "./redisUrl.js";
 import { type Reply, RespError } from "./resp.js";
 
 const OLDEST = 7;
+const READ_BYTES = 65_536;
 const CHECK = "is it running, and is TIELINE_URL or REDIS_URL right?";
 
 /** A greeted link, and its id at the server. */
@@ -24,14 +25,14 @@ export interface Greeted {
 
 /** Connects and greets. Rejects with UnavailableError, UnauthenticatedError or UnsupportedError: what, where, what to do. */
 export async function connectRedis(target: RedisTarget, owner: LinkOwner, name: string, ms: number): Promise<Greeted> {
-  const socket = target.tls ? connectTls(tlsOptions(target)) : connect(address(target));
-  socket.setNoDelay(true);
+  const intake: Intake = { take: () => undefined };
+  const socket = openSocket(target, intake);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(unavailable(target, `no answer within ${ms} ms; ${CHECK}`)), ms);
   });
   try {
-    return await Promise.race([greet(target, socket, owner, name), late]);
+    return await Promise.race([greet(target, socket, intake, owner, name), late]);
   } catch (error) {
     socket.destroy();
     throw explain(target, error);
@@ -40,9 +41,15 @@ export async function connectRedis(target: RedisTarget, owner: LinkOwner, name: 
   }
 }
 
-async function greet(target: RedisTarget, socket: Socket, owner: LinkOwner, name: string): Promise<Greeted> {
+async function greet(
+  target: RedisTarget,
+  socket: Socket,
+  intake: Intake,
+  owner: LinkOwner,
+  name: string,
+): Promise<Greeted> {
   await connected(socket, target.tls ? "secureConnect" : "connect");
-  const link = new RedisLink(socket, owner);
+  const link = new RedisLink(socket, intake, owner);
   const { username, password } = target;
   const login = password === "" ? [] : ["AUTH", username || "default", password];
   const hello = await link.call("HELLO", "3", ...login, "SETNAME", name);
@@ -50,6 +57,22 @@ async function greet(target: RedisTarget, socket: Socket, owner: LinkOwner, name
   check(target, hello);
   if (target.database !== 0) await link.call("SELECT", String(target.database));
   return { link, clientId: String(await link.call("CLIENT", "ID")) };
+}
+
+/** A plain socket reads into one buffer of its own: copying what came is cheaper than a new 64 KiB buffer each time. */
+function openSocket(target: RedisTarget, intake: Intake): Socket {
+  if (target.tls) {
+    const socket = connectTls(tlsOptions(target));
+    socket.on("data", (piece: Buffer) => intake.take(piece));
+    return socket.setNoDelay(true);
+  }
+  const callback = (size: number, bytes: Uint8Array) => {
+    intake.take(Buffer.from(bytes.subarray(0, size)));
+    return true;
+  };
+  return connect({ ...address(target), onread: { buffer: Buffer.allocUnsafeSlow(READ_BYTES), callback } }).setNoDelay(
+    true,
+  );
 }
 
 function connected(socket: Socket, event: string): Promise<void> {

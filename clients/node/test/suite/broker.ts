@@ -53,6 +53,7 @@ export function brokerTests(world: World, redis: RedisServer): void {
   test("scripts that the server forgot are sent again", async () => {
     const [a, b] = [world.system(), world.system()];
     await b.subscribe("forgotten.script", (data) => data, { group: "g" }).ready();
+    await a.start();
     await command(redis, "SCRIPT FLUSH");
     assert.equal(await a.publishAndWait("forgotten.script", 1), 1);
     await command(redis, "SCRIPT FLUSH");
@@ -109,12 +110,19 @@ export function brokerTests(world: World, redis: RedisServer): void {
 
   test("a reply whose responder lost its link is sent when it is back", async () => {
     const [a, b] = [world.system(), world.system()];
-    await b.subscribe("link.cut", () => sleep(150).then(() => "kept")).ready();
+    let whileDown = false;
+    await b
+      .subscribe("link.cut", async () => {
+        while (b.connected) await new Promise(setImmediate);
+        whileDown = true;
+        return "kept";
+      })
+      .ready();
     const call = a.publishAndWait("link.cut");
     await sleep(50);
     await killLink(redis, b.instance);
     assert.equal(await call, "kept");
-    assert.equal(await a.publishAndWait("link.cut"), "kept");
+    assert.ok(whileDown);
   });
 
   test("two systems on different databases and namespaces do not hear each other", async () => {
@@ -125,6 +133,41 @@ export function brokerTests(world: World, redis: RedisServer): void {
     await fails(a.publishAndWait("apart.topic", 1), "NO_RESPONDERS");
     await sleep(50);
     assert.deepStrictEqual(got, []);
+  });
+
+  test("a server that does not let replies be spared is used without that", async () => {
+    const strict = await RedisServer.start("--user default on nopass ~* &* +@all -client|reply".split(" "));
+    try {
+      const [a, b] = [world.system({ url: strict.url }), world.system({ url: strict.url })];
+      await b.subscribe("strict.echo", (data) => data).ready();
+      const answers = await Promise.all(Array.from({ length: 500 }, (_, n) => a.publishAndWait("strict.echo", n)));
+      assert.deepStrictEqual(
+        answers,
+        Array.from({ length: 500 }, (_, n) => n),
+      );
+    } finally {
+      await world.clean();
+      await strict.stop();
+    }
+  });
+
+  test("a script of somebody else that hangs: every call ends with its own answer or an error of ours", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("hang.echo", (data) => data).ready();
+    await command(redis, "CONFIG SET busy-reply-threshold 20");
+    const hanging = command(redis, 'EVAL "while true do end" 0').catch(() => undefined);
+    const calls = Array.from({ length: 200 }, async (_, n) => {
+      await sleep(n);
+      const answer = await a.publishAndWait("hang.echo", n, { ttl: 2000 }).catch((error: unknown) => error);
+      if (!(answer instanceof TielineError)) assert.equal(answer, n);
+    });
+    await sleep(120);
+    await command(redis, "SCRIPT KILL");
+    await hanging;
+    await Promise.all(calls);
+    await command(redis, "CONFIG SET busy-reply-threshold 5000");
+    await until(() => a.connected && b.connected, "both are there again");
+    for (let n = 0; n < 50; n++) assert.equal(await a.publishAndWait("hang.echo", n, { waitForResponders: 2000 }), n);
   });
 
   test("over TLS and over a unix socket it is the same", async () => {

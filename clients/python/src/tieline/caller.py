@@ -18,7 +18,6 @@ from tieline.errors import (
     CallTimeoutError,
     InvalidPayloadError,
     Outcome,
-    OverloadedError,
     TielineError,
     UnavailableError,
 )
@@ -41,10 +40,11 @@ class Reply(Protocol):
 class LocalCall:
     """A call answered in this process: outlet of its delivery and waiter for its deadline."""
 
-    __slots__ = ("answered", "content_type", "data", "delivery", "done", "future", "value")
+    __slots__ = ("answered", "content_type", "data", "deadline", "delivery", "done", "future", "value")
 
-    def __init__(self, future: asyncio.Future[Any]) -> None:
+    def __init__(self, future: asyncio.Future[Any], deadline: float) -> None:
         self.future = future
+        self.deadline = deadline
         self.delivery: Delivery | None = None
         self.done = False
         self.answered = False
@@ -145,9 +145,9 @@ class Caller:
         event = Event(envelope, self._origin.clock)
         if subscription.by_reference:
             event.set_data(data)
-        call = LocalCall(loop.create_future())
-        call.delivery = delivery = Delivery(subscription, event, call, self.around)
         moment = monotonic() + envelope.ttl_ms / 1000
+        call = LocalCall(loop.create_future(), moment)
+        call.delivery = delivery = Delivery(subscription, event, call, self.around)
         if self._deadlines.add(moment, call):
             self.wake_at(moment)
         if self._observer:
@@ -163,26 +163,33 @@ class Caller:
             call.delivery.cancel()
         call.delivery = None  # no cycle for the collector
 
-    def begin(self, request: Envelope, idempotent: bool, patience: float, wait_for_link: float, avoid: str) -> Call:
-        """Have somebody elsewhere answer; the call's `waiter` gets the REPLY. `patience` waits for responders (s)."""
+    def begin(
+        self,
+        request: Envelope,
+        idempotent: bool = False,
+        patience: float = 0.0,
+        wait_for_link: float = 0.0,
+        refusal: TielineError | None = None,
+        deadline: float = 0.0,
+    ) -> Call:
+        """Have somebody elsewhere answer; the call's `waiter` gets the REPLY. `patience` waits for responders (s).
+
+        After the `refusal` of a responder here this instance is avoided; it is the result if nobody else is there.
+        """
         now = monotonic()
         loop, port = self._loop, self._port
         assert loop is not None
         assert port is not None
         request.id = request.id or new_id()
         request.reply_to = port.instance
-        call = Call(request, now + request.ttl_ms / 1000, loop.create_future())
+        call = Call(request, deadline or now + request.ttl_ms / 1000, loop.create_future())
         if idempotent:
             call.idempotent = request.idempotent = True
         if patience or wait_for_link:
             call.patience = now + patience
             call.wait_for_link = now + wait_for_link
-        if avoid:
-            call.avoid = avoid
-            call.last_error = OverloadedError(
-                f"all handlers of {request.topic!r} here are busy, their queue is full, and nobody else answers it",
-                retry_after=self._settings.retry_after,
-            )
+        if refusal is not None:
+            call.avoid, call.last_error = port.instance, refusal
         self._calls.start(call, now)
         if not self._watched.is_set():
             self._watched.set()

@@ -237,9 +237,8 @@ class Calls:
             self._reject(call, _nobody_answers(call))
 
     def _failed(self, call: Call, error: TielineError, reply: Envelope, now: float) -> None:
-        refused = error.outcome is Outcome.NOT_DELIVERED and error.code in _REFUSALS
         spent = call.idempotent and call.attempts >= self._settings.attempts
-        if refused and not call.refusals and not spent:
+        if is_refusal(error) and not call.refusals and not spent:
             call.refusals += 1
             call.last_error = error
             call.avoid = call.instance or reply.source.rpartition("/")[2]
@@ -320,6 +319,11 @@ class Calls:
     def _wake(self, call: Call, moment: float) -> None:
         if self._deadlines.add(moment, call):
             self._effects.wake_at(moment)
+
+
+def is_refusal(error: TielineError) -> bool:
+    """Whether somebody else may be asked instead (SPEC.md, section 6, "Refused")."""
+    return error.outcome is Outcome.NOT_DELIVERED and error.code in _REFUSALS
 
 
 def _nobody_answers(call: Call) -> NoRespondersError:

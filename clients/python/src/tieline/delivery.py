@@ -13,6 +13,7 @@ from tieline.errors import (
     HandlerError,
     NoRespondersError,
     Outcome,
+    OverloadedError,
     ResponderLostError,
     TielineError,
 )
@@ -140,6 +141,11 @@ def handler_error(error: BaseException, prefix: str = "") -> TielineError:
 def unsendable(error: TielineError) -> TielineError:
     """A handler returned what cannot travel: its failure, not the caller's."""
     return handler_error(error, "the handler's return value cannot be sent: ")
+
+
+def crowded(topic: str, retry_after: float) -> TielineError:
+    """What a caller is told when every handler here is busy; `retry_after` in seconds."""
+    return OverloadedError(f"all handlers of {topic!r} here are busy and their queue is full", retry_after=retry_after)
 
 
 def interruption(delivery: Delivery) -> TielineError:

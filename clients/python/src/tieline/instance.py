@@ -116,6 +116,8 @@ class Instance:
             )
         self.loop = self.port = self._starting = self._transport = None
         self._background.clear()
+        for subscription in self._leaving:
+            self.router.forget(subscription)
         self._leaving.clear()
         self.registry = Registry()
         self.responder.forget()
@@ -143,14 +145,17 @@ class Instance:
 
     async def _drain(self, seconds: float) -> None:
         subscriptions = [*self.router, *self._leaving]
-        left = [interest for subscription in subscriptions for interest in self.router.remove(subscription)]
+        left = [interest for subscription in list(self.router) for interest in self.router.remove(subscription)]
         try:
             async with asyncio.timeout(max(0.0, seconds)):
                 with contextlib.suppress(TielineError):
                     await self.registry.end(left)
+                for subscription in subscriptions:
+                    self.router.forget(subscription)
                 await asyncio.gather(*(subscription.drain() for subscription in subscriptions), *self._leaving.values())
         except TimeoutError:
             for subscription in subscriptions:
+                self.router.forget(subscription)
                 subscription.interrupt()
             await asyncio.sleep(0)
         self.registry.detach()
@@ -182,6 +187,7 @@ class Instance:
     async def _remove(self, subscription: Subscription) -> None:
         with contextlib.suppress(TielineError):  # its lease will end
             await self.registry.end(self.router.remove(subscription))
+        self.router.forget(subscription)
         await subscription.drain()
 
     async def _register_after_start(self, subscription: Subscription, new: list[Interest]) -> None:

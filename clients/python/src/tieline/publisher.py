@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.caller import reply_value
-from tieline.delivery import Delivery
+from tieline.calls import is_refusal
+from tieline.delivery import Delivery, crowded
 from tieline.envelope import EVENT, REQUEST, new_id
+from tieline.errors import TielineError
 from tieline.instance import Instance
 from tieline.outgoing import compose, ttl_ms
 from tieline.responder import EventOutlet
@@ -58,10 +60,15 @@ class Publisher:
             local = instance.caller.begin_local(subscription, request, data)
             try:
                 return (await local.future).result()
+            except TielineError as error:
+                if not is_refusal(error):
+                    raise
+                refusal, deadline = error, local.deadline
             finally:
                 instance.caller.end_local(local)
-        avoid = self._avoid(topic)
-        call = instance.caller.begin(request, idempotent, wait_for_responders, wait_for_connection, avoid)
+        else:
+            refusal, deadline = self._crowded(topic), 0.0
+        call = instance.caller.begin(request, idempotent, wait_for_responders, wait_for_connection, refusal, deadline)
         del request, data  # a call that waits should not hold what it no longer needs
         try:
             return reply_value(await call.waiter)
@@ -99,7 +106,7 @@ class Publisher:
         """Call somebody elsewhere with a composed request; returns the REPLY with its payload as it travelled."""
         caller = self._instance.caller
         self._show_observers(request)
-        call = caller.begin(request, idempotent, 0.0, 0.0, "")
+        call = caller.begin(request, idempotent)
         try:
             return await call.waiter
         except CancelledError:
@@ -140,10 +147,10 @@ class Publisher:
             instance.responder.deliver(subscription, event, outlet)
         return served
 
-    def _avoid(self, topic: str) -> str:
-        """This instance, if its own responders have no room."""
+    def _crowded(self, topic: str) -> TielineError | None:
+        """The refusal of responders here that have no room; None if there are none."""
         instance = self._instance
-        return instance.port.instance if instance.port and instance.router.has_responder(topic) else ""
+        return crowded(topic, instance.settings.retry_after) if instance.router.has_responder(topic) else None
 
     def _show_observers(self, request: Envelope) -> None:
         """A request is shown to observers here and elsewhere once, wherever it is answered."""

@@ -11,12 +11,11 @@ from typing import Any
 from tieline import codec
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.context import Event
-from tieline.delivery import Around, Delivery, interruption, unsendable
+from tieline.delivery import Around, Delivery, crowded, interruption, unsendable
 from tieline.envelope import ACCEPTED, REPLY, error_to_wire
 from tieline.errors import (
     ExpiredError,
     NoRespondersError,
-    OverloadedError,
     TielineError,
 )
 from tieline.observe import Observer, StepName, step_of
@@ -95,7 +94,7 @@ class Responder:
 
     def request(self, envelope: Envelope) -> None:
         """See `Receiver.on_request`."""
-        subscription = self._router.responder(envelope.topic)
+        subscription = self._router.taker(envelope.topic)
         clock = self._origin.clock
         if self._observer:
             self.say(StepName.RECEIVED, envelope)
@@ -175,9 +174,7 @@ class Responder:
     def _no_taker(self, topic: str) -> TielineError:
         if not self._router.has_responder(topic):
             return NoRespondersError(f"the responder of {topic!r} has just unsubscribed")
-        return OverloadedError(
-            f"all handlers of {topic!r} here are busy and their queue is full", retry_after=self._settings.retry_after
-        )
+        return crowded(topic, self._settings.retry_after)
 
     def _sweep(self) -> None:
         """Say ACCEPTED for what takes long; cancel what has expired. Requests are in the order of their start."""
@@ -203,15 +200,15 @@ class Responder:
 
     def event(self, interest: Interest, envelope: Envelope) -> None:
         """See `Receiver.on_event`."""
-        turn = self._router.at(interest)
+        takers = self._router.takers(interest)
         if 0 < envelope.expires_at <= self._origin.clock.now():
             self.say(StepName.DROPPED, envelope, why="EXPIRED")
-        elif turn is None:
+        elif not takers:
             self.say(StepName.DROPPED, envelope, why="no subscription any more")
         elif interest.route == Route.GROUP:
-            self.deliver(turn.pick() or turn.members[0], envelope)
+            self.deliver(self._router.member(interest) or takers[0], envelope)
         else:
-            for subscription in list(turn.members):
+            for subscription in takers:
                 self.deliver(subscription, envelope)
 
     def deliver(

@@ -37,6 +37,7 @@ class Router:
     def __init__(self) -> None:
         self._at: dict[Interest, Turn] = {}
         self._responders: dict[str, Turn] = {}
+        self._leaving: dict[Interest, list[Subscription]] = {}
         self._events: dict[str, set[Interest]] = {}
         self._patterns: topics.PatternTrie[Interest] = topics.PatternTrie()
         self._observed: topics.PatternTrie[Interest] = topics.PatternTrie()
@@ -51,8 +52,20 @@ class Router:
         return [interest for interest in subscription.interests if self._add(interest, subscription)]
 
     def remove(self, subscription: Subscription) -> list[Interest]:
-        """Let it go; returns the interests nobody has any more."""
+        """Choose it no more; returns the interests nobody has any more.
+
+        It still takes what was sent here before the broker knew, until it is forgotten.
+        """
+        for interest in subscription.interests:
+            self._leaving.setdefault(interest, []).append(subscription)
         return [interest for interest in subscription.interests if self._remove(interest, subscription)]
+
+    def forget(self, subscription: Subscription) -> None:
+        """Nothing comes for one that was removed any more."""
+        for interest in subscription.interests:
+            left = [other for other in self._leaving.pop(interest, ()) if other is not subscription]
+            if left:
+                self._leaving[interest] = left
 
     def responder(self, topic: str) -> Subscription | None:
         """The next local responder with room."""
@@ -90,9 +103,26 @@ class Router:
             return []
         return [s for _, interest in self._observed.match(topic) for s in self._at[interest].members]
 
-    def at(self, interest: Interest) -> Turn | None:
-        """Subscriptions registered under exactly this interest."""
-        return self._at.get(interest)
+    # --- what was sent here -----------------------------------------------------------------------------------------
+
+    def taker(self, topic: str) -> Subscription | None:
+        """Who answers a request that was dispatched to this instance; None when nobody has room."""
+        return self.responder(topic) or self._late(Interest(Route.REQUEST, topic))
+
+    def member(self, interest: Interest) -> Subscription | None:
+        """Who takes an event that was sent to a group's members here, in turn; None when nobody has room."""
+        turn = self._at.get(interest)
+        return (turn.pick() if turn is not None else None) or self._late(interest)
+
+    def takers(self, interest: Interest) -> list[Subscription]:
+        """Everybody whom what arrives by an interest concerns."""
+        turn = self._at.get(interest)
+        return [*(turn.members if turn is not None else ()), *self._leaving.get(interest, ())]
+
+    def _late(self, interest: Interest) -> Subscription | None:
+        return next((one for one in self._leaving.get(interest, ()) if one.mailbox.has_room()), None)
+
+    # --- adding and removing ----------------------------------------------------------------------------------------
 
     def _add(self, interest: Interest, subscription: Subscription) -> bool:
         turn = self._at.get(interest)

@@ -134,7 +134,8 @@ class Subscription:
         await self.mailbox.drain()
 
     def interrupt(self) -> None:
-        """Cancel everything that waits or runs."""
+        """Take nothing new and cancel everything that waits or runs."""
+        self._closed = True
         for work in [*self.mailbox.waiting, *self.mailbox.running]:
             self.mailbox.cancel(work)
 

@@ -60,7 +60,7 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
 def up(*, listen: str, verbose: bool, **options: Any) -> None:
     """Serve gRPC: embedded, or in front of Redis.
 
-    Each flag has an environment variable, TIELINE_<FLAG>; flags win. SIGTERM lets calls under way finish.
+    Settings may come from the environment as TIELINE_<FLAG>; flags win. SIGTERM lets calls under way finish.
     """
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:

@@ -144,6 +144,7 @@ class RedisTransport:
             link.send(pack("CLIENT", "KILL", "ID", previous.number, "ADDR", previous.address))
         for script in scripts.SCRIPTS:
             link.send(pack("SCRIPT", "LOAD", script.source))
+        link.learn_to_skip()
         await self._ask_time(link)
         await link.subscribe("SUBSCRIBE", [self._notice])
         await self.registration.everything(link)
@@ -180,7 +181,7 @@ class RedisTransport:
         if self.link is not None:
             kept, self._kept, self._kept_bytes = self._kept, deque(), 0
             for packed in kept:
-                self.link.send(packed)
+                self.link.send_quietly(packed, self.keep)
             gap = Gap(since, self.clock.now(), why)
             for port in list(self.ports.values()):
                 port.receiver.on_connected(gap)

@@ -3,6 +3,9 @@
 Replies come in the order of the commands. Subscribing has no reply of its own in RESP3: its confirmations are pushes,
 and only its refusal is a reply. So the queue of expected replies holds a `_Subscribing` in its place; whatever reply
 arrives while one with unconfirmed channels is at the head is its refusal.
+
+Nobody needs the reply to an answer, so the server is told to spare it: that is a system call less for it and a wake-up
+less for us, on the way of every call. `_Unreplied` holds its place, and is done when any later reply arrives.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ ReplyError = hiredis.ReplyError
 Callback = Callable[[Any], None]
 
 _MORE = object()
+_UNREPLIED_BYTES = 1 << 20
 _Push = hiredis.PushNotification
 _CONFIRMATIONS = frozenset(
     {b"ssubscribe", b"subscribe", b"psubscribe", b"sunsubscribe", b"unsubscribe", b"punsubscribe"}
@@ -43,6 +47,16 @@ class _Subscribing:
         self.future = future
 
 
+class _Unreplied:
+    """A command whose reply is spared."""
+
+    __slots__ = ("lost", "packed")
+
+    def __init__(self, packed: bytes, lost: Callable[[bytes], None]) -> None:
+        self.packed = packed
+        self.lost = lost
+
+
 def bulk(data: bytes) -> bytes:
     """One argument of a command."""
     return b"$%d\r\n%b\r\n" % (len(data), data)
@@ -52,6 +66,10 @@ def pack(*arguments: str | bytes | int) -> bytes:
     """One command."""
     parts = [a if isinstance(a, bytes) else str(a).encode() for a in arguments]
     return b"*%d\r\n" % len(parts) + b"".join(map(bulk, parts))
+
+
+_SKIP = pack("CLIENT", "REPLY", "SKIP")
+_SPARED = b"spared"
 
 
 def pack_script(script: Script, names: Sequence[str], arguments: int, *, whole: bool = False) -> bytes:
@@ -84,7 +102,9 @@ class RedisLink(asyncio.Protocol):
         self._out: list[bytes] = []
         self._reading = False
         self._flushing = False
-        self._expected: deque[Callback | _Subscribing | None] = deque()
+        self._expected: deque[Callback | _Subscribing | _Unreplied | None] = deque()
+        self._can_skip = False
+        self._unreplied = 0
         self._lost = ""
         self._paused = False
         self._backlog = 0
@@ -110,6 +130,31 @@ class RedisLink(asyncio.Protocol):
         if first:
             self.flush_soon()
         self._expected.append(callback)
+
+    def send_quietly(self, packed: bytes, lost: Callable[[bytes], None]) -> None:
+        """Send a command whose reply nobody needs; `lost` gets it back if the connection breaks before it is done.
+
+        Only now and then the server replies, so that not too much waits to be known as done.
+        """
+        if self._lost:
+            lost(packed)
+            return
+        if self._can_skip and self._unreplied < _UNREPLIED_BYTES:
+            self._unreplied += len(packed)
+            self.send(_SKIP + packed)
+            self._expected[-1] = _Unreplied(packed, lost)
+        else:
+            self.send(packed, lambda reply: lost(packed) if isinstance(reply, LinkDownError) else None)
+
+    def learn_to_skip(self) -> None:
+        """Find out whether replies can be spared: a user may lack the right to ask for it."""
+
+        def told(reply: Any) -> None:
+            self._can_skip = reply == _SPARED
+            if not self._can_skip:
+                self._expected.extendleft((None, None))
+
+        self.send(_SKIP + pack("ECHO", "skipped") + pack("ECHO", _SPARED), told)
 
     def flush_soon(self) -> None:
         """Write when this turn of the loop ends; while reading, when all that arrived has been looked at.
@@ -208,31 +253,51 @@ class RedisLink(asyncio.Protocol):
             self.flush()  # what was sent in answer to what was read
 
     def _read(self) -> None:
-        gets, expected = self._reader.gets, self._expected
+        gets = self._reader.gets
         while (reply := gets()) is not _MORE:
             if type(reply) is _Push:
                 if reply[0] in _CONFIRMATIONS:
                     self._confirmed()
                 else:
                     self._on_push(reply)
-            elif expected:
-                callback = expected.popleft()
-                if callback is None:
-                    continue
-                if isinstance(callback, _Subscribing):
-                    _settle(callback.future, reply)
-                else:
-                    callback(reply)
-            else:
+                continue
+            if type(reply) is ReplyError and self._is_for_skip(str(reply)):
+                self.abort(str(reply))
+                return
+            callback = self._first()
+            if not self._expected:
                 raise hiredis.ProtocolError(f"a reply to nothing: {reply!r}")
+            self._expected.popleft()
+            if isinstance(callback, _Subscribing):
+                _settle(callback.future, reply)
+            elif callback is not None:
+                callback(reply)
+
+    def _first(self) -> Callback | _Subscribing | None:
+        """Who gets what comes now; commands before it whose replies are spared are done."""
+        expected = self._expected
+        while expected:
+            first = expected[0]
+            if not isinstance(first, _Unreplied):
+                return first
+            self._unreplied -= len(first.packed)
+            expected.popleft()
+        return None
+
+    def _is_for_skip(self, refusal: str) -> bool:
+        """Whether asking to spare a reply itself was replied to, so that replies are out of step from here on.
+
+        That happens while a script hangs, and when the user loses the right to ask.
+        """
+        return self._can_skip and (refusal.startswith("BUSY") or "client|reply" in refusal)
 
     def _confirmed(self) -> None:
-        head = self._expected[0] if self._expected else None
-        if isinstance(head, _Subscribing):
-            head.left -= 1
-            if head.left == 0:
+        subscribing = self._first()
+        if isinstance(subscribing, _Subscribing):
+            subscribing.left -= 1
+            if subscribing.left == 0:
                 self._expected.popleft()
-                _settle(head.future, None)
+                _settle(subscribing.future, None)
 
     def _fail(self, why: str) -> None:
         if self._lost:
@@ -244,6 +309,8 @@ class RedisLink(asyncio.Protocol):
         for callback in expected:
             if isinstance(callback, _Subscribing):
                 _settle(callback.future, down)
+            elif isinstance(callback, _Unreplied):
+                callback.lost(callback.packed)
             elif callback is not None:
                 callback(down)
 

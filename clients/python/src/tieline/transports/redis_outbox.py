@@ -83,7 +83,7 @@ class RedisOutbox:
         if self._answers:
             answers, self._answers = self._answers, {}
             for to, frames in answers.items():
-                link.send(self.packed_answer(to, b"".join(frames)))
+                link.send_quietly(self.packed_answer(to, b"".join(frames)), self._transport.keep)
 
     def unsent_answers(self) -> list[bytes]:
         """Take back the answers, packed, when the link is gone; whoever called has been told of it."""

@@ -69,6 +69,8 @@ class RedisServer:
             error = self._refused(str(refusal))
         except (OSError, ssl.SSLError) as failure:
             error = self._unavailable(f"{failure.strerror or failure}; {_CHECK}")
+        except UnicodeError as strange:
+            error = self._unavailable(f"that is no name of a host ({strange}); {_CHECK}")
         except TielineError as other:
             error = other
         except asyncio.CancelledError:
@@ -96,7 +98,11 @@ class RedisServer:
             await link.call("SELECT", self.database)
         if self._path:
             return ClientId("", "")  # a unix socket cannot be half open, and all of its clients share one address
-        info = dict(part.partition("=")[::2] for part in _text(await link.call("CLIENT", "INFO")).split())
+        told = await link.call("CLIENT", "INFO")
+        if not isinstance(told, bytes):
+            raise self._unavailable(f"it answered CLIENT INFO with {told!r}, so it is no Redis; {_CHECK}")
+        parts = (part.partition("=") for part in told.decode("utf-8", "replace").split())
+        info = {name: value for name, _, value in parts}
         return ClientId(info.get("id", ""), info.get("addr", ""))
 
     def _check(self, hello: dict[str, Any]) -> None:
