@@ -69,6 +69,12 @@ class Bench:
         await self._open.aclose()
 
 
+def link_of(system: EventSystem) -> Any:
+    """Its connection, None while there is none; a reconnect may take so little time that only this tells."""
+    transport: Any = system._instance._transport
+    return transport.link
+
+
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
     with RedisServer() as running:

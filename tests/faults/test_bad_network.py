@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Bench
+from tests.faults.conftest import Bench, link_of
 from tests.faults.load import Load
 from tests.suite.seen import Seen, Watch, until
 from tests.support.proxy import FaultProxy, Side
@@ -88,8 +88,9 @@ async def test_a_half_open_connection_is_found_out_and_replaced(bench: Bench, wh
     caller = await bench.system("caller", port=proxy.port if who == "caller" else 0)
     async with Load(caller, "load", ttl=1.5) as load:
         await asyncio.sleep(0.3)
+        links = [link_of(responder), link_of(caller)]
         assert proxy.half_open(dead) == 1
-        await until(lambda: not responder.connected or not caller.connected, 5.0)
+        await until(lambda: [link_of(responder), link_of(caller)] != links, 5.0)
         took = await load.success_after(time.monotonic(), 5.0)
         print(f"{who}, {dead} dead: calls succeed {took:.2f} s later")
     load.check(ran)
@@ -103,9 +104,9 @@ async def test_a_half_open_responder_that_left_is_not_taken_for_a_receiver(bench
     ran, proxy = list[int](), await bench.proxy()
     responder = await bench.echo("a", ran, port=proxy.port)
     caller = await bench.system("caller")
+    link = link_of(responder)
     proxy.half_open("client")
-    await until(lambda: not responder.connected, 5.0)
-    await until(lambda: responder.connected, 5.0)
+    await until(lambda: link_of(responder) not in (link, None), 5.0)
     await responder.aclose()
     with pytest.raises(NoRespondersError):
         await caller.publish_and_wait("a", ttl=5.0)
@@ -190,6 +191,28 @@ async def test_client_kill_of_everybody_again_and_again_under_load(bench: Bench)
     assert responder.connected
     assert caller.connected
     assert await caller.publish_and_wait("load", -1) == -1
+
+
+@pytest.mark.parametrize("late", [0.0, 0.05, 0.15, 0.25, 0.35, 0.45])
+async def test_unsubscribing_while_a_reconnect_registers_everything_leaves_nothing_behind(
+    bench: Bench, late: float
+) -> None:
+    proxy = await bench.proxy()
+    responder = await bench.system("responder", port=proxy.port, pong_timeout=5.0, lease_refresh=60.0, lease=120.0)
+    subscription = responder.subscribe("a", lambda data: data, group="g")
+    await subscription.ready()
+    proxy.delay(50)
+    proxy.reset()
+    await until(lambda: not responder.connected)
+    transport: Any = responder._instance._transport
+    await until(lambda: transport.settling is not None, 5.0)
+    await asyncio.sleep(late)
+    await subscription.unsubscribe()
+    await proxy.restore()
+    await until(lambda: responder.connected, 5.0)
+    await asyncio.sleep(0.2)
+    assert [bench.server.command("EXISTS", f"tl:{kind}:{{a}}") for kind in ("mb", "gm")] == [":0", ":0"]
+    assert bench.server.command("SPUBLISH", f"tl:rq:{{a}}:{responder.instance}", "anybody?") == ":0"
 
 
 async def test_closing_in_the_middle_of_a_reconnect_leaves_no_connection(bench: Bench) -> None:

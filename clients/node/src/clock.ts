@@ -5,6 +5,9 @@ export function monotonic(): number {
   return performance.now();
 }
 
+/** Milliseconds by which two clocks may part in a millisecond; real ones part by less than a tenth of that. */
+const DRIFT = 0.001;
+
 /**
  * The broker's clock, kept as an offset to the local monotonic clock.
  *
@@ -15,10 +18,13 @@ export function monotonic(): number {
 export class Clock {
   readonly #monotonic: () => number;
   #offset: number;
+  #doubt = Number.POSITIVE_INFINITY;
+  #learnedAt: number;
 
   constructor(source: () => number = monotonic) {
     this.#monotonic = source;
-    this.#offset = Date.now() - source();
+    this.#learnedAt = source();
+    this.#offset = Date.now() - this.#learnedAt;
   }
 
   /** Milliseconds since 1970 by the broker's clock, whole. */
@@ -31,8 +37,19 @@ export class Clock {
     return brokerMs - this.#offset;
   }
 
-  /** Takes the broker's time (ms), read between two moments of the local monotonic clock (ms). */
+  /**
+   * Takes the broker's time (ms), read between two moments of the local monotonic clock (ms).
+   *
+   * Half the round trip is how wrong it may be. What may be more wrong than what is known is not taken (this process may
+   * have stood still meanwhile), unless both cannot be true: then the broker's clock was set.
+   */
   learn(brokerMs: number, asked: number, answered: number): void {
-    this.#offset = brokerMs - (asked + answered) / 2;
+    const offset = brokerMs - (asked + answered) / 2;
+    const doubt = (answered - asked) / 2;
+    const known = this.#doubt + (answered - this.#learnedAt) * DRIFT;
+    if (doubt > known && Math.abs(offset - this.#offset) <= doubt + known) return;
+    this.#offset = offset;
+    this.#doubt = doubt;
+    this.#learnedAt = answered;
   }
 }

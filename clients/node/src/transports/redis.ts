@@ -10,7 +10,7 @@ import { type Answers, RedisOutbox } from "./redisOutbox.js";
 import { RedisPatterns } from "./redisPatterns.js";
 import { RedisPort } from "./redisPort.js";
 import { RedisRegistry } from "./redisRegistry.js";
-import { commandError, connectRedis } from "./redisServer.js";
+import { type ClientId, commandError, connectRedis } from "./redisServer.js";
 import { parseRedisUrl, prefixOf, type RedisTarget } from "./redisUrl.js";
 import type { Push } from "./resp.js";
 
@@ -26,11 +26,13 @@ export class RedisTransport implements Transport {
   readonly outbox: RedisOutbox;
   /** The link while there is one that is ready. */
   link: RedisLink | undefined;
+  /** A new link on which everything is being registered. */
+  settling: RedisLink | undefined;
   readonly #target: RedisTarget;
   readonly #ports = new Set<RedisPort>();
   readonly #notice: string;
   #name = "tieline";
-  #clientId = "";
+  #clientId: ClientId | undefined;
   #connecting: Promise<void> | undefined;
   #waiting: { resolve: (link: RedisLink) => void; reject: (error: unknown) => void }[] = [];
   #kept: { answers: Answers; until: number }[] = [];
@@ -153,7 +155,7 @@ export class RedisTransport implements Transport {
     };
     let link: RedisLink | undefined;
     const greeted = await connectRedis(this.#target, owner, this.#name, connectTimeout);
-    link = greeted.link;
+    link = this.settling = greeted.link;
     const silent = setTimeout(() => link?.abort("it fell silent after the greeting"), connectTimeout);
     try {
       await this.#settleIn(link);
@@ -162,6 +164,7 @@ export class RedisTransport implements Transport {
       throw commandError(error);
     } finally {
       clearTimeout(silent);
+      this.settling = undefined;
     }
     this.#clientId = greeted.clientId;
     this.link = link;
@@ -171,7 +174,11 @@ export class RedisTransport implements Transport {
 
   /** Makes the new connection do what the previous one did. */
   async #settleIn(link: RedisLink): Promise<void> {
-    if (this.#clientId !== "") await this.#killPrevious(link);
+    if (this.#clientId !== undefined) {
+      // A half-open connection still counts as a receiver.
+      const { id, address } = this.#clientId;
+      link.call("CLIENT", "KILL", "ID", id, "ADDR", address).catch(() => undefined);
+    }
     link.learnToSkip();
     await Promise.all([
       ...SCRIPTS.map((script) => link.call("SCRIPT", "LOAD", script.source)),
@@ -180,14 +187,6 @@ export class RedisTransport implements Transport {
     ]);
     await this.registry.everything(link);
     await this.#readPatterns(link);
-  }
-
-  /** A half-open connection still counts as a receiver. Only one that bears our name is killed: ids begin anew with a server. */
-  async #killPrevious(link: RedisLink): Promise<void> {
-    const listed = String(await link.call("CLIENT", "LIST", "ID", this.#clientId));
-    if (listed.includes(` name=${this.#name} `)) {
-      await link.call("CLIENT", "KILL", "ID", this.#clientId).catch(() => undefined);
-    }
   }
 
   #onLost(link: RedisLink | undefined, why: string): void {

@@ -66,7 +66,8 @@ export class RedisPort implements Port {
   async unregister(interests: readonly Interest[]): Promise<void> {
     for (const interest of interests) this.#interests.delete(interestKey(interest));
     this.#transport.interestsChanged();
-    const { link, registry } = this.#transport;
+    const { registry } = this.#transport;
+    const link = this.#transport.link ?? this.#transport.settling;
     if (link === undefined) return registry.forget(this, interests);
     await registry.remove(link, this, interests).catch(() => registry.forget(this, interests));
   }

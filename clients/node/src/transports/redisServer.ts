@@ -17,10 +17,16 @@ const OLDEST = 7;
 const READ_BYTES = 65_536;
 const CHECK = "is it running, and is TIELINE_URL or REDIS_URL right?";
 
-/** A greeted link, and its id at the server. */
+/** A connection as the server sees it. Ids begin again with a server; with the address they do not lie. */
+export interface ClientId {
+  readonly id: string;
+  readonly address: string;
+}
+
+/** A greeted link, and what the server calls it. */
 export interface Greeted {
   readonly link: RedisLink;
-  readonly clientId: string;
+  readonly clientId: ClientId | undefined;
 }
 
 /** Connects and greets. Rejects with UnavailableError, UnauthenticatedError or UnsupportedError: what, where, what to do. */
@@ -56,7 +62,14 @@ async function greet(
   if (!(hello instanceof Map)) throw unavailable(target, `it does not answer HELLO as a Redis does; ${CHECK}`);
   check(target, hello);
   if (target.database !== 0) await link.call("SELECT", String(target.database));
-  return { link, clientId: String(await link.call("CLIENT", "ID")) };
+  // A unix socket cannot be half open, and all of its clients share one address.
+  if (target.path !== "") return { link, clientId: undefined };
+  const told = String(await link.call("CLIENT", "INFO"));
+  const [id, address] = [/\bid=(\S+)/.exec(told)?.[1], /\baddr=(\S+)/.exec(told)?.[1]];
+  if (id === undefined || address === undefined) {
+    throw unavailable(target, `it does not answer CLIENT INFO as a Redis does; ${CHECK}`);
+  }
+  return { link, clientId: { id, address } };
 }
 
 /** A plain socket reads into one buffer of its own: copying what came is cheaper than a new 64 KiB buffer each time. */

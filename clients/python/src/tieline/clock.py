@@ -6,8 +6,12 @@ the broker says what time it is.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+
+_DRIFT = 0.001
+"""Seconds by which two clocks may part in a second; real ones part by less than a tenth of that."""
 
 
 class Clock:
@@ -16,11 +20,13 @@ class Clock:
     Until a broker has been asked, the offset is that of this machine's wall clock when the clock was made.
     """
 
-    __slots__ = ("_offset", "monotonic")
+    __slots__ = ("_doubt", "_learned_at", "_offset", "monotonic")
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.monotonic = monotonic
-        self._offset = time.time() - monotonic()
+        self._learned_at = monotonic()
+        self._offset = time.time() - self._learned_at
+        self._doubt = math.inf
 
     def now(self) -> int:
         """Milliseconds since 1970 by the broker's clock."""
@@ -31,5 +37,12 @@ class Clock:
         return broker_ms / 1000 - self._offset
 
     def learn(self, broker_seconds: float, asked: float, answered: float) -> None:
-        """Take the broker's time, read between two moments of the local monotonic clock (seconds)."""
-        self._offset = broker_seconds - (asked + answered) / 2
+        """Take the broker's time, read between two moments of the local monotonic clock (seconds).
+
+        Half the round trip is how wrong it may be. What may be more wrong than what is known is not taken (this process
+        may have stood still meanwhile), unless both cannot be true: then the broker's clock was set.
+        """
+        offset, doubt = broker_seconds - (asked + answered) / 2, (answered - asked) / 2
+        known = self._doubt + (answered - self._learned_at) * _DRIFT
+        if doubt <= known or abs(offset - self._offset) > doubt + known:
+            self._offset, self._doubt, self._learned_at = offset, doubt, answered

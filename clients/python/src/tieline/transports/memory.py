@@ -5,6 +5,7 @@ It does what the Redis scripts do, with the same turns, groups and probes, so th
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
@@ -182,16 +183,16 @@ class MemoryTransport:
 
     def __init__(self, broker: MemoryBroker | None = None) -> None:
         self.broker = broker or MemoryBroker()
-        self._ports: list[MemoryPort] = []
+        self._ports: weakref.WeakSet[MemoryPort] = weakref.WeakSet()
 
     async def open(self, service: str, receiver: Receiver) -> MemoryPort:
         """See `Transport.open`; always succeeds."""
         port = MemoryPort(self.broker, receiver)
-        self._ports.append(port)
+        self._ports.add(port)
         receiver.on_connected(None)
         return port
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
-        for port in self._ports:
+        for port in list(self._ports):
             await port.aclose()

@@ -49,6 +49,7 @@ class RedisTransport:
         self.clock = Clock()
         self.patterns = Patterns()
         self.link: RedisLink | None = None
+        self.settling: RedisLink | None = None
         self.registration = Registration(self)
         self.ports: dict[str, RedisPort] = {}
         self.outbox = RedisOutbox(self)
@@ -121,10 +122,10 @@ class RedisTransport:
         settings = self.settings
         made = partial(RedisLink, self._on_push, self._on_lost, settings.offline_buffer, self._gather)
         link, client_id = await self._server.connect(made, self._name, settings.connect_timeout)
-        previous, self._client_id = self._client_id, client_id
+        self.settling = link
         try:
             async with asyncio.timeout(settings.connect_timeout):
-                await self._settle_in(link, previous)
+                await self._settle_in(link, self._client_id)
         except TimeoutError:
             link.abort("it fell silent")
             message = f"Redis at {self._server.address} fell silent after the greeting"
@@ -135,7 +136,10 @@ class RedisTransport:
         except asyncio.CancelledError:
             link.abort("called off")
             raise
+        finally:
+            self.settling = None
         self.link = link
+        self._client_id = client_id
         self._up.set()
 
     async def _settle_in(self, link: RedisLink, previous: ClientId) -> None:

@@ -58,7 +58,7 @@ class RedisPort:
         """See `Port.unregister`."""
         for interest in interests:
             self.interests.pop(interest, None)
-        link = self._transport.link
+        link = self._transport.link or self._transport.settling
         if link is not None:
             with contextlib.suppress(LinkDownError, ReplyError):
                 await self._transport.registration.remove(link, self, interests)
