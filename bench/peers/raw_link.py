@@ -46,6 +46,9 @@ class RawLink:
         """Send a reply."""
         self.link.send(self.outbox.packed_answer(to, frame(data)))
 
+    def keep(self, packed: bytes) -> None:
+        """The link is gone, and so is the measurement."""
+
     def _taken(self, call_id: bytes, reply: Any) -> None:
         if not isinstance(reply, list) or not reply[0]:
             raise SystemExit(f"nobody took {call_id.hex()}: {reply}")
@@ -57,6 +60,7 @@ class RawLink:
         made = lambda: RedisLink(self._on_push, self._on_lost, BUFFER, self.outbox.write)  # noqa: E731
         _, self.link = await loop.create_connection(made, parts.hostname, parts.port)
         await self.link.call("HELLO", 3)
+        self.link.learn_to_skip()
         for script in scripts.SCRIPTS:
             await self.link.call("SCRIPT", "LOAD", script.source)
 

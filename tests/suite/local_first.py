@@ -53,6 +53,30 @@ async def test_an_event_comes_to_its_own_process_once_and_directly(world: World,
     assert _names(steps, topic).count(StepName.HANDLED) == 1
 
 
+async def test_who_calls_and_publishes_without_ever_waiting_lets_others_run(world: World, topic: str) -> None:
+    system, turns = await world.system(), 0
+
+    async def echo(data: Any) -> Any:
+        return data
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    await system.subscribe(topic, echo).ready()
+    running = asyncio.create_task(others())
+    for number in range(2_000):
+        assert await system.publish_and_wait(topic, number) == number
+    calls, turns = turns, 0
+    for number in range(2_000):
+        await system.publish(topic, number)
+    running.cancel()
+    assert calls > 5
+    assert turns > 5
+
+
 async def test_local_handlers_run_in_a_task_and_context_of_their_own(world: World, topic: str) -> None:
     system, tasks = await world.system(), Seen()
 

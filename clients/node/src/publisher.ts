@@ -25,6 +25,8 @@ export interface CallOptions extends MessageOptions {
   waitForResponders?: number;
 }
 
+const UNBROKEN = 128;
+
 /** What a publish resolves to: the event's id, and the name of the chain it belongs to. */
 export interface Receipt {
   readonly id: string;
@@ -39,6 +41,7 @@ export class Publisher {
   readonly #responder: Responder;
   readonly #linkWait: LinkWait;
   readonly #outlet: EventOutlet;
+  #unbroken = 0;
 
   constructor(instance: Instance, router: Router, caller: Caller, responder: Responder) {
     this.#instance = instance;
@@ -58,12 +61,13 @@ export class Publisher {
       envelope.replyTo = port.instance;
       this.#showObservers(envelope);
       if (port.observing) port.observe(envelope);
-      return this.#caller.call(envelope, data, {
+      const reply = this.#caller.call(envelope, data, {
         idempotent: options.idempotent ?? false,
         waitForResponders: options.waitForResponders ?? 0,
         waitForConnection: options.waitForConnection ?? 0,
         signal: options.signal,
       });
+      return this.#loopMustTurn() ? Promise.all([reply, turn()]).then(([value]) => value) : reply;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -81,6 +85,7 @@ export class Publisher {
     const served = this.#serveHere(envelope, data, handled);
     await port.publish(envelope, served);
     await handled?.all();
+    if (this.#loopMustTurn()) await turn();
     return { id: envelope.id, correlationId: envelope.correlationId || envelope.id };
   }
 
@@ -116,8 +121,18 @@ export class Publisher {
     for (const subscription of this.#router.observers(envelope.topic)) this.#responder.deliver(subscription, envelope);
   }
 
+  /** Now and then: whoever never waits, as all within a process may, would let nobody else run. */
+  #loopMustTurn(): boolean {
+    this.#unbroken = (this.#unbroken + 1) % UNBROKEN;
+    return this.#unbroken === 0;
+  }
+
   #port(): Port {
     if (this.#instance.port !== undefined) return this.#instance.port;
     throw new InvalidArgumentError("this event system is closed; make a new one");
   }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -143,6 +143,7 @@ export class RedisLink {
   /** Writes all that is to be sent when this turn of the event loop ends. */
   flushSoon(): void {
     if (this.#flushing) return;
+    if (this.#expected.length === 0) return this.flush();
     this.#flushing = true;
     setImmediate(() => {
       this.#flushing = false;

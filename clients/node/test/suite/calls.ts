@@ -170,6 +170,21 @@ export function callTests(world: World): void {
     assert.ok((refused.retryAfter ?? 0) > 0);
   });
 
+  test("who calls and publishes without ever waiting lets others run", async () => {
+    const system = world.system();
+    await system.subscribe("never.waits", (data) => data).ready();
+    let turns = 0;
+    const others = setInterval(() => turns++, 0);
+    const busy = async (work: () => Promise<unknown>) => {
+      turns = 0;
+      for (const end = performance.now() + 200; performance.now() < end; ) await work();
+      assert.ok(turns > 5, `${turns} turns`);
+    };
+    await busy(() => system.publishAndWait("never.waits", 1));
+    await busy(() => system.publish("never.waits", 1));
+    clearInterval(others);
+  });
+
   test("a local responder without room sends the call elsewhere, and its refusal is the result if nobody is there", async () => {
     const [a, b] = [world.system(), world.system()];
     await a.subscribe("spill.over", () => sleep(200).then(() => "near"), { concurrency: 1, queue: 0 }).ready();

@@ -38,13 +38,17 @@ class Reply(Protocol):
 
 
 class LocalCall:
-    """A call answered in this process: outlet of its delivery and waiter for its deadline."""
+    """A call answered in this process: outlet of its delivery and waiter for its deadline.
 
-    __slots__ = ("answered", "content_type", "data", "deadline", "delivery", "done", "future", "value")
+    There is a `future` to wait for only if the handler did not end in its first step.
+    """
 
-    def __init__(self, future: asyncio.Future[Any], deadline: float) -> None:
-        self.future = future
+    __slots__ = ("answered", "content_type", "data", "deadline", "delivery", "done", "error", "future", "value")
+
+    def __init__(self, deadline: float) -> None:
         self.deadline = deadline
+        self.future: asyncio.Future[None] | None = None
+        self.error: TielineError | None = None
         self.delivery: Delivery | None = None
         self.done = False
         self.answered = False
@@ -55,7 +59,8 @@ class LocalCall:
     def succeeded(self, delivery: Delivery, result: Any) -> None:
         """Encode the reply exactly as it would have travelled; immutable values are shared as they are."""
         self.answered = True
-        if self.future.done():
+        future = self.future
+        if future is not None and future.done():
             return
         try:
             if type(result) in _SHARED or delivery.subscription.by_reference:
@@ -66,12 +71,15 @@ class LocalCall:
         except TielineError as error:
             self.failed(delivery, unsendable(error))
             return
-        self.future.set_result(self)
+        if future is not None:
+            future.set_result(None)
 
     def failed(self, delivery: Delivery, error: TielineError) -> None:
         """The error as the caller would have got it from elsewhere."""
         self.answered = True
-        if not self.future.done():
+        if self.future is None:
+            self.error = error
+        elif not self.future.done():
             self.future.set_exception(error)
 
     def interrupted(self, delivery: Delivery) -> None:
@@ -83,17 +91,15 @@ class LocalCall:
         envelope = self.delivery.event.envelope if self.delivery else Envelope()
         begun = self.delivery is not None and self.delivery.begun
         outcome = Outcome.MAY_HAVE_RUN if begun else Outcome.NOT_DELIVERED
-        if not self.future.done():
+        if self.future is not None and not self.future.done():
             message = f"no reply from {envelope.topic!r} within {envelope.ttl_ms} ms"
             self.future.set_exception(CallTimeoutError(message, outcome=outcome, details={"accepted": begun}))
 
     def result(self) -> Any:
-        """What the caller gets."""
+        """What the caller gets, as a value or as an error."""
+        if self.error is not None:
+            raise self.error
         return codec.decode(self.data, self.content_type) if self.data else self.value
-
-    def encoded(self) -> tuple[bytes, str]:
-        """The reply as it would have travelled."""
-        return (self.data, self.content_type) if self.data else (codec.encode(self.value), "")
 
 
 class Caller:
@@ -140,25 +146,27 @@ class Caller:
 
     def begin_local(self, subscription: Subscription, envelope: Envelope, data: Any) -> LocalCall:
         """Have a handler of this process answer, in a task and context of its own; `end_local` must follow."""
-        loop = self._loop
-        assert loop is not None
         event = Event(envelope, self._origin.clock)
         if subscription.by_reference:
             event.set_data(data)
         moment = monotonic() + envelope.ttl_ms / 1000
-        call = LocalCall(loop.create_future(), moment)
+        call = LocalCall(moment)
         call.delivery = delivery = Delivery(subscription, event, call, self.around)
-        if self._deadlines.add(moment, call):
-            self.wake_at(moment)
         if self._observer:
             self._say(StepName.ROUTED_LOCAL, envelope, subscription=subscription.name)
         subscription.mailbox.offer(delivery)
+        if not call.answered:
+            assert self._loop is not None
+            call.future = self._loop.create_future()
+            if self._deadlines.add(moment, call):
+                self.wake_at(moment)
         return call
 
     def end_local(self, call: LocalCall) -> None:
         """The call is over: answered, timed out or cancelled. A handler that still runs is cancelled, not awaited."""
         call.done = True
-        self._deadlines.finished()
+        if call.future is not None:
+            self._deadlines.finished()
         if not call.answered and call.delivery is not None:
             call.delivery.cancel()
         call.delivery = None  # no cycle for the collector

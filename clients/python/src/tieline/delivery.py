@@ -45,7 +45,6 @@ class Delivery:
         "around",
         "begun",
         "event",
-        "is_event",
         "late",
         "outlet",
         "refusal",
@@ -65,7 +64,11 @@ class Delivery:
         self.late = False
         self.refusal: TielineError | None = None
         self.started = 0.0
-        self.is_event = not event.is_request
+
+    @property
+    def is_event(self) -> bool:
+        """Whether nobody waits for it."""
+        return not self.event.is_request
 
     async def run(self) -> None:
         """Decode, filter, validate, handle, report."""

@@ -16,8 +16,12 @@ class Work(Protocol):
 
     task: asyncio.Task[None] | None
     begun: bool
-    is_event: bool
     late: bool
+
+    @property
+    def is_event(self) -> bool:
+        """Whether nobody waits for it, so that it may give way."""
+        ...
 
     @property
     def event(self) -> Event:

@@ -19,6 +19,8 @@ from tieline.errors import TielineError
 class Route(IntEnum):
     """How an envelope reaches an instance (numbers as in gateway.proto)."""
 
+    __hash__ = int.__hash__  # that of enums is written in Python, and interests are looked up for every envelope
+
     REQUEST = 1
     EVENT = 2
     GROUP = 3

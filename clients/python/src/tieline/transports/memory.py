@@ -6,7 +6,6 @@ It does what the Redis scripts do, with the same turns, groups and probes, so th
 from __future__ import annotations
 
 import weakref
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from tieline import topics
@@ -41,7 +40,7 @@ class MemoryBroker:
         self._members: dict[Interest, _Members] = {}
         self._responders: dict[str, _Members] = {}
         self._patterns: topics.PatternTrie[Interest] = topics.PatternTrie()
-        self._routes: Counter[Route] = Counter()
+        self.observed = 0
 
     def join(self, port: MemoryPort) -> None:
         """A new instance."""
@@ -58,7 +57,7 @@ class MemoryBroker:
         members = self._members.get(interest)
         if members is None:
             members = self._members[interest] = _Members()
-            self._routes[interest.route] += 1
+            self.observed += interest.route == Route.OBSERVER
             if interest.route == Route.REQUEST:
                 self._responders[interest.pattern] = members
             else:
@@ -74,7 +73,7 @@ class MemoryBroker:
         members.ports.remove(port)
         if not members.ports:
             del self._members[interest]
-            self._routes[interest.route] -= 1
+            self.observed -= interest.route == Route.OBSERVER
             if interest.route == Route.REQUEST:
                 del self._responders[interest.pattern]
             else:
@@ -93,14 +92,9 @@ class MemoryBroker:
                 for port in [port for port in members.ports if port is not sender]:
                     port.receiver.on_event(interest, envelope)
 
-    @property
-    def observing(self) -> bool:
-        """Whether there is any observer."""
-        return self._routes[Route.OBSERVER] > 0
-
     def observe(self, sender: MemoryPort, envelope: Envelope) -> None:
         """A copy for every observer but the sender."""
-        for _, interest in self._patterns.match(envelope.topic) if self.observing else ():
+        for _, interest in self._patterns.match(envelope.topic) if self.observed else ():
             if interest.route == Route.OBSERVER:
                 for port in [port for port in self._members[interest].ports if port is not sender]:
                     port.receiver.on_event(interest, envelope)
@@ -139,7 +133,7 @@ class MemoryPort:
     @property
     def observing(self) -> bool:
         """See `Port.observing`."""
-        return self._broker.observing
+        return self._broker.observed > 0
 
     async def register(self, interests: Sequence[Interest]) -> None:
         """See `Port.register`."""
