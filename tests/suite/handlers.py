@@ -13,7 +13,7 @@ import pytest
 
 from tests.suite.seen import Seen
 from tests.suite.world import World
-from tieline import Event, InvalidPayloadError, NoRespondersError, Outcome, current_event
+from tieline import Event, HandlerError, InvalidPayloadError, NoRespondersError, Outcome, current_event
 
 
 @dataclasses.dataclass
@@ -288,3 +288,25 @@ async def test_a_filter_that_raises_is_a_failure_of_the_handler(world: World, to
 async def test_after_all_that_nobody_answers_what_nobody_subscribed_to(world: World, topic: str) -> None:
     with pytest.raises(NoRespondersError):
         await (await world.system()).publish_and_wait(topic)
+
+
+@places
+async def test_an_error_is_the_same_wherever_the_handler_ran(world: World, topic: str, here: bool) -> None:
+    system, about = await world.system(), {"missing": ["a"]}
+
+    async def fail(data: Any) -> None:
+        raise HandlerError("no", details={**about, "pair": (1, 2)}, retry_after=0.5)
+
+    await system.subscribe(topic, fail).ready()
+    with pytest.raises(HandlerError) as caught:
+        await (system if here else await world.system()).publish_and_wait(topic)
+    error = caught.value
+    about["missing"].append("b")
+    assert error.details == {"missing": ["a"], "pair": [1, 2]}
+    assert (error.message, error.type, error.outcome, error.retry_after, error.from_wire) == (
+        "no",
+        "HandlerError",
+        Outcome.RAN,
+        0.5,
+        True,
+    )

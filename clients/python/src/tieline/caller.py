@@ -13,7 +13,7 @@ from tieline.calls import Call, Calls
 from tieline.context import Event
 from tieline.deadlines import Deadlines
 from tieline.delivery import Around, Delivery, interruption, unsendable
-from tieline.envelope import CANCEL, new_id
+from tieline.envelope import CANCEL, error_from_wire, error_to_wire, new_id
 from tieline.errors import (
     CallTimeoutError,
     InvalidPayloadError,
@@ -77,10 +77,11 @@ class LocalCall:
     def failed(self, delivery: Delivery, error: TielineError) -> None:
         """The error as the caller would have got it from elsewhere."""
         self.answered = True
+        travelled = error_from_wire(error_to_wire(error))
         if self.future is None:
-            self.error = error
+            self.error = travelled
         elif not self.future.done():
-            self.future.set_exception(error)
+            self.future.set_exception(travelled)
 
     def interrupted(self, delivery: Delivery) -> None:
         """The handler was cancelled, perhaps although the caller still waits."""

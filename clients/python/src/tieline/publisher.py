@@ -17,7 +17,6 @@ from tieline.instance import Instance
 from tieline.outgoing import compose, ttl_ms
 from tieline.responder import EventOutlet
 
-
 _UNBROKEN = 128
 
 
