@@ -60,7 +60,8 @@ def _write(report: Report, options: argparse.Namespace) -> None:
     if options.json:
         options.json.write_text(json.dumps(report.json(), indent=2, ensure_ascii=False) + "\n")
     if options.write:
-        options.write.write_text(report.page())
+        before = options.write.read_text() if options.write.exists() else ""
+        options.write.write_text(report.page(before))
 
 
 def _tell(what: str) -> None:

@@ -32,11 +32,11 @@ class Report:
         parts = [_calls(self.results), _memory(self.results), _verdicts(self.verdicts), self._remarks()]
         return "\n\n".join(part for part in parts if part)
 
-    def page(self) -> str:
-        """The page for `docs/benchmarks.md`."""
+    def page(self, before: str = "") -> str:
+        """The page for `docs/benchmarks.md`. What was found is written by people, and kept from the page before."""
         facts = [f"- {name}: {value}" for name, value in self.facts.items()]
         method = _METHOD.format(command=self.command, rounds=_rounds(self.rounds), seconds=self.seconds)
-        return "\n\n".join([method, "\n".join(facts), "## Figures", self.text()]) + "\n"
+        return "\n\n".join([method, "\n".join(facts), "## Figures", self.text()]) + "\n" + _found(before)
 
     def json(self) -> dict[str, Any]:
         """For programs."""
@@ -55,6 +55,7 @@ class Report:
         return "\n".join(lines)
 
 
+_FOUND = "\n## What was found\n"
 _METHOD = """# Benchmarks
 
 Written by `{command}`. Absolute figures belong to one machine; compare only within one run.
@@ -66,6 +67,11 @@ Within a round the rows take turns. Python runs on uvloop.
 The raw link is our own connection to Redis with nothing above it: no deadlines, no context, no validation, no task for
 a handler. What the client adds to it is the price of its promises. The two gRPC rows have the same caller. Memory is
 what 100,000 calls that wait for their replies add to a process, divided by their number."""
+
+
+def _found(page: str) -> str:
+    _, heading, findings = page.partition(_FOUND)
+    return heading + findings
 
 
 def _rounds(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Making envelopes: identities, errors on the wire, CloudEvents.
+"""Making envelopes: identities, and errors on the wire.
 
 Rules: SPEC.md, sections 2 and 9.
 """
