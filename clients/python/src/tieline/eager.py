@@ -12,7 +12,7 @@ import sys
 from asyncio import Task, current_task
 from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType, reportAttributeAccessIssue]
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any
 
 _NAME = "tieline-delivery"  # a name given is a name that need not be made up
@@ -34,23 +34,31 @@ else:
     def start_now(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> Task[None]:
         """A task that has taken its first step when this returns."""
         steps: list[Callable[[], None]] = []
-        context = copy_context()
+        own = copy_context()
 
-        def catch(step: Callable[[], None], *_: Any, **__: Any) -> None:
-            steps.append(step)
+        def catch(step: Callable[..., None], *arguments: Any, context: Context | None = None) -> Any:
+            """Take the new task's step; whatever the collector may call meanwhile is none of ours."""
+            if context is own:
+                return steps.append(step)
+            return type(loop).call_soon(loop, step, *arguments, context=context)
 
         loop.call_soon = catch  # pyright: ignore[reportAttributeAccessIssue]
         try:
-            task = Task(coroutine, loop=loop, name=_NAME, context=context)
+            task = Task(coroutine, loop=loop, name=_NAME, context=own)
         finally:
-            del loop.call_soon
+            try:  # noqa: SIM105 - `suppress` costs more than the rest of this
+                del loop.call_soon
+            except AttributeError:  # a finalizer has started another one meanwhile
+                pass
+        if not steps:
+            return task
         outer = current_task(loop)
         if outer is None:
-            context.run(steps[0])
+            own.run(steps[0])
             return task
         _leave_task(loop, outer)
         try:
-            context.run(steps[0])
+            own.run(steps[0])
         finally:
             _enter_task(loop, outer)
         return task
