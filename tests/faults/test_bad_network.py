@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Bench, link_of
+from tests.faults.conftest import QUICK, Bench, link_of
 from tests.faults.load import Load
+from tests.suite.raw import Raw
 from tests.suite.seen import Seen, Watch, until
 from tests.support.proxy import FaultProxy, Side
-from tieline import EventSystem, NoRespondersError, Outcome, ResponderLostError, UnavailableError
+from tieline import EventSystem, NoRespondersError, Outcome, ResponderLostError, Settings, UnavailableError
+from tieline.transports.redis import RedisTransport
 
 
 async def _through_proxy(bench: Bench, service: str) -> tuple[EventSystem, FaultProxy]:
@@ -244,3 +246,39 @@ async def test_a_responder_that_is_cut_off_for_good_is_lost(bench: Bench) -> Non
         await call
     assert watch.seconds < 4.0
     assert caught.value.outcome is Outcome.MAY_HAVE_RUN
+
+
+async def test_a_link_that_breaks_during_the_start_does_no_lasting_harm(bench: Bench) -> None:
+    ran, proxy = list[int](), await bench.proxy()
+    await bench.echo("elsewhere", ran)
+    caller = EventSystem(f"redis://127.0.0.1:{proxy.port}", settings=Settings(**QUICK))
+    caller.subscribe("here", lambda data: data, group="g")
+    proxy.delay(50)
+    starting = asyncio.create_task(caller.start())
+    transport: Any = caller._instance._transport
+    await until(lambda: [port for port in transport.ports.values() if port.interests])
+    proxy.reset()
+    await proxy.restore()
+    await starting
+    assert caller.connected
+    assert await caller.publish_and_wait("elsewhere", 1) == 1
+    await caller.aclose(0.0)
+
+
+async def test_a_place_that_was_given_up_before_it_was_taken_is_not_kept(bench: Bench) -> None:
+    proxy = await bench.proxy()
+    transport = RedisTransport(f"redis://127.0.0.1:{proxy.port}", settings=Settings(**QUICK))
+    first = await Raw(transport).open()
+    proxy.delay(100)
+    opening = asyncio.create_task(Raw(transport).open())
+    await asyncio.sleep(0.05)
+    opening.cancel()
+    await until(lambda: list(transport.ports) == [first.port.instance], 2.0)
+    proxy.refuse()
+    proxy.reset()
+    await until(lambda: transport.link is None)
+    opening = asyncio.create_task(Raw(transport).open())
+    await asyncio.sleep(0.05)
+    opening.cancel()
+    await until(lambda: list(transport.ports) == [first.port.instance], 2.0)
+    await transport.aclose()

@@ -11,12 +11,21 @@ from typing import Any
 import pytest
 import redis
 
-from tests.faults.conftest import QUICK, Bench
+from tests.faults.conftest import QUICK, Bench, link_of
 from tests.faults.load import Load
 from tests.suite.seen import Seen, Watch, until
 from tests.suite.world import in_step
 from tests.support.servers import paused
-from tieline import EventSystem, NoRespondersError, Outcome, TielineError, UnavailableError
+from tieline import (
+    EventSystem,
+    NoRespondersError,
+    Outcome,
+    OverloadedError,
+    PermissionDeniedError,
+    Settings,
+    TielineError,
+    UnavailableError,
+)
 
 
 class Everything:
@@ -319,3 +328,29 @@ async def test_losing_the_right_to_spare_replies_puts_no_answers_out_of_step(ben
     await calls
     await until(lambda: responder.connected and caller.connected, 5.0)
     assert await caller.publish_and_wait("rights", 1, wait_for_responders=2.0) == 1
+
+
+async def test_an_event_that_handlers_here_have_is_never_told_to_be_undelivered(bench: Bench) -> None:
+    system, seen = await bench.system("publisher"), Seen()
+    await system.subscribe("both", seen.take).ready()
+    bench.server.command("CONFIG", "SET", "maxmemory", "1")
+    for topic, outcome in (("nobody", Outcome.NOT_DELIVERED), ("both", Outcome.MAY_HAVE_RUN)):
+        with pytest.raises(OverloadedError) as caught:
+            await system.publish(topic, 1)
+        assert caught.value.outcome is outcome
+    await seen.reach(1)
+
+
+async def test_what_may_not_be_subscribed_to_is_told_and_does_not_keep_the_rest_from_coming_back(bench: Bench) -> None:
+    rights = "~* +@all resetchannels &tl:in:* &tl:rq:* &tl:pn &tl:ev:allowed"
+    bench.server.command("ACL", "SETUSER", "limited", "on", ">secret", *rights.split())
+    url = f"redis://limited:secret@127.0.0.1:{bench.server.port}"
+    async with EventSystem(url, settings=Settings(**QUICK)) as system:
+        await system.subscribe("allowed", lambda data: data).ready()
+        with pytest.raises(PermissionDeniedError):
+            await system.subscribe("forbidden", lambda data: data).ready()
+        link = link_of(system)
+        bench.server.command("CLIENT", "KILL", "USER", "limited")
+        await until(lambda: link_of(system) not in (link, None), 5.0)
+        caller = await bench.system("caller")
+        assert await caller.publish_and_wait("allowed", 1, wait_for_responders=2.0) == 1

@@ -281,3 +281,48 @@ async def test_something_that_does_not_speak_grpc_is_unavailable(stack: AsyncExi
         await events.start()
     assert watch.seconds < 5
     await events.aclose()
+
+
+@pytest.mark.parametrize("late", [0.0, 0.1, 0.2, 0.3])
+async def test_a_link_that_breaks_while_something_is_being_registered_leaves_the_loop_free(
+    stack: AsyncExitStack, up: Up, topic: str, late: float
+) -> None:
+    host, port = up.address.split(":")
+    proxy = await stack.enter_async_context(FaultProxy(host, int(port)))
+    url = f"grpc://127.0.0.1:{proxy.port}"
+    events = await stack.enter_async_context(EventSystem(url, service="test", settings=QUICK))
+    other = await stack.enter_async_context(system(up))
+    proxy.delay(100)
+    ready = asyncio.create_task(events.subscribe(topic, lambda data: data).ready())
+    await asyncio.sleep(late)
+    proxy.reset()
+    await proxy.restore()
+    async with asyncio.timeout(5.0):
+        await ready
+    assert await other.publish_and_wait(topic, 1, wait_for_responders=3.0, idempotent=True) == 1
+
+
+@pytest.mark.parametrize("late", [0.0, 0.05, 0.15])
+async def test_unsubscribing_while_a_reconnect_registers_everything_leaves_nothing_behind(
+    stack: AsyncExitStack, up: Up, topic: str, late: float
+) -> None:
+    host, port = up.address.split(":")
+    proxy = await stack.enter_async_context(FaultProxy(host, int(port)))
+    url = f"grpc://127.0.0.1:{proxy.port}"
+    events = await stack.enter_async_context(EventSystem(url, service="test", settings=QUICK))
+    other = await stack.enter_async_context(system(up))
+    subscription, kept = (
+        events.subscribe(topic, lambda data: data),
+        events.subscribe(f"{topic}.kept", lambda data: data),
+    )
+    await asyncio.gather(subscription.ready(), kept.ready())
+    proxy.delay(100)
+    name = events.instance
+    proxy.reset()
+    await until(lambda: events.instance not in (name, ""), 5.0)
+    await asyncio.sleep(late)
+    await subscription.unsubscribe()
+    await proxy.restore()
+    assert await other.publish_and_wait(f"{topic}.kept", 1, wait_for_responders=3.0, idempotent=True) == 1
+    with pytest.raises(NoRespondersError, match="nobody answers"):
+        await other.publish_and_wait(topic, 1)

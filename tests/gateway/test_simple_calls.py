@@ -268,3 +268,10 @@ async def test_calls_do_not_wait_for_each_other(client: Client, events: EventSys
     await until(lambda: len(events.subscriptions[0].mailbox.running) == 200)
     gate.set()
     assert [msgpack.unpackb(reply.data) for reply in await asyncio.gather(*made)] == list(range(200))
+
+
+async def test_a_ttl_beyond_all_bounds_is_refused_as_such(client: Client, topic: str) -> None:
+    for ttl in (2**63 - 1, -(2**63)):
+        told = await failure(client.stub.Publish(wire.PublishRequest(topic=topic, ttl_ms=ttl), timeout=5))
+        assert told.reason == "INVALID_ARGUMENT"
+        assert "ttl_ms" in told.message

@@ -310,3 +310,81 @@ async def test_an_error_is_the_same_wherever_the_handler_ran(world: World, topic
         0.5,
         True,
     )
+
+
+class _Strange(Exception):
+    """Like errors of gRPC, whose details are a method."""
+
+    def details(self) -> str:
+        return "no map"
+
+
+class _Speechless(Exception):
+    """It cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("never ask")
+
+
+class _Touchy(Exception):
+    """Its details cannot be looked at."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        raise KeyError("never look")
+
+
+@places
+@pytest.mark.parametrize("error", [_Strange("no"), _Speechless(), _Touchy(), ValueError("half: \ud800")])
+async def test_whatever_a_handler_raises_its_caller_is_told(
+    world: World, topic: str, here: bool, error: Exception
+) -> None:
+    system = await world.system()
+
+    async def fail(data: Any) -> None:
+        raise error
+
+    subscription = system.subscribe(topic, fail)
+    await subscription.ready()
+    with pytest.raises(HandlerError) as caught:
+        await (system if here else await world.system()).publish_and_wait(topic, ttl=5.0)
+    assert caught.value.type == type(error).__name__
+    assert caught.value.outcome is Outcome.RAN
+    assert not subscription.mailbox.running
+
+
+@pytest.mark.parametrize("drain", [0.0, 0.05])
+async def test_nothing_is_handled_after_the_system_was_closed(world: World, topic: str, drain: float) -> None:
+    system, other, seen, gate = await world.system(), await world.system(), Seen(), asyncio.Event()
+
+    async def stuck(data: Any) -> None:
+        await gate.wait()
+
+    await system.subscribe(topic, seen.take, batch=(10, 0.2)).ready()
+    await system.subscribe(topic, stuck).ready()
+    await other.publish(topic, 1)
+    await asyncio.sleep(0.1)
+    await system.aclose(drain)
+    handled = len(seen)
+    await asyncio.sleep(0.3)
+    assert len(seen) == handled
+
+
+async def test_closing_goes_on_although_nobody_waits_for_it_any_more(world: World, topic: str) -> None:
+    system, other, began, gate = await world.system(), await world.system(), Seen(), asyncio.Event()
+
+    async def slow(data: Any) -> str:
+        began.append(data)
+        await gate.wait()
+        return "done"
+
+    await system.subscribe(topic, slow).ready()
+    call = asyncio.create_task(other.publish_and_wait(topic, 1, ttl=10.0))
+    await began.reach(1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await system.aclose(5.0)
+    gate.set()
+    await system.aclose()
+    assert await call == "done"
+    assert not system.connected

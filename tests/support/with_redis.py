@@ -1,6 +1,7 @@
 """Run a command beside one private server: `python -m tests.support.with_redis COMMAND…`.
 
-The command finds the server in TEST_REDIS_URL. The Node tests run this way; they need no server code of their own.
+The command finds the server in TEST_REDIS_URL, and in TEST_REDIS_SERVER the program, should it want others. The Node
+tests run this way.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ def main() -> int:
     """Run the command and return its exit code."""
     with RedisServer() as server:
         print(f"redis server: {server.version} ({server.binary})", flush=True)
-        return subprocess.run(sys.argv[1:], env={**os.environ, "TEST_REDIS_URL": server.url}).returncode
+        found = {"TEST_REDIS_URL": server.url, "TEST_REDIS_SERVER": str(server.binary)}
+        return subprocess.run(sys.argv[1:], env={**os.environ, **found}).returncode
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import pytest
 from tieline import Event, InvalidArgumentError, InvalidPayloadError, Timestamp
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
-from tieline.handler import bind
+from tieline.handler import THREADS, bind
 
 if TYPE_CHECKING:
     from nowhere import Missing  # type: ignore[import-not-found]
@@ -158,3 +160,19 @@ async def test_what_a_synchronous_handler_raises_comes_out_of_the_thread() -> No
         await run(raises, KeyError("x"))
     with pytest.raises(RuntimeError, match="StopIteration"):
         await run(raises, StopIteration(1))
+
+
+async def test_handlers_that_block_their_threads_do_not_keep_names_from_being_looked_up() -> None:
+    gate = threading.Event()
+
+    def block(data: Any) -> None:
+        gate.wait(20.0)
+
+    handler = bind(block)
+    running = [asyncio.ensure_future(handler.invoke(None, EVENT)) for _ in range(THREADS)]
+    try:
+        async with asyncio.timeout(5.0):
+            await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+    finally:
+        gate.set()
+    await asyncio.gather(*running)

@@ -8,7 +8,9 @@ from typing import Any, cast
 import pytest
 
 from tests.support.servers import RedisServer
+from tieline.transports.redis import RedisTransport
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack
+from tieline.transports.redis_patterns import group_entry
 
 GREETING = b"%1\r\n+server\r\n+redis\r\n"
 
@@ -301,3 +303,15 @@ async def test_a_reply_to_the_request_for_none_ends_the_connection(made: Made, r
     with pytest.raises(LinkDownError):
         await asked
     assert made.wire.dropped
+
+
+async def test_a_notice_right_behind_the_list_of_patterns_is_not_lost(made: Made) -> None:
+    transport = RedisTransport("redis://localhost")
+    made.link._on_push = transport._on_push
+    reading = asyncio.create_task(transport._read_patterns(made.link))
+    await asyncio.sleep(0)
+    entry = group_entry("a.*", "g").encode()
+    notice = b">3\r\n$7\r\nmessage\r\n$5\r\ntl:pn\r\n$%d\r\n%b\r\n" % (len(entry), entry)
+    made.arrives(b"*0\r\n" + notice)
+    await reading
+    assert list(transport.patterns.groups("a.b")) == [("a.*", "g")]

@@ -120,6 +120,7 @@ def compose(
         TielineError: the request breaks a rule.
 
     """
+    _check_ttl(ttl_ms)
     now = origin.clock.now()
     envelope = Envelope(
         kind=kind,  # pyright: ignore[reportArgumentType]
@@ -187,11 +188,15 @@ def _check(envelope: Envelope, size: int) -> None:
         _check_sizes(envelope, size)
     if envelope.hops > contract.LIMIT_HOPS:
         raise LoopDetectedError(f"{envelope.hops} handlers led to {envelope.topic!r}", details={"hops": envelope.hops})
-    if not 0 <= envelope.ttl_ms <= contract.LIMIT_CALL_TTL_MAX_MS:
-        limit = contract.LIMIT_CALL_TTL_MAX_MS
-        raise InvalidArgumentError(f"ttl_ms is {envelope.ttl_ms}; it must be 0 for none, or up to {limit}")
+    _check_ttl(envelope.ttl_ms)
     if envelope.key:
         _check_key(envelope.key)
+
+
+def _check_ttl(milliseconds: int) -> None:
+    limit = contract.LIMIT_CALL_TTL_MAX_MS
+    if not 0 <= milliseconds <= limit:
+        raise InvalidArgumentError(f"ttl_ms is {milliseconds}; it must be 0 for none, or up to {limit}")
 
 
 def _check_sizes(envelope: Envelope, size: int) -> None:

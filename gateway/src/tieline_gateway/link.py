@@ -164,7 +164,7 @@ class Uplink:
             "answer": self._answer,
             "probe": self._probe,
             "ping": self._ping,
-            "drain": lambda item: self.leave(item.ref),
+            "drain": self._drain,
         }
 
     def take(self, items: Sequence[wire.ClientItem]) -> None:
@@ -216,8 +216,9 @@ class Uplink:
         try:
             interests = door.interests(item.interests)
             more = sum(interest not in self._interests for interest in interests)
-            if len(self._interests) + more > _MOST_INTERESTS or self._changes.qsize() > _MOST_WAITING:
+            if len(self._interests) + more > _MOST_INTERESTS:
                 raise OverloadedError(f"a Link may hold {_MOST_INTERESTS} interests")
+            self._check_room()
         except TielineError as error:
             self._down.done(item.ref, error)
             return
@@ -227,12 +228,25 @@ class Uplink:
     def _unregister(self, item: wire.Unregister) -> None:
         try:
             interests = door.interests(item.interests)
+            self._check_room()
         except TielineError as error:
             self._down.done(item.ref, error)
             return
         for interest in interests:
             self._interests.pop(interest, None)
         self._changes.put_nowait((item.ref, partial(self._port.unregister, interests)))
+
+    def _drain(self, item: wire.Drain) -> None:
+        try:
+            self._check_room()
+        except OverloadedError as error:
+            self._down.done(item.ref, error)
+        else:
+            self.leave(item.ref)
+
+    def _check_room(self) -> None:
+        if self._changes.qsize() > _MOST_WAITING:
+            raise OverloadedError("too many changes wait for the broker", retry_after=RETRY_AFTER)
 
     def _event(self, item: wire.SendEvent) -> None:
         try:

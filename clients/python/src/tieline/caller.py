@@ -76,8 +76,8 @@ class LocalCall:
 
     def failed(self, delivery: Delivery, error: TielineError) -> None:
         """The error as the caller would have got it from elsewhere."""
-        self.answered = True
         travelled = error_from_wire(error_to_wire(error))
+        self.answered = True
         if self.future is None:
             self.error = travelled
         elif not self.future.done():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tieline.context import CURRENT, Event
@@ -133,12 +133,20 @@ def handler_error(error: BaseException, prefix: str = "") -> TielineError:
     if isinstance(error, HandlerError) and not error.from_wire:
         error.type = error.type or type(error).__name__
         return error
-    details: dict[str, Any] = dict(getattr(error, "details", None) or {})
-    message = str(error)
+    message, details = _described(error)
     if isinstance(error, TielineError):
         message = error.message
         details["code"] = error.code
     return HandlerError(prefix + message, details=details, outcome=Outcome.RAN, type=type(error).__name__)
+
+
+def _described(error: BaseException) -> tuple[str, dict[str, Any]]:
+    """The message and the details of any exception, whatever its author thought these should be."""
+    try:
+        message, details = str(error), getattr(error, "details", None)
+        return message, dict(details) if isinstance(details, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
+    except Exception as failure:
+        return f"it cannot be described: describing it raised {type(failure).__name__}", {}
 
 
 def unsendable(error: TielineError) -> TielineError:

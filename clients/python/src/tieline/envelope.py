@@ -95,18 +95,23 @@ def error_to_wire(error: TielineError) -> Error:
     """Put an error on the wire. Details that cannot be encoded are left out."""
     wire = Error(
         code=ERRORS[error.code].number,  # pyright: ignore[reportArgumentType]
-        message=error.message,
+        message=_text(error.message),
         outcome=_OUTCOME_NUMBERS[error.outcome],  # pyright: ignore[reportArgumentType]
-        type=error.type,
+        type=_text(error.type),
     )
     if error.details:
         try:
             wire.details = codec.encode(error.details)
-        except TielineError:
+        except Exception:  # a TielineError, or what a value's own methods raised
             wire.details = codec.encode({"omitted": "the details could not be encoded"})
     if error.retry_after is not None:
         wire.retry_after_ms = max(1, int(error.retry_after * 1000))
     return wire
+
+
+def _text(text: str) -> str:
+    """As it can travel: half of a surrogate pair cannot."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def error_from_wire(wire: Error) -> TielineError:

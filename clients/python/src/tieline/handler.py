@@ -7,12 +7,17 @@ import functools
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
 import msgspec
 
 from tieline.context import Event
 from tieline.errors import InvalidArgumentError, InvalidPayloadError
+
+THREADS = 64
+"""So many synchronous handlers run at a time in one process."""
 
 Invoke = Callable[[Any, Event], Awaitable[Any]]
 Convert = Callable[[Any], Any]
@@ -114,10 +119,17 @@ def _in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:
             raise RuntimeError("the handler raised StopIteration") from error
 
     async def invoke(data: Any, event: Event) -> Any:
-        result = await asyncio.to_thread(run, data, event)
+        work = functools.partial(run, data, event)
+        result = await asyncio.get_running_loop().run_in_executor(_threads(), copy_context().run, work)
         return await result if inspect.isawaitable(result) else result
 
     return invoke
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Threads for handlers only: asyncio's own also look up the names of hosts, and must not wait for handlers."""
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="tieline-handler")
 
 
 def _converter(annotation: Any) -> Convert | None:

@@ -54,6 +54,7 @@ class Instance:
         self._observer = observer
         self._warn = warn
         self._starting: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._linked = asyncio.Event()
         self._waiting_bytes = 0
         self._background: set[asyncio.Task[Any]] = set()
@@ -91,6 +92,7 @@ class Instance:
             self._take_place(port)
             self.caller.attach(port)
             await self.registry.attach(port, _interests(self.router))
+            self._take_place(port)  # a link that broke meanwhile may have made it another instance
             self.port = port
             self._linked.set()
             self.spawn(self._watch_loop())
@@ -126,10 +128,13 @@ class Instance:
         self._renew()
 
     async def close(self, drain: float) -> None:
-        """See `EventSystem.aclose`."""
-        if self.closed:
-            return
+        """See `EventSystem.aclose`. It goes on if whoever waits for it is cancelled; all wait for the same."""
         self.closed = True
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(drain))
+        await asyncio.shield(self._closing)
+
+    async def _close(self, drain: float) -> None:
         if self._starting is not None:
             self._starting.cancel()
         if self.port is not None:
@@ -213,10 +218,11 @@ class Instance:
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""
         self._linked.set()
-        if gap is not None and self.port is not None:
-            self._take_place(self.port)
+        if gap is not None:
             self.caller.link_up()
-            self._tell_gap(gap)
+            if self.port is not None:
+                self._take_place(self.port)
+                self._tell_gap(gap)
 
     def on_disconnected(self, reason: str) -> None:
         """See `Receiver`."""

@@ -12,7 +12,7 @@ from tieline.caller import reply_value
 from tieline.calls import is_refusal
 from tieline.delivery import Delivery, crowded
 from tieline.envelope import EVENT, REQUEST, new_id
-from tieline.errors import TielineError
+from tieline.errors import Outcome, TielineError
 from tieline.instance import Instance
 from tieline.outgoing import compose, ttl_ms
 from tieline.responder import EventOutlet
@@ -133,13 +133,20 @@ class Publisher:
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
         handled = _Handled() if wait_local else None
-        served = self._serve(event, data, instance.local_outlet(handled.one if handled else None), handled)
-        await port.publish(event, served)
+        here, served = self._serve(event, data, instance.local_outlet(handled.one if handled else None), handled)
+        try:
+            await port.publish(event, served)
+        except TielineError as error:
+            if here and error.outcome is Outcome.NOT_DELIVERED:
+                error.outcome = Outcome.MAY_HAVE_RUN  # handlers here have it
+            raise
         if handled:
             await handled.all()
 
-    def _serve(self, event: Envelope, data: Any, outlet: EventOutlet, handled: _Handled | None) -> list[str]:
-        """Deliver to subscriptions here; returns the groups that have their copy now."""
+    def _serve(
+        self, event: Envelope, data: Any, outlet: EventOutlet, handled: _Handled | None
+    ) -> tuple[int, list[str]]:
+        """Deliver to subscriptions here; returns how many they are, and the groups that have their copy now."""
         instance = self._instance
         each, groups = instance.router.listeners(event.topic)
         served: list[str] = []
@@ -154,7 +161,7 @@ class Publisher:
             instance.responder.deliver(subscription, event, outlet, data)
         for subscription in instance.router.observers(event.topic):
             instance.responder.deliver(subscription, event, outlet)
-        return served
+        return len(each), served
 
     def _loop_must_turn(self) -> bool:
         """Now and then: whoever never waits, as all within a process may, would let nobody else run."""

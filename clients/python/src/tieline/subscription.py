@@ -136,6 +136,9 @@ class Subscription:
     def interrupt(self) -> None:
         """Take nothing new and cancel everything that waits or runs."""
         self._closed = True
+        batch = self._batcher.take() if self._batcher else None
+        if batch is not None:
+            batch.interrupted()
         for work in [*self.mailbox.waiting, *self.mailbox.running]:
             self.mailbox.cancel(work)
 

@@ -120,7 +120,7 @@ class GrpcPort:
         """See `Port.register`."""
         self._interests.update(dict.fromkeys(interests))
         try:
-            while not await self._registered(wire.ClientItem(register=_register(interests))):
+            while not await self._registered(_register(interests)):
                 pass
         except TielineError:
             for interest in interests:
@@ -132,8 +132,7 @@ class GrpcPort:
         for interest in interests:
             self._interests.pop(interest, None)
         if self._up.is_set():
-            item = wire.ClientItem(unregister=wire.Unregister(interests=interests_to_wire(interests)))
-            await self._told(item)
+            await self._told(_unregister(interests))
 
     async def publish(self, envelope: Envelope, served: Collection[str]) -> None:
         """See `Port.publish`."""
@@ -270,13 +269,22 @@ class GrpcPort:
                 await link.open(self._hello)
                 self._link, self._broker, self.observing = link, True, False
                 link.start(self._handlers)
-                if self._interests:
-                    await link.ask(wire.ClientItem(register=_register(self._interests)))
+                await self._register_everything(link)
             except (TielineError, LinkBrokenError) as error:
                 _log.debug("still no link to %s: %r", self._target.address, error)
                 await link.aclose()
             else:
                 return
+
+    async def _register_everything(self, link: ClientLink) -> None:
+        """Until the gateway knows what is wanted now, which may change meanwhile."""
+        known: set[Interest] = set()
+        while known != (wanted := set(self._interests)):
+            for changed, make in ((wanted - known, _register), (known - wanted, _unregister)):
+                done = await link.ask(make(changed)) if changed else wire.Done()
+                if done.HasField("error"):
+                    raise error_from_wire(done.error)
+            known = wanted
 
     def _tell_connected(self) -> None:
         gap, self._gap = self._gap, None
@@ -297,6 +305,8 @@ class GrpcPort:
         try:
             done: wire.Done = await self._link.ask(item)
         except LinkBrokenError:
+            if self._link.broken and not self._closed:
+                self._up.clear()  # who looks again must wait for the next link
             return False
         if done.HasField("error"):
             raise error_from_wire(done.error)
@@ -313,5 +323,9 @@ class GrpcPort:
         return None
 
 
-def _register(interests: Collection[Interest]) -> wire.Register:
-    return wire.Register(interests=interests_to_wire(interests))
+def _register(interests: Collection[Interest]) -> wire.ClientItem:
+    return wire.ClientItem(register=wire.Register(interests=interests_to_wire(interests)))
+
+
+def _unregister(interests: Collection[Interest]) -> wire.ClientItem:
+    return wire.ClientItem(unregister=wire.Unregister(interests=interests_to_wire(interests)))

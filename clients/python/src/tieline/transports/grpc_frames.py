@@ -28,6 +28,7 @@ FRAME_BYTES = 32_768
 _PLENTY = 64
 _DENSE_SECONDS = 0.0007  # from one message to the next
 _QUIET_TURNS = 16
+_MANY_EMPTY = 1024
 
 
 class Outbox:
@@ -38,7 +39,7 @@ class Outbox:
     while the outbox holds more than `limit` bytes.
     """
 
-    __slots__ = ("_closed", "_droppable", "_limit", "_queue", "_taken_at", "_taken_count", "_waiter", "size")
+    __slots__ = ("_closed", "_droppable", "_empty", "_limit", "_queue", "_taken_at", "_taken_count", "_waiter", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -48,6 +49,7 @@ class Outbox:
         self._closed = False
         self._taken_at = 0.0
         self._taken_count = 0
+        self._empty = 0
         self.size = 0
 
     @property
@@ -72,6 +74,10 @@ class Outbox:
             self.size -= len(oldest[0])
             oldest[0] = b""
             dropped += 1
+        self._empty += dropped
+        if self._empty > _MANY_EMPTY and self._empty * 2 > len(self._queue):
+            self._queue = deque(each for each in self._queue if not isinstance(each, list) or each[0])
+            self._empty = 0
         return dropped
 
     def close(self) -> None:
@@ -122,6 +128,7 @@ class Outbox:
                 if self._droppable and self._droppable[0] is message:
                     self._droppable.popleft()
                 message = message[0]
+                self._empty -= not message
             taken.append(message)
             size += len(message)
         self._taken_count = len(taken)

@@ -19,7 +19,16 @@ from tieline.envelope import parse_frame
 from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.settings import Settings
 from tieline.transport import Gap, Receiver
-from tieline.transports.redis_link import Callback, LinkDownError, RedisLink, ReplyError, bulk, pack, pack_script
+from tieline.transports.redis_link import (
+    Callback,
+    LinkDownError,
+    RedisLink,
+    ReplyError,
+    bulk,
+    pack,
+    pack_script,
+    settle,
+)
 from tieline.transports.redis_outbox import RedisOutbox
 from tieline.transports.redis_patterns import Patterns
 from tieline.transports.redis_port import RedisPort
@@ -75,7 +84,15 @@ class RedisTransport:
                 self._start(self._keep_alive())
                 self._start(self._keep_leases())
         self.ports[port.instance] = port
-        await self.registration.join(port)
+        try:
+            await self.registration.join(port)
+        except LinkDownError:
+            await self.up()  # the reconnect has registered everything
+        except BaseException as failure:
+            self._start(port.aclose())
+            if isinstance(failure, ReplyError):
+                raise command_error(failure) from None
+            raise
         receiver.on_connected(None)
         return port
 
@@ -221,8 +238,17 @@ class RedisTransport:
 
     async def _read_patterns(self, link: RedisLink) -> None:
         now = self.clock.now()
-        key = contract.patterns_key(self.prefix)
-        self.patterns.replace(await link.call("ZRANGE", key, f"({now}", "+inf", "BYSCORE"))
+        known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def told(reply: Any) -> None:
+            """Before a notice that comes right after the reply is looked at, lest it be overwritten."""
+            if not isinstance(reply, Exception):
+                self.patterns.replace(reply)
+                reply = None
+            settle(known, reply)
+
+        link.send(pack("ZRANGE", contract.patterns_key(self.prefix), f"({now}", "+inf", "BYSCORE"), told)
+        await known
 
     def _start(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -278,15 +304,7 @@ class RedisTransport:
         """Run a script and return what it returned; raises ReplyError or LinkDownError."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-        def settle(reply: Any) -> None:
-            if future.done():
-                return
-            if isinstance(reply, Exception):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
-
-        self.run(link, script, names, pattern, arguments, settle)
+        self.run(link, script, names, pattern, arguments, partial(settle, future))
         return await future
 
     def keep(self, packed: bytes) -> None:

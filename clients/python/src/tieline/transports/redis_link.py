@@ -176,7 +176,7 @@ class RedisLink(asyncio.Protocol):
     def ask(self, packed: bytes) -> asyncio.Future[Any]:
         """Send a packed command; the future gets its reply."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self.send(packed, lambda reply: _settle(future, reply))
+        self.send(packed, lambda reply: settle(future, reply))
         return future
 
     def subscribe(self, verb: str, channels: Sequence[str | bytes]) -> asyncio.Future[None]:
@@ -269,7 +269,7 @@ class RedisLink(asyncio.Protocol):
                 raise hiredis.ProtocolError(f"a reply to nothing: {reply!r}")
             self._expected.popleft()
             if isinstance(callback, _Subscribing):
-                _settle(callback.future, reply)
+                settle(callback.future, reply)
             elif callback is not None:
                 callback(reply)
 
@@ -297,7 +297,7 @@ class RedisLink(asyncio.Protocol):
             subscribing.left -= 1
             if subscribing.left == 0:
                 self._expected.popleft()
-                _settle(subscribing.future, None)
+                settle(subscribing.future, None)
 
     def _fail(self, why: str) -> None:
         if self._lost:
@@ -308,14 +308,15 @@ class RedisLink(asyncio.Protocol):
         down = LinkDownError(why)
         for callback in expected:
             if isinstance(callback, _Subscribing):
-                _settle(callback.future, down)
+                settle(callback.future, down)
             elif isinstance(callback, _Unreplied):
                 callback.lost(callback.packed)
             elif callback is not None:
                 callback(down)
 
 
-def _settle(future: asyncio.Future[Any], reply: Any) -> None:
+def settle(future: asyncio.Future[Any], reply: Any) -> None:
+    """Hand a reply, or an error in its place, to whoever waits for it."""
     if future.done():
         return
     if isinstance(reply, Exception):

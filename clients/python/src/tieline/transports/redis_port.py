@@ -11,6 +11,7 @@ from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import frame, new_instance
+from tieline.errors import Outcome
 from tieline.transport import Interest, Probed, Receiver
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
 from tieline.transports.redis_server import command_error
@@ -52,6 +53,7 @@ class RedisPort:
         except LinkDownError:
             await self._transport.up()  # the reconnect has registered everything
         except ReplyError as error:
+            await self.unregister(interests)  # what is refused once would make every reconnect fail
             raise command_error(error) from None
 
     async def unregister(self, interests: Sequence[Interest]) -> None:
@@ -70,15 +72,20 @@ class RedisPort:
         data = frame(envelope.SerializeToString())
         wild = transport.patterns.groups(topic)
         observed = transport.patterns.observed(topic)
+        sent = False
         try:
             done = set(served)
             channel = contract.event_channel(transport.prefix, topic).encode()
             done |= await self._share(link, topic, channel, data, done)
+            sent = True
             for pattern, group in wild:
                 if group not in done:
                     done |= await self._share(link, pattern, b"", data, done)
-        except (LinkDownError, ReplyError) as error:
-            raise command_error(error) from None
+        except (LinkDownError, ReplyError) as failure:
+            error = command_error(failure)
+            if sent:
+                error.outcome = Outcome.MAY_HAVE_RUN
+            raise error from None
         if observed:
             self._to_observers(link, topic, data)
 
