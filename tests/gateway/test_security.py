@@ -172,20 +172,21 @@ async def test_health_needs_no_token(stack: AsyncExitStack, token_file: str) -> 
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def _reflected(channel: grpc.aio.Channel) -> grpc.StatusCode:
+async def _services(channel: grpc.aio.Channel) -> list[str]:
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
     call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="*")]), timeout=5)
-    try:
-        names = [service.name for service in (await call.read()).list_services_response.service]
-    except grpc.aio.AioRpcError as error:
-        return error.code()
-    assert "tieline.v1.EventGateway" in names
-    return grpc.StatusCode.OK
+    return [service.name for service in (await call.read()).list_services_response.service]
+
+
+async def _code_of_reflection(channel: grpc.aio.Channel) -> grpc.StatusCode:
+    """Ask without a word: where a call ends before it is written to, gRPC hides the status behind its own."""
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    return await stub.ServerReflectionInfo(timeout=5).code()
 
 
 async def test_reflection_is_for_this_machine_only(stack: AsyncExitStack) -> None:
     near = await stack.enter_async_context(Up())
     far = await stack.enter_async_context(Up("--insecure", listen="0.0.0.0:0"))
     channels = [await stack.enter_async_context(grpc.aio.insecure_channel(up.address)) for up in (near, far)]
-    assert await _reflected(channels[0]) is grpc.StatusCode.OK
-    assert await _reflected(channels[1]) is grpc.StatusCode.UNIMPLEMENTED
+    assert "tieline.v1.EventGateway" in await _services(channels[0])
+    assert await _code_of_reflection(channels[1]) is grpc.StatusCode.UNIMPLEMENTED
