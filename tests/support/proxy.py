@@ -118,6 +118,8 @@ class FaultProxy:
         self._tasks.add(task)
         try:
             await self._carry(reader, writer)
+        except asyncio.CancelledError:
+            pass  # by `stop`; asyncio would log it as a failure of the server
         finally:
             self._tasks.discard(task)
 
