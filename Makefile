@@ -53,6 +53,7 @@ $(NODE_READY): $(NODE_CLIENT)/package.json $(NODE_CLIENT)/package-lock.json
 
 $(NODE_BUILT): $(NODE_READY) $(NODE_CLIENT)/tsconfig.json $(NODE_SOURCES)
 	cd $(NODE_CLIENT) && npm run --silent build
+	@mkdir -p examples/node_modules && ln -sfn ../../$(NODE_CLIENT) examples/node_modules/tieline
 	@touch $@
 
 # --- use ------------------------------------------------------------------------------------------------------------
