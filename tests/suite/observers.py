@@ -9,7 +9,7 @@ import pytest
 
 from tests.suite.seen import Seen
 from tests.suite.world import World, in_step
-from tieline import Event, EventSystem, NoRespondersError
+from tieline import Event, EventSystem, NoRespondersError, Step
 
 
 class Observed(Seen):
@@ -114,3 +114,15 @@ async def test_an_observer_that_leaves_sees_nothing_more(world: World, topic: st
     await watcher.subscriptions[0].unsubscribe()
     await publisher.publish(topic, 2)
     await observed.stay(1)
+
+
+async def test_a_function_that_is_told_steps_and_raises_disturbs_nobody(world: World, topic: str) -> None:
+    def tell(step: Step) -> None:
+        raise ValueError("never mind")
+
+    here, there = await world.system(observe=tell), await world.system(observe=tell)
+    await there.subscribe(topic, lambda data: data).ready()
+    assert await here.publish_and_wait(topic, 1) == 1
+    assert await there.publish_and_wait(topic, 2) == 2
+    assert here.connected
+    assert there.connected

@@ -239,3 +239,45 @@ async def test_a_system_stays_usable_after_many_came_and_went(world: World, topi
         await other.subscribe(topic, lambda data: data).ready()
         assert await caller.publish_and_wait(topic, 1) == 1
         await other.aclose()
+
+
+async def test_a_handler_that_ends_its_own_subscription_or_system_answers_and_waits_for_nobody(
+    world: World, topic: str
+) -> None:
+    system, caller = await world.system(), await world.system()
+    outside = list[asyncio.Task[None]]()
+
+    async def once(data: str) -> str:
+        if "outside first" in data:
+            outside.append(asyncio.create_task(subscription.unsubscribe()))
+            await asyncio.sleep(0.1)
+        await subscription.unsubscribe()
+        if "close" in data:
+            await system.aclose()
+        await asyncio.sleep(0.1)
+        return data
+
+    for data in ("alone", "outside first", "close"):
+        subscription = system.subscribe(topic, once)
+        await subscription.ready()
+        assert await caller.publish_and_wait(topic, data, ttl=5.0) == data
+        await asyncio.gather(*outside)
+        with pytest.raises(NoRespondersError):
+            await caller.publish_and_wait(topic, data)
+
+
+async def test_closing_waits_for_a_handler_that_has_ended_its_own_subscription(world: World, topic: str) -> None:
+    system, caller, left = await world.system(), await world.system(), asyncio.Event()
+
+    async def once(data: int) -> int:
+        await subscription.unsubscribe()
+        left.set()
+        await asyncio.sleep(0.2)
+        return data
+
+    subscription = system.subscribe(topic, once)
+    await subscription.ready()
+    call = asyncio.create_task(caller.publish_and_wait(topic, 1, ttl=5.0))
+    await left.wait()
+    await system.aclose()
+    assert await call == 1

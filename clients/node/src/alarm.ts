@@ -1,7 +1,5 @@
-import { monotonic } from "./clock.js";
+import { LONGEST_PAUSE_MS, monotonic } from "./clock.js";
 import type { Deadlines } from "./deadlines.js";
-
-const LONGEST_MS = 0x7fff_ffff;
 
 /** One timer for a heap of deadlines. It keeps the process alive only while somebody really waits. */
 export class Alarm {
@@ -19,7 +17,7 @@ export class Alarm {
     if (moment >= this.#moment) return;
     clearTimeout(this.#timer);
     this.#moment = moment;
-    const pause = Math.min(LONGEST_MS, Math.max(1, Math.ceil(moment - monotonic())));
+    const pause = Math.min(LONGEST_PAUSE_MS, Math.max(1, Math.ceil(moment - monotonic())));
     this.#timer = setTimeout(() => this.#goOff(), pause);
     if (this.#waiting === 0) this.#timer.unref();
   }

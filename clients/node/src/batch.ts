@@ -1,4 +1,4 @@
-import { CURRENT } from "./context.js";
+import { CURRENT, type Event } from "./context.js";
 import { type Delivery, handlerError, isThenable, passes } from "./delivery.js";
 import { ExpiredError, TielineError } from "./errors.js";
 import type { Work } from "./mailbox.js";
@@ -15,12 +15,16 @@ export interface BatchOptions {
 /** Deliveries that are handled together; each ends by itself for those who wait for it. */
 export class Batch implements Work {
   readonly isEvent = true;
+  /** That of the first one handled. */
+  event: Event | undefined;
   #ended = false;
 
   constructor(
     readonly subscription: Subscription,
     readonly deliveries: readonly Delivery[],
-  ) {}
+  ) {
+    this.event = deliveries[0]?.event;
+  }
 
   /** Hands the payloads to the handler in one list; the event of the context is the first one's. */
   run(): void {
@@ -29,10 +33,11 @@ export class Batch implements Work {
     for (const delivery of this.deliveries) this.#read(delivery, taken, payloads);
     const first = taken[0];
     if (first === undefined) return this.subscription.mailbox.finished(this);
+    this.event = first.event;
     try {
       const result = CURRENT.run(first.event, this.subscription.handler, payloads, first.event);
       if (!isThenable(result)) return this.#end(taken);
-      result.then(
+      Promise.resolve(result).then(
         () => this.#end(taken),
         (error) => this.#end(taken, handlerError(error)),
       );
@@ -61,14 +66,19 @@ export class Batch implements Work {
   }
 
   #end(taken: readonly Delivery[], failure?: TielineError): void {
-    if (!this.#ended) {
-      this.#ended = true;
-      for (const delivery of taken) {
-        if (failure === undefined) delivery.outlet.succeeded(delivery, undefined);
-        else delivery.outlet.failed(delivery, failure);
-      }
+    try {
+      if (!this.#ended) this.#tell(taken, failure);
+    } finally {
+      this.subscription.mailbox.finished(this);
     }
-    this.subscription.mailbox.finished(this);
+  }
+
+  #tell(taken: readonly Delivery[], failure: TielineError | undefined): void {
+    this.#ended = true;
+    for (const delivery of taken) {
+      if (failure === undefined) delivery.outlet.succeeded(delivery, undefined);
+      else delivery.outlet.failed(delivery, failure);
+    }
   }
 }
 

@@ -36,7 +36,7 @@ export interface CallOptions {
   readonly waitForLink?: number;
   /** Instance that should not get it. */
   readonly avoid?: string;
-  /** It was refused before: with this error, which is the result if nobody else is there. */
+  /** It was refused in this process: with this error, which is the result if nobody else is there. */
   readonly refusal?: TielineError | undefined;
 }
 
@@ -78,7 +78,6 @@ export class Call implements Waiting {
     this.waitForLink = options.waitForLink ?? 0;
     this.avoid = options.avoid ?? "";
     this.lastError = options.refusal;
-    this.refusals = options.refusal === undefined ? 0 : 1;
   }
 
   /** A moment of this call has come: its deadline, the end of its patience, or its next dispatch. */

@@ -3,6 +3,7 @@ import {
   CallTimeoutError,
   ERROR_CLASSES,
   NoRespondersError,
+  OverloadedError,
   ResponderLostError,
   type TielineError,
   UnavailableError,
@@ -48,4 +49,9 @@ export function away(): UnavailableError {
   return new UnavailableError("the broker cannot be reached now; reconnecting. Try again, or allow waitForConnection", {
     outcome: "NOT_DELIVERED",
   });
+}
+
+/** As much waits for the broker as may. */
+export function tooMuchWaits(bytes: number): OverloadedError {
+  return new OverloadedError("too much is waiting for the broker", { details: { bytes } });
 }

@@ -1,10 +1,11 @@
 import { type Call, type CallTable, type Effects, State } from "./call.js";
-import { away, inDoubt, isRefusal, lost, nobodyAnswers, tooLate } from "./callErrors.js";
+import { away, inDoubt, isRefusal, lost, nobodyAnswers, tooLate, tooMuchWaits } from "./callErrors.js";
 import type { Envelope } from "./contract/envelope.js";
 import type { Deadlines } from "./deadlines.js";
 import { ACCEPTED, errorFromWire, REPLY } from "./envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "./errors.js";
 import { newCallId } from "./identity.js";
+import { ENVELOPE_BYTES } from "./linkWait.js";
 import type { Settings } from "./settings.js";
 
 /**
@@ -19,8 +20,6 @@ import type { Settings } from "./settings.js";
  * A call is in `#pending` under the id of its current attempt exactly while it is SENT or HELD. Each attempt has an id of
  * its own, so whatever answers an earlier attempt finds nothing and changes nothing.
  */
-
-const ENVELOPE_BYTES = 256;
 
 /** All calls of one event system that are not done. */
 export class Calls implements CallTable {
@@ -257,7 +256,7 @@ export class Calls implements CallTable {
     }
     const size = call.envelope.data.length + ENVELOPE_BYTES;
     if (this.#waitingBytes + size > this.#settings.offlineBuffer) {
-      this.#reject(call, new OverloadedError("too much is waiting for the broker", { details: { bytes: size } }));
+      this.#reject(call, tooMuchWaits(size));
       return;
     }
     this.#waitingBytes += size;

@@ -5,6 +5,9 @@ export function monotonic(): number {
   return performance.now();
 }
 
+/** The longest pause a timer can make, in milliseconds; a longer one would be over at once. */
+export const LONGEST_PAUSE_MS = 0x7fff_ffff;
+
 /** Milliseconds by which two clocks may part in a millisecond; real ones part by less than a tenth of that. */
 const DRIFT = 0.001;
 

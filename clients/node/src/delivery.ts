@@ -2,6 +2,7 @@ import { CURRENT, type Event } from "./context.js";
 import { ExpiredError, HandlerError, NoRespondersError, TielineError } from "./errors.js";
 import type { Work } from "./mailbox.js";
 import type { Subscription } from "./subscription.js";
+import { describe } from "./thrown.js";
 
 /** Where the end of a delivery is told. */
 export interface Outlet {
@@ -40,15 +41,11 @@ export class Delivery implements Work {
     let result: unknown;
     try {
       result = CURRENT.run(this.event, this.subscription.handler, data, this.event);
+      if (isThenable(result)) return this.#follow(result);
     } catch (error) {
       return this.#fail(handlerError(error));
     }
-    if (isThenable(result)) {
-      result.then(
-        (value) => this.#succeed(value),
-        (error) => this.#fail(handlerError(error)),
-      );
-    } else this.#succeed(result);
+    this.#succeed(result);
   }
 
   /** Nobody waits any more: the handler is told, and whatever it does then is ignored. */
@@ -74,20 +71,29 @@ export class Delivery implements Work {
     return data;
   }
 
+  #follow(result: PromiseLike<unknown>): void {
+    Promise.resolve(result).then(
+      (value) => this.#succeed(value),
+      (error) => this.#fail(handlerError(error)),
+    );
+  }
+
   #succeed(result: unknown): void {
-    if (!this.#ended) {
-      this.#ended = true;
-      this.outlet.succeeded(this, result);
-    }
-    this.subscription.mailbox.finished(this);
+    this.#end(() => this.outlet.succeeded(this, result));
   }
 
   #fail(error: TielineError): void {
-    if (!this.#ended) {
+    this.#end(() => this.outlet.failed(this, error));
+  }
+
+  #end(tell: () => void): void {
+    try {
+      if (this.#ended) return;
       this.#ended = true;
-      this.outlet.failed(this, error);
+      tell();
+    } finally {
+      this.subscription.mailbox.finished(this);
     }
-    this.subscription.mailbox.finished(this);
   }
 }
 
@@ -103,22 +109,17 @@ export function passes(subscription: Subscription, data: unknown): boolean {
 
 /** What a caller is told of what was thrown: its type, message and details, never a stack trace. */
 export function handlerError(error: unknown, prefix = ""): TielineError {
-  const { message, type, details } = describe(error);
-  if (error instanceof HandlerError && !error.fromWire) {
-    return new HandlerError(message, { details, outcome: error.outcome, type: error.type || type, cause: error });
+  const { message, type, details, ours } = describe(error);
+  if (ours instanceof HandlerError && !ours.fromWire) {
+    return new HandlerError(message, { details, outcome: ours.outcome, type: ours.type || type, cause: error });
   }
-  if (error instanceof TielineError) details.code = error.code;
+  if (ours !== undefined) details.code = ours.code;
   return new HandlerError(prefix + message, { details, outcome: "RAN", type, cause: error });
 }
 
-function describe(error: unknown): { message: string; type: string; details: Record<string, unknown> } {
-  if (!(error instanceof Error)) return { message: String(error), type: typeof error, details: {} };
-  const details = "details" in error && isMap(error.details) ? { ...error.details } : {};
-  return { message: error.message, type: error.name || "Error", details };
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** A handler returned what cannot travel: its failure, not the caller's. */
+export function unsendable(error: unknown): TielineError {
+  return handlerError(error, "the handler's return value cannot be sent: ");
 }
 
 /** Whether a value can be awaited. */

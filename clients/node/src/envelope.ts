@@ -1,7 +1,7 @@
 import { decode, encode } from "./codec.js";
 import { type Code, ERRORS, type Outcome } from "./contract/contract.js";
 import { type Envelope, Error as WireError, Stream as WireStream } from "./contract/envelope.js";
-import { ERROR_CLASSES, type ErrorOptions, InternalError, TielineError } from "./errors.js";
+import { ERROR_CLASSES, type ErrorOptions, InternalError, type TielineError } from "./errors.js";
 import { FieldReader, FieldWriter } from "./wire.js";
 
 export type { Envelope } from "./contract/envelope.js";
@@ -297,8 +297,7 @@ function detailsToWire(details: Record<string, unknown>): Buffer {
   if (Object.keys(details).length === 0) return NO_BYTES;
   try {
     return encode(details);
-  } catch (error) {
-    if (!(error instanceof TielineError)) throw error;
+  } catch {
     return encode({ omitted: "the details could not be encoded" });
   }
 }

@@ -1,8 +1,9 @@
 import { Caller } from "./caller.js";
 import { DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL } from "./envelope.js";
-import { InvalidArgumentError, ResponderLostError } from "./errors.js";
+import { InvalidArgumentError } from "./errors.js";
 import { Instance } from "./instance.js";
+import { Leaving } from "./leaving.js";
 import { consoleLogger, type Logger } from "./log.js";
 import type { Observer } from "./observe.js";
 import { untilToldToStop, Watchdog } from "./process.js";
@@ -15,6 +16,7 @@ import { chooseService, chooseUrl, DEFAULT_SETTINGS, type Settings } from "./set
 import { type Handler, type Owner, type SubscribeOptions, Subscription } from "./subscription.js";
 import type { Gap, Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
+import { within } from "./within.js";
 
 /** What can be said of an event system when it is made. */
 export interface EventSystemOptions {
@@ -42,6 +44,7 @@ export class EventSystem {
   readonly #instance: Instance;
   readonly #router = new Router();
   readonly #registry: Registry;
+  readonly #leaving: Leaving;
   readonly #caller: Caller;
   readonly #responder: Responder;
   readonly #publisher: Publisher;
@@ -52,6 +55,7 @@ export class EventSystem {
   readonly #receiver: Receiver;
   #transport: Transport | undefined;
   #isUp = false;
+  #isOver = false;
   #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -68,6 +72,7 @@ export class EventSystem {
     this.#instance = instance;
     this.#onError = options.onError;
     this.#registry = new Registry(this.#router, log);
+    this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
     this.#publisher = new Publisher(instance, this.#router, this.#caller, this.#responder);
@@ -108,7 +113,7 @@ export class EventSystem {
    * final `>` (one or more). Starts the system. Throws InvalidTopicError or InvalidArgumentError.
    */
   subscribe<Data = unknown>(topic: string, handler: Handler<Data>, options: SubscribeOptions<Data> = {}): Subscription {
-    if (this.#closing) throw new InvalidArgumentError("this event system is closed; make a new one");
+    if (this.#closing) throw closed();
     const subscription = new Subscription(this.#owner, topic, handler as Handler, options as SubscribeOptions);
     this.#router.add(subscription);
     this.#registry.begin(subscription);
@@ -123,15 +128,10 @@ export class EventSystem {
 
   /** Ends a subscription, or all of a name: nothing new is taken, what is here is finished. Idempotent. */
   async unsubscribe(subscription: Subscription | string): Promise<void> {
-    const chosen = this.#router.all().filter((one) => one === subscription || one.name === subscription);
+    const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
+    const chosen = [...all].filter((one) => one === subscription || one.name === subscription);
     for (const each of chosen) each.leaving = true;
-    await Promise.all(chosen.map((each) => this.#leave(each)));
-  }
-
-  async #leave(subscription: Subscription): Promise<void> {
-    await this.#registry.end(subscription.interests);
-    await subscription.drain();
-    this.#router.remove(subscription);
+    await Promise.all(chosen.map((each) => this.#leaving.end(each)));
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ export class EventSystem {
    * Rejects with UnavailableError, UnauthenticatedError or UnsupportedError, naming the broker and what to do.
    */
   async start(): Promise<void> {
-    if (this.#closing) throw new InvalidArgumentError("this event system is closed; make a new one");
+    if (this.#closing) throw closed();
     if (this.#isUp) return;
     this.#starting ??= this.#start().finally(() => {
       this.#starting = undefined;
@@ -184,12 +184,13 @@ export class EventSystem {
 
   async #start(): Promise<void> {
     const transport = await this.#makeTransport();
+    this.#transport = transport;
     try {
       const port = await transport.open(this.#instance.service, this.#receiver);
       this.#instance.attach(port);
       await this.#registry.attach(port);
+      if (this.#isOver) throw closed();
       this.#isUp = true;
-      this.#transport = transport;
       this.#watchdog.start();
     } catch (error) {
       await transport.close();
@@ -197,33 +198,25 @@ export class EventSystem {
     }
   }
 
+  /** Waits for a start that is under way, but not for one that waits for the broker. */
+  async #startOver(ms: number): Promise<void> {
+    const started = this.#starting?.catch(() => undefined);
+    if (started === undefined || this.#instance.port?.connected === false) return;
+    await within(ms, started);
+  }
+
   async #close(drain: number): Promise<void> {
-    await this.#starting?.catch(() => undefined);
+    await this.#startOver(drain);
     this.#watchdog.stop();
-    const subscriptions = this.#router.all();
-    for (const subscription of subscriptions) subscription.leaving = true;
     if (this.#isUp) {
-      await this.#drain(subscriptions, drain);
+      await this.#leaving.endAll(drain);
+      this.#isUp = false;
       this.#caller.close();
       this.#responder.stop();
       await this.#instance.port?.close();
-      this.#isUp = false;
     }
+    this.#isOver = true;
     await this.#transport?.close();
-  }
-
-  async #drain(subscriptions: Subscription[], ms: number): Promise<void> {
-    const left = this.#registry.end(this.#router.interests()).catch(() => undefined);
-    const drained = Promise.all([left, ...subscriptions.map((subscription) => subscription.drain())]);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<"late">((resolve) => {
-      timer = setTimeout(() => resolve("late"), ms);
-    });
-    const outcome = await Promise.race([drained, late]);
-    clearTimeout(timer);
-    if (outcome !== "late") return;
-    const reason = new ResponderLostError("the responder stopped before the handler was done");
-    for (const subscription of subscriptions) subscription.interrupt(reason);
   }
 
   // --- what the port reports, and what subscriptions ask for ---------------------------------------------------------
@@ -250,7 +243,7 @@ export class EventSystem {
         await this.#registry.ready(subscription);
       },
       unsubscribe: (subscription) => this.unsubscribe(subscription),
-      overloaded: (subscription, pushedOut) => this.#responder.overloaded(subscription, pushedOut),
+      overloaded: (subscription, pushedOut, topic) => this.#responder.overloaded(subscription, pushedOut, topic),
     };
   }
 
@@ -292,6 +285,10 @@ export class EventSystem {
     this.#onError?.(error);
     this.#instance.log.error(`${what} failed`, error);
   }
+}
+
+function closed(): InvalidArgumentError {
+  return new InvalidArgumentError("this event system is closed; make a new one");
 }
 
 let theDefault: EventSystem | undefined;

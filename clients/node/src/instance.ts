@@ -2,7 +2,7 @@ import { Clock, monotonic } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
 import { OverloadedError } from "./errors.js";
 import type { Logger } from "./log.js";
-import { type Observer, type StepName, stepOf } from "./observe.js";
+import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
 import type { Settings } from "./settings.js";
 import type { Gap, Port } from "./transport.js";
 
@@ -25,7 +25,7 @@ export class Instance {
     this.service = service;
     this.settings = settings;
     this.log = log;
-    this.observer = observer;
+    this.observer = observer && guarded(observer, log);
     this.source = service;
   }
 

@@ -1,5 +1,9 @@
-import { away } from "./callErrors.js";
+import { away, tooMuchWaits } from "./callErrors.js";
+import { LONGEST_PAUSE_MS } from "./clock.js";
 import { CallCancelledError } from "./errors.js";
+
+/** What an envelope takes besides its data, about. */
+export const ENVELOPE_BYTES = 256;
 
 /** Events that wait for the broker to come back, bounded in bytes. */
 export class LinkWait {
@@ -23,11 +27,13 @@ export class LinkWait {
     this.#up = false;
   }
 
-  /** Resolves when the broker is there; rejects with UnavailableError after `ms`, or with CallCancelledError. */
-  async wait(size: number, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Resolves when the broker is there; rejects with UnavailableError after `ms`, OverloadedError or CallCancelledError. */
+  async wait(dataBytes: number, ms: number, signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) throw gaveUp(signal);
     if (this.#up) return;
-    if (ms <= 0 || this.#bytes + size > this.#mostBytes) throw away();
+    if (ms <= 0) throw away();
+    const size = dataBytes + ENVELOPE_BYTES;
+    if (this.#bytes + size > this.#mostBytes) throw tooMuchWaits(size);
     this.#bytes += size;
     try {
       await this.#untilUp(ms, signal);
@@ -48,7 +54,7 @@ export class LinkWait {
       const stop = end(() => reject(gaveUp(signal)));
       const timer = setTimeout(
         end(() => reject(away())),
-        ms,
+        Math.min(ms, LONGEST_PAUSE_MS),
       );
       this.#waiting.add(go);
       signal?.addEventListener("abort", stop, { once: true });

@@ -2,11 +2,10 @@ import { isRefusal } from "./callErrors.js";
 import { decode, encodeReply } from "./codec.js";
 import type { Event } from "./context.js";
 import type { Waiting } from "./deadlines.js";
-import { Delivery, type Outlet } from "./delivery.js";
+import { Delivery, type Outlet, unsendable } from "./delivery.js";
 import { errorFromWire, errorToWire } from "./envelope.js";
 import { CallTimeoutError, type TielineError } from "./errors.js";
 import type { PendingReply } from "./pendingReply.js";
-import { unsendable } from "./responder.js";
 import type { Subscription } from "./subscription.js";
 
 /** Who hears of the end of a local call. */

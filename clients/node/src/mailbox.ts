@@ -1,9 +1,12 @@
+import { CURRENT, type Event } from "./context.js";
 import type { TielineError } from "./errors.js";
 
 /** Something a mailbox runs: a delivery or a batch of them. */
 export interface Work {
   /** It may give way to a newer one. */
   readonly isEvent: boolean;
+  /** What its handler knows as the current event. */
+  readonly event: Event | undefined;
   /** Does it. Must call `Mailbox.finished` when it ends, however it ends. */
   run(): void;
   /** Nobody waits for it any more; it may be running. */
@@ -55,6 +58,11 @@ export class Mailbox {
     return oldest;
   }
 
+  /** Takes what comes last, even beyond the capacity. */
+  admit(work: Work): void {
+    if (!this.offer(work)) this.#waiting.push(work);
+  }
+
   /** A piece of work ended; the next one starts. */
   finished(work: Work): void {
     this.#running.delete(work);
@@ -73,8 +81,15 @@ export class Mailbox {
     return true;
   }
 
-  /** Resolves when nothing runs and nothing waits. */
+  /** Resolves when nothing runs and nothing waits; at once inside a handler of its own. */
   drain(): Promise<void> {
+    const own = CURRENT.getStore();
+    for (const { event } of this.#running) if (own !== undefined && event === own) return Promise.resolve();
+    return this.idle();
+  }
+
+  /** Resolves when nothing runs and nothing waits. */
+  idle(): Promise<void> {
     if (this.#running.size === 0 && this.#waits === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }

@@ -1,4 +1,5 @@
 import type { Envelope } from "./contract/envelope.js";
+import type { Logger } from "./log.js";
 
 /** What happened to an envelope. */
 export type StepName =
@@ -31,10 +32,21 @@ export interface Step {
 }
 
 /**
- * The seam for metrics, tracing and explain: one function that is told each step. It must not throw.
+ * The seam for metrics, tracing and explain: one function that is told each step. What it throws goes to the log.
  * With nothing attached no step is even built.
  */
 export type Observer = (step: Step) => void;
+
+/** An observer that disturbs nobody when it throws. */
+export function guarded(observer: Observer, log: Logger): Observer {
+  return (step) => {
+    try {
+      observer(step);
+    } catch (error) {
+      log.error(`the observer threw at step "${step.name}"`, error);
+    }
+  };
+}
 
 /** A step of this envelope. */
 export function stepOf(

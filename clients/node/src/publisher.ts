@@ -1,7 +1,8 @@
+import { inDoubt } from "./callErrors.js";
 import type { Caller } from "./caller.js";
 import type { Envelope } from "./contract/envelope.js";
 import { EVENT, REQUEST } from "./envelope.js";
-import { InvalidArgumentError } from "./errors.js";
+import { InvalidArgumentError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
@@ -82,8 +83,11 @@ export class Publisher {
       await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
     }
     const handled = options.waitLocal ? new Handled() : undefined;
-    const served = this.#serveHere(envelope, data, handled);
-    await port.publish(envelope, served);
+    const { here, served } = this.#serveHere(envelope, data, handled);
+    await port.publish(envelope, served).catch((error) => {
+      const unsure = here > 0 && error instanceof TielineError && error.outcome === "NOT_DELIVERED";
+      throw unsure ? inDoubt(error) : error; // handlers here have it
+    });
     await handled?.all();
     if (this.#loopMustTurn()) await turn();
     return { id: envelope.id, correlationId: envelope.correlationId || envelope.id };
@@ -99,8 +103,8 @@ export class Publisher {
     this.#linkWait.down();
   }
 
-  /** Gives an event to its subscriptions here; returns the groups that have their copy. */
-  #serveHere(envelope: Envelope, data: unknown, handled: Handled | undefined): string[] {
+  /** Gives an event to its subscriptions here; returns how many they are, and the groups that have their copy. */
+  #serveHere(envelope: Envelope, data: unknown, handled: Handled | undefined): { here: number; served: string[] } {
     const { each, groups } = this.#router.listeners(envelope.topic);
     const served: string[] = [];
     const chosen = [...each];
@@ -114,7 +118,7 @@ export class Publisher {
     const outlet = handled === undefined ? this.#outlet : new EventOutlet(this.#instance, () => handled.one());
     for (const subscription of chosen) this.#responder.deliver(subscription, envelope, outlet, data);
     this.#showObservers(envelope);
-    return served;
+    return { here: chosen.length, served };
   }
 
   #showObservers(envelope: Envelope): void {

@@ -35,8 +35,12 @@ export class Registry {
     return this.#ready.get(subscription) ?? this.#turn;
   }
 
-  /** Unregisters those interests that nobody has who stays. */
+  /**
+   * Unregisters those interests that nobody has who stays. While the broker is away this waits for nobody, not even for
+   * those who wait to register.
+   */
   end(interests: readonly Interest[]): Promise<void> {
+    if (this.#port?.connected === false) return this.#unregister(interests);
     return this.#next(() => this.#unregister(interests));
   }
 

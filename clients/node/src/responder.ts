@@ -1,16 +1,15 @@
 import { encodeReply } from "./codec.js";
 import { Event } from "./context.js";
 import type { Envelope } from "./contract/envelope.js";
-import { Delivery, handlerError, type Outlet } from "./delivery.js";
+import { Delivery, type Outlet, unsendable } from "./delivery.js";
 import { ACCEPTED, errorToWire, newEnvelope, REPLY } from "./envelope.js";
 import {
   CallCancelledError,
   ExpiredError,
-  HandlerError,
   NoRespondersError,
   OverloadedError,
   ResponderLostError,
-  TielineError,
+  type TielineError,
 } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
 import type { Instance } from "./instance.js";
@@ -27,14 +26,6 @@ interface Serving {
   readonly delivery: Delivery;
   readonly started: number;
   accepted: boolean;
-}
-
-/** A handler returned what cannot travel: its failure, not the caller's. */
-export function unsendable(error: unknown): TielineError {
-  if (!(error instanceof TielineError)) return handlerError(error);
-  const message = `the handler's return value cannot be sent: ${error.message}`;
-  const details = { ...error.details, code: error.code };
-  return new HandlerError(message, { details, outcome: "RAN", type: error.name });
 }
 
 /** What arrives for this instance: requests to answer, events to handle, cancels to obey. */
@@ -124,15 +115,15 @@ export class Responder implements Outlet {
     subscription.take(new Delivery(subscription, event, outlet ?? this.#eventOutlet));
   }
 
-  /** An event had to give way: that is counted and reported. */
-  overloaded(subscription: Subscription, pushedOut: Work): void {
+  /** An event had to give way to one of a topic: that is counted and reported. */
+  overloaded(subscription: Subscription, pushedOut: Work, topic: string): void {
     pushedOut.interrupt(new OverloadedError(`"${subscription.name}" is too slow`));
     const now = this.#instance.now();
     if (now - subscription.warnedAt < WARN_MS) return;
     subscription.warnedAt = now;
-    const { topic, name } = subscription;
+    const { name } = subscription;
     const { dropped } = subscription.mailbox;
-    this.#instance.log.warn(`subscription "${name}" on "${topic}" is too slow: ${dropped} events dropped so far`);
+    this.#instance.log.warn(`subscription "${name}" of "${subscription.topic}" is too slow: ${dropped} events dropped`);
     // A warning must never cause a warning.
     if (!topic.startsWith("system.")) this.#warn({ kind: "overload", topic, subscription: name, dropped });
   }

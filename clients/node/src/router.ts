@@ -104,7 +104,7 @@ export class Router {
   /** Local observers of a topic. */
   observers(topic: string): readonly Subscription[] {
     if (this.#observed.size === 0) return NOBODY.each;
-    return this.#observed.match(topic).flatMap((turn) => turn.members);
+    return this.#observed.match(topic).flatMap((turn) => turn.members.filter((member) => !member.leaving));
   }
 
   /** Subscriptions registered under exactly this interest. */

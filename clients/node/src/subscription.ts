@@ -45,8 +45,8 @@ export interface Owner {
   registered(subscription: Subscription): Promise<void>;
   /** Ends a subscription. */
   unsubscribe(subscription: Subscription): Promise<void>;
-  /** An event had to give way. */
-  overloaded(subscription: Subscription, pushedOut: Work): void;
+  /** An event had to give way to one of a topic. */
+  overloaded(subscription: Subscription, pushedOut: Work, topic: string): void;
 }
 
 /** One handler on one topic or pattern. Made by `EventSystem.subscribe`. */
@@ -115,19 +115,19 @@ export class Subscription {
   /** Takes work even if something else has to give way. */
   force(work: Work): void {
     const pushedOut = this.mailbox.force(work);
-    if (pushedOut !== undefined) this.#owner.overloaded(this, pushedOut);
+    if (pushedOut !== undefined) this.#owner.overloaded(this, pushedOut, work.event?.topic ?? this.topic);
   }
 
-  /** Takes nothing new; resolves when everything here is done. */
-  drain(): Promise<void> {
+  /** Takes nothing new; what was being collected is handled now. */
+  stop(): void {
     this.leaving = true;
     const batch: Batch | undefined = this.#batcher?.take();
-    if (batch !== undefined) this.force(batch);
-    return this.mailbox.drain();
+    if (batch !== undefined) this.mailbox.admit(batch);
   }
 
-  /** Ends everything that waits or runs. */
+  /** Ends everything that is collected, waits or runs. */
   interrupt(reason: TielineError): void {
+    this.#batcher?.take()?.interrupt(reason);
     this.mailbox.clear(reason);
   }
 

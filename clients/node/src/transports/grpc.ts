@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { type ChannelCredentials, Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { LIMIT_MESSAGE_BYTES } from "../contract/contract.js";
 import { LinkResponse } from "../contract/gateway.js";
@@ -13,11 +12,11 @@ import type { Settings } from "../settings.js";
 import type { Port, Receiver, Transport } from "../transport.js";
 import type { LinkStream, StreamEvents } from "./grpcLink.js";
 import { type Gateway, GrpcPort } from "./grpcPort.js";
+import { type GatewayTarget, parseGatewayUrl } from "./grpcUrl.js";
+import { readPem, usePem } from "./pem.js";
 
 const METHOD = "/tieline.v1.EventGateway/Link";
-const DEFAULT_PORT = 50051;
 const CLIENT = "node/0.1.0";
-const FILES: ReadonlySet<string> = new Set(["ca", "cert", "key"]);
 const OPTIONS = {
   "grpc.max_receive_message_length": LIMIT_MESSAGE_BYTES,
   "grpc.max_send_message_length": LIMIT_MESSAGE_BYTES,
@@ -30,7 +29,7 @@ const OPTIONS = {
   "grpc.enable_http_proxy": 0,
 };
 
-/** Where a gateway is, and how to be let in. */
+/** A gateway, and what opens its door. */
 interface Target {
   readonly address: string;
   readonly credentials: ChannelCredentials;
@@ -46,10 +45,12 @@ export class GrpcTransport implements Transport {
   readonly #target: Target;
   readonly #settings: Settings;
   #port: GrpcPort | undefined;
+  #closed = false;
 
   /** Throws InvalidArgumentError for an address that is none, or a file that cannot be read. */
   constructor(url: string, options: { settings: Settings }) {
-    this.#target = parseTarget(url);
+    const target = parseGatewayUrl(url);
+    this.#target = { address: target.address, token: target.token, credentials: credentialsFor(target) };
     this.#settings = options.settings;
   }
 
@@ -61,11 +62,14 @@ export class GrpcTransport implements Transport {
     const port = new GrpcPort(gatewayAt(this.#target), service, CLIENT, receiver, this.#settings);
     await port.start();
     this.#port = port;
-    return port;
+    if (!this.#closed) return port;
+    await port.close();
+    throw new UnavailableError("the event system is closed", { outcome: "NOT_DELIVERED" });
   }
 
   /** See `Transport.close`. */
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#port?.close();
   }
 }
@@ -102,43 +106,11 @@ function asBytes(frame: Buffer): Buffer {
   return frame;
 }
 
-/** Reads the address of a gateway. */
-function parseTarget(url: string): Target {
-  const { protocol, hostname, port, password, searchParams } = readUrl(url);
-  const options = Object.fromEntries(searchParams);
-  const strange = Object.keys(options).some((name) => !FILES.has(name));
-  const isTls = protocol === "grpcs:";
-  if (hostname === "" || strange || (!isTls && searchParams.size > 0)) throw noAddress();
-  const token = decodeURIComponent(password);
-  const address = `${hostname}:${port === "" ? DEFAULT_PORT : port}`;
-  return { address, token, credentials: isTls ? tls(options) : credentials.createInsecure() };
-}
-
-function readUrl(url: string): URL {
-  try {
-    return new URL(url);
-  } catch {
-    throw noAddress();
-  }
-}
-
-function noAddress(): InvalidArgumentError {
-  return new InvalidArgumentError(
-    "that is no gateway's address: grpc://host:port, or grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE",
-  );
-}
-
-function tls(files: Record<string, string>): ChannelCredentials {
+/** TLS if the URL asks for it, with the files it names. */
+function credentialsFor({ tls, files }: GatewayTarget): ChannelCredentials {
+  if (!tls) return credentials.createInsecure();
   const read = (name: string) => (files[name] === undefined ? null : readPem(files[name]));
-  return credentials.createSsl(read("ca"), read("key"), read("cert"));
-}
-
-function readPem(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    throw new InvalidArgumentError(`cannot read ${file}: ${error instanceof Error ? error.message : error}`);
-  }
+  return usePem(() => credentials.createSsl(read("ca"), read("key"), read("cert")));
 }
 
 function unreachable(target: Target, why: string): UnavailableError {

@@ -80,7 +80,8 @@ export class GrpcPort implements Port, LinkUser {
     try {
       await this.#untilUp();
       // If the link breaks now, the reconnect registers everything.
-      while (!(await this.#told({ $case: "register", value: registerOf(interests) }))) await this.#untilUp();
+      const wanted = () => interests.filter((interest) => this.#interests.has(interestKey(interest)));
+      while (!(await this.#told({ $case: "register", value: registerOf(wanted()) }))) await this.#untilUp();
     } catch (error) {
       for (const interest of interests) this.#interests.delete(interestKey(interest));
       throw error;

@@ -5,14 +5,14 @@ import { parseFrame } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
 import type { Settings } from "../settings.js";
 import type { Interest, Receiver, Transport } from "../transport.js";
-import type { LinkOwner, RedisLink } from "./redisLink.js";
+import { LinkDownError, type LinkOwner, type RedisLink } from "./redisLink.js";
 import { type Answers, RedisOutbox } from "./redisOutbox.js";
 import { RedisPatterns } from "./redisPatterns.js";
 import { RedisPort } from "./redisPort.js";
 import { RedisRegistry } from "./redisRegistry.js";
 import { type ClientId, commandError, connectRedis } from "./redisServer.js";
 import { parseRedisUrl, prefixOf, type RedisTarget } from "./redisUrl.js";
-import type { Push } from "./resp.js";
+import { encodeCommand, type Push, RespError } from "./resp.js";
 
 const KEPT_MS = 30_000;
 
@@ -166,6 +166,10 @@ export class RedisTransport implements Transport {
       clearTimeout(silent);
       this.settling = undefined;
     }
+    if (this.#closed) {
+      link.close("closed");
+      throw this.#away("the event system is closed");
+    }
     this.#clientId = greeted.clientId;
     this.link = link;
     this.interestsChanged();
@@ -205,10 +209,6 @@ export class RedisTransport implements Transport {
       await pause(Math.random() * most, this.#isNeeded);
       if (this.#closed) return;
       await this.#connect().catch(() => undefined);
-    }
-    if (this.#closed) {
-      this.link.close("closed");
-      return;
     }
     this.#sendKept(this.link);
     const gap = { since, until: this.clock.now(), reason: why };
@@ -256,9 +256,19 @@ export class RedisTransport implements Transport {
     this.clock.learn(Number(String(time[0])) * 1000 + Number(String(time[1])) / 1000, asked, monotonic());
   }
 
-  async #readPatterns(link: RedisLink): Promise<void> {
-    const entries = await link.call("ZRANGE", patternsKey(this.prefix), `(${this.clock.now()}`, "+inf", "BYSCORE");
-    if (Array.isArray(entries)) this.patterns.replace(entries.map(String));
+  #readPatterns(link: RedisLink): Promise<void> {
+    const command = encodeCommand(["ZRANGE", patternsKey(this.prefix), `(${this.clock.now()}`, "+inf", "BYSCORE"]);
+    return new Promise((resolve, reject) => {
+      link.send(command, [], {
+        replied: (reply) => {
+          // At once: a notice that comes right behind the list must not be overwritten by it.
+          if (Array.isArray(reply)) this.patterns.replace(reply.map(String));
+          if (reply instanceof RespError) reject(reply);
+          else resolve();
+        },
+        lost: (why) => reject(new LinkDownError(why)),
+      });
+    });
   }
 
   // --- what arrives --------------------------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+import { inDoubt } from "../callErrors.js";
 import type { Clock } from "../clock.js";
 import { eventChannel, inboxChannel, leaseKey, observedChannel } from "../contract/contract.js";
 import { PUBLISH, publishNames } from "../contract/scripts.js";
@@ -53,12 +54,14 @@ export class RedisPort implements Port {
     for (const interest of interests) this.#interests.set(interestKey(interest), interest);
     this.#transport.interestsChanged();
     const link = await this.#transport.up();
+    const wanted = interests.filter((interest) => this.#interests.has(interestKey(interest)));
     try {
-      await this.#transport.registry.add(link, this, interests);
+      await this.#transport.registry.add(link, this, wanted);
     } catch (error) {
       // A reconnect registers everything.
-      if (error instanceof LinkDownError) await this.#transport.up();
-      else throw commandError(error);
+      if (error instanceof LinkDownError) return void (await this.#transport.up());
+      await this.unregister(interests);
+      throw commandError(error);
     }
   }
 
@@ -80,14 +83,16 @@ export class RedisPort implements Port {
     const data = serializeFrame(envelope);
     const wild = patterns.groups(topic);
     if (patterns.observed(topic)) this.#toObservers(link, topic, data);
+    let sent = false;
     try {
       const done = await this.#share(link, topic, eventChannel(prefix, topic), data, served);
+      sent = true;
       for (const { pattern, group } of wild) {
         if (done.includes(group)) continue;
         done.push(...(await this.#share(link, pattern, "", data, done)));
       }
     } catch (error) {
-      throw commandError(error);
+      throw sent ? inDoubt(commandError(error)) : commandError(error);
     }
   }
 

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { connect, isIP, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import {
@@ -9,6 +8,7 @@ import {
   UnavailableError,
   UnsupportedError,
 } from "../errors.js";
+import { readPem, usePem } from "./pem.js";
 import { type Intake, type LinkOwner, RedisLink } from "./redisLink.js";
 import type { RedisTarget } from "./redisUrl.js";
 import { type Reply, RespError } from "./resp.js";
@@ -29,7 +29,7 @@ export interface Greeted {
   readonly clientId: ClientId | undefined;
 }
 
-/** Connects and greets. Rejects with UnavailableError, UnauthenticatedError or UnsupportedError: what, where, what to do. */
+/** Connects and greets. Rejects with UnavailableError, UnauthenticatedError, UnsupportedError or InvalidArgumentError: what, where. */
 export async function connectRedis(target: RedisTarget, owner: LinkOwner, name: string, ms: number): Promise<Greeted> {
   const intake: Intake = { take: () => undefined };
   const socket = openSocket(target, intake);
@@ -75,7 +75,7 @@ async function greet(
 /** A plain socket reads into one buffer of its own: copying what came is cheaper than a new 64 KiB buffer each time. */
 function openSocket(target: RedisTarget, intake: Intake): Socket {
   if (target.tls) {
-    const socket = connectTls(tlsOptions(target));
+    const socket = usePem(() => connectTls(tlsOptions(target)));
     socket.on("data", (piece: Buffer) => intake.take(piece));
     return socket.setNoDelay(true);
   }
@@ -124,9 +124,9 @@ function tlsOptions(target: RedisTarget): ConnectionOptions {
     ...address(target),
     ...(isIP(target.host) === 0 && { servername: target.host }),
     rejectUnauthorized: !insecure,
-    ...(ca && { ca: readFileSync(ca) }),
-    ...(cert && { cert: readFileSync(cert) }),
-    ...(key && { key: readFileSync(key) }),
+    ...(ca && { ca: readPem(ca) }),
+    ...(cert && { cert: readPem(cert) }),
+    ...(key && { key: readPem(key) }),
   };
 }
 

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from "../errors.js";
+import { unescaped } from "./unescaped.js";
 
 const DEFAULT_PORT = 6379;
 const NAMESPACE = /^[A-Za-z0-9_.-]{0,64}$/;
@@ -35,7 +36,7 @@ export function parseRedisUrl(url: string): RedisTarget {
   } catch {
     throw new InvalidArgumentError("the Redis URL cannot be read; it looks like redis://user:password@host:6379/0");
   }
-  const path = parsed.protocol === "unix:" ? decodeURIComponent(parsed.pathname) : "";
+  const path = parsed.protocol === "unix:" ? unescaped(parsed.pathname, "path") : "";
   const host = parsed.hostname.replace(/^\[|\]$/g, "") || "127.0.0.1";
   const port = parsed.port === "" ? DEFAULT_PORT : Number(parsed.port);
   return {
@@ -44,8 +45,8 @@ export function parseRedisUrl(url: string): RedisTarget {
     port,
     path,
     tls: parsed.protocol === "rediss:",
-    username: decodeURIComponent(parsed.username),
-    password: decodeURIComponent(parsed.password),
+    username: unescaped(parsed.username, "user"),
+    password: unescaped(parsed.password, "password"),
     database: databaseOf(parsed, path !== ""),
     tlsFiles: tlsFilesOf(parsed.searchParams),
   };

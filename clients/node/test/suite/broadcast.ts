@@ -188,6 +188,29 @@ export function broadcastTests(world: World): void {
     assert.deepStrictEqual(warnings, [{ kind: "overload", topic: "flood.in", subscription: "slow", dropped: 1 }]);
   });
 
+  test("a warning names the topic that flowed over, and never causes another", async () => {
+    const a = world.system();
+    const warnings: unknown[] = [];
+    let free: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      free = resolve;
+    });
+    const slow = a.subscribe(">", () => held, { concurrency: 1, queue: 0, name: "slow" });
+    await slow.ready();
+    await a
+      .subscribe("system.warning", (data) => {
+        warnings.push(data);
+        if (warnings.length === 1) slow.warnedAt = -Infinity; // as if it were long ago
+      })
+      .ready();
+    await a.publish("flood.all", 1);
+    await a.publish("flood.all", 2);
+    await until(() => warnings.length > 0, "a warning");
+    await sleep(50);
+    free();
+    assert.deepStrictEqual(warnings, [{ kind: "overload", topic: "flood.all", subscription: "slow", dropped: 1 }]);
+  });
+
   test("waitLocal resolves when the handlers here are done", async () => {
     const a = world.system();
     let done = 0;

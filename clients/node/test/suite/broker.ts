@@ -151,6 +151,98 @@ export function brokerTests(world: World, redis: RedisServer): void {
     }
   });
 
+  test("a subscription that the server refuses does not keep the others from coming back", async () => {
+    const channels = ["rq", "gr", "in", "ob", "ev:allowed"].map((name) => `&tl:${name}*`);
+    const strict = await RedisServer.start([
+      "--user",
+      ..."default on nopass ~* +@all resetchannels &tl:pn".split(" "),
+      ...channels,
+    ]);
+    try {
+      const [a, b] = [world.system({ url: strict.url }), world.system({ url: strict.url })];
+      await b.subscribe("allowed.echo", (data) => data).ready();
+      await fails(b.subscribe("refused.topic", () => undefined).ready(), "PERMISSION_DENIED");
+      await killLink(strict, b.instance);
+      assert.equal(await a.publishAndWait("allowed.echo", 1, { waitForResponders: 5000 }), 1);
+      await until(() => b.connected, "it is back");
+      await b.publish("allowed.echo", 2);
+    } finally {
+      await world.clean();
+      await strict.stop();
+    }
+  });
+
+  test("while Redis is away, unsubscribing and closing wait for nobody", async () => {
+    const [a, b] = [world.system(), world.system()];
+    const first = a.subscribe("leave.away", (data) => data);
+    await first.ready();
+    await b.start();
+    await redis.kill();
+    let away = true;
+    try {
+      await until(() => !a.connected && !b.connected, "both know");
+      const second = a.subscribe("register.away", () => undefined);
+      const third = a.subscribe("register.away.too", () => undefined);
+      const [, ms] = await timed(Promise.all([first.unsubscribe(), second.unsubscribe()]));
+      assert.ok(ms < 2000, `${ms} ms`);
+      void b
+        .subscribe("register.later", () => undefined)
+        .ready()
+        .catch(() => undefined);
+      const [, closing] = await timed(b.close());
+      assert.ok(closing < 5000, `${closing} ms`);
+      await redis.start();
+      away = false;
+      await third.ready();
+      const c = world.system();
+      await fails(c.publishAndWait("leave.away"), "NO_RESPONDERS");
+      await fails(c.publishAndWait("register.away"), "NO_RESPONDERS");
+      assert.equal(await c.publishAndWait("register.away.too"), null);
+    } finally {
+      if (away) await redis.start();
+    }
+  });
+
+  test("a system that is closed while it starts leaves no connection behind", async () => {
+    const a = world.system({ service: "brief" });
+    const started = a.start().catch(() => undefined);
+    await a.close(0);
+    await started;
+    const gone = async () => !(await command(redis, "CLIENT LIST")).includes("tieline:brief:");
+    for (const deadline = Date.now() + 5000; !(await gone()); await sleep(20)) assert.ok(Date.now() < deadline);
+  });
+
+  test("an event that handlers here have is never told to be undelivered", async () => {
+    const tight = await RedisServer.start([]);
+    try {
+      const system = world.system({ url: tight.url });
+      let seen = 0;
+      await system.subscribe("both.here", () => seen++).ready();
+      await command(tight, "CONFIG SET maxmemory 1");
+      for (const [topic, outcome] of [
+        ["nobody.here", "NOT_DELIVERED"],
+        ["both.here", "MAY_HAVE_RUN"],
+      ] as const) {
+        const error = await failure(system.publish(topic, 1));
+        assert.deepStrictEqual([error.code, error.outcome], ["OVERLOADED", outcome]);
+      }
+      assert.equal(seen, 1);
+    } finally {
+      await world.clean();
+      await tight.stop();
+    }
+  });
+
+  test("an observer that throws disturbs nobody", async () => {
+    const observe = () => {
+      throw new Error("never mind");
+    };
+    const [a, b] = [world.system({ observe }), world.system({ observe })];
+    await b.subscribe("observed.badly", (data) => data).ready();
+    assert.equal(await a.publishAndWait("observed.badly", 1), 1);
+    assert.ok(a.connected && b.connected);
+  });
+
   test("a script of somebody else that hangs: every call ends with its own answer or an error of ours", async () => {
     const [a, b] = [world.system(), world.system()];
     await b.subscribe("hang.echo", (data) => data).ready();
@@ -235,7 +327,10 @@ export function brokerTests(world: World, redis: RedisServer): void {
     }
     const nobody = await refused("redis://127.0.0.1:1");
     assert.ok(nobody.code === "UNAVAILABLE" && nobody.message.includes("127.0.0.1:1"), nobody.message);
-    assert.throws(() => new EventSystem("http://x"), { code: "INVALID_ARGUMENT" });
+    const notPem = await refused(`rediss://127.0.0.1:1?ssl_certfile=${process.execPath}`);
+    assert.equal(notPem.code, "INVALID_ARGUMENT");
+    const noFile = await refused("rediss://127.0.0.1:1?ssl_ca_certs=/no/such/file");
+    assert.ok(noFile.code === "INVALID_ARGUMENT" && noFile.message.includes("/no/such/file"), noFile.message);
   });
 }
 

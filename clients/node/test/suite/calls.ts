@@ -75,6 +75,51 @@ export function callTests(world: World): void {
     );
   });
 
+  test("whatever a handler throws or returns ends its call, and harms no other", async () => {
+    const [a, b] = [world.system(), world.system()];
+    const broken = () => {
+      throw new Error("it cannot be read");
+    };
+    const strange: Record<string, () => unknown> = {
+      bare: () => Object.create(null),
+      symbol: () => Symbol("s"),
+      nothing: () => undefined,
+      details: () => Object.assign(new Error("details"), { details: Object.defineProperty({}, "a", getter(broken)) }),
+      detail: () => Object.defineProperty(new Error("detail"), "details", getter(broken)),
+      nested: () => Object.assign(new Error("nested"), { details: { a: { toJSON: broken } } }),
+      ours: () => new HandlerError("ours", { details: Object.defineProperty({}, "a", getter(broken)) }),
+      message: () => Object.assign(new Error(), { message: Object.create(null), name: 7 }),
+      proxy: () => new Proxy({}, { getPrototypeOf: broken, get: broken, has: broken }),
+    };
+    const make = (kind: string) => strange[kind]?.();
+    const handlers: Handler<string>[] = [
+      (kind) => {
+        throw make(kind);
+      },
+      async (kind) => {
+        await sleep(1);
+        throw make(kind);
+      },
+      // biome-ignore-start lint/suspicious/noThenProperty: it is what is tested
+      () => Object.defineProperty({}, "then", getter(broken)),
+      () => ({ then: broken }),
+      // biome-ignore-end lint/suspicious/noThenProperty: it is what is tested
+      () => ({ toJSON: broken }),
+    ];
+    for (const [at, handler] of handlers.entries()) {
+      const topic = `strange.number${at}`;
+      const answer: Handler<string> = (kind, event) => (kind === "well" ? "well" : handler(kind, event));
+      await b.subscribe(topic, answer, { concurrency: 1 }).ready();
+      for (const kind of Object.keys(strange)) {
+        for (const system of [a, b]) {
+          const error = await fails(system.publishAndWait(topic, kind, { ttl: 5000 }), "HANDLER_ERROR");
+          assert.equal(error.outcome, "RAN");
+        }
+      }
+      for (const system of [a, b]) assert.equal(await system.publishAndWait(topic, "well"), "well");
+    }
+  });
+
   test("a reply that cannot travel is the handler's failure", async () => {
     const [a, b] = [world.system(), world.system()];
     await b.subscribe("bad.reply", () => ({ f: () => 1 })).ready();
@@ -195,6 +240,22 @@ export function callTests(world: World): void {
     assert.equal(await first, "near");
   });
 
+  test("without room here, one refusal from elsewhere is not the end", async () => {
+    const [a, b, c] = [world.system(), world.system(), world.system()];
+    let free: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      free = resolve;
+    });
+    const narrow = { concurrency: 1, queue: 0 };
+    for (const system of [a, b]) await system.subscribe("spill.twice", () => held, narrow).ready();
+    const busy = [a, b].map((system) => system.publishAndWait("spill.twice"));
+    await sleep(20);
+    await c.subscribe("spill.twice", () => "free").ready();
+    for (let n = 0; n < 4; n++) assert.equal(await a.publishAndWait("spill.twice"), "free");
+    free();
+    await Promise.all(busy);
+  });
+
   test("a filter refuses a request, and another responder gets it", async () => {
     const [a, b, c] = [world.system(), world.system(), world.system()];
     await b.subscribe<number>("pick.even", () => "even", { filter: (n) => n % 2 === 0 }).ready();
@@ -280,6 +341,10 @@ export function callTests(world: World): void {
     assert.deepStrictEqual(await a.publishAndWait("json.call", { a: [1, "x"] }, { contentType }), { a: [1, "x"] });
     assert.deepStrictEqual(types, [contentType]);
   });
+}
+
+function getter(get: () => unknown): PropertyDescriptor {
+  return { get, enumerable: true };
 }
 
 function facts(error: TielineError): unknown {

@@ -5,6 +5,7 @@ import { brokerTests } from "./broker.js";
 import { callTests } from "./calls.js";
 import { gatewayTests } from "./gateways.js";
 import { groupTests } from "./groups.js";
+import { leavingTests } from "./leaving.js";
 import { lifeTests } from "./life.js";
 
 /** One suite proves all transports equal. */
@@ -15,6 +16,7 @@ export function transportSuite(world: World): void {
     broadcastTests(world);
     groupTests(world);
     callTests(world);
+    leavingTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Clock } from "../../src/clock.js";
+import { CURRENT, Event } from "../../src/context.js";
+import { EVENT, newEnvelope } from "../../src/envelope.js";
 import { Mailbox, type Work } from "../../src/mailbox.js";
 
 class Piece implements Work {
   running = false;
   interrupted = 0;
+  event: Event | undefined;
 
   constructor(
     readonly mailbox: Mailbox,
@@ -80,6 +84,30 @@ test("withdrawing and clearing", async () => {
   await drained;
   assert.deepStrictEqual([a.interrupted, b.interrupted, c.interrupted], [1, 0, 1]);
   a.end();
+});
+
+test("a handler does not wait for itself, others do", async () => {
+  const mailbox = new Mailbox(2, 0);
+  const [a, b] = pieces(mailbox, "ab") as [Piece, Piece];
+  for (const piece of [a, b]) piece.event = new Event(newEnvelope(EVENT), new Clock());
+  mailbox.offer(a);
+  let idle = false;
+  const drained = CURRENT.run(b.event as Event, () => mailbox.drain()).then(() => {
+    idle = true;
+  });
+  await CURRENT.run(a.event as Event, () => mailbox.drain());
+  assert.equal(idle, false);
+  a.end();
+  await drained;
+});
+
+test("what comes last is taken beyond the capacity, and nothing gives way", () => {
+  const mailbox = new Mailbox(1, 1);
+  const [a, b, c] = pieces(mailbox, "abc") as [Piece, Piece, Piece];
+  for (const piece of [a, b, c]) mailbox.admit(piece);
+  a.end();
+  b.end();
+  assert.deepStrictEqual([c.running, mailbox.dropped], [true, 0]);
 });
 
 test("a long queue of handlers that end at once needs no deep stack", () => {

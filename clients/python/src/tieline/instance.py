@@ -8,6 +8,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
+from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from tieline.caller import Caller
 from tieline.clock import Clock
 from tieline.envelope import CANCEL
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
-from tieline.observe import Observer, Step, StepName
+from tieline.observe import Observer, Step, StepName, guarded
 from tieline.registry import Registry
 from tieline.responder import EventOutlet, Responder
 from tieline.router import Router
@@ -51,14 +52,14 @@ class Instance:
         self.clock = Clock()
         self._make_transport = make_transport
         self._transport: Transport | None = make_transport()  # a wrong URL is told here
-        self._observer = observer
+        self._observer = observer = guarded(observer) if observer else None
         self._warn = warn
         self._starting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._linked = asyncio.Event()
         self._waiting_bytes = 0
         self._background: set[asyncio.Task[Any]] = set()
-        self._leaving: dict[Subscription, asyncio.Task[None]] = {}
+        self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
         self.responder = Responder(settings, self.router, self, observer, warn)
         self._renew()
 
@@ -128,11 +129,16 @@ class Instance:
         self._renew()
 
     async def close(self, drain: float) -> None:
-        """See `EventSystem.aclose`. It goes on if whoever waits for it is cancelled; all wait for the same."""
+        """See `EventSystem.aclose`. It goes on if whoever waits for it is cancelled; all wait for the same.
+
+        A handler of its own does not wait: it would wait for itself.
+        """
         self.closed = True
+        inside = any(subscription.mailbox.is_caller for subscription in [*self.router, *self._leaving])
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(drain))
-        await asyncio.shield(self._closing)
+            self._closing = asyncio.get_running_loop().create_task(self._close(drain), context=Context())
+        if not inside:
+            await asyncio.shield(self._closing)
 
     async def _close(self, drain: float) -> None:
         if self._starting is not None:
@@ -149,15 +155,18 @@ class Instance:
             task.cancel()
 
     async def _drain(self, seconds: float) -> None:
-        subscriptions = [*self.router, *self._leaving]
-        left = [interest for subscription in list(self.router) for interest in self.router.remove(subscription)]
+        staying = list(self.router)
+        left = [interest for subscription in staying for interest in self.router.remove(subscription)]
+        self._leaving |= dict.fromkeys(staying)
+        subscriptions = list(self._leaving)
         try:
             async with asyncio.timeout(max(0.0, seconds)):
                 with contextlib.suppress(TielineError):
                     await self.registry.end(left)
                 for subscription in subscriptions:
                     self.router.forget(subscription)
-                await asyncio.gather(*(subscription.drain() for subscription in subscriptions), *self._leaving.values())
+                leaving = [task for task in self._leaving.values() if task is not None]
+                await asyncio.gather(*(subscription.drain() for subscription in subscriptions), *leaving)
         except TimeoutError:
             for subscription in subscriptions:
                 self.router.forget(subscription)
@@ -182,18 +191,22 @@ class Instance:
 
     async def remove(self, subscription: Subscription) -> None:
         """Let a subscription go: leave, then finish what is here. Whoever asks again waits for the same."""
-        if not subscription.closed and subscription not in self._leaving:
-            task = asyncio.get_running_loop().create_task(self._remove(subscription))
-            self._leaving[subscription] = task
-            task.add_done_callback(lambda _: self._leaving.pop(subscription, None))
-        if subscription in self._leaving:
-            await asyncio.shield(self._leaving[subscription])
+        leaving = self._leaving.get(subscription)
+        if leaving is None and not subscription.closed and not self.closed:
+            leaving = self._leaving[subscription] = asyncio.get_running_loop().create_task(self._leave(subscription))
+        if leaving is not None:
+            await asyncio.shield(leaving)
+        await subscription.drain()
 
-    async def _remove(self, subscription: Subscription) -> None:
+    async def _leave(self, subscription: Subscription) -> None:
         with contextlib.suppress(TielineError):  # its lease will end
             await self.registry.end(self.router.remove(subscription))
         self.router.forget(subscription)
+        self.spawn(self._see_off(subscription), Context())
+
+    async def _see_off(self, subscription: Subscription) -> None:
         await subscription.drain()
+        self._leaving.pop(subscription, None)
 
     async def _register_after_start(self, subscription: Subscription, new: list[Interest]) -> None:
         with contextlib.suppress(TielineError):
@@ -266,9 +279,9 @@ class Instance:
         """Where local events end; `handled` hears of each."""
         return EventOutlet(self.responder.say, handled)
 
-    def spawn(self, coroutine: Any) -> None:
+    def spawn(self, coroutine: Any, context: Context | None = None) -> None:
         """Run something in the background until it ends or the instance closes."""
-        task = asyncio.get_running_loop().create_task(coroutine)
+        task = asyncio.get_running_loop().create_task(coroutine, context=context)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

@@ -53,6 +53,12 @@ class Mailbox:
         """Whether `offer` would take one more."""
         return len(self.running) < self.concurrency or len(self.waiting) < self.capacity
 
+    @property
+    def is_caller(self) -> bool:
+        """Whether whoever asks is a handler that runs here."""
+        own = CURRENT.get()
+        return own is not None and any(work.event is own for work in self.running)
+
     def offer(self, work: Work) -> bool:
         """Run it now or later; false when there is no room."""
         if len(self.running) < self.concurrency:
@@ -104,8 +110,7 @@ class Mailbox:
 
     async def drain(self) -> None:
         """Return when nothing runs and nothing waits; at once inside a handler of its own."""
-        own = CURRENT.get()
-        if own is not None and any(work.event is own for work in self.running):
+        if self.is_caller:
             return
         while self.running or self.waiting:
             if self._ended is None or self._ended.is_set():

@@ -5,11 +5,14 @@ With nothing attached no step is even built.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from tieline._contract.envelope_pb2 import Envelope
+
+log = logging.getLogger("tieline")
 
 
 class StepName(StrEnum):
@@ -42,6 +45,18 @@ class Step(NamedTuple):
 
 
 Observer = Callable[[Step], None]
+
+
+def guarded(observer: Observer) -> Observer:
+    """An observer that disturbs nobody when it raises; that is logged."""
+
+    def tell(step: Step) -> None:
+        try:
+            observer(step)
+        except Exception:
+            log.exception("the observer raised at step %r", step.name)
+
+    return tell
 
 
 def step_of(name: StepName, time: int, envelope: Envelope, **detail: Any) -> Step:

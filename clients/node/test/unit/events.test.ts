@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { EventSystem, type EventSystemOptions, MemoryTransport, UnavailableError } from "../../src/index.js";
+import { fails, sleep, timed, until } from "../support/waiting.js";
+import { silent } from "../support/world.js";
+
+function gate(): { open: () => void; opened: Promise<void> } {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open, opened };
+}
+
+test("what cannot be read of a URL or namespace is told by the constructor", () => {
+  const wrong: [string, EventSystemOptions?][] = [
+    ["http://x"],
+    ["redis://host:notaport"],
+    ["redis://localhost/notanumber"],
+    ["redis://user:%zz@localhost"],
+    ["unix:///tmp/%zz"],
+    ["redis://localhost", { namespace: "no spaces" }],
+    ["grpc://"],
+    ["grpc://127.0.0.1:1?ca=x"],
+    ["grpcs://127.0.0.1:1?strange=x"],
+    ["grpcs://:%zz@127.0.0.1:1"],
+  ];
+  for (const [url, options] of wrong) {
+    assert.throws(() => new EventSystem(url, options), { code: "INVALID_ARGUMENT" }, url);
+  }
+  for (const url of [
+    "redis://:a%40b@[::1]:1/2",
+    "unix:///tmp/redis.sock?db=1",
+    "grpcs://:token@localhost?ca=/ca.pem",
+  ]) {
+    new EventSystem(url);
+  }
+});
+
+test("closing does not wait for a start that waits for the broker", async () => {
+  const closed = gate();
+  const transport = new MemoryTransport();
+  const open = transport.open.bind(transport);
+  transport.open = async (service, receiver) => {
+    const port = await open(service, receiver);
+    port.connected = false;
+    port.register = () => closed.opened.then(() => Promise.reject(new UnavailableError("closed")));
+    return port;
+  };
+  transport.close = async () => closed.open();
+  const events = new EventSystem({ transport, logger: silent });
+  events.subscribe("start.away", () => undefined);
+  const starting = fails(events.start(), "UNAVAILABLE");
+  await until(() => events.instance !== "", "it has its place");
+  const [, ms] = await timed(events.close());
+  assert.ok(ms < 5000, `${ms} ms`);
+  await starting;
+});
+
+test("a call made while the port closes is told so", async () => {
+  const closing = gate();
+  const closed = gate();
+  const transport = new MemoryTransport();
+  const open = transport.open.bind(transport);
+  transport.open = async (service, receiver) => {
+    const port = await open(service, receiver);
+    port.close = () => {
+      closing.open();
+      return closed.opened;
+    };
+    return port;
+  };
+  const events = new EventSystem({ transport, logger: silent });
+  events.subscribe("still.here", () => sleep(20_000));
+  await events.start();
+  const over = events.close(0);
+  await closing.opened;
+  await fails(events.publishAndWait("still.here", 1, { ttl: 1000, waitForResponders: 1000 }), "INVALID_ARGUMENT");
+  await fails(events.publish("still.here", 1), "INVALID_ARGUMENT");
+  closed.open();
+  await over;
+});
+
+test("a drain may be as long as one likes", async () => {
+  const events = new EventSystem({ transport: new MemoryTransport(), logger: silent });
+  const held = gate();
+  const call = events.subscribe("long.drain", () => held.opened.then(() => "done")).ready();
+  await call;
+  const answer = events.publishAndWait("long.drain");
+  const over = events.close(Infinity);
+  await sleep(30);
+  held.open();
+  assert.equal(await answer, "done");
+  await over;
+});
