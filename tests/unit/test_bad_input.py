@@ -7,6 +7,7 @@ import contextlib
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -277,6 +278,23 @@ async def test_a_database_that_does_not_exist_is_told(redis_server: RedisServer)
     error = await refused(f"redis://127.0.0.1:{redis_server.port}/99")
     assert isinstance(error, UnavailableError)
     assert "DB index is out of range" in error.message
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile"])
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path, option: str, content: str | None) -> None:
+    file = tmp_path / "some.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(InvalidArgumentError, match=r"some\.pem"):
+        EventSystem(f"rediss://localhost?{option}={file}")
+
+
+def test_a_database_that_is_no_number_is_told() -> None:
+    with pytest.raises(InvalidArgumentError, match="no database number"):
+        EventSystem("redis://localhost/orders")
+    for fine in ("redis://localhost", "redis://localhost/", "redis://localhost/5", "unix:///tmp/some.sock?db=3"):
+        EventSystem(fine)
 
 
 async def test_a_unix_socket_that_does_not_exist_is_named() -> None:

@@ -41,11 +41,14 @@ class RedisServer:
             self._options: dict[str, Any] = dict(parse_url(url))
         except (ValueError, TypeError) as error:
             raise InvalidArgumentError(f"the Redis URL cannot be read: {error}") from None
+        parts = urlsplit(url)
+        if parts.scheme != "unix" and not parts.path.strip("/").isdigit() and parts.path not in ("", "/"):
+            raise InvalidArgumentError(f"the Redis URL cannot be read: {parts.path!r} is no database number")
         self.database = int(self._options.get("db") or 0)
         self._path: str = self._options.get("path", "")
         self._host: str = self._options.get("host") or "localhost"
         self._port = int(self._options.get("port") or 6379)
-        self._tls = tls_context(self._options) if urlsplit(url).scheme == "rediss" else None
+        self._tls = tls_context(self._options) if parts.scheme == "rediss" else None
         self.address = unquote(self._path) if self._path else f"{self._host}:{self._port}"
 
     async def connect(self, make: Callable[[], RedisLink], name: str, seconds: float) -> tuple[RedisLink, ClientId]:
@@ -144,10 +147,20 @@ def _text(value: Any) -> Any:
 
 
 def tls_context(options: dict[str, Any]) -> ssl.SSLContext:
-    """TLS as redis-py's URL options ask for it: ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_cert_reqs=none."""
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-    if options.get("ssl_certfile"):
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+    """TLS as redis-py's URL options ask for it: ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_cert_reqs=none.
+
+    Raises:
+        InvalidArgumentError: a file is missing, or does not hold what it should.
+
+    """
+    authority, certificate, key = (options.get(f"ssl_{name}") for name in ("ca_certs", "certfile", "keyfile"))
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        if certificate:
+            context.load_cert_chain(certificate, key)
+    except OSError as error:  # also ssl.SSLError
+        files = ", ".join(file for file in (authority, certificate, key) if file)
+        raise InvalidArgumentError(f"cannot use {files}, which the Redis URL names: {error}") from None
     if str(options.get("ssl_cert_reqs", "required")).lower() in ("none", "cert_none"):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
