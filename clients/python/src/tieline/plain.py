@@ -27,6 +27,7 @@ _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _JSON_INT_MAX: Final = 2**53 - 1  # beyond, JavaScript would read another number
 
 _SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes})
+_TEXT: Final = frozenset({str})
 NO_PLACE_IN_JSON: Final = "cannot be said in JSON"
 TOO_DEEP: Final = f"lists and maps are nested deeper than {LIMIT_PAYLOAD_DEPTH}"
 
@@ -73,8 +74,11 @@ class Timestamp:
 
 def is_plain(value: Any) -> bool:
     """Whether the value can be packed as it is, except for the range of its integers and the letters of its texts."""
-    if type(value) in _SCALARS:
+    kind: type[Any] = type(value)
+    if kind in _SCALARS:
         return True
+    if kind is dict and _TEXT.issuperset(map(type, value)) and _SCALARS.issuperset(map(type, value.values())):
+        return len(value) <= LIMIT_PAYLOAD_BYTES  # as most payloads are
     level, budget = [value], LIMIT_PAYLOAD_BYTES
     for _ in range(LIMIT_PAYLOAD_DEPTH):
         deeper: list[Any] = []
