@@ -32,6 +32,14 @@ async def responder(stack: AsyncExitStack, up: Up, topic: str) -> Peer:
     return await stack.enter_async_context(Peer.python(RESPONDER, told))
 
 
+async def through_proxy(stack: AsyncExitStack, up: Up, settings: Settings = QUICK) -> tuple[EventSystem, FaultProxy]:
+    """One of our clients on this gateway, and the bad network between them."""
+    host, port = up.address.split(":")
+    proxy = await stack.enter_async_context(FaultProxy(host, int(port)))
+    url = f"grpc://127.0.0.1:{proxy.port}"
+    return await stack.enter_async_context(EventSystem(url, service="test", settings=settings)), proxy
+
+
 # --- a client dies --------------------------------------------------------------------------------------------------
 
 
@@ -182,11 +190,8 @@ async def test_replies_made_while_the_gateway_is_away_do_no_harm(stack: AsyncExi
 
 
 async def test_a_network_that_swallows_everything_is_noticed(stack: AsyncExitStack, up: Up, topic: str) -> None:
-    host, port = up.address.split(":")
-    proxy = await stack.enter_async_context(FaultProxy(host, int(port)))
     settings = Settings(reconnect_min=0.02, reconnect_max=0.1, ping_interval=0.3, pong_timeout=0.5, drain=0.1)
-    url = f"grpc://127.0.0.1:{proxy.port}"
-    events = await stack.enter_async_context(EventSystem(url, service="test", settings=settings))
+    events, proxy = await through_proxy(stack, up, settings)
     await events.subscribe(topic, lambda data: data).ready()
     watch = Watch()
     proxy.black_hole()
@@ -201,10 +206,7 @@ async def test_a_network_that_swallows_everything_is_noticed(stack: AsyncExitSta
 
 
 async def test_a_reset_connection_comes_back(stack: AsyncExitStack, up: Up, topic: str) -> None:
-    host, port = up.address.split(":")
-    proxy = await stack.enter_async_context(FaultProxy(host, int(port)))
-    url = f"grpc://127.0.0.1:{proxy.port}"
-    events = await stack.enter_async_context(EventSystem(url, service="test", settings=QUICK))
+    events, proxy = await through_proxy(stack, up)
     other = await stack.enter_async_context(system(up))
     await events.subscribe(topic, lambda data: data).ready()
     for _ in range(3):
@@ -287,10 +289,7 @@ async def test_something_that_does_not_speak_grpc_is_unavailable(stack: AsyncExi
 async def test_a_link_that_breaks_while_something_is_being_registered_leaves_the_loop_free(
     stack: AsyncExitStack, up: Up, topic: str, late: float
 ) -> None:
-    host, port = up.address.split(":")
-    proxy = await stack.enter_async_context(FaultProxy(host, int(port)))
-    url = f"grpc://127.0.0.1:{proxy.port}"
-    events = await stack.enter_async_context(EventSystem(url, service="test", settings=QUICK))
+    events, proxy = await through_proxy(stack, up)
     other = await stack.enter_async_context(system(up))
     proxy.delay(100)
     ready = asyncio.create_task(events.subscribe(topic, lambda data: data).ready())
@@ -306,10 +305,7 @@ async def test_a_link_that_breaks_while_something_is_being_registered_leaves_the
 async def test_unsubscribing_while_a_reconnect_registers_everything_leaves_nothing_behind(
     stack: AsyncExitStack, up: Up, topic: str, late: float
 ) -> None:
-    host, port = up.address.split(":")
-    proxy = await stack.enter_async_context(FaultProxy(host, int(port)))
-    url = f"grpc://127.0.0.1:{proxy.port}"
-    events = await stack.enter_async_context(EventSystem(url, service="test", settings=QUICK))
+    events, proxy = await through_proxy(stack, up)
     other = await stack.enter_async_context(system(up))
     subscription, kept = (
         events.subscribe(topic, lambda data: data),

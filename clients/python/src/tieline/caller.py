@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from tieline import codec
 from tieline._contract.envelope_pb2 import Envelope
@@ -28,13 +28,6 @@ from tieline.subscription import Subscription
 from tieline.transport import Port
 
 _SHARED = (type(None), bool, float)
-
-
-class Reply(Protocol):
-    """What ends a call well: an encoded payload and its media type ("" is msgpack)."""
-
-    data: bytes
-    content_type: str
 
 
 class LocalCall:
