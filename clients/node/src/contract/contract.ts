@@ -73,6 +73,13 @@ export const LIMIT_PENDING_CALLS = 100_000;
 export const LIMIT_OFFLINE_BUFFER_BYTES = 8_388_608;
 export const LIMIT_FRAME_BYTES = 1_048_576;
 export const LIMIT_MESSAGE_BYTES = 8_388_608;
+export const LIMIT_STREAM_WINDOW = 1_024;
+export const LIMIT_STREAM_WINDOW_BYTES = 1_048_576;
+export const LIMIT_JOINERS = 1_000;
+export const LIMIT_STORED_RESULTS = 10_000;
+export const LIMIT_STORED_RESULTS_BYTES = 67_108_864;
+export const LIMIT_TRAILS = 1_000;
+export const LIMIT_TRAIL_BYTES = 16_384;
 
 export const DEFAULT_CALL_TTL_MS = 30_000;
 export const DEFAULT_EVENT_TTL_MS = 30_000;
@@ -98,6 +105,13 @@ export const DEFAULT_RECONNECT_MAX_MS = 1_000;
 export const DEFAULT_DRAIN_MS = 10_000;
 export const DEFAULT_PATTERNS_REFRESH_MS = 5_000;
 export const DEFAULT_LINK_LEASE_MS = 15_000;
+export const DEFAULT_STREAM_FIRST_WINDOW = 16;
+export const DEFAULT_CREDIT_MS = 1_000;
+export const DEFAULT_STREAM_LEASE_MS = 15_000;
+export const DEFAULT_IDEMPOTENCY_WINDOW_MS = 86_400_000;
+export const DEFAULT_RETRY_BASE_MS = 100;
+export const DEFAULT_RETRY_CAP_MS = 5_000;
+export const DEFAULT_EXPLAIN_CALLS = 1_000;
 
 export const PRIORITY_LOW = 1;
 export const PRIORITY_NORMAL = 5;
@@ -141,6 +155,21 @@ export function turnKey(prefix: string, pattern: string): string {
 /** `<prefix>al:{<instance>}` */
 export function leaseKey(prefix: string, instance: string): string {
   return `${prefix}al:{${instance}}`;
+}
+
+/** `<prefix>ik:{<topic>}:<key>` */
+export function runKey(prefix: string, topic: string, key: string): string {
+  return `${prefix}ik:{${topic}}:${key}`;
+}
+
+/** `<prefix>{tr}:data` */
+export function trailsKey(prefix: string): string {
+  return `${prefix}{tr}:data`;
+}
+
+/** `<prefix>{tr}:order` */
+export function trailOrderKey(prefix: string): string {
+  return `${prefix}{tr}:order`;
 }
 
 /** `<prefix>pt` */

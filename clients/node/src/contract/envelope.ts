@@ -104,6 +104,8 @@ export interface Envelope {
     | undefined;
   /** On a request: it may be sent again although it may have run. */
   idempotent: boolean;
+  /** On a request of a gather: only a subscription of this group may answer. */
+  group: string;
 }
 
 export interface Envelope_HeadersEntry {
@@ -116,14 +118,13 @@ export interface Frame {
   envelopes: Envelope[];
 }
 
-/** Position in a streaming reply, or the credit its reader grants. */
+/** Position in a streaming reply, or the credit its reader grants; see SPEC.md, "Streams". */
 export interface Stream {
-  /** Number of this item, from 1. */
+  /** STREAM_ITEM: number of this item, from 1. STREAM_END: how many items there were. */
   sequence: number;
-  end: boolean;
-  /** The reader consumed all items up to this one … */
+  /** CREDIT: the reader consumed all items up to this one … */
   consumed: number;
-  /** … and has room for this many more. */
+  /** … and has room for this many more. On a request: the caller wants a stream, and has room for so many items. */
   window: number;
 }
 
@@ -138,6 +139,25 @@ export interface Error {
   type: string;
   /** OVERLOADED: when to come back, milliseconds. */
   retryAfterMs: number;
+}
+
+/** What happened to envelopes, as one process saw it. Two trails joined are the trail with the steps of both. */
+export interface Trail {
+  steps: Step[];
+}
+
+/** One step of an envelope's life; the names are in SPEC.md, "Explain". */
+export interface Step {
+  name: string;
+  /** Milliseconds since 1970 by the broker's clock. */
+  time: number;
+  /** "service/instance" of the process whose step it is. */
+  source: string;
+  topic: string;
+  /** Empty for events. */
+  callId: Buffer;
+  /** MessagePack map with text keys; empty means nothing more to say. */
+  detail: Buffer;
 }
 
 function createBaseEnvelope(): Envelope {
@@ -165,6 +185,7 @@ function createBaseEnvelope(): Envelope {
     error: undefined,
     stream: undefined,
     idempotent: false,
+    group: "",
   };
 }
 
@@ -238,6 +259,9 @@ export const Envelope: MessageFns<Envelope> = {
     }
     if (message.idempotent !== false) {
       writer.uint32(184).bool(message.idempotent);
+    }
+    if (message.group !== "") {
+      writer.uint32(194).string(message.group);
     }
     return writer;
   },
@@ -442,6 +466,14 @@ export const Envelope: MessageFns<Envelope> = {
             message.idempotent = reader.bool();
             continue;
           }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -492,6 +524,7 @@ export const Envelope: MessageFns<Envelope> = {
       ? Stream.fromPartial(object.stream)
       : undefined;
     message.idempotent = object.idempotent ?? false;
+    message.group = object.group ?? "";
     return message;
   },
 };
@@ -619,7 +652,7 @@ export const Frame: MessageFns<Frame> = {
 };
 
 function createBaseStream(): Stream {
-  return { sequence: 0, end: false, consumed: 0, window: 0 };
+  return { sequence: 0, consumed: 0, window: 0 };
 }
 
 export const Stream: MessageFns<Stream> = {
@@ -627,14 +660,11 @@ export const Stream: MessageFns<Stream> = {
     if (message.sequence !== 0) {
       writer.uint32(8).uint64(message.sequence);
     }
-    if (message.end !== false) {
-      writer.uint32(16).bool(message.end);
-    }
     if (message.consumed !== 0) {
-      writer.uint32(24).uint64(message.consumed);
+      writer.uint32(16).uint64(message.consumed);
     }
     if (message.window !== 0) {
-      writer.uint32(32).uint32(message.window);
+      writer.uint32(24).uint32(message.window);
     }
     return writer;
   },
@@ -665,19 +695,11 @@ export const Stream: MessageFns<Stream> = {
               break;
             }
 
-            message.end = reader.bool();
+            message.consumed = longToNumber(reader.uint64());
             continue;
           }
           case 3: {
             if (tag !== 24) {
-              break;
-            }
-
-            message.consumed = longToNumber(reader.uint64());
-            continue;
-          }
-          case 4: {
-            if (tag !== 32) {
               break;
             }
 
@@ -702,7 +724,6 @@ export const Stream: MessageFns<Stream> = {
   fromPartial(object: DeepPartial<Stream>): Stream {
     const message = createBaseStream();
     message.sequence = object.sequence ?? 0;
-    message.end = object.end ?? false;
     message.consumed = object.consumed ?? 0;
     message.window = object.window ?? 0;
     return message;
@@ -820,6 +841,176 @@ export const Error: MessageFns<Error> = {
     message.outcome = object.outcome ?? 0;
     message.type = object.type ?? "";
     message.retryAfterMs = object.retryAfterMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseTrail(): Trail {
+  return { steps: [] };
+}
+
+export const Trail: MessageFns<Trail> = {
+  encode(message: Trail, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.steps) {
+      Step.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Trail {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrail();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.steps.push(Step.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Trail>): Trail {
+    return Trail.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Trail>): Trail {
+    const message = createBaseTrail();
+    message.steps = object.steps?.map((e) => Step.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseStep(): Step {
+  return { name: "", time: 0, source: "", topic: "", callId: Buffer.alloc(0), detail: Buffer.alloc(0) };
+}
+
+export const Step: MessageFns<Step> = {
+  encode(message: Step, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.time !== 0) {
+      writer.uint32(16).int64(message.time);
+    }
+    if (message.source !== "") {
+      writer.uint32(26).string(message.source);
+    }
+    if (message.topic !== "") {
+      writer.uint32(34).string(message.topic);
+    }
+    if (message.callId.length !== 0) {
+      writer.uint32(42).bytes(message.callId);
+    }
+    if (message.detail.length !== 0) {
+      writer.uint32(50).bytes(message.detail);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Step {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStep();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.time = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.callId = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.detail = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Step>): Step {
+    return Step.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Step>): Step {
+    const message = createBaseStep();
+    message.name = object.name ?? "";
+    message.time = object.time ?? 0;
+    message.source = object.source ?? "";
+    message.topic = object.topic ?? "";
+    message.callId = object.callId ?? Buffer.alloc(0);
+    message.detail = object.detail ?? Buffer.alloc(0);
     return message;
   },
 };

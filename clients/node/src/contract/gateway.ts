@@ -74,6 +74,7 @@ export interface PublishAndWaitRequest {
   headers: { [key: string]: string };
   /** It may be sent to another responder when the first one is lost. */
   idempotent: boolean;
+  /** Calls with the same topic, key and payload share one run and its result. */
   idempotencyKey: string;
   schemaVersion: string;
   correlationId: string;
@@ -93,6 +94,72 @@ export interface PublishAndWaitResponse {
 export interface PublishAndWaitResponse_HeadersEntry {
   key: string;
   value: string;
+}
+
+export interface PublishAndStreamRequest {
+  topic: string;
+  data: Buffer;
+  /** Empty means application/msgpack. The items of a reply to JSON are JSON. */
+  contentType: string;
+  headers: { [key: string]: string };
+  schemaVersion: string;
+  correlationId: string;
+}
+
+export interface PublishAndStreamRequest_HeadersEntry {
+  key: string;
+  value: string;
+}
+
+export interface PublishAndStreamResponse {
+  data: Buffer;
+  contentType: string;
+}
+
+export interface PublishAndGatherRequest {
+  topic: string;
+  data: Buffer;
+  /** Empty means application/msgpack. A JSON request is answered in JSON. */
+  contentType: string;
+  headers: { [key: string]: string };
+  schemaVersion: string;
+  correlationId: string;
+  /** Ask every instance instead of one of each group. */
+  everyInstance: boolean;
+  /** Return as soon as there are so many replies; 0 waits for all. */
+  maxReplies: number;
+}
+
+export interface PublishAndGatherRequest_HeadersEntry {
+  key: string;
+  value: string;
+}
+
+export interface PublishAndGatherResponse {
+  answers: Gathered[];
+}
+
+/** What became of the question at one responder. */
+export interface Gathered {
+  responder:
+    | Responder
+    | undefined;
+  /** The reply, if there is no error. */
+  data: Buffer;
+  contentType: string;
+  error:
+    | Error
+    | undefined;
+  /** It gave no answer: the error says why. */
+  missing: boolean;
+}
+
+/** Somebody who answers requests. */
+export interface Responder {
+  service: string;
+  instance: string;
+  /** Groups of its subscriptions on the topic. */
+  groups: string[];
 }
 
 export interface SubscribeRequest {
@@ -138,6 +205,10 @@ export interface ClientItem {
     | { $case: "probe"; value: Probe }
     | { $case: "ping"; value: Ping }
     | { $case: "drain"; value: Drain }
+    | { $case: "findResponders"; value: FindResponders }
+    | { $case: "release"; value: Release }
+    | { $case: "sendTrail"; value: SendTrail }
+    | { $case: "findTrail"; value: FindTrail }
     | undefined;
 }
 
@@ -164,6 +235,8 @@ export interface GatewayItem {
     /** The gateway is about to stop: finish, then link elsewhere. */
     { $case: "drain"; value: Drain }
     | { $case: "observing"; value: Observing }
+    | { $case: "responders"; value: Responders }
+    | { $case: "trailFound"; value: TrailFound }
     | undefined;
 }
 
@@ -214,6 +287,8 @@ export interface SendRequest {
   envelope: Buffer;
   /** Instance not to choose. */
   avoid: string;
+  /** The only instance to choose; empty leaves the choice to the broker. */
+  to: string;
 }
 
 /** REPLY, ACCEPTED, CANCEL and stream frames, to one instance. */
@@ -240,10 +315,52 @@ export interface Done {
   error: Error | undefined;
 }
 
-/** Who took a request: an instance, or nobody (both empty), or why it could not be dispatched. */
+/** Who took a request: an instance, or nobody (all empty), or why it could not be dispatched. */
 export interface Dispatched {
   callId: Buffer;
   instance: string;
+  error:
+    | Error
+    | undefined;
+  /** It joined the run of another call with the same idempotency key, whose deadline is then (milliseconds since 1970). */
+  joinedUntil: number;
+}
+
+/** Asks who answers requests on a topic now. */
+export interface FindResponders {
+  ref: number;
+  topic: string;
+}
+
+export interface Responders {
+  ref: number;
+  responders: Responder[];
+  error: Error | undefined;
+}
+
+/** A call with an idempotency key ended without a result: its claim ends, and those who joined it are told the error. */
+export interface Release {
+  /** The request, serialized, without data. */
+  request: Buffer;
+  error: Error | undefined;
+}
+
+/** Keeps the trail of something that failed, for `explain`. */
+export interface SendTrail {
+  correlationId: string;
+  /** A serialized Trail. */
+  trail: Buffer;
+}
+
+export interface FindTrail {
+  ref: number;
+  correlationId: string;
+}
+
+export interface TrailFound {
+  ref: number;
+  /** A serialized Trail. */
+  trail: Buffer;
   error: Error | undefined;
 }
 
@@ -968,6 +1085,731 @@ export const PublishAndWaitResponse_HeadersEntry: MessageFns<PublishAndWaitRespo
   },
 };
 
+function createBasePublishAndStreamRequest(): PublishAndStreamRequest {
+  return { topic: "", data: Buffer.alloc(0), contentType: "", headers: {}, schemaVersion: "", correlationId: "" };
+}
+
+export const PublishAndStreamRequest: MessageFns<PublishAndStreamRequest> = {
+  encode(message: PublishAndStreamRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(18).bytes(message.data);
+    }
+    if (message.contentType !== "") {
+      writer.uint32(26).string(message.contentType);
+    }
+    globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
+      PublishAndStreamRequest_HeadersEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    if (message.schemaVersion !== "") {
+      writer.uint32(42).string(message.schemaVersion);
+    }
+    if (message.correlationId !== "") {
+      writer.uint32(50).string(message.correlationId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PublishAndStreamRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePublishAndStreamRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.contentType = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = PublishAndStreamRequest_HeadersEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.headers[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.schemaVersion = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.correlationId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PublishAndStreamRequest>): PublishAndStreamRequest {
+    return PublishAndStreamRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PublishAndStreamRequest>): PublishAndStreamRequest {
+    const message = createBasePublishAndStreamRequest();
+    message.topic = object.topic ?? "";
+    message.data = object.data ?? Buffer.alloc(0);
+    message.contentType = object.contentType ?? "";
+    message.headers = (globalThis.Object.entries(object.headers ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.schemaVersion = object.schemaVersion ?? "";
+    message.correlationId = object.correlationId ?? "";
+    return message;
+  },
+};
+
+function createBasePublishAndStreamRequest_HeadersEntry(): PublishAndStreamRequest_HeadersEntry {
+  return { key: "", value: "" };
+}
+
+export const PublishAndStreamRequest_HeadersEntry: MessageFns<PublishAndStreamRequest_HeadersEntry> = {
+  encode(message: PublishAndStreamRequest_HeadersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PublishAndStreamRequest_HeadersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePublishAndStreamRequest_HeadersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PublishAndStreamRequest_HeadersEntry>): PublishAndStreamRequest_HeadersEntry {
+    return PublishAndStreamRequest_HeadersEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PublishAndStreamRequest_HeadersEntry>): PublishAndStreamRequest_HeadersEntry {
+    const message = createBasePublishAndStreamRequest_HeadersEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBasePublishAndStreamResponse(): PublishAndStreamResponse {
+  return { data: Buffer.alloc(0), contentType: "" };
+}
+
+export const PublishAndStreamResponse: MessageFns<PublishAndStreamResponse> = {
+  encode(message: PublishAndStreamResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.data.length !== 0) {
+      writer.uint32(10).bytes(message.data);
+    }
+    if (message.contentType !== "") {
+      writer.uint32(18).string(message.contentType);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PublishAndStreamResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePublishAndStreamResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.contentType = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PublishAndStreamResponse>): PublishAndStreamResponse {
+    return PublishAndStreamResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PublishAndStreamResponse>): PublishAndStreamResponse {
+    const message = createBasePublishAndStreamResponse();
+    message.data = object.data ?? Buffer.alloc(0);
+    message.contentType = object.contentType ?? "";
+    return message;
+  },
+};
+
+function createBasePublishAndGatherRequest(): PublishAndGatherRequest {
+  return {
+    topic: "",
+    data: Buffer.alloc(0),
+    contentType: "",
+    headers: {},
+    schemaVersion: "",
+    correlationId: "",
+    everyInstance: false,
+    maxReplies: 0,
+  };
+}
+
+export const PublishAndGatherRequest: MessageFns<PublishAndGatherRequest> = {
+  encode(message: PublishAndGatherRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(18).bytes(message.data);
+    }
+    if (message.contentType !== "") {
+      writer.uint32(26).string(message.contentType);
+    }
+    globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
+      PublishAndGatherRequest_HeadersEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    if (message.schemaVersion !== "") {
+      writer.uint32(42).string(message.schemaVersion);
+    }
+    if (message.correlationId !== "") {
+      writer.uint32(50).string(message.correlationId);
+    }
+    if (message.everyInstance !== false) {
+      writer.uint32(56).bool(message.everyInstance);
+    }
+    if (message.maxReplies !== 0) {
+      writer.uint32(64).uint32(message.maxReplies);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PublishAndGatherRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePublishAndGatherRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.contentType = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = PublishAndGatherRequest_HeadersEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.headers[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.schemaVersion = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.correlationId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.everyInstance = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.maxReplies = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PublishAndGatherRequest>): PublishAndGatherRequest {
+    return PublishAndGatherRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PublishAndGatherRequest>): PublishAndGatherRequest {
+    const message = createBasePublishAndGatherRequest();
+    message.topic = object.topic ?? "";
+    message.data = object.data ?? Buffer.alloc(0);
+    message.contentType = object.contentType ?? "";
+    message.headers = (globalThis.Object.entries(object.headers ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.schemaVersion = object.schemaVersion ?? "";
+    message.correlationId = object.correlationId ?? "";
+    message.everyInstance = object.everyInstance ?? false;
+    message.maxReplies = object.maxReplies ?? 0;
+    return message;
+  },
+};
+
+function createBasePublishAndGatherRequest_HeadersEntry(): PublishAndGatherRequest_HeadersEntry {
+  return { key: "", value: "" };
+}
+
+export const PublishAndGatherRequest_HeadersEntry: MessageFns<PublishAndGatherRequest_HeadersEntry> = {
+  encode(message: PublishAndGatherRequest_HeadersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PublishAndGatherRequest_HeadersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePublishAndGatherRequest_HeadersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PublishAndGatherRequest_HeadersEntry>): PublishAndGatherRequest_HeadersEntry {
+    return PublishAndGatherRequest_HeadersEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PublishAndGatherRequest_HeadersEntry>): PublishAndGatherRequest_HeadersEntry {
+    const message = createBasePublishAndGatherRequest_HeadersEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBasePublishAndGatherResponse(): PublishAndGatherResponse {
+  return { answers: [] };
+}
+
+export const PublishAndGatherResponse: MessageFns<PublishAndGatherResponse> = {
+  encode(message: PublishAndGatherResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.answers) {
+      Gathered.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PublishAndGatherResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePublishAndGatherResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.answers.push(Gathered.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PublishAndGatherResponse>): PublishAndGatherResponse {
+    return PublishAndGatherResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PublishAndGatherResponse>): PublishAndGatherResponse {
+    const message = createBasePublishAndGatherResponse();
+    message.answers = object.answers?.map((e) => Gathered.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGathered(): Gathered {
+  return { responder: undefined, data: Buffer.alloc(0), contentType: "", error: undefined, missing: false };
+}
+
+export const Gathered: MessageFns<Gathered> = {
+  encode(message: Gathered, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.responder !== undefined) {
+      Responder.encode(message.responder, writer.uint32(10).fork()).join();
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(18).bytes(message.data);
+    }
+    if (message.contentType !== "") {
+      writer.uint32(26).string(message.contentType);
+    }
+    if (message.error !== undefined) {
+      Error.encode(message.error, writer.uint32(34).fork()).join();
+    }
+    if (message.missing !== false) {
+      writer.uint32(40).bool(message.missing);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Gathered {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGathered();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.responder = Responder.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.contentType = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.error = Error.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.missing = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Gathered>): Gathered {
+    return Gathered.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Gathered>): Gathered {
+    const message = createBaseGathered();
+    message.responder = (object.responder !== undefined && object.responder !== null)
+      ? Responder.fromPartial(object.responder)
+      : undefined;
+    message.data = object.data ?? Buffer.alloc(0);
+    message.contentType = object.contentType ?? "";
+    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
+    message.missing = object.missing ?? false;
+    return message;
+  },
+};
+
+function createBaseResponder(): Responder {
+  return { service: "", instance: "", groups: [] };
+}
+
+export const Responder: MessageFns<Responder> = {
+  encode(message: Responder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.instance !== "") {
+      writer.uint32(18).string(message.instance);
+    }
+    for (const v of message.groups) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Responder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResponder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.groups.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Responder>): Responder {
+    return Responder.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Responder>): Responder {
+    const message = createBaseResponder();
+    message.service = object.service ?? "";
+    message.instance = object.instance ?? "";
+    message.groups = object.groups?.map((e) => e) || [];
+    return message;
+  },
+};
+
 function createBaseSubscribeRequest(): SubscribeRequest {
   return { topic: "", group: "" };
 }
@@ -1344,6 +2186,18 @@ export const ClientItem: MessageFns<ClientItem> = {
       case "drain":
         Drain.encode(message.item.value, writer.uint32(74).fork()).join();
         break;
+      case "findResponders":
+        FindResponders.encode(message.item.value, writer.uint32(82).fork()).join();
+        break;
+      case "release":
+        Release.encode(message.item.value, writer.uint32(90).fork()).join();
+        break;
+      case "sendTrail":
+        SendTrail.encode(message.item.value, writer.uint32(98).fork()).join();
+        break;
+      case "findTrail":
+        FindTrail.encode(message.item.value, writer.uint32(106).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1433,6 +2287,38 @@ export const ClientItem: MessageFns<ClientItem> = {
             message.item = { $case: "drain", value: Drain.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.item = { $case: "findResponders", value: FindResponders.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.item = { $case: "release", value: Release.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.item = { $case: "sendTrail", value: SendTrail.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.item = { $case: "findTrail", value: FindTrail.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1502,6 +2388,30 @@ export const ClientItem: MessageFns<ClientItem> = {
       case "drain": {
         if (object.item?.value !== undefined && object.item?.value !== null) {
           message.item = { $case: "drain", value: Drain.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "findResponders": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "findResponders", value: FindResponders.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "release": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "release", value: Release.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "sendTrail": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "sendTrail", value: SendTrail.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "findTrail": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "findTrail", value: FindTrail.fromPartial(object.item.value) };
         }
         break;
       }
@@ -1602,6 +2512,12 @@ export const GatewayItem: MessageFns<GatewayItem> = {
       case "observing":
         Observing.encode(message.item.value, writer.uint32(82).fork()).join();
         break;
+      case "responders":
+        Responders.encode(message.item.value, writer.uint32(90).fork()).join();
+        break;
+      case "trailFound":
+        TrailFound.encode(message.item.value, writer.uint32(98).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1699,6 +2615,22 @@ export const GatewayItem: MessageFns<GatewayItem> = {
             message.item = { $case: "observing", value: Observing.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.item = { $case: "responders", value: Responders.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.item = { $case: "trailFound", value: TrailFound.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1774,6 +2706,18 @@ export const GatewayItem: MessageFns<GatewayItem> = {
       case "observing": {
         if (object.item?.value !== undefined && object.item?.value !== null) {
           message.item = { $case: "observing", value: Observing.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "responders": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "responders", value: Responders.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "trailFound": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "trailFound", value: TrailFound.fromPartial(object.item.value) };
         }
         break;
       }
@@ -2209,7 +3153,7 @@ export const SendEvent: MessageFns<SendEvent> = {
 };
 
 function createBaseSendRequest(): SendRequest {
-  return { envelope: Buffer.alloc(0), avoid: "" };
+  return { envelope: Buffer.alloc(0), avoid: "", to: "" };
 }
 
 export const SendRequest: MessageFns<SendRequest> = {
@@ -2219,6 +3163,9 @@ export const SendRequest: MessageFns<SendRequest> = {
     }
     if (message.avoid !== "") {
       writer.uint32(18).string(message.avoid);
+    }
+    if (message.to !== "") {
+      writer.uint32(26).string(message.to);
     }
     return writer;
   },
@@ -2252,6 +3199,14 @@ export const SendRequest: MessageFns<SendRequest> = {
             message.avoid = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2271,6 +3226,7 @@ export const SendRequest: MessageFns<SendRequest> = {
     const message = createBaseSendRequest();
     message.envelope = object.envelope ?? Buffer.alloc(0);
     message.avoid = object.avoid ?? "";
+    message.to = object.to ?? "";
     return message;
   },
 };
@@ -2587,7 +3543,7 @@ export const Done: MessageFns<Done> = {
 };
 
 function createBaseDispatched(): Dispatched {
-  return { callId: Buffer.alloc(0), instance: "", error: undefined };
+  return { callId: Buffer.alloc(0), instance: "", error: undefined, joinedUntil: 0 };
 }
 
 export const Dispatched: MessageFns<Dispatched> = {
@@ -2600,6 +3556,9 @@ export const Dispatched: MessageFns<Dispatched> = {
     }
     if (message.error !== undefined) {
       Error.encode(message.error, writer.uint32(26).fork()).join();
+    }
+    if (message.joinedUntil !== 0) {
+      writer.uint32(32).int64(message.joinedUntil);
     }
     return writer;
   },
@@ -2641,6 +3600,14 @@ export const Dispatched: MessageFns<Dispatched> = {
             message.error = Error.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.joinedUntil = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2660,6 +3627,433 @@ export const Dispatched: MessageFns<Dispatched> = {
     const message = createBaseDispatched();
     message.callId = object.callId ?? Buffer.alloc(0);
     message.instance = object.instance ?? "";
+    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
+    message.joinedUntil = object.joinedUntil ?? 0;
+    return message;
+  },
+};
+
+function createBaseFindResponders(): FindResponders {
+  return { ref: 0, topic: "" };
+}
+
+export const FindResponders: MessageFns<FindResponders> = {
+  encode(message: FindResponders, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== 0) {
+      writer.uint32(8).uint64(message.ref);
+    }
+    if (message.topic !== "") {
+      writer.uint32(18).string(message.topic);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindResponders {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindResponders();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ref = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindResponders>): FindResponders {
+    return FindResponders.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindResponders>): FindResponders {
+    const message = createBaseFindResponders();
+    message.ref = object.ref ?? 0;
+    message.topic = object.topic ?? "";
+    return message;
+  },
+};
+
+function createBaseResponders(): Responders {
+  return { ref: 0, responders: [], error: undefined };
+}
+
+export const Responders: MessageFns<Responders> = {
+  encode(message: Responders, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== 0) {
+      writer.uint32(8).uint64(message.ref);
+    }
+    for (const v of message.responders) {
+      Responder.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.error !== undefined) {
+      Error.encode(message.error, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Responders {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResponders();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ref = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.responders.push(Responder.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.error = Error.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Responders>): Responders {
+    return Responders.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Responders>): Responders {
+    const message = createBaseResponders();
+    message.ref = object.ref ?? 0;
+    message.responders = object.responders?.map((e) => Responder.fromPartial(e)) || [];
+    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
+    return message;
+  },
+};
+
+function createBaseRelease(): Release {
+  return { request: Buffer.alloc(0), error: undefined };
+}
+
+export const Release: MessageFns<Release> = {
+  encode(message: Release, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.request.length !== 0) {
+      writer.uint32(10).bytes(message.request);
+    }
+    if (message.error !== undefined) {
+      Error.encode(message.error, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Release {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRelease();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.request = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.error = Error.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Release>): Release {
+    return Release.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Release>): Release {
+    const message = createBaseRelease();
+    message.request = object.request ?? Buffer.alloc(0);
+    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
+    return message;
+  },
+};
+
+function createBaseSendTrail(): SendTrail {
+  return { correlationId: "", trail: Buffer.alloc(0) };
+}
+
+export const SendTrail: MessageFns<SendTrail> = {
+  encode(message: SendTrail, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.correlationId !== "") {
+      writer.uint32(10).string(message.correlationId);
+    }
+    if (message.trail.length !== 0) {
+      writer.uint32(18).bytes(message.trail);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SendTrail {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSendTrail();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.correlationId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.trail = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SendTrail>): SendTrail {
+    return SendTrail.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SendTrail>): SendTrail {
+    const message = createBaseSendTrail();
+    message.correlationId = object.correlationId ?? "";
+    message.trail = object.trail ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseFindTrail(): FindTrail {
+  return { ref: 0, correlationId: "" };
+}
+
+export const FindTrail: MessageFns<FindTrail> = {
+  encode(message: FindTrail, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== 0) {
+      writer.uint32(8).uint64(message.ref);
+    }
+    if (message.correlationId !== "") {
+      writer.uint32(18).string(message.correlationId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindTrail {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindTrail();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ref = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.correlationId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindTrail>): FindTrail {
+    return FindTrail.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindTrail>): FindTrail {
+    const message = createBaseFindTrail();
+    message.ref = object.ref ?? 0;
+    message.correlationId = object.correlationId ?? "";
+    return message;
+  },
+};
+
+function createBaseTrailFound(): TrailFound {
+  return { ref: 0, trail: Buffer.alloc(0), error: undefined };
+}
+
+export const TrailFound: MessageFns<TrailFound> = {
+  encode(message: TrailFound, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== 0) {
+      writer.uint32(8).uint64(message.ref);
+    }
+    if (message.trail.length !== 0) {
+      writer.uint32(18).bytes(message.trail);
+    }
+    if (message.error !== undefined) {
+      Error.encode(message.error, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrailFound {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrailFound();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ref = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.trail = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.error = Error.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TrailFound>): TrailFound {
+    return TrailFound.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TrailFound>): TrailFound {
+    const message = createBaseTrailFound();
+    message.ref = object.ref ?? 0;
+    message.trail = object.trail ?? Buffer.alloc(0);
     message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
     return message;
   },
@@ -3003,8 +4397,8 @@ export const BrokerState: MessageFns<BrokerState> = {
 };
 
 /**
- * The door for every stack that speaks gRPC. Publish, PublishAndWait and Subscribe are for programs with plain
- * generated stubs; Link is for client libraries and responders.
+ * The door for every stack that speaks gRPC. Link is for client libraries and responders, everything else for programs
+ * with plain generated stubs.
  */
 export type EventGatewayService = typeof EventGatewayService;
 export const EventGatewayService = {
@@ -3029,6 +4423,33 @@ export const EventGatewayService = {
     responseSerialize: (value: PublishAndWaitResponse): Buffer =>
       Buffer.from(PublishAndWaitResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PublishAndWaitResponse => PublishAndWaitResponse.decode(value),
+  },
+  /**
+   * Calls one responder and returns the items of its reply as they come. The call's gRPC deadline ends all of it;
+   * without one there may be 30 s between two items.
+   */
+  publishAndStream: {
+    path: "/tieline.v1.EventGateway/PublishAndStream" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: PublishAndStreamRequest): Buffer =>
+      Buffer.from(PublishAndStreamRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PublishAndStreamRequest => PublishAndStreamRequest.decode(value),
+    responseSerialize: (value: PublishAndStreamResponse): Buffer =>
+      Buffer.from(PublishAndStreamResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PublishAndStreamResponse => PublishAndStreamResponse.decode(value),
+  },
+  /** Asks every responder and returns what they said. The call's own gRPC deadline is the timeout; 30 s without one. */
+  publishAndGather: {
+    path: "/tieline.v1.EventGateway/PublishAndGather" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PublishAndGatherRequest): Buffer =>
+      Buffer.from(PublishAndGatherRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PublishAndGatherRequest => PublishAndGatherRequest.decode(value),
+    responseSerialize: (value: PublishAndGatherResponse): Buffer =>
+      Buffer.from(PublishAndGatherResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PublishAndGatherResponse => PublishAndGatherResponse.decode(value),
   },
   /** Delivers events of a topic or pattern as they are published. */
   subscribe: {
@@ -3057,6 +4478,13 @@ export interface EventGatewayServer extends UntypedServiceImplementation {
   publish: handleUnaryCall<PublishRequest, PublishResponse>;
   /** Calls one responder and returns its reply. The call's own gRPC deadline is the timeout; 30 s without one. */
   publishAndWait: handleUnaryCall<PublishAndWaitRequest, PublishAndWaitResponse>;
+  /**
+   * Calls one responder and returns the items of its reply as they come. The call's gRPC deadline ends all of it;
+   * without one there may be 30 s between two items.
+   */
+  publishAndStream: handleServerStreamingCall<PublishAndStreamRequest, PublishAndStreamResponse>;
+  /** Asks every responder and returns what they said. The call's own gRPC deadline is the timeout; 30 s without one. */
+  publishAndGather: handleUnaryCall<PublishAndGatherRequest, PublishAndGatherResponse>;
   /** Delivers events of a topic or pattern as they are published. */
   subscribe: handleServerStreamingCall<SubscribeRequest, SubscribeResponse>;
   /** One instance for as long as the stream lives; see SPEC.md, "Link". */
@@ -3095,6 +4523,35 @@ export interface EventGatewayClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PublishAndWaitResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Calls one responder and returns the items of its reply as they come. The call's gRPC deadline ends all of it;
+   * without one there may be 30 s between two items.
+   */
+  publishAndStream(
+    request: PublishAndStreamRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<PublishAndStreamResponse>;
+  publishAndStream(
+    request: PublishAndStreamRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<PublishAndStreamResponse>;
+  /** Asks every responder and returns what they said. The call's own gRPC deadline is the timeout; 30 s without one. */
+  publishAndGather(
+    request: PublishAndGatherRequest,
+    callback: (error: ServiceError | null, response: PublishAndGatherResponse) => void,
+  ): ClientUnaryCall;
+  publishAndGather(
+    request: PublishAndGatherRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PublishAndGatherResponse) => void,
+  ): ClientUnaryCall;
+  publishAndGather(
+    request: PublishAndGatherRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PublishAndGatherResponse) => void,
   ): ClientUnaryCall;
   /** Delivers events of a topic or pattern as they are published. */
   subscribe(request: SubscribeRequest, options?: Partial<CallOptions>): ClientReadableStream<SubscribeResponse>;

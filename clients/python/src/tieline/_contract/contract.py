@@ -53,6 +53,13 @@ LIMIT_PENDING_CALLS: Final = 100_000
 LIMIT_OFFLINE_BUFFER_BYTES: Final = 8_388_608
 LIMIT_FRAME_BYTES: Final = 1_048_576
 LIMIT_MESSAGE_BYTES: Final = 8_388_608
+LIMIT_STREAM_WINDOW: Final = 1_024
+LIMIT_STREAM_WINDOW_BYTES: Final = 1_048_576
+LIMIT_JOINERS: Final = 1_000
+LIMIT_STORED_RESULTS: Final = 10_000
+LIMIT_STORED_RESULTS_BYTES: Final = 67_108_864
+LIMIT_TRAILS: Final = 1_000
+LIMIT_TRAIL_BYTES: Final = 16_384
 
 DEFAULT_CALL_TTL_MS: Final = 30_000
 DEFAULT_EVENT_TTL_MS: Final = 30_000
@@ -78,6 +85,13 @@ DEFAULT_RECONNECT_MAX_MS: Final = 1_000
 DEFAULT_DRAIN_MS: Final = 10_000
 DEFAULT_PATTERNS_REFRESH_MS: Final = 5_000
 DEFAULT_LINK_LEASE_MS: Final = 15_000
+DEFAULT_STREAM_FIRST_WINDOW: Final = 16
+DEFAULT_CREDIT_MS: Final = 1_000
+DEFAULT_STREAM_LEASE_MS: Final = 15_000
+DEFAULT_IDEMPOTENCY_WINDOW_MS: Final = 86_400_000
+DEFAULT_RETRY_BASE_MS: Final = 100
+DEFAULT_RETRY_CAP_MS: Final = 5_000
+DEFAULT_EXPLAIN_CALLS: Final = 1_000
 
 PRIORITY_LOW: Final = 1
 PRIORITY_NORMAL: Final = 5
@@ -122,6 +136,21 @@ def turn_key(prefix: str, pattern: str) -> str:
 def lease_key(prefix: str, instance: str) -> str:
     """`<prefix>al:{<instance>}`."""
     return f"{prefix}al:{{{instance}}}"
+
+
+def run_key(prefix: str, topic: str, key: str) -> str:
+    """`<prefix>ik:{<topic>}:<key>`."""
+    return f"{prefix}ik:{{{topic}}}:{key}"
+
+
+def trails_key(prefix: str) -> str:
+    """`<prefix>{tr}:data`."""
+    return f"{prefix}{{tr}}:data"
+
+
+def trail_order_key(prefix: str) -> str:
+    """`<prefix>{tr}:order`."""
+    return f"{prefix}{{tr}}:order"
 
 
 def patterns_key(prefix: str) -> str:

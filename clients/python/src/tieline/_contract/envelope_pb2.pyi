@@ -85,7 +85,7 @@ CODE_LOOP_DETECTED: Code
 CODE_INTERNAL: Code
 
 class Envelope(_message.Message):
-    __slots__ = ("id", "kind", "topic", "source", "correlation_id", "causation_id", "call_id", "reply_to", "time", "ttl_ms", "expires_at", "headers", "content_type", "data", "schema_version", "key", "priority", "hops", "idempotency_key", "fingerprint", "error", "stream", "idempotent")
+    __slots__ = ("id", "kind", "topic", "source", "correlation_id", "causation_id", "call_id", "reply_to", "time", "ttl_ms", "expires_at", "headers", "content_type", "data", "schema_version", "key", "priority", "hops", "idempotency_key", "fingerprint", "error", "stream", "idempotent", "group")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +116,7 @@ class Envelope(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
     id: str
     kind: Kind
     topic: str
@@ -139,7 +140,8 @@ class Envelope(_message.Message):
     error: Error
     stream: Stream
     idempotent: bool
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., topic: _Optional[str] = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., call_id: _Optional[bytes] = ..., reply_to: _Optional[str] = ..., time: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., expires_at: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., data: _Optional[bytes] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., idempotency_key: _Optional[str] = ..., fingerprint: _Optional[bytes] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., idempotent: bool = ...) -> None: ...
+    group: str
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., topic: _Optional[str] = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., call_id: _Optional[bytes] = ..., reply_to: _Optional[str] = ..., time: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., expires_at: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., data: _Optional[bytes] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., idempotency_key: _Optional[str] = ..., fingerprint: _Optional[bytes] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., idempotent: bool = ..., group: _Optional[str] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("envelopes",)
@@ -148,16 +150,14 @@ class Frame(_message.Message):
     def __init__(self, envelopes: _Optional[_Iterable[_Union[Envelope, _Mapping]]] = ...) -> None: ...
 
 class Stream(_message.Message):
-    __slots__ = ("sequence", "end", "consumed", "window")
+    __slots__ = ("sequence", "consumed", "window")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    END_FIELD_NUMBER: _ClassVar[int]
     CONSUMED_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     sequence: int
-    end: bool
     consumed: int
     window: int
-    def __init__(self, sequence: _Optional[int] = ..., end: bool = ..., consumed: _Optional[int] = ..., window: _Optional[int] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., consumed: _Optional[int] = ..., window: _Optional[int] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "message", "details", "outcome", "type", "retry_after_ms")
@@ -174,3 +174,25 @@ class Error(_message.Message):
     type: str
     retry_after_ms: int
     def __init__(self, code: _Optional[_Union[Code, str]] = ..., message: _Optional[str] = ..., details: _Optional[bytes] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., type: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
+
+class Trail(_message.Message):
+    __slots__ = ("steps",)
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    steps: _containers.RepeatedCompositeFieldContainer[Step]
+    def __init__(self, steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
+
+class Step(_message.Message):
+    __slots__ = ("name", "time", "source", "topic", "call_id", "detail")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    time: int
+    source: str
+    topic: str
+    call_id: bytes
+    detail: bytes
+    def __init__(self, name: _Optional[str] = ..., time: _Optional[int] = ..., source: _Optional[str] = ..., topic: _Optional[str] = ..., call_id: _Optional[bytes] = ..., detail: _Optional[bytes] = ...) -> None: ...

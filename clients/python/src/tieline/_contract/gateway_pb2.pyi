@@ -104,6 +104,94 @@ class PublishAndWaitResponse(_message.Message):
     headers: _containers.ScalarMap[str, str]
     def __init__(self, data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
+class PublishAndStreamRequest(_message.Message):
+    __slots__ = ("topic", "data", "content_type", "headers", "schema_version", "correlation_id")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    data: bytes
+    content_type: str
+    headers: _containers.ScalarMap[str, str]
+    schema_version: str
+    correlation_id: str
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., schema_version: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+
+class PublishAndStreamResponse(_message.Message):
+    __slots__ = ("data", "content_type")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    content_type: str
+    def __init__(self, data: _Optional[bytes] = ..., content_type: _Optional[str] = ...) -> None: ...
+
+class PublishAndGatherRequest(_message.Message):
+    __slots__ = ("topic", "data", "content_type", "headers", "schema_version", "correlation_id", "every_instance", "max_replies")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    EVERY_INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    MAX_REPLIES_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    data: bytes
+    content_type: str
+    headers: _containers.ScalarMap[str, str]
+    schema_version: str
+    correlation_id: str
+    every_instance: bool
+    max_replies: int
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., schema_version: _Optional[str] = ..., correlation_id: _Optional[str] = ..., every_instance: bool = ..., max_replies: _Optional[int] = ...) -> None: ...
+
+class PublishAndGatherResponse(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[Gathered]
+    def __init__(self, answers: _Optional[_Iterable[_Union[Gathered, _Mapping]]] = ...) -> None: ...
+
+class Gathered(_message.Message):
+    __slots__ = ("responder", "data", "content_type", "error", "missing")
+    RESPONDER_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    responder: Responder
+    data: bytes
+    content_type: str
+    error: _envelope_pb2.Error
+    missing: bool
+    def __init__(self, responder: _Optional[_Union[Responder, _Mapping]] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ..., missing: bool = ...) -> None: ...
+
+class Responder(_message.Message):
+    __slots__ = ("service", "instance", "groups")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    instance: str
+    groups: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, service: _Optional[str] = ..., instance: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class SubscribeRequest(_message.Message):
     __slots__ = ("topic", "group")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
@@ -143,7 +231,7 @@ class LinkRequest(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[ClientItem, _Mapping]]] = ...) -> None: ...
 
 class ClientItem(_message.Message):
-    __slots__ = ("hello", "register", "unregister", "event", "request", "answer", "probe", "ping", "drain")
+    __slots__ = ("hello", "register", "unregister", "event", "request", "answer", "probe", "ping", "drain", "find_responders", "release", "send_trail", "find_trail")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     REGISTER_FIELD_NUMBER: _ClassVar[int]
     UNREGISTER_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +241,10 @@ class ClientItem(_message.Message):
     PROBE_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    FIND_RESPONDERS_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    SEND_TRAIL_FIELD_NUMBER: _ClassVar[int]
+    FIND_TRAIL_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     register: Register
     unregister: Unregister
@@ -162,7 +254,11 @@ class ClientItem(_message.Message):
     probe: Probe
     ping: Ping
     drain: Drain
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., unregister: _Optional[_Union[Unregister, _Mapping]] = ..., event: _Optional[_Union[SendEvent, _Mapping]] = ..., request: _Optional[_Union[SendRequest, _Mapping]] = ..., answer: _Optional[_Union[SendAnswer, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+    find_responders: FindResponders
+    release: Release
+    send_trail: SendTrail
+    find_trail: FindTrail
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., unregister: _Optional[_Union[Unregister, _Mapping]] = ..., event: _Optional[_Union[SendEvent, _Mapping]] = ..., request: _Optional[_Union[SendRequest, _Mapping]] = ..., answer: _Optional[_Union[SendAnswer, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., find_responders: _Optional[_Union[FindResponders, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., send_trail: _Optional[_Union[SendTrail, _Mapping]] = ..., find_trail: _Optional[_Union[FindTrail, _Mapping]] = ...) -> None: ...
 
 class LinkResponse(_message.Message):
     __slots__ = ("items",)
@@ -171,7 +267,7 @@ class LinkResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[GatewayItem, _Mapping]]] = ...) -> None: ...
 
 class GatewayItem(_message.Message):
-    __slots__ = ("welcome", "done", "dispatched", "delivery", "probed", "pong", "gap", "broker", "drain", "observing")
+    __slots__ = ("welcome", "done", "dispatched", "delivery", "probed", "pong", "gap", "broker", "drain", "observing", "responders", "trail_found")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     DISPATCHED_FIELD_NUMBER: _ClassVar[int]
@@ -182,6 +278,8 @@ class GatewayItem(_message.Message):
     BROKER_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     OBSERVING_FIELD_NUMBER: _ClassVar[int]
+    RESPONDERS_FIELD_NUMBER: _ClassVar[int]
+    TRAIL_FOUND_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     done: Done
     dispatched: Dispatched
@@ -192,7 +290,9 @@ class GatewayItem(_message.Message):
     broker: BrokerState
     drain: Drain
     observing: Observing
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., probed: _Optional[_Union[Probed, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., broker: _Optional[_Union[BrokerState, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., observing: _Optional[_Union[Observing, _Mapping]] = ...) -> None: ...
+    responders: Responders
+    trail_found: TrailFound
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., probed: _Optional[_Union[Probed, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., broker: _Optional[_Union[BrokerState, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., observing: _Optional[_Union[Observing, _Mapping]] = ..., responders: _Optional[_Union[Responders, _Mapping]] = ..., trail_found: _Optional[_Union[TrailFound, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("service", "client")
@@ -247,12 +347,14 @@ class SendEvent(_message.Message):
     def __init__(self, ref: _Optional[int] = ..., envelope: _Optional[bytes] = ..., served: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SendRequest(_message.Message):
-    __slots__ = ("envelope", "avoid")
+    __slots__ = ("envelope", "avoid", "to")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     AVOID_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
     envelope: bytes
     avoid: str
-    def __init__(self, envelope: _Optional[bytes] = ..., avoid: _Optional[str] = ...) -> None: ...
+    to: str
+    def __init__(self, envelope: _Optional[bytes] = ..., avoid: _Optional[str] = ..., to: _Optional[str] = ...) -> None: ...
 
 class SendAnswer(_message.Message):
     __slots__ = ("to", "envelope")
@@ -291,14 +393,68 @@ class Done(_message.Message):
     def __init__(self, ref: _Optional[int] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Dispatched(_message.Message):
-    __slots__ = ("call_id", "instance", "error")
+    __slots__ = ("call_id", "instance", "error", "joined_until")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    JOINED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     call_id: bytes
     instance: str
     error: _envelope_pb2.Error
-    def __init__(self, call_id: _Optional[bytes] = ..., instance: _Optional[str] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ...) -> None: ...
+    joined_until: int
+    def __init__(self, call_id: _Optional[bytes] = ..., instance: _Optional[str] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ..., joined_until: _Optional[int] = ...) -> None: ...
+
+class FindResponders(_message.Message):
+    __slots__ = ("ref", "topic")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    topic: str
+    def __init__(self, ref: _Optional[int] = ..., topic: _Optional[str] = ...) -> None: ...
+
+class Responders(_message.Message):
+    __slots__ = ("ref", "responders", "error")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    RESPONDERS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    responders: _containers.RepeatedCompositeFieldContainer[Responder]
+    error: _envelope_pb2.Error
+    def __init__(self, ref: _Optional[int] = ..., responders: _Optional[_Iterable[_Union[Responder, _Mapping]]] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class Release(_message.Message):
+    __slots__ = ("request", "error")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    request: bytes
+    error: _envelope_pb2.Error
+    def __init__(self, request: _Optional[bytes] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class SendTrail(_message.Message):
+    __slots__ = ("correlation_id", "trail")
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TRAIL_FIELD_NUMBER: _ClassVar[int]
+    correlation_id: str
+    trail: bytes
+    def __init__(self, correlation_id: _Optional[str] = ..., trail: _Optional[bytes] = ...) -> None: ...
+
+class FindTrail(_message.Message):
+    __slots__ = ("ref", "correlation_id")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    correlation_id: str
+    def __init__(self, ref: _Optional[int] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+
+class TrailFound(_message.Message):
+    __slots__ = ("ref", "trail", "error")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    TRAIL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ref: int
+    trail: bytes
+    error: _envelope_pb2.Error
+    def __init__(self, ref: _Optional[int] = ..., trail: _Optional[bytes] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Delivery(_message.Message):
     __slots__ = ("interest", "envelope")

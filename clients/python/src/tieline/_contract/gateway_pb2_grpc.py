@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class EventGatewayStub(object):
-    """The door for every stack that speaks gRPC. Publish, PublishAndWait and Subscribe are for programs with plain
-    generated stubs; Link is for client libraries and responders.
+    """The door for every stack that speaks gRPC. Link is for client libraries and responders, everything else for programs
+    with plain generated stubs.
     """
 
     def __init__(self, channel):
@@ -46,6 +46,16 @@ class EventGatewayStub(object):
                 request_serializer=tieline_dot_v1_dot_gateway__pb2.PublishAndWaitRequest.SerializeToString,
                 response_deserializer=tieline_dot_v1_dot_gateway__pb2.PublishAndWaitResponse.FromString,
                 _registered_method=True)
+        self.PublishAndStream = channel.unary_stream(
+                '/tieline.v1.EventGateway/PublishAndStream',
+                request_serializer=tieline_dot_v1_dot_gateway__pb2.PublishAndStreamRequest.SerializeToString,
+                response_deserializer=tieline_dot_v1_dot_gateway__pb2.PublishAndStreamResponse.FromString,
+                _registered_method=True)
+        self.PublishAndGather = channel.unary_unary(
+                '/tieline.v1.EventGateway/PublishAndGather',
+                request_serializer=tieline_dot_v1_dot_gateway__pb2.PublishAndGatherRequest.SerializeToString,
+                response_deserializer=tieline_dot_v1_dot_gateway__pb2.PublishAndGatherResponse.FromString,
+                _registered_method=True)
         self.Subscribe = channel.unary_stream(
                 '/tieline.v1.EventGateway/Subscribe',
                 request_serializer=tieline_dot_v1_dot_gateway__pb2.SubscribeRequest.SerializeToString,
@@ -59,8 +69,8 @@ class EventGatewayStub(object):
 
 
 class EventGatewayServicer(object):
-    """The door for every stack that speaks gRPC. Publish, PublishAndWait and Subscribe are for programs with plain
-    generated stubs; Link is for client libraries and responders.
+    """The door for every stack that speaks gRPC. Link is for client libraries and responders, everything else for programs
+    with plain generated stubs.
     """
 
     def Publish(self, request, context):
@@ -72,6 +82,21 @@ class EventGatewayServicer(object):
 
     def PublishAndWait(self, request, context):
         """Calls one responder and returns its reply. The call's own gRPC deadline is the timeout; 30 s without one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishAndStream(self, request, context):
+        """Calls one responder and returns the items of its reply as they come. The call's gRPC deadline ends all of it;
+        without one there may be 30 s between two items.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishAndGather(self, request, context):
+        """Asks every responder and returns what they said. The call's own gRPC deadline is the timeout; 30 s without one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,6 +129,16 @@ def add_EventGatewayServicer_to_server(servicer, server):
                     request_deserializer=tieline_dot_v1_dot_gateway__pb2.PublishAndWaitRequest.FromString,
                     response_serializer=tieline_dot_v1_dot_gateway__pb2.PublishAndWaitResponse.SerializeToString,
             ),
+            'PublishAndStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.PublishAndStream,
+                    request_deserializer=tieline_dot_v1_dot_gateway__pb2.PublishAndStreamRequest.FromString,
+                    response_serializer=tieline_dot_v1_dot_gateway__pb2.PublishAndStreamResponse.SerializeToString,
+            ),
+            'PublishAndGather': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishAndGather,
+                    request_deserializer=tieline_dot_v1_dot_gateway__pb2.PublishAndGatherRequest.FromString,
+                    response_serializer=tieline_dot_v1_dot_gateway__pb2.PublishAndGatherResponse.SerializeToString,
+            ),
             'Subscribe': grpc.unary_stream_rpc_method_handler(
                     servicer.Subscribe,
                     request_deserializer=tieline_dot_v1_dot_gateway__pb2.SubscribeRequest.FromString,
@@ -123,8 +158,8 @@ def add_EventGatewayServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EventGateway(object):
-    """The door for every stack that speaks gRPC. Publish, PublishAndWait and Subscribe are for programs with plain
-    generated stubs; Link is for client libraries and responders.
+    """The door for every stack that speaks gRPC. Link is for client libraries and responders, everything else for programs
+    with plain generated stubs.
     """
 
     @staticmethod
@@ -171,6 +206,60 @@ class EventGateway(object):
             '/tieline.v1.EventGateway/PublishAndWait',
             tieline_dot_v1_dot_gateway__pb2.PublishAndWaitRequest.SerializeToString,
             tieline_dot_v1_dot_gateway__pb2.PublishAndWaitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishAndStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tieline.v1.EventGateway/PublishAndStream',
+            tieline_dot_v1_dot_gateway__pb2.PublishAndStreamRequest.SerializeToString,
+            tieline_dot_v1_dot_gateway__pb2.PublishAndStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishAndGather(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tieline.v1.EventGateway/PublishAndGather',
+            tieline_dot_v1_dot_gateway__pb2.PublishAndGatherRequest.SerializeToString,
+            tieline_dot_v1_dot_gateway__pb2.PublishAndGatherResponse.FromString,
             options,
             channel_credentials,
             insecure,

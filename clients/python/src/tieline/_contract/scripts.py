@@ -9,6 +9,9 @@ from tieline._contract.contract import (
     notice_channel,
     patterns_key,
     request_prefix_channel,
+    run_key,
+    trail_order_key,
+    trails_key,
     turn_key,
 )
 
@@ -36,6 +39,22 @@ def announce_names(prefix: str) -> tuple[str, ...]:
     Arguments to append: lease_ms: int, entry: str …. Returns: integer how many entries are new.
     """
     return (patterns_key(prefix), notice_channel(prefix),)
+
+
+CLAIM: Final = Script(
+    "claim",
+    "26ed1d6d63c3d988bec6cbd0cc7d47f457a35732",
+    3,
+    "#!lua\n-- claim: hand a request with an idempotency key to a responder, unless its run is under way or done.\n-- A claim lasts until the run's deadline; then whoever asks next takes it over.\n-- @key run\n-- @key members\n-- @key turn\n-- @channel request_prefix      requests for one responder; the instance is appended here\n-- @arg token string            id of the request: all attempts of one call claim with the same one\n-- @arg fingerprint bytes       of the payload\n-- @arg lease_ms integer        until the run's deadline\n-- @arg window_ms integer       how long the result is to be kept\n-- @arg most integer            how many calls may join\n-- @arg caller bytes            who waits: 16 hexadecimal digits of its instance, 16 bytes of its call\n-- @arg avoid string            instance not to choose, or empty\n-- @arg frame bytes             a Frame with the request\n-- @return string*              \"done\" and the reply; \"conflict\"; \"full\"; \"joined\" and the claim's end (ms since 1970);\n--                              \"taken\" and the instance; \"nobody\"\nlocal run, members, turn = KEYS[1], KEYS[2], KEYS[3]\nlocal channel, token, fingerprint = ARGV[1], ARGV[2], ARGV[3]\nlocal lease, window, most = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])\nlocal caller, avoid, frame = 'j' .. ARGV[7], ARGV[8], ARGV[9]\nlocal clock = redis.call('TIME')\nlocal now = clock[1] * 1000 + math.floor(clock[2] / 1000)\nlocal known, reply, owner, ends = unpack(redis.call('HMGET', run, 'f', 'r', 't', 'e'))\nlocal alive = ends and tonumber(ends) > now\nif known and known ~= fingerprint and (reply or alive) then\n  return { 'conflict' }\nend\nif reply then\n  return { 'done', reply }\nend\nif alive and owner ~= token then\n  if redis.call('HLEN', run) > most + 5 then\n    return { 'full' }\n  end\n  redis.call('HSET', run, caller, '')\n  return { 'joined', ends }\nend\nlocal count = redis.call('ZCARD', members)\nlocal first = 0\nif count > 1 then\n  first = redis.call('HINCRBY', turn, '', 1) % count\nend\nlocal live = redis.call('ZRANGE', members, 0, -1, 'WITHSCORES')\nfor step = 0, count - 1 do\n  local at = (first + step) % count * 2 + 1\n  local instance = live[at]\n  if tonumber(live[at + 1]) <= now then\n    redis.call('ZREM', members, instance)\n  elseif instance ~= avoid then\n    if redis.call('SPUBLISH', channel .. instance, frame) > 0 then\n      if known and known ~= fingerprint then\n        redis.call('DEL', run)\n      end\n      local ended = string.format('%.0f', now + lease)\n      redis.call('HSET', run, 'f', fingerprint, 't', token, 'e', ended, 'w', window, caller, '')\n      redis.call('PEXPIRE', run, lease + 60000)\n      return { 'taken', instance }\n    end\n    redis.call('ZREM', members, instance)\n  end\nend\nreturn { 'nobody' }\n",
+)
+
+
+def claim_names(prefix: str, pattern: str, key: str) -> tuple[str, ...]:
+    """Keys and channels of claim: hand a request with an idempotency key to a responder, unless its run is under way or done.
+
+    Arguments to append: token: str, fingerprint: bytes, lease_ms: int, window_ms: int, most: int, caller: bytes, avoid: str, frame: bytes. Returns: string* "done" and the reply; "conflict"; "full"; "joined" and the claim's end (ms since 1970);.
+    """
+    return (run_key(prefix, pattern, key), members_key(prefix, pattern), turn_key(prefix, pattern), request_prefix_channel(prefix, pattern),)
 
 
 DISPATCH: Final = Script(
@@ -102,4 +121,68 @@ def register_names(prefix: str, pattern: str) -> tuple[str, ...]:
     return (members_key(prefix, pattern), groups_key(prefix, pattern), turn_key(prefix, pattern),)
 
 
-SCRIPTS: Final = (ANNOUNCE, DISPATCH, LEAVE, PUBLISH, REGISTER)
+RELEASE: Final = Script(
+    "release",
+    "b24799c0671b29a44e57d321d3ca5fd5ff7c876b",
+    1,
+    "#!lua\n-- release: give up a claim whose run ended without a result.\n-- @key run\n-- @arg token string            as claimed\n-- @return string*              everyone who waits for it, as `claim` took them; nobody if the claim is not ours\nlocal run = KEYS[1]\nlocal waiting = {}\nif redis.call('HGET', run, 't') ~= ARGV[1] then\n  return waiting\nend\nfor _, name in ipairs(redis.call('HKEYS', run)) do\n  if string.sub(name, 1, 1) == 'j' then\n    table.insert(waiting, string.sub(name, 2))\n  end\nend\nredis.call('DEL', run)\nreturn waiting\n",
+)
+
+
+def release_names(prefix: str, pattern: str, key: str) -> tuple[str, ...]:
+    """Keys and channels of release: give up a claim whose run ended without a result.
+
+    Arguments to append: token: str. Returns: string* everyone who waits for it, as `claim` took them; nobody if the claim is not ours.
+    """
+    return (run_key(prefix, pattern, key),)
+
+
+RESPONDERS: Final = Script(
+    "responders",
+    "98cd6335da9273d16aeb918ba3fba44a21e01124",
+    2,
+    "#!lua\n-- responders: who answers requests on a topic now, and the groups of each there.\n-- @key members\n-- @key groups\n-- @return string*              for each responder its instance and a list of its groups\nlocal members, groups = KEYS[1], KEYS[2]\nlocal clock = redis.call('TIME')\nlocal now = string.format('(%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))\nlocal found, at = {}, {}\nfor _, instance in ipairs(redis.call('ZRANGE', members, now, '+inf', 'BYSCORE')) do\n  local own = {}\n  at[instance] = own\n  table.insert(found, instance)\n  table.insert(found, own)\nend\nfor _, member in ipairs(redis.call('ZRANGE', groups, now, '+inf', 'BYSCORE')) do\n  local cut = string.find(member, '\\0', 1, true)\n  local own = at[string.sub(member, cut + 1)]\n  if own then\n    table.insert(own, string.sub(member, 1, cut - 1))\n  end\nend\nreturn found\n",
+)
+
+
+def responders_names(prefix: str, pattern: str) -> tuple[str, ...]:
+    """Keys and channels of responders: who answers requests on a topic now, and the groups of each there.
+
+    Arguments to append: . Returns: string* for each responder its instance and a list of its groups.
+    """
+    return (members_key(prefix, pattern), groups_key(prefix, pattern),)
+
+
+SETTLE: Final = Script(
+    "settle",
+    "779a86eb94809d216bc7ae0ba17e1a445ca1ae10",
+    1,
+    "#!lua\n-- settle: keep the result of a run under its idempotency key; the first one written stays.\n-- @key run\n-- @arg fingerprint bytes       of the payload that was run\n-- @arg window_ms integer       how long the result is kept, if the claim is gone that said so\n-- @arg reply bytes             the REPLY, without call_id\n-- @return string*              the reply that counts, then everyone who waits for it, as `claim` took them\nlocal run, fingerprint, reply = KEYS[1], ARGV[1], ARGV[3]\nlocal fields = redis.call('HGETALL', run)\nlocal known, stored, window = false, false, ARGV[2]\nlocal answer = { reply }\nfor at = 1, #fields, 2 do\n  local name, value = fields[at], fields[at + 1]\n  if name == 'f' then\n    known = value\n  elseif name == 'r' then\n    stored = value\n  elseif name == 'w' then\n    window = value\n  elseif string.sub(name, 1, 1) == 'j' then\n    table.insert(answer, string.sub(name, 2))\n  end\nend\nif known and known ~= fingerprint then\n  return { reply }\nend\nif stored then\n  answer[1] = stored\nelse\n  redis.call('DEL', run)\n  redis.call('HSET', run, 'f', fingerprint, 'r', reply)\n  redis.call('PEXPIRE', run, window)\nend\nreturn answer\n",
+)
+
+
+def settle_names(prefix: str, pattern: str, key: str) -> tuple[str, ...]:
+    """Keys and channels of settle: keep the result of a run under its idempotency key; the first one written stays.
+
+    Arguments to append: fingerprint: bytes, window_ms: int, reply: bytes. Returns: string* the reply that counts, then everyone who waits for it, as `claim` took them.
+    """
+    return (run_key(prefix, pattern, key),)
+
+
+TRAIL: Final = Script(
+    "trail",
+    "5c9868e4c99630ae1f351f3b34da3841e78416bf",
+    2,
+    "#!lua\n-- trail: keep the steps of something that failed; the oldest trails give way.\n-- @key trails\n-- @key trail_order\n-- @arg correlation_id string\n-- @arg steps bytes             a Trail; joined to what is there\n-- @arg most integer            trails to keep\n-- @arg most_bytes integer      of one trail\n-- @return integer              trails kept now\nlocal trails, order = KEYS[1], KEYS[2]\nlocal id, steps, most, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])\nlocal there = redis.call('HGET', trails, id) or ''\nif #there + #steps <= most_bytes then\n  redis.call('HSET', trails, id, there .. steps)\nend\nlocal clock = redis.call('TIME')\nredis.call('ZADD', order, string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000)), id)\nlocal kept = redis.call('ZCARD', order)\nif kept > most then\n  for at, old in ipairs(redis.call('ZPOPMIN', order, kept - most)) do\n    if at % 2 == 1 then\n      redis.call('HDEL', trails, old)\n    end\n  end\n  kept = most\nend\nreturn kept\n",
+)
+
+
+def trail_names(prefix: str) -> tuple[str, ...]:
+    """Keys and channels of trail: keep the steps of something that failed; the oldest trails give way.
+
+    Arguments to append: correlation_id: str, steps: bytes, most: int, most_bytes: int. Returns: integer trails kept now.
+    """
+    return (trails_key(prefix), trail_order_key(prefix),)
+
+
+SCRIPTS: Final = (ANNOUNCE, CLAIM, DISPATCH, LEAVE, PUBLISH, REGISTER, RELEASE, RESPONDERS, SETTLE, TRAIL)
