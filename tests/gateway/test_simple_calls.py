@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 import grpc
@@ -275,3 +277,99 @@ async def test_a_ttl_beyond_all_bounds_is_refused_as_such(client: Client, topic:
         told = await failure(client.stub.Publish(wire.PublishRequest(topic=topic, ttl_ms=ttl), timeout=5))
         assert told.reason == "INVALID_ARGUMENT"
         assert "ttl_ms" in told.message
+
+
+def stream(topic: str, data: Any = None, **fields: Any) -> wire.PublishAndStreamRequest:
+    """A request for a stream, in MessagePack."""
+    return wire.PublishAndStreamRequest(topic=topic, data=msgpack.packb(data), **fields)
+
+
+class Counted:
+    """A streaming handler that remembers how far it came."""
+
+    def __init__(self) -> None:
+        self.yielded = 0
+        self.closed = False
+
+    async def count(self, end: int) -> AsyncIterator[int]:
+        try:
+            for self.yielded in range(1, end + 1):
+                yield self.yielded
+        finally:
+            self.closed = True
+
+
+async def test_a_stream_is_handed_on_item_by_item(client: Client, events: EventSystem, topic: str) -> None:
+    await events.subscribe(topic, Counted().count).ready()
+    items = [item async for item in client.stub.PublishAndStream(stream(topic, 3_000), timeout=30)]
+    assert [msgpack.unpackb(item.data) for item in items] == list(range(1, 3_001))
+    request = wire.PublishAndStreamRequest(topic=topic, data=b"2", content_type=JSON)
+    items = [item async for item in client.stub.PublishAndStream(request)]
+    assert [(item.data, item.content_type) for item in items] == [(b"1", JSON), (b"2", JSON)]
+
+
+async def test_a_reader_of_a_stream_that_does_not_read_slows_the_handler_and_leaving_cancels_it(
+    client: Client, events: EventSystem, topic: str
+) -> None:
+    counted = Counted()
+
+    async def large(end: int) -> AsyncIterator[bytes]:
+        async with contextlib.aclosing(counted.count(end)) as numbers:
+            async for _ in numbers:
+                yield bytes(200_000)
+
+    await events.subscribe(topic, large).ready()
+    items = client.stub.PublishAndStream(stream(topic, 10_000))
+    await items.read()
+    await settled(lambda: counted.yielded)
+    assert counted.yielded < 1_000
+    items.cancel()
+    await until(lambda: counted.closed)
+
+
+async def settled(value: Callable[[], int]) -> None:
+    """Return when a number has not changed for a while."""
+    before = -1
+    while before != value():
+        before = value()
+        await asyncio.sleep(0.3)
+
+
+async def test_an_error_of_a_stream_comes_after_its_items_with_details(
+    client: Client, events: EventSystem, topic: str
+) -> None:
+    async def fail(data: Any) -> AsyncIterator[int]:
+        yield 1
+        raise NotFoundError("no such row", details={"row": 2})
+
+    await events.subscribe(topic, fail).ready()
+    items = client.stub.PublishAndStream(stream(topic))
+    assert msgpack.unpackb((await items.read()).data) == 1
+    told = await failure(items.read())
+    assert (told.status, told.reason) == (grpc.StatusCode.NOT_FOUND, "HANDLER_ERROR")
+    assert told.metadata["outcome"] == "RAN"
+    told = await failure(client.stub.PublishAndStream(stream("nobody.there")).read())
+    assert (told.status, told.reason) == (grpc.StatusCode.UNAVAILABLE, "NO_RESPONDERS")
+
+
+async def test_the_deadline_of_a_stream_ends_all_of_it(client: Client, events: EventSystem, topic: str) -> None:
+    ended = asyncio.Event()
+
+    async def endless(data: Any) -> AsyncIterator[int]:
+        try:
+            while True:
+                await asyncio.sleep(0.02)
+                yield 1
+        finally:
+            ended.set()
+
+    await events.subscribe(topic, endless).ready()
+
+    async def read() -> None:
+        async for _ in client.stub.PublishAndStream(stream(topic), timeout=1.0):
+            pass
+
+    told = await failure(read())
+    assert (told.status, told.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TIMEOUT")
+    assert "received" in told.metadata["details"]
+    await asyncio.wait_for(ended.wait(), 10.0)

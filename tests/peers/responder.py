@@ -6,9 +6,11 @@ What it does with a request is in the payload's "do". It prints READY, BEGUN, CA
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 OPTIONS: dict[str, Any] = json.loads(sys.argv[1])
@@ -63,9 +65,21 @@ async def do_publish(data: dict[str, Any], event: Event) -> str:
     return (await events.publish(data["topic"], data.get("value"), ttl=data["ttl"])).id
 
 
+async def stream(data: dict[str, Any]) -> AsyncIterator[int]:
+    """Count, with a pause after each number."""
+    try:
+        for number in itertools.count():
+            yield number
+            await asyncio.sleep(data["pause"])
+    except asyncio.CancelledError:
+        print("CANCELLED", json.dumps(data))
+        raise
+
+
 async def main() -> None:
     """Serve until SIGTERM."""
-    await events.subscribe(OPTIONS["topic"], handle, group=OPTIONS.get("group", "")).ready()
+    handler: Any = stream if OPTIONS.get("streams") else handle
+    await events.subscribe(OPTIONS["topic"], handler, group=OPTIONS.get("group", "")).ready()
     print("READY", events.instance)
     await events.serve()
 

@@ -44,8 +44,9 @@ class Table:
 
     # --- Effects
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> None:
-        self.sent.append((envelope.call_id, avoid))
+    def dispatch(self, call: Call, envelope: Envelope) -> bytes:
+        self.sent.append((envelope.call_id, call.avoid))
+        return b""
 
     def cancel(self, instance: str, call_id: bytes) -> None:
         self.cancelled.append((instance, call_id))

@@ -76,16 +76,43 @@ def test_too_many_arguments_are_refused() -> None:
         bind(three)
 
 
-def test_generators_are_refused() -> None:
-    def sync() -> Any:
-        yield 1
+async def test_generators_of_either_colour_stream() -> None:
+    def sync(data: int) -> Any:
+        yield from range(data)
 
-    async def asynchronous() -> Any:
-        yield 1
+    async def asynchronous(data: int) -> Any:
+        for number in range(data):
+            yield number
 
-    for function in (sync, asynchronous):
-        with pytest.raises(InvalidArgumentError, match="generator"):
-            bind(function)
+    class Object:
+        async def __call__(self, data: int) -> Any:
+            yield data
+
+    for function, expected in ((sync, [0, 1, 2]), (asynchronous, [0, 1, 2]), (Object(), [3])):
+        handler = bind(function)
+        assert handler.streams
+        assert [item async for item in await handler.invoke(3, EVENT)] == expected
+
+
+async def test_a_synchronous_generator_that_is_left_is_closed_when_its_step_has_ended() -> None:
+    begun, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def slow() -> Any:
+        try:
+            begun.set()
+            go_on.wait()
+            yield 1
+        finally:
+            closed.set()
+
+    items = await bind(slow).invoke(None, EVENT)
+    step = asyncio.ensure_future(anext(items))
+    await asyncio.to_thread(begun.wait)
+    step.cancel()
+    await asyncio.wait([step])
+    assert not closed.is_set()
+    go_on.set()
+    assert await asyncio.to_thread(closed.wait, 10.0)
 
 
 def test_an_annotation_that_cannot_be_resolved_is_refused() -> None:

@@ -28,6 +28,9 @@ _control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _is_instance = re.compile(r"[0-9a-f]{16}").fullmatch
 
 
+Simple = wire.PublishRequest | wire.PublishAndWaitRequest | wire.PublishAndStreamRequest | wire.PublishAndGatherRequest
+
+
 class UnreadableError(InvalidArgumentError):
     """Something on a Link cannot be read; it ends the Link."""
 
@@ -111,9 +114,7 @@ class Door:
         return envelope
 
 
-def compose(
-    kind: int, request: wire.PublishRequest | wire.PublishAndWaitRequest, ttl_ms: int, origin: Origin
-) -> Envelope:
+def compose(kind: int, request: Simple, ttl_ms: int, origin: Origin) -> Envelope:
     """The envelope of a simple call; its payload is checked and left as it is.
 
     Raises:

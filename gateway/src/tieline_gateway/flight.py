@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.envelope import CANCEL, REPLY
+from tieline.envelope import CANCEL, REPLY, STREAM_END
 
 _TIDY_ABOVE = 4096
+_LAST = (REPLY, STREAM_END)
+_LONGEST_MS = contract.LIMIT_CALL_TTL_MAX_MS
 
 
 class Flight:
@@ -25,13 +28,13 @@ class Flight:
 
     def made(self, request: Envelope) -> None:
         """This Link calls somebody."""
-        self._made[request.call_id] = request.expires_at
+        self._made[request.call_id] = _end(request)
         if len(self._made) > self._tidy_at:
             self._tidy(request.time)
 
     def given(self, request: Envelope) -> None:
         """This Link has to answer."""
-        self._given[request.call_id] = request.expires_at
+        self._given[request.call_id] = _end(request)
         if len(self._given) > self._tidy_at:
             self._tidy(request.time)
 
@@ -41,14 +44,14 @@ class Flight:
 
     def up(self, answer: Envelope) -> None:
         """This Link replied to a call, or cancelled one."""
-        if answer.kind == REPLY:
+        if answer.kind in _LAST:
             self._given.pop(answer.call_id, None)
         elif answer.kind == CANCEL:
             self._made.pop(answer.call_id, None)
 
     def down(self, answer: Envelope) -> None:
         """This Link got a reply, or is told to give up."""
-        if answer.kind == REPLY:
+        if answer.kind in _LAST:
             self._made.pop(answer.call_id, None)
         elif answer.kind == CANCEL:
             self._given.pop(answer.call_id, None)
@@ -65,3 +68,8 @@ class Flight:
 
 def _alive(calls: dict[bytes, int], now: int) -> dict[bytes, int]:
     return {call_id: expires for call_id, expires in calls.items() if not expires or expires > now}
+
+
+def _end(request: Envelope) -> int:
+    """When the call must be over; 0 for never. A stream says itself when it ends."""
+    return request.time + _LONGEST_MS if request.HasField("stream") else request.expires_at

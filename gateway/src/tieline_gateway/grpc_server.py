@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
 from typing import Any, NamedTuple
 
 import grpc
@@ -112,6 +114,11 @@ class GrpcServer:
                     request_deserializer=wire.PublishAndWaitRequest.FromString,
                     response_serializer=wire.PublishAndWaitResponse.SerializeToString,
                 ),
+                "PublishAndStream": streams(
+                    self._publish_and_stream,
+                    request_deserializer=wire.PublishAndStreamRequest.FromString,
+                    response_serializer=wire.PublishAndStreamResponse.SerializeToString,
+                ),
                 "Subscribe": streams(self._subscribe, request_deserializer=wire.SubscribeRequest.FromString),
                 "Link": grpc.stream_stream_rpc_method_handler(self._link),
             },
@@ -125,16 +132,21 @@ class GrpcServer:
     ) -> wire.PublishAndWaitResponse:
         return await _told(context, self._gateway.simple.publish_and_wait(request, context.time_remaining()))
 
+    async def _publish_and_stream(self, request: wire.PublishAndStreamRequest, context: Context) -> None:
+        async def run() -> None:
+            async with aclosing(self._gateway.simple.publish_and_stream(request, context.time_remaining())) as items:
+                async for item in items:
+                    await _write(context, item)
+
+        await _told(context, run())
+
     async def _subscribe(self, request: wire.SubscribeRequest, context: Context) -> None:
         feed = self._gateway.new_feed()
 
         async def run() -> None:
-            messages = feed.messages(request)
-            try:
+            async with aclosing(feed.messages(request)) as messages:
                 async for message in messages:
-                    await context.write(message)
-            finally:
-                await messages.aclose()
+                    await _write(context, message)
             raise UnavailableError("the gateway is about to stop; subscribe again elsewhere")
 
         try:
@@ -145,7 +157,7 @@ class GrpcServer:
     async def _link(self, frames: AsyncIterator[bytes], context: Context) -> None:
         link = self._gateway.new_link()
         try:
-            await _told(context, link.serve(aiter(frames), context.write))
+            await _told(context, link.serve(aiter(frames), partial(_write, context)))
         finally:
             self._gateway.gone(link)
 
@@ -179,10 +191,23 @@ async def _unauthenticated(_requests: Any, context: Context) -> None:
     await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid token is needed: authorization: Bearer <token>")
 
 
+class _GoneError(Exception):
+    """The client is gone; there is nobody to tell anything."""
+
+
+async def _write(context: Context, message: Any) -> None:
+    try:
+        await context.write(message)
+    except Exception as error:  # gRPC has no public type for it
+        raise _GoneError from error
+
+
 async def _told(context: Context, work: Awaitable[Any]) -> Any:
     """Do the work; if it fails, end the call with the status and details of its error."""
     try:
         return await work
+    except _GoneError:
+        return None
     except TielineError as error:
         told = error
     except Exception:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import AsyncGenerator
+
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline.envelope import EVENT, REQUEST
@@ -49,6 +53,28 @@ class SimpleCalls:
         finally:
             self.running -= 1
         return wire.PublishAndWaitResponse(data=reply.data, content_type=reply.content_type, headers=reply.headers)
+
+    async def publish_and_stream(
+        self, request: wire.PublishAndStreamRequest, remaining: float | None
+    ) -> AsyncGenerator[wire.PublishAndStreamResponse, None]:
+        """Call one responder and hand on its items; `remaining` as in `publish_and_wait`, for all of them.
+
+        Raises:
+            TielineError: why there are no more items.
+
+        """
+        seconds = math.inf if remaining is None else _ttl_ms(remaining) / 1000
+        envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
+        stream = self._publisher.exchange_stream(envelope, seconds)
+        self.running += 1
+        try:
+            async with stream:
+                with contextlib.suppress(StopAsyncIteration):
+                    while True:
+                        item = await stream.next_envelope()
+                        yield wire.PublishAndStreamResponse(data=item.data, content_type=item.content_type)
+        finally:
+            self.running -= 1
 
 
 def _ttl_ms(remaining: float | None) -> int:

@@ -29,11 +29,18 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from tieline.events import EventSystem, get_event_system, publish_event, publish_event_and_wait
+from tieline.events import (
+    EventSystem,
+    get_event_system,
+    publish_event,
+    publish_event_and_stream,
+    publish_event_and_wait,
+)
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.publisher import Receipt
 from tieline.settings import Settings
+from tieline.stream import Stream
 from tieline.subscription import Subscription
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for
@@ -41,9 +48,11 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "EventSystem",
     "Receipt",
     "Settings",
+    "Stream",
     "Subscription",
     "get_event_system",
     "publish_event",
+    "publish_event_and_stream",
     "publish_event_and_wait",
     # inside handlers
     "Event",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.errors import TielineError
+from tieline.streams import Inflow
 
 if TYPE_CHECKING:
     from tieline.calls import Calls
@@ -36,9 +37,11 @@ class Call:
         "deadline",
         "done",
         "idempotent",
+        "inflow",
         "instance",
         "last_error",
         "may_have_run",
+        "near",
         "patience",
         "redispatch_at",
         "refusals",
@@ -46,11 +49,15 @@ class Call:
         "started",
         "state",
         "table",
+        "to",
         "topic",
         "ttl_ms",
         "wait_for_link",
         "waiter",
     )
+
+    inflow: Inflow | None
+    waiter: Any
 
     def __init__(
         self,
@@ -62,6 +69,8 @@ class Call:
         patience: float = NO_MOMENT,
         wait_for_link: float = NO_MOMENT,
         avoid: str = "",
+        to: str = "",
+        near: bool = False,
     ) -> None:
         self.topic = envelope.topic
         self.ttl_ms = envelope.ttl_ms
@@ -73,6 +82,9 @@ class Call:
         self.patience = patience
         self.wait_for_link = wait_for_link
         self.avoid = avoid
+        self.to = to  # the only instance that may answer
+        self.near = near  # the first attempt goes to this process
+        self.inflow = None
         self.state = State.WAITING
         self.done = False
         self.accepted = False
@@ -86,6 +98,11 @@ class Call:
         self.silent_since = NO_MOMENT
         self.started = NO_MOMENT
         self.table: Calls | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether another attempt does no harm, although this one may have run."""
+        return self.idempotent and not (self.inflow is not None and self.inflow.received)
 
     @property
     def envelope(self) -> Envelope:

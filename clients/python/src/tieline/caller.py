@@ -5,104 +5,44 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from tieline import codec
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.calls import Call, Calls
+from tieline.call import Call
+from tieline.calls import Calls
 from tieline.context import Event
 from tieline.deadlines import Deadlines
-from tieline.delivery import Around, Delivery, interruption, unsendable
-from tieline.envelope import CANCEL, error_from_wire, error_to_wire, new_id
-from tieline.errors import (
-    CallTimeoutError,
-    InvalidPayloadError,
-    Outcome,
-    TielineError,
-    UnavailableError,
-)
+from tieline.delivery import Around, Delivery
+from tieline.envelope import CANCEL, CREDIT, new_id
+from tieline.errors import InvalidPayloadError, Outcome, TielineError, UnavailableError
+from tieline.local_call import LocalCall
 from tieline.observe import Observer, StepName, step_of
 from tieline.outgoing import Origin
 from tieline.settings import Settings
+from tieline.stream_call import StreamCall
 from tieline.subscription import Subscription
 from tieline.transport import Port
 
-_SHARED = (type(None), bool, float)
 
+class Own(Protocol):
+    """This process as a responder of its own calls (part of `Receiver`)."""
 
-class LocalCall:
-    """A call answered in this process: outlet of its delivery and waiter for its deadline.
+    def on_request(self, envelope: Envelope) -> None:
+        """A request for a handler here."""
 
-    There is a `future` to wait for only if the handler did not end in its first step.
-    """
-
-    __slots__ = ("answered", "content_type", "data", "deadline", "delivery", "done", "error", "future", "value")
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.future: asyncio.Future[None] | None = None
-        self.error: TielineError | None = None
-        self.delivery: Delivery | None = None
-        self.done = False
-        self.answered = False
-        self.data = b""
-        self.content_type = ""
-        self.value: Any = None
-
-    def succeeded(self, delivery: Delivery, result: Any) -> None:
-        """Encode the reply exactly as it would have travelled; immutable values are shared as they are."""
-        self.answered = True
-        future = self.future
-        if future is not None and future.done():
-            return
-        try:
-            if type(result) in _SHARED or delivery.subscription.by_reference:
-                self.value = result
-            else:
-                requested = delivery.event.envelope.content_type
-                self.data, self.content_type = codec.encode_reply(result, requested)
-        except TielineError as error:
-            self.failed(delivery, unsendable(error))
-            return
-        if future is not None:
-            future.set_result(None)
-
-    def failed(self, delivery: Delivery, error: TielineError) -> None:
-        """The error as the caller would have got it from elsewhere."""
-        travelled = error_from_wire(error_to_wire(error))
-        self.answered = True
-        if self.future is None:
-            self.error = travelled
-        elif not self.future.done():
-            self.future.set_exception(travelled)
-
-    def interrupted(self, delivery: Delivery) -> None:
-        """The handler was cancelled, perhaps although the caller still waits."""
-        self.failed(delivery, interruption(delivery))
-
-    def due(self, now: float) -> None:
-        """The deadline passed."""
-        envelope = self.delivery.event.envelope if self.delivery else Envelope()
-        begun = self.delivery is not None and self.delivery.begun
-        outcome = Outcome.MAY_HAVE_RUN if begun else Outcome.NOT_DELIVERED
-        if self.future is not None and not self.future.done():
-            message = f"no reply from {envelope.topic!r} within {envelope.ttl_ms} ms"
-            self.future.set_exception(CallTimeoutError(message, outcome=outcome, details={"accepted": begun}))
-
-    def result(self) -> Any:
-        """What the caller gets, as a value or as an error."""
-        if self.error is not None:
-            raise self.error
-        return codec.decode(self.data, self.content_type) if self.data else self.value
+    def on_answer(self, envelope: Envelope) -> None:
+        """CANCEL or CREDIT for a handler here."""
 
 
 class Caller:
     """All calls of one event system, with one timer for all their deadlines."""
 
-    def __init__(self, settings: Settings, origin: Origin, observer: Observer | None) -> None:
+    def __init__(self, settings: Settings, origin: Origin, observer: Observer | None, own: Own) -> None:
         self._settings = settings
         self._origin = origin
         self._observer = observer
+        self._own = own
         self._deadlines = Deadlines()
         self._calls = Calls(self, self._deadlines, settings)
         self._port: Port | None = None
@@ -178,24 +118,49 @@ class Caller:
 
         After the `refusal` of a responder here this instance is avoided; it is the result if nobody else is there.
         """
-        now = monotonic()
-        loop, port = self._loop, self._port
-        assert loop is not None
+        now, port = monotonic(), self._port
+        assert self._loop is not None
         assert port is not None
+        call = Call(request, deadline or now + request.ttl_ms / 1000, self._loop.create_future())
+        if refusal is not None:
+            call.avoid, call.last_error = port.instance, refusal
+        self._start(call, request, now, idempotent, patience, wait_for_link)
+        return call
+
+    def begin_stream(
+        self,
+        request: Envelope,
+        limit: float,
+        window: int,
+        near: bool = False,
+        idempotent: bool = False,
+        patience: float = 0.0,
+        wait_for_link: float = 0.0,
+    ) -> StreamCall:
+        """Have somebody stream, `near`: a responder here. `limit` is the end of it all (monotonic seconds)."""
+        now = monotonic()
+        call = StreamCall(request, now, limit=limit, window=window, near=near)
+        self._start(call, request, now, idempotent, patience, wait_for_link)
+        return call
+
+    def _start(
+        self, call: Call, request: Envelope, now: float, idempotent: bool, patience: float, wait_for_link: float
+    ) -> None:
+        assert self._port is not None
         request.id = request.id or new_id()
-        request.reply_to = port.instance
-        call = Call(request, deadline or now + request.ttl_ms / 1000, loop.create_future())
+        request.reply_to = self._port.instance
         if idempotent:
             call.idempotent = request.idempotent = True
         if patience or wait_for_link:
             call.patience = now + patience
             call.wait_for_link = now + wait_for_link
-        if refusal is not None:
-            call.avoid, call.last_error = port.instance, refusal
         self._calls.start(call, now)
         if not self._watched.is_set():
             self._watched.set()
-        return call
+
+    def taken(self, call: StreamCall) -> None:
+        """The reader took an item."""
+        self._calls.taken(call, monotonic())
 
     def abandon(self, call: Call) -> None:
         """The caller was cancelled."""
@@ -228,30 +193,58 @@ class Caller:
 
     # --- what the calls ask for (Effects) -------------------------------------------------------------------------
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
+    def dispatch(self, call: Call, envelope: Envelope) -> bytes:
         """Send an attempt."""
-        assert self._port is not None
+        port = self._port
+        assert port is not None
+        if call.near:
+            call.near = False
+            if self._observer:
+                self._say(StepName.ROUTED_LOCAL, envelope)
+            self._own.on_request(envelope)
+            self._calls.dispatched(envelope.call_id, port.instance, None, monotonic())
+            return b""
         if self._observer:
-            self._say(StepName.ROUTED_REMOTE, envelope, avoid=avoid)
-        return self._port.dispatch(envelope, avoid)
+            self._say(StepName.ROUTED_REMOTE, envelope, avoid=call.avoid)
+        return port.dispatch(envelope, call.avoid)
 
     def cancel(self, instance: str, call_id: bytes) -> None:
         """Send CANCEL."""
+        self._tell(instance, Envelope(kind=CANCEL, call_id=call_id))  # pyright: ignore[reportArgumentType]
+
+    def credit(self, call: StreamCall) -> None:
+        """Send CREDIT."""
+        self._tell(call.instance, Envelope(kind=CREDIT, call_id=call.call_id, stream=call.flow.grant()))  # pyright: ignore[reportArgumentType]
+
+    def _tell(self, instance: str, envelope: Envelope) -> None:
+        """Send something to a responder; one in this process gets it at once."""
         if self._port is not None:
-            self._port.answer(instance, Envelope(kind=CANCEL, call_id=call_id))  # pyright: ignore[reportArgumentType]
+            if instance == self._port.instance:
+                self._own.on_answer(envelope)
+            else:
+                self._port.answer(instance, envelope)
+
+    def arrived(self, call: StreamCall) -> None:
+        """There is something to read."""
+        call.wake()
 
     def resolve(self, call: Call, reply: Envelope) -> None:
         """A reply came."""
         if self._observer:
             self._say(StepName.COMPLETED, call.envelope, instance=reply.source, attempts=call.attempts)
-        if not call.waiter.done():
+        if isinstance(call, StreamCall):
+            call.wake()
+        elif not call.waiter.done():
             call.waiter.set_result(reply)
 
     def reject(self, call: Call, error: TielineError) -> None:
         """The call failed."""
         if self._observer:
             self._say(StepName.FAILED, call.envelope, code=error.code, outcome=str(error.outcome))
-        if not call.waiter.done():
+        if isinstance(call, StreamCall):
+            call.error = error
+            call.wake()
+        elif not call.waiter.done():
             call.waiter.set_exception(error)
 
     def wake_at(self, moment: float) -> None:

@@ -15,30 +15,26 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
+from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call import NO_MOMENT, Call, State
+from tieline.call_errors import away, broken, is_refusal, lost, nobody_answers, timed_out
 from tieline.deadlines import Deadlines
-from tieline.envelope import ACCEPTED, REPLY, error_from_wire, new_call_id
-from tieline.errors import (
-    CallTimeoutError,
-    NoRespondersError,
-    Outcome,
-    OverloadedError,
-    ResponderLostError,
-    TielineError,
-    UnavailableError,
-)
+from tieline.envelope import ACCEPTED, REPLY, STREAM_END, error_from_wire, new_call_id
+from tieline.errors import Outcome, OverloadedError, TielineError
+from tieline.liveness import suspects, why_lost
 from tieline.settings import Settings
+from tieline.stream_call import Progress, StreamCall
 
 _WAITING, _SENT, _HELD, _DONE = State
-_REFUSALS = frozenset({"OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"})
+_CREDIT_SECONDS = contract.DEFAULT_CREDIT_MS / 1000
 
 
 class Effects(Protocol):
     """What the table asks its owner to do."""
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
-        """Send this attempt to a responder that is not `avoid`; returns what was sent, or nothing."""
+    def dispatch(self, call: Call, envelope: Envelope) -> bytes:
+        """Send this attempt to a responder, as the call wants it; returns what was sent, or nothing."""
         ...
 
     def cancel(self, instance: str, call_id: bytes) -> None:
@@ -49,6 +45,12 @@ class Effects(Protocol):
 
     def reject(self, call: Call, error: TielineError) -> None:
         """The call failed."""
+
+    def arrived(self, call: StreamCall) -> None:
+        """There is something to read."""
+
+    def credit(self, call: StreamCall) -> None:
+        """Tell the responder how far the reader is."""
 
     def wake_at(self, moment: float) -> None:
         """Call `Deadlines.advance` at this moment (local monotonic seconds)."""
@@ -81,17 +83,28 @@ class Calls:
             )
         self.active += 1
         call.table = self
-        self._wake(call, call.deadline)
+        if isinstance(call, StreamCall):
+            self._tend(call, now)
+        else:
+            self._wake(call, call.deadline)
         if self._linked:
             self._attempt(call, now)
         else:
-            self._without_link(call, now, _away())
+            self._without_link(call, now, away())
 
     def abandon(self, call: Call) -> None:
         """The caller gave up: nothing is told to it any more, and the responder is cancelled when it is known."""
         if not call.done:
             self._call_off(call)
             self._finish(call)
+
+    def taken(self, call: StreamCall, now: float) -> None:
+        """The reader took an item."""
+        if not call.done:
+            if not call.flow.items:
+                call.rest(now)
+            if call.flow.credit_due and call.state is _HELD:
+                self._effects.credit(call)
 
     def all(self) -> list[Call]:
         """Calls that are not done and wait for something of the broker."""
@@ -132,13 +145,16 @@ class Calls:
         call = self._pending.get(envelope.call_id)
         if call is None:
             return None
-        if envelope.kind == REPLY:
+        kind = envelope.kind
+        if isinstance(call, StreamCall):
+            self._flowed(call, envelope, now)
+        elif kind == REPLY:
             if envelope.HasField("error"):
                 self._failed(call, error_from_wire(envelope.error), envelope, now)
             else:
                 self._finish(call)
                 self._effects.resolve(call, envelope)
-        elif envelope.kind == ACCEPTED:
+        elif kind == ACCEPTED:
             call.accepted = True
         return call
 
@@ -147,9 +163,11 @@ class Calls:
         self._linked = False
         self._orphans.clear()
         for call in list(self._pending.values()):
+            if call.inflow is not None and call.state is _HELD:
+                self._effects.cancel(call.instance, call.call_id)  # kept until the link is back
             self._set_aside(call)
             call.may_have_run = True
-            self._without_link(call, now, UnavailableError("the connection to the broker broke while the call was out"))
+            self._without_link(call, now, broken(call))
 
     def link_up(self, now: float) -> None:
         """The broker is back; responders may need a moment to come back too."""
@@ -163,28 +181,15 @@ class Calls:
 
     def suspects(self, now: float) -> set[str]:
         """Responders that have held a call for so long that one should ask after them."""
-        oldest = now - self._settings.probe_after
-        found: set[str] = set()
-        for call in self._pending.values():  # in the order of their attempts
-            if call.started > oldest:
-                break
-            if call.state is _HELD:
-                found.add(call.instance)
-        return found
+        return suspects(self._pending.values(), now - self._settings.probe_after)
 
     def probed(self, silent: Collection[str], expired: Collection[str], asked: Collection[str], now: float) -> None:
         """Learn which of the instances asked about do not listen, and whose lease ended."""
         for call in list(self._pending.values()):
-            if call.state is not _HELD or call.instance not in asked:
-                continue
-            if call.instance in expired:
-                self._lost(call, now, "its lease ended")
-            elif call.instance not in silent:
-                call.silent_since = NO_MOMENT
-            elif not call.silent_since:
-                call.silent_since = now
-            elif now - call.silent_since >= self._settings.probe_confirm:
-                self._lost(call, now, "its process no longer listens")
+            if call.state is _HELD and call.instance in asked:
+                why = why_lost(call, silent, expired, now, self._settings.probe_confirm)
+                if why:
+                    self._lost(call, now, why)
 
     def any_silent(self) -> bool:
         """Whether a second question is due soon."""
@@ -194,17 +199,43 @@ class Calls:
 
     def due(self, call: Call, now: float) -> None:
         """A moment of this call has come."""
+        if isinstance(call, StreamCall) and call.flow.items:
+            call.rest(now)  # the reader is busy, nobody waits for the responder
         if now >= call.deadline:
             self._timed_out(call)
         elif call in self._parked and call.attempts == 0 and now >= call.wait_for_link:
-            self._reject(call, _away())
+            self._reject(call, away())
         elif call.redispatch_at and now >= call.redispatch_at:
             call.redispatch_at = NO_MOMENT
             self._resting.discard(call)
             if self._linked:
                 self._attempt(call, now)
             else:
-                self._without_link(call, now, _away())
+                self._without_link(call, now, away())
+        if isinstance(call, StreamCall) and not call.done and now >= call.tend_at:
+            self._tend(call, now)
+
+    def _tend(self, call: StreamCall, now: float) -> None:
+        """Repeat the credit, and look at the deadline, which moves with every item."""
+        if call.state is _HELD:
+            self._effects.credit(call)
+        call.tend_at = min(call.deadline, now + _CREDIT_SECONDS)
+        self._wake(call, call.tend_at)
+
+    def _flowed(self, call: StreamCall, envelope: Envelope, now: float) -> None:
+        progress = call.flowed(envelope)
+        if progress is Progress.ITEM:
+            self._effects.arrived(call)
+        elif isinstance(progress, TielineError):
+            if envelope.kind == REPLY and not call.flow.received:
+                self._failed(call, progress, envelope, now)
+            else:
+                if envelope.kind != STREAM_END or not envelope.HasField("error"):
+                    self._call_off(call)
+                self._reject(call, progress)
+        elif progress is not Progress.NOTHING:
+            self._finish(call)
+            self._effects.resolve(call, envelope)
 
     def _attempt(self, call: Call, now: float) -> None:
         if now >= call.deadline:  # the timer is late
@@ -217,7 +248,7 @@ class Calls:
         call.attempts += 1
         call.silent_since = NO_MOMENT
         self._pending[call_id] = call
-        call.keep(self._effects.dispatch(envelope, call.avoid))
+        call.keep(self._effects.dispatch(call, envelope))
 
     def _set_aside(self, call: Call) -> None:
         """End the attempt, not the call."""
@@ -234,10 +265,10 @@ class Calls:
             self._resting.add(call)
             self._wake(call, call.redispatch_at)
         else:
-            self._reject(call, _nobody_answers(call))
+            self._reject(call, nobody_answers(call))
 
     def _failed(self, call: Call, error: TielineError, reply: Envelope, now: float) -> None:
-        spent = call.idempotent and call.attempts >= self._settings.attempts
+        spent = call.to or (call.idempotent and call.attempts >= self._settings.attempts)
         if is_refusal(error) and not call.refusals and not spent:
             call.refusals += 1
             call.last_error = error
@@ -248,13 +279,10 @@ class Calls:
             self._reject(call, error)
 
     def _lost(self, call: Call, now: float, why: str) -> None:
-        error = ResponderLostError(
-            f"the responder of {call.topic!r} is gone: {why}; whether the call ran is unknown",
-            details={"instance": call.instance, "accepted": call.accepted},
-        )
+        error = lost(call, why)
         self._effects.cancel(call.instance, call.call_id)
         call.may_have_run = True
-        if call.idempotent and call.attempts < self._settings.attempts:
+        if call.repeatable and not call.to and call.attempts < self._settings.attempts:
             call.last_error = error
             call.avoid = call.instance
             self._set_aside(call)
@@ -265,7 +293,7 @@ class Calls:
     def _without_link(self, call: Call, now: float, error: TielineError) -> None:
         """Wait for the link where the caller allowed it, else end the call."""
         unsent = error.outcome is Outcome.NOT_DELIVERED
-        again = call.idempotent and 0 < call.attempts < self._settings.attempts
+        again = call.repeatable and 0 < call.attempts < self._settings.attempts
         if error.code != "UNAVAILABLE" or self._linked or not (again or (unsent and now < call.wait_for_link)):
             self._reject(call, error)
             return
@@ -279,16 +307,8 @@ class Calls:
             self._wake(call, call.wait_for_link)
 
     def _timed_out(self, call: Call) -> None:
-        sent = call.attempts > 0
-        waited_in_vain = not sent and call.state is _WAITING and self._linked
-        details = {"accepted": call.accepted, "attempts": call.attempts}
-        error: TielineError
-        if waited_in_vain:
-            error = _nobody_answers(call)
-        else:
-            outcome = Outcome.MAY_HAVE_RUN if sent else Outcome.NOT_DELIVERED
-            message = f"no reply from {call.topic!r} within {call.ttl_ms} ms"
-            error = CallTimeoutError(message, details=details, outcome=outcome)
+        waited_in_vain = not call.attempts and call.state is _WAITING and self._linked
+        error = nobody_answers(call) if waited_in_vain else timed_out(call)
         self._call_off(call)
         self._reject(call, error)
 
@@ -319,18 +339,3 @@ class Calls:
     def _wake(self, call: Call, moment: float) -> None:
         if self._deadlines.add(moment, call):
             self._effects.wake_at(moment)
-
-
-def is_refusal(error: TielineError) -> bool:
-    """Whether somebody else may be asked instead (SPEC.md, section 6, "Refused")."""
-    return error.outcome is Outcome.NOT_DELIVERED and error.code in _REFUSALS
-
-
-def _nobody_answers(call: Call) -> NoRespondersError:
-    topic = call.topic
-    return NoRespondersError(f"nobody answers {topic!r}: start a subscriber of it, or wait_for_responders")
-
-
-def _away() -> UnavailableError:
-    message = "the broker cannot be reached now; reconnecting. Try again, or allow wait_for_connection"
-    return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)

@@ -121,9 +121,19 @@ class Event:
         self._decoded = True
 
     def remaining(self) -> float:
-        """Seconds until it expires; infinite for never, negative when it has."""
+        """Seconds until it expires; infinite for never, negative when it has. What streams does not expire."""
         expires = self.envelope.expires_at
-        return (expires - self._clock.now()) / 1000 if expires else _NEVER
+        return (expires - self._clock.now()) / 1000 if expires and not self.streams else _NEVER
+
+    @property
+    def expired(self) -> bool:
+        """Whether it is too late to begin handling it."""
+        return 0 < self.envelope.expires_at <= self._clock.now()
+
+    @property
+    def streams(self) -> bool:
+        """Whether the caller reads a stream of replies."""
+        return self.envelope.HasField("stream")
 
 
 CURRENT: ContextVar[Event | None] = ContextVar("tieline_event", default=None)

@@ -16,7 +16,10 @@ from tieline.errors import (
     OverloadedError,
     ResponderLostError,
     TielineError,
+    UnsupportedError,
 )
+from tieline.streaming import NO_STREAMS, send_all
+from tieline.streams import Outflow
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
@@ -36,6 +39,17 @@ class Outlet(Protocol):
     def interrupted(self, delivery: Delivery) -> None:
         """The handler was cancelled."""
 
+    def item(self, delivery: Delivery, value: Any) -> None:
+        """The handler yielded; called only when the delivery's flow has room.
+
+        Raises:
+            TielineError: the value cannot be sent.
+
+        """
+
+    def ended(self, delivery: Delivery) -> None:
+        """The handler yielded for the last time."""
+
 
 class Delivery:
     """A handler's run for one envelope. It ends in exactly one of the outlet's methods."""
@@ -45,6 +59,7 @@ class Delivery:
         "around",
         "begun",
         "event",
+        "flow",
         "late",
         "outlet",
         "refusal",
@@ -64,6 +79,7 @@ class Delivery:
         self.late = False
         self.refusal: TielineError | None = None
         self.started = 0.0
+        self.flow: Outflow | None = None
 
     @property
     def is_event(self) -> bool:
@@ -80,7 +96,10 @@ class Delivery:
                 result = await subscription.handler.invoke(self._accept(), event)
             else:
                 result = await self.around(event, self._handle)
-            self.outlet.succeeded(self, result)
+            if type(result) in NO_STREAMS or not hasattr(result, "__aiter__"):
+                self.outlet.succeeded(self, result)
+            else:
+                await self._stream(result)
         except asyncio.CancelledError:
             self.outlet.interrupted(self)
             raise
@@ -99,6 +118,16 @@ class Delivery:
         self.event.cancelled = True
         self.subscription.mailbox.cancel(self)
 
+    async def _stream(self, items: Any) -> None:
+        if self.flow is not None or self.is_event:
+            await send_all(self, items)
+        elif self.subscription.handler.streams:  # nothing of it has run
+            message = f"{self.subscription.name!r} streams its reply; call it with publish_and_stream"
+            self.refusal = UnsupportedError(message)
+            raise self.refusal
+        else:
+            raise unsendable(UnsupportedError("it is a stream; the caller must use publish_and_stream"))
+
     async def _handle(self) -> Any:
         """The end of the middleware, which may have replaced the payload."""
         return await self.subscription.handler.invoke(self._accept(), self.event)
@@ -107,7 +136,7 @@ class Delivery:
         """The payload as the handler wants it; an error here is a refusal: the handler does not run."""
         subscription = self.subscription
         try:
-            if self.late and self.event.remaining() <= 0:
+            if self.late and self.event.expired:
                 raise ExpiredError(f"it expired while it waited for {subscription.name!r}")
             data = self.event.data
             if subscription.filter is not None and not passes(subscription, data):
@@ -149,9 +178,9 @@ def _described(error: BaseException) -> tuple[str, dict[str, Any]]:
         return f"it cannot be described: describing it raised {type(failure).__name__}", {}
 
 
-def unsendable(error: TielineError) -> TielineError:
+def unsendable(error: TielineError, what: str = "the handler's return value") -> TielineError:
     """A handler returned what cannot travel: its failure, not the caller's."""
-    return handler_error(error, "the handler's return value cannot be sent: ")
+    return handler_error(error, f"{what} cannot be sent: ")
 
 
 def crowded(topic: str, retry_after: float) -> TielineError:

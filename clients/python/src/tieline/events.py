@@ -29,6 +29,7 @@ from tieline.middleware import HandleNext, Message, Middleware, handle_through, 
 from tieline.observe import Observer
 from tieline.publisher import Publisher, Receipt
 from tieline.settings import Settings, choose_service, choose_url
+from tieline.stream import Stream
 from tieline.subscription import Subscription, SubscriptionOptions
 from tieline.transport import Transport
 from tieline.transports import make_transport
@@ -157,6 +158,51 @@ class EventSystem:
             last = partial(_send, self._publisher.call, (*options, wait_for_connection))
             return publish_through(self._middleware, message, last)
         return self._publisher.call(topic, data, headers, *options, wait_for_connection)
+
+    def publish_and_stream(
+        self,
+        topic: str,
+        data: Any = None,
+        *,
+        ttl: float | None = None,
+        total: float | None = None,
+        window: int = 0,
+        headers: Mapping[str, str] | None = None,
+        content_type: str = "",
+        schema_version: str = "",
+        correlation_id: str = "",
+        idempotent: bool = False,
+        wait_for_responders: float = 0.0,
+        wait_for_connection: float = 0.0,
+    ) -> Stream:
+        """Call one responder and read what it yields: `async for item in events.publish_and_stream(topic, data)`.
+
+        Args:
+            topic: concrete topic.
+            data: payload.
+            ttl: longest time in seconds between two items while the reader waits; 30 unless given.
+            total: seconds until all of it must have been read; no limit unless given.
+            window: items the responder may be ahead of the reader, at most; unless given it follows their size.
+            headers: text by name.
+            content_type: media type; MessagePack unless given. The items of a reply to JSON are JSON.
+            schema_version: version of the payload's schema.
+            correlation_id: name of the chain; inherited, or the request's own id, unless given.
+            idempotent: before the first item it may be sent again although it may have run.
+            wait_for_responders: seconds to wait for somebody who answers.
+            wait_for_connection: seconds to wait while the broker is away.
+
+        Raises:
+            InvalidArgumentError: an argument is outside of what is allowed. Everything else is raised while reading,
+                with the errors of `publish_and_wait`; items that are missing in between are an UnavailableError.
+
+        """
+        rest = (content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection)
+        options = (ttl, total, window, *rest)
+        if not self._middleware:
+            return self._publisher.stream(topic, data, headers, *options)
+        message = Message(topic, data, dict(headers or {}), is_request=True)
+        last = partial(_stream, self._publisher.stream, options)
+        return Stream(partial(publish_through, self._middleware, message, last), lambda: self._instance.caller)
 
     # --- subscribe ------------------------------------------------------------------------------------------------
 
@@ -287,6 +333,10 @@ async def _send(send: Callable[..., Coroutine[Any, Any, Any]], options: tuple[An
     return await send(message.topic, message.data, message.headers, *options)
 
 
+async def _stream(stream: Callable[..., Stream], options: tuple[Any, ...], message: Message) -> Stream:
+    return stream(message.topic, message.data, message.headers, *options)
+
+
 _default: EventSystem | None = None
 
 
@@ -306,3 +356,8 @@ async def publish_event(topic: str, data: Any = None, **options: Any) -> Receipt
 async def publish_event_and_wait(topic: str, data: Any = None, **options: Any) -> Any:
     """`EventSystem.publish_and_wait` on the default event system."""
     return await get_event_system().publish_and_wait(topic, data, **options)
+
+
+def publish_event_and_stream(topic: str, data: Any = None, **options: Any) -> Stream:
+    """`EventSystem.publish_and_stream` on the default event system."""
+    return get_event_system().publish_and_stream(topic, data, **options)

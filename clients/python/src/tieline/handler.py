@@ -15,6 +15,7 @@ import msgspec
 
 from tieline.context import Event
 from tieline.errors import InvalidArgumentError, InvalidPayloadError
+from tieline.streaming import from_thread
 
 THREADS = 64
 """So many synchronous handlers run at a time in one process."""
@@ -29,12 +30,14 @@ class Handler(NamedTuple):
     function: Callable[..., Any]
     invoke: Invoke
     convert: Convert | None
+    streams: bool = False
 
 
 def bind(function: Callable[..., Any]) -> Handler:
     """Look at a function once: `f()`, `f(data)`, `f(data, event)` or `f(event: Event)`, synchronous or not.
 
-    The annotation of `data` validates the payload. Synchronous functions run in threads.
+    The annotation of `data` validates the payload. Synchronous functions run in threads. Generators of either colour
+    stream what they yield.
 
     Raises:
         InvalidArgumentError: it cannot be called, or takes other arguments.
@@ -42,12 +45,15 @@ def bind(function: Callable[..., Any]) -> Handler:
     """
     if not callable(function):
         raise InvalidArgumentError(f"a handler must be callable, not {type(function).__name__}")
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise InvalidArgumentError(f"{_name(function)} is a generator; a handler returns one value")
     slots, annotation = _arguments(function)
     plain = _with_arguments(function, slots)
-    invoke = plain if _is_async(function) else _in_thread(plain)
-    return Handler(function, invoke, _converter(annotation))
+    convert = _converter(annotation)
+    if _is_a(inspect.isasyncgenfunction, function):
+        return Handler(function, _generating(plain), convert, streams=True)
+    if _is_a(inspect.isgeneratorfunction, function):
+        return Handler(function, _generating_in_thread(plain), convert, streams=True)
+    is_async = _is_a(inspect.iscoroutinefunction, function)
+    return Handler(function, plain if is_async else _in_thread(plain), convert)
 
 
 def _arguments(function: Callable[..., Any]) -> tuple[tuple[str, ...], Any]:
@@ -105,10 +111,24 @@ def _with_arguments(function: Callable[..., Any], slots: tuple[str, ...]) -> Cal
     return lambda data, event: function()
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+def _is_a(kind: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    """Whether the function, or what an object runs when it is called, is of this kind."""
     function = _innermost(function)
-    called = getattr(function, "__call__", None)  # noqa: B004
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+    return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _generating(plain: Callable[[Any, Event], Any]) -> Invoke:
+    async def invoke(data: Any, event: Event) -> Any:
+        return plain(data, event)
+
+    return invoke
+
+
+def _generating_in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:
+    async def invoke(data: Any, event: Event) -> Any:
+        return from_thread(functools.partial(plain, data, event), _threads().submit)
+
+    return invoke
 
 
 def _in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:

@@ -15,11 +15,12 @@ from typing import Any
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.caller import Caller
 from tieline.clock import Clock
-from tieline.envelope import CANCEL
+from tieline.envelope import CANCEL, CREDIT
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
+from tieline.event_outlet import EventOutlet
 from tieline.observe import Observer, Step, StepName, guarded
 from tieline.registry import Registry
-from tieline.responder import EventOutlet, Responder
+from tieline.responder import Responder
 from tieline.router import Router
 from tieline.settings import Settings
 from tieline.subscription import Subscription
@@ -60,11 +61,11 @@ class Instance:
         self._waiting_bytes = 0
         self._background: set[asyncio.Task[Any]] = set()
         self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
-        self.responder = Responder(settings, self.router, self, observer, warn)
+        self.responder = Responder(settings, self.router, self, observer, warn, self.on_answer)
         self._renew()
 
     def _renew(self) -> None:
-        self.caller = Caller(self.settings, self, self._observer)
+        self.caller = Caller(self.settings, self, self._observer, self)
         self.caller.around = self.responder.around
         self.on_request = self.responder.request
         self.on_event = self.responder.event
@@ -223,8 +224,11 @@ class Instance:
 
     def on_answer(self, envelope: Envelope) -> None:
         """See `Receiver`."""
-        if envelope.kind == CANCEL:
+        kind = envelope.kind
+        if kind == CANCEL:
             self.responder.cancel(envelope.call_id)
+        elif kind == CREDIT:
+            self.responder.credited(envelope)
         else:
             self.caller.answered(envelope)
 

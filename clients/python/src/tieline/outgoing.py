@@ -115,6 +115,12 @@ def _inherited(parent: Event, ttl_ms: int, topic: str) -> int:
     return ttl_ms if remaining == math.inf else max(1, min(ttl_ms, int(remaining * 1000)))
 
 
+def inherited_seconds() -> float:
+    """What the request being handled leaves for whatever it causes; infinite outside of one."""
+    parent = CURRENT.get()
+    return parent.remaining() if parent is not None and parent.is_request else math.inf
+
+
 def ttl_ms(seconds: float | None, default: float) -> int:
     """A TTL in milliseconds from one in seconds.
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from asyncio import CancelledError, get_running_loop
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any, NamedTuple
 
+from tieline._contract.contract import LIMIT_STREAM_WINDOW
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.call_errors import is_refusal
 from tieline.caller import reply_value
-from tieline.calls import is_refusal
 from tieline.delivery import Delivery, crowded
 from tieline.envelope import EVENT, REQUEST, new_id
-from tieline.errors import Outcome, TielineError
+from tieline.errors import InvalidArgumentError, Outcome, TielineError
+from tieline.event_outlet import EventOutlet
 from tieline.instance import Instance
-from tieline.outgoing import compose, ttl_ms
-from tieline.responder import EventOutlet
+from tieline.outgoing import compose, inherited_seconds, ttl_ms
+from tieline.stream import Stream
+from tieline.stream_call import StreamCall
 
 _UNBROKEN = 128
 
@@ -83,6 +88,43 @@ class Publisher:
             instance.caller.abandon(call)
             raise
 
+    def stream(
+        self,
+        topic: str,
+        data: Any,
+        headers: Mapping[str, str] | None,
+        ttl: float | None = None,
+        total: float | None = None,
+        window: int = 0,
+        content_type: str = "",
+        schema_version: str = "",
+        correlation_id: str = "",
+        idempotent: bool = False,
+        wait_for_responders: float = 0.0,
+        wait_for_connection: float = 0.0,
+    ) -> Stream:
+        """See `EventSystem.publish_and_stream`."""
+        instance = self._instance
+        idle = self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)
+        longest = math.inf if total is None else ttl_ms(total, 0) / 1000
+        if not 0 <= window <= LIMIT_STREAM_WINDOW:
+            raise InvalidArgumentError(f"window is a number of items up to {LIMIT_STREAM_WINDOW}, not {window!r}")
+
+        async def begin() -> StreamCall:
+            if instance.port is None or get_running_loop() is not instance.loop:
+                await instance.start()
+            request = compose(
+                REQUEST, topic, data, idle, instance, headers, content_type, schema_version, correlation_id
+            )
+            self._show_observers(request)
+            near = instance.router.responder(topic) is not None
+            limit = monotonic() + min(longest, inherited_seconds())
+            return instance.caller.begin_stream(
+                request, limit, window, near, idempotent, wait_for_responders, wait_for_connection
+            )
+
+        return Stream(begin, lambda: instance.caller)
+
     async def publish(
         self,
         topic: str,
@@ -121,6 +163,16 @@ class Publisher:
         except CancelledError:
             caller.abandon(call)
             raise
+
+    def exchange_stream(self, request: Envelope, seconds: float) -> Stream:
+        """Read what somebody streams elsewhere for a composed request; all of it must end within so many seconds."""
+        caller = self._instance.caller
+
+        async def begin() -> StreamCall:
+            self._show_observers(request)
+            return caller.begin_stream(request, monotonic() + seconds, 0)
+
+        return Stream(begin, lambda: caller)
 
     async def send(
         self, event: Envelope, data: Any = None, wait_local: bool = False, wait_for_connection: float = 0.0

@@ -9,19 +9,18 @@ from time import monotonic
 from typing import Any
 
 from tieline import codec
-from tieline._contract.envelope_pb2 import Envelope
+from tieline._contract import contract
+from tieline._contract.envelope_pb2 import Envelope, Stream
 from tieline.context import Event
 from tieline.delivery import Around, Delivery, crowded, interruption, unsendable
-from tieline.envelope import ACCEPTED, REPLY, error_to_wire
-from tieline.errors import (
-    ExpiredError,
-    NoRespondersError,
-    TielineError,
-)
+from tieline.envelope import ACCEPTED, REPLY, STREAM_END, STREAM_ITEM, error_to_wire
+from tieline.errors import ExpiredError, NoRespondersError, TielineError
+from tieline.event_outlet import EventOutlet
 from tieline.observe import Observer, StepName, step_of
 from tieline.outgoing import Origin
 from tieline.router import Router
 from tieline.settings import Settings
+from tieline.streams import Outflow
 from tieline.subscription import Subscription
 from tieline.transport import Interest, Port, Route
 
@@ -29,44 +28,22 @@ log = logging.getLogger("tieline")
 
 _SWEEP_SECONDS = 0.1
 _WARN_SECONDS = 1.0
+_STREAM_LEASE_SECONDS = contract.DEFAULT_STREAM_LEASE_MS / 1000
 
 Warn = Callable[[dict[str, Any]], None]
 
 
-class EventOutlet:
-    """Where live events end: recorded, never answered."""
-
-    __slots__ = ("_handled", "_say")
-
-    def __init__(self, say: Callable[..., None], handled: Callable[[Delivery], None] | None = None) -> None:
-        self._say = say
-        self._handled = handled
-
-    def succeeded(self, delivery: Delivery, result: Any) -> None:
-        """The handler returned."""
-        self._end(delivery, "handled")
-
-    def failed(self, delivery: Delivery, error: TielineError) -> None:
-        """The handler raised or could not be run."""
-        if not isinstance(error, NoRespondersError):  # a filter that refuses is no failure
-            log.warning("handler %r of %r failed: %s", delivery.subscription.name, delivery.event.topic, error)
-        self._end(delivery, error.code)
-
-    def interrupted(self, delivery: Delivery) -> None:
-        """The handler was cancelled."""
-        self._end(delivery, "cancelled")
-
-    def _end(self, delivery: Delivery, how: str) -> None:
-        self._say(StepName.HANDLED, delivery.event.envelope, how=how, subscription=delivery.subscription.name)
-        if self._handled:
-            self._handled(delivery)
-
-
 class Responder:
-    """Runs this instance's handlers for what the port brings."""
+    """Runs this instance's handlers for what the port brings; `own` is told what answers a call of this instance."""
 
     def __init__(
-        self, settings: Settings, router: Router, origin: Origin, observer: Observer | None, warn: Warn
+        self,
+        settings: Settings,
+        router: Router,
+        origin: Origin,
+        observer: Observer | None,
+        warn: Warn,
+        own: Callable[[Envelope], None],
     ) -> None:
         self._settings = settings
         self._router = router
@@ -75,6 +52,8 @@ class Responder:
         self._warn = warn
         self._port: Port | None = None
         self._source = ""
+        self._place = ""
+        self._own = own
         self._serving: dict[bytes, Delivery] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._event_outlet = EventOutlet(self.say)
@@ -83,6 +62,7 @@ class Responder:
     def attach(self, port: Port, source: str) -> None:
         """Answer through this port from now on."""
         self._port = port
+        self._place = port.instance
         self._source = source
 
     def forget(self) -> None:
@@ -104,11 +84,19 @@ class Responder:
             self._refuse(envelope, self._no_taker(envelope.topic))
         else:
             delivery = Delivery(subscription, Event(envelope, clock), self, self.around)
-            delivery.started = monotonic()
+            delivery.started = now = monotonic()
+            if envelope.HasField("stream"):
+                delivery.flow = Outflow(envelope.stream.window, now)
             self._serving[envelope.call_id] = delivery
             if self._sweeper is None:
                 self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
             subscription.mailbox.offer(delivery)
+
+    def credited(self, credit: Envelope) -> None:
+        """The reader of a stream said how far it is; unknown and finished streams are ignored."""
+        delivery = self._serving.get(credit.call_id)
+        if delivery is not None and delivery.flow is not None:
+            delivery.flow.credited(credit.stream, monotonic())
 
     def cancel(self, call_id: bytes) -> None:
         """The caller gave up; unknown and finished calls are ignored."""
@@ -137,9 +125,43 @@ class Responder:
             ),
         )
 
+    def item(self, delivery: Delivery, value: Any) -> None:
+        """A handler yielded: send the item."""
+        request, flow = delivery.event.envelope, delivery.flow
+        assert flow is not None
+        try:
+            data, content_type = codec.encode_reply(value, request.content_type)
+        except TielineError as error:
+            raise unsendable(error, "what the handler yielded") from error
+        number = flow.next()
+        item = Envelope(kind=STREAM_ITEM, call_id=request.call_id, data=data, stream=Stream(sequence=number))  # pyright: ignore[reportArgumentType]
+        if content_type:
+            item.content_type = content_type
+        if number == 1:
+            item.source = self._source
+            delivery.accepted = True
+        self._answer(request.reply_to, item)
+
+    def ended(self, delivery: Delivery) -> None:
+        """A handler yielded for the last time."""
+        self._reply(delivery, self._end(delivery))
+
     def failed(self, delivery: Delivery, error: TielineError) -> None:
         """A handler raised or could not be run: send the error."""
-        self._reply(delivery, self._error_reply(delivery.event.envelope, error))
+        if delivery.flow is None or not delivery.flow.sent:
+            self._reply(delivery, self._error_reply(delivery.event.envelope, error))
+        else:
+            end = self._end(delivery)
+            end.error.CopyFrom(error_to_wire(error))
+            self._reply(delivery, end)
+
+    def _end(self, delivery: Delivery) -> Envelope:
+        return Envelope(
+            kind=STREAM_END,  # pyright: ignore[reportArgumentType]
+            call_id=delivery.event.envelope.call_id,
+            source=self._source,
+            stream=Stream(sequence=delivery.flow.sent if delivery.flow is not None else 0),
+        )
 
     def interrupted(self, delivery: Delivery) -> None:
         """A handler was cancelled: silence if the caller asked for it, else the caller must know."""
@@ -150,18 +172,24 @@ class Responder:
 
     def _reply(self, delivery: Delivery, reply: Envelope) -> None:
         request = delivery.event.envelope
-        if self._serving.pop(request.call_id, None) is None or self._port is None:
+        if self._serving.pop(request.call_id, None) is None:
             return
         if self._observer:
             code = reply.error.code if reply.HasField("error") else 0
             self.say(StepName.REPLIED, request, subscription=delivery.subscription.name, error=code)
-        self._port.answer(request.reply_to, reply)
+        self._answer(request.reply_to, reply)
+
+    def _answer(self, to: str, envelope: Envelope) -> None:
+        """Send something to whoever made the request; a caller in this process gets it at once."""
+        if to == self._place:
+            self._own(envelope)
+        elif self._port is not None:
+            self._port.answer(to, envelope)
 
     def _refuse(self, request: Envelope, error: TielineError) -> None:
         if self._observer:
             self.say(StepName.DROPPED, request, why=error.code)
-        if self._port is not None:
-            self._port.answer(request.reply_to, self._error_reply(request, error))
+        self._answer(request.reply_to, self._error_reply(request, error))
 
     def _error_reply(self, request: Envelope, error: TielineError) -> Envelope:
         return Envelope(
@@ -188,13 +216,17 @@ class Responder:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def _tend(self, delivery: Delivery, broker_now: int) -> None:
-        request = delivery.event.envelope
-        if 0 < request.expires_at <= broker_now:
+        request, flow = delivery.event.envelope, delivery.flow
+        if flow is not None and monotonic() - flow.heard > _STREAM_LEASE_SECONDS:
+            delivery.subscription.mailbox.cancel(delivery)  # and say so: perhaps the reader only slept
+        elif flow is None and 0 < request.expires_at <= broker_now:
             delivery.cancel()
-        elif not delivery.accepted and self._port is not None:
+        elif not delivery.accepted:
             delivery.accepted = True
-            accepted = Envelope(kind=ACCEPTED, call_id=request.call_id, source=self._source)  # pyright: ignore[reportArgumentType]
-            self._port.answer(request.reply_to, accepted)
+            self._answer(
+                request.reply_to,
+                Envelope(kind=ACCEPTED, call_id=request.call_id, source=self._source),  # pyright: ignore[reportArgumentType]
+            )
 
     # --- events ---------------------------------------------------------------------------------------------------
 

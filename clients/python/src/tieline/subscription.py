@@ -96,6 +96,8 @@ class Subscription:
         self.warned_at = 0.0
         self._batcher = Batcher(self, *_checked_batch(batch)) if batch is not None else None
         self._closed = False
+        if batch is not None and handler.streams:
+            raise InvalidArgumentError("a batch answers nobody: its handler must not be a generator")
         if self.observe and (group or batch is not None):
             raise InvalidArgumentError("an observer watches everything by itself: it takes no group and no batch")
         self.interests = self._interests()

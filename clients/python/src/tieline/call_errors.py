@@ -1,0 +1,68 @@
+"""The errors a call can end with without anybody having said so, and which ones let somebody else be asked."""
+
+from __future__ import annotations
+
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.call import Call
+from tieline.errors import (
+    CallTimeoutError,
+    InternalError,
+    NoRespondersError,
+    Outcome,
+    ResponderLostError,
+    TielineError,
+    UnavailableError,
+)
+
+_REFUSALS = frozenset({"OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"})
+
+
+def is_refusal(error: TielineError) -> bool:
+    """Whether somebody else may be asked instead (SPEC.md, section 6, "Refused")."""
+    return error.outcome is Outcome.NOT_DELIVERED and error.code in _REFUSALS
+
+
+def nobody_answers(call: Call) -> NoRespondersError:
+    """Nobody took the request."""
+    topic = call.topic
+    return NoRespondersError(f"nobody answers {topic!r}: start a subscriber of it, or wait_for_responders")
+
+
+def away() -> UnavailableError:
+    """There is no link."""
+    message = "the broker cannot be reached now; reconnecting. Try again, or allow wait_for_connection"
+    return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)
+
+
+def broken(call: Call) -> UnavailableError:
+    """The link broke."""
+    details = {"received": call.inflow.received} if call.inflow is not None else None
+    return UnavailableError("the connection to the broker broke while the call was out", details=details)
+
+
+def lost(call: Call, why: str) -> ResponderLostError:
+    """The responder's process is gone."""
+    return ResponderLostError(
+        f"the responder of {call.topic!r} is gone: {why}; whether the call ran is unknown",
+        details={"instance": call.instance, "accepted": call.accepted},
+    )
+
+
+def timed_out(call: Call) -> CallTimeoutError:
+    """The deadline passed."""
+    outcome = Outcome.MAY_HAVE_RUN if call.attempts > 0 else Outcome.NOT_DELIVERED
+    details: dict[str, object] = {"accepted": call.accepted, "attempts": call.attempts}
+    if call.inflow is not None:
+        details["received"] = call.inflow.received
+    what = "reply" if call.inflow is None else "item"
+    return CallTimeoutError(f"no {what} from {call.topic!r} within {call.ttl_ms} ms", details=details, outcome=outcome)
+
+
+def gap(call: Call, item: Envelope) -> TielineError:
+    """Items of a stream are missing, or there are more than may be."""
+    assert call.inflow is not None
+    expected, got = call.inflow.received + 1, item.stream.sequence
+    if got <= expected:
+        return InternalError(f"the responder of {call.topic!r} sends more than it has credit for", from_wire=False)
+    message = f"items of the stream from {call.topic!r} were lost on the way: expected {expected}, got {got}"
+    return UnavailableError(message, details={"expected": expected, "got": got})

@@ -1,0 +1,49 @@
+"""Where live events end: recorded, never answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from tieline.delivery import Delivery
+from tieline.errors import NoRespondersError, TielineError
+from tieline.observe import StepName
+
+log = logging.getLogger("tieline")
+
+
+class EventOutlet:
+    """Outlet of the deliveries of events; `handled` hears of each that has ended."""
+
+    __slots__ = ("_handled", "_say")
+
+    def __init__(self, say: Callable[..., None], handled: Callable[[Delivery], None] | None = None) -> None:
+        self._say = say
+        self._handled = handled
+
+    def succeeded(self, delivery: Delivery, result: Any) -> None:
+        """The handler returned."""
+        self._end(delivery, "handled")
+
+    def failed(self, delivery: Delivery, error: TielineError) -> None:
+        """The handler raised or could not be run."""
+        if not isinstance(error, NoRespondersError):  # a filter that refuses is no failure
+            log.warning("handler %r of %r failed: %s", delivery.subscription.name, delivery.event.topic, error)
+        self._end(delivery, error.code)
+
+    def interrupted(self, delivery: Delivery) -> None:
+        """The handler was cancelled."""
+        self._end(delivery, "cancelled")
+
+    def _end(self, delivery: Delivery, how: str) -> None:
+        self._say(StepName.HANDLED, delivery.event.envelope, how=how, subscription=delivery.subscription.name)
+        if self._handled:
+            self._handled(delivery)
+
+    def item(self, delivery: Delivery, value: Any) -> None:
+        """Nobody reads what the handler of an event yields."""
+
+    def ended(self, delivery: Delivery) -> None:
+        """The handler yielded for the last time."""
+        self._end(delivery, "handled")
