@@ -373,3 +373,27 @@ async def test_the_deadline_of_a_stream_ends_all_of_it(client: Client, events: E
     assert (told.status, told.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TIMEOUT")
     assert "received" in told.metadata["details"]
     await asyncio.wait_for(ended.wait(), 10.0)
+
+
+async def test_a_gather_names_everybody_who_was_asked(client: Client, events: EventSystem, topic: str) -> None:
+    def fail(data: Any) -> None:
+        raise LookupError("no price")
+
+    await events.subscribe(topic, lambda data: data + 1, group="good").ready()
+    await events.subscribe(topic, fail, group="bad").ready()
+    request = wire.PublishAndGatherRequest(topic=topic, data=msgpack.packb(1))
+    answers = (await client.stub.PublishAndGather(request, timeout=10)).answers
+    told = {answer.responder.groups[0]: answer for answer in answers}
+    assert msgpack.unpackb(told["good"].data) == 2
+    assert told["good"].responder.instance == events.instance
+    assert (told["bad"].error.type, told["bad"].error.outcome, told["bad"].missing) == ("LookupError", 3, False)
+    failed = await failure(client.stub.PublishAndGather(wire.PublishAndGatherRequest(topic="nobody.there")))
+    assert (failed.status, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "NO_RESPONDERS")
+
+
+async def test_a_gather_names_who_is_missing_at_its_deadline(client: Client, events: EventSystem, topic: str) -> None:
+    await events.subscribe(topic, lambda data: asyncio.sleep(60)).ready()
+    request = wire.PublishAndGatherRequest(topic=topic, every_instance=True)
+    (answer,) = (await client.stub.PublishAndGather(request, timeout=1.0)).answers
+    assert answer.missing
+    assert answer.error.code == 1, "TIMEOUT"

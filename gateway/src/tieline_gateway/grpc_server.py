@@ -114,6 +114,11 @@ class GrpcServer:
                     request_deserializer=wire.PublishAndWaitRequest.FromString,
                     response_serializer=wire.PublishAndWaitResponse.SerializeToString,
                 ),
+                "PublishAndGather": unary(
+                    self._publish_and_gather,
+                    request_deserializer=wire.PublishAndGatherRequest.FromString,
+                    response_serializer=wire.PublishAndGatherResponse.SerializeToString,
+                ),
                 "PublishAndStream": streams(
                     self._publish_and_stream,
                     request_deserializer=wire.PublishAndStreamRequest.FromString,
@@ -131,6 +136,11 @@ class GrpcServer:
         self, request: wire.PublishAndWaitRequest, context: Context
     ) -> wire.PublishAndWaitResponse:
         return await _told(context, self._gateway.simple.publish_and_wait(request, context.time_remaining()))
+
+    async def _publish_and_gather(
+        self, request: wire.PublishAndGatherRequest, context: Context
+    ) -> wire.PublishAndGatherResponse:
+        return await _told(context, self._gateway.simple.publish_and_gather(request, context.time_remaining()))
 
     async def _publish_and_stream(self, request: wire.PublishAndStreamRequest, context: Context) -> None:
         async def run() -> None:

@@ -8,7 +8,10 @@ from collections.abc import AsyncGenerator
 
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
-from tieline.envelope import EVENT, REQUEST
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.envelope import EVENT, REQUEST, error_to_wire
+from tieline.errors import TielineError
+from tieline.gather import Responder, is_missing
 from tieline.instance import Instance
 from tieline.publisher import Publisher
 from tieline_gateway.door import compose
@@ -75,6 +78,35 @@ class SimpleCalls:
                         yield wire.PublishAndStreamResponse(data=item.data, content_type=item.content_type)
         finally:
             self.running -= 1
+
+    async def publish_and_gather(
+        self, request: wire.PublishAndGatherRequest, remaining: float | None
+    ) -> wire.PublishAndGatherResponse:
+        """Ask every responder; `remaining` as in `publish_and_wait`.
+
+        Raises:
+            TielineError: nobody could be asked.
+
+        """
+        envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
+        self.running += 1
+        try:
+            answers = await self._publisher.survey(envelope, request.max_replies, every_instance=request.every_instance)
+        finally:
+            self.running -= 1
+        return wire.PublishAndGatherResponse(answers=[_gathered(*answer) for answer in answers])
+
+
+def _gathered(responder: Responder, answer: Envelope | TielineError) -> wire.Gathered:
+    told = wire.Gathered(responder=wire.Responder(service=responder.service, instance=responder.instance))
+    if responder.group:
+        told.responder.groups.append(responder.group)
+    if isinstance(answer, Envelope):
+        told.data, told.content_type = answer.data, answer.content_type
+    else:
+        told.error.CopyFrom(error_to_wire(answer))
+        told.missing = is_missing(answer)
+    return told
 
 
 def _ttl_ms(remaining: float | None) -> int:

@@ -33,9 +33,11 @@ from tieline.events import (
     EventSystem,
     get_event_system,
     publish_event,
+    publish_event_and_gather,
     publish_event_and_stream,
     publish_event_and_wait,
 )
+from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.publisher import Receipt
@@ -46,12 +48,17 @@ from tieline.subscription import Subscription
 __all__ = [  # noqa: RUF022 - grouped by what they are for
     # the system
     "EventSystem",
+    "Failure",
+    "Gathered",
     "Receipt",
+    "Reply",
+    "Responder",
     "Settings",
     "Stream",
     "Subscription",
     "get_event_system",
     "publish_event",
+    "publish_event_and_gather",
     "publish_event_and_stream",
     "publish_event_and_wait",
     # inside handlers

@@ -127,6 +127,13 @@ class Caller:
         self._start(call, request, now, idempotent, patience, wait_for_link)
         return call
 
+    def begin_at(self, request: Envelope, instance: str, deadline: float) -> Call:
+        """Have this instance answer, or nobody."""
+        assert self._loop is not None
+        call = Call(request, deadline, self._loop.create_future(), to=instance)
+        self._start(call, request, monotonic(), False, 0.0, 0.0)
+        return call
+
     def begin_stream(
         self,
         request: Envelope,
@@ -197,7 +204,7 @@ class Caller:
         """Send an attempt."""
         port = self._port
         assert port is not None
-        if call.near:
+        if call.near or call.to == port.instance:
             call.near = False
             if self._observer:
                 self._say(StepName.ROUTED_LOCAL, envelope)
@@ -206,7 +213,7 @@ class Caller:
             return b""
         if self._observer:
             self._say(StepName.ROUTED_REMOTE, envelope, avoid=call.avoid)
-        return port.dispatch(envelope, call.avoid)
+        return port.dispatch(envelope, call.avoid, call.to)
 
     def cancel(self, instance: str, call_id: bytes) -> None:
         """Send CANCEL."""

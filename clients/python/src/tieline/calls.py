@@ -260,7 +260,7 @@ class Calls:
         call.attempts -= 1  # nothing was sent
         if call.last_error is not None:
             self._reject(call, call.last_error)
-        elif now < max(call.patience, self._grace_until):
+        elif not call.to and now < max(call.patience, self._grace_until):
             call.redispatch_at = now + self._settings.redispatch
             self._resting.add(call)
             self._wake(call, call.redispatch_at)

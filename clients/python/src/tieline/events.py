@@ -24,6 +24,7 @@ from tieline import topics
 from tieline._contract.contract import SYSTEM_WARNING
 from tieline.context import Event
 from tieline.errors import TielineError
+from tieline.gather import Gathered
 from tieline.instance import Instance
 from tieline.middleware import HandleNext, Message, Middleware, handle_through, publish_through
 from tieline.observe import Observer
@@ -204,6 +205,46 @@ class EventSystem:
         last = partial(_stream, self._publisher.stream, options)
         return Stream(partial(publish_through, self._middleware, message, last), lambda: self._instance.caller)
 
+    def publish_and_gather(
+        self,
+        topic: str,
+        data: Any = None,
+        *,
+        ttl: float | None = None,
+        max_replies: int = 0,
+        every_instance: bool = False,
+        headers: Mapping[str, str] | None = None,
+        content_type: str = "",
+        schema_version: str = "",
+        correlation_id: str = "",
+    ) -> Coroutine[Any, Any, Gathered]:
+        """Ask every responder that is alive now, one of each group or service, and return what all of them said.
+
+        It ends when all have answered or died, so not later than the deadline and usually long before it.
+
+        Args:
+            topic: concrete topic.
+            data: payload.
+            ttl: seconds to wait; 30 unless given.
+            max_replies: return as soon as there are so many replies; 0 waits for all.
+            every_instance: ask each instance instead of one of each group or service.
+            headers: text by name.
+            content_type: media type; MessagePack unless given.
+            schema_version: version of the payload's schema.
+            correlation_id: name of the chain; inherited, or the request's own id, unless given.
+
+        Raises:
+            NoRespondersError: there is nobody to ask.
+            UnavailableError: the broker is away. What happens at single responders is in the result.
+
+        """
+        rest = (content_type, schema_version, correlation_id)
+        options = (ttl, max_replies, every_instance, *rest)
+        if self._middleware:
+            message = Message(topic, data, dict(headers or {}), is_request=True)
+            return publish_through(self._middleware, message, partial(_send, self._publisher.gather, options))
+        return self._publisher.gather(topic, data, headers, *options)
+
     # --- subscribe ------------------------------------------------------------------------------------------------
 
     @overload
@@ -361,3 +402,8 @@ async def publish_event_and_wait(topic: str, data: Any = None, **options: Any) -
 def publish_event_and_stream(topic: str, data: Any = None, **options: Any) -> Stream:
     """`EventSystem.publish_and_stream` on the default event system."""
     return get_event_system().publish_and_stream(topic, data, **options)
+
+
+async def publish_event_and_gather(topic: str, data: Any = None, **options: Any) -> Gathered:
+    """`EventSystem.publish_and_gather` on the default event system."""
+    return await get_event_system().publish_and_gather(topic, data, **options)

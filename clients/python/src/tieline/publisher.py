@@ -17,6 +17,7 @@ from tieline.delivery import Delivery, crowded
 from tieline.envelope import EVENT, REQUEST, new_id
 from tieline.errors import InvalidArgumentError, Outcome, TielineError
 from tieline.event_outlet import EventOutlet
+from tieline.gather import Answer, Failure, Gathered, Gathering, Reply, is_missing, units
 from tieline.instance import Instance
 from tieline.outgoing import compose, inherited_seconds, ttl_ms
 from tieline.stream import Stream
@@ -125,6 +126,36 @@ class Publisher:
 
         return Stream(begin, lambda: instance.caller)
 
+    async def gather(
+        self,
+        topic: str,
+        data: Any,
+        headers: Mapping[str, str] | None,
+        ttl: float | None = None,
+        max_replies: int = 0,
+        every_instance: bool = False,
+        content_type: str = "",
+        schema_version: str = "",
+        correlation_id: str = "",
+    ) -> Gathered:
+        """See `EventSystem.publish_and_gather`."""
+        instance = self._instance
+        if instance.port is None or get_running_loop() is not instance.loop:
+            await instance.start()
+        if isinstance(max_replies, bool) or not isinstance(max_replies, int) or max_replies < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(f"max_replies is a whole number, 0 for all, not {max_replies!r}")
+        milliseconds = self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)
+        request = compose(
+            REQUEST, topic, data, milliseconds, instance, headers, content_type, schema_version, correlation_id
+        )
+        gathered = Gathered([], [], [])
+        for responder, answer in await self.survey(request, max_replies, every_instance=every_instance):
+            if isinstance(answer, Envelope):
+                gathered.replies.append(Reply(responder, reply_value(answer)))
+            else:
+                (gathered.missing if is_missing(answer) else gathered.errors).append(Failure(responder, answer))
+        return gathered
+
     async def publish(
         self,
         topic: str,
@@ -163,6 +194,18 @@ class Publisher:
         except CancelledError:
             caller.abandon(call)
             raise
+
+    async def survey(self, request: Envelope, max_replies: int, *, every_instance: bool) -> list[Answer]:
+        """Ask everybody with a composed request; returns what became of it at each, replies as they travelled."""
+        instance = self._instance
+        port, caller = instance.port, instance.caller
+        assert port is not None
+        deadline = monotonic() + request.ttl_ms / 1000
+        self._show_observers(request)
+        request.id = request.id or new_id()
+        asked = units(await port.responders(request.topic), port.instance, every_instance=every_instance)
+        gathering = Gathering(request, lambda one, to: caller.begin_at(one, to, deadline), caller.abandon)
+        return await gathering.ask(asked, max_replies)
 
     def exchange_stream(self, request: Envelope, seconds: float) -> Stream:
         """Read what somebody streams elsewhere for a composed request; all of it must end within so many seconds."""

@@ -74,7 +74,7 @@ class Responder:
 
     def request(self, envelope: Envelope) -> None:
         """See `Receiver.on_request`."""
-        subscription = self._router.taker(envelope.topic)
+        subscription = self._router.taker(envelope.topic, envelope.group)
         clock = self._origin.clock
         if self._observer:
             self.say(StepName.RECEIVED, envelope)

@@ -67,10 +67,13 @@ class Router:
             if left:
                 self._leaving[interest] = left
 
-    def responder(self, topic: str) -> Subscription | None:
-        """The next local responder with room."""
+    def responder(self, topic: str, group: str = "") -> Subscription | None:
+        """The next local responder with room; one of the group, if any of it answers here."""
         turn = self._responders.get(topic)
-        return turn.pick() if turn is not None else None
+        if turn is None:
+            return None
+        members = [member for member in turn.members if member.group == group] if group else []
+        return next((one for one in members if one.mailbox.has_room()), None) if members else turn.pick()
 
     def has_responder(self, topic: str) -> bool:
         """Whether anybody here answers this topic, with room or without."""
@@ -105,9 +108,9 @@ class Router:
 
     # --- what was sent here -----------------------------------------------------------------------------------------
 
-    def taker(self, topic: str) -> Subscription | None:
+    def taker(self, topic: str, group: str = "") -> Subscription | None:
         """Who answers a request that was dispatched to this instance; None when nobody has room."""
-        return self.responder(topic) or self._late(Interest(Route.REQUEST, topic))
+        return self.responder(topic, group) or self._late(Interest(Route.REQUEST, topic))
 
     def member(self, interest: Interest) -> Subscription | None:
         """Who takes an event that was sent to a group's members here, in turn; None when nobody has room."""

@@ -51,6 +51,14 @@ class Probed(NamedTuple):
     expired: frozenset[str]
 
 
+class Place(NamedTuple):
+    """An instance that answers requests on a topic, its service, and the groups it has there."""
+
+    service: str
+    instance: str
+    groups: tuple[str, ...]
+
+
 class Receiver(Protocol):
     """What an instance offers its port. All methods are called on the event loop, never block and never raise."""
 
@@ -116,8 +124,10 @@ class Port(Protocol):
         """
         ...
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
-        """Hand a request to one responder, not to the instance `avoid`; answered by `Receiver.on_dispatched`, once.
+    def dispatch(self, envelope: Envelope, avoid: str = "", to: str = "") -> bytes:
+        """Hand a request to one responder, answered by `Receiver.on_dispatched`, once.
+
+        Not to the instance `avoid`; if `to` is given, to that instance or to nobody.
 
         Returns what was sent, which takes less memory than the envelope; empty where the envelope itself was handed on.
         """
@@ -125,6 +135,15 @@ class Port(Protocol):
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """Send REPLY, ACCEPTED, CANCEL or a stream frame to an instance; kept for a while if the broker is away."""
+        ...
+
+    async def responders(self, topic: str) -> list[Place]:
+        """Who answers requests on a topic now, this instance included.
+
+        Raises:
+            UnavailableError: the broker could not be asked.
+
+        """
         ...
 
     def observe(self, envelope: Envelope) -> None:

@@ -20,7 +20,7 @@ from tieline.clock import Clock
 from tieline.envelope import error_from_wire, parse
 from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
 from tieline.settings import Settings
-from tieline.transport import Gap, Interest, Probed, Receiver, Route
+from tieline.transport import Gap, Interest, Place, Probed, Receiver, Route
 from tieline.transports.grpc_frames import Kept, interest_from_wire, interests_to_wire
 from tieline.transports.grpc_link import ClientLink, LinkBrokenError, Target, parse_target
 
@@ -142,7 +142,7 @@ class GrpcPort:
         if not await self._told(wire.ClientItem(event=event)):
             raise UnavailableError("the link to the gateway broke; whether the event was published is unknown")
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
+    def dispatch(self, envelope: Envelope, avoid: str = "", to: str = "") -> bytes:
         """See `Port.dispatch`."""
         if refusal := self._refusal():
             call_id = envelope.call_id
@@ -153,8 +153,16 @@ class GrpcPort:
         request.envelope = data = envelope.SerializeToString()
         if avoid:
             request.avoid = avoid
+        if to:
+            request.to = to
         self._link.outbox.put(frame.SerializeToString())
         return data
+
+    async def responders(self, topic: str) -> list[Place]:
+        """See `Port.responders`."""
+        item = wire.ClientItem(find_responders=wire.FindResponders(topic=topic))
+        answer: wire.Responders = await self._asked(item)
+        return [Place(one.service, one.instance, tuple(one.groups)) for one in answer.responders]
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""
@@ -175,14 +183,7 @@ class GrpcPort:
 
     async def probe(self, instances: Collection[str]) -> Probed:
         """See `Port.probe`."""
-        if refusal := self._refusal():
-            raise refusal
-        try:
-            answer: wire.Probed = await self._link.ask(wire.ClientItem(probe=wire.Probe(instances=instances)))
-        except LinkBrokenError:
-            raise UnavailableError("the link to the gateway broke while it was asked") from None
-        if answer.HasField("error"):
-            raise error_from_wire(answer.error)
+        answer: wire.Probed = await self._asked(wire.ClientItem(probe=wire.Probe(instances=instances)))
         return Probed(frozenset(answer.silent), frozenset(answer.expired))
 
     async def aclose(self) -> None:
@@ -311,6 +312,20 @@ class GrpcPort:
         if done.HasField("error"):
             raise error_from_wire(done.error)
         return True
+
+    async def _asked(self, item: wire.ClientItem) -> Any:
+        """Ask the gateway something that changes nothing; raises the error it said."""
+        if refusal := self._refusal():
+            raise refusal
+        try:
+            answer = await self._link.ask(item)
+        except LinkBrokenError:
+            raise UnavailableError(
+                "the link to the gateway broke while it was asked", outcome=Outcome.NOT_DELIVERED
+            ) from None
+        if answer.HasField("error"):
+            raise error_from_wire(answer.error)
+        return answer
 
     def _refusal(self) -> TielineError | None:
         """Why nothing can be sent now."""

@@ -28,6 +28,7 @@ from tieline.transports.grpc_frames import CHANNEL_OPTIONS, Outbox
 
 _METHOD = "/tieline.v1.EventGateway/Link"
 _DEFAULT_PORT = 50051
+_ANSWERS = ("done", "probed", "pong", "responders", "trail_found")
 _LATE_SECONDS = 0.1
 _OPTIONS = [
     *CHANNEL_OPTIONS,
@@ -164,7 +165,7 @@ class ClientLink:
 
     def start(self, handlers: Mapping[str, Callable[[Any], None]]) -> None:
         """Begin to write what is in the outbox, and to hand every item that arrives to the handler of its name."""
-        answers = dict.fromkeys(("done", "probed", "pong"), self._answered)
+        answers = dict.fromkeys(_ANSWERS, self._answered)
         self._serving = asyncio.create_task(self._serve({**handlers, **answers}))
 
     async def ended(self) -> str:

@@ -12,7 +12,7 @@ from tieline import topics
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import new_instance
-from tieline.transport import Interest, Probed, Receiver, Route
+from tieline.transport import Interest, Place, Probed, Receiver, Route
 
 
 class _Members:
@@ -99,13 +99,25 @@ class MemoryBroker:
                 for port in [port for port in self._members[interest].ports if port is not sender]:
                     port.receiver.on_event(interest, envelope)
 
-    def dispatch(self, sender: MemoryPort, envelope: Envelope, avoid: str) -> None:
-        """Hand a request to the next responder."""
+    def dispatch(self, sender: MemoryPort, envelope: Envelope, avoid: str, to: str) -> None:
+        """Hand a request to the next responder, or to that one."""
         members = self._responders.get(envelope.topic)
-        taker = next((p for p in members.in_turn() if p.instance != avoid), None) if members else None
+        able = (p for p in members.in_turn() if p.instance == (to or p.instance) != avoid) if members else iter(())
+        taker = next(able, None)
         if taker is not None:
             taker.receiver.on_request(envelope)
         sender.receiver.on_dispatched(envelope.call_id, taker.instance if taker else "", None)
+
+    def responders(self, topic: str) -> list[Place]:
+        """Who answers a topic, and the groups of each there."""
+        members = self._responders.get(topic)
+        found: dict[MemoryPort, list[str]] = {port: [] for port in members.ports} if members else {}
+        for interest, members in self._members.items() if found else ():
+            if interest.route == Route.GROUP and interest.pattern == topic:
+                for port in members.ports:
+                    if port in found:
+                        found[port].append(interest.group)
+        return [Place(port.service, port.instance, tuple(groups)) for port, groups in found.items()]
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """Put something into an inbox; nothing happens if it is gone."""
@@ -122,8 +134,9 @@ class MemoryBroker:
 class MemoryPort:
     """One instance's place at a `MemoryBroker`."""
 
-    def __init__(self, broker: MemoryBroker, receiver: Receiver) -> None:
+    def __init__(self, broker: MemoryBroker, service: str, receiver: Receiver) -> None:
         self.instance = new_instance()
+        self.service = service
         self.clock = broker.clock
         self.receiver = receiver
         self.connected = True
@@ -149,10 +162,14 @@ class MemoryPort:
         """See `Port.publish`."""
         self._broker.publish(self, envelope, served)
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
+    def dispatch(self, envelope: Envelope, avoid: str = "", to: str = "") -> bytes:
         """See `Port.dispatch`."""
-        self._broker.dispatch(self, envelope, avoid)
+        self._broker.dispatch(self, envelope, avoid, to)
         return b""
+
+    async def responders(self, topic: str) -> list[Place]:
+        """See `Port.responders`."""
+        return self._broker.responders(topic)
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""
@@ -181,7 +198,7 @@ class MemoryTransport:
 
     async def open(self, service: str, receiver: Receiver) -> MemoryPort:
         """See `Transport.open`; always succeeds."""
-        port = MemoryPort(self.broker, receiver)
+        port = MemoryPort(self.broker, service, receiver)
         self._ports.add(port)
         receiver.on_connected(None)
         return port

@@ -76,7 +76,7 @@ class RedisTransport:
 
     async def open(self, service: str, receiver: Receiver) -> RedisPort:
         """See `Transport.open`."""
-        port = RedisPort(self, receiver)
+        port = RedisPort(self, service, receiver)
         async with self._opening:
             if not self._tasks:
                 self._name = f"tieline:{service}:{port.instance}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import frame, new_instance
 from tieline.errors import Outcome
-from tieline.transport import Interest, Probed, Receiver
+from tieline.transport import Interest, Place, Probed, Receiver
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
 from tieline.transports.redis_server import command_error
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class RedisPort:
     """One instance's place at a Redis server."""
 
-    def __init__(self, transport: RedisTransport, receiver: Receiver) -> None:
+    def __init__(self, transport: RedisTransport, service: str, receiver: Receiver) -> None:
         self.instance = new_instance()
+        self.service = service
         self.receiver = receiver
         self.interests: dict[Interest, None] = {}
         self._transport = transport
@@ -95,7 +96,7 @@ class RedisPort:
         groups = await transport.answer_of(link, scripts.PUBLISH, scripts.publish_names, pattern, arguments)
         return {group.decode() for group in groups}
 
-    def dispatch(self, envelope: Envelope, avoid: str) -> bytes:
+    def dispatch(self, envelope: Envelope, avoid: str = "", to: str = "") -> bytes:
         """See `Port.dispatch`."""
         transport, call_id = self._transport, envelope.call_id
         link = transport.link
@@ -103,8 +104,35 @@ class RedisPort:
             self.receiver.on_dispatched(call_id, "", transport.refusal())
             return b""
         data = envelope.SerializeToString()
+        if to:
+            self._send_to(link, to, envelope.topic, call_id, data)
+            return data
         transport.outbox.dispatch(link, envelope.topic, avoid, call_id, data, self.receiver.on_dispatched)
         return data
+
+    def _send_to(self, link: RedisLink, to: str, topic: str, call_id: bytes, data: bytes) -> None:
+        channel = contract.request_channel(self._transport.prefix, topic, to)
+
+        def told(reply: Any) -> None:
+            error = command_error(reply) if isinstance(reply, Exception) else None
+            self.receiver.on_dispatched(call_id, to if error is None and reply else "", error)
+
+        link.send(pack("SPUBLISH", channel, frame(data)), told)
+
+    async def responders(self, topic: str) -> list[Place]:
+        """See `Port.responders`."""
+        transport = self._transport
+        link = transport.require()
+        try:
+            found = await transport.answer_of(link, scripts.RESPONDERS, scripts.responders_names, topic, [])
+            groups = {found[at].decode(): tuple(map(bytes.decode, found[at + 1])) for at in range(0, len(found), 2)}
+            leases = [(i, link.ask(pack("GET", contract.lease_key(transport.prefix, i)))) for i in groups]
+            alive = [(instance, service) for instance, lease in leases if (service := await lease) is not None]
+        except (LinkDownError, ReplyError) as failure:
+            error = command_error(failure)
+            error.outcome = Outcome.NOT_DELIVERED
+            raise error from None
+        return [Place(service.decode(), instance, groups[instance]) for instance, service in alive]
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""

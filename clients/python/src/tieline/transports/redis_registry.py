@@ -104,7 +104,7 @@ class Registration:
 
     def _lease(self, port: RedisPort) -> bytes:
         key = contract.lease_key(self._transport.prefix, port.instance)
-        return pack("SET", key, "1", "PX", int(self._transport.settings.lease * 1000))
+        return pack("SET", key, port.service, "PX", int(self._transport.settings.lease * 1000))
 
     # --- channels -------------------------------------------------------------------------------------------------
 
