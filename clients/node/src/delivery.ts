@@ -1,8 +1,13 @@
 import { CURRENT, type Event } from "./context.js";
-import { ExpiredError, HandlerError, NoRespondersError, TielineError } from "./errors.js";
+import { ExpiredError, HandlerError, NoRespondersError, TielineError, UnsupportedError } from "./errors.js";
 import type { Work } from "./mailbox.js";
+import { isStream, Sending } from "./streaming.js";
+import type { Outflow } from "./streams.js";
 import type { Subscription } from "./subscription.js";
+import { isThenable } from "./thenable.js";
 import { describe } from "./thrown.js";
+
+const ONLY_STREAM = "it is a stream; the caller must use publishAndStream";
 
 /** Where the end of a delivery is told. */
 export interface Outlet {
@@ -12,6 +17,10 @@ export interface Outlet {
   failed(delivery: Delivery, error: TielineError): void;
   /** Nobody waits for the handler any more; it may still be running. */
   interrupted(delivery: Delivery, reason: TielineError): void;
+  /** The handler yielded; called only when the delivery's flow has room. Throws TielineError: it cannot be sent. */
+  item(delivery: Delivery, value: unknown): void;
+  /** The handler yielded for the last time. */
+  ended(delivery: Delivery): void;
 }
 
 /** A handler's run for one envelope. It ends in exactly one of the outlet's methods. */
@@ -19,6 +28,8 @@ export class Delivery implements Work {
   readonly isEvent: boolean;
   /** The handler has been started. */
   begun = false;
+  /** How much its reader has room for, if it is to stream. */
+  flow: Outflow | undefined;
   #ended = false;
 
   constructor(
@@ -45,7 +56,7 @@ export class Delivery implements Work {
     } catch (error) {
       return this.#fail(handlerError(error));
     }
-    this.#succeed(result);
+    this.#returned(result);
   }
 
   /** Nobody waits any more: the handler is told, and whatever it does then is ignored. */
@@ -63,19 +74,50 @@ export class Delivery implements Work {
   }
 
   #accept(): unknown {
-    if (this.event.remaining() <= 0) throw new ExpiredError(`"${this.event.topic}" expired while it waited`);
+    if (this.event.expired) throw new ExpiredError(`"${this.event.topic}" expired while it waited`);
     const data = this.event.data;
-    if (!passes(this.subscription, data)) {
-      throw new NoRespondersError(`the filter of "${this.subscription.name}" refuses this payload`);
+    const { name, streams } = this.subscription;
+    if (!passes(this.subscription, data)) throw new NoRespondersError(`the filter of "${name}" refuses this payload`);
+    if (streams && !this.#maySend) {
+      throw new UnsupportedError(`"${name}" streams its reply; call it with publishAndStream`);
     }
     return data;
   }
 
   #follow(result: PromiseLike<unknown>): void {
     Promise.resolve(result).then(
-      (value) => this.#succeed(value),
+      (value) => this.#returned(value),
       (error) => this.#fail(handlerError(error)),
     );
+  }
+
+  /** Whether items have a reader, or are to be dropped. */
+  get #maySend(): boolean {
+    return this.flow !== undefined || this.isEvent;
+  }
+
+  #returned(result: unknown): void {
+    let sending: Sending;
+    try {
+      if (!isStream(result, this.subscription.streams)) return this.#succeed(result);
+      if (!this.#maySend) return this.#fail(unsendable(new UnsupportedError(ONLY_STREAM)));
+      sending = new Sending(this, result);
+    } catch (error) {
+      return this.#fail(handlerError(error));
+    }
+    CURRENT.run(this.event, () => void this.#stream(sending));
+  }
+
+  async #stream(sending: Sending): Promise<void> {
+    const forget = this.event.onCancel(() => sending.stop());
+    try {
+      await sending.all();
+    } catch (error) {
+      return this.#fail(handlerError(error));
+    } finally {
+      forget();
+    }
+    this.#end(() => this.outlet.ended(this));
   }
 
   #succeed(result: unknown): void {
@@ -118,11 +160,6 @@ export function handlerError(error: unknown, prefix = ""): TielineError {
 }
 
 /** A handler returned what cannot travel: its failure, not the caller's. */
-export function unsendable(error: unknown): TielineError {
-  return handlerError(error, "the handler's return value cannot be sent: ");
-}
-
-/** Whether a value can be awaited. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+export function unsendable(error: unknown, what = "the handler's return value"): TielineError {
+  return handlerError(error, `${what} cannot be sent: `);
 }

@@ -1,6 +1,6 @@
 import { Caller } from "./caller.js";
 import { DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
-import { CANCEL } from "./envelope.js";
+import { CANCEL, CREDIT } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
 import { Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
@@ -8,11 +8,19 @@ import { consoleLogger, type Logger } from "./log.js";
 import type { Observer } from "./observe.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { Publication } from "./publication.js";
-import { type CallOptions, Publisher, type PublishOptions, type Receipt } from "./publisher.js";
+import {
+  type CallOptions,
+  checkStreamOptions,
+  Publisher,
+  type PublishOptions,
+  type Receipt,
+  type StreamOptions,
+} from "./publisher.js";
 import { Registry } from "./registry.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
 import { chooseService, chooseUrl, DEFAULT_SETTINGS, type Settings } from "./settings.js";
+import { Stream } from "./stream.js";
 import { type Handler, type Owner, type SubscribeOptions, Subscription } from "./subscription.js";
 import type { Gap, Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
@@ -79,6 +87,7 @@ export class EventSystem {
     this.#watchdog = new Watchdog((ms) => this.#stoodStill(ms));
     this.#owner = this.#makeOwner();
     this.#receiver = this.#makeReceiver();
+    instance.receiver = this.#receiver;
   }
 
   // --- publish and call ----------------------------------------------------------------------------------------------
@@ -104,6 +113,19 @@ export class EventSystem {
       ? this.#publisher.call(topic, data, options)
       : this.start().then(() => this.#publisher.call(topic, data, options));
     return reply as Promise<Reply>;
+  }
+
+  /**
+   * Calls one responder and reads what it yields: `for await (const item of events.publishAndStream(topic, data))`.
+   * Throws InvalidArgumentError for options outside of what is allowed. Everything else is thrown while reading, with the
+   * errors of `publishAndWait`; items that are missing in between are an UnavailableError.
+   */
+  publishAndStream<Item = unknown>(topic: string, data?: unknown, options: StreamOptions = {}): Stream<Item> {
+    checkStreamOptions(options);
+    return new Stream(this.#caller, async () => {
+      if (!this.#isUp) await this.start();
+      return this.#publisher.stream(topic, data, options);
+    });
   }
 
   // --- subscribe -----------------------------------------------------------------------------------------------------
@@ -227,6 +249,7 @@ export class EventSystem {
       onEvent: (interest, envelope) => this.#responder.event(interest, envelope),
       onAnswer: (envelope) => {
         if (envelope.kind === CANCEL) this.#responder.cancel(envelope.callId);
+        else if (envelope.kind === CREDIT) this.#responder.credited(envelope);
         else this.#caller.answered(envelope);
       },
       onDispatched: (callId, instance, error) => this.#caller.dispatched(callId, instance, error),
@@ -311,4 +334,13 @@ export function publishEventAndWait<Reply = unknown>(
   options?: CallOptions,
 ): Promise<Reply> {
   return getEventSystem().publishAndWait<Reply>(topic, data, options);
+}
+
+/** `EventSystem.publishAndStream` on the default event system. */
+export function publishEventAndStream<Item = unknown>(
+  topic: string,
+  data?: unknown,
+  options?: StreamOptions,
+): Stream<Item> {
+  return getEventSystem().publishAndStream<Item>(topic, data, options);
 }

@@ -33,13 +33,15 @@ export {
   type EventSystemOptions,
   getEventSystem,
   publishEvent,
+  publishEventAndStream,
   publishEventAndWait,
 } from "./events.js";
 export type { Logger } from "./log.js";
 // What can be watched.
 export type { Observer, Step, StepName } from "./observe.js";
-export type { CallOptions, PublishOptions, Receipt } from "./publisher.js";
+export type { CallOptions, PublishOptions, Receipt, StreamOptions } from "./publisher.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
+export { Stream } from "./stream.js";
 export type { Handler, OnGap, SubscribeOptions, Subscription } from "./subscription.js";
 export { Timestamp } from "./timestamp.js";
 

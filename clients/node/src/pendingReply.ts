@@ -1,14 +1,8 @@
 import type { Waiter } from "./call.js";
 import { decode } from "./codec.js";
-import type { Event } from "./context.js";
 import type { Envelope } from "./contract/envelope.js";
 import { InvalidPayloadError, type TielineError } from "./errors.js";
-
-/** What a call lives within: the caller's signal, and the request whose handler made it. */
-export interface Scopes {
-  readonly signal: AbortSignal | undefined;
-  readonly parent: Event | undefined;
-}
+import { type Scopes, whenOver } from "./scopes.js";
 
 /** The promise of one call, and what may cancel it. */
 export class PendingReply implements Waiter {
@@ -26,17 +20,9 @@ export class PendingReply implements Waiter {
   }
 
   /** Calls `cancel` when one of the scopes ends; an earlier `cancel` is forgotten. */
-  cancelWith({ signal, parent }: Scopes, cancel: (reason: unknown) => void): void {
+  cancelWith(scopes: Scopes, cancel: (reason: unknown) => void): void {
     this.#release?.();
-    this.#release = undefined;
-    if (signal === undefined && parent === undefined) return;
-    const aborted = () => cancel(signal?.reason);
-    signal?.addEventListener("abort", aborted, { once: true });
-    const forget = parent?.onCancel(cancel);
-    this.#release = () => {
-      signal?.removeEventListener("abort", aborted);
-      forget?.();
-    };
+    this.#release = whenOver(scopes, cancel);
   }
 
   /** The reply came: its payload is the result. */

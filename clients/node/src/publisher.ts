@@ -1,5 +1,6 @@
 import { inDoubt } from "./callErrors.js";
-import type { Caller } from "./caller.js";
+import type { Caller, Request } from "./caller.js";
+import { LIMIT_STREAM_WINDOW } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { EVENT, REQUEST } from "./envelope.js";
 import { InvalidArgumentError, TielineError } from "./errors.js";
@@ -7,9 +8,10 @@ import { EventOutlet } from "./eventOutlet.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
 import { LinkWait } from "./linkWait.js";
-import { compose, type MessageOptions } from "./outgoing.js";
+import { checkTtl, compose, inheritedTime, type MessageOptions } from "./outgoing.js";
 import type { Responder } from "./responder.js";
 import type { Router } from "./router.js";
+import type { StreamCall } from "./streamCall.js";
 import type { Port } from "./transport.js";
 
 /** How an event is published. */
@@ -24,6 +26,16 @@ export interface CallOptions extends MessageOptions {
   idempotent?: boolean;
   /** How long to wait for somebody who answers; not at all unless given. */
   waitForResponders?: number;
+}
+
+/** How a stream is asked for; times in milliseconds. Before its first item an idempotent one may be sent again. */
+export interface StreamOptions extends CallOptions {
+  /** The longest time between two items, and before the first, while the reader waits; 30,000 unless given. */
+  ttl?: number;
+  /** Until all of it must have been read; no limit unless given. */
+  total?: number;
+  /** Items the responder may be ahead of the reader, at most; unless given it follows their size. */
+  window?: number;
 }
 
 const UNBROKEN = 128;
@@ -56,22 +68,32 @@ export class Publisher {
   /** See `EventSystem.publishAndWait`. */
   call(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
     try {
-      const { clock, source, settings } = this.#instance;
-      const port = this.#port();
-      const envelope = compose(REQUEST, topic, data, options, settings.callTtl, clock, source);
-      envelope.replyTo = port.instance;
-      this.#showObservers(envelope);
-      if (port.observing) port.observe(envelope);
-      const reply = this.#caller.call(envelope, data, {
-        idempotent: options.idempotent ?? false,
-        waitForResponders: options.waitForResponders ?? 0,
-        waitForConnection: options.waitForConnection ?? 0,
-        signal: options.signal,
-      });
+      const reply = this.#caller.call(this.#request(topic, data, options), data, requestOf(options));
       return this.#loopMustTurn() ? Promise.all([reply, turn()]).then(([value]) => value) : reply;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** The call of a stream; see `EventSystem.publishAndStream`. */
+  stream(topic: string, data: unknown, options: StreamOptions): StreamCall {
+    const total = Math.min(options.total ?? Infinity, inheritedTime());
+    return this.#caller.stream(this.#request(topic, data, options), {
+      ...requestOf(options),
+      total,
+      window: options.window,
+    });
+  }
+
+  /** A request of ours, which observers have seen. */
+  #request(topic: string, data: unknown, options: CallOptions): Envelope {
+    const { clock, source, settings } = this.#instance;
+    const port = this.#port();
+    const envelope = compose(REQUEST, topic, data, options, settings.callTtl, clock, source);
+    envelope.replyTo = port.instance;
+    this.#showObservers(envelope);
+    if (port.observing) port.observe(envelope);
+    return envelope;
   }
 
   /** See `EventSystem.publish`. */
@@ -135,6 +157,22 @@ export class Publisher {
     if (this.#instance.port !== undefined) return this.#instance.port;
     throw new InvalidArgumentError("this event system is closed; make a new one");
   }
+}
+
+/** Throws InvalidArgumentError if the options of a stream are outside of what is allowed. */
+export function checkStreamOptions({ ttl, total, window }: StreamOptions): void {
+  for (const time of [ttl, total]) if (time !== undefined) checkTtl(time);
+  if (window === undefined || (Number.isInteger(window) && window >= 1 && window <= LIMIT_STREAM_WINDOW)) return;
+  throw new InvalidArgumentError(`window is a number of items from 1 to ${LIMIT_STREAM_WINDOW}, not ${window}`);
+}
+
+function requestOf(options: CallOptions): Request {
+  return {
+    idempotent: options.idempotent ?? false,
+    waitForResponders: options.waitForResponders ?? 0,
+    waitForConnection: options.waitForConnection ?? 0,
+    signal: options.signal,
+  };
 }
 
 function turn(): Promise<void> {

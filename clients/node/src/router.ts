@@ -75,6 +75,12 @@ export class Router {
     return this.#responders.get(topic)?.pick();
   }
 
+  /** Whether a local responder has room. */
+  hasRoom(topic: string): boolean {
+    const members = this.#responders.get(topic)?.members ?? NOBODY.each;
+    return members.some((member) => !member.leaving && member.mailbox.hasRoom);
+  }
+
   /** Who answers a request that was dispatched to this process. */
   taker(topic: string): Subscription | undefined {
     return this.#responders.get(topic)?.pickLate();

@@ -5,12 +5,16 @@ import type { Delivery } from "./delivery.js";
 import { InvalidArgumentError, type TielineError } from "./errors.js";
 import { Mailbox, type Work } from "./mailbox.js";
 import type { Settings } from "./settings.js";
+import { isGenerator } from "./streaming.js";
 import { checkGroup, checkPattern, isWildcard } from "./topics.js";
 import { type Interest, Route } from "./transport.js";
 
 const HOUR_MS = 3_600_000;
 
-/** What handles events and answers requests; what it returns, or what its promise resolves to, is the reply. */
+/**
+ * What handles events and answers requests; what it returns, or what its promise resolves to, is the reply. A generator,
+ * or what returns an async iterable, streams its reply.
+ */
 export type Handler<Data = unknown> = (data: Data, event: Event) => unknown;
 
 /** Told that live events may have been lost between two moments. */
@@ -59,6 +63,8 @@ export class Subscription {
   readonly onGap: OnGap | undefined;
   readonly byReference: boolean;
   readonly name: string;
+  /** Its handler is a generator, so it always streams. */
+  readonly streams: boolean;
   readonly mailbox: Mailbox;
   readonly interests: readonly Interest[];
   /** It takes nothing new from this process any more. */
@@ -82,11 +88,15 @@ export class Subscription {
     this.onGap = options.onGap;
     this.byReference = options.byReference ?? false;
     this.name = options.name ?? (handler.name || "handler");
+    this.streams = isGenerator(handler);
     const concurrency = bound(options.concurrency, settings.concurrency, 1, "concurrency");
     this.mailbox = new Mailbox(concurrency, bound(options.queue, settings.queue, 0, "queue"));
     this.#batcher = options.batch && new Batcher(this, checkBatch(options.batch));
     if (this.observe && (this.group !== "" || this.#batcher !== undefined)) {
       throw new InvalidArgumentError("an observer watches everything by itself: it takes no group and no batch");
+    }
+    if (this.#batcher !== undefined && this.streams) {
+      throw new InvalidArgumentError("a batch answers nobody: its handler must not be a generator");
     }
     this.interests = this.#interests();
   }

@@ -107,7 +107,7 @@ export class GrpcPort implements Port, LinkUser {
   dispatch(envelope: Envelope, avoid: string): void {
     const refusal = this.#refusal();
     if (refusal !== undefined) this.#receiver.onDispatched(envelope.callId, "", refusal);
-    else this.#link.send({ $case: "request", value: { envelope: serialize(envelope), avoid } });
+    else this.#link.send({ $case: "request", value: { envelope: serialize(envelope), avoid, to: "" } });
   }
 
   /** See `Port.answer`. */

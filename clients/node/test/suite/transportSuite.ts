@@ -7,6 +7,7 @@ import { gatewayTests } from "./gateways.js";
 import { groupTests } from "./groups.js";
 import { leavingTests } from "./leaving.js";
 import { lifeTests } from "./life.js";
+import { streamTests } from "./streams.js";
 
 /** One suite proves all transports equal. */
 export function transportSuite(world: World): void {
@@ -17,6 +18,7 @@ export function transportSuite(world: World): void {
     groupTests(world);
     callTests(world);
     leavingTests(world);
+    streamTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);
