@@ -147,15 +147,21 @@ function placedTests(world: World, here: boolean): void {
 
   test("fails if an item cannot be sent, which is the handler's failure", async () => {
     const topic = newTopic();
+    let closed = false;
     const caller = await pair(topic, async function* odd() {
-      yield 1;
-      yield () => undefined;
+      try {
+        yield 1;
+        yield () => undefined;
+      } finally {
+        closed = true;
+      }
     });
     const stream = caller.publishAndStream(topic);
     assert.deepStrictEqual(await stream.next(), { done: false, value: 1 });
     const error = await fails(stream.next(), "HANDLER_ERROR");
     assert.match(error.message, /yielded cannot be sent/);
     assert.deepStrictEqual(await stream.next(), { done: true, value: undefined });
+    await until(() => closed, "the generator is closed");
   });
 
   test("flows no faster than its reader reads", async () => {
@@ -202,6 +208,56 @@ function placedTests(world: World, here: boolean): void {
       assert.equal(reason, "CANCELLED");
     });
   }
+
+  test("frees its handler's place when it is left, also while the handler waits for room", async () => {
+    const topic = newTopic();
+    const counter = new Counter();
+    const caller = await pair(topic, counter.count as Handler, { concurrency: 1, queue: 1 });
+    for (let n = 0; n < 3; n++) {
+      Object.assign(counter, { yielded: 0, closed: false });
+      const stream = caller.publishAndStream(topic, 1000, { window: 3 });
+      await stream.next();
+      await until(() => counter.yielded > 3, "it waits for room");
+      await sleep(30);
+      await stream.return();
+      await until(() => counter.closed, "it is closed");
+    }
+  });
+
+  test("closes an iterator that waits, when it is left", async () => {
+    const topic = newTopic();
+    let closed = false;
+    const caller = await pair(topic, () => {
+      let end: (step: IteratorResult<number>) => void = () => undefined;
+      let count = 0;
+      return {
+        [Symbol.asyncIterator]: () => ({
+          next: () =>
+            count++ === 0 ? Promise.resolve({ done: false, value: 1 }) : new Promise((resolve) => (end = resolve)),
+          return: async () => {
+            closed = true;
+            end({ done: true, value: undefined });
+            return { done: true, value: undefined };
+          },
+        }),
+      };
+    });
+    for await (const _ of caller.publishAndStream(topic)) break;
+    await until(() => closed, "the iterator is closed");
+  });
+
+  test("hands out nothing more once its signal is aborted", async () => {
+    const topic = newTopic();
+    const counter = new Counter();
+    const caller = await pair(topic, counter.count as Handler);
+    const controller = new AbortController();
+    const stream = caller.publishAndStream(topic, 1000, { signal: controller.signal, window: 8 });
+    await stream.next();
+    await until(() => counter.yielded > 8, "more are there");
+    await sleep(30);
+    controller.abort();
+    await fails(stream.next(), "CANCELLED");
+  });
 
   test("stops a handler that goes on after its caller left", async () => {
     const topic = newTopic();
@@ -385,6 +441,13 @@ function otherTests(world: World): void {
     assert.deepStrictEqual(await all(held), []);
   });
 
+  test("a handler in the same process is asked first", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await a.subscribe("near.stream", () => "near").ready();
+    await b.subscribe("near.stream", () => "far").ready();
+    for (let n = 0; n < 5; n++) assert.deepStrictEqual(await all(a.publishAndStream("near.stream")), ["near"]);
+  });
+
   test("handlers here take turns to stream", async () => {
     const a = world.system();
     await a.subscribe("turns.stream", () => "one").ready();
@@ -543,6 +606,7 @@ function brokenRuleTests(world: World): void {
     raw.port.dispatch(request, "");
     await raw.stay(3);
     const instance = raw.dispatched[0]?.instance ?? "";
+    assert.ok(raw.answers[0]?.source.endsWith(`/${instance}`), "the first item says whose it is");
     const credit = (consumed: number, window: number, callId = request.callId) =>
       raw.port.answer(instance, raw.control(CREDIT, callId, position({ consumed, window })));
     credit(900, 100); // never sent
