@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from tieline import topics
 from tieline._contract import gateway_pb2 as wire
 from tieline.eager import start_now
-from tieline.envelope import REQUEST, error_to_wire
+from tieline.envelope import REQUEST, error_from_wire, error_to_wire
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.transport import Interest, Port, Transport
 from tieline_gateway import door
@@ -63,6 +63,7 @@ class Uplink:
             "event": self._event,
             "request": self._request,
             "answer": self._answer,
+            "release": self._release,
             "probe": self._probe,
             "find_responders": self._find_responders,
             "ping": self._ping,
@@ -183,6 +184,11 @@ class Uplink:
         if envelope is not None and door.is_instance(item.to):
             self._down.flight.up(envelope)
             self._port.answer(item.to, envelope)
+
+    def _release(self, item: wire.Release) -> None:
+        request = self.door.claim(item.request)
+        if request is not None:
+            self._port.release(request, error_from_wire(item.error))
 
     def _probe(self, item: wire.Probe) -> None:
         if len(self._tasks) < _MOST_WAITING:

@@ -34,11 +34,13 @@ class Call:
         "attempts",
         "avoid",
         "call_id",
+        "claimed",
         "deadline",
         "done",
         "idempotent",
         "inflow",
         "instance",
+        "keyed",
         "last_error",
         "may_have_run",
         "near",
@@ -84,6 +86,8 @@ class Call:
         self.avoid = avoid
         self.to = to  # the only instance that may answer
         self.near = near  # the first attempt goes to this process
+        self.keyed = bool(envelope.idempotency_key)
+        self.claimed = False  # it runs for all calls with its idempotency key
         self.inflow = None
         self.state = State.WAITING
         self.done = False

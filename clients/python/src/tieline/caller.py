@@ -181,6 +181,10 @@ class Caller:
         """See `Receiver.on_dispatched`."""
         self._calls.dispatched(call_id, instance, error, monotonic())
 
+    def joined(self, call_id: bytes, until: int) -> None:
+        """See `Receiver.on_joined`."""
+        self._calls.joined(call_id, self._origin.clock.local(until))
+
     def answered(self, envelope: Envelope) -> None:
         """A REPLY or ACCEPTED arrived."""
         call = self._calls.answered(envelope, monotonic())
@@ -214,6 +218,11 @@ class Caller:
         if self._observer:
             self._say(StepName.ROUTED_REMOTE, envelope, avoid=call.avoid)
         return port.dispatch(envelope, call.avoid, call.to)
+
+    def release(self, call: Call, error: TielineError) -> None:
+        """Give up the claim of an idempotency key."""
+        if self._port is not None:
+            self._port.release(call.envelope, error)
 
     def cancel(self, instance: str, call_id: bytes) -> None:
         """Send CANCEL."""

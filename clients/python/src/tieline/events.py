@@ -29,6 +29,7 @@ from tieline.instance import Instance
 from tieline.middleware import HandleNext, Message, Middleware, handle_through, publish_through
 from tieline.observe import Observer
 from tieline.publisher import Publisher, Receipt
+from tieline.retry import Retry
 from tieline.settings import Settings, choose_service, choose_url
 from tieline.stream import Stream
 from tieline.subscription import Subscription, SubscriptionOptions
@@ -128,6 +129,8 @@ class EventSystem:
         schema_version: str = "",
         correlation_id: str = "",
         idempotent: bool = False,
+        idempotency_key: str = "",
+        retry: Retry | None = None,
         wait_for_responders: float = 0.0,
         wait_for_connection: float = 0.0,
     ) -> Coroutine[Any, Any, Any]:
@@ -142,6 +145,9 @@ class EventSystem:
             schema_version: version of the payload's schema.
             correlation_id: name of the chain; inherited, or the request's own id, unless given.
             idempotent: it may be sent again although it may have run.
+            idempotency_key: calls with the same topic, key and payload share one run and its result, for 24 hours;
+                such a call is idempotent, and it always goes through the broker.
+            retry: when to try again, and after which pause; all tries share the one deadline.
             wait_for_responders: seconds to wait for somebody who answers.
             wait_for_connection: seconds to wait while the broker is away.
 
@@ -150,15 +156,18 @@ class EventSystem:
             NoRespondersError: nobody answers this topic; told at once.
             ResponderLostError: the process that took it is gone.
             HandlerError: the handler raised.
+            ConflictError: the idempotency key was used with another payload.
             OverloadedError, UnavailableError, InvalidTopicError, InvalidPayloadError, …: see `TielineError.code`.
 
         """
-        options = (ttl, content_type, schema_version, correlation_id, idempotent, wait_for_responders)
+        options = (
+            ttl, content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection,
+            idempotency_key, retry,
+        )  # fmt: skip
         if self._middleware:
             message = Message(topic, data, dict(headers or {}), is_request=True)
-            last = partial(_send, self._publisher.call, (*options, wait_for_connection))
-            return publish_through(self._middleware, message, last)
-        return self._publisher.call(topic, data, headers, *options, wait_for_connection)
+            return publish_through(self._middleware, message, partial(_send, self._publisher.call, options))
+        return self._publisher.call(topic, data, headers, *options)
 
     def publish_and_stream(
         self,

@@ -70,6 +70,7 @@ class Instance:
         self.on_request = self.responder.request
         self.on_event = self.responder.event
         self.on_dispatched = self.caller.dispatched
+        self.on_joined = self.caller.joined
 
     # --- start and end --------------------------------------------------------------------------------------------
 

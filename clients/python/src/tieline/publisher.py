@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from asyncio import CancelledError, get_running_loop
 from collections.abc import Mapping
@@ -17,9 +18,12 @@ from tieline.delivery import Delivery, crowded
 from tieline.envelope import EVENT, REQUEST, new_id
 from tieline.errors import InvalidArgumentError, Outcome, TielineError
 from tieline.event_outlet import EventOutlet
+from tieline.fingerprint import fingerprint
 from tieline.gather import Answer, Failure, Gathered, Gathering, Reply, is_missing, units
 from tieline.instance import Instance
-from tieline.outgoing import compose, inherited_seconds, ttl_ms
+from tieline.observe import StepName
+from tieline.outgoing import check_key, compose, inherited_seconds, ttl_ms
+from tieline.retry import Retry
 from tieline.stream import Stream
 from tieline.stream_call import StreamCall
 
@@ -53,6 +57,8 @@ class Publisher:
         idempotent: bool = False,
         wait_for_responders: float = 0.0,
         wait_for_connection: float = 0.0,
+        idempotency_key: str = "",
+        retry: Retry | None = None,
     ) -> Any:
         """See `EventSystem.publish_and_wait`."""
         instance = self._instance
@@ -62,9 +68,21 @@ class Publisher:
         request = compose(
             REQUEST, topic, data, milliseconds, instance, headers, content_type, schema_version, correlation_id
         )
+        if idempotency_key != "":
+            request.idempotency_key, idempotent = check_key(idempotency_key), True
+            request.fingerprint = fingerprint(request.data, content_type)
         if instance.router.observing or instance.port.observing:  # pyright: ignore[reportOptionalMemberAccess]
             self._show_observers(request)
-        subscription = instance.router.responder(topic)
+        if retry is not None:
+            return await self._try(request, data, retry, idempotent, wait_for_responders, wait_for_connection)
+        return await self._call(request, data, idempotent, wait_for_responders, wait_for_connection)
+
+    async def _call(
+        self, request: Envelope, data: Any, idempotent: bool, wait_for_responders: float, wait_for_connection: float
+    ) -> Any:
+        """Make one call with a composed request."""
+        instance = self._instance
+        subscription = None if request.idempotency_key else instance.router.responder(request.topic)
         if subscription is not None:
             local = instance.caller.begin_local(subscription, request, data)
             try:
@@ -74,13 +92,14 @@ class Publisher:
                     await asyncio.sleep(0)
                 return local.result()
             except TielineError as error:
+                error.idempotent = idempotent
                 if not is_refusal(error):
                     raise
                 refusal, deadline = error, local.deadline
             finally:
                 instance.caller.end_local(local)
         else:
-            refusal, deadline = self._crowded(topic), 0.0
+            refusal, deadline = None if request.idempotency_key else self._crowded(request.topic), 0.0
         call = instance.caller.begin(request, idempotent, wait_for_responders, wait_for_connection, refusal, deadline)
         del request, data  # a call that waits should not hold what it no longer needs
         try:
@@ -88,6 +107,26 @@ class Publisher:
         except CancelledError:
             instance.caller.abandon(call)
             raise
+
+    async def _try(
+        self, request: Envelope, data: Any, retry: Retry, idempotent: bool, responders: float, connection: float
+    ) -> Any:
+        """Call until it succeeds, the policy says no, or there is no time for another try."""
+        deadline = monotonic() + request.ttl_ms / 1000
+        request.id = request.id or new_id()
+        for made in itertools.count(1):
+            attempt = Envelope()
+            attempt.CopyFrom(request)
+            attempt.ttl_ms = max(1, int((deadline - monotonic()) * 1000))
+            try:
+                return await self._call(attempt, data, idempotent, responders, connection)
+            except TielineError as error:
+                pause = retry.pause(made, error)
+                if pause is None or monotonic() + pause >= deadline:
+                    raise
+                self._instance.responder.say(StepName.RETRIED, attempt, after=pause, code=error.code)
+                await asyncio.sleep(pause)
+        raise AssertionError  # the loop has no other end
 
     def stream(
         self,

@@ -28,6 +28,7 @@ log = logging.getLogger("tieline")
 
 _SWEEP_SECONDS = 0.1
 _WARN_SECONDS = 1.0
+_HANDLER_ERROR = contract.ERRORS["HANDLER_ERROR"].number
 _STREAM_LEASE_SECONDS = contract.DEFAULT_STREAM_LEASE_MS / 1000
 
 Warn = Callable[[dict[str, Any]], None]
@@ -177,7 +178,12 @@ class Responder:
         if self._observer:
             code = reply.error.code if reply.HasField("error") else 0
             self.say(StepName.REPLIED, request, subscription=delivery.subscription.name, error=code)
-        self._answer(request.reply_to, reply)
+        if request.idempotency_key and self._port is not None and _is_result(reply):
+            reply.topic, reply.idempotency_key = request.topic, request.idempotency_key
+            reply.fingerprint = request.fingerprint
+            self._port.answer(request.reply_to, reply)
+        else:
+            self._answer(request.reply_to, reply)
 
     def _answer(self, to: str, envelope: Envelope) -> None:
         """Send something to whoever made the request; a caller in this process gets it at once."""
@@ -276,3 +282,8 @@ class Responder:
         """Tell the observer, if there is one."""
         if self._observer:
             self._observer(step_of(name, self._origin.clock.now(), envelope, **detail))
+
+
+def _is_result(reply: Envelope) -> bool:
+    """Whether a REPLY is kept for those who call again with the same idempotency key."""
+    return not reply.HasField("error") or reply.error.code == _HANDLER_ERROR
