@@ -145,6 +145,17 @@ async def test_a_refusal_is_not_stored_and_is_told_to_those_who_joined(world: Wo
     assert await again == "ran"
 
 
+async def test_a_payload_that_does_not_fit_leaves_no_claim(world: World, topic: str) -> None:
+    async def strict(data: int) -> int:
+        return data
+
+    caller = await world.system()
+    await (await world.system()).subscribe(topic, strict).ready()
+    with pytest.raises(InvalidPayloadError):
+        await caller.publish_and_wait(topic, "no number", idempotency_key="k")
+    assert await caller.publish_and_wait(topic, 5, idempotency_key="k") == 5
+
+
 async def test_nobody_to_run_it_leaves_no_claim(world: World, topic: str) -> None:
     caller, work = await world.system(), Work()
     with pytest.raises(NoRespondersError):
