@@ -19,7 +19,7 @@ import pytest
 from examples.node_package import ROOT, provide
 
 from tests.suite.gateways import GatewayProcess
-from tests.support.processes import Peer
+from tests.support.processes import Program, alive, children
 from tieline import EventSystem
 
 EXAMPLES = ROOT / "examples"
@@ -33,14 +33,6 @@ class Block(NamedTuple):
     name: str
     language: str
     code: str
-
-
-class Program(Peer):
-    """A program as a reader would start it: it announces nothing."""
-
-    async def line(self, pattern: str, *, seconds: float = 20.0) -> str:
-        """See `Peer.line`."""
-        return "" if pattern == "^READY" else await super().line(pattern, seconds=seconds)
 
 
 def program(path: Path, *, url: str, **environment: str) -> Program:
@@ -152,18 +144,6 @@ async def test_an_interrupted_demo_leaves_nothing_behind() -> None:
         assert len(started) >= 3
         await asyncio.sleep(0.2)
         assert not [pid for pid in started if alive(pid)]
-
-
-def children(pid: int) -> list[int]:
-    """The processes it started."""
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for path in listed for child in path.read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not waited for does not."""
-    status = Path(f"/proc/{pid}/status")
-    return status.exists() and "State:\tZ" not in status.read_text()
 
 
 def blocks() -> list[Block]:
