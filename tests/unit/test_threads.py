@@ -82,6 +82,30 @@ def test_after_many_have_waited_no_more_threads_than_the_limit_are_kept(gate: th
     assert sum(thread.is_alive() for thread in handlers) == 2
 
 
+def test_where_no_thread_can_be_started_those_there_are_do_the_work(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads, first = HandlerThreads(4), Work(gate)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            threads.submit(abs, -1)
+    running = threads.submit(first.aside)
+    assert first.began.wait(SECONDS)
+    busy = threads.submit(gate.wait)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        second = threads.submit(abs, -2)
+    assert not second.done()
+    gate.set()
+    assert running.result(SECONDS)
+    assert busy.result(SECONDS)
+    assert second.result(SECONDS) == 2
+
+
 def test_a_failure_comes_out_and_the_thread_works_on() -> None:
     threads = HandlerThreads(1)
     with pytest.raises(ZeroDivisionError):

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
@@ -41,11 +41,21 @@ class HandlerThreads(Executor):
         self._idle: list[_HandlerThread] = []
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have a thread run it."""
+        """Have a thread run it.
+
+        Raises:
+            RuntimeError: there is no thread, and none can be started.
+
+        """
         future: Future[T] = Future()
         with self._lock:
             self._waiting.append(partial(_run, future, partial(fn, *args, **kwargs)))
-            self._begin_next()
+            try:
+                self._begin_next()
+            except RuntimeError:
+                if not self._running:  # else one that runs will do it
+                    self._waiting.pop()
+                    raise
         return future
 
     @contextmanager
@@ -53,7 +63,8 @@ class HandlerThreads(Executor):
         """Let another piece of work run while the one of this thread only waits."""
         with self._lock:
             self._running -= 1
-            self._begin_next()
+            with suppress(RuntimeError):  # no thread can be started: the others wait for this one
+                self._begin_next()
         try:
             yield
         finally:
