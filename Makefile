@@ -38,7 +38,7 @@ $(BENCH_READY): requirements/bench.txt $(PYTHON_READY)
 	@touch $@
 
 bench/node_modules/.stamp: bench/package-lock.json
-	cd bench && npm ci --silent --no-audit --no-fund
+	cd bench && npm ci --ignore-scripts --silent
 	@touch $@
 
 $(GENERATE_READY): requirements/generate.txt

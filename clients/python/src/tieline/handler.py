@@ -7,7 +7,6 @@ import functools
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, NamedTuple
 
@@ -16,9 +15,12 @@ import msgspec
 from tieline.context import Event
 from tieline.errors import InvalidArgumentError, InvalidPayloadError
 from tieline.streaming import from_thread
+from tieline.threads import HandlerThreads
 
 THREADS = 64
-"""So many synchronous handlers run at a time in one process."""
+"""So many synchronous handlers run at a time in one process, those aside that wait for a call of their own."""
+
+_threads = HandlerThreads(THREADS)  # asyncio's own also look up the names of hosts, and must not wait for handlers
 
 Invoke = Callable[[Any, Event], Awaitable[Any]]
 Convert = Callable[[Any], Any]
@@ -126,7 +128,7 @@ def _generating(plain: Callable[[Any, Event], Any]) -> Invoke:
 
 def _generating_in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:
     async def invoke(data: Any, event: Event) -> Any:
-        return from_thread(functools.partial(plain, data, event), _threads().submit)
+        return from_thread(functools.partial(plain, data, event), _threads.submit)
 
     return invoke
 
@@ -135,21 +137,15 @@ def _in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:
     def run(data: Any, event: Event) -> Any:
         try:
             return plain(data, event)
-        except StopIteration as error:  # asyncio cannot carry it out of a thread
-            raise RuntimeError("the handler raised StopIteration") from error
+        except (StopIteration, SystemExit) as error:  # the one asyncio cannot carry, the other would end the loop
+            raise RuntimeError(f"the handler raised {type(error).__name__}") from error
 
     async def invoke(data: Any, event: Event) -> Any:
         work = functools.partial(run, data, event)
-        result = await asyncio.get_running_loop().run_in_executor(_threads(), copy_context().run, work)
+        result = await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, work)
         return await result if inspect.isawaitable(result) else result
 
     return invoke
-
-
-@functools.cache
-def _threads() -> ThreadPoolExecutor:
-    """Threads for handlers only: asyncio's own also look up the names of hosts, and must not wait for handlers."""
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="tieline-handler")
 
 
 def _converter(annotation: Any) -> Convert | None:

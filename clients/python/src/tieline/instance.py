@@ -117,7 +117,7 @@ class Instance:
         if not self.loop.is_closed():
             raise InvalidArgumentError(
                 "this event system belongs to the event loop that started it; "
-                "use it there (asyncio.run_coroutine_threadsafe), or make one for this loop"
+                "use it there, make one for this loop, or use tieline.blocking, whose calls any thread may make"
             )
         self.loop = self.port = self._starting = self._transport = None
         self._background.clear()
