@@ -5,7 +5,7 @@ import { InvalidArgumentError } from "./errors.js";
 import { Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
-import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish, newMessage } from "./middleware.js";
+import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish } from "./middleware.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { Publication } from "./publication.js";
 import { type CallOptions, Publisher, type PublishOptions, type Receipt } from "./publisher.js";
@@ -82,7 +82,7 @@ export class EventSystem {
     const published =
       this.#around === undefined
         ? this.#publish(topic, data, options)
-        : this.#around(newMessage(topic, data, options.headers, false), (message) =>
+        : this.#around(topic, data, options.headers, false, (message) =>
             this.#publish(message.topic, message.data, { ...options, headers: message.headers }),
           );
     return Publication.of(published as Promise<Receipt>, (error) => this.#report(error, `publish on "${topic}"`));
@@ -96,7 +96,7 @@ export class EventSystem {
     const reply =
       this.#around === undefined
         ? this.#call(topic, data, options)
-        : this.#around(newMessage(topic, data, options.headers, true), (message) =>
+        : this.#around(topic, data, options.headers, true, (message) =>
             this.#call(message.topic, message.data, { ...options, headers: message.headers }),
           );
     return reply as Promise<Reply>;

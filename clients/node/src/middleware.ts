@@ -1,4 +1,5 @@
 import type { Event } from "./context.js";
+import { checkHeaders } from "./outgoing.js";
 
 /** What is about to be published; middleware may change `data` and `headers`, or hand on another message. */
 export interface Message {
@@ -7,16 +8,6 @@ export interface Message {
   headers: Record<string, string>;
   /** Whether the publisher waits for a reply. */
   readonly isRequest: boolean;
-}
-
-/** A message with headers of its own, which middleware may change. */
-export function newMessage(
-  topic: string,
-  data: unknown,
-  headers: Readonly<Record<string, string>> | undefined,
-  isRequest: boolean,
-): Message {
-  return { topic, data, headers: { ...headers }, isRequest };
 }
 
 /** The rest of a publish; resolves to its receipt, or to the reply of a call. */
@@ -38,7 +29,13 @@ export interface Middleware {
 }
 
 /** All `publish` methods around a publish. */
-export type AroundPublish = (message: Message, last: PublishNext) => Promise<unknown>;
+export type AroundPublish = (
+  topic: string,
+  data: unknown,
+  headers: Readonly<Record<string, string>> | undefined,
+  isRequest: boolean,
+  last: PublishNext,
+) => Promise<unknown>;
 
 /** All `handle` methods around a handler. */
 export type AroundHandler = (event: Event, last: HandleNext) => Promise<unknown>;
@@ -47,13 +44,13 @@ export type AroundHandler = (event: Event, last: HandleNext) => Promise<unknown>
 export function aroundPublish(chain: readonly Middleware[]): AroundPublish | undefined {
   const steps = chain.filter((one) => one.publish !== undefined).reverse();
   if (steps.length === 0) return undefined;
-  return (message, last) => {
+  return async (topic, data, headers = {}, isRequest, last) => {
     let next = last;
     for (const step of steps) {
       const inner = next;
       next = async (passed) => step.publish?.(passed, inner);
     }
-    return next(message);
+    return next({ topic, data, headers: checkHeaders(headers), isRequest });
   };
 }
 
