@@ -9,6 +9,7 @@ import { leavingTests } from "./leaving.js";
 import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
 import { schemaTests } from "./schemas.js";
+import { subscriptionTests } from "./subscriptions.js";
 
 /** One suite proves all transports equal. */
 export function transportSuite(world: World): void {
@@ -19,6 +20,7 @@ export function transportSuite(world: World): void {
     groupTests(world);
     callTests(world);
     leavingTests(world);
+    subscriptionTests(world);
     middlewareTests(world);
     schemaTests(world);
     if (world.processes) lifeTests(world);
