@@ -1,6 +1,7 @@
 /**
  * What Zod, Valibot, ArkType and others have in common: https://standardschema.dev, version 1, as far as it is used here.
- * `Input` is what is given to it, `Output` what it makes of that.
+ * Written out, as its authors ask for, so that our types need no other package. `Input` is what is given to a schema,
+ * `Output` what it makes of that.
  */
 export interface StandardSchema<Input = unknown, Output = Input> {
   readonly "~standard": {
