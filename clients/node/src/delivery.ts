@@ -1,6 +1,8 @@
 import { CURRENT, type Event } from "./context.js";
 import { ExpiredError, HandlerError, NoRespondersError, TielineError } from "./errors.js";
 import type { Work } from "./mailbox.js";
+import { fitted, MISFIT } from "./schema.js";
+import type { StandardSchema } from "./standardSchema.js";
 import type { Subscription } from "./subscription.js";
 import { describe } from "./thrown.js";
 
@@ -20,6 +22,7 @@ export class Delivery implements Work {
   /** The handler has been started. */
   begun = false;
   #ended = false;
+  #refusal: TielineError | undefined;
 
   constructor(
     readonly subscription: Subscription,
@@ -32,6 +35,7 @@ export class Delivery implements Work {
   /** Decodes, filters, handles, reports. */
   run(): void {
     this.begun = true;
+    if (this.subscription.isSurrounded) return this.#runInside();
     let data: unknown;
     try {
       data = this.#accept();
@@ -62,8 +66,49 @@ export class Delivery implements Work {
     this.interrupt(reason);
   }
 
-  #accept(): unknown {
+  /** With middleware or schemas around the handler. */
+  #runInside(): void {
+    const { around } = this.subscription;
+    const handle = () => this.#handle();
+    CURRENT.run(this.event, () => (around === undefined ? handle() : around(this.event, handle))).then(
+      (value) => this.#succeed(value),
+      (error) => this.#fail(this.#isRefusal(error) ? error : handlerError(error)),
+    );
+  }
+
+  #isRefusal(error: unknown): error is TielineError {
+    return this.#refusal !== undefined && error === this.#refusal;
+  }
+
+  /** The end of the middleware, which may have replaced the payload. */
+  async #handle(): Promise<unknown> {
+    const { handler, output } = this.subscription;
+    const reply: unknown = await handler(await this.#admit(), this.event);
+    return output === undefined || this.isEvent ? reply : fittedReply(output, reply);
+  }
+
+  /** The payload as the handler wants it; an error here is a refusal: the handler does not run. */
+  async #admit(): Promise<unknown> {
+    const { input } = this.subscription;
+    try {
+      const data = this.#accept();
+      if (input === undefined) return data;
+      const fit = await fitted(input, data, MISFIT);
+      this.#mustBeWanted();
+      return fit;
+    } catch (error) {
+      this.#refusal = error instanceof TielineError ? error : handlerError(error, "the input schema threw: ");
+      throw this.#refusal;
+    }
+  }
+
+  #mustBeWanted(): void {
+    if (this.event.cancelled) throw this.event.signal.reason;
     if (this.event.remaining() <= 0) throw new ExpiredError(`"${this.event.topic}" expired while it waited`);
+  }
+
+  #accept(): unknown {
+    this.#mustBeWanted();
     const data = this.event.data;
     if (!passes(this.subscription, data)) {
       throw new NoRespondersError(`the filter of "${this.subscription.name}" refuses this payload`);
@@ -120,6 +165,14 @@ export function handlerError(error: unknown, prefix = ""): TielineError {
 /** A handler returned what cannot travel: its failure, not the caller's. */
 export function unsendable(error: unknown): TielineError {
   return handlerError(error, "the handler's return value cannot be sent: ");
+}
+
+async function fittedReply(output: StandardSchema, reply: unknown): Promise<unknown> {
+  try {
+    return await fitted(output, reply, "it does not fit the output schema");
+  } catch (error) {
+    throw unsendable(error);
+  }
 }
 
 /** Whether a value can be awaited. */

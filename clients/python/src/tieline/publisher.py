@@ -294,7 +294,7 @@ class Publisher:
         for subscription in each:
             instance.responder.deliver(subscription, event, outlet, data)
         for subscription in instance.router.observers(event.topic):
-            instance.responder.deliver(subscription, event, outlet)
+            instance.responder.deliver(subscription, event)
         return len(each), served
 
     def _loop_must_turn(self) -> bool:
@@ -328,10 +328,9 @@ class _Handled:
         self._done = asyncio.Event()
 
     def one(self, delivery: Delivery | None) -> None:
-        if delivery is None or not delivery.subscription.observe:
-            self.left -= 1
-            if self.left == 0:
-                self._done.set()
+        self.left -= 1
+        if self.left == 0:
+            self._done.set()
 
     async def all(self) -> None:
         self.one(None)
