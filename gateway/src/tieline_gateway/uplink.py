@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from tieline import topics
+from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline.eager import start_now
 from tieline.envelope import REQUEST, error_from_wire, error_to_wire
@@ -64,6 +65,8 @@ class Uplink:
             "request": self._request,
             "answer": self._answer,
             "release": self._release,
+            "send_trail": self._send_trail,
+            "find_trail": self._find_trail,
             "probe": self._probe,
             "find_responders": self._find_responders,
             "ping": self._ping,
@@ -220,6 +223,25 @@ class Uplink:
         except TielineError as error:
             answer.error.CopyFrom(error_to_wire(error))
         self._down.put(wire.GatewayItem(responders=answer))
+
+    def _send_trail(self, item: wire.SendTrail) -> None:
+        if 0 < len(item.correlation_id) <= contract.LIMIT_KEY_BYTES and len(item.trail) <= contract.LIMIT_TRAIL_BYTES:
+            self._port.keep_trail(item.correlation_id, item.trail)
+
+    def _find_trail(self, item: wire.FindTrail) -> None:
+        if len(self._tasks) < _MOST_WAITING:
+            self._spawn(self._tell_trail(item.ref, item.correlation_id))
+        else:
+            error = error_to_wire(_crowded())
+            self._down.put(wire.GatewayItem(trail_found=wire.TrailFound(ref=item.ref, error=error)))
+
+    async def _tell_trail(self, ref: int, correlation_id: str) -> None:
+        answer = wire.TrailFound(ref=ref)
+        try:
+            answer.trail = await self._port.find_trail(correlation_id)
+        except TielineError as error:
+            answer.error.CopyFrom(error_to_wire(error))
+        self._down.put(wire.GatewayItem(trail_found=answer))
 
     def _ping(self, item: wire.Ping) -> None:
         self._down.put(wire.GatewayItem(pong=wire.Pong(ref=item.ref, time=self._now)))

@@ -33,8 +33,10 @@ class Call:
         "accepted",
         "attempts",
         "avoid",
+        "began",
         "call_id",
         "claimed",
+        "correlation_id",
         "deadline",
         "done",
         "idempotent",
@@ -87,6 +89,8 @@ class Call:
         self.to = to  # the only instance that may answer
         self.near = near  # the first attempt goes to this process
         self.keyed = bool(envelope.idempotency_key)
+        self.correlation_id = ""
+        self.began = NO_MOMENT
         self.claimed = False  # it runs for all calls with its idempotency key
         self.inflow = None
         self.state = State.WAITING

@@ -14,7 +14,7 @@ from tieline.calls import Calls
 from tieline.context import Event
 from tieline.deadlines import Deadlines
 from tieline.delivery import Around, Delivery
-from tieline.envelope import CANCEL, CREDIT, new_id
+from tieline.envelope import CANCEL, CREDIT, REPLY, new_id
 from tieline.errors import InvalidPayloadError, Outcome, TielineError, UnavailableError
 from tieline.local_call import LocalCall
 from tieline.observe import Observer, StepName, step_of
@@ -22,6 +22,7 @@ from tieline.outgoing import Origin
 from tieline.settings import Settings
 from tieline.stream_call import StreamCall
 from tieline.subscription import Subscription
+from tieline.trail import CALLED, LOCAL, Trail
 from tieline.transport import Port
 
 
@@ -38,11 +39,16 @@ class Own(Protocol):
 class Caller:
     """All calls of one event system, with one timer for all their deadlines."""
 
-    def __init__(self, settings: Settings, origin: Origin, observer: Observer | None, own: Own) -> None:
+    def __init__(
+        self, settings: Settings, origin: Origin, observer: Observer | None, own: Own, trail: Trail | None = None
+    ) -> None:
         self._settings = settings
         self._origin = origin
         self._observer = observer
         self._own = own
+        self._trail = trail
+        self._remember = trail.remember if trail is not None else None
+        self._now = 0.0
         self._deadlines = Deadlines()
         self._calls = Calls(self, self._deadlines, settings)
         self._port: Port | None = None
@@ -70,9 +76,10 @@ class Caller:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
-        self._calls.link_down(monotonic())
         for call in self._calls.all():
-            self._calls.close(call, UnavailableError("the event system was closed while the call was out"))
+            outcome = Outcome.MAY_HAVE_RUN if call.attempts or call.may_have_run else Outcome.NOT_DELIVERED
+            message = "the event system was closed while the call was out"
+            self._calls.close(call, UnavailableError(message, outcome=outcome))
         if self._timer:
             self._timer.cancel()
 
@@ -101,9 +108,25 @@ class Caller:
         call.done = True
         if call.future is not None:
             self._deadlines.finished()
-        if not call.answered and call.delivery is not None:
-            call.delivery.cancel()
-        call.delivery = None  # no cycle for the collector
+        delivery, call.delivery = call.delivery, None  # no cycle for the collector
+        assert delivery is not None
+        if not call.answered:
+            delivery.cancel()
+        if self._remember is not None:
+            self._remember_local(call, delivery)
+
+    def _remember_local(self, call: LocalCall, delivery: Delivery) -> None:
+        """Only what somebody can ask for: a call that was given no name has none."""
+        request = delivery.event.envelope
+        correlation_id = request.correlation_id or request.id
+        failed = call.failure
+        if correlation_id or failed is not None:
+            began = call.deadline - request.ttl_ms / 1000
+            name = delivery.subscription.name
+            record = (LOCAL, correlation_id or delivery.event.id, request.topic, monotonic(), b"", began, name, failed)
+            self._trail.remember(record)  # pyright: ignore[reportOptionalMemberAccess]
+            if failed is not None:
+                self._store(record[1])
 
     def begin(
         self,
@@ -154,7 +177,11 @@ class Caller:
         self, call: Call, request: Envelope, now: float, idempotent: bool, patience: float, wait_for_link: float
     ) -> None:
         assert self._port is not None
-        request.id = request.id or new_id()
+        identity = request.id
+        if not identity:
+            identity = request.id = new_id()
+        call.correlation_id = request.correlation_id or identity
+        call.began = now
         request.reply_to = self._port.instance
         if idempotent:
             call.idempotent = request.idempotent = True
@@ -171,6 +198,8 @@ class Caller:
 
     def abandon(self, call: Call) -> None:
         """The caller was cancelled."""
+        if self._trail is not None:
+            self._trail.step(StepName.CANCELLED, call.envelope)
         self._calls.abandon(call)
         if self._observer:
             self._say(StepName.CANCELLED, call.envelope)
@@ -183,11 +212,16 @@ class Caller:
 
     def joined(self, call_id: bytes, until: int) -> None:
         """See `Receiver.on_joined`."""
-        self._calls.joined(call_id, self._origin.clock.local(until))
+        call = self._calls.joined(call_id, self._origin.clock.local(until))
+        if call is not None:
+            self._unusual(StepName.JOINED, call.envelope, until=until)
 
     def answered(self, envelope: Envelope) -> None:
         """A REPLY or ACCEPTED arrived."""
-        call = self._calls.answered(envelope, monotonic())
+        self._now = now = monotonic()
+        call = self._calls.answered(envelope, now)
+        if envelope.kind == REPLY and envelope.idempotency_key and call is not None:
+            self._unusual(StepName.DEDUPLICATED, call.envelope)
         if self._observer:
             if call is None:
                 self._say(StepName.DROPPED, envelope, why="it answers no call that is out")
@@ -248,6 +282,11 @@ class Caller:
         """A reply came."""
         if self._observer:
             self._say(StepName.COMPLETED, call.envelope, instance=reply.source, attempts=call.attempts)
+        if self._remember is not None:
+            self._remember(
+                (CALLED, call.correlation_id, call.topic, self._now, call.call_id,
+                 call.began, call.instance, call.attempts, call.accepted, None)
+            )  # fmt: skip
         if isinstance(call, StreamCall):
             call.wake()
         elif not call.waiter.done():
@@ -257,6 +296,12 @@ class Caller:
         """The call failed."""
         if self._observer:
             self._say(StepName.FAILED, call.envelope, code=error.code, outcome=str(error.outcome))
+        if self._remember is not None:
+            self._remember(
+                (CALLED, call.correlation_id, call.topic, monotonic(), call.call_id,
+                 call.began, call.instance, call.attempts, call.accepted, error)
+            )  # fmt: skip
+            self._store(call.correlation_id)
         if isinstance(call, StreamCall):
             call.error = error
             call.wake()
@@ -296,6 +341,19 @@ class Caller:
         if suspects and self._port is not None:
             probed = await self._port.probe(suspects)
             self._calls.probed(probed.silent, probed.expired, suspects, monotonic())
+
+    def _store(self, correlation_id: str) -> None:
+        """Store the trail of something that failed, unless too much fails."""
+        trail, port = self._trail, self._port
+        if trail is not None and port is not None and trail.may_store(monotonic()):
+            told = trail.of(correlation_id, self._origin.source, self._origin.clock)
+            port.keep_trail(correlation_id, told.SerializeToString())
+
+    def _unusual(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
+        if self._trail is not None:
+            self._trail.step(name, envelope, **detail)
+        if self._observer:
+            self._say(name, envelope, **detail)
 
     def _say(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         assert self._observer is not None

@@ -114,8 +114,9 @@ class Calls:
         return [*self._pending.values(), *self._parked, *self._resting]
 
     def close(self, call: Call, error: TielineError) -> None:
-        """End a call, whatever it waits for."""
+        """End a call, whatever it waits for; the responder is cancelled."""
         if not call.done:
+            self._call_off(call)
             self._reject(call, error)
 
     # --- what the port reports ------------------------------------------------------------------------------------
@@ -144,15 +145,17 @@ class Calls:
                 self._set_aside(call)
                 self._nobody(call, now)
 
-    def joined(self, call_id: bytes, until: float) -> None:
+    def joined(self, call_id: bytes, until: float) -> Call | None:
         """An attempt waits for the run of another call with the same idempotency key, which ends at this moment."""
         call = self._pending.get(call_id)
-        if call is not None and call.state is _SENT:
-            call.state = _HELD
-            call.attempts -= 1  # nothing was sent
-            call.may_have_run = True
-            call.redispatch_at = until
-            self._wake(call, until)
+        if call is None or call.state is not _SENT:
+            return None
+        call.state = _HELD
+        call.attempts -= 1  # nothing was sent
+        call.may_have_run = True
+        call.redispatch_at = until
+        self._wake(call, until)
+        return call
 
     def answered(self, envelope: Envelope, now: float) -> Call | None:
         """A REPLY or ACCEPTED arrived; returns the call it belongs to, None if it changes nothing."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from tieline.delivery import Delivery
 from tieline.errors import NoRespondersError, TielineError
-from tieline.observe import StepName
 
 log = logging.getLogger("tieline")
 
@@ -16,10 +15,12 @@ log = logging.getLogger("tieline")
 class EventOutlet:
     """Outlet of the deliveries of events; `handled` hears of each that has ended."""
 
-    __slots__ = ("_handled", "_say")
+    __slots__ = ("_handled", "_tell")
 
-    def __init__(self, say: Callable[..., None], handled: Callable[[Delivery], None] | None = None) -> None:
-        self._say = say
+    def __init__(
+        self, tell: Callable[[Delivery, str], None], handled: Callable[[Delivery], None] | None = None
+    ) -> None:
+        self._tell = tell
         self._handled = handled
 
     def succeeded(self, delivery: Delivery, result: Any) -> None:
@@ -37,7 +38,7 @@ class EventOutlet:
         self._end(delivery, "cancelled")
 
     def _end(self, delivery: Delivery, how: str) -> None:
-        self._say(StepName.HANDLED, delivery.event.envelope, how=how, subscription=delivery.subscription.name)
+        self._tell(delivery, how)
         if self._handled:
             self._handled(delivery)
 

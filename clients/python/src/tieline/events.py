@@ -24,17 +24,21 @@ from tieline import topics
 from tieline._contract.contract import SYSTEM_WARNING
 from tieline.context import Event
 from tieline.errors import TielineError
+from tieline.explain import Explanation
 from tieline.gather import Gathered
 from tieline.instance import Instance
 from tieline.middleware import HandleNext, Message, Middleware, handle_through, publish_through
 from tieline.observe import Observer
 from tieline.publisher import Publisher, Receipt
 from tieline.retry import Retry
+from tieline.services import Service
 from tieline.settings import Settings, choose_service, choose_url
 from tieline.stream import Stream
 from tieline.subscription import Subscription, SubscriptionOptions
 from tieline.transport import Transport
 from tieline.transports import make_transport
+
+_ASK_SECONDS = 2.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -297,7 +301,7 @@ class EventSystem:
     @property
     def subscriptions(self) -> list[Subscription]:
         """All subscriptions that are not closed."""
-        return list(self._instance.router)
+        return [subscription for subscription in self._instance.router if not subscription.internal]
 
     async def unsubscribe(self, subscription: Subscription | str) -> None:
         """End a subscription, or all of a name: nothing new is taken, what is here is finished. Idempotent."""
@@ -312,6 +316,33 @@ class EventSystem:
         """Return when the broker has registered a subscription; starts the system if need be."""
         await self.start()
         await self._instance.registry.ready(subscription)
+
+    # --- looking inside -------------------------------------------------------------------------------------------
+
+    async def explain(self, correlation_id: str, *, ttl: float = _ASK_SECONDS) -> Explanation:
+        """Where an event or call went, as every live instance remembers it, and what was stored of its failure.
+
+        Args:
+            correlation_id: of an event, a receipt or an error's call; the id of what began a chain.
+            ttl: seconds to wait for the others.
+
+        Raises:
+            UnavailableError: the broker is away.
+
+        """
+        return await self._publisher.explain(correlation_id, ttl)
+
+    async def services(self, *, ttl: float = _ASK_SECONDS) -> list[Service]:
+        """Who is there: services, their instances, and what they are subscribed to, with schemas and versions.
+
+        Args:
+            ttl: seconds to wait for each instance.
+
+        Raises:
+            UnavailableError: the broker is away.
+
+        """
+        return await self._publisher.services(ttl)
 
     # --- life -----------------------------------------------------------------------------------------------------
 

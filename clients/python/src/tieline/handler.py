@@ -14,6 +14,7 @@ import msgspec
 
 from tieline.context import Event
 from tieline.errors import InvalidArgumentError, InvalidPayloadError
+from tieline.schemas import item_of, json_schema
 from tieline.streaming import from_thread
 from tieline.threads import HandlerThreads
 
@@ -33,6 +34,18 @@ class Handler(NamedTuple):
     invoke: Invoke
     convert: Convert | None
     streams: bool = False
+    takes: Any = Any
+    gives: Any = Any
+
+    @property
+    def input_schema(self) -> dict[str, Any] | None:
+        """JSON Schema of the payload, if the function says what it takes."""
+        return json_schema(self.takes)
+
+    @property
+    def output_schema(self) -> dict[str, Any] | None:
+        """JSON Schema of the reply or of each item, if the function says what it gives."""
+        return json_schema(item_of(self.gives) if self.streams else self.gives)
 
 
 def bind(function: Callable[..., Any]) -> Handler:
@@ -49,13 +62,17 @@ def bind(function: Callable[..., Any]) -> Handler:
         raise InvalidArgumentError(f"a handler must be callable, not {type(function).__name__}")
     slots, annotation = _arguments(function)
     plain = _with_arguments(function, slots)
-    convert = _converter(annotation)
+    invoke, streams = _invoking(function, plain)
+    return Handler(function, invoke, _converter(annotation), streams, annotation, _hints(function).get("return", Any))
+
+
+def _invoking(function: Callable[..., Any], plain: Callable[[Any, Event], Any]) -> tuple[Invoke, bool]:
+    """How to call a function of its colour, and whether it streams."""
     if _is_a(inspect.isasyncgenfunction, function):
-        return Handler(function, _generating(plain), convert, streams=True)
+        return _generating(plain), True
     if _is_a(inspect.isgeneratorfunction, function):
-        return Handler(function, _generating_in_thread(plain), convert, streams=True)
-    is_async = _is_a(inspect.iscoroutinefunction, function)
-    return Handler(function, plain if is_async else _in_thread(plain), convert)
+        return _generating_in_thread(plain), True
+    return plain if _is_a(inspect.iscoroutinefunction, function) else _in_thread(plain), False
 
 
 def _arguments(function: Callable[..., Any]) -> tuple[tuple[str, ...], Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
-from tieline._contract.contract import LIMIT_STREAM_WINDOW
+from tieline._contract.contract import ASK_TOPIC, LIMIT_STREAM_WINDOW
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call_errors import is_refusal
 from tieline.caller import reply_value
@@ -18,14 +18,17 @@ from tieline.delivery import Delivery, crowded
 from tieline.envelope import EVENT, REQUEST, new_id
 from tieline.errors import InvalidArgumentError, Outcome, TielineError
 from tieline.event_outlet import EventOutlet
+from tieline.explain import Explanation, explanation
 from tieline.fingerprint import fingerprint
 from tieline.gather import Answer, Failure, Gathered, Gathering, Reply, is_missing, units
 from tieline.instance import Instance
 from tieline.observe import StepName
 from tieline.outgoing import check_key, compose, inherited_seconds, ttl_ms
 from tieline.retry import Retry
+from tieline.services import Service, services
 from tieline.stream import Stream
 from tieline.stream_call import StreamCall
+from tieline.trail import PUBLISHED
 
 _UNBROKEN = 128
 
@@ -124,7 +127,7 @@ class Publisher:
                 pause = retry.pause(made, error)
                 if pause is None or monotonic() + pause >= deadline:
                     raise
-                self._instance.responder.say(StepName.RETRIED, attempt, after=pause, code=error.code)
+                self._instance.responder.unusual(StepName.RETRIED, attempt, after=pause, code=error.code)
                 await asyncio.sleep(pause)
         raise AssertionError  # the loop has no other end
 
@@ -187,13 +190,32 @@ class Publisher:
         request = compose(
             REQUEST, topic, data, milliseconds, instance, headers, content_type, schema_version, correlation_id
         )
-        gathered = Gathered([], [], [])
-        for responder, answer in await self.survey(request, max_replies, every_instance=every_instance):
-            if isinstance(answer, Envelope):
-                gathered.replies.append(Reply(responder, reply_value(answer)))
-            else:
-                (gathered.missing if is_missing(answer) else gathered.errors).append(Failure(responder, answer))
-        return gathered
+        return _gathered(await self.survey(request, max_replies, every_instance=every_instance))
+
+    # --- looking inside -------------------------------------------------------------------------------------------
+
+    async def explain(self, correlation_id: str, ttl: float) -> Explanation:
+        """See `EventSystem.explain`."""
+        gathered = await self._ask({"trail": correlation_id}, ttl)
+        port = self._instance.port
+        assert port is not None
+        trails = [await port.find_trail(correlation_id)]
+        trails += [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
+        return explanation(correlation_id, trails, [failure.responder for failure in gathered.missing])
+
+    async def services(self, ttl: float) -> list[Service]:
+        """See `EventSystem.services`."""
+        return services((await self._ask({"subscriptions": True}, ttl)).values)
+
+    async def _ask(self, question: dict[str, Any], ttl: float) -> Gathered:
+        """Ask every instance what it knows."""
+        instance = self._instance
+        if instance.port is None or get_running_loop() is not instance.loop:
+            await instance.start()
+        request = compose(REQUEST, ASK_TOPIC, question, ttl_ms(ttl, 0), instance, by_system=True)
+        return _gathered(await self.survey(request, 0, every_instance=True, shown=False))
+
+    # --- events ---------------------------------------------------------------------------------------------------
 
     async def publish(
         self,
@@ -234,13 +256,16 @@ class Publisher:
             caller.abandon(call)
             raise
 
-    async def survey(self, request: Envelope, max_replies: int, *, every_instance: bool) -> list[Answer]:
+    async def survey(
+        self, request: Envelope, max_replies: int, *, every_instance: bool, shown: bool = True
+    ) -> list[Answer]:
         """Ask everybody with a composed request; returns what became of it at each, replies as they travelled."""
         instance = self._instance
         port, caller = instance.port, instance.caller
         assert port is not None
         deadline = monotonic() + request.ttl_ms / 1000
-        self._show_observers(request)
+        if shown:
+            self._show_observers(request)
         request.id = request.id or new_id()
         asked = units(await port.responders(request.topic), port.instance, every_instance=every_instance)
         gathering = Gathering(request, lambda one, to: caller.begin_at(one, to, deadline), caller.abandon)
@@ -267,6 +292,8 @@ class Publisher:
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
         handled = _Handled() if wait_local else None
+        if instance.trail is not None:
+            instance.trail.remember((PUBLISHED, event.correlation_id or event.id, event.topic, monotonic(), event.id))
         here, served = self._serve(event, data, instance.local_outlet(handled.one if handled else None), handled)
         try:
             await port.publish(event, served)
@@ -316,6 +343,16 @@ class Publisher:
         if instance.port is not None and instance.port.observing:
             request.id = request.id or new_id()
             instance.port.observe(request)
+
+
+def _gathered(answers: list[Answer]) -> Gathered:
+    gathered = Gathered([], [], [])
+    for responder, answer in answers:
+        if isinstance(answer, Envelope):
+            gathered.replies.append(Reply(responder, reply_value(answer)))
+        else:
+            (gathered.missing if is_missing(answer) else gathered.errors).append(Failure(responder, answer))
+    return gathered
 
 
 class _Handled:

@@ -22,6 +22,7 @@ from tieline.router import Router
 from tieline.settings import Settings
 from tieline.streams import Outflow
 from tieline.subscription import Subscription
+from tieline.trail import HANDLED, SERVED, Trail
 from tieline.transport import Interest, Port, Route
 
 log = logging.getLogger("tieline")
@@ -45,6 +46,7 @@ class Responder:
         observer: Observer | None,
         warn: Warn,
         own: Callable[[Envelope], None],
+        trail: Trail | None = None,
     ) -> None:
         self._settings = settings
         self._router = router
@@ -55,9 +57,10 @@ class Responder:
         self._source = ""
         self._place = ""
         self._own = own
+        self._trail = trail
         self._serving: dict[bytes, Delivery] = {}
         self._sweeper: asyncio.TimerHandle | None = None
-        self._event_outlet = EventOutlet(self.say)
+        self._event_outlet = EventOutlet(self.handled)
         self.around: Around | None = None
 
     def attach(self, port: Port, source: str) -> None:
@@ -84,7 +87,8 @@ class Responder:
         elif subscription is None:
             self._refuse(envelope, self._no_taker(envelope.topic))
         else:
-            delivery = Delivery(subscription, Event(envelope, clock), self, self.around)
+            around = None if subscription.internal else self.around
+            delivery = Delivery(subscription, Event(envelope, clock), self, around)
             delivery.started = now = monotonic()
             if envelope.HasField("stream"):
                 delivery.flow = Outflow(envelope.stream.window, now)
@@ -103,8 +107,7 @@ class Responder:
         """The caller gave up; unknown and finished calls are ignored."""
         delivery = self._serving.get(call_id)
         if delivery is not None:
-            if self._observer:
-                self.say(StepName.CANCELLED, delivery.event.envelope)
+            self.unusual(StepName.CANCELLED, delivery.event.envelope)
             delivery.cancel()
 
     def succeeded(self, delivery: Delivery, result: Any) -> None:
@@ -173,8 +176,19 @@ class Responder:
 
     def _reply(self, delivery: Delivery, reply: Envelope) -> None:
         request = delivery.event.envelope
-        if self._serving.pop(request.call_id, None) is None:
+        call_id = request.call_id
+        if self._serving.pop(call_id, None) is None:
             return
+        if self._trail is not None:
+            code = reply.error.code if reply.HasField("error") else 0
+            items = delivery.flow.sent if delivery.flow is not None else 0
+            correlation_id, subscription = request.correlation_id or request.id, delivery.subscription
+            self._trail.remember(
+                (SERVED, correlation_id, subscription.topic, monotonic(), call_id,
+                 delivery.started, subscription.name, delivery.accepted, items, code)
+            )  # fmt: skip
+            if code:
+                self._store(correlation_id)
         if self._observer:
             code = reply.error.code if reply.HasField("error") else 0
             self.say(StepName.REPLIED, request, subscription=delivery.subscription.name, error=code)
@@ -193,8 +207,8 @@ class Responder:
             self._port.answer(to, envelope)
 
     def _refuse(self, request: Envelope, error: TielineError) -> None:
-        if self._observer:
-            self.say(StepName.DROPPED, request, why=error.code)
+        self.unusual(StepName.DROPPED, request, why=error.code)
+        self._store(request.correlation_id or request.id)
         self._answer(request.reply_to, self._error_reply(request, error))
 
     def _error_reply(self, request: Envelope, error: TielineError) -> Envelope:
@@ -240,9 +254,9 @@ class Responder:
         """See `Receiver.on_event`."""
         takers = self._router.takers(interest)
         if 0 < envelope.expires_at <= self._origin.clock.now():
-            self.say(StepName.DROPPED, envelope, why="EXPIRED")
+            self.unusual(StepName.DROPPED, envelope, why="EXPIRED")
         elif not takers:
-            self.say(StepName.DROPPED, envelope, why="no subscription any more")
+            self.unusual(StepName.DROPPED, envelope, why="no subscription any more")
         elif interest.route == Route.GROUP:
             self.deliver(self._router.member(interest) or takers[0], envelope)
         else:
@@ -262,7 +276,7 @@ class Responder:
             self._overloaded(subscription, envelope)
 
     def _overloaded(self, subscription: Subscription, envelope: Envelope) -> None:
-        self.say(StepName.DROPPED, envelope, why="OVERLOADED", subscription=subscription.name)
+        self.unusual(StepName.DROPPED, envelope, why="OVERLOADED", subscription=subscription.name)
         now = monotonic()
         if now - subscription.warned_at >= _WARN_SECONDS:
             subscription.warned_at = now
@@ -277,6 +291,27 @@ class Responder:
         if self._sweeper:
             self._sweeper.cancel()
             self._sweeper = None
+
+    def handled(self, delivery: Delivery, how: str) -> None:
+        """The handler of an event has ended."""
+        event = delivery.event.envelope
+        if self._trail is not None:
+            correlation_id, name = event.correlation_id or event.id, delivery.subscription.name
+            self._trail.remember((HANDLED, correlation_id, event.topic, monotonic(), name, how))
+        self.say(StepName.HANDLED, event, how=how, subscription=delivery.subscription.name)
+
+    def unusual(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
+        """Remember a step that most envelopes do not take, and tell the observer."""
+        if self._trail is not None:
+            self._trail.step(name, envelope, **detail)
+        self.say(name, envelope, **detail)
+
+    def _store(self, correlation_id: str) -> None:
+        """Store the trail of something that failed, unless too much fails."""
+        trail, port = self._trail, self._port
+        if trail is not None and port is not None and trail.may_store(monotonic()):
+            told = trail.of(correlation_id, self._source, self._origin.clock)
+            port.keep_trail(correlation_id, told.SerializeToString())
 
     def say(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         """Tell the observer, if there is one."""

@@ -160,6 +160,18 @@ class Port(Protocol):
         """
         ...
 
+    def keep_trail(self, correlation_id: str, trail: bytes) -> None:
+        """Keep the steps of something that failed (a serialized Trail) for a while; lost while the broker is away."""
+
+    async def find_trail(self, correlation_id: str) -> bytes:
+        """The steps that were kept (a serialized Trail); empty for none.
+
+        Raises:
+            UnavailableError: the broker could not be asked.
+
+        """
+        ...
+
     def observe(self, envelope: Envelope) -> None:
         """Give a copy of a request to the observers elsewhere. Called once a request, wherever it is answered."""
         ...

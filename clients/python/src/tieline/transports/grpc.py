@@ -183,6 +183,18 @@ class GrpcPort:
             item = wire.ClientItem(release=wire.Release(request=claim.SerializeToString(), error=error_to_wire(error)))
             self._link.outbox.put(wire.LinkRequest(items=[item]).SerializeToString())
 
+    def keep_trail(self, correlation_id: str, trail: bytes) -> None:
+        """See `Port.keep_trail`."""
+        if self._refusal() is None:
+            item = wire.ClientItem(send_trail=wire.SendTrail(correlation_id=correlation_id, trail=trail))
+            self._link.outbox.put(wire.LinkRequest(items=[item]).SerializeToString())
+
+    async def find_trail(self, correlation_id: str) -> bytes:
+        """See `Port.find_trail`."""
+        item = wire.ClientItem(find_trail=wire.FindTrail(correlation_id=correlation_id))
+        found: wire.TrailFound = await self._asked(item)
+        return found.trail
+
     def observe(self, envelope: Envelope) -> None:
         """See `Port.observe`."""
         if self._refusal() is None:

@@ -6,10 +6,12 @@ It does what the Redis scripts do, with the same turns, groups and probes, so th
 from __future__ import annotations
 
 import weakref
+from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from tieline import topics
+from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import new_instance
@@ -46,6 +48,7 @@ class MemoryBroker:
         self._responders: dict[str, _Members] = {}
         self._patterns: topics.PatternTrie[Interest] = topics.PatternTrie()
         self.observed = 0
+        self._trails: OrderedDict[str, bytes] = OrderedDict()
 
     def join(self, port: MemoryPort) -> None:
         """A new instance."""
@@ -153,6 +156,18 @@ class MemoryBroker:
         for caller in self.ledger.release(request):
             self.answer(caller.instance, error_reply(caller.call_id, error))
 
+    def keep_trail(self, correlation_id: str, trail: bytes) -> None:
+        """Join steps to what is kept; the oldest trails give way."""
+        there = self._trails.pop(correlation_id, b"")
+        fits = len(there) + len(trail) <= contract.LIMIT_TRAIL_BYTES
+        self._trails[correlation_id] = there + trail if fits else there
+        if len(self._trails) > contract.LIMIT_TRAILS:
+            self._trails.popitem(last=False)
+
+    def find_trail(self, correlation_id: str) -> bytes:
+        """What is kept."""
+        return self._trails.get(correlation_id, b"")
+
     def probe(self, instances: Collection[str]) -> Probed:
         """Which instances are gone."""
         gone = frozenset(instance for instance in instances if instance not in self._ports)
@@ -209,6 +224,14 @@ class MemoryPort:
     def release(self, request: Envelope, error: TielineError) -> None:
         """See `Port.release`."""
         self._broker.release(request, error)
+
+    def keep_trail(self, correlation_id: str, trail: bytes) -> None:
+        """See `Port.keep_trail`."""
+        self._broker.keep_trail(correlation_id, trail)
+
+    async def find_trail(self, correlation_id: str) -> bytes:
+        """See `Port.find_trail`."""
+        return self._broker.find_trail(correlation_id)
 
     def observe(self, envelope: Envelope) -> None:
         """See `Port.observe`."""

@@ -153,6 +153,23 @@ class RedisPort:
         if self._transport.link is not None:  # else the claim ends by itself
             self._transport.runs.release(self._transport.link, self, request, error)
 
+    def keep_trail(self, correlation_id: str, trail: bytes) -> None:
+        """See `Port.keep_trail`."""
+        transport = self._transport
+        if transport.link is not None:
+            most, most_bytes = contract.LIMIT_TRAILS, contract.LIMIT_TRAIL_BYTES
+            arguments = [correlation_id.encode(), trail, b"%d" % most, b"%d" % most_bytes]
+            transport.run(transport.link, scripts.TRAIL, _trail_names, "", arguments, lambda reply: None)
+
+    async def find_trail(self, correlation_id: str) -> bytes:
+        """See `Port.find_trail`."""
+        key = contract.trails_key(self._transport.prefix)
+        try:
+            found: bytes | None = await self._transport.require().call("HGET", key, correlation_id)
+        except (LinkDownError, ReplyError) as error:
+            raise command_error(error) from None
+        return found or b""
+
     def observe(self, envelope: Envelope) -> None:
         """See `Port.observe`."""
         link = self._transport.link
@@ -185,3 +202,7 @@ class RedisPort:
             with contextlib.suppress(LinkDownError, ReplyError, TimeoutError):
                 async with asyncio.timeout(self._transport.settings.pong_timeout):
                     await self._transport.registration.leave(self._transport.link, self)
+
+
+def _trail_names(prefix: str, _: str) -> tuple[str, ...]:
+    return scripts.trail_names(prefix)
