@@ -114,9 +114,10 @@ class Calls:
         return [*self._pending.values(), *self._parked, *self._resting]
 
     def close(self, call: Call, error: TielineError) -> None:
-        """End a call, whatever it waits for; the responder is cancelled."""
+        """End a call, whatever it waits for; the responder is cancelled, if it is known."""
         if not call.done:
-            self._call_off(call)
+            if call.state is _HELD:
+                self._call_off(call)
             self._reject(call, error)
 
     # --- what the port reports ------------------------------------------------------------------------------------
