@@ -38,7 +38,7 @@ $(BENCH_READY): requirements/bench.txt $(PYTHON_READY)
 	@touch $@
 
 bench/node_modules/.stamp: bench/package-lock.json
-	cd bench && npm ci --silent --no-audit --no-fund
+	cd bench && npm ci --ignore-scripts --silent
 	@touch $@
 
 $(GENERATE_READY): requirements/generate.txt
@@ -55,6 +55,19 @@ $(NODE_BUILT): $(NODE_READY) $(NODE_CLIENT)/tsconfig.json $(NODE_SOURCES)
 	cd $(NODE_CLIENT) && npm run --silent build
 	@mkdir -p examples/node_modules && ln -sfn ../../$(NODE_CLIENT) examples/node_modules/tieline
 	@touch $@
+
+# A stack is left out where its tool is not installed.
+STACKS := $(if $(shell command -v go 2>/dev/null),go) $(if $(shell command -v mvn 2>/dev/null),java)
+PROTOS := $(wildcard proto/tieline/v1/*.proto)
+STACK_go := examples/go/bin/example
+STACK_java := examples/java/target/example.jar
+
+$(STACK_go): $(PROTOS) $(shell find examples/go -name '*.go' -not -path '*/wire/*') $(wildcard examples/go/go.* examples/go/*.yaml) | $(PYTHON_READY)
+	cd examples/go && PATH="$(CURDIR)/$(BIN):$$PATH" go generate . && go vet ./... && go build -o bin/example .
+	@test -z "$$(cd examples/go && gofmt -l *.go tieline)" || { echo "run gofmt -w in examples/go"; exit 1; }
+
+$(STACK_java): $(PROTOS) $(shell find examples/java/src -name '*.java') examples/java/pom.xml
+	cd examples/java && mvn -q -B package
 
 # --- use ------------------------------------------------------------------------------------------------------------
 
@@ -87,6 +100,12 @@ faults: setup ## Kill, freeze and cut off real processes and servers
 .PHONY: bench
 bench: setup $(BENCH_READY) bench/node_modules/.stamp ## Measure ourselves and our peers in one run (QUICK=1 for a short one)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+.PHONY: stacks
+stacks: setup $(foreach stack,$(STACKS),$(STACK_$(stack))) ## Build and test examples/go and examples/java, where there is go or mvn
+	@$(if $(filter go,$(STACKS)),,echo "stacks: Go is left out, there is no go on PATH")
+	@$(if $(filter java,$(STACKS)),,echo "stacks: Java is left out, there is no mvn on PATH")
+	$(if $(strip $(STACKS)),TEST_STACKS="$(strip $(STACKS))" $(BIN)/python -m pytest tests/stacks $(PYTEST_ARGS))
 
 # --- keep in order --------------------------------------------------------------------------------------------------
 
@@ -130,5 +149,6 @@ pins: ## Choose the newest versions again and write requirements/*.txt and the n
 .PHONY: clean
 clean: ## Remove everything that was set up or built
 	rm -rf .venv .venv-generate .venv-pins $(NODE_CLIENT)/node_modules $(NODE_CLIENT)/dist $(NODE_CLIENT)/build-test
+	rm -rf examples/go/bin examples/go/wire examples/java/target
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

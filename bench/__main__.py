@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 
 from bench.machine import busy, facts
-from bench.measure import measure
+from bench.measure import Result, measure
 from bench.report import Report
-from bench.rows import ROWS, choose
+from bench.rows import ROWS, Row, choose
 
 ROUNDS, SECONDS = 3, 2.0
 QUICK_ROUNDS, QUICK_SECONDS = 1, 1.0
+STOPPED = 130
 
 
 def main() -> int:
-    """Run what the command line asks for. Exit code 1 if a row could not be measured."""
+    """Run what the command line asks for. Exit code 1 if a row could not be measured, 130 if it was stopped."""
     options = _options()
     try:
         rows = choose(options.rows, quick=options.quick)
@@ -28,15 +30,27 @@ def main() -> int:
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
     before = busy()
-    results = asyncio.run(measure(rows, rounds, seconds, _tell))
+    try:
+        results = asyncio.run(_measured(rows, rounds, seconds))
+    except asyncio.CancelledError:
+        _tell("bench: stopped")
+        return STOPPED
     report = Report(_command(options), facts(), rounds, seconds, before, results)
     print(report.text())
     _write(report, options)
     return 1 if any(result.problem for result in results) else 0
 
 
+async def _measured(rows: list[Row], rounds: int, seconds: float) -> list[Result]:
+    """Measure; what asks us to stop ends the measurement, and with it every process it started."""
+    measuring = asyncio.ensure_future(measure(rows, rounds, seconds, _tell))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, measuring.cancel)
+    return await measuring
+
+
 def _options() -> argparse.Namespace:
-    names = "\n".join(f"  {row.name:<16} {row.title}" for row in ROWS)
+    names = "\n".join(f"  {row.name:<16} {row.title}, {row.language}" for row in ROWS)
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("bench", description=__doc__, epilog=f"rows:\n{names}", formatter_class=layout)
     parser.add_argument("--quick", action="store_true", help="our rows and nats-py, one short round, under a minute")

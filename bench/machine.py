@@ -18,7 +18,12 @@ from bench.brokers import nats_binary
 from bench.rows import NODE_MODULES
 
 PYTHON_PACKAGES = ("uvloop", "hiredis", "msgpack", "protobuf", "grpcio", "nats-py", "faststream")
-NODE_PACKAGES = ("nats", "@nats-io/transport-node")
+NODE_PACKAGES = {
+    "@nats-io/transport-node": "nats.js",
+    "moleculer": "moleculer",
+    "bullmq": "bullmq",
+    "ioredis": "ioredis",
+}
 
 
 def facts() -> dict[str, str]:
@@ -29,7 +34,7 @@ def facts() -> dict[str, str]:
         "nats-server": _nats_version(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "node": _output(["node", "--version"]),
-        "packages": ", ".join([*map(_package, PYTHON_PACKAGES), *map(_node_package, _node_peers())]),
+        "packages": ", ".join([*map(_package, PYTHON_PACKAGES), *map(_node_package, NODE_PACKAGES)]),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -63,14 +68,10 @@ def _package(name: str) -> str:
         return f"{name} not installed"
 
 
-def _node_peers() -> list[Path]:
-    paths = (NODE_MODULES / name / "package.json" for name in NODE_PACKAGES)
-    return [path for path in paths if path.exists()]
-
-
-def _node_package(path: Path) -> str:
-    found = re.search(r'"version": "([^"]+)"', path.read_text())
-    return f"nats.js {found.group(1)}" if found else "nats.js"
+def _node_package(name: str) -> str:
+    path = NODE_MODULES / name / "package.json"
+    found = re.search(r'"version": "([^"]+)"', path.read_text()) if path.exists() else None
+    return f"{NODE_PACKAGES[name]} {found.group(1) if found else 'not installed'}"
 
 
 def _output(command: Sequence[str]) -> str:

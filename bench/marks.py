@@ -70,6 +70,11 @@ MARKS = (
     Mark("the yardstick: raw link ÷ nats-py, calls/s at 512", _ratio("c512", "raw-link", "nats-py"), at_least=1.5),
     Mark("Python over Redis ÷ nats-py, p50 of one call", _ratio("p50", "tieline-python", "nats-py"), at_most=0.6),
     Mark("Node over Redis ÷ nats.js, calls/s at 512", _ratio("c512", "tieline-node", "nats-js"), at_least=2),
+    Mark(
+        "Node over Redis ÷ Moleculer over Redis, calls/s at 512",
+        _ratio("c512", "tieline-node", "moleculer"),
+        at_least=2,
+    ),
     Mark("Node over Redis ÷ nats.js, p50 of one call", _ratio("p50", "tieline-node", "nats-js"), at_most=0.8),
     Mark("Link to Link ÷ grpcio unary, calls/s at 512", _ratio("c512", "link-link", "grpc-noop"), at_least=3),
     Mark("gRPC PublishAndWait ÷ grpcio unary, calls/s at 512", _ratio("c512", "grpc-unary", "grpc-noop"), at_least=0.7),

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.support.processes import Peer, PeerFailed
+from tests.support.processes import Peer, PeerFailed, Program
 
 from bench.brokers import broker
 from bench.rows import ROOT, Row, command
@@ -72,18 +72,10 @@ async def _responder(row: Row, url: str) -> AsyncIterator[None]:
 
 async def _call(row: Row, url: str, argument: str) -> Figures:
     """Run the caller to its end and read its figures."""
-    async with Caller(*command(row.caller, "call", url, argument), env=ENVIRONMENT) as caller:
+    async with Program(*command(row.caller, "call", url, argument), env=ENVIRONMENT) as caller:
         try:
             line = await caller.line("^RESULT ", seconds=SPARE_SECONDS)
         except PeerFailed:
             raise RowFailed(f"{row.name}: no result\n" + "\n".join(caller.output[-15:])) from None
         figures: Figures = json.loads(line.removeprefix("RESULT "))
         return figures
-
-
-class Caller(Peer):
-    """The calling process; it begins at once and announces nothing."""
-
-    async def line(self, pattern: str, *, seconds: float = 10.0) -> str:
-        """See `Peer.line`."""
-        return "" if pattern == "^READY" else await super().line(pattern, seconds=seconds)

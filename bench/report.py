@@ -9,7 +9,8 @@ from typing import Any
 from bench.marks import Verdict, judge
 from bench.measure import Figures, Result
 
-COLUMNS = {"p50": "p50 µs, 1 call", "p99": "p99 µs", "c64": "calls/s at 64", "c512": "calls/s at 512"}
+COLUMNS = {"p50": "p50 µs", "p99": "p99 µs", "c64": "calls/s at 64", "c512": "at 512"}
+LANGUAGES = ("Python", "Node")
 
 
 @dataclass
@@ -62,7 +63,11 @@ Written by `{command}`. Absolute figures belong to one machine; compare only wit
 
 Each row is a caller and a responder in two processes, beside their broker. The payload is a small map, encoded, decoded
 and echoed for every call. {rounds}, {seconds:g} s at each of 1, 64 and 512 calls in flight, after a warm-up.
-Within a round the rows take turns. Python runs on uvloop.
+Within a round the rows take turns. Python runs on uvloop. p50 and p99 are of one call in flight.
+
+Every peer uses its defaults, except for bounds that 512 calls in flight would meet: FastStream's pool of connections,
+BullMQ's concurrency. BullMQ writes each job down; it is here because people ask it for answers, not because it is meant
+for them.
 
 The raw link is our own connection to Redis with nothing above it: no deadlines, no context, no validation, no task for
 a handler. What the client adds to it is the price of its promises. The two gRPC rows have the same caller. Memory is
@@ -79,9 +84,26 @@ def _rounds(number: int) -> str:
 
 
 def _calls(results: Sequence[Result]) -> str:
+    """A line for each way to make a call, with columns for each language that was measured."""
     measured = [r for r in results if r.figures and r.row.kind == "calls"]
-    rows = [[r.row.title, *(_number(r.figures[name]) for name in COLUMNS)] for r in measured]
-    return table(["", *COLUMNS.values()], rows) if rows else ""
+    languages = [language for language in LANGUAGES if any(r.row.language == language for r in measured)]
+    lines: dict[str, dict[str, Figures]] = {}
+    for result in measured:
+        lines.setdefault(result.row.title, {})[result.row.language] = result.figures
+    heads = [head for language in languages for head in _heads(language)]
+    rows = [
+        [title, *(cell for language in languages for cell in _cells(by.get(language)))] for title, by in lines.items()
+    ]
+    return table(["", *heads], rows) if rows else ""
+
+
+def _heads(language: str) -> list[str]:
+    first, *others = COLUMNS.values()
+    return [f"{language}: {first}", *others]
+
+
+def _cells(figures: Figures | None) -> list[str]:
+    return [_number(figures[name]) if figures else "" for name in COLUMNS]
 
 
 def _memory(results: Sequence[Result]) -> str:

@@ -10,15 +10,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NODE_PEERS = ROOT / "bench" / "peers"
 NODE_MODULES = ROOT / "bench" / "node_modules"
+NOT_INSTALLED = "its packages are not installed: npm ci in bench/"
 NODE_NEEDS = {
     "tieline_node.mjs": (ROOT / "clients" / "node" / "dist" / "index.js", "the Node client is not built: make setup"),
-    "nats_node.mjs": (NODE_MODULES, "its packages are not installed: npm ci in bench/"),
+    "nats_node.mjs": (NODE_MODULES / "@nats-io" / "transport-node", NOT_INSTALLED),
+    "moleculer_node.mjs": (NODE_MODULES / "moleculer", NOT_INSTALLED),
+    "bullmq_node.mjs": (NODE_MODULES / "bullmq", NOT_INSTALLED),
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """One way to make a call in one language: rows of the same title share a line of the table.
 
     `broker` is what stands between the two processes: redis, nats, gateway, none (the responder is a server itself) or
     inside (there is one process). `responder` is the peer that serves, `caller` the one that calls; a name that ends in
@@ -32,6 +35,11 @@ class Row:
     responder: str = ""
     kind: str = "calls"
     quick: bool = False
+
+    @property
+    def language(self) -> str:
+        """What the caller is written in."""
+        return "Node" if self.caller.endswith(".mjs") else "Python"
 
     def missing(self) -> str:
         """Why it cannot be measured here; empty if it can."""
@@ -55,12 +63,15 @@ def _same(name: str, title: str, broker: str, program: str, *, quick: bool = Fal
 
 
 ROWS = (
-    _same("tieline-python", "Tieline, Python, over Redis", "redis", "tieline_python", quick=True),
-    _same("tieline-node", "Tieline, Node, over Redis", "redis", "tieline_node.mjs", quick=True),
+    _same("tieline-python", "Tieline over Redis", "redis", "tieline_python", quick=True),
+    _same("tieline-node", "Tieline over Redis", "redis", "tieline_node.mjs", quick=True),
     _same("raw-link", "raw link: encode, dispatch, echo, decode, a command a call", "redis", "raw_link", quick=True),
     _same("raw-frames", "raw link, with the client's frames", "redis", "raw_frames"),
-    _same("nats-py", "nats-py `request`", "nats", "nats_python", quick=True),
-    _same("nats-js", "nats.js `request`", "nats", "nats_node.mjs"),
+    _same("nats-py", "NATS `request` (nats-py, nats.js)", "nats", "nats_python", quick=True),
+    _same("nats-js", "NATS `request` (nats-py, nats.js)", "nats", "nats_node.mjs"),
+    _same("faststream-redis", "FastStream `request` over Redis", "redis", "faststream_redis"),
+    _same("moleculer", "Moleculer `broker.call` over Redis", "redis", "moleculer_node.mjs"),
+    _same("bullmq", "BullMQ `job.waitUntilFinished`", "redis", "bullmq_node.mjs"),
     _same("link-link", "Tieline Link to Link, embedded gateway", "gateway", "tieline_python"),
     Row("grpc-unary", "gRPC `PublishAndWait`, embedded gateway", "gateway", "grpc_stub", "tieline_python"),
     Row("grpc-noop", "grpcio aio unary, a server that echoes", "none", "grpc_stub", "grpc_noop"),

@@ -113,7 +113,11 @@ def python_contract(contract: dict[str, Any]) -> str:
     for section, prefix in (("limits", "LIMIT_"), ("defaults", "DEFAULT_"), ("priorities", "PRIORITY_")):
         lines += [f"{prefix}{name.upper()}: Final = {value:_}" for name, value in contract[section].items()] + [""]
     reserved = ", ".join(json.dumps(prefix) for prefix in contract["topics"]["reserved"])
-    lines += [f"RESERVED_TOPICS: Final = ({reserved})", ""]
+    lines += [
+        f"RESERVED_TOPICS: Final = ({reserved})",
+        f"ASK_TOPIC: Final = {json.dumps(contract['topics']['ask'])}",
+        "",
+    ]
     lines += [f"{name}: Final = {json.dumps(topic)}" for name, topic in contract["event_types"].items()] + [""]
     for name, template in name_templates(contract).items():
         arguments = ", ".join(f"{identity}: str" for identity in placeholders(template))
@@ -194,7 +198,8 @@ def node_contract(contract: dict[str, Any]) -> str:
     for section, prefix in (("limits", "LIMIT_"), ("defaults", "DEFAULT_"), ("priorities", "PRIORITY_")):
         lines += [f"export const {prefix}{name.upper()} = {value:_};" for name, value in contract[section].items()]
         lines += [""]
-    lines += [f"export const RESERVED_TOPICS: readonly string[] = {json.dumps(contract['topics']['reserved'])};", ""]
+    lines += [f"export const RESERVED_TOPICS: readonly string[] = {json.dumps(contract['topics']['reserved'])};"]
+    lines += [f"export const ASK_TOPIC = {json.dumps(contract['topics']['ask'])};", ""]
     lines += [f"export const {name} = {json.dumps(topic)};" for name, topic in contract["event_types"].items()]
     for name, template in name_templates(contract).items():
         arguments = ", ".join(f"{identity}: string" for identity in placeholders(template))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import re
+import signal
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from examples.node_package import ROOT, provide
 
 from tests.suite.gateways import GatewayProcess
-from tests.support.processes import Peer
+from tests.support.processes import Program, alive, children
+from tieline import EventSystem
 
 EXAMPLES = ROOT / "examples"
 BLOCK = re.compile(r"^<!-- run: ([^>\n]+?) -->\n+```(python|js)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -27,14 +33,6 @@ class Block(NamedTuple):
     name: str
     language: str
     code: str
-
-
-class Program(Peer):
-    """A program as a reader would start it: it announces nothing."""
-
-    async def line(self, pattern: str, *, seconds: float = 20.0) -> str:
-        """See `Peer.line`."""
-        return "" if pattern == "^READY" else await super().line(pattern, seconds=seconds)
 
 
 def program(path: Path, *, url: str, **environment: str) -> Program:
@@ -89,6 +87,45 @@ async def test_a_program_with_plain_stubs_calls_through_a_gateway(redis_url: str
                 await service.line(r"^user\.created: 456$")
 
 
+@asynccontextmanager
+async def flask(url: str) -> AsyncIterator[tuple[Program, str]]:
+    """The web application under Flask's own server, and its address."""
+    command = (sys.executable, "-W", "error", "-m", "flask", "--app", EXAMPLES / "flask_app.py", "run", "--port", "0")
+    async with Program(*command, env={"TIELINE_URL": url, "REDIS_URL": ""}) as web:
+        yield web, (await web.line("Running on http://")).split()[-1]
+
+
+async def get(address: str) -> tuple[int, Any]:
+    """What a web application answers: the status, and what its JSON says."""
+
+    def fetch() -> tuple[int, Any]:
+        try:
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    return await asyncio.to_thread(fetch)
+
+
+async def test_a_flask_application_calls_answers_and_hears(redis_url: str) -> None:
+    async with flask(redis_url) as (web, address), services(redis_url):
+        await printed(program(EXAMPLES / "python_client.py", url=redis_url))  # waits for the services
+        assert await get(f"{address}/sum/1/2/3") == (200, {"sum": 6})
+        async with EventSystem(redis_url) as system, asyncio.timeout(10):
+            while await get(f"{address}/visits") == (200, {"visitors": []}):
+                await system.publish("user.created", {"id": 123})
+            assert 123 in await system.publish_and_wait("web.visitors", wait_for_responders=5)
+        os.kill(web.pid, signal.SIGINT)
+        assert await web.wait() == 0, web.text
+
+
+async def test_a_flask_application_says_that_nobody_is_there(redis_url: str) -> None:
+    async with flask(redis_url) as (_, address):
+        assert await get(f"{address}/sum/1/2/3") == (503, {"error": "NO_RESPONDERS", "retryable": True})
+
+
 async def test_the_demo_shows_what_it_should() -> None:
     demo = Program(sys.executable, "-m", "examples.demo", env={"PYTHONPATH": str(ROOT)})
     output = "\n".join(await printed(demo))
@@ -107,18 +144,6 @@ async def test_an_interrupted_demo_leaves_nothing_behind() -> None:
         assert len(started) >= 3
         await asyncio.sleep(0.2)
         assert not [pid for pid in started if alive(pid)]
-
-
-def children(pid: int) -> list[int]:
-    """The processes it started."""
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for path in listed for child in path.read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not waited for does not."""
-    status = Path(f"/proc/{pid}/status")
-    return status.exists() and "State:\tZ" not in status.read_text()
 
 
 def blocks() -> list[Block]:

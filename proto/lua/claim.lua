@@ -13,8 +13,9 @@
 -- @arg caller bytes            who waits: 16 hexadecimal digits of its instance, 16 bytes of its call
 -- @arg avoid string            instance not to choose, or empty
 -- @arg frame bytes             a Frame with the request
--- @return string*              "done" and the reply; "conflict"; "full"; "joined" and the claim's end (ms since 1970);
---                              "taken" and the instance; "nobody"
+-- @return string*              a verdict, and what belongs to it
+-- Verdicts: "done" and the reply; "conflict"; "full"; "joined" and the end of the claim (ms since 1970); "taken" and the
+-- instance; "nobody".
 local run, members, turn = KEYS[1], KEYS[2], KEYS[3]
 local channel, token, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local lease, window, most = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])

@@ -58,6 +58,16 @@ async def test_an_observer_here_sees_what_is_served_locally(world: World, topic:
     await observed.stay(2)
 
 
+async def test_an_observer_by_reference_sees_what_is_served_locally(world: World, topic: str) -> None:
+    system, observed = await world.system(), Seen()
+    await system.subscribe(topic, lambda data: "answer").ready()
+    await system.subscribe(topic, observed.take, observe=True, by_reference=True).ready()
+    await system.publish(topic, {"number": 1})
+    assert await system.publish_and_wait(topic, {"number": 2}) == "answer"
+    await observed.stay(2)
+    assert observed == [{"number": 1}, {"number": 2}]
+
+
 async def test_an_observer_at_the_caller_sees_what_is_served_elsewhere(world: World, topic: str) -> None:
     caller, responder = await world.system(), await world.system()
     await responder.subscribe(topic, lambda data: "answer").ready()

@@ -172,3 +172,23 @@ class Peer:
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._running().pid, number)
+
+
+class Program(Peer):
+    """A program as anybody would start it: it announces nothing."""
+
+    async def line(self, pattern: str, *, seconds: float = 20.0) -> str:
+        """See `Peer.line`."""
+        return "" if pattern == f"^{READY}" else await super().line(pattern, seconds=seconds)
+
+
+def children(pid: int) -> list[int]:
+    """The processes it started."""
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in listed for child in path.read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not waited for does not."""
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()

@@ -187,6 +187,8 @@ async def test_what_a_synchronous_handler_raises_comes_out_of_the_thread() -> No
         await run(raises, KeyError("x"))
     with pytest.raises(RuntimeError, match="StopIteration"):
         await run(raises, StopIteration(1))
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        await run(raises, SystemExit(1))
 
 
 async def test_handlers_that_block_their_threads_do_not_keep_names_from_being_looked_up() -> None:

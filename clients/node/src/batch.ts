@@ -2,6 +2,8 @@ import { CURRENT, type Event } from "./context.js";
 import { type Delivery, handlerError, passes } from "./delivery.js";
 import { ExpiredError, TielineError } from "./errors.js";
 import type { Work } from "./mailbox.js";
+import { fitted, MISFIT } from "./schema.js";
+import type { StandardSchema } from "./standardSchema.js";
 import type { Subscription } from "./subscription.js";
 import { isThenable } from "./thenable.js";
 
@@ -18,22 +20,61 @@ export class Batch implements Work {
   readonly isEvent = true;
   /** That of the first one handled. */
   event: Event | undefined;
-  #ended = false;
+  /** Those that have not ended. */
+  readonly #open: Set<Delivery>;
 
   constructor(
     readonly subscription: Subscription,
     readonly deliveries: readonly Delivery[],
   ) {
     this.event = deliveries[0]?.event;
+    this.#open = new Set(deliveries);
   }
 
   /** Hands the payloads to the handler in one list; the event of the context is the first one's. */
   run(): void {
+    const { input } = this.subscription;
     const taken: Delivery[] = [];
     const payloads: unknown[] = [];
     for (const delivery of this.deliveries) this.#read(delivery, taken, payloads);
+    if (input === undefined) this.#handle(taken, payloads);
+    else void this.#handleFitting(input, taken, payloads);
+  }
+
+  /** Nobody waits any more. */
+  interrupt(reason: TielineError): void {
+    const open = [...this.#open];
+    this.#open.clear();
+    for (const delivery of open) delivery.interrupt(reason);
+  }
+
+  #read(delivery: Delivery, taken: Delivery[], payloads: unknown[]): void {
+    try {
+      if (delivery.event.expired) throw new ExpiredError(`"${delivery.event.topic}" expired while it waited`);
+      const data = delivery.event.data;
+      if (!passes(this.subscription, data)) return this.#tell(delivery);
+      payloads.push(data);
+      taken.push(delivery);
+    } catch (error) {
+      this.#tell(delivery, error);
+    }
+  }
+
+  /** Leaves out those whose payload does not fit. */
+  async #handleFitting(input: StandardSchema, deliveries: Delivery[], payloads: unknown[]): Promise<void> {
+    const fits = await Promise.allSettled(payloads.map((data) => fitted(input, data, MISFIT)));
+    const taken = deliveries.filter((delivery, at) => {
+      const fit = fits[at];
+      if (fit?.status === "rejected") this.#tell(delivery, fit.reason);
+      return fit?.status === "fulfilled";
+    });
+    const data = fits.filter((fit) => fit.status === "fulfilled").map((fit) => fit.value);
+    this.#handle(taken, data);
+  }
+
+  #handle(taken: readonly Delivery[], payloads: readonly unknown[]): void {
     const first = taken[0];
-    if (first === undefined) return this.subscription.mailbox.finished(this);
+    if (first === undefined || this.#open.size === 0) return this.subscription.mailbox.finished(this);
     this.event = first.event;
     try {
       const result = CURRENT.run(first.event, this.subscription.handler, payloads, first.event);
@@ -47,39 +88,18 @@ export class Batch implements Work {
     }
   }
 
-  /** Nobody waits any more. */
-  interrupt(reason: TielineError): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    for (const delivery of this.deliveries) delivery.interrupt(reason);
-  }
-
-  #read(delivery: Delivery, taken: Delivery[], payloads: unknown[]): void {
-    try {
-      if (delivery.event.expired) throw new ExpiredError(`"${delivery.event.topic}" expired while it waited`);
-      const data = delivery.event.data;
-      if (!passes(this.subscription, data)) return delivery.outlet.succeeded(delivery, undefined);
-      payloads.push(data);
-      taken.push(delivery);
-    } catch (error) {
-      delivery.outlet.failed(delivery, error instanceof TielineError ? error : handlerError(error));
-    }
-  }
-
   #end(taken: readonly Delivery[], failure?: TielineError): void {
     try {
-      if (!this.#ended) this.#tell(taken, failure);
+      for (const delivery of taken) this.#tell(delivery, failure);
     } finally {
       this.subscription.mailbox.finished(this);
     }
   }
 
-  #tell(taken: readonly Delivery[], failure: TielineError | undefined): void {
-    this.#ended = true;
-    for (const delivery of taken) {
-      if (failure === undefined) delivery.outlet.succeeded(delivery, undefined);
-      else delivery.outlet.failed(delivery, failure);
-    }
+  #tell(delivery: Delivery, failure?: unknown): void {
+    if (!this.#open.delete(delivery)) return;
+    if (failure === undefined) delivery.outlet.succeeded(delivery, undefined);
+    else delivery.outlet.failed(delivery, failure instanceof TielineError ? failure : handlerError(failure));
   }
 }
 

@@ -1,6 +1,8 @@
 import { CURRENT, type Event } from "./context.js";
 import { ExpiredError, HandlerError, NoRespondersError, TielineError, UnsupportedError } from "./errors.js";
 import type { Work } from "./mailbox.js";
+import { fitted, MISFIT, MISFIT_REPLY } from "./schema.js";
+import type { StandardSchema } from "./standardSchema.js";
 import { isStream, Sending } from "./streaming.js";
 import type { Outflow } from "./streams.js";
 import type { Subscription } from "./subscription.js";
@@ -31,6 +33,7 @@ export class Delivery implements Work {
   /** How much its reader has room for, if it is to stream. */
   flow: Outflow | undefined;
   #ended = false;
+  #refusal: TielineError | undefined;
 
   constructor(
     readonly subscription: Subscription,
@@ -43,6 +46,7 @@ export class Delivery implements Work {
   /** Decodes, filters, handles, reports. */
   run(): void {
     this.begun = true;
+    if (this.subscription.isSurrounded) return this.#runInside();
     let data: unknown;
     try {
       data = this.#accept();
@@ -73,8 +77,50 @@ export class Delivery implements Work {
     this.interrupt(reason);
   }
 
-  #accept(): unknown {
+  /** With middleware or schemas around the handler. */
+  #runInside(): void {
+    const { around } = this.subscription;
+    const handle = () => this.#handle();
+    CURRENT.run(this.event, () => (around === undefined ? handle() : around(this.event, handle))).then(
+      (value) => this.#returned(value),
+      (error) => this.#fail(this.#isRefusal(error) ? error : handlerError(error)),
+    );
+  }
+
+  #isRefusal(error: unknown): error is TielineError {
+    return this.#refusal !== undefined && error === this.#refusal;
+  }
+
+  /** The end of the middleware, which may have replaced the payload. */
+  async #handle(): Promise<unknown> {
+    const { handler, output } = this.subscription;
+    const reply: unknown = await handler(await this.#admit(), this.event);
+    const asIs = output === undefined || this.isEvent || isStream(reply, this.subscription.streams);
+    return asIs ? reply : fittedReply(output, reply);
+  }
+
+  /** The payload as the handler wants it; an error here is a refusal: the handler does not run. */
+  async #admit(): Promise<unknown> {
+    const { input } = this.subscription;
+    try {
+      const data = this.#accept();
+      if (input === undefined) return data;
+      const fit = await fitted(input, data, MISFIT);
+      this.#mustBeWanted();
+      return fit;
+    } catch (error) {
+      this.#refusal = error instanceof TielineError ? error : handlerError(error, "the input schema threw: ");
+      throw this.#refusal;
+    }
+  }
+
+  #mustBeWanted(): void {
+    if (this.event.cancelled) throw this.event.signal.reason;
     if (this.event.expired) throw new ExpiredError(`"${this.event.topic}" expired while it waited`);
+  }
+
+  #accept(): unknown {
+    this.#mustBeWanted();
     const data = this.event.data;
     const { name, streams } = this.subscription;
     if (!passes(this.subscription, data)) throw new NoRespondersError(`the filter of "${name}" refuses this payload`);
@@ -162,4 +208,12 @@ export function handlerError(error: unknown, prefix = ""): TielineError {
 /** A handler returned what cannot travel: its failure, not the caller's. */
 export function unsendable(error: unknown, what = "the handler's return value"): TielineError {
   return handlerError(error, `${what} cannot be sent: `);
+}
+
+async function fittedReply(output: StandardSchema, reply: unknown): Promise<unknown> {
+  try {
+    return await fitted(output, reply, MISFIT_REPLY);
+  } catch (error) {
+    throw unsendable(error);
+  }
 }

@@ -4,8 +4,8 @@ import { CANCEL, CREDIT } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
 import { Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
-import { consoleLogger, type Logger } from "./log.js";
-import type { Observer } from "./observe.js";
+import { consoleLogger } from "./log.js";
+import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish } from "./middleware.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { Publication } from "./publication.js";
 import {
@@ -19,32 +19,20 @@ import {
 import { Registry } from "./registry.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
-import { chooseService, chooseUrl, DEFAULT_SETTINGS, type Settings } from "./settings.js";
+import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
 import { Stream } from "./stream.js";
-import { type Handler, type Owner, type SubscribeOptions, Subscription } from "./subscription.js";
+import {
+  type AnyOptions,
+  type BatchSubscribeOptions,
+  type Handler,
+  type Owner,
+  type SubscribeOptions,
+  Subscription,
+} from "./subscription.js";
+import { type EventSystemOptions, readOptions } from "./systemOptions.js";
 import type { Gap, Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
 import { within } from "./within.js";
-
-/** What can be said of an event system when it is made. */
-export interface EventSystemOptions {
-  /** `memory://`, `redis://`, `rediss://`, `unix://`, `grpc://` or `grpcs://`; else TIELINE_URL, REDIS_URL, `memory://`. */
-  url?: string;
-  /** Name of the service; else `TIELINE_SERVICE`, else the program's name. */
-  service?: string;
-  /** Separates installations that share one Redis. */
-  namespace?: string;
-  /** Bounds and times. */
-  settings?: Partial<Settings>;
-  /** Told each step of an envelope's life. */
-  observe?: Observer;
-  /** A ready transport instead of a URL. */
-  transport?: Transport;
-  /** Gets failures that nobody awaits, before they are logged. */
-  onError?: (error: unknown) => void;
-  /** Where logs go; the console unless given. */
-  logger?: Logger;
-}
 
 /** One instance: everything a process publishes, calls and subscribes to over one broker. It starts with its first use. */
 export class EventSystem {
@@ -59,6 +47,7 @@ export class EventSystem {
   readonly #watchdog: Watchdog;
   readonly #makeTransport: () => Promise<Transport>;
   readonly #onError: ((error: unknown) => void) | undefined;
+  readonly #around: AroundPublish | undefined;
   readonly #owner: Owner;
   readonly #receiver: Receiver;
   #transport: Transport | undefined;
@@ -69,9 +58,9 @@ export class EventSystem {
 
   /** Throws InvalidArgumentError for a URL that leads nowhere. */
   constructor(urlOrOptions: string | EventSystemOptions = {}, more: EventSystemOptions = {}) {
-    const options = typeof urlOrOptions === "string" ? { ...more, url: urlOrOptions } : urlOrOptions;
-    const { transport } = options;
-    this.settings = { ...DEFAULT_SETTINGS, ...options.settings };
+    const options = readOptions(urlOrOptions, more);
+    const { transport, middleware = [] } = options;
+    this.settings = chooseSettings(options.settings);
     this.#makeTransport = transport
       ? () => Promise.resolve(transport)
       : chooseTransport(chooseUrl(options.url), options.namespace ?? "", this.settings);
@@ -79,13 +68,14 @@ export class EventSystem {
     const instance = new Instance(chooseService(options.service), this.settings, log, options.observe);
     this.#instance = instance;
     this.#onError = options.onError;
+    this.#around = aroundPublish(middleware);
     this.#registry = new Registry(this.#router, log);
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
     this.#publisher = new Publisher(instance, this.#router, this.#caller, this.#responder);
     this.#watchdog = new Watchdog((ms) => this.#stoodStill(ms));
-    this.#owner = this.#makeOwner();
+    this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = this.#makeReceiver();
     instance.receiver = this.#receiver;
   }
@@ -98,10 +88,13 @@ export class EventSystem {
    * PayloadTooLargeError, InvalidArgumentError (refused at the door), UnavailableError or LoopDetectedError.
    */
   publish(topic: string, data?: unknown, options: PublishOptions = {}): Promise<Receipt> {
-    const published = this.#isUp
-      ? this.#publisher.publish(topic, data, options)
-      : this.start().then(() => this.#publisher.publish(topic, data, options));
-    return Publication.of(published, (error) => this.#report(error, `publish on "${topic}"`));
+    const published =
+      this.#around === undefined
+        ? this.#publish(topic, data, options)
+        : this.#around(topic, data, options.headers, false, (message) =>
+            this.#publish(message.topic, message.data, { ...options, headers: message.headers }),
+          );
+    return Publication.of(published as Promise<Receipt>, (error) => this.#report(error, `publish on "${topic}"`));
   }
 
   /**
@@ -109,9 +102,12 @@ export class EventSystem {
    * ResponderLostError, HandlerError, OverloadedError, UnavailableError, or what refuses it at the door.
    */
   publishAndWait<Reply = unknown>(topic: string, data?: unknown, options: CallOptions = {}): Promise<Reply> {
-    const reply = this.#isUp
-      ? this.#publisher.call(topic, data, options)
-      : this.start().then(() => this.#publisher.call(topic, data, options));
+    const reply =
+      this.#around === undefined
+        ? this.#call(topic, data, options)
+        : this.#around(topic, data, options.headers, true, (message) =>
+            this.#call(message.topic, message.data, { ...options, headers: message.headers }),
+          );
     return reply as Promise<Reply>;
   }
 
@@ -122,6 +118,26 @@ export class EventSystem {
    */
   publishAndStream<Item = unknown>(topic: string, data?: unknown, options: StreamOptions = {}): Stream<Item> {
     checkStreamOptions(options);
+    const around = this.#around;
+    if (around === undefined) return this.#stream(topic, data, options);
+    return new Stream(this.#caller, () => {
+      return around(topic, data, options.headers, true, async (message) =>
+        this.#stream(message.topic, message.data, { ...options, headers: message.headers }),
+      );
+    });
+  }
+
+  #publish(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
+    if (this.#isUp) return this.#publisher.publish(topic, data, options);
+    return this.start().then(() => this.#publisher.publish(topic, data, options));
+  }
+
+  #call(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
+    if (this.#isUp) return this.#publisher.call(topic, data, options);
+    return this.start().then(() => this.#publisher.call(topic, data, options));
+  }
+
+  #stream<Item>(topic: string, data: unknown, options: StreamOptions): Stream<Item> {
     return new Stream(this.#caller, async () => {
       if (!this.#isUp) await this.start();
       return this.#publisher.stream(topic, data, options);
@@ -134,9 +150,20 @@ export class EventSystem {
    * Has a function handle events and answer requests of a topic, or handle events of a pattern with `*` (one token) and a
    * final `>` (one or more). Starts the system. Throws InvalidTopicError or InvalidArgumentError.
    */
-  subscribe<Data = unknown>(topic: string, handler: Handler<Data>, options: SubscribeOptions<Data> = {}): Subscription {
+  subscribe<Data = unknown, Payload = Data, Reply = unknown>(
+    topic: string,
+    handler: Handler<Data, NoInfer<Reply>>,
+    options?: SubscribeOptions<Data, Payload, Reply>,
+  ): Subscription;
+  /** Has a function handle events of a topic or pattern in batches: it gets a list of payloads. */
+  subscribe<Data = unknown, Payload = Data>(
+    topic: string,
+    handler: Handler<Data[]>,
+    options: BatchSubscribeOptions<Data, Payload>,
+  ): Subscription;
+  subscribe(topic: string, handler: Handler<never>, options: object = {}): Subscription {
     if (this.#closing) throw closed();
-    const subscription = new Subscription(this.#owner, topic, handler as Handler, options as SubscribeOptions);
+    const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
     this.#router.add(subscription);
     this.#registry.begin(subscription);
     if (!this.#isUp) this.start().catch((error) => this.#report(error, "start"));
@@ -156,7 +183,18 @@ export class EventSystem {
     await Promise.all(chosen.map((each) => this.#leaving.end(each)));
   }
 
+  /** Resolves when the broker has registered a subscription; starts the system if need be. */
+  async registered(subscription: Subscription): Promise<void> {
+    await this.start();
+    await this.#registry.ready(subscription);
+  }
+
   // --- life ----------------------------------------------------------------------------------------------------------
+
+  /** Name of the service. */
+  get service(): string {
+    return this.#instance.service;
+  }
 
   /** This instance's name at the broker; empty before the start. */
   get instance(): string {
@@ -177,13 +215,14 @@ export class EventSystem {
    * Connects and registers what was declared; whatever needs it calls it. While running it does nothing.
    * Rejects with UnavailableError, UnauthenticatedError or UnsupportedError, naming the broker and what to do.
    */
-  async start(): Promise<void> {
+  async start(): Promise<this> {
     if (this.#closing) throw closed();
-    if (this.#isUp) return;
+    if (this.#isUp) return this;
     this.#starting ??= this.#start().finally(() => {
       this.#starting = undefined;
     });
     await this.#starting;
+    return this;
   }
 
   /** Runs until SIGTERM or SIGINT, then drains and closes. */
@@ -258,13 +297,11 @@ export class EventSystem {
     };
   }
 
-  #makeOwner(): Owner {
+  #makeOwner(around: AroundHandler | undefined): Owner {
     return {
       settings: this.settings,
-      registered: async (subscription) => {
-        await this.start();
-        await this.#registry.ready(subscription);
-      },
+      around,
+      registered: (subscription) => this.registered(subscription),
       unsubscribe: (subscription) => this.unsubscribe(subscription),
       overloaded: (subscription, pushedOut, topic) => this.#responder.overloaded(subscription, pushedOut, topic),
     };
@@ -312,35 +349,4 @@ export class EventSystem {
 
 function closed(): InvalidArgumentError {
   return new InvalidArgumentError("this event system is closed; make a new one");
-}
-
-let theDefault: EventSystem | undefined;
-
-/** The process's default event system, made on first use from the environment. */
-export function getEventSystem(): EventSystem {
-  if (theDefault === undefined || theDefault.closed) theDefault = new EventSystem();
-  return theDefault;
-}
-
-/** `EventSystem.publish` on the default event system. */
-export function publishEvent(topic: string, data?: unknown, options?: PublishOptions): Promise<Receipt> {
-  return getEventSystem().publish(topic, data, options);
-}
-
-/** `EventSystem.publishAndWait` on the default event system. */
-export function publishEventAndWait<Reply = unknown>(
-  topic: string,
-  data?: unknown,
-  options?: CallOptions,
-): Promise<Reply> {
-  return getEventSystem().publishAndWait<Reply>(topic, data, options);
-}
-
-/** `EventSystem.publishAndStream` on the default event system. */
-export function publishEventAndStream<Item = unknown>(
-  topic: string,
-  data?: unknown,
-  options?: StreamOptions,
-): Stream<Item> {
-  return getEventSystem().publishAndStream<Item>(topic, data, options);
 }

@@ -7,6 +7,7 @@ import { CallTimeoutError, InvalidArgumentError, LoopDetectedError, PayloadTooLa
 import { newId } from "./identity.js";
 import { checkPublishable, checkTopic } from "./topics.js";
 
+const SURROGATE = /\p{Surrogate}/u;
 const TRACE = ["traceparent", "tracestate"] as const;
 
 /** What every publish and call can say; times in milliseconds. */
@@ -52,10 +53,10 @@ export function compose(
   envelope.source = source;
   envelope.time = now;
   envelope.ttlMs = options.ttl === undefined ? usualTtl : checkTtl(options.ttl);
-  envelope.contentType = options.contentType ?? "";
+  envelope.contentType = text(options.contentType, "contentType");
   envelope.data = encode(data, envelope.contentType);
-  envelope.schemaVersion = options.schemaVersion ?? "";
-  envelope.correlationId = options.correlationId ?? "";
+  envelope.schemaVersion = text(options.schemaVersion, "schemaVersion");
+  envelope.correlationId = text(options.correlationId, "correlationId");
   if (options.headers !== undefined) envelope.headers = checkHeaders(options.headers);
   if (parent !== undefined) inherit(envelope, parent);
   envelope.expiresAt = now + envelope.ttlMs;
@@ -104,11 +105,30 @@ export function checkTtl(ttl: number): number {
   throw new InvalidArgumentError(`ttl is in milliseconds, from 1 to ${LIMIT_CALL_TTL_MAX_MS}, not ${String(ttl)}`);
 }
 
-function checkHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+function text(given: string | undefined, name: string): string {
+  if (given === undefined) return "";
+  if (isText(given)) return given;
+  throw new InvalidArgumentError(`${name} is text, not ${typeof given}`);
+}
+
+/** Text that can be said in UTF-8. */
+function isText(value: unknown): boolean {
+  return typeof value === "string" && !SURROGATE.test(value);
+}
+
+function isPlain(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** A copy of the headers. Throws InvalidArgumentError if they are no texts, PayloadTooLargeError beyond the bounds. */
+export function checkHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  if (!isPlain(headers)) throw new InvalidArgumentError("headers are a plain object of texts");
   const entries = Object.entries(headers);
   let size = 0;
   for (const [name, value] of entries) {
-    if (typeof value !== "string") throw new InvalidArgumentError(`header "${name}" is not text`);
+    if (!isText(name) || !isText(value)) throw new InvalidArgumentError(`header "${name}" is not text`);
     size += Buffer.byteLength(name) + Buffer.byteLength(value);
   }
   if (entries.length > LIMIT_HEADERS || size > LIMIT_HEADERS_BYTES) {

@@ -151,6 +151,8 @@ export class Responder implements Outlet {
 
   /** An event had to give way to one of a topic: that is counted and reported. */
   overloaded(subscription: Subscription, pushedOut: Work, topic: string): void {
+    const given = pushedOut.event?.envelope;
+    if (given) this.#instance.say("dropped", given, { why: "OVERLOADED", subscription: subscription.name });
     pushedOut.interrupt(new OverloadedError(`"${subscription.name}" is too slow`));
     const now = this.#instance.now();
     if (now - subscription.warnedAt < WARN_MS) return;

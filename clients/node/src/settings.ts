@@ -1,5 +1,6 @@
 import { basename, extname } from "node:path";
 import * as contract from "./contract/contract.js";
+import { checkNames } from "./optionNames.js";
 
 /** Bounds and times of one event system (milliseconds, bytes, counts); the defaults are those of `proto/contract.toml`. */
 export interface Settings {
@@ -54,6 +55,13 @@ export const DEFAULT_SETTINGS: Settings = {
   drain: contract.DEFAULT_DRAIN_MS,
   offlineBuffer: contract.LIMIT_OFFLINE_BUFFER_BYTES,
 };
+
+/** The settings: what is given, and else the defaults. Throws InvalidArgumentError for names that are not known. */
+export function chooseSettings(given: Partial<Settings> = {}): Settings {
+  checkNames(given, DEFAULT_SETTINGS, "settings");
+  const said = Object.entries(given).filter(([, value]) => value !== undefined);
+  return { ...DEFAULT_SETTINGS, ...Object.fromEntries(said) };
+}
 
 /** The broker's URL: the argument, else `TIELINE_URL`, else `REDIS_URL`, else `memory://`. */
 export function chooseUrl(url?: string): string {

@@ -1,7 +1,7 @@
 import { decode } from "./codec.js";
 import type { Envelope } from "./contract/envelope.js";
 import { InvalidArgumentError, InvalidPayloadError } from "./errors.js";
-import type { StreamCall } from "./streamCall.js";
+import { StreamCall } from "./streamCall.js";
 
 /** What a stream needs of the caller that makes its call. */
 export interface StreamSource {
@@ -24,13 +24,15 @@ const forgotten = new FinalizationRegistry<() => void>((leave) => leave());
  */
 export class Stream<Item = unknown> implements AsyncIterableIterator<Item> {
   readonly #source: StreamSource;
-  readonly #begin: () => Promise<StreamCall>;
+  readonly #begin: () => Promise<unknown>;
   #call: StreamCall | undefined;
+  /** What middleware made of the stream. */
+  #through: AsyncIterator<Item> | undefined;
   #over = false;
   #reading = false;
 
-  /** Made by `EventSystem.publishAndStream`. */
-  constructor(source: StreamSource, begin: () => Promise<StreamCall>) {
+  /** Made by `EventSystem.publishAndStream`. What `begin` resolves to is read: a call, or what middleware made of one. */
+  constructor(source: StreamSource, begin: () => Promise<unknown>) {
     this.#source = source;
     this.#begin = begin;
   }
@@ -47,24 +49,26 @@ export class Stream<Item = unknown> implements AsyncIterableIterator<Item> {
     if (this.#reading) throw new InvalidArgumentError("somebody else waits for the next item; one reader at a time");
     const call = this.#call;
     const item = call?.flow.take() ?? (await this.#arrival());
+    if (this.#through !== undefined) return this.#through.next();
     return item === undefined ? { done: true, value: undefined } : { done: false, value: this.#read(item) };
   }
 
   /** Reads no more; the handler is cancelled if it still runs. Idempotent. */
   async return(value?: unknown): Promise<IteratorResult<Item>> {
     this.#end();
+    await this.#through?.return?.();
     return { done: true, value };
   }
 
   /** As `return`, and rejects with the error. */
   async throw(error?: unknown): Promise<IteratorResult<Item>> {
-    this.#end();
+    await this.return();
     throw error;
   }
 
   /** `await using stream = events.publishAndStream(…)` leaves it at the end of the block. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#end();
+    await this.return();
   }
 
   /** Waits for the next item; undefined at the end. */
@@ -87,13 +91,26 @@ export class Stream<Item = unknown> implements AsyncIterableIterator<Item> {
 
   /** Its call, made now if need be; undefined if nothing is to be read any more. */
   async #started(): Promise<StreamCall | undefined> {
-    if (this.#over || this.#call !== undefined) return this.#over ? undefined : this.#call;
+    if (this.#over || this.#call !== undefined || this.#through !== undefined)
+      return this.#over ? undefined : this.#call;
     const call = await this.#begin();
+    if (!(call instanceof StreamCall)) return this.#passOn(call);
     this.#call = call;
     const source = this.#source;
     forgotten.register(this, () => source.leave(call), this);
     if (this.#over) this.#end(); // while it was being made
     return call;
+  }
+
+  async #passOn(items: unknown): Promise<undefined> {
+    if (typeof items !== "object" || items === null || !(Symbol.asyncIterator in items)) {
+      throw new InvalidArgumentError(
+        "middleware around a stream returns what `next` gave it, or another async iterable",
+      );
+    }
+    this.#through = (items as AsyncIterable<Item>)[Symbol.asyncIterator]();
+    if (this.#over) await this.#through.return?.();
+    return undefined;
   }
 
   #ended(call: StreamCall): undefined {

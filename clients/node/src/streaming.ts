@@ -1,4 +1,5 @@
 import type { Delivery } from "./delivery.js";
+import { fitted } from "./schema.js";
 import { isThenable } from "./thenable.js";
 
 /** What a handler that streams returns. */
@@ -6,6 +7,7 @@ export type Items = AsyncIterable<unknown> | Iterable<unknown>;
 type Step = IteratorResult<unknown>;
 type Steps = Iterator<unknown> | AsyncIterator<unknown>;
 
+const MISFIT_ITEM = "what the handler yielded does not fit the output schema";
 const GENERATORS: ReadonlySet<string> = new Set(["GeneratorFunction", "AsyncGeneratorFunction"]);
 /** Whoever never waits would let nobody else run, so after so many items the event loop turns. */
 const UNBROKEN = 64;
@@ -37,6 +39,7 @@ export class Sending {
    */
   async all(): Promise<void> {
     const { flow, outlet } = this.#delivery;
+    const { output } = this.#delivery.subscription;
     let atEnd = false;
     try {
       for (let count = 1; !this.#over; count++) {
@@ -44,7 +47,8 @@ export class Sending {
         const step = isThenable(next) ? ((await next) as Step) : next;
         atEnd = step.done === true;
         if (atEnd) return;
-        const value = isThenable(step.value) ? await step.value : step.value;
+        const given = isThenable(step.value) ? await step.value : step.value;
+        const value = output === undefined || flow === undefined ? given : await fitted(output, given, MISFIT_ITEM);
         while (flow?.open === false && !this.#over) await flow.room();
         if (flow !== undefined && !this.#over) outlet.item(this.#delivery, value);
         if (count % UNBROKEN === 0) await turn();

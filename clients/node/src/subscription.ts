@@ -4,7 +4,11 @@ import { DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE } from "./contract/contract.js";
 import type { Delivery } from "./delivery.js";
 import { InvalidArgumentError, type TielineError } from "./errors.js";
 import { Mailbox, type Work } from "./mailbox.js";
+import type { AroundHandler } from "./middleware.js";
+import { checkNames } from "./optionNames.js";
+import { checkSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
+import type { StandardSchema } from "./standardSchema.js";
 import { isGenerator } from "./streaming.js";
 import { checkGroup, checkPattern, isWildcard } from "./topics.js";
 import { type Interest, Route } from "./transport.js";
@@ -15,21 +19,27 @@ const HOUR_MS = 3_600_000;
  * What handles events and answers requests; what it returns, or what its promise resolves to, is the reply. A generator,
  * or what returns an async iterable, streams its reply.
  */
-export type Handler<Data = unknown> = (data: Data, event: Event) => unknown;
+export type Handler<Data = unknown, Reply = unknown> = (data: Data, event: Event) => Replying<Reply>;
+type Items<Reply> = AsyncIterable<Reply> | Generator<Reply>;
+type Replying<Reply> = Reply | Items<Reply> | PromiseLike<Reply | Items<Reply>>;
 
 /** Told that live events may have been lost between two moments. */
 export type OnGap = (since: Date, until: Date, reason: string) => unknown;
 
-/** What a subscriber can ask for. */
-export interface SubscribeOptions<Data = unknown> {
+/** What a subscriber can ask for. `Payload` is what arrives, `Data` what the input schema makes of it. */
+export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknown> {
   /** Members of one group share the events, one copy for all. */
   group?: string;
   /** Watch events and requests, and never answer. */
   observe?: boolean;
   /** Sees the decoded payload; false means not for this handler. */
-  filter?: (data: Data) => boolean;
-  /** The handler gets a list of payloads, and answers no requests; 50 and 1,000 ms where not given. */
-  batch?: Partial<BatchOptions>;
+  filter?: (data: Payload) => boolean;
+  /** What the payload must be (any Standard Schema); the handler gets what the schema makes of it. */
+  input?: StandardSchema<Payload, Data>;
+  /** What the reply must be (any Standard Schema); the caller gets what the schema makes of it. */
+  output?: StandardSchema<Reply, unknown>;
+  /** See `BatchSubscribeOptions`. */
+  batch?: undefined;
   /** Handlers running at once; 1,000 unless given. */
   concurrency?: number;
   /** Deliveries waiting; 1,000 unless given. */
@@ -42,9 +52,35 @@ export interface SubscribeOptions<Data = unknown> {
   name?: string;
 }
 
+/** What a subscriber of batches can ask for; each payload is filtered and must fit by itself. */
+export interface BatchSubscribeOptions<Data = unknown, Payload = Data>
+  extends Omit<SubscribeOptions<Data, Payload>, "batch" | "observe" | "output"> {
+  /** The handler gets a list of payloads, and answers no requests; 50 and 1,000 ms where not given. */
+  batch: Partial<BatchOptions>;
+}
+
+/** All that any subscriber can ask for. */
+export type AnyOptions = Omit<SubscribeOptions, "batch"> & { batch?: Partial<BatchOptions> };
+
+const OPTIONS: Record<keyof AnyOptions, true> = {
+  group: true,
+  observe: true,
+  filter: true,
+  input: true,
+  output: true,
+  batch: true,
+  concurrency: true,
+  queue: true,
+  onGap: true,
+  byReference: true,
+  name: true,
+};
+
 /** What a subscription needs of the system it belongs to. */
 export interface Owner {
   readonly settings: Settings;
+  /** The system's middleware, as far as it has any for handlers. */
+  readonly around?: AroundHandler | undefined;
   /** Resolves when the broker has registered the subscription. */
   registered(subscription: Subscription): Promise<void>;
   /** Ends a subscription. */
@@ -62,6 +98,11 @@ export class Subscription {
   readonly filter: ((data: unknown) => boolean) | undefined;
   readonly onGap: OnGap | undefined;
   readonly byReference: boolean;
+  readonly input: StandardSchema | undefined;
+  readonly output: StandardSchema | undefined;
+  readonly around: AroundHandler | undefined;
+  /** There is more around its handler than a filter. */
+  readonly isSurrounded: boolean;
   readonly name: string;
   /** Its handler is a generator, so it always streams. */
   readonly streams: boolean;
@@ -74,7 +115,8 @@ export class Subscription {
   readonly #owner: Owner;
   readonly #batcher: Batcher | undefined;
 
-  constructor(owner: Owner, topic: string, handler: Handler, options: SubscribeOptions) {
+  constructor(owner: Owner, topic: string, handler: Handler, options: AnyOptions) {
+    checkNames(options, OPTIONS, "subscribe");
     checkPattern(topic);
     if (typeof handler !== "function") throw new InvalidArgumentError(`the handler of "${topic}" is not a function`);
     const { settings } = owner;
@@ -87,6 +129,10 @@ export class Subscription {
     this.filter = options.filter;
     this.onGap = options.onGap;
     this.byReference = options.byReference ?? false;
+    this.input = checkSchema(options.input, "input");
+    this.output = checkSchema(options.output, "output");
+    this.around = owner.around;
+    this.isSurrounded = (this.around ?? this.input ?? this.output) !== undefined;
     this.name = options.name ?? (handler.name || "handler");
     this.streams = isGenerator(handler);
     const concurrency = bound(options.concurrency, settings.concurrency, 1, "concurrency");
@@ -99,6 +145,16 @@ export class Subscription {
       throw new InvalidArgumentError("a batch answers nobody: its handler must not be a generator");
     }
     this.interests = this.#interests();
+    if (this.output !== undefined && this.interests[0]?.route !== Route.REQUEST) {
+      throw new InvalidArgumentError(
+        `"${topic}" is not answered by an observer, a batch or a pattern: it takes no output`,
+      );
+    }
+  }
+
+  /** Whether it takes nothing new any more. */
+  get closed(): boolean {
+    return this.leaving;
   }
 
   /** Whether its topic has wildcards. */

@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from tieline.instance import Instance
 from tieline.settings import Settings
@@ -86,6 +87,8 @@ def _stop_signal() -> asyncio.Event:
 
 def _broker_url(settings: GatewaySettings) -> str:
     url = settings.url or _EMBEDDED
+    if settings.store is not None:
+        return f"{_EMBEDDED}{quote(str(settings.store.absolute()))}"
     if url.startswith("grpc"):
         raise SettingsError("a gateway stands in front of Redis or is embedded; it cannot stand in front of a gateway")
     return url

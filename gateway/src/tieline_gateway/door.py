@@ -18,13 +18,12 @@ from tieline.errors import (
     PayloadTooLargeError,
     TielineError,
 )
-from tieline.outgoing import Origin, check_headers
+from tieline.outgoing import Origin, check_headers, check_key
 from tieline.transport import Interest
 from tieline.transports.grpc_frames import interest_from_wire
 
 _OWN_TOPICS = "system."
 _ENVELOPE_BYTES = contract.LIMIT_PAYLOAD_BYTES + contract.LIMIT_HEADERS_BYTES + 16_384
-_control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _is_instance = re.compile(r"[0-9a-f]{16}").fullmatch
 
 
@@ -73,8 +72,10 @@ class Door:
                 raise InvalidArgumentError(f"SendRequest carries requests, not envelopes of kind {envelope.kind}")
             if len(envelope.call_id) != 16:
                 raise InvalidArgumentError(f"call_id must have 16 bytes, not {len(envelope.call_id)}")
+            if envelope.idempotency_key and (len(envelope.fingerprint) != 16 or not envelope.id):
+                raise InvalidArgumentError("a request with an idempotency_key has an id, and a fingerprint of 16 bytes")
             _check(envelope, len(data))
-            if topics.is_reserved(envelope.topic):
+            if topics.is_reserved(envelope.topic) and envelope.topic != contract.ASK_TOPIC:
                 raise _reserved(envelope.topic)
         except TielineError as error:
             return envelope, error
@@ -99,6 +100,16 @@ class Door:
             except TielineError as error:
                 envelope = _failed(envelope, error)
         return self._sign(envelope, now)
+
+    def claim(self, data: bytes) -> Envelope | None:
+        """Read the request whose claim is given up; None if it can be nobody's."""
+        envelope = _read(data)
+        try:
+            topics.check_topic(envelope.topic)
+            check_key(envelope.idempotency_key)
+        except TielineError:
+            return None
+        return envelope
 
     def _stamp(self, envelope: Envelope, now: int) -> Envelope:
         ttl = envelope.ttl_ms
@@ -191,7 +202,9 @@ def _check(envelope: Envelope, size: int) -> None:
         raise LoopDetectedError(f"{envelope.hops} handlers led to {envelope.topic!r}", details={"hops": envelope.hops})
     _check_ttl(envelope.ttl_ms)
     if envelope.key:
-        _check_key(envelope.key)
+        check_key(envelope.key, "key")
+    if envelope.idempotency_key:
+        check_key(envelope.idempotency_key)
 
 
 def _check_ttl(milliseconds: int) -> None:
@@ -208,11 +221,6 @@ def _check_sizes(envelope: Envelope, size: int) -> None:
     check_headers(envelope.headers)
     if size > _ENVELOPE_BYTES:
         raise PayloadTooLargeError(f"the envelope takes {size} bytes, at most {_ENVELOPE_BYTES} are allowed")
-
-
-def _check_key(key: str) -> None:
-    if len(key.encode()) > contract.LIMIT_KEY_BYTES or _control(key):
-        raise InvalidArgumentError(f"key must have at most {contract.LIMIT_KEY_BYTES} bytes and no control characters")
 
 
 def _interest(item: wire.Interest) -> Interest:

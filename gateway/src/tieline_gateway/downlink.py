@@ -104,6 +104,10 @@ class Downlink:
             dispatched.error.CopyFrom(error_to_wire(error))
         self.outbox.put(frame.SerializeToString())
 
+    def on_joined(self, call_id: bytes, until: int) -> None:
+        """See `Receiver`."""
+        self.put(wire.GatewayItem(dispatched=wire.Dispatched(call_id=call_id, joined_until=until)))
+
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""
         if self._port is None:

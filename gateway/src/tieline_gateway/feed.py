@@ -78,6 +78,9 @@ class Feed:
     def on_dispatched(self, call_id: bytes, instance: str, error: TielineError | None) -> None:
         """Nothing was dispatched."""
 
+    def on_joined(self, call_id: bytes, until: int) -> None:
+        """Nothing was dispatched."""
+
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""
         if gap is not None:

@@ -14,11 +14,12 @@ _LONGEST_MS = contract.LIMIT_CALL_TTL_MAX_MS
 class Flight:
     """Calls this Link made and calls it was given, by `call_id`, until their end or their expiry."""
 
-    __slots__ = ("_given", "_made", "_tidy_at")
+    __slots__ = ("_given", "_keys", "_made", "_tidy_at")
 
     def __init__(self) -> None:
         self._made: dict[bytes, int] = {}
         self._given: dict[bytes, int] = {}
+        self._keys: dict[bytes, Envelope] = {}
         self._tidy_at = _TIDY_ABOVE
 
     @property
@@ -35,6 +36,10 @@ class Flight:
     def given(self, request: Envelope) -> None:
         """This Link has to answer."""
         self._given[request.call_id] = _end(request)
+        if request.idempotency_key:
+            self._keys[request.call_id] = Envelope(
+                topic=request.topic, idempotency_key=request.idempotency_key, fingerprint=request.fingerprint
+            )
         if len(self._given) > self._tidy_at:
             self._tidy(request.time)
 
@@ -46,8 +51,18 @@ class Flight:
         """This Link replied to a call, or cancelled one."""
         if answer.kind in _LAST:
             self._given.pop(answer.call_id, None)
+            self._seal(answer)
         elif answer.kind == CANCEL:
             self._made.pop(answer.call_id, None)
+
+    def _seal(self, reply: Envelope) -> None:
+        """A result may be stored under the key of the request it answers, and under no other one."""
+        asked = self._keys.pop(reply.call_id, None)
+        if reply.idempotency_key:
+            for field in ("topic", "idempotency_key", "fingerprint"):
+                reply.ClearField(field)
+            if asked is not None:
+                reply.MergeFrom(asked)
 
     def down(self, answer: Envelope) -> None:
         """This Link got a reply, or is told to give up."""
@@ -63,6 +78,7 @@ class Flight:
     def _tidy(self, now: int) -> None:
         self._made = _alive(self._made, now)
         self._given = _alive(self._given, now)
+        self._keys = {call_id: asked for call_id, asked in self._keys.items() if call_id in self._given}
         self._tidy_at = max(_TIDY_ABOVE, 2 * len(self._made), 2 * len(self._given))
 
 

@@ -46,6 +46,7 @@ class GatewaySettings:
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
     token_file: Path | None = None
+    store: Path | None = None
     insecure: bool = False
     drain: float = DEFAULT_DRAIN_MS / 1000
 
@@ -68,6 +69,8 @@ class GatewaySettings:
         """
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("--tls-cert and --tls-key go together")
+        if self.store is not None and not self.embedded:
+            raise SettingsError("--store is for the embedded broker; in front of Redis, results are kept there")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise SettingsError("--tls-client-ca needs --tls-cert and --tls-key")
         if not (self.listen.is_loopback or self.protected or self.insecure):

@@ -11,8 +11,10 @@ from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import EVENT, REQUEST, error_to_wire
 from tieline.errors import TielineError
+from tieline.fingerprint import fingerprint
 from tieline.gather import Responder, is_missing
 from tieline.instance import Instance
+from tieline.outgoing import check_key
 from tieline.publisher import Publisher
 from tieline_gateway.door import compose
 
@@ -49,10 +51,14 @@ class SimpleCalls:
 
         """
         envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
-        envelope.idempotency_key = request.idempotency_key
+        if request.idempotency_key:
+            envelope.idempotency_key = check_key(request.idempotency_key)
+            envelope.fingerprint = fingerprint(request.data, request.content_type)
         self.running += 1
         try:
-            reply = await self._publisher.exchange(envelope, idempotent=request.idempotent)
+            reply = await self._publisher.exchange(
+                envelope, idempotent=request.idempotent or bool(request.idempotency_key)
+            )
         finally:
             self.running -= 1
         return wire.PublishAndWaitResponse(data=reply.data, content_type=reply.content_type, headers=reply.headers)

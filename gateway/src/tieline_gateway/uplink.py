@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from tieline import topics
+from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline.eager import start_now
-from tieline.envelope import REQUEST, error_to_wire
+from tieline.envelope import REQUEST, error_from_wire, error_to_wire
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.transport import Interest, Port, Transport
 from tieline_gateway import door
@@ -63,6 +64,9 @@ class Uplink:
             "event": self._event,
             "request": self._request,
             "answer": self._answer,
+            "release": self._release,
+            "send_trail": self._send_trail,
+            "find_trail": self._find_trail,
             "probe": self._probe,
             "find_responders": self._find_responders,
             "ping": self._ping,
@@ -184,6 +188,11 @@ class Uplink:
             self._down.flight.up(envelope)
             self._port.answer(item.to, envelope)
 
+    def _release(self, item: wire.Release) -> None:
+        request = self.door.claim(item.request)
+        if request is not None:
+            self._port.release(request, error_from_wire(item.error))
+
     def _probe(self, item: wire.Probe) -> None:
         if len(self._tasks) < _MOST_WAITING:
             self._spawn(self._ask(item.ref, frozenset(filter(door.is_instance, item.instances))))
@@ -214,6 +223,25 @@ class Uplink:
         except TielineError as error:
             answer.error.CopyFrom(error_to_wire(error))
         self._down.put(wire.GatewayItem(responders=answer))
+
+    def _send_trail(self, item: wire.SendTrail) -> None:
+        if 0 < len(item.correlation_id) <= contract.LIMIT_KEY_BYTES and len(item.trail) <= contract.LIMIT_TRAIL_BYTES:
+            self._port.keep_trail(item.correlation_id, item.trail)
+
+    def _find_trail(self, item: wire.FindTrail) -> None:
+        if len(self._tasks) < _MOST_WAITING:
+            self._spawn(self._tell_trail(item.ref, item.correlation_id))
+        else:
+            error = error_to_wire(_crowded())
+            self._down.put(wire.GatewayItem(trail_found=wire.TrailFound(ref=item.ref, error=error)))
+
+    async def _tell_trail(self, ref: int, correlation_id: str) -> None:
+        answer = wire.TrailFound(ref=ref)
+        try:
+            answer.trail = await self._port.find_trail(correlation_id)
+        except TielineError as error:
+            answer.error.CopyFrom(error_to_wire(error))
+        self._down.put(wire.GatewayItem(trail_found=answer))
 
     def _ping(self, item: wire.Ping) -> None:
         self._down.put(wire.GatewayItem(pong=wire.Pong(ref=item.ref, time=self._now)))

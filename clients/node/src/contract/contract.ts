@@ -119,6 +119,7 @@ export const PRIORITY_HIGH = 8;
 export const PRIORITY_CRITICAL = 10;
 
 export const RESERVED_TOPICS: readonly string[] = ["system.", "cron.task.", "webhook."];
+export const ASK_TOPIC = "system.ask";
 
 export const CRON_TASK_CREATED = "cron.task.created";
 export const CRON_TASK_UPDATED = "cron.task.updated";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { currentEvent, Timestamp } from "../../src/index.js";
+import { currentEvent, type Step, Timestamp } from "../../src/index.js";
 import { fails, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
@@ -159,9 +159,7 @@ export function broadcastTests(world: World): void {
     const small: number[] = [];
     const batches: number[][] = [];
     await b.subscribe<number>("numbers.all", (n) => void small.push(n), { filter: (n) => n < 3 }).ready();
-    await b
-      .subscribe<number[]>("numbers.all", (list) => void batches.push(list), { batch: { size: 4, ms: 50 } })
-      .ready();
+    await b.subscribe<number>("numbers.all", (list) => void batches.push(list), { batch: { size: 4, ms: 50 } }).ready();
     await Promise.all([0, 1, 2, 3, 4, 5].map((n) => a.publish("numbers.all", n)));
     await until(() => batches.length === 2, "a full batch and the rest");
     assert.deepStrictEqual(small, [0, 1, 2]);
@@ -172,7 +170,8 @@ export function broadcastTests(world: World): void {
   });
 
   test("a subscription that is too slow drops the oldest waiting event, and says so", async () => {
-    const [a, b] = [world.system(), world.system()];
+    const steps: Step[] = [];
+    const [a, b] = [world.system(), world.system({ observe: (step) => steps.push(step) })];
     const got: number[] = [];
     const warnings: unknown[] = [];
     await a.subscribe("system.warning", (data) => void warnings.push(data)).ready();
@@ -181,11 +180,17 @@ export function broadcastTests(world: World): void {
       await sleep(60);
     };
     await b.subscribe("flood.in", slow, { concurrency: 1, queue: 2, name: "slow" }).ready();
-    await Promise.all([1, 2, 3, 4, 5, 6].map((n) => a.publish("flood.in", n)));
+    const flood = Promise.all([1, 2, 3, 4, 5, 6].map((n) => a.publish("flood.in", n)));
     await until(() => got.length === 3 && warnings.length === 1, "the first and the last two, and a warning");
     await sleep(150);
     assert.deepStrictEqual(got, [1, 5, 6]);
     assert.deepStrictEqual(warnings, [{ kind: "overload", topic: "flood.in", subscription: "slow", dropped: 1 }]);
+    const dropped = steps.filter(({ name }) => name === "dropped");
+    const receipts = await flood;
+    assert.deepStrictEqual(
+      dropped.map(({ correlationId, detail }) => [correlationId, detail]),
+      [1, 2, 3].map((at) => [receipts[at]?.id, { why: "OVERLOADED", subscription: "slow" }]),
+    );
   });
 
   test("a warning names the topic that flowed over, and never causes another", async () => {

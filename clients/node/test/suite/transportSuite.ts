@@ -7,7 +7,10 @@ import { gatewayTests } from "./gateways.js";
 import { groupTests } from "./groups.js";
 import { leavingTests } from "./leaving.js";
 import { lifeTests } from "./life.js";
+import { middlewareTests } from "./middleware.js";
+import { schemaTests } from "./schemas.js";
 import { streamTests } from "./streams.js";
+import { subscriptionTests } from "./subscriptions.js";
 
 /** One suite proves all transports equal. */
 export function transportSuite(world: World): void {
@@ -19,6 +22,9 @@ export function transportSuite(world: World): void {
     callTests(world);
     leavingTests(world);
     streamTests(world);
+    subscriptionTests(world);
+    middlewareTests(world);
+    schemaTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);

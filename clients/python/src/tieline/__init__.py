@@ -41,6 +41,7 @@ from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.publisher import Receipt
+from tieline.retry import Retry
 from tieline.settings import Settings
 from tieline.stream import Stream
 from tieline.subscription import Subscription
@@ -53,6 +54,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Receipt",
     "Reply",
     "Responder",
+    "Retry",
     "Settings",
     "Stream",
     "Subscription",

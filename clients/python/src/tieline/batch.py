@@ -55,8 +55,10 @@ class Batch:
         payloads: list[Any] = []
         for delivery in self.deliveries:
             try:
-                if passes(self.subscription, delivery.event.data):
-                    payloads.append(delivery.event.data)
+                versions = self.subscription.versions
+                data = delivery.event.data if versions is None else versions.lift(delivery.event)
+                if passes(self.subscription, data):
+                    payloads.append(data)
                     taken.append(delivery)
                 else:
                     delivery.outlet.succeeded(delivery, None)

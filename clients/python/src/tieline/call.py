@@ -33,12 +33,16 @@ class Call:
         "accepted",
         "attempts",
         "avoid",
+        "began",
         "call_id",
+        "claimed",
+        "correlation_id",
         "deadline",
         "done",
         "idempotent",
         "inflow",
         "instance",
+        "keyed",
         "last_error",
         "may_have_run",
         "near",
@@ -84,6 +88,10 @@ class Call:
         self.avoid = avoid
         self.to = to  # the only instance that may answer
         self.near = near  # the first attempt goes to this process
+        self.keyed = bool(envelope.idempotency_key)
+        self.correlation_id = ""
+        self.began = NO_MOMENT
+        self.claimed = False  # it runs for all calls with its idempotency key
         self.inflow = None
         self.state = State.WAITING
         self.done = False

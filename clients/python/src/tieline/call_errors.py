@@ -14,12 +14,21 @@ from tieline.errors import (
     UnavailableError,
 )
 
+_RESULTS = frozenset({"HANDLER_ERROR"})
+_GAVE_UP = frozenset({"TIMEOUT", "CANCELLED"})
 _REFUSALS = frozenset({"OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"})
 
 
 def is_refusal(error: TielineError) -> bool:
     """Whether somebody else may be asked instead (SPEC.md, section 6, "Refused")."""
     return error.outcome is Outcome.NOT_DELIVERED and error.code in _REFUSALS
+
+
+def leaves_run(error: TielineError) -> bool:
+    """Whether the run of an idempotency key may still bring a result after this error, or has brought it."""
+    if error.code == "UNAVAILABLE":
+        return not error.from_wire
+    return error.code in _RESULTS or error.code in _GAVE_UP
 
 
 def nobody_answers(call: Call) -> NoRespondersError:
@@ -50,7 +59,8 @@ def lost(call: Call, why: str) -> ResponderLostError:
 
 def timed_out(call: Call) -> CallTimeoutError:
     """The deadline passed."""
-    outcome = Outcome.MAY_HAVE_RUN if call.attempts > 0 else Outcome.NOT_DELIVERED
+    ran = call.attempts > 0 or call.may_have_run
+    outcome = Outcome.MAY_HAVE_RUN if ran else Outcome.NOT_DELIVERED
     details: dict[str, object] = {"accepted": call.accepted, "attempts": call.attempts}
     if call.inflow is not None:
         details["received"] = call.inflow.received

@@ -14,7 +14,7 @@ from tieline.calls import Calls
 from tieline.context import Event
 from tieline.deadlines import Deadlines
 from tieline.delivery import Around, Delivery
-from tieline.envelope import CANCEL, CREDIT, new_id
+from tieline.envelope import CANCEL, CREDIT, REPLY, new_id
 from tieline.errors import InvalidPayloadError, Outcome, TielineError, UnavailableError
 from tieline.local_call import LocalCall
 from tieline.observe import Observer, StepName, step_of
@@ -22,6 +22,7 @@ from tieline.outgoing import Origin
 from tieline.settings import Settings
 from tieline.stream_call import StreamCall
 from tieline.subscription import Subscription
+from tieline.trail import Trail
 from tieline.transport import Port
 
 
@@ -38,11 +39,12 @@ class Own(Protocol):
 class Caller:
     """All calls of one event system, with one timer for all their deadlines."""
 
-    def __init__(self, settings: Settings, origin: Origin, observer: Observer | None, own: Own) -> None:
+    def __init__(self, settings: Settings, origin: Origin, observer: Observer | None, own: Own, trail: Trail) -> None:
         self._settings = settings
         self._origin = origin
         self._observer = observer
         self._own = own
+        self._trail = trail
         self._deadlines = Deadlines()
         self._calls = Calls(self, self._deadlines, settings)
         self._port: Port | None = None
@@ -70,9 +72,10 @@ class Caller:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
-        self._calls.link_down(monotonic())
         for call in self._calls.all():
-            self._calls.close(call, UnavailableError("the event system was closed while the call was out"))
+            outcome = Outcome.MAY_HAVE_RUN if call.attempts or call.may_have_run else Outcome.NOT_DELIVERED
+            message = "the event system was closed while the call was out"
+            self._calls.close(call, UnavailableError(message, outcome=outcome))
         if self._timer:
             self._timer.cancel()
 
@@ -101,9 +104,20 @@ class Caller:
         call.done = True
         if call.future is not None:
             self._deadlines.finished()
-        if not call.answered and call.delivery is not None:
-            call.delivery.cancel()
-        call.delivery = None  # no cycle for the collector
+        delivery, call.delivery = call.delivery, None  # no cycle for the collector
+        assert delivery is not None
+        if not call.answered:
+            delivery.cancel()
+        if self._trail.room or call.failure is not None:
+            self._remember(call, delivery)
+
+    def _remember(self, call: LocalCall, delivery: Delivery) -> None:
+        """Only what somebody can ask for: a call that was given no name has none, unless it failed."""
+        request, failure = delivery.event.envelope, call.failure
+        if failure is not None or request.correlation_id or request.id:
+            correlation_id = self._trail.local(delivery, call.deadline - request.ttl_ms / 1000, failure)
+            if failure is not None:
+                self._store(correlation_id)
 
     def begin(
         self,
@@ -154,7 +168,12 @@ class Caller:
         self, call: Call, request: Envelope, now: float, idempotent: bool, patience: float, wait_for_link: float
     ) -> None:
         assert self._port is not None
-        request.id = request.id or new_id()
+        identity = request.id
+        if not identity:
+            identity = request.id = new_id()
+        if self._trail.room:
+            call.correlation_id = request.correlation_id or identity
+        call.began = now
         request.reply_to = self._port.instance
         if idempotent:
             call.idempotent = request.idempotent = True
@@ -171,6 +190,7 @@ class Caller:
 
     def abandon(self, call: Call) -> None:
         """The caller was cancelled."""
+        self._trail.step(StepName.CANCELLED, call.envelope)
         self._calls.abandon(call)
         if self._observer:
             self._say(StepName.CANCELLED, call.envelope)
@@ -181,9 +201,17 @@ class Caller:
         """See `Receiver.on_dispatched`."""
         self._calls.dispatched(call_id, instance, error, monotonic())
 
+    def joined(self, call_id: bytes, until: int) -> None:
+        """See `Receiver.on_joined`."""
+        call = self._calls.joined(call_id, self._origin.clock.local(until))
+        if call is not None:
+            self._unusual(StepName.JOINED, call.envelope, until=until)
+
     def answered(self, envelope: Envelope) -> None:
         """A REPLY or ACCEPTED arrived."""
         call = self._calls.answered(envelope, monotonic())
+        if envelope.kind == REPLY and envelope.idempotency_key and call is not None:
+            self._unusual(StepName.DEDUPLICATED, call.envelope)
         if self._observer:
             if call is None:
                 self._say(StepName.DROPPED, envelope, why="it answers no call that is out")
@@ -215,6 +243,11 @@ class Caller:
             self._say(StepName.ROUTED_REMOTE, envelope, avoid=call.avoid)
         return port.dispatch(envelope, call.avoid, call.to)
 
+    def release(self, call: Call, error: TielineError) -> None:
+        """Give up the claim of an idempotency key."""
+        if self._port is not None:
+            self._port.release(call.envelope, error)
+
     def cancel(self, instance: str, call_id: bytes) -> None:
         """Send CANCEL."""
         self._tell(instance, Envelope(kind=CANCEL, call_id=call_id))  # pyright: ignore[reportArgumentType]
@@ -239,6 +272,8 @@ class Caller:
         """A reply came."""
         if self._observer:
             self._say(StepName.COMPLETED, call.envelope, instance=reply.source, attempts=call.attempts)
+        if self._trail.room and call.correlation_id:
+            self._trail.called(call)
         if isinstance(call, StreamCall):
             call.wake()
         elif not call.waiter.done():
@@ -248,6 +283,7 @@ class Caller:
         """The call failed."""
         if self._observer:
             self._say(StepName.FAILED, call.envelope, code=error.code, outcome=str(error.outcome))
+        self._store(self._trail.called(call, error))
         if isinstance(call, StreamCall):
             call.error = error
             call.wake()
@@ -287,6 +323,15 @@ class Caller:
         if suspects and self._port is not None:
             probed = await self._port.probe(suspects)
             self._calls.probed(probed.silent, probed.expired, suspects, monotonic())
+
+    def _store(self, correlation_id: str) -> None:
+        if self._port is not None:
+            self._trail.store(correlation_id, self._origin.source, self._port)
+
+    def _unusual(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
+        self._trail.step(name, envelope, **detail)
+        if self._observer:
+            self._say(name, envelope, **detail)
 
     def _say(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         assert self._observer is not None

@@ -18,7 +18,7 @@ from typing import Protocol
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call import NO_MOMENT, Call, State
-from tieline.call_errors import away, broken, is_refusal, lost, nobody_answers, timed_out
+from tieline.call_errors import away, broken, is_refusal, leaves_run, lost, nobody_answers, timed_out
 from tieline.deadlines import Deadlines
 from tieline.envelope import ACCEPTED, REPLY, STREAM_END, error_from_wire, new_call_id
 from tieline.errors import Outcome, OverloadedError, TielineError
@@ -45,6 +45,9 @@ class Effects(Protocol):
 
     def reject(self, call: Call, error: TielineError) -> None:
         """The call failed."""
+
+    def release(self, call: Call, error: TielineError) -> None:
+        """The run of an idempotency key ended without a result."""
 
     def arrived(self, call: StreamCall) -> None:
         """There is something to read."""
@@ -111,8 +114,10 @@ class Calls:
         return [*self._pending.values(), *self._parked, *self._resting]
 
     def close(self, call: Call, error: TielineError) -> None:
-        """End a call, whatever it waits for."""
+        """End a call, whatever it waits for; the responder is cancelled, if it is known."""
         if not call.done:
+            if call.state is _HELD:
+                self._call_off(call)
             self._reject(call, error)
 
     # --- what the port reports ------------------------------------------------------------------------------------
@@ -129,6 +134,7 @@ class Calls:
             if instance:
                 call.state = _HELD
                 call.instance = instance
+                call.claimed = call.keyed
             elif error is not None:
                 self._set_aside(call)
                 if error.outcome is Outcome.NOT_DELIVERED:
@@ -139,6 +145,18 @@ class Calls:
             else:
                 self._set_aside(call)
                 self._nobody(call, now)
+
+    def joined(self, call_id: bytes, until: float) -> Call | None:
+        """An attempt waits for the run of another call with the same idempotency key, which ends at this moment."""
+        call = self._pending.get(call_id)
+        if call is None or call.state is not _SENT:
+            return None
+        call.state = _HELD
+        call.attempts -= 1  # nothing was sent
+        call.may_have_run = True
+        call.redispatch_at = until
+        self._wake(call, until)
+        return call
 
     def answered(self, envelope: Envelope, now: float) -> Call | None:
         """A REPLY or ACCEPTED arrived; returns the call it belongs to, None if it changes nothing."""
@@ -208,6 +226,7 @@ class Calls:
         elif call.redispatch_at and now >= call.redispatch_at:
             call.redispatch_at = NO_MOMENT
             self._resting.discard(call)
+            self._set_aside(call)  # who joined a run that is over
             if self._linked:
                 self._attempt(call, now)
             else:
@@ -313,6 +332,8 @@ class Calls:
         self._reject(call, error)
 
     def _call_off(self, call: Call) -> None:
+        if call.keyed:
+            return  # others may wait for the run
         if call.state is _HELD:
             self._effects.cancel(call.instance, call.call_id)
         elif call.state is _SENT:
@@ -323,6 +344,8 @@ class Calls:
         if call.may_have_run and error.outcome is Outcome.NOT_DELIVERED:
             error.outcome = Outcome.MAY_HAVE_RUN  # true of the last attempt, not of the call
         self._finish(call)
+        if call.claimed and not leaves_run(error):
+            self._effects.release(call, error)
         self._effects.reject(call, error)
 
     def _finish(self, call: Call) -> None:

@@ -32,6 +32,10 @@ class Clock:
         """Milliseconds since 1970 by the broker's clock."""
         return int((self.monotonic() + self._offset) * 1000)
 
+    def at(self, moment: float) -> int:
+        """A moment of the local monotonic clock (seconds) as milliseconds since 1970 by the broker's clock."""
+        return int((moment + self._offset) * 1000)
+
     def local(self, broker_ms: int) -> float:
         """Turn a moment of the broker's clock (ms) into seconds of the local monotonic clock."""
         return broker_ms / 1000 - self._offset

@@ -138,7 +138,7 @@ class Delivery:
         try:
             if self.late and self.event.expired:
                 raise ExpiredError(f"it expired while it waited for {subscription.name!r}")
-            data = self.event.data
+            data = self.event.data if subscription.versions is None else subscription.versions.lift(self.event)
             if subscription.filter is not None and not passes(subscription, data):
                 raise NoRespondersError(f"the filter of {subscription.name!r} refuses this payload")
             return data if subscription.handler.convert is None else subscription.handler.convert(data)

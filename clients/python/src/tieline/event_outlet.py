@@ -8,23 +8,26 @@ from typing import Any
 
 from tieline.delivery import Delivery
 from tieline.errors import NoRespondersError, TielineError
-from tieline.observe import StepName
 
 log = logging.getLogger("tieline")
+
+HANDLED = "handled"
 
 
 class EventOutlet:
     """Outlet of the deliveries of events; `handled` hears of each that has ended."""
 
-    __slots__ = ("_handled", "_say")
+    __slots__ = ("_handled", "_tell")
 
-    def __init__(self, say: Callable[..., None], handled: Callable[[Delivery], None] | None = None) -> None:
-        self._say = say
+    def __init__(
+        self, tell: Callable[[Delivery, str], None], handled: Callable[[Delivery], None] | None = None
+    ) -> None:
+        self._tell = tell
         self._handled = handled
 
     def succeeded(self, delivery: Delivery, result: Any) -> None:
         """The handler returned."""
-        self._end(delivery, "handled")
+        self._end(delivery, HANDLED)
 
     def failed(self, delivery: Delivery, error: TielineError) -> None:
         """The handler raised or could not be run."""
@@ -37,7 +40,7 @@ class EventOutlet:
         self._end(delivery, "cancelled")
 
     def _end(self, delivery: Delivery, how: str) -> None:
-        self._say(StepName.HANDLED, delivery.event.envelope, how=how, subscription=delivery.subscription.name)
+        self._tell(delivery, how)
         if self._handled:
             self._handled(delivery)
 
@@ -46,4 +49,4 @@ class EventOutlet:
 
     def ended(self, delivery: Delivery) -> None:
         """The handler yielded for the last time."""
-        self._end(delivery, "handled")
+        self._end(delivery, HANDLED)

@@ -24,16 +24,21 @@ from tieline import topics
 from tieline._contract.contract import SYSTEM_WARNING
 from tieline.context import Event
 from tieline.errors import TielineError
+from tieline.explain import Explanation
 from tieline.gather import Gathered
 from tieline.instance import Instance
 from tieline.middleware import HandleNext, Message, Middleware, handle_through, publish_through
 from tieline.observe import Observer
 from tieline.publisher import Publisher, Receipt
+from tieline.retry import Retry
+from tieline.services import Service
 from tieline.settings import Settings, choose_service, choose_url
 from tieline.stream import Stream
 from tieline.subscription import Subscription, SubscriptionOptions
 from tieline.transport import Transport
 from tieline.transports import make_transport
+
+_ASK_SECONDS = 2.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -128,6 +133,8 @@ class EventSystem:
         schema_version: str = "",
         correlation_id: str = "",
         idempotent: bool = False,
+        idempotency_key: str = "",
+        retry: Retry | None = None,
         wait_for_responders: float = 0.0,
         wait_for_connection: float = 0.0,
     ) -> Coroutine[Any, Any, Any]:
@@ -142,6 +149,9 @@ class EventSystem:
             schema_version: version of the payload's schema.
             correlation_id: name of the chain; inherited, or the request's own id, unless given.
             idempotent: it may be sent again although it may have run.
+            idempotency_key: calls with the same topic, key and payload share one run and its result, for 24 hours;
+                such a call is idempotent, and it always goes through the broker.
+            retry: when to try again, and after which pause; all tries share the one deadline.
             wait_for_responders: seconds to wait for somebody who answers.
             wait_for_connection: seconds to wait while the broker is away.
 
@@ -150,15 +160,18 @@ class EventSystem:
             NoRespondersError: nobody answers this topic; told at once.
             ResponderLostError: the process that took it is gone.
             HandlerError: the handler raised.
+            ConflictError: the idempotency key was used with another payload.
             OverloadedError, UnavailableError, InvalidTopicError, InvalidPayloadError, …: see `TielineError.code`.
 
         """
-        options = (ttl, content_type, schema_version, correlation_id, idempotent, wait_for_responders)
+        options = (
+            ttl, content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection,
+            idempotency_key, retry,
+        )  # fmt: skip
         if self._middleware:
             message = Message(topic, data, dict(headers or {}), is_request=True)
-            last = partial(_send, self._publisher.call, (*options, wait_for_connection))
-            return publish_through(self._middleware, message, last)
-        return self._publisher.call(topic, data, headers, *options, wait_for_connection)
+            return publish_through(self._middleware, message, partial(_send, self._publisher.call, options))
+        return self._publisher.call(topic, data, headers, *options)
 
     def publish_and_stream(
         self,
@@ -288,7 +301,7 @@ class EventSystem:
     @property
     def subscriptions(self) -> list[Subscription]:
         """All subscriptions that are not closed."""
-        return list(self._instance.router)
+        return [subscription for subscription in self._instance.router if not subscription.internal]
 
     async def unsubscribe(self, subscription: Subscription | str) -> None:
         """End a subscription, or all of a name: nothing new is taken, what is here is finished. Idempotent."""
@@ -303,6 +316,33 @@ class EventSystem:
         """Return when the broker has registered a subscription; starts the system if need be."""
         await self.start()
         await self._instance.registry.ready(subscription)
+
+    # --- looking inside -------------------------------------------------------------------------------------------
+
+    async def explain(self, correlation_id: str, *, ttl: float = _ASK_SECONDS) -> Explanation:
+        """Where an event or call went, as every live instance remembers it, and what was stored of its failure.
+
+        Args:
+            correlation_id: of an event, a receipt or an error's call; the id of what began a chain.
+            ttl: seconds to wait for the others.
+
+        Raises:
+            UnavailableError: the broker is away.
+
+        """
+        return await self._publisher.explain(correlation_id, ttl)
+
+    async def services(self, *, ttl: float = _ASK_SECONDS) -> list[Service]:
+        """Who is there: services, their instances, and what they are subscribed to, with schemas and versions.
+
+        Args:
+            ttl: seconds to wait for each instance.
+
+        Raises:
+            UnavailableError: the broker is away.
+
+        """
+        return await self._publisher.services(ttl)
 
     # --- life -----------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import functools
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, NamedTuple
 
@@ -15,10 +14,14 @@ import msgspec
 
 from tieline.context import Event
 from tieline.errors import InvalidArgumentError, InvalidPayloadError
+from tieline.schemas import item_of, json_schema
 from tieline.streaming import from_thread
+from tieline.threads import HandlerThreads
 
 THREADS = 64
-"""So many synchronous handlers run at a time in one process."""
+"""So many synchronous handlers run at a time in one process, those aside that wait for a call of their own."""
+
+_threads = HandlerThreads(THREADS)  # asyncio's own also look up the names of hosts, and must not wait for handlers
 
 Invoke = Callable[[Any, Event], Awaitable[Any]]
 Convert = Callable[[Any], Any]
@@ -31,6 +34,18 @@ class Handler(NamedTuple):
     invoke: Invoke
     convert: Convert | None
     streams: bool = False
+    takes: Any = Any
+    gives: Any = Any
+
+    @property
+    def input_schema(self) -> dict[str, Any] | None:
+        """JSON Schema of the payload, if the function says what it takes."""
+        return json_schema(self.takes)
+
+    @property
+    def output_schema(self) -> dict[str, Any] | None:
+        """JSON Schema of the reply or of each item, if the function says what it gives."""
+        return json_schema(item_of(self.gives) if self.streams else self.gives)
 
 
 def bind(function: Callable[..., Any]) -> Handler:
@@ -47,13 +62,17 @@ def bind(function: Callable[..., Any]) -> Handler:
         raise InvalidArgumentError(f"a handler must be callable, not {type(function).__name__}")
     slots, annotation = _arguments(function)
     plain = _with_arguments(function, slots)
-    convert = _converter(annotation)
+    invoke, streams = _invoking(function, plain)
+    return Handler(function, invoke, _converter(annotation), streams, annotation, _hints(function).get("return", Any))
+
+
+def _invoking(function: Callable[..., Any], plain: Callable[[Any, Event], Any]) -> tuple[Invoke, bool]:
+    """How to call a function of its colour, and whether it streams."""
     if _is_a(inspect.isasyncgenfunction, function):
-        return Handler(function, _generating(plain), convert, streams=True)
+        return _generating(plain), True
     if _is_a(inspect.isgeneratorfunction, function):
-        return Handler(function, _generating_in_thread(plain), convert, streams=True)
-    is_async = _is_a(inspect.iscoroutinefunction, function)
-    return Handler(function, plain if is_async else _in_thread(plain), convert)
+        return _generating_in_thread(plain), True
+    return plain if _is_a(inspect.iscoroutinefunction, function) else _in_thread(plain), False
 
 
 def _arguments(function: Callable[..., Any]) -> tuple[tuple[str, ...], Any]:
@@ -126,7 +145,7 @@ def _generating(plain: Callable[[Any, Event], Any]) -> Invoke:
 
 def _generating_in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:
     async def invoke(data: Any, event: Event) -> Any:
-        return from_thread(functools.partial(plain, data, event), _threads().submit)
+        return from_thread(functools.partial(plain, data, event), _threads.submit)
 
     return invoke
 
@@ -135,21 +154,15 @@ def _in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:
     def run(data: Any, event: Event) -> Any:
         try:
             return plain(data, event)
-        except StopIteration as error:  # asyncio cannot carry it out of a thread
-            raise RuntimeError("the handler raised StopIteration") from error
+        except (StopIteration, SystemExit) as error:  # the one asyncio cannot carry, the other would end the loop
+            raise RuntimeError(f"the handler raised {type(error).__name__}") from error
 
     async def invoke(data: Any, event: Event) -> Any:
         work = functools.partial(run, data, event)
-        result = await asyncio.get_running_loop().run_in_executor(_threads(), copy_context().run, work)
+        result = await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, work)
         return await result if inspect.isawaitable(result) else result
 
     return invoke
-
-
-@functools.cache
-def _threads() -> ThreadPoolExecutor:
-    """Threads for handlers only: asyncio's own also look up the names of hosts, and must not wait for handlers."""
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="tieline-handler")
 
 
 def _converter(annotation: Any) -> Convert | None:

@@ -12,18 +12,22 @@ from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any
 
+from tieline._contract.contract import ASK_TOPIC
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.caller import Caller
 from tieline.clock import Clock
 from tieline.envelope import CANCEL, CREDIT
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.event_outlet import EventOutlet
+from tieline.handler import bind
+from tieline.inside import Inside
 from tieline.observe import Observer, Step, StepName, guarded
 from tieline.registry import Registry
 from tieline.responder import Responder
 from tieline.router import Router
 from tieline.settings import Settings
 from tieline.subscription import Subscription
+from tieline.trail import Trail
 from tieline.transport import Gap, Interest, Port, Transport
 
 log = logging.getLogger("tieline")
@@ -51,6 +55,7 @@ class Instance:
         self.router = Router()
         self.registry = Registry()
         self.clock = Clock()
+        self.trail = Trail(settings.explain_calls)
         self._make_transport = make_transport
         self._transport: Transport | None = make_transport()  # a wrong URL is told here
         self._observer = observer = guarded(observer) if observer else None
@@ -61,15 +66,17 @@ class Instance:
         self._waiting_bytes = 0
         self._background: set[asyncio.Task[Any]] = set()
         self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
-        self.responder = Responder(settings, self.router, self, observer, warn, self.on_answer)
+        self.responder = Responder(settings, self.router, self, observer, warn, self.on_answer, self.trail)
+        self.router.add(Subscription(None, ASK_TOPIC, bind(Inside(self).answer), settings, {"name": ASK_TOPIC}))
         self._renew()
 
     def _renew(self) -> None:
-        self.caller = Caller(self.settings, self, self._observer, self)
+        self.caller = Caller(self.settings, self, self._observer, self, self.trail)
         self.caller.around = self.responder.around
         self.on_request = self.responder.request
         self.on_event = self.responder.event
         self.on_dispatched = self.caller.dispatched
+        self.on_joined = self.caller.joined
 
     # --- start and end --------------------------------------------------------------------------------------------
 
@@ -116,7 +123,7 @@ class Instance:
         if not self.loop.is_closed():
             raise InvalidArgumentError(
                 "this event system belongs to the event loop that started it; "
-                "use it there (asyncio.run_coroutine_threadsafe), or make one for this loop"
+                "use it there, make one for this loop, or use tieline.blocking, whose calls any thread may make"
             )
         self.loop = self.port = self._starting = self._transport = None
         self._background.clear()
@@ -281,7 +288,7 @@ class Instance:
 
     def local_outlet(self, handled: Callable[[Any], None] | None = None) -> EventOutlet:
         """Where local events end; `handled` hears of each."""
-        return EventOutlet(self.responder.say, handled)
+        return EventOutlet(self.responder.handled, handled)
 
     def spawn(self, coroutine: Any, context: Context | None = None) -> None:
         """Run something in the background until it ends or the instance closes."""
@@ -290,11 +297,12 @@ class Instance:
         task.add_done_callback(self._background.discard)
 
     async def _watch_loop(self) -> None:
-        """Report a loop that stands still: nothing can be promised while it does."""
+        """Report a loop that stands still: nothing can be promised while it does; and refill the trail once a second."""
         while True:
             asked = time.monotonic()
             await asyncio.sleep(_STANDSTILL_SECONDS)
             late = time.monotonic() - asked - _STANDSTILL_SECONDS
+            self.trail.refill()
             if late > _STANDSTILL_SECONDS:
                 log.warning("the event loop stood still for %.1f s; a handler blocks it", late)
                 self._warn({"kind": "loop_blocked", "seconds": late})

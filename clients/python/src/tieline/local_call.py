@@ -76,6 +76,14 @@ class LocalCall:
             message = f"no reply from {envelope.topic!r} within {envelope.ttl_ms} ms"
             self.future.set_exception(CallTimeoutError(message, outcome=outcome, details={"accepted": begun}))
 
+    @property
+    def failure(self) -> TielineError | None:
+        """The error it ended with, if it did."""
+        if self.future is None or not self.future.done() or self.future.cancelled():
+            return self.error
+        error = self.future.exception()
+        return error if isinstance(error, TielineError) else None
+
     def result(self) -> Any:
         """What the caller gets, as a value or as an error."""
         if self.error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from tieline.errors import (
 )
 
 _TRACE = ("traceparent", "tracestate")
+_control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _MAX_TTL = contract.LIMIT_CALL_TTL_MAX_MS
 
 
@@ -134,6 +136,22 @@ def ttl_ms(seconds: float | None, default: float) -> int:
     if number and contract.LIMIT_CALL_TTL_MIN_MS <= seconds * 1000 <= _MAX_TTL:  # not so for NaN and infinities
         return int(seconds * 1000)
     raise InvalidArgumentError(f"ttl is in seconds, from 0.001 to {_MAX_TTL // 1000}, not {seconds!r}")
+
+
+def check_key(key: str, name: str = "idempotency_key") -> str:
+    """The key, if it can be one.
+
+    Raises:
+        InvalidArgumentError: it is no text, empty, too long, or has control characters.
+
+    """
+    limit = contract.LIMIT_KEY_BYTES
+    try:
+        if 0 < len(key.encode()) <= limit and not _control(key):
+            return key
+    except (AttributeError, UnicodeEncodeError, TypeError):
+        pass
+    raise InvalidArgumentError(f"{name} is text of 1 to {limit} bytes without control characters, not {key!r:.80}")
 
 
 def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:

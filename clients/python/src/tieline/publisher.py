@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from asyncio import CancelledError, get_running_loop
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
-from tieline._contract.contract import LIMIT_STREAM_WINDOW
+from tieline._contract.contract import ASK_TOPIC, LIMIT_STREAM_WINDOW
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call_errors import is_refusal
 from tieline.caller import reply_value
@@ -17,9 +18,14 @@ from tieline.delivery import Delivery, crowded
 from tieline.envelope import EVENT, REQUEST, new_id
 from tieline.errors import InvalidArgumentError, Outcome, TielineError
 from tieline.event_outlet import EventOutlet
+from tieline.explain import Explanation, explanation
+from tieline.fingerprint import fingerprint
 from tieline.gather import Answer, Failure, Gathered, Gathering, Reply, is_missing, units
 from tieline.instance import Instance
-from tieline.outgoing import compose, inherited_seconds, ttl_ms
+from tieline.observe import StepName
+from tieline.outgoing import check_key, compose, inherited_seconds, ttl_ms
+from tieline.retry import Retry
+from tieline.services import Service, services
 from tieline.stream import Stream
 from tieline.stream_call import StreamCall
 
@@ -53,6 +59,8 @@ class Publisher:
         idempotent: bool = False,
         wait_for_responders: float = 0.0,
         wait_for_connection: float = 0.0,
+        idempotency_key: str = "",
+        retry: Retry | None = None,
     ) -> Any:
         """See `EventSystem.publish_and_wait`."""
         instance = self._instance
@@ -62,9 +70,21 @@ class Publisher:
         request = compose(
             REQUEST, topic, data, milliseconds, instance, headers, content_type, schema_version, correlation_id
         )
+        if idempotency_key != "":
+            request.idempotency_key, idempotent = check_key(idempotency_key), True
+            request.fingerprint = fingerprint(request.data, content_type)
         if instance.router.observing or instance.port.observing:  # pyright: ignore[reportOptionalMemberAccess]
             self._show_observers(request)
-        subscription = instance.router.responder(topic)
+        if retry is not None:
+            return await self._try(request, data, retry, idempotent, wait_for_responders, wait_for_connection)
+        return await self._call(request, data, idempotent, wait_for_responders, wait_for_connection)
+
+    async def _call(
+        self, request: Envelope, data: Any, idempotent: bool, wait_for_responders: float, wait_for_connection: float
+    ) -> Any:
+        """Make one call with a composed request."""
+        instance = self._instance
+        subscription = None if request.idempotency_key else instance.router.responder(request.topic)
         if subscription is not None:
             local = instance.caller.begin_local(subscription, request, data)
             try:
@@ -74,13 +94,14 @@ class Publisher:
                     await asyncio.sleep(0)
                 return local.result()
             except TielineError as error:
+                error.idempotent = idempotent
                 if not is_refusal(error):
                     raise
                 refusal, deadline = error, local.deadline
             finally:
                 instance.caller.end_local(local)
         else:
-            refusal, deadline = self._crowded(topic), 0.0
+            refusal, deadline = None if request.idempotency_key else self._crowded(request.topic), 0.0
         call = instance.caller.begin(request, idempotent, wait_for_responders, wait_for_connection, refusal, deadline)
         del request, data  # a call that waits should not hold what it no longer needs
         try:
@@ -88,6 +109,26 @@ class Publisher:
         except CancelledError:
             instance.caller.abandon(call)
             raise
+
+    async def _try(
+        self, request: Envelope, data: Any, retry: Retry, idempotent: bool, responders: float, connection: float
+    ) -> Any:
+        """Call until it succeeds, the policy says no, or there is no time for another try."""
+        deadline = monotonic() + request.ttl_ms / 1000
+        request.id = request.id or new_id()
+        for made in itertools.count(1):
+            attempt = Envelope()
+            attempt.CopyFrom(request)
+            attempt.ttl_ms = max(1, int((deadline - monotonic()) * 1000))
+            try:
+                return await self._call(attempt, data, idempotent, responders, connection)
+            except TielineError as error:
+                pause = retry.pause(made, error)
+                if pause is None or monotonic() + pause >= deadline:
+                    raise
+                self._instance.responder.unusual(StepName.RETRIED, attempt, after=pause, code=error.code)
+                await asyncio.sleep(pause)
+        raise AssertionError  # the loop has no other end
 
     def stream(
         self,
@@ -148,13 +189,32 @@ class Publisher:
         request = compose(
             REQUEST, topic, data, milliseconds, instance, headers, content_type, schema_version, correlation_id
         )
-        gathered = Gathered([], [], [])
-        for responder, answer in await self.survey(request, max_replies, every_instance=every_instance):
-            if isinstance(answer, Envelope):
-                gathered.replies.append(Reply(responder, reply_value(answer)))
-            else:
-                (gathered.missing if is_missing(answer) else gathered.errors).append(Failure(responder, answer))
-        return gathered
+        return _gathered(await self.survey(request, max_replies, every_instance=every_instance))
+
+    # --- looking inside -------------------------------------------------------------------------------------------
+
+    async def explain(self, correlation_id: str, ttl: float) -> Explanation:
+        """See `EventSystem.explain`."""
+        gathered = await self._ask({"trail": correlation_id}, ttl)
+        port = self._instance.port
+        assert port is not None
+        trails = [await port.find_trail(correlation_id)]
+        trails += [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
+        return explanation(correlation_id, trails, [failure.responder for failure in gathered.missing])
+
+    async def services(self, ttl: float) -> list[Service]:
+        """See `EventSystem.services`."""
+        return services((await self._ask({"subscriptions": True}, ttl)).values)
+
+    async def _ask(self, question: dict[str, Any], ttl: float) -> Gathered:
+        """Ask every instance what it knows."""
+        instance = self._instance
+        if instance.port is None or get_running_loop() is not instance.loop:
+            await instance.start()
+        request = compose(REQUEST, ASK_TOPIC, question, ttl_ms(ttl, 0), instance, by_system=True)
+        return _gathered(await self.survey(request, 0, every_instance=True, shown=False))
+
+    # --- events ---------------------------------------------------------------------------------------------------
 
     async def publish(
         self,
@@ -195,13 +255,16 @@ class Publisher:
             caller.abandon(call)
             raise
 
-    async def survey(self, request: Envelope, max_replies: int, *, every_instance: bool) -> list[Answer]:
+    async def survey(
+        self, request: Envelope, max_replies: int, *, every_instance: bool, shown: bool = True
+    ) -> list[Answer]:
         """Ask everybody with a composed request; returns what became of it at each, replies as they travelled."""
         instance = self._instance
         port, caller = instance.port, instance.caller
         assert port is not None
         deadline = monotonic() + request.ttl_ms / 1000
-        self._show_observers(request)
+        if shown:
+            self._show_observers(request)
         request.id = request.id or new_id()
         asked = units(await port.responders(request.topic), port.instance, every_instance=every_instance)
         gathering = Gathering(request, lambda one, to: caller.begin_at(one, to, deadline), caller.abandon)
@@ -228,6 +291,8 @@ class Publisher:
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
         handled = _Handled() if wait_local else None
+        if instance.trail.room:
+            instance.trail.published(event)
         here, served = self._serve(event, data, instance.local_outlet(handled.one if handled else None), handled)
         try:
             await port.publish(event, served)
@@ -255,7 +320,7 @@ class Publisher:
         for subscription in each:
             instance.responder.deliver(subscription, event, outlet, data)
         for subscription in instance.router.observers(event.topic):
-            instance.responder.deliver(subscription, event, outlet)
+            instance.responder.deliver(subscription, event)
         return len(each), served
 
     def _loop_must_turn(self) -> bool:
@@ -279,6 +344,16 @@ class Publisher:
             instance.port.observe(request)
 
 
+def _gathered(answers: list[Answer]) -> Gathered:
+    gathered = Gathered([], [], [])
+    for responder, answer in answers:
+        if isinstance(answer, Envelope):
+            gathered.replies.append(Reply(responder, reply_value(answer)))
+        else:
+            (gathered.missing if is_missing(answer) else gathered.errors).append(Failure(responder, answer))
+    return gathered
+
+
 class _Handled:
     """Counts the local handlers of one event that a publisher waits for."""
 
@@ -289,10 +364,9 @@ class _Handled:
         self._done = asyncio.Event()
 
     def one(self, delivery: Delivery | None) -> None:
-        if delivery is None or not delivery.subscription.observe:
-            self.left -= 1
-            if self.left == 0:
-                self._done.set()
+        self.left -= 1
+        if self.left == 0:
+            self._done.set()
 
     async def all(self) -> None:
         self.one(None)

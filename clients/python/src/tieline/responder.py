@@ -15,19 +15,21 @@ from tieline.context import Event
 from tieline.delivery import Around, Delivery, crowded, interruption, unsendable
 from tieline.envelope import ACCEPTED, REPLY, STREAM_END, STREAM_ITEM, error_to_wire
 from tieline.errors import ExpiredError, NoRespondersError, TielineError
-from tieline.event_outlet import EventOutlet
+from tieline.event_outlet import HANDLED, EventOutlet
 from tieline.observe import Observer, StepName, step_of
 from tieline.outgoing import Origin
 from tieline.router import Router
 from tieline.settings import Settings
 from tieline.streams import Outflow
 from tieline.subscription import Subscription
+from tieline.trail import Trail
 from tieline.transport import Interest, Port, Route
 
 log = logging.getLogger("tieline")
 
 _SWEEP_SECONDS = 0.1
 _WARN_SECONDS = 1.0
+_HANDLER_ERROR = contract.ERRORS["HANDLER_ERROR"].number
 _STREAM_LEASE_SECONDS = contract.DEFAULT_STREAM_LEASE_MS / 1000
 
 Warn = Callable[[dict[str, Any]], None]
@@ -44,6 +46,7 @@ class Responder:
         observer: Observer | None,
         warn: Warn,
         own: Callable[[Envelope], None],
+        trail: Trail,
     ) -> None:
         self._settings = settings
         self._router = router
@@ -54,9 +57,10 @@ class Responder:
         self._source = ""
         self._place = ""
         self._own = own
+        self._trail = trail
         self._serving: dict[bytes, Delivery] = {}
         self._sweeper: asyncio.TimerHandle | None = None
-        self._event_outlet = EventOutlet(self.say)
+        self._event_outlet = EventOutlet(self.handled)
         self.around: Around | None = None
 
     def attach(self, port: Port, source: str) -> None:
@@ -83,7 +87,8 @@ class Responder:
         elif subscription is None:
             self._refuse(envelope, self._no_taker(envelope.topic))
         else:
-            delivery = Delivery(subscription, Event(envelope, clock), self, self.around)
+            around = None if subscription.internal else self.around
+            delivery = Delivery(subscription, Event(envelope, clock), self, around)
             delivery.started = now = monotonic()
             if envelope.HasField("stream"):
                 delivery.flow = Outflow(envelope.stream.window, now)
@@ -102,8 +107,7 @@ class Responder:
         """The caller gave up; unknown and finished calls are ignored."""
         delivery = self._serving.get(call_id)
         if delivery is not None:
-            if self._observer:
-                self.say(StepName.CANCELLED, delivery.event.envelope)
+            self.unusual(StepName.CANCELLED, delivery.event.envelope)
             delivery.cancel()
 
     def succeeded(self, delivery: Delivery, result: Any) -> None:
@@ -172,12 +176,23 @@ class Responder:
 
     def _reply(self, delivery: Delivery, reply: Envelope) -> None:
         request = delivery.event.envelope
-        if self._serving.pop(request.call_id, None) is None:
+        call_id = request.call_id
+        if self._serving.pop(call_id, None) is None:
             return
+        failed = reply.HasField("error")
+        if failed:
+            self._store(self._trail.served(delivery, call_id, reply.error.code))
+        elif self._trail.room:
+            self._trail.served(delivery, call_id, 0)
         if self._observer:
-            code = reply.error.code if reply.HasField("error") else 0
+            code = reply.error.code if failed else 0
             self.say(StepName.REPLIED, request, subscription=delivery.subscription.name, error=code)
-        self._answer(request.reply_to, reply)
+        if request.idempotency_key and self._port is not None and _is_result(reply):
+            reply.topic, reply.idempotency_key = request.topic, request.idempotency_key
+            reply.fingerprint = request.fingerprint
+            self._port.answer(request.reply_to, reply)
+        else:
+            self._answer(request.reply_to, reply)
 
     def _answer(self, to: str, envelope: Envelope) -> None:
         """Send something to whoever made the request; a caller in this process gets it at once."""
@@ -187,8 +202,8 @@ class Responder:
             self._port.answer(to, envelope)
 
     def _refuse(self, request: Envelope, error: TielineError) -> None:
-        if self._observer:
-            self.say(StepName.DROPPED, request, why=error.code)
+        self.unusual(StepName.DROPPED, request, why=error.code)
+        self._store(request.correlation_id or request.id)
         self._answer(request.reply_to, self._error_reply(request, error))
 
     def _error_reply(self, request: Envelope, error: TielineError) -> Envelope:
@@ -234,9 +249,9 @@ class Responder:
         """See `Receiver.on_event`."""
         takers = self._router.takers(interest)
         if 0 < envelope.expires_at <= self._origin.clock.now():
-            self.say(StepName.DROPPED, envelope, why="EXPIRED")
+            self.unusual(StepName.DROPPED, envelope, why="EXPIRED")
         elif not takers:
-            self.say(StepName.DROPPED, envelope, why="no subscription any more")
+            self.unusual(StepName.DROPPED, envelope, why="no subscription any more")
         elif interest.route == Route.GROUP:
             self.deliver(self._router.member(interest) or takers[0], envelope)
         else:
@@ -256,7 +271,7 @@ class Responder:
             self._overloaded(subscription, envelope)
 
     def _overloaded(self, subscription: Subscription, envelope: Envelope) -> None:
-        self.say(StepName.DROPPED, envelope, why="OVERLOADED", subscription=subscription.name)
+        self.unusual(StepName.DROPPED, envelope, why="OVERLOADED", subscription=subscription.name)
         now = monotonic()
         if now - subscription.warned_at >= _WARN_SECONDS:
             subscription.warned_at = now
@@ -272,7 +287,27 @@ class Responder:
             self._sweeper.cancel()
             self._sweeper = None
 
+    def handled(self, delivery: Delivery, how: str) -> None:
+        """The handler of an event has ended."""
+        if self._trail.room or how != HANDLED:
+            self._trail.handled(delivery, how)
+        self.say(StepName.HANDLED, delivery.event.envelope, how=how, subscription=delivery.subscription.name)
+
+    def unusual(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
+        """Remember a step that most envelopes do not take, and tell the observer."""
+        self._trail.step(name, envelope, **detail)
+        self.say(name, envelope, **detail)
+
+    def _store(self, correlation_id: str) -> None:
+        if self._port is not None:
+            self._trail.store(correlation_id, self._source, self._port)
+
     def say(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         """Tell the observer, if there is one."""
         if self._observer:
             self._observer(step_of(name, self._origin.clock.now(), envelope, **detail))
+
+
+def _is_result(reply: Envelope) -> bool:
+    """Whether a REPLY is kept for those who call again with the same idempotency key."""
+    return not reply.HasField("error") or reply.error.code == _HANDLER_ERROR

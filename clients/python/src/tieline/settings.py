@@ -36,6 +36,8 @@ class Settings:
     reconnect_max: float = contract.DEFAULT_RECONNECT_MAX_MS / 1000
     patterns_refresh: float = contract.DEFAULT_PATTERNS_REFRESH_MS / 1000
     drain: float = contract.DEFAULT_DRAIN_MS / 1000
+    idempotency_window: float = contract.DEFAULT_IDEMPOTENCY_WINDOW_MS / 1000
+    explain_calls: int = contract.DEFAULT_EXPLAIN_CALLS
     offline_buffer: int = contract.LIMIT_OFFLINE_BUFFER_BYTES
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypedDict
 
@@ -14,6 +14,7 @@ from tieline.handler import Handler
 from tieline.mailbox import Mailbox, Work
 from tieline.settings import Settings
 from tieline.transport import Interest, Route
+from tieline.versions import Upcaster, versions
 
 OnGap = Callable[[datetime, datetime, str], Any]
 
@@ -31,6 +32,8 @@ class SubscriptionOptions(TypedDict, total=False):
         on_gap: called with since, until and reason when live events may have been lost; may be asynchronous.
         by_reference: local callers hand over their own objects instead of copies.
         name: for figures and `unsubscribe`; the function's name unless given.
+        schema_version: version of the payload's schema that the handler understands.
+        upcasters: (from, to, function): steps that lift payloads of other versions, before filter and validation.
 
     """
 
@@ -43,6 +46,8 @@ class SubscriptionOptions(TypedDict, total=False):
     on_gap: OnGap | None
     by_reference: bool
     name: str
+    schema_version: str
+    upcasters: Sequence[Upcaster]
 
 
 class Owner(Protocol):
@@ -72,11 +77,12 @@ class Subscription:
         "observe",
         "on_gap",
         "topic",
+        "versions",
         "warned_at",
     )
 
     def __init__(
-        self, owner: Owner, topic: str, handler: Handler, settings: Settings, options: SubscriptionOptions
+        self, owner: Owner | None, topic: str, handler: Handler, settings: Settings, options: SubscriptionOptions
     ) -> None:
         unknown = set(options) - set(SubscriptionOptions.__annotations__)
         if unknown:
@@ -94,6 +100,7 @@ class Subscription:
         self.by_reference = options.get("by_reference", False)
         self.name = options.get("name") or getattr(handler.function, "__name__", type(handler.function).__name__)
         self.warned_at = 0.0
+        self.versions = versions(options.get("schema_version", ""), options.get("upcasters", ()))
         self._batcher = Batcher(self, *_checked_batch(batch)) if batch is not None else None
         self._closed = False
         if batch is not None and handler.streams:
@@ -108,17 +115,34 @@ class Subscription:
         return topics.is_pattern(self.topic)
 
     @property
+    def internal(self) -> bool:
+        """Whether it is the system's own."""
+        return self._owner is None
+
+    @property
+    def schema_version(self) -> str:
+        """The version that the handler understands; empty if it said nothing."""
+        return self.versions.version if self.versions is not None else ""
+
+    @property
+    def batches(self) -> bool:
+        """Whether its handler takes lists."""
+        return self._batcher is not None
+
+    @property
     def closed(self) -> bool:
         """Whether it takes nothing new any more."""
         return self._closed
 
     async def ready(self) -> None:
         """Return when the broker has registered it. Starts the system if need be."""
-        await self._owner.registered(self)
+        if self._owner is not None:
+            await self._owner.registered(self)
 
     async def unsubscribe(self) -> None:
         """Take nothing new, finish what is here, and leave. Idempotent."""
-        await self._owner.unsubscribe(self)
+        if self._owner is not None:
+            await self._owner.unsubscribe(self)
 
     def take(self, delivery: Delivery) -> Work | None:
         """Take an event; returns what had to give way to it, if anything."""

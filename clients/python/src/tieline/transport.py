@@ -74,6 +74,12 @@ class Receiver(Protocol):
     def on_dispatched(self, call_id: bytes, instance: str, error: TielineError | None) -> None:
         """Who took a request: an instance; empty when nobody did; or why that is not known."""
 
+    def on_joined(self, call_id: bytes, until: int) -> None:
+        """Instead of `on_dispatched`: the request waits for the run of another one with the same idempotency key.
+
+        The run ends at `until` (ms since 1970, broker clock) at the latest; its result comes by `on_answer`.
+        """
+
     def on_connected(self, gap: Gap | None) -> None:
         """The broker is there; everything is registered. `gap` is None the first time."""
 
@@ -127,18 +133,38 @@ class Port(Protocol):
     def dispatch(self, envelope: Envelope, avoid: str = "", to: str = "") -> bytes:
         """Hand a request to one responder, answered by `Receiver.on_dispatched`, once.
 
-        Not to the instance `avoid`; if `to` is given, to that instance or to nobody.
+        Not to the instance `avoid`; if `to` is given, to that instance or to nobody. With an idempotency key it may be
+        answered by `Receiver.on_joined` instead, or at once by `Receiver.on_answer` with what was stored.
 
         Returns what was sent, which takes less memory than the envelope; empty where the envelope itself was handed on.
         """
         ...
 
     def answer(self, to: str, envelope: Envelope) -> None:
-        """Send REPLY, ACCEPTED, CANCEL or a stream frame to an instance; kept for a while if the broker is away."""
+        """Send REPLY, ACCEPTED, CANCEL or a stream frame to an instance; kept for a while if the broker is away.
+
+        A REPLY with an idempotency key is stored first, and goes to everyone who waits for it.
+        """
+        ...
+
+    def release(self, request: Envelope, error: TielineError) -> None:
+        """Give up the claim of a request with an idempotency key; who joined it gets the error."""
         ...
 
     async def responders(self, topic: str) -> list[Place]:
         """Who answers requests on a topic now, this instance included.
+
+        Raises:
+            UnavailableError: the broker could not be asked.
+
+        """
+        ...
+
+    def keep_trail(self, correlation_id: str, trail: bytes) -> None:
+        """Keep the steps of something that failed (a serialized Trail) for a while; lost while the broker is away."""
+
+    async def find_trail(self, correlation_id: str) -> bytes:
+        """The steps that were kept (a serialized Trail); empty for none.
 
         Raises:
             UnavailableError: the broker could not be asked.

@@ -31,6 +31,12 @@ _OPTIONS = [
         help="Redis; without it, or with memory://, the broker is embedded.",
     ),
     click.option("--namespace", default="", envvar="TIELINE_NAMESPACE", help="Separates installations on one Redis."),
+    click.option(
+        "--store",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="TIELINE_STORE",
+        help="SQLite file in which the embedded broker keeps results of idempotency keys; memory without it.",
+    ),
     click.option("--tls-cert", type=_FILE, envvar="TIELINE_TLS_CERT", help="PEM file of this server's certificate."),
     click.option("--tls-key", type=_FILE, envvar="TIELINE_TLS_KEY", help="PEM file of its private key."),
     click.option("--tls-client-ca", type=_FILE, envvar="TIELINE_TLS_CLIENT_CA", help="Clients need its certificates."),

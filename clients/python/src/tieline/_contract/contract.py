@@ -99,6 +99,7 @@ PRIORITY_HIGH: Final = 8
 PRIORITY_CRITICAL: Final = 10
 
 RESERVED_TOPICS: Final = ("system.", "cron.task.", "webhook.")
+ASK_TOPIC: Final = "system.ask"
 
 CRON_TASK_CREATED: Final = "cron.task.created"
 CRON_TASK_UPDATED: Final = "cron.task.updated"

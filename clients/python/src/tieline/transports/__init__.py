@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tieline.errors import InvalidArgumentError
 from tieline.settings import Settings
@@ -20,7 +21,7 @@ def make_transport(url: str, namespace: str, settings: Settings) -> Transport:
     if scheme == "memory":
         from tieline.transports.memory import MemoryTransport
 
-        return MemoryTransport()
+        return MemoryTransport(store=_store(url))
     if scheme in ("redis", "rediss", "unix"):
         from tieline.transports.redis import RedisTransport
 
@@ -33,3 +34,11 @@ def make_transport(url: str, namespace: str, settings: Settings) -> Transport:
         f"unknown scheme {scheme!r} in the broker's URL; "
         "use memory://, redis://, rediss://, unix://, grpc:// or grpcs://"
     )
+
+
+def _store(url: str) -> Path | None:
+    """The SQLite file of `memory:///path/of/file.db`."""
+    parts = urlsplit(url)
+    if parts.netloc or parts.query:
+        raise InvalidArgumentError(f"{url!r}: a store is an absolute path, as in memory:///var/lib/my-service.db")
+    return Path(unquote(parts.path)) if parts.path.strip("/") else None

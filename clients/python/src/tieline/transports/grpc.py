@@ -17,7 +17,7 @@ from typing import Any
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
-from tieline.envelope import error_from_wire, parse
+from tieline.envelope import error_from_wire, error_to_wire, parse
 from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
 from tieline.settings import Settings
 from tieline.transport import Gap, Interest, Place, Probed, Receiver, Route
@@ -175,6 +175,26 @@ class GrpcPort:
         else:
             self._kept.add(envelope.expires_at, frame.SerializeToString())
 
+    def release(self, request: Envelope, error: TielineError) -> None:
+        """See `Port.release`."""
+        if self._refusal() is None:
+            claim = Envelope(topic=request.topic, id=request.id, kind=request.kind)
+            claim.idempotency_key = request.idempotency_key
+            item = wire.ClientItem(release=wire.Release(request=claim.SerializeToString(), error=error_to_wire(error)))
+            self._link.outbox.put(wire.LinkRequest(items=[item]).SerializeToString())
+
+    def keep_trail(self, correlation_id: str, trail: bytes) -> None:
+        """See `Port.keep_trail`."""
+        if self._refusal() is None:
+            item = wire.ClientItem(send_trail=wire.SendTrail(correlation_id=correlation_id, trail=trail))
+            self._link.outbox.put(wire.LinkRequest(items=[item]).SerializeToString())
+
+    async def find_trail(self, correlation_id: str) -> bytes:
+        """See `Port.find_trail`."""
+        item = wire.ClientItem(find_trail=wire.FindTrail(correlation_id=correlation_id))
+        found: wire.TrailFound = await self._asked(item)
+        return found.trail
+
     def observe(self, envelope: Envelope) -> None:
         """See `Port.observe`."""
         if self._refusal() is None:
@@ -212,6 +232,9 @@ class GrpcPort:
             self._receiver.on_event(interest_from_wire(delivery.interest), envelope)
 
     def _on_dispatched(self, dispatched: wire.Dispatched) -> None:
+        if dispatched.joined_until:
+            self._receiver.on_joined(dispatched.call_id, dispatched.joined_until)
+            return
         error = error_from_wire(dispatched.error) if dispatched.HasField("error") else None
         self._receiver.on_dispatched(dispatched.call_id, dispatched.instance, error)
 

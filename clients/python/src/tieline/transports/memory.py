@@ -6,13 +6,19 @@ It does what the Redis scripts do, with the same turns, groups and probes, so th
 from __future__ import annotations
 
 import weakref
+from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 
 from tieline import topics
+from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import new_instance
+from tieline.errors import TielineError
+from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
 from tieline.transport import Interest, Place, Probed, Receiver, Route
+from tieline.transports.sqlite_results import SqliteResults
 
 
 class _Members:
@@ -34,13 +40,15 @@ class _Members:
 class MemoryBroker:
     """Membership and delivery for any number of instances in one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, results: Results | None = None) -> None:
         self.clock = Clock()
+        self.ledger = Ledger(results)
         self._ports: dict[str, MemoryPort] = {}
         self._members: dict[Interest, _Members] = {}
         self._responders: dict[str, _Members] = {}
         self._patterns: topics.PatternTrie[Interest] = topics.PatternTrie()
         self.observed = 0
+        self._trails: OrderedDict[str, bytes] = OrderedDict()
 
     def join(self, port: MemoryPort) -> None:
         """A new instance."""
@@ -103,8 +111,17 @@ class MemoryBroker:
         """Hand a request to the next responder, or to that one."""
         members = self._responders.get(envelope.topic)
         able = (p for p in members.in_turn() if p.instance == (to or p.instance) != avoid) if members else iter(())
+        found = self.ledger.look(envelope, self.clock.now()) if envelope.idempotency_key else None
+        if isinstance(found, Envelope):
+            sender.receiver.on_answer(found)
+            return
+        if found is not None:
+            sender.receiver.on_joined(envelope.call_id, found)
+            return
         taker = next(able, None)
         if taker is not None:
+            if envelope.idempotency_key:
+                self.ledger.claim(envelope)
             taker.receiver.on_request(envelope)
         sender.receiver.on_dispatched(envelope.call_id, taker.instance if taker else "", None)
 
@@ -124,6 +141,32 @@ class MemoryBroker:
         port = self._ports.get(to)
         if port is not None:
             port.receiver.on_answer(envelope)
+
+    def settle(self, to: str, reply: Envelope) -> None:
+        """Store a REPLY, and answer everyone who waits for it."""
+
+        def then(counts: bytes, waiting: list[Caller]) -> None:
+            for caller in {Caller(to, reply.call_id): None, **dict.fromkeys(waiting)}:
+                self.answer(caller.instance, reply_for(counts, caller.call_id))
+
+        self.ledger.settle(reply, self.clock.now(), then)
+
+    def release(self, request: Envelope, error: TielineError) -> None:
+        """Tell everyone who waits for a run that there is no result."""
+        for caller in self.ledger.release(request):
+            self.answer(caller.instance, error_reply(caller.call_id, error))
+
+    def keep_trail(self, correlation_id: str, trail: bytes) -> None:
+        """Join steps to what is kept; the oldest trails give way."""
+        there = self._trails.pop(correlation_id, b"")
+        fits = len(there) + len(trail) <= contract.LIMIT_TRAIL_BYTES
+        self._trails[correlation_id] = there + trail if fits else there
+        if len(self._trails) > contract.LIMIT_TRAILS:
+            self._trails.popitem(last=False)
+
+    def find_trail(self, correlation_id: str) -> bytes:
+        """What is kept."""
+        return self._trails.get(correlation_id, b"")
 
     def probe(self, instances: Collection[str]) -> Probed:
         """Which instances are gone."""
@@ -173,7 +216,22 @@ class MemoryPort:
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""
-        self._broker.answer(to, envelope)
+        if envelope.idempotency_key:
+            self._broker.settle(to, envelope)
+        else:
+            self._broker.answer(to, envelope)
+
+    def release(self, request: Envelope, error: TielineError) -> None:
+        """See `Port.release`."""
+        self._broker.release(request, error)
+
+    def keep_trail(self, correlation_id: str, trail: bytes) -> None:
+        """See `Port.keep_trail`."""
+        self._broker.keep_trail(correlation_id, trail)
+
+    async def find_trail(self, correlation_id: str) -> bytes:
+        """See `Port.find_trail`."""
+        return self._broker.find_trail(correlation_id)
 
     def observe(self, envelope: Envelope) -> None:
         """See `Port.observe`."""
@@ -190,10 +248,17 @@ class MemoryPort:
 
 
 class MemoryTransport:
-    """The way to a `MemoryBroker`; one of its own unless several event systems are to share one."""
+    """The way to a `MemoryBroker`; one of its own unless several event systems are to share one.
 
-    def __init__(self, broker: MemoryBroker | None = None) -> None:
-        self.broker = broker or MemoryBroker()
+    Args:
+        broker: the one to share; whoever made it closes what it keeps its results in.
+        store: SQLite file of its own broker's results; in memory unless given.
+
+    """
+
+    def __init__(self, broker: MemoryBroker | None = None, *, store: Path | None = None) -> None:
+        self._shared = broker is not None
+        self.broker = broker or MemoryBroker(SqliteResults(store) if store else None)
         self._ports: weakref.WeakSet[MemoryPort] = weakref.WeakSet()
 
     async def open(self, service: str, receiver: Receiver) -> MemoryPort:
@@ -207,3 +272,5 @@ class MemoryTransport:
         """See `Transport.aclose`."""
         for port in list(self._ports):
             await port.aclose()
+        if not self._shared:
+            self.broker.ledger.close()

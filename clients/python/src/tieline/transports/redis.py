@@ -33,6 +33,7 @@ from tieline.transports.redis_outbox import RedisOutbox
 from tieline.transports.redis_patterns import Patterns
 from tieline.transports.redis_port import RedisPort
 from tieline.transports.redis_registry import Registration
+from tieline.transports.redis_runs import RedisRuns
 from tieline.transports.redis_server import ClientId, RedisServer, command_error
 
 log = logging.getLogger("tieline")
@@ -62,6 +63,7 @@ class RedisTransport:
         self.registration = Registration(self)
         self.ports: dict[str, RedisPort] = {}
         self.outbox = RedisOutbox(self)
+        self.runs = RedisRuns(self)
         self._client_id = ClientId("", "")
         self._name = "tieline"
         self._up = asyncio.Event()
@@ -203,6 +205,7 @@ class RedisTransport:
             kept, self._kept, self._kept_bytes = self._kept, deque(), 0
             for packed in kept:
                 self.link.send_quietly(packed, self.keep)
+            self.runs.resume()
             gap = Gap(since, self.clock.now(), why)
             for port in list(self.ports.values()):
                 port.receiver.on_connected(gap)

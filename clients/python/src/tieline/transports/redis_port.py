@@ -11,7 +11,7 @@ from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import frame, new_instance
-from tieline.errors import Outcome
+from tieline.errors import Outcome, TielineError
 from tieline.transport import Interest, Place, Probed, Receiver
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
 from tieline.transports.redis_server import command_error
@@ -107,6 +107,8 @@ class RedisPort:
         if to:
             self._send_to(link, to, envelope.topic, call_id, data)
             return data
+        if envelope.idempotency_key:
+            return transport.runs.claim(link, self, envelope, avoid)
         transport.outbox.dispatch(link, envelope.topic, avoid, call_id, data, self.receiver.on_dispatched)
         return data
 
@@ -136,11 +138,37 @@ class RedisPort:
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""
-        transport, data = self._transport, envelope.SerializeToString()
+        transport = self._transport
+        if envelope.idempotency_key:
+            transport.runs.settle(transport.link, self, to, envelope)
+            return
+        data = envelope.SerializeToString()
         if transport.link is not None:
             transport.outbox.answer(transport.link, to, data)
         else:
             transport.keep(transport.outbox.packed_answer(to, frame(data)))
+
+    def release(self, request: Envelope, error: TielineError) -> None:
+        """See `Port.release`."""
+        if self._transport.link is not None:  # else the claim ends by itself
+            self._transport.runs.release(self._transport.link, self, request, error)
+
+    def keep_trail(self, correlation_id: str, trail: bytes) -> None:
+        """See `Port.keep_trail`."""
+        transport = self._transport
+        if transport.link is not None:
+            most, most_bytes = contract.LIMIT_TRAILS, contract.LIMIT_TRAIL_BYTES
+            arguments = [correlation_id.encode(), trail, b"%d" % most, b"%d" % most_bytes]
+            transport.run(transport.link, scripts.TRAIL, _trail_names, "", arguments, lambda reply: None)
+
+    async def find_trail(self, correlation_id: str) -> bytes:
+        """See `Port.find_trail`."""
+        key = contract.trails_key(self._transport.prefix)
+        try:
+            found: bytes | None = await self._transport.require().call("HGET", key, correlation_id)
+        except (LinkDownError, ReplyError) as error:
+            raise command_error(error) from None
+        return found or b""
 
     def observe(self, envelope: Envelope) -> None:
         """See `Port.observe`."""
@@ -174,3 +202,7 @@ class RedisPort:
             with contextlib.suppress(LinkDownError, ReplyError, TimeoutError):
                 async with asyncio.timeout(self._transport.settings.pong_timeout):
                     await self._transport.registration.leave(self._transport.link, self)
+
+
+def _trail_names(prefix: str, _: str) -> tuple[str, ...]:
+    return scripts.trail_names(prefix)

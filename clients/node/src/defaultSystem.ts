@@ -1,0 +1,34 @@
+import { EventSystem } from "./events.js";
+import type { CallOptions, PublishOptions, Receipt, StreamOptions } from "./publisher.js";
+import type { Stream } from "./stream.js";
+
+let theDefault: EventSystem | undefined;
+
+/** The process's default event system, made on first use from the environment. */
+export function getEventSystem(): EventSystem {
+  if (theDefault === undefined || theDefault.closed) theDefault = new EventSystem();
+  return theDefault;
+}
+
+/** `EventSystem.publish` on the default event system. */
+export function publishEvent(topic: string, data?: unknown, options?: PublishOptions): Promise<Receipt> {
+  return getEventSystem().publish(topic, data, options);
+}
+
+/** `EventSystem.publishAndWait` on the default event system. */
+export function publishEventAndWait<Reply = unknown>(
+  topic: string,
+  data?: unknown,
+  options?: CallOptions,
+): Promise<Reply> {
+  return getEventSystem().publishAndWait<Reply>(topic, data, options);
+}
+
+/** `EventSystem.publishAndStream` on the default event system. */
+export function publishEventAndStream<Item = unknown>(
+  topic: string,
+  data?: unknown,
+  options?: StreamOptions,
+): Stream<Item> {
+  return getEventSystem().publishAndStream<Item>(topic, data, options);
+}

@@ -1,0 +1,69 @@
+import type { Event } from "./context.js";
+import { checkHeaders } from "./outgoing.js";
+
+/** What is about to be published; middleware may change `data` and `headers`, or hand on another message. */
+export interface Message {
+  readonly topic: string;
+  data: unknown;
+  headers: Record<string, string>;
+  /** Whether the publisher waits for a reply. */
+  readonly isRequest: boolean;
+}
+
+/** The rest of a publish; resolves to its receipt, or to the reply of a call. */
+export type PublishNext = (message: Message) => Promise<unknown>;
+
+/** The rest of a handling; resolves to the reply. */
+export type HandleNext = () => Promise<unknown>;
+
+/**
+ * Code around every publish and every handling: logging, metrics, authentication. Each has one method or both. What is
+ * thrown reaches the publisher as it is, or is the handler's failure. A batch is not handled by one event: it passes no
+ * `handle`.
+ */
+export interface Middleware {
+  /** Around a publish, whose receipt it returns, or a call, whose reply it returns. */
+  publish?(message: Message, next: PublishNext): unknown;
+  /** Around a handler, whose reply it returns. `event.data` is the payload, `event.setData` replaces it. */
+  handle?(event: Event, next: HandleNext): unknown;
+}
+
+/** All `publish` methods around a publish. */
+export type AroundPublish = (
+  topic: string,
+  data: unknown,
+  headers: Readonly<Record<string, string>> | undefined,
+  isRequest: boolean,
+  last: PublishNext,
+) => Promise<unknown>;
+
+/** All `handle` methods around a handler. */
+export type AroundHandler = (event: Event, last: HandleNext) => Promise<unknown>;
+
+/** The chain around a publish, the first one outermost; undefined if there is nothing to pass. */
+export function aroundPublish(chain: readonly Middleware[]): AroundPublish | undefined {
+  const steps = chain.filter((one) => one.publish !== undefined).reverse();
+  if (steps.length === 0) return undefined;
+  return async (topic, data, headers = {}, isRequest, last) => {
+    let next = last;
+    for (const step of steps) {
+      const inner = next;
+      next = async (passed) => step.publish?.(passed, inner);
+    }
+    return next({ topic, data, headers: checkHeaders(headers), isRequest });
+  };
+}
+
+/** The chain around a handler, the first one outermost; undefined if there is nothing to pass. */
+export function aroundHandler(chain: readonly Middleware[]): AroundHandler | undefined {
+  const steps = chain.filter((one) => one.handle !== undefined).reverse();
+  if (steps.length === 0) return undefined;
+  return (event, last) => {
+    let next = last;
+    for (const step of steps) {
+      const inner = next;
+      next = async () => step.handle?.(event, inner);
+    }
+    return next();
+  };
+}

@@ -1,0 +1,86 @@
+"""Where an event or call went, as all processes that took part remember it (SPEC.md, section 13)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from tieline import codec
+from tieline._contract.envelope_pb2 import Step as WireStep
+from tieline._contract.envelope_pb2 import Trail as WireTrail
+from tieline.errors import TielineError
+from tieline.gather import Responder
+
+_ORDER = {
+    name: place
+    for place, name in enumerate(
+        ("published", "routed_local", "routed_remote", "dispatched", "joined", "received", "accepted", "handled",
+         "streamed", "replied", "completed", "failed")
+    )
+}  # fmt: skip
+
+
+class TrailStep(NamedTuple):
+    """One step: what happened, when by the broker's clock, in which process, and what there is to say."""
+
+    name: str
+    time: datetime
+    source: str
+    topic: str
+    call_id: str
+    detail: dict[str, Any]
+
+    def __str__(self) -> str:
+        detail = "  ".join(f"{name}={value}" for name, value in self.detail.items())
+        return f"{self.time:%H:%M:%S.%f}  {self.source}  {self.name}  {self.topic}  {detail}".rstrip()
+
+
+class Explanation(NamedTuple):
+    """The steps of one chain in the order of their times; `missing` are instances that did not tell theirs."""
+
+    correlation_id: str
+    steps: list[TrailStep]
+    missing: list[Responder]
+
+    def __str__(self) -> str:
+        if not self.steps:
+            return f"{self.correlation_id}: nobody remembers anything of it"
+        return "\n".join([self.correlation_id, *(f"  {step}" for step in self.steps)])
+
+
+def explanation(correlation_id: str, trails: Iterable[bytes], missing: list[Responder]) -> Explanation:
+    """Join what was told; what several tell alike is said once."""
+    steps: dict[bytes, TrailStep] = {}
+    for step in itertools.chain.from_iterable(map(_told, trails)):
+        steps[step.SerializeToString(deterministic=True)] = TrailStep(
+            step.name,
+            datetime.fromtimestamp(step.time / 1000, UTC),
+            step.source,
+            step.topic,
+            step.call_id.hex(),
+            _detail(step.detail),
+        )
+    return Explanation(correlation_id, sorted(steps.values(), key=_when), missing)
+
+
+def _when(step: TrailStep) -> tuple[datetime, int]:
+    """By time; within a millisecond in the order in which things happen."""
+    return step.time, _ORDER.get(step.name, 0)
+
+
+def _told(trail: bytes) -> Sequence[WireStep]:
+    """The steps of one trail; what one process tells badly does not hide what the others tell."""
+    try:
+        return WireTrail.FromString(trail).steps
+    except Exception:  # protobuf's DecodeError
+        return ()
+
+
+def _detail(data: bytes) -> dict[str, Any]:
+    try:
+        detail = codec.decode(data)
+    except TielineError:
+        return {}
+    return detail if isinstance(detail, dict) else {}

@@ -1,0 +1,69 @@
+"""What an instance tells of itself when it is asked on `system.ask` (SPEC.md, section 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from tieline._contract.contract import ASK_TOPIC
+from tieline.clock import Clock
+from tieline.errors import InvalidArgumentError
+from tieline.subscription import Subscription
+from tieline.trail import Trail
+
+CLIENT = "python/0.1.0"
+
+
+class Asked(Protocol):
+    """The instance that is asked."""
+
+    service: str
+    source: str
+    clock: Clock
+    trail: Trail
+
+    @property
+    def router(self) -> Iterable[Subscription]:
+        """Its subscriptions."""
+        ...
+
+
+class Inside:
+    """The handler of `system.ask`."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+
+    async def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Tell the trail of a chain, or what is subscribed here."""
+        if "trail" in question:
+            return {"trail": self.trail(str(question["trail"]))}
+        if "subscriptions" in question:
+            return self.subscriptions()
+        raise InvalidArgumentError("what can be asked for is 'trail' and 'subscriptions'")
+
+    def trail(self, correlation_id: str) -> bytes:
+        """The steps of a chain that are remembered here, as a serialized Trail."""
+        asked = self._asked
+        return asked.trail.of(correlation_id, asked.source, asked.clock).SerializeToString()
+
+    def subscriptions(self) -> dict[str, Any]:
+        """What is subscribed here, with schemas."""
+        asked = self._asked
+        told = [_described(subscription) for subscription in asked.router if subscription.topic != ASK_TOPIC]
+        instance = asked.source.rpartition("/")[2]
+        return {"service": asked.service, "instance": instance, "client": CLIENT, "subscriptions": told}
+
+
+def _described(subscription: Subscription) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "topic": subscription.topic,
+        "name": subscription.name,
+        "group": subscription.group,
+        "observe": subscription.observe,
+        "batch": subscription.batches,
+        "streams": subscription.handler.streams,
+        "schema_version": subscription.schema_version,
+    }
+    schemas = {"input": subscription.handler.input_schema, "output": subscription.handler.output_schema}
+    return told | {name: schema for name, schema in schemas.items() if schema is not None}

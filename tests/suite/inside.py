@@ -1,0 +1,287 @@
+"""Looking inside: where a call went, who is there, and payloads of older versions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypedDict
+
+import pytest
+
+from tests.suite.seen import Seen, until
+from tests.suite.world import Feature, World, needs
+from tieline import (
+    Event,
+    EventSystem,
+    HandlerError,
+    InvalidArgumentError,
+    InvalidPayloadError,
+    InvalidTopicError,
+    NoRespondersError,
+    Settings,
+)
+from tieline.errors import Outcome
+
+
+async def _names(system: EventSystem, correlation_id: str) -> list[tuple[str, str]]:
+    explained = await system.explain(correlation_id)
+    return [(step.source.partition("/")[0], step.name) for step in explained.steps]
+
+
+async def test_a_call_is_explained_by_both_sides(world: World, topic: str) -> None:
+    shop, prices, other = [await world.system(service=name) for name in ("shop", "prices", "other")]
+    await prices.subscribe(topic, lambda data: data, name="price").ready()
+    await shop.publish_and_wait(topic, 1, correlation_id=f"c-{topic}")
+    explained = await other.explain(f"c-{topic}")
+    told = {
+        service: [s.name for s in explained.steps if s.source.startswith(service)] for service in ("shop", "prices")
+    }
+    assert told == {"shop": ["routed_remote", "dispatched", "completed"], "prices": ["received", "replied"]}
+    details = {step.name: step.detail for step in explained.steps}
+    assert details["dispatched"] == {"instance": prices.instance}
+    assert details["replied"] == {"subscription": "price"}
+    assert {step.topic for step in explained.steps} == {topic}
+    assert len({step.call_id for step in explained.steps}) == 1
+    assert explained.steps == sorted(explained.steps, key=lambda step: step.time)
+    assert str(explained).splitlines()[0] == f"c-{topic}"
+
+
+async def test_a_call_within_the_process_is_explained(world: World, topic: str) -> None:
+    system = await world.system(service="one")
+    await system.subscribe(topic, lambda data: data, name="own").ready()
+    await system.publish_and_wait(topic, 1, correlation_id=f"c-{topic}")
+    assert await _names(system, f"c-{topic}") == [("one", "routed_local"), ("one", "completed")]
+
+
+async def test_all_that_one_act_caused_is_one_chain(world: World, topic: str) -> None:
+    first, second, third = [await world.system(service=name) for name in ("first", "second", "third")]
+    chains, handled = Seen(), Seen()
+
+    async def middle(data: Any, event: Event) -> Any:
+        chains.append(event.correlation_id)
+        await second.publish(f"{topic}.told", data)
+        return await second.publish_and_wait(f"{topic}.last", data)
+
+    await second.subscribe(topic, middle).ready()
+    await third.subscribe(f"{topic}.last", lambda data: data).ready()
+    await third.subscribe(f"{topic}.told", handled.take).ready()
+    await first.publish_and_wait(topic, 1)
+    await handled.reach(1)
+    names = await _names(first, chains[0])
+    for expected in (
+        ("first", "completed"), ("second", "received"), ("second", "published"), ("second", "completed"),
+        ("third", "replied"), ("third", "handled"),
+    ):  # fmt: skip
+        assert expected in names
+
+
+async def test_a_failure_is_remembered_when_its_processes_are_gone(world: World, topic: str) -> None:
+    caller, responder, later = await world.system(), await world.system(), await world.system()
+
+    def fail(data: Any) -> None:
+        raise LookupError("no such row")
+
+    await responder.subscribe(topic, fail, name="finder").ready()
+    with pytest.raises(HandlerError):
+        await caller.publish_and_wait(topic, 1, correlation_id=f"c-{topic}")
+    await later.publish(f"{topic}.in-step")
+    await caller.aclose()
+    await responder.aclose()
+    explained = await later.explain(f"c-{topic}")
+    told = {step.name: step.detail for step in explained.steps}
+    assert told["failed"]["code"] == "HANDLER_ERROR"
+    assert told["failed"]["outcome"] == "RAN"
+    assert told["replied"] == {"subscription": "finder", "error": "HANDLER_ERROR"}
+
+
+async def test_unusual_steps_are_told_with_their_reasons(world: World, topic: str) -> None:
+    caller = await world.system()
+    with pytest.raises(NoRespondersError):
+        await caller.publish_and_wait(topic, 1, correlation_id=f"none-{topic}")
+    (failed,) = [step for step in (await caller.explain(f"none-{topic}")).steps if step.name == "failed"]
+    assert failed.detail["code"] == "NO_RESPONDERS"
+
+    async def run(data: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return data
+
+    await (await world.system()).subscribe(topic, run).ready()
+    calls = [caller.publish_and_wait(topic, 1, idempotency_key="k", correlation_id=f"key-{topic}") for _ in range(2)]
+    await asyncio.gather(*calls)
+    await caller.publish_and_wait(topic, 1, idempotency_key="k", correlation_id=f"key-{topic}")
+    names = [name for _, name in await _names(caller, f"key-{topic}")]
+    assert names.count("joined") == 1
+    assert names.count("deduplicated") == 1
+    cancelled = asyncio.create_task(caller.publish_and_wait(topic, 1, correlation_id=f"gone-{topic}"))
+    await asyncio.sleep(0.05)
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    assert ("test", "cancelled") in await _names(caller, f"gone-{topic}")
+
+
+async def test_what_nobody_remembers_is_said_so(world: World, topic: str) -> None:
+    explained = await (await world.system()).explain("nothing-of-the-kind")
+    assert explained.steps == []
+    assert "nobody remembers" in str(explained)
+
+
+async def test_memory_is_bounded_and_can_be_switched_off(world: World, topic: str) -> None:
+    silent = await world.system(settings=Settings(explain_calls=0))
+    few = await world.system(settings=Settings(explain_calls=10))
+    await few.subscribe(topic, lambda data: data).ready()
+    for number in range(30):
+        await silent.publish_and_wait(topic, number, correlation_id=f"{topic}-{number}")
+    known = [await _names(silent, f"{topic}-{number}") for number in range(30)]
+    assert 1 <= sum(map(bool, known)) <= 10
+    assert {name for names in known for _, name in names} == {"received", "replied"}, "of the other one only"
+
+
+async def test_observers_and_middleware_do_not_see_what_is_asked_inside(world: World, topic: str) -> None:
+    watcher, seen = await world.system(), Seen()
+    await watcher.subscribe(">", seen.take, observe=True).ready()
+    await (await world.system()).explain("x")
+    await (await world.system()).services()
+    assert [data for data in seen if isinstance(data, dict) and ("trail" in data or "subscriptions" in data)] == []
+    with pytest.raises(InvalidTopicError):
+        await watcher.publish_and_wait("system.ask", {"subscriptions": True})
+    assert "system.ask" not in {subscription.topic for subscription in watcher.subscriptions}
+
+
+class Order(TypedDict):
+    """What a shop is asked for."""
+
+    sku: str
+    count: int
+
+
+async def test_services_tell_what_they_are_subscribed_to_with_schemas(world: World, topic: str) -> None:
+    asker = await world.system(service="asker")
+    shops = [await world.system(service="shop") for _ in range(2)]
+
+    async def order(data: Order) -> list[str]:
+        return []
+
+    async def lines(data: int) -> AsyncIterator[str]:
+        yield ""
+
+    for shop in shops:
+        await shop.subscribe(f"{topic}.order", order, group="workers", schema_version="2").ready()
+    await shops[0].subscribe(f"{topic}.lines", lines).ready()
+    await shops[0].subscribe(f"{topic}.>", lambda data: None, observe=True, name="watch").ready()
+    found = {service.name: service for service in await asker.services()}
+    assert set(found["shop"].instances) == {shop.instance for shop in shops}
+    told = {one.topic: one for one in found["shop"].subscriptions}
+    ordered, streamed, watched = told[f"{topic}.order"], told[f"{topic}.lines"], told[f"{topic}.>"]
+    assert (ordered.group, ordered.schema_version, ordered.kind) == ("workers", "2", "handler")
+    assert ordered.input is not None
+    assert ordered.output == {"type": "array", "items": {"type": "string"}}
+    assert (streamed.streams, streamed.input, streamed.output) == (True, {"type": "integer"}, {"type": "string"})
+    assert (watched.kind, watched.input) == ("observer", None)
+    assert found["asker"].subscriptions == []
+
+
+# --- versions --------------------------------------------------------------------------------------------------------
+
+
+class User(TypedDict):
+    """As the handler of version 3 wants it."""
+
+    first: str
+    last: str
+    active: bool
+
+
+def _split(old: dict[str, Any]) -> dict[str, Any]:
+    first, _, last = old["name"].partition(" ")
+    return {"first": first, "last": last}
+
+
+UPCASTERS = [("1", "2", _split), ("2", "3", lambda data: {**data, "active": True})]
+ADA = {"first": "Ada", "last": "Lovelace", "active": True}
+HERE = pytest.mark.parametrize("here", [True, False], ids=["here", "elsewhere"])
+
+
+async def _lifting(world: World, topic: str, here: bool) -> EventSystem:
+    caller = await world.system()
+
+    async def handle(data: User) -> User:
+        return data
+
+    subscribed = (caller if here else await world.system()).subscribe(
+        topic, handle, schema_version="3", upcasters=UPCASTERS
+    )
+    await subscribed.ready()
+    return caller
+
+
+@HERE
+@pytest.mark.parametrize(
+    ("version", "data"),
+    [("1", {"name": "Ada Lovelace"}), ("2", {"first": "Ada", "last": "Lovelace"}), ("3", ADA), ("", ADA)],
+)
+async def test_older_versions_are_lifted_before_they_are_validated(
+    world: World, topic: str, here: bool, version: str, data: Any
+) -> None:
+    caller = await _lifting(world, topic, here)
+    assert await caller.publish_and_wait(topic, data, schema_version=version) == ADA
+
+
+@HERE
+@pytest.mark.parametrize(
+    ("version", "data", "why"),
+    [
+        ("4", ADA, "understands schema version '3' and lifts '1', '2', not '4'"),
+        ("1", {"nom": "Ada"}, "from schema version '1' to '2' raised KeyError"),
+        ("2", {"first": "Ada"}, "does not fit"),
+    ],
+)
+async def test_what_cannot_be_lifted_is_refused(
+    world: World, topic: str, here: bool, version: str, data: Any, why: str
+) -> None:
+    caller = await _lifting(world, topic, here)
+    with pytest.raises(InvalidPayloadError, match=why) as caught:
+        await caller.publish_and_wait(topic, data, schema_version=version)
+    assert caught.value.outcome is Outcome.NOT_DELIVERED
+    assert await caller.publish_and_wait(topic, ADA) == ADA, "nobody else is affected"
+
+
+async def test_events_batches_and_filters_get_the_lifted_payload(world: World, topic: str) -> None:
+    system, seen = await world.system(), Seen()
+    options: dict[str, Any] = {"schema_version": "2", "upcasters": [("1", "2", _split)]}
+    await system.subscribe(topic, seen.take, filter=lambda data: data["first"] == "Ada", **options).ready()
+    await system.subscribe(topic, seen.take, batch=(2, 5.0), **options).ready()
+    publisher = await world.system()
+    for name in ("Ada Lovelace", "Alan Turing"):
+        await publisher.publish(topic, {"name": name}, schema_version="1")
+    await seen.reach(2)
+    ada, alan = {"first": "Ada", "last": "Lovelace"}, {"first": "Alan", "last": "Turing"}
+    assert ada in seen
+    assert [ada, alan] in seen
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"upcasters": UPCASTERS}, "need schema_version"),
+        ({"schema_version": "9", "upcasters": UPCASTERS}, "do not lead to '9'"),
+        ({"schema_version": "3", "upcasters": [("1", "1", _split)]}, "do not lead"),
+        ({"schema_version": "3", "upcasters": [("1", "3", _split), ("1", "2", _split)]}, "two upcasters"),
+    ],
+)
+async def test_upcasters_that_lead_nowhere_are_refused(
+    world: World, topic: str, options: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=why):
+        world.make().subscribe(topic, lambda data: data, **options)
+
+
+@needs(Feature.PROCESSES)
+async def test_a_frozen_instance_does_not_hide_what_the_others_tell(world: World, topic: str) -> None:
+    caller, peer = await world.system(), await world.peer(topic)
+    await caller.publish_and_wait(topic, {"do": "echo"}, correlation_id=f"c-{topic}")
+    peer.stop()
+    explained = await caller.explain(f"c-{topic}", ttl=0.5)
+    assert [responder.service for responder in explained.missing] == ["peer"]
+    assert [step.name for step in explained.steps] == ["routed_remote", "dispatched", "completed"]
+    peer.cont()
+    await until(lambda: caller.connected)

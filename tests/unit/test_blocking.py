@@ -1,0 +1,580 @@
+"""The calls without `await`: from any thread, in handlers, in forked children, at the end of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from queue import Queue
+from typing import Any
+
+import pytest
+
+from tests.suite.gateways import GatewayProcess
+from tests.support.servers import RedisServer
+from tieline import (
+    CallTimeoutError,
+    Event,
+    EventSystem,
+    HandlerError,
+    InvalidArgumentError,
+    InvalidTopicError,
+    Message,
+    Middleware,
+    NoRespondersError,
+    Receipt,
+    UnavailableError,
+    blocking,
+    current_event,
+)
+from tieline.handler import THREADS
+from tieline.middleware import PublishNext
+
+SECONDS = 10.0
+
+
+@pytest.fixture(params=["memory", "redis"])
+def url(request: pytest.FixtureRequest) -> str:
+    """In this process, or over a server."""
+    return str(request.getfixturevalue("redis_url")) if request.param == "redis" else "memory://"
+
+
+@pytest.fixture
+def events(url: str) -> Iterator[blocking.EventSystem]:
+    """A system that is closed after the test."""
+    with blocking.EventSystem(url, service="test") as system:
+        yield system
+
+
+def double(data: int) -> int:
+    return data * 2
+
+
+async def double_in_the_loop(data: int) -> int:
+    await asyncio.sleep(0)
+    return data * 2
+
+
+# --- calls ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("handler", [double, double_in_the_loop])
+def test_a_call_returns_what_the_handler_does(events: blocking.EventSystem, handler: Any) -> None:
+    events.subscribe("double", handler)
+    assert events.publish_and_wait("double", 21) == 42
+
+
+def test_an_event_reaches_its_handler(events: blocking.EventSystem) -> None:
+    heard: Queue[Any] = Queue()
+    events.subscribe("user.*", heard.put)
+    receipt = events.publish("user.created", {"id": 123}, correlation_id="order-7")
+    assert heard.get(timeout=SECONDS) == {"id": 123}
+    assert isinstance(receipt, Receipt)
+    assert receipt.correlation_id == "order-7"
+
+
+def test_two_systems_meet_at_the_broker(redis_url: str) -> None:
+    with blocking.EventSystem(redis_url) as responder, blocking.EventSystem(redis_url) as caller:
+        responder.subscribe("double", double).ready()
+        assert caller.publish_and_wait("double", 21) == 42
+        assert caller.instance != responder.instance != ""
+
+
+def test_errors_are_those_of_the_awaited_call(events: blocking.EventSystem) -> None:
+    events.subscribe("divide", lambda data: 1 // data)
+    events.subscribe("slow", asyncio.sleep)
+    with pytest.raises(NoRespondersError):
+        events.publish_and_wait("nobody.home")
+    with pytest.raises(HandlerError, match="ZeroDivisionError"):
+        events.publish_and_wait("divide", 0)
+    with pytest.raises(CallTimeoutError):
+        events.publish_and_wait("slow", 30, ttl=0.2)
+    with pytest.raises(InvalidTopicError):
+        events.publish("no..topic")
+    with pytest.raises(TypeError):
+        events.publish("a", no_such_option=1)  # type: ignore[call-arg]
+
+
+def test_many_threads_call_at_once(url: str) -> None:
+    with blocking.EventSystem(url) as events, ThreadPoolExecutor(32) as threads:  # the first of them starts it
+        events.subscribe("double", double_in_the_loop)
+        answers = list(threads.map(lambda n: events.publish_and_wait("double", n), range(640)))
+    assert answers == [2 * n for n in range(640)]
+
+
+def test_threads_that_use_it_first_at_the_same_time_start_it_once(redis_url: str) -> None:
+    together = threading.Barrier(8)
+    system = blocking.EventSystem(redis_url)
+
+    def use(_: int) -> str:
+        together.wait(SECONDS)
+        system.publish("a")
+        return system.instance
+
+    with system, ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(use, range(8)))) == 1
+
+
+def test_middleware_is_around_its_calls(url: str) -> None:
+    class Tenfold(Middleware):
+        async def publish(self, message: Message, call_next: PublishNext) -> Any:
+            message.data *= 10
+            return await call_next(message)
+
+    with blocking.EventSystem(url, middleware=[Tenfold()]) as events:
+        events.subscribe("double", double)
+        assert events.publish_and_wait("double", 1) == 20
+
+
+@pytest.mark.parametrize("use", ["publish", "subscribe", "start", "close"])
+async def test_in_a_thread_with_a_running_loop_it_refuses_and_names_what_to_use(use: str) -> None:
+    system = blocking.EventSystem("memory://")
+    arguments = {"publish": ("a",), "subscribe": ("a", double)}.get(use, ())
+    with pytest.raises(InvalidArgumentError, match=r"use tieline\.EventSystem here and await"):
+        getattr(system, use)(*arguments)
+    await asyncio.to_thread(system.publish, "a")  # and this is how it may be used
+    await asyncio.to_thread(system.close)
+
+
+# --- subscriptions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_decorated_function_stays_what_it_is(events: blocking.EventSystem) -> None:
+    @events.subscribe("double")
+    def decorated(data: int) -> int:
+        return data * 2
+
+    assert decorated(1) == 2
+    assert events.publish_and_wait("double", 2) == 4
+    with pytest.raises(InvalidTopicError):
+        events.subscribe("a..b")
+
+
+@pytest.mark.parametrize("by", ["itself", "object", "name"])
+def test_after_unsubscribe_nobody_answers(events: blocking.EventSystem, by: str) -> None:
+    subscription = events.subscribe("double", double, name="doubler", group="all")
+    other = events.subscribe("other", double)
+    assert (subscription.topic, subscription.name, subscription.closed) == ("double", "doubler", False)
+    if by == "itself":
+        subscription.unsubscribe()
+    else:
+        events.unsubscribe(subscription if by == "object" else "doubler")
+    assert subscription.closed
+    assert events.subscriptions == [other]
+    with pytest.raises(NoRespondersError):
+        events.publish_and_wait("double", 1)
+
+
+def test_what_a_subscription_asks_for_wrongly_is_told_where_it_is_made(events: blocking.EventSystem) -> None:
+    with pytest.raises(InvalidArgumentError, match="concurrency"):
+        events.subscribe("a", double, concurrency=0)
+    assert events.subscriptions == []
+
+
+# --- inside handlers --------------------------------------------------------------------------------------------------
+
+
+def test_a_call_inside_a_handler_inherits_its_event(events: blocking.EventSystem) -> None:
+    def outer(data: Any) -> Any:
+        assert current_event() is not None
+        return events.publish_and_wait("inner", ttl=300.0)
+
+    def inner(data: Any, event: Event) -> Any:
+        return [event.correlation_id, event.hops, event.remaining() <= 20.0, event is current_event()]
+
+    events.subscribe("outer", outer)
+    events.subscribe("inner", inner)
+    assert events.publish_and_wait("outer", ttl=20.0, correlation_id="order-7") == ["order-7", 1, True, True]
+    assert current_event() is None
+
+
+def test_a_call_inside_a_handler_ends_when_the_request_does(events: blocking.EventSystem) -> None:
+    ended: Queue[Any] = Queue()
+
+    def outer(data: Any) -> None:
+        try:
+            events.publish_and_wait("inner", ttl=300.0)
+        except CallTimeoutError as error:
+            ended.put(error)
+
+    events.subscribe("outer", outer)
+    events.subscribe("inner", lambda: asyncio.sleep(300))
+    with pytest.raises(CallTimeoutError):
+        events.publish_and_wait("outer", ttl=0.5)
+    assert ended.get(timeout=SECONDS).code == "TIMEOUT"
+
+
+def test_more_handlers_than_threads_may_wait_for_calls_of_their_own(events: blocking.EventSystem) -> None:
+    count = THREADS + 8
+    arrived: list[int] = []
+
+    async def meet(data: int) -> None:
+        arrived.append(data)
+        while len(arrived) < count:
+            await asyncio.sleep(0.01)
+
+    def outer(data: int) -> Any:
+        events.publish_and_wait("meet", data)
+        return events.publish_and_wait("double", data)
+
+    for handler, topic in ((meet, "meet"), (outer, "outer"), (double, "double")):
+        events.subscribe(topic, handler)
+    with ThreadPoolExecutor(count) as threads:
+        answers = list(threads.map(lambda n: events.publish_and_wait("outer", n, ttl=SECONDS), range(count)))
+    assert answers == [2 * n for n in range(count)]
+
+
+def test_an_asynchronous_handler_must_not_block_the_loop(events: blocking.EventSystem) -> None:
+    async def asks(data: Any) -> Any:
+        return events.publish_and_wait("double", data)
+
+    events.subscribe("asks", asks)
+    with pytest.raises(HandlerError, match="a blocking call would stop the event loop"):
+        events.publish_and_wait("asks", 1)
+
+
+def test_a_handler_may_close_its_own_system(events: blocking.EventSystem) -> None:
+    def stop() -> None:
+        events.close()
+
+    events.subscribe("stop", stop)
+    events.publish("stop", wait_local=True)
+    events.close()  # waits for it
+    assert not events.connected
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_call_cancels_its_responder(events: blocking.EventSystem, url: str) -> None:
+    began, cancelled = threading.Event(), threading.Event()
+
+    async def slow(data: Any) -> None:
+        began.set()
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    def interrupt() -> None:
+        assert began.wait(SECONDS)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    main = threading.get_ident()
+    with ExitStack() as stack:
+        responder = events if url == "memory://" else stack.enter_context(blocking.EventSystem(url))
+        responder.subscribe("slow", slow).ready()
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            events.publish_and_wait("slow")
+        thread.join()
+        assert cancelled.wait(SECONDS)
+
+
+def test_the_handler_of_a_signal_may_call_in_the_middle_of_a_call(events: blocking.EventSystem) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(data: int) -> int:
+        began.set()
+        assert go_on.wait(SECONDS)
+        return data
+
+    def on_signal(*_: Any) -> None:
+        answers.append(events.publish_and_wait("double", 1))
+        go_on.set()
+
+    answers: list[Any] = []
+    main = threading.get_ident()
+    events.subscribe("double", double)
+    events.subscribe("slow", slow)
+    before = signal.signal(signal.SIGUSR1, on_signal)
+    try:
+        thread = threading.Thread(target=lambda: began.wait(SECONDS) and signal.pthread_kill(main, signal.SIGUSR1))
+        thread.start()
+        answers.append(events.publish_and_wait("slow", 7))
+        thread.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert answers == [2, 7]
+
+
+def test_close_waits_for_handlers_and_their_calls(url: str) -> None:
+    began, done = threading.Event(), []
+    events = blocking.EventSystem(url)
+
+    def slow(data: Any) -> None:
+        began.set()
+        while not events.closed:
+            time.sleep(0.005)
+        done.append(events.publish("it.ends") and "done")
+
+    events.subscribe("slow", slow)
+    events.publish("slow")
+    assert began.wait(SECONDS)
+    events.close()
+    assert done == ["done"]
+
+
+def test_close_ends_the_calls_that_are_out(redis_url: str) -> None:
+    began = threading.Event()
+
+    async def slow(data: Any) -> None:
+        began.set()
+        await asyncio.sleep(30)
+
+    responder, caller = (blocking.EventSystem(redis_url).start() for _ in range(2))
+    with ThreadPoolExecutor(1) as threads:
+        responder.subscribe("slow", slow).ready()
+        call = threads.submit(caller.publish_and_wait, "slow")
+        assert began.wait(SECONDS)
+        caller.close()
+        with pytest.raises(UnavailableError, match="the event system was closed"):
+            call.result(SECONDS)
+    responder.close(drain=0.0)
+
+
+def test_close_ends_what_waits_for_the_broker() -> None:
+    with RedisServer() as server, ThreadPoolExecutor(1) as threads:
+        events = blocking.EventSystem(server.url).start()
+        server.stop()
+        while events.connected:
+            time.sleep(0.01)
+        waiting = threads.submit(events.publish, "a", wait_for_connection=60.0)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.1)
+        events.close()
+        with pytest.raises(UnavailableError, match="closed while the call was out"):
+            waiting.result(SECONDS)
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_after_close_it_says_so(url: str, started: bool) -> None:
+    events = blocking.EventSystem(url)
+    if started:
+        assert events.start().connected
+    events.close()
+    events.close()
+    assert (events.closed, events.connected, events.instance) == (True, False, "")
+    for use in (lambda: events.publish("a"), lambda: events.subscribe("a", double), events.start):
+        with pytest.raises(InvalidArgumentError, match="this event system is closed; make a new one"):
+            use()
+
+
+def test_calls_that_race_with_close_all_end(url: str) -> None:
+    events = blocking.EventSystem(url).start()
+    ends: list[Any] = []
+
+    def call_on() -> None:
+        while True:
+            try:
+                events.publish("a")
+            except (InvalidArgumentError, UnavailableError) as error:
+                ends.append(error)
+                return
+
+    threads = [threading.Thread(target=call_on) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    events.close()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert len(ends) == 8
+
+
+def test_a_broker_that_is_not_there_is_an_error_at_start() -> None:
+    events = blocking.EventSystem("redis://127.0.0.1:1")
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1"):
+        events.start()
+    events.close()
+
+
+# --- the default ------------------------------------------------------------------------------------------------------
+
+
+def test_the_module_functions_use_one_default_system(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setattr("tieline.blocking._default", None)
+    monkeypatch.setenv("TIELINE_URL", url)
+    first = blocking.get_event_system()
+    with first:
+        assert blocking.get_event_system() is first
+        first.subscribe("double", double)
+        assert blocking.publish_event_and_wait("double", 2, ttl=5.0) == 4
+        assert blocking.publish_event("a", 1).id
+    second = blocking.get_event_system()
+    assert second is not first
+    second.close()
+
+
+def test_the_awaited_default_system_used_from_another_loop_names_this_one() -> None:
+    async def use() -> None:
+        async with EventSystem("memory://") as system:
+            with pytest.raises(InvalidArgumentError, match=r"tieline\.blocking"):
+                await asyncio.to_thread(asyncio.run, system.publish("a"))
+
+    asyncio.run(use())
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+BEGIN = """
+    import os, sys, threading, time
+    from tieline import blocking, TielineError
+
+    events = blocking.EventSystem(sys.argv[1], service="child")
+    began = threading.Event()
+"""
+
+
+def program(code: str, url: str) -> list[str]:
+    """What a program prints; it must end well, soon, and without a word on stderr. Every warning is an error."""
+    forking = "ignore:This process:DeprecationWarning"  # Python 3.12 and newer, of threads
+    command = [sys.executable, "-W", "error", "-W", forking, "-c", textwrap.dedent(BEGIN) + textwrap.dedent(code), url]
+    environment = {**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0"}  # what gRPC has to say of forks is not ours
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=environment)
+    assert (ran.stderr, ran.returncode) == ("", 0), ran.stdout
+    return ran.stdout.splitlines()
+
+
+WITHOUT_CLOSE = {
+    "idle": "print(events.publish('a') and 'done')",
+    "subscribed": "events.subscribe('a', print).ready(); print('done')",
+    "a synchronous handler is busy": """
+        def busy(): began.set(); time.sleep(300)
+        events.subscribe("busy", busy)
+        events.publish("busy")
+        print(began.wait(10) and 'done')
+    """,
+    "an asynchronous handler is busy": """
+        import asyncio
+        async def busy(): began.set(); await asyncio.sleep(300)
+        events.subscribe("busy", busy)
+        events.publish("busy")
+        print(began.wait(10) and 'done')
+    """,
+    "dropped": "blocking.EventSystem(sys.argv[1]).subscribe('a', print).ready(); print('done')",
+    "in a function of its own": """
+        def main():
+            with blocking.EventSystem(sys.argv[1]) as system:
+                system.subscribe("a", print)
+                print('done')
+        main()
+    """,
+}
+
+
+@pytest.mark.parametrize("code", WITHOUT_CLOSE.values(), ids=WITHOUT_CLOSE)
+def test_a_program_that_ends_without_close_ends_soon_and_silently(code: str, url: str) -> None:
+    assert program(code, url) == ["done"]
+
+
+def test_a_program_that_ends_without_close_leaves_nothing_at_the_broker(redis_server: RedisServer) -> None:
+    redis_server.flush()
+    code = "events.subscribe('double', print).ready(); print(os.getpid())"
+    program(code, redis_server.url)
+    assert redis_server.command("DBSIZE") == ":0"
+    program(code + "; sys.stdout.flush(); os._exit(0)", redis_server.url)
+    assert redis_server.command("DBSIZE") != ":0"  # what a crash leaves, until its leases end
+
+
+def test_handlers_work_on_after_the_main_thread_has_ended(url: str) -> None:
+    code = """
+        events.subscribe("double", lambda data: data * 2)
+        events.publish_and_wait("double", 1)  # Python 3.12.0 and 3.12.1 start no thread after the end of the main one
+
+        def later():
+            threading.main_thread().join()
+            print(events.publish_and_wait("double", 21, ttl=5))
+
+        threading.Thread(target=later).start()
+    """
+    assert program(code, url) == ["42"]
+
+
+FORKED = """
+    def whole(data):
+        return [os.getpid(), events.publish_and_wait("double", data, ttl=5)]
+
+    double = events.subscribe("double", lambda data: data * 2)
+    events.subscribe("whole", whole)
+    assert events.publish_and_wait("whole", 1, ttl=5) == [os.getpid(), 2]
+    before = events.instance
+    child = os.fork()
+    if not child:
+        assert not events.connected and not events.instance
+    answered, doubled = events.publish_and_wait("whole", 21, ttl=5)
+    assert answered == os.getpid() and doubled == 42
+    assert (events.instance == before) == bool(child)
+    if not child:
+        double.unsubscribe()
+        {end}
+    print(os.waitpid(child, 0)[1], events.publish_and_wait("double", 3, ttl=5))
+"""
+
+
+@pytest.mark.parametrize("end", ["sys.exit()", "events.close(); sys.exit()", "os._exit(0)"])
+def test_in_a_forked_child_it_begins_anew(end: str, url: str) -> None:
+    assert program(FORKED.format(end=end), url) == ["0 6"]
+
+
+def test_a_fork_while_another_thread_makes_a_call_stops_nobody(url: str) -> None:
+    code = """
+        from tieline.loop_thread import one_at_a_time
+
+        def hold():
+            with one_at_a_time():
+                began.set()
+                time.sleep(0.5)
+
+        threading.Thread(target=hold).start()
+        began.wait()
+        child = os.fork()
+        assert events.publish("a") and blocking.get_event_system()
+        print(os.waitpid(child, 0)[1] if child else "child", flush=True)
+    """
+    assert program(code, url) == ["child", "0"]
+
+
+def test_a_child_that_does_not_use_it_leaves_the_parents_alone(url: str) -> None:
+    code = """
+        import gc
+        events.subscribe("double", lambda data: data * 2)
+        events.start()
+        child = os.fork()
+        if not child:
+            del events
+            blocking._default = None
+            gc.collect()
+            sys.exit()
+        print(os.waitpid(child, 0)[1], events.publish_and_wait("double", 3, ttl=5))
+    """
+    assert program(code, url) == ["0 6"]
+
+
+def test_a_system_on_grpc_that_was_started_before_a_fork_says_so_in_the_child() -> None:
+    code = """
+        events.publish("a")
+        child = os.fork()
+        if not child:
+            try:
+                events.publish("a")
+            except TielineError as error:
+                print(error, flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        print(events.publish("a") and "the parent goes on")
+    """
+    with GatewayProcess("--url", "memory://") as gateway:
+        refusal, parent = program(code, gateway.url)
+    assert refusal.startswith("UNSUPPORTED: this event system was started before the process forked")
+    assert parent == "the parent goes on"

@@ -1,0 +1,132 @@
+"""Runs of idempotency keys without a broker: bounds, and results that outlive the process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tieline import EventSystem, UnavailableError
+from tieline._contract import contract
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.envelope import REPLY, REQUEST
+from tieline.errors import InvalidArgumentError
+from tieline.fingerprint import fingerprint
+from tieline.ledger import Caller, Ledger, MemoryResults, Stored
+
+VECTORS = json.loads((Path(__file__).parents[2] / "proto/vectors/fingerprints.json").read_text())
+NOW = 1_000_000
+
+
+def request(key: str = "k", *, token: str = "t", data: bytes = b"\x01", caller: str = "a" * 16) -> Envelope:
+    return Envelope(
+        kind=REQUEST,
+        topic="a.b",
+        id=token,
+        idempotency_key=key,
+        fingerprint=fingerprint(data, ""),
+        expires_at=NOW + 1_000,
+        time=NOW,
+        reply_to=caller,
+        call_id=token.encode() * 16,
+    )
+
+
+def reply(to: Envelope, data: bytes = b"\x02") -> Envelope:
+    return Envelope(
+        kind=REPLY, topic=to.topic, idempotency_key=to.idempotency_key, fingerprint=to.fingerprint, data=data
+    )
+
+
+def test_joiners_are_bounded() -> None:
+    ledger = Ledger()
+    ledger.claim(request())
+    found: Any = None
+    for number in range(contract.LIMIT_JOINERS + 1):
+        found = ledger.look(request(token=f"j{number}"), NOW)
+    assert isinstance(found, Envelope)
+    assert found.error.code == contract.ERRORS["OVERLOADED"].number
+    assert found.error.retry_after_ms > 0
+
+
+def test_claims_that_end_without_a_word_are_forgotten() -> None:
+    ledger = Ledger()
+    for number in range(5_000):
+        asked = request(f"k{number}")
+        asked.expires_at = NOW - 1
+        ledger.claim(asked)
+    assert len(ledger._runs) <= 1_025
+
+
+def test_a_claim_is_released_by_its_owner_only() -> None:
+    ledger = Ledger()
+    ledger.claim(request())
+    assert ledger.look(request(token="u"), NOW) == NOW + 1_000
+    assert ledger.release(request(token="u")) == []
+    assert ledger.release(request()) == [Caller("a" * 16, b"t" * 16), Caller("a" * 16, b"u" * 16)]
+    assert ledger.look(request(token="u"), NOW) is None
+
+
+def test_a_dead_claim_with_another_payload_is_overwritten_and_its_result_told_to_nobody() -> None:
+    ledger, told = Ledger(), []
+    old = request(data=b"\x05")
+    ledger.claim(old)
+    late = request(token="u")
+    late.expires_at = NOW + 9_000
+    assert ledger.look(late, NOW + 2_000) is None
+    ledger.claim(late)
+    ledger.settle(reply(old), NOW + 2_000, lambda counts, waiting: told.append(waiting))
+    assert told == [[]]
+    ledger.settle(reply(late), NOW + 2_000, lambda counts, waiting: told.append(waiting))
+    assert told[1] == [Caller("a" * 16, b"u" * 16)]
+
+
+def test_results_in_memory_are_bounded_by_count_bytes_and_time() -> None:
+    results = MemoryResults(most=3, most_bytes=100)
+    for number in range(5):
+        results.put(("t", str(number)), Stored(b"f", b"x"), NOW, lambda: None)
+    assert [results.get(("t", str(number)), NOW - 1) is not None for number in range(5)] == [False] * 2 + [True] * 3
+    results.put(("t", "large"), Stored(b"f", b"x" * 99), NOW, lambda: None)
+    assert results.get(("t", "4"), NOW - 1) is not None
+    assert results.get(("t", "3"), NOW - 1) is None
+    assert results.get(("t", "large"), NOW) is None
+
+
+async def test_results_in_a_file_outlive_the_process(tmp_path: Path) -> None:
+    url, ran = f"memory://{tmp_path}/results.db", 0
+
+    async def count(data: Any) -> int:
+        nonlocal ran
+        ran += 1
+        return ran
+
+    for _ in range(2):
+        async with EventSystem(url) as events:
+            events.subscribe("count", count)
+            calls = [events.publish_and_wait("count", n, idempotency_key=f"k{n}") for n in range(50)]
+            assert sorted(await asyncio.gather(*calls)) == list(range(1, 51))
+    assert ran == 50
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "no.db").write_text("this is no database, but a text of some length " * 50)
+    for url in (f"memory://{tmp_path}/no.db", f"memory://{tmp_path}/missing/a.db"):
+        with pytest.raises(UnavailableError, match=r"\.db cannot be used"):
+            EventSystem(url)
+    with pytest.raises(InvalidArgumentError, match="absolute path"):
+        EventSystem("memory://results.db")
+
+
+@pytest.mark.parametrize("case", VECTORS["equal"], ids=lambda case: case["about"])
+def test_equal_payloads_have_the_fingerprint_of_every_language(case: dict[str, Any]) -> None:
+    for written in case["payloads"]:
+        data, content_type = bytes.fromhex(written["hex"]), written.get("content_type", "")
+        assert fingerprint(data, content_type).hex() == case["fingerprint"], written
+
+
+def test_different_payloads_have_different_fingerprints() -> None:
+    prints = [case["fingerprint"] for case in VECTORS["equal"]]
+    assert len(set(prints)) == len(prints)
