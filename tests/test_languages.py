@@ -141,7 +141,7 @@ async def test_a_reader_in_python_slows_a_handler_in_node(python: EventSystem, n
 
 async def test_a_reader_in_node_slows_a_handler_in_python(python: EventSystem, node: Peer, counter: Counter) -> None:
     request = {"topic": "python.count", "data": {"end": 1_000_000}, "stop": 100, "options": {"window": 10}}
-    assert len((await python.publish_and_wait("node.read", request))["items"]) == 100
+    assert await python.publish_and_wait("node.read", request) == {"items": list(range(100))}
     await until(lambda: counter.closed)
     assert counter.yielded <= 112
 
@@ -165,3 +165,30 @@ async def test_a_reader_in_node_that_is_killed_does_not_keep_the_handler_in_pyth
     with pytest.raises(ResponderLostError):
         await reading
     await until(lambda: counter.closed)
+
+
+# --- gather ----------------------------------------------------------------------------------------------------------
+
+
+async def test_each_language_asks_the_services_of_both(python: EventSystem, node: Peer) -> None:
+    await python.subscribe("both.who", lambda data: "python").ready()
+    gathered = await python.publish_and_gather("both.who")
+    assert sorted((reply.responder.service, reply.value) for reply in gathered.replies) == [
+        ("node-peer", "node"),
+        ("python", "python"),
+    ]
+    asked = await python.publish_and_wait("node.gather", {"topic": "both.who"})
+    assert sorted((reply["responder"]["service"], reply["value"]) for reply in asked["replies"]) == [
+        ("node-peer", "node"),
+        ("python", "python"),
+    ]
+
+
+async def test_a_group_of_both_languages_answers_once(python: EventSystem, node: Peer) -> None:
+    await python.subscribe("both.group", lambda data: "python", group="shared").ready()
+    gathered = await python.publish_and_gather("both.group")
+    assert [(reply.responder.group, reply.value) for reply in gathered.replies] == [("shared", "python")]
+    asked = await python.publish_and_wait("node.gather", {"topic": "both.group"})
+    assert [(reply["responder"]["group"], reply["value"]) for reply in asked["replies"]] == [("shared", "node")]
+    every = await python.publish_and_gather("both.group", every_instance=True)
+    assert sorted(every.values) == ["node", "python"]

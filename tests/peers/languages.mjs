@@ -30,6 +30,13 @@ async function read({ topic, data, stop = Infinity, options = {} }) {
   return { items };
 }
 
+/** Asks everybody. */
+async function gather({ topic, data, options = {} }) {
+  const { replies, errors, missing } = await events.publishAndGather(topic, data, options);
+  const named = ({ responder, error }) => ({ responder, error: told(error) });
+  return { replies, errors: errors.map(named), missing: missing.map(named) };
+}
+
 /** Calls plainly. */
 async function call({ topic, data, options = {} }) {
   try {
@@ -50,6 +57,9 @@ const subscriptions = [
   events.subscribe("node.yielded", () => yielded),
   events.subscribe("node.read", read),
   events.subscribe("node.call", call),
+  events.subscribe("node.gather", gather),
+  events.subscribe("both.who", () => "node"),
+  events.subscribe("both.group", () => "node", { group: "shared" }),
 ];
 await Promise.all(subscriptions.map((subscription) => subscription.ready()));
 console.log("READY");

@@ -42,6 +42,8 @@ export interface CallOptions {
   readonly waitForLink?: number;
   /** Instance that should not get it. */
   readonly avoid?: string;
+  /** The only instance that may answer. */
+  readonly to?: string;
   /** The first attempt goes to this process. */
   readonly near?: boolean;
   /** It was refused in this process: with this error, which is the result if nobody else is there. */
@@ -72,6 +74,7 @@ export class Call implements Waiting {
   table: CallTable | undefined;
   avoid: string;
   near: boolean;
+  readonly to: string;
   /** What has arrived of a stream; undefined for plain calls. */
   inflow: Inflow | undefined;
   readonly idempotent: boolean;
@@ -88,6 +91,7 @@ export class Call implements Waiting {
     this.patience = options.patience ?? 0;
     this.waitForLink = options.waitForLink ?? 0;
     this.avoid = options.avoid ?? "";
+    this.to = options.to ?? "";
     this.near = options.near ?? false;
     this.lastError = options.refusal;
   }

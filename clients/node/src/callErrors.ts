@@ -67,6 +67,11 @@ export function excess(call: Call): InternalError {
   return new InternalError(`the responder of "${call.envelope.topic}" sends more than it has credit for`);
 }
 
+/** A question that could not be asked, which changes nothing. */
+export function unasked({ code, message, details, retryAfter, fromWire }: TielineError): TielineError {
+  return new ERROR_CLASSES[code](message, { details, retryAfter, fromWire, outcome: "NOT_DELIVERED" });
+}
+
 /** The last attempt was not delivered, but an earlier one may have run. */
 export function inDoubt({ code, message, details, type, retryAfter, fromWire }: TielineError): TielineError {
   return new ERROR_CLASSES[code](message, { details, type, retryAfter, fromWire, outcome: "MAY_HAVE_RUN" });

@@ -1,11 +1,12 @@
 import { Alarm } from "./alarm.js";
-import { Call, type CallOptions, type Effects } from "./call.js";
+import { Call, type CallOptions, type Effects, type Waiter } from "./call.js";
 import { Calls } from "./calls.js";
 import { Event } from "./context.js";
 import type { Envelope } from "./contract/envelope.js";
 import { Deadlines } from "./deadlines.js";
 import { ACCEPTED, CANCEL, CREDIT, newEnvelope } from "./envelope.js";
 import { type TielineError, UnavailableError } from "./errors.js";
+import { type Answer, type Begin, Gathering, type Unit, units } from "./gather.js";
 import type { Instance } from "./instance.js";
 import { LocalCall } from "./localCall.js";
 import { PendingReply } from "./pendingReply.js";
@@ -29,6 +30,15 @@ export interface StreamRequest extends Request {
   /** Items the responder may be ahead, at most. */
   readonly window: number | undefined;
 }
+
+/** What a caller may ask of a gather. */
+export interface Asked {
+  readonly maxReplies: number;
+  readonly everyInstance: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+const NOTHING_ASKED: Request = { idempotent: false, waitForResponders: 0, waitForConnection: 0, signal: undefined };
 
 /** A call on its way. */
 interface Out {
@@ -188,6 +198,44 @@ export class Caller implements Effects {
     this.#abandon(call, reason);
   }
 
+  // --- calls to many -------------------------------------------------------------------------------------------------
+
+  /** Has one responder of each unit answer. */
+  async gather(envelope: Envelope, asked: Asked): Promise<Answer[]> {
+    const scopes = scopesOf(asked.signal);
+    const deadline = this.#instance.now() + envelope.ttlMs;
+    this.#alarm.hold();
+    let release: () => void = () => undefined;
+    try {
+      return await new Promise((resolve, reject) => {
+        const begin: Begin = (request, to, waiter) => this.#at(request, to, deadline, waiter);
+        const gathering = new Gathering(envelope, begin, (call) => this.#calls.abandon(call));
+        release = whenOver(scopes, (reason) => {
+          gathering.stop();
+          reject(gaveUp(reason));
+        });
+        this.#units(envelope.topic, asked)
+          .then((units) => gathering.ask(units, asked.maxReplies))
+          .then(resolve, reject);
+      });
+    } finally {
+      release();
+      this.#alarm.release();
+    }
+  }
+
+  async #units(topic: string, { everyInstance }: Asked): Promise<Unit[]> {
+    const { port } = this.#instance;
+    return port === undefined ? [] : units(await port.responders(topic), port.instance, everyInstance);
+  }
+
+  /** Has this instance answer, or nobody. */
+  #at(envelope: Envelope, to: string, deadline: number, waiter: Waiter): Call {
+    const call = new Call(envelope, deadline, waiter, { to });
+    this.#start(call, NOTHING_ASKED, this.#instance.now());
+    return call;
+  }
+
   // --- what the port reports -----------------------------------------------------------------------------------------
 
   /** See `Receiver.onDispatched`. */
@@ -217,10 +265,10 @@ export class Caller implements Effects {
 
   /** Sends an attempt. */
   dispatch(call: Call): void {
-    const { envelope, avoid } = call;
-    if (call.near) return this.#dispatchHere(call);
+    const { envelope, avoid, to } = call;
+    if (call.near || (to !== "" && to === this.#instance.port?.instance)) return this.#dispatchHere(call);
     if (this.#instance.observer) this.#instance.say("routed_remote", envelope, { avoid });
-    this.#instance.port?.dispatch(envelope, avoid);
+    this.#instance.port?.dispatch(envelope, avoid, to);
   }
 
   #dispatchHere(call: Call): void {

@@ -247,7 +247,7 @@ export class Calls implements CallTable {
     call.attempts -= 1; // nothing was sent
     if (call.lastError !== undefined) {
       this.#reject(call, call.lastError);
-    } else if (now < Math.max(call.patience, this.#graceUntil)) {
+    } else if (call.to === "" && now < Math.max(call.patience, this.#graceUntil)) {
       call.redispatchAt = now + this.#settings.redispatch;
       this.#resting.add(call);
       this.#wake(call, call.redispatchAt);
@@ -257,7 +257,7 @@ export class Calls implements CallTable {
   }
 
   #failed(call: Call, error: TielineError, reply: Envelope, now: number): void {
-    const spent = call.idempotent && call.attempts >= this.#settings.attempts;
+    const spent = call.to !== "" || (call.idempotent && call.attempts >= this.#settings.attempts);
     if (isRefusal(error) && call.refusals === 0 && !spent) {
       call.refusals += 1;
       call.lastError = error;
@@ -273,7 +273,7 @@ export class Calls implements CallTable {
     const error = lost(call, why);
     this.#effects.cancel(call.instance, call.envelope.callId);
     call.mayHaveRun = true;
-    if (call.repeatable && call.attempts < this.#settings.attempts) {
+    if (call.repeatable && call.to === "" && call.attempts < this.#settings.attempts) {
       call.lastError = error;
       call.avoid = call.instance;
       this.#setAside(call);

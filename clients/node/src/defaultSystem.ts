@@ -1,5 +1,6 @@
 import { EventSystem } from "./events.js";
-import type { CallOptions, PublishOptions, Receipt, StreamOptions } from "./publisher.js";
+import type { Gathered } from "./gather.js";
+import type { CallOptions, GatherOptions, PublishOptions, Receipt, StreamOptions } from "./publisher.js";
 import type { Stream } from "./stream.js";
 
 let theDefault: EventSystem | undefined;
@@ -31,4 +32,13 @@ export function publishEventAndStream<Item = unknown>(
   options?: StreamOptions,
 ): Stream<Item> {
   return getEventSystem().publishAndStream<Item>(topic, data, options);
+}
+
+/** `EventSystem.publishAndGather` on the default event system. */
+export function publishEventAndGather<Value = unknown>(
+  topic: string,
+  data?: unknown,
+  options?: GatherOptions,
+): Promise<Gathered<Value>> {
+  return getEventSystem().publishAndGather<Value>(topic, data, options);
 }

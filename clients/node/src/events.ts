@@ -2,6 +2,7 @@ import { Caller } from "./caller.js";
 import { DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
+import type { Gathered } from "./gather.js";
 import { Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
@@ -11,6 +12,7 @@ import { Publication } from "./publication.js";
 import {
   type CallOptions,
   checkStreamOptions,
+  type GatherOptions,
   Publisher,
   type PublishOptions,
   type Receipt,
@@ -125,6 +127,30 @@ export class EventSystem {
         this.#stream(message.topic, message.data, { ...options, headers: message.headers }),
       );
     });
+  }
+
+  /**
+   * Asks every responder that is alive now, one of each group or service, and resolves to what all of them said: when all
+   * have answered or died, so not later than the deadline. What happens at single responders is in the result.
+   * Rejects with NoRespondersError if there is nobody to ask, UnavailableError, or what refuses it at the door.
+   */
+  publishAndGather<Value = unknown>(
+    topic: string,
+    data?: unknown,
+    options: GatherOptions = {},
+  ): Promise<Gathered<Value>> {
+    const gathered =
+      this.#around === undefined
+        ? this.#gather(topic, data, options)
+        : this.#around(topic, data, options.headers, true, (message) =>
+            this.#gather(message.topic, message.data, { ...options, headers: message.headers }),
+          );
+    return gathered as Promise<Gathered<Value>>;
+  }
+
+  async #gather(topic: string, data: unknown, options: GatherOptions): Promise<Gathered> {
+    if (!this.#isUp) await this.start();
+    return this.#publisher.gather(topic, data, options);
   }
 
   #publish(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {

@@ -29,9 +29,9 @@ export class PendingReply implements Waiter {
   resolve(reply: Envelope): void {
     let value: unknown;
     try {
-      value = decode(reply.data, reply.contentType);
+      value = replyValue(reply);
     } catch (error) {
-      return this.reject(unreadable(error));
+      return this.reject(error as TielineError);
     }
     this.settle(value);
   }
@@ -57,8 +57,12 @@ export class PendingReply implements Waiter {
   }
 }
 
-/** The reply cannot be read: the call ran. */
-function unreadable(error: unknown): InvalidPayloadError {
-  const message = error instanceof Error ? error.message : String(error);
-  return new InvalidPayloadError(`the reply cannot be read: ${message}`, { outcome: "RAN", cause: error });
+/** The payload of a REPLY. Throws InvalidPayloadError if it cannot be read: the call ran. */
+export function replyValue(reply: Envelope): unknown {
+  try {
+    return decode(reply.data, reply.contentType);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new InvalidPayloadError(`the reply cannot be read: ${message}`, { outcome: "RAN", cause: error });
+  }
 }

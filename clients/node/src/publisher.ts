@@ -5,10 +5,12 @@ import type { Envelope } from "./contract/envelope.js";
 import { EVENT, REQUEST } from "./envelope.js";
 import { InvalidArgumentError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
+import { type Answer, Gathered, type Responder as GatherResponder, isMissing } from "./gather.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
 import { LinkWait } from "./linkWait.js";
 import { checkTtl, compose, inheritedTime, type MessageOptions } from "./outgoing.js";
+import { replyValue } from "./pendingReply.js";
 import type { Responder } from "./responder.js";
 import type { Router } from "./router.js";
 import type { StreamCall } from "./streamCall.js";
@@ -36,6 +38,14 @@ export interface StreamOptions extends CallOptions {
   total?: number;
   /** Items the responder may be ahead of the reader, at most; unless given it follows their size. */
   window?: number;
+}
+
+/** How everybody is asked; times in milliseconds. */
+export interface GatherOptions extends MessageOptions {
+  /** Return as soon as there are so many replies; all unless given. */
+  maxReplies?: number;
+  /** Ask each instance instead of one of each group or service. */
+  everyInstance?: boolean;
 }
 
 const UNBROKEN = 128;
@@ -83,6 +93,16 @@ export class Publisher {
       total,
       window: options.window,
     });
+  }
+
+  /** See `EventSystem.publishAndGather`. */
+  async gather(topic: string, data: unknown, options: GatherOptions): Promise<Gathered> {
+    const { maxReplies = 0, everyInstance = false, signal } = options;
+    if (!Number.isInteger(maxReplies) || maxReplies < 0) {
+      throw new InvalidArgumentError(`maxReplies is a whole number, 0 for all, not ${maxReplies}`);
+    }
+    const request = this.#request(topic, data, options);
+    return gatheredOf(await this.#caller.gather(request, { maxReplies, everyInstance, signal }));
   }
 
   /** A request of ours, which observers have seen. */
@@ -164,6 +184,23 @@ export function checkStreamOptions({ ttl, total, window }: StreamOptions): void 
   for (const time of [ttl, total]) if (time !== undefined) checkTtl(time);
   if (window === undefined || (Number.isInteger(window) && window >= 1 && window <= LIMIT_STREAM_WINDOW)) return;
   throw new InvalidArgumentError(`window is a number of items from 1 to ${LIMIT_STREAM_WINDOW}, not ${window}`);
+}
+
+function gatheredOf(answers: readonly Answer[]): Gathered {
+  const gathered = new Gathered();
+  for (const { responder, reply, error } of answers) {
+    if (error !== undefined) (isMissing(error) ? gathered.missing : gathered.errors).push({ responder, error });
+    else if (reply !== undefined) addReply(gathered, responder, reply);
+  }
+  return gathered;
+}
+
+function addReply(gathered: Gathered, responder: GatherResponder, reply: Envelope): void {
+  try {
+    gathered.replies.push({ responder, value: replyValue(reply) });
+  } catch (error) {
+    gathered.errors.push({ responder, error: error as TielineError });
+  }
 }
 
 function requestOf(options: CallOptions): Request {

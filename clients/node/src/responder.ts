@@ -56,8 +56,8 @@ export class Responder implements Outlet {
     if (envelope.expiresAt > 0 && envelope.expiresAt <= clock.now()) {
       return this.#refuse(envelope, new ExpiredError(`the request on "${envelope.topic}" had expired on arrival`));
     }
-    const subscription = this.#router.taker(envelope.topic);
-    if (subscription === undefined) return this.#refuse(envelope, this.#noTaker(envelope.topic));
+    const subscription = this.#router.taker(envelope.topic, envelope.group);
+    if (subscription === undefined) return this.#refuse(envelope, this.#noTaker(envelope));
     const delivery = new Delivery(subscription, new Event(envelope, clock), this);
     const started = instance.now();
     if (envelope.stream !== undefined) delivery.flow = new Outflow(envelope.stream.window, started);
@@ -203,8 +203,8 @@ export class Responder implements Outlet {
     return reply;
   }
 
-  #noTaker(topic: string): TielineError {
-    if (!this.#router.hasResponder(topic)) {
+  #noTaker({ topic, group }: Envelope): TielineError {
+    if (!this.#router.hasResponder(topic, group)) {
       return new NoRespondersError(`the responder of "${topic}" has just unsubscribed`);
     }
     return this.#instance.overloaded(topic);

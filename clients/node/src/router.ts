@@ -81,15 +81,18 @@ export class Router {
     return members.some((member) => !member.leaving && member.mailbox.hasRoom);
   }
 
-  /** Who answers a request that was dispatched to this process. */
-  taker(topic: string): Subscription | undefined {
-    return this.#responders.get(topic)?.pickLate();
+  /** Who answers a request that was dispatched to this process; of this group, if one is named. */
+  taker(topic: string, group = ""): Subscription | undefined {
+    const turn = this.#responders.get(topic);
+    if (group === "") return turn?.pickLate();
+    const members = turn?.members.filter((member) => member.group === group && member.mailbox.hasRoom) ?? [];
+    return members.find((member) => !member.leaving) ?? members[0];
   }
 
-  /** Whether anybody here answers this topic, with room or without. */
-  hasResponder(topic: string): boolean {
-    const turn = this.#responders.get(topic);
-    return turn !== undefined && this.wants(turn.interest);
+  /** Whether anybody here answers this topic, with room or without; of this group, if one is named. */
+  hasResponder(topic: string, group = ""): boolean {
+    const members = this.#responders.get(topic)?.members ?? NOBODY.each;
+    return members.some((member) => !member.leaving && (group === "" || member.group === group));
   }
 
   /** Who gets an event of a topic. A group's members on the topic itself come before those on patterns. */

@@ -4,6 +4,7 @@ import { broadcastTests } from "./broadcast.js";
 import { brokerTests } from "./broker.js";
 import { callTests } from "./calls.js";
 import { gatewayTests } from "./gateways.js";
+import { gatherTests } from "./gather.js";
 import { groupTests } from "./groups.js";
 import { leavingTests } from "./leaving.js";
 import { lifeTests } from "./life.js";
@@ -22,6 +23,7 @@ export function transportSuite(world: World): void {
     callTests(world);
     leavingTests(world);
     streamTests(world);
+    gatherTests(world);
     subscriptionTests(world);
     middlewareTests(world);
     schemaTests(world);

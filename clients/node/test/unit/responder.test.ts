@@ -24,9 +24,9 @@ const owner: Owner = {
 function scene(handler: () => unknown) {
   const broker = new MemoryBroker();
   const caller = new Raw();
-  caller.port = new MemoryPort(broker, caller);
+  caller.port = new MemoryPort(broker, "raw", caller);
   const instance = new Instance("test", DEFAULT_SETTINGS, silent, undefined);
-  instance.attach(new MemoryPort(broker, new Raw()));
+  instance.attach(new MemoryPort(broker, "test", new Raw()));
   const clock = { now: 1000 };
   instance.now = () => clock.now;
   const router = new Router();
