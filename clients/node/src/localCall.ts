@@ -52,14 +52,14 @@ export class LocalCall implements Outlet, Waiting {
     if (this.done) return;
     this.#finish();
     if (isRefusal(error)) this.#end.refused(error);
-    else this.#pending.reject(errorFromWire(errorToWire(error)));
+    else this.#reject(errorFromWire(errorToWire(error)));
   }
 
   /** The handler is of no use any more, although the caller still waits. */
   interrupted(_delivery: Delivery, reason: TielineError): void {
     if (this.done) return;
     this.#finish();
-    this.#pending.reject(reason);
+    this.#reject(reason);
   }
 
   /** No plain call reads items. */
@@ -84,8 +84,13 @@ export class LocalCall implements Outlet, Waiting {
   interrupt(error: TielineError): void {
     if (this.done) return;
     this.#finish();
-    this.#pending.reject(error);
+    this.#reject(error);
     this.#delivery.cancel(error);
+  }
+
+  #reject(error: TielineError): void {
+    error.idempotent = this.#delivery.event.envelope.idempotent;
+    this.#pending.reject(error);
   }
 
   #finish(): void {
