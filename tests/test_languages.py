@@ -77,6 +77,11 @@ async def counter(python: EventSystem) -> Counter:
     return made
 
 
+async def who(data: Any) -> str:
+    """Say who answers."""
+    return "python"
+
+
 async def drained(stream: Stream) -> None:
     """Read to the end."""
     async for _ in stream:
@@ -177,7 +182,7 @@ async def test_a_reader_in_node_that_is_killed_does_not_keep_the_handler_in_pyth
 
 
 async def test_each_language_asks_the_services_of_both(python: EventSystem, node: Peer) -> None:
-    await python.subscribe("both.who", lambda data: "python").ready()
+    await python.subscribe("both.who", who).ready()
     gathered = await python.publish_and_gather("both.who")
     assert sorted((reply.responder.service, reply.value) for reply in gathered.replies) == [
         ("node-peer", "node"),
@@ -191,7 +196,7 @@ async def test_each_language_asks_the_services_of_both(python: EventSystem, node
 
 
 async def test_a_group_of_both_languages_answers_once(python: EventSystem, node: Peer) -> None:
-    await python.subscribe("both.group", lambda data: "python", group="shared").ready()
+    await python.subscribe("both.group", who, group="shared").ready()
     gathered = await python.publish_and_gather("both.group")
     assert [(reply.responder.group, reply.value) for reply in gathered.replies] == [("shared", "python")]
     asked = await python.publish_and_wait("node.gather", {"topic": "both.group"})
