@@ -1,4 +1,4 @@
-"""The examples that every implementation is tested with, as values of Python; how they are written: see their README."""
+"""The examples that every implementation is tested with, as values of Python; their README says how to read them."""
 
 from __future__ import annotations
 

@@ -176,8 +176,8 @@ class AnySchedule(RuleBasedStateMachine):
         attempt = self._recent(recent)
         (live,) = (live for live in self.live.values() if attempt in live.attempts)
         if live.call.keyed and not attempt.replied and self._answers_first(attempt):
-            attempt.cut_off = True  # nobody here has it
-            self.table.joined(attempt.call_id, self.now + seconds)
+            attempt.cut_off, attempt.taken_by = True, "c"  # it runs there, for another call
+            self.table.joined(attempt.call_id, self.now + seconds, "c")
 
     # --- streams
 
@@ -241,10 +241,14 @@ class AnySchedule(RuleBasedStateMachine):
     def read(self, recent: int, count: int) -> None:
         live = list(self.live.values())[-1 - recent :][0]
         if isinstance(live.call, StreamCall) and not live.abandoned:
-            for _ in range(min(count, len(live.call.flow.items))):
-                live.read += 1
-                assert live.call.flow.take().stream.sequence == live.read, "items out of order"
-                self.table.taken(live.call, self.now)
+            self._read(live, min(count, len(live.call.flow.items)))
+
+    def _read(self, live: Live, count: int) -> None:
+        assert isinstance(live.call, StreamCall)
+        for _ in range(count):
+            live.read += 1
+            assert live.call.flow.take().stream.sequence == live.read, "items out of order"
+            self.table.taken(live.call, self.now)
 
     @any_attempt
     @rule(recent=RECENT)
@@ -260,6 +264,7 @@ class AnySchedule(RuleBasedStateMachine):
         attempt = self._recent(recent)
         if not attempt.replied and self._answers_first(attempt):
             attempt.may_have_run = not unsent
+            attempt.cut_off = True  # nobody knows who has it; who streams to us stops for want of credit
             error = cls("no", outcome=Outcome.NOT_DELIVERED if unsent else Outcome.MAY_HAVE_RUN)
             self.table.dispatched(attempt.call_id, "", error, self.now)
 
@@ -371,6 +376,9 @@ class AnySchedule(RuleBasedStateMachine):
             if self._answers_first(attempt):
                 attempt.taken_by = "a"
                 self.table.dispatched(attempt.call_id, "a", None, self.now)
+        for live in self.live.values():
+            if isinstance(live.call, StreamCall):  # as long as a reader is busy, nobody waits for the responder
+                self._read(live, len(live.call.flow.items))
         self.now += 1_000.0
         self.deadlines.advance(self.now)
         for attempt in self.attempts.values():
