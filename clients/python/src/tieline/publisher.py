@@ -69,6 +69,7 @@ class Publisher:
                 return local.result()
             except TielineError as error:
                 if not is_refusal(error):
+                    error.idempotent = idempotent
                     raise
                 refusal, deadline = error, local.deadline
             finally:
