@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from tests.conformance.runner.checks import Names, answer_faults, delivery_fault
 from tests.conformance.runner.peers import Peer
 from tests.conformance.runner.places import Place
 from tests.conformance.runner.raw import Interest, Raw
+from tests.conformance.runner.strangers import stranger
 from tests.conformance.runner.watching import PATIENCE_SECONDS, Listening, News, Watched
 
 QUIET_SECONDS = 0.25
@@ -40,6 +42,7 @@ class CaseRun:
         self._systems = {"caller": (place.caller, "caller"), "responder": self._responder()}
         self._opened: list[str] = []
         self._raw: Raw | None = None
+        self._strangers = contextlib.AsyncExitStack()
         self._subscribed: list[tuple[str, str]] = []
         self._begun: dict[str, tuple[Peer, int, float]] = {}
 
@@ -95,6 +98,8 @@ class CaseRun:
     async def _open(self, step: schema.Step, wanted: Any) -> list[str]:
         peer = self.place.responder if step.at_responder else self.place.caller
         name = f"{self.prefix}/{step.on}"
+        if wanted.url.startswith("$"):
+            wanted.url = await self._strangers.enter_async_context(stranger(wanted.url))
         wanted.url = wanted.url or self.place.broker.url
         answer = await peer.ask(Command(system=name, open=wanted))
         if answer.WhichOneof("what") == "opened":
@@ -285,6 +290,7 @@ class CaseRun:
                 raise CaseFailed(f"at the end: {name} got more than expected: {_show(more)}")
 
     async def _leave(self) -> None:
+        await self._strangers.aclose()
         if self.case.alone:
             return  # its peers end anyway
         for peer, number, _ in self._begun.values():

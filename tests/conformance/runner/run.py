@@ -12,6 +12,7 @@ from tests.conformance.runner.cases import Listed
 from tests.conformance.runner.places import Combination, Place
 
 PLACES_AT_ONCE = 2
+LONE_AT_ONCE = 2
 CASES_AT_ONCE = 12
 CASE_SECONDS = 60.0
 
@@ -39,36 +40,35 @@ async def run_all(
     commands: Commands | None = None,
 ) -> list[Result]:
     """Every case in every combination that has what it needs; `commands` puts other peers in the place of ours."""
-    places = asyncio.Semaphore(PLACES_AT_ONCE)
+    places, lone = asyncio.Semaphore(PLACES_AT_ONCE), asyncio.Semaphore(LONE_AT_ONCE)
 
     async def one(combination: Combination) -> list[Result]:
-        async with places:
-            results = await _in_combination(combination, cases, commands)
+        mine = [(number, listed) for number, listed in enumerate(cases) if applies(listed, combination)]
+        together = [one for one in mine if not one[1].case.alone]
+        alone = [_alone(combination, *one, lone, commands) for one in mine if one[1].case.alone]
+        parts = await asyncio.gather(_together(combination, together, places, commands), *alone)
+        results = [result for part in parts for result in part]
         said(f"{combination.name}: {sum(not r.failure for r in results)} of {len(results)}")
         return results
 
     return [result for results in await asyncio.gather(*map(one, combinations)) for result in results]
 
 
-async def _in_combination(combination: Combination, cases: Sequence[Listed], commands: Commands | None) -> list[Result]:
-    mine = [(number, listed) for number, listed in enumerate(cases) if applies(listed, combination)]
-    together = [one for one in mine if not one[1].case.alone]
-    alone = [one for one in mine if one[1].case.alone]
+async def _together(
+    combination: Combination, cases: list[tuple[int, Listed]], places: asyncio.Semaphore, commands: Commands | None
+) -> list[Result]:
+    if not cases:
+        return []
     limit = asyncio.Semaphore(CASES_AT_ONCE)
-    results: list[Result] = []
-    if together:
-        async with Place(combination, commands) as place:
-            results += await asyncio.gather(*(_one(place, listed, number, limit) for number, listed in together))
-    few = asyncio.Semaphore(PLACES_AT_ONCE)
-    results += await asyncio.gather(*(_alone(combination, listed, number, few, commands) for number, listed in alone))
-    return results
+    async with places, Place(combination, commands) as place:
+        return await asyncio.gather(*(_one(place, listed, number, limit) for number, listed in cases))
 
 
 async def _alone(
-    combination: Combination, listed: Listed, number: int, limit: asyncio.Semaphore, commands: Commands | None
-) -> Result:
-    async with limit, Place(combination, commands) as place:
-        return await _one(place, listed, number, asyncio.Semaphore(1))
+    combination: Combination, number: int, listed: Listed, lone: asyncio.Semaphore, commands: Commands | None
+) -> list[Result]:
+    async with lone, Place(combination, commands) as place:
+        return [await _one(place, listed, number, asyncio.Semaphore(1))]
 
 
 async def _one(place: Place, listed: Listed, number: int, limit: asyncio.Semaphore) -> Result:
