@@ -86,7 +86,7 @@ export class Caller implements Effects {
     const instance = this.#instance;
     const event = new Event(envelope, instance.clock);
     if (subscription.byReference) event.setData(data);
-    const call = new LocalCall(subscription, event, pending, {
+    const call = new LocalCall(subscription, event, pending, out.request.idempotent, {
       refused: (error) => this.#elsewhere(out, error),
       ended: (ended) => {
         this.#local.delete(ended);

@@ -289,6 +289,8 @@ class Calls:
             self._reject(call, nobody_answers(call))
 
     def _failed(self, call: Call, error: TielineError, reply: Envelope, now: float) -> None:
+        if reply.source:  # a responder's, so the key was claimed, although the broker has not said so yet
+            call.claimed = call.keyed
         spent = call.to or (call.idempotent and call.attempts >= self._settings.attempts)
         if is_refusal(error) and not call.refusals and not spent:
             call.refusals += 1
