@@ -65,6 +65,12 @@ export class LocalCall implements Outlet, Waiting {
     this.#reject(errorFromWire(errorToWire(reason)));
   }
 
+  /** No plain call reads items. */
+  item(): void {}
+
+  /** No plain call reads items. */
+  ended(): void {}
+
   /** The deadline passed. */
   due(): void {
     const { envelope } = this.#delivery.event;
