@@ -177,7 +177,7 @@ function subscribeOptions(wanted: Subscribe): SubscribeOptions {
   if (wanted.group !== "") options.group = wanted.group;
   if (wanted.observe) options.observe = true;
   if (wanted.filter !== undefined) options.filter = filterOf(wanted.filter);
-  if (wanted.batch !== undefined) options.batch = wanted.batch;
+  if (wanted.batch !== undefined) Object.assign(options, { batch: wanted.batch }); // typed for a handler of lists
   if (wanted.concurrency !== undefined) options.concurrency = wanted.concurrency;
   if (wanted.queue !== undefined) options.queue = wanted.queue;
   return options;
