@@ -107,7 +107,7 @@ export class Caller implements Effects {
     const instance = this.#instance;
     const event = new Event(envelope, instance.clock);
     if (subscription.byReference) event.setData(data);
-    const call = new LocalCall(subscription, event, pending, {
+    const call = new LocalCall(subscription, event, pending, out.request.idempotent, {
       refused: (error) => this.#elsewhere(out, error),
       ended: (ended) => {
         this.#local.delete(ended);
@@ -261,8 +261,8 @@ export class Caller implements Effects {
   }
 
   /** See `Receiver.onJoined`. */
-  joined(callId: Uint8Array, until: number): void {
-    this.#calls.joined(callId, this.#instance.clock.local(until));
+  joined(callId: Uint8Array, until: number, instance: string): void {
+    this.#calls.joined(callId, this.#instance.clock.local(until), instance);
   }
 
   /** A REPLY, ACCEPTED or a part of a stream arrived. */

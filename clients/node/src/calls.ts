@@ -128,11 +128,12 @@ export class Calls implements CallTable {
     }
   }
 
-  /** An attempt waits for the run of another call with the same idempotency key, which ends at this moment. */
-  joined(id: Uint8Array, until: number): void {
+  /** An attempt waits for the run of another call with the same idempotency key, there and until then. */
+  joined(id: Uint8Array, until: number, instance: string): void {
     const call = this.#pending.get(callKey(id));
     if (call?.state !== State.SENT) return;
     call.state = State.HELD;
+    call.instance = instance;
     call.attempts -= 1; // nothing was sent
     call.mayHaveRun = true;
     call.redispatchAt = until;
@@ -167,6 +168,7 @@ export class Calls implements CallTable {
       // CANCEL is kept until the link is back.
       if (call.inflow !== undefined && call.state === State.HELD) this.#callOff(call);
       this.#setAside(call);
+      call.avoid = "";
       call.mayHaveRun = true;
       this.#withoutLink(call, now, broken(call));
     }

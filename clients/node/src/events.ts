@@ -318,7 +318,7 @@ export class EventSystem {
         else if (envelope.kind === CREDIT) this.#responder.credited(envelope);
         else this.#caller.answered(envelope);
       },
-      onJoined: (callId, until) => this.#caller.joined(callId, until),
+      onJoined: (callId, until, instance) => this.#caller.joined(callId, until, instance),
       onDispatched: (callId, instance, error) => this.#caller.dispatched(callId, instance, error),
       onConnected: (gap) => this.#connected(gap),
       onDisconnected: (reason) => this.#disconnected(reason),

@@ -58,8 +58,15 @@ class Results {
   }
 }
 
+/** A run under way: when its claim ends (ms since 1970), and where it is. */
+export interface Joined {
+  readonly until: number;
+  readonly at: string;
+}
+
 /** A claim that has no result yet. */
 interface Run {
+  instance: string;
   token: string;
   ends: number;
   readonly fingerprint: Buffer;
@@ -80,30 +87,30 @@ export class Ledger {
   }
 
   /**
-   * What a request with a key finds: the REPLY that it gets without being run; the end of the run that it has joined (ms
-   * since 1970); or nothing: then it may be dispatched and claimed.
+   * What a request with a key finds: the REPLY that it gets without being run; the run that it has joined; or nothing: then
+   * it may be dispatched and claimed. A run whose responder is to be avoided refused, or is lost, and can be taken over.
    */
-  look(request: Envelope, now: number): Envelope | number | undefined {
+  look(request: Envelope, avoid: string, now: number): Envelope | Joined | undefined {
     const stored = this.#results.get(keyOf(request), now);
     const run = this.#runs.get(keyOf(request));
     const alive = run !== undefined && run.ends > now ? run : undefined;
     const known = (stored ?? alive)?.fingerprint;
     if (known !== undefined && !known.equals(request.fingerprint)) return errorReply(request.callId, conflict(request));
     if (stored !== undefined) return replyFor(stored.reply, request.callId, request.idempotencyKey);
-    if (alive === undefined || alive.token === request.id) return undefined;
+    if (alive === undefined || alive.instance === avoid) return undefined;
     if (alive.waiting.size > LIMIT_JOINERS) return errorReply(request.callId, tooMany(request));
     join(alive, request);
-    return alive.ends;
+    return { until: alive.ends, at: alive.instance };
   }
 
   /** The request is being handed to a responder. */
-  claim(request: Envelope): void {
+  claim(request: Envelope, instance: string): void {
     if (this.#runs.size >= this.#tidyAt) this.#tidy(request.time);
     const key = keyOf(request);
     const { id: token, expiresAt: ends, fingerprint } = request;
     let run = this.#runs.get(key);
-    if (!run?.fingerprint.equals(fingerprint)) run = { token, ends, fingerprint, waiting: new Map() };
-    this.#runs.set(key, Object.assign(run, { token, ends }));
+    if (!run?.fingerprint.equals(fingerprint)) run = { token, ends, instance, fingerprint, waiting: new Map() };
+    this.#runs.set(key, Object.assign(run, { token, ends, instance }));
     join(run, request);
   }
 
@@ -157,8 +164,8 @@ export function errorReply(callId: Buffer, error: TielineError): Envelope {
 
 /** A REPLY as it is stored. */
 export function withoutKey(reply: Envelope): Buffer {
-  const { callId, topic, idempotencyKey, fingerprint } = newEnvelope(REPLY);
-  return serialize({ ...reply, callId, topic, idempotencyKey, fingerprint });
+  const { callId, topic, causationId, idempotencyKey, fingerprint } = newEnvelope(REPLY);
+  return serialize({ ...reply, callId, topic, causationId, idempotencyKey, fingerprint });
 }
 
 /** A stored REPLY for one who waits; with the key, if it was not run for it. */

@@ -22,11 +22,13 @@ export class LocalCall implements Outlet, Waiting {
   readonly #delivery: Delivery;
   readonly #pending: PendingReply;
   readonly #end: LocalCallEnd;
+  readonly #idempotent: boolean;
 
-  constructor(subscription: Subscription, event: Event, pending: PendingReply, end: LocalCallEnd) {
+  constructor(subscription: Subscription, event: Event, pending: PendingReply, idempotent: boolean, end: LocalCallEnd) {
     this.#delivery = new Delivery(subscription, event, this);
     this.#pending = pending;
     this.#end = end;
+    this.#idempotent = idempotent;
   }
 
   /** Gives it to the handler, which has room. */
@@ -51,15 +53,16 @@ export class LocalCall implements Outlet, Waiting {
   failed(_delivery: Delivery, error: TielineError): void {
     if (this.done) return;
     this.#finish();
-    if (isRefusal(error)) this.#end.refused(error);
-    else this.#reject(errorFromWire(errorToWire(error)));
+    const arrived = errorFromWire(errorToWire(error));
+    if (isRefusal(arrived)) this.#end.refused(arrived);
+    else this.#reject(arrived);
   }
 
   /** The handler is of no use any more, although the caller still waits. */
   interrupted(_delivery: Delivery, reason: TielineError): void {
     if (this.done) return;
     this.#finish();
-    this.#reject(reason);
+    this.#reject(errorFromWire(errorToWire(reason)));
   }
 
   /** No plain call reads items. */
@@ -89,7 +92,7 @@ export class LocalCall implements Outlet, Waiting {
   }
 
   #reject(error: TielineError): void {
-    error.idempotent = this.#delivery.event.envelope.idempotent;
+    error.idempotent = this.#idempotent;
     this.#pending.reject(error);
   }
 

@@ -177,8 +177,9 @@ export class Responder implements Outlet {
       this.#instance.say("replied", request, { subscription: delivery.subscription.name, error: reply.error?.code });
     }
     if (request.idempotencyKey === "" || !isResult(reply)) return this.#instance.answer(request.replyTo, reply);
-    const { topic, idempotencyKey, fingerprint } = request;
-    this.#instance.port?.answer(request.replyTo, Object.assign(reply, { topic, idempotencyKey, fingerprint }));
+    const { id: causationId, topic, idempotencyKey, fingerprint } = request;
+    const kept = Object.assign(reply, { causationId, topic, idempotencyKey, fingerprint });
+    this.#instance.port?.answer(request.replyTo, kept);
   }
 
   #refuse(request: Envelope, error: TielineError): void {

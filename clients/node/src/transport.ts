@@ -56,10 +56,10 @@ export interface Receiver {
   /** Who took a request: an instance; empty when nobody did; or why that is not known. */
   onDispatched(callId: Uint8Array, instance: string, error: TielineError | undefined): void;
   /**
-   * Instead of `onDispatched`: the request waits for the run of another one with the same idempotency key, which ends at
-   * `until` (ms since 1970, broker clock) at the latest; its result comes by `onAnswer`.
+   * Instead of `onDispatched`: the request waits for the run of another one with the same idempotency key, which is at
+   * `instance` and ends at `until` (ms since 1970, broker clock) at the latest; its result comes by `onAnswer`.
    */
-  onJoined(callId: Uint8Array, until: number): void;
+  onJoined(callId: Uint8Array, until: number, instance: string): void;
   /** The broker is there; everything is registered. `gap` is undefined the first time. */
   onConnected(gap: Gap | undefined): void;
   /** The broker is gone; what was under way is unknown. */

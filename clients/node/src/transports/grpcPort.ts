@@ -190,7 +190,7 @@ export class GrpcPort implements Port, LinkUser {
   }
 
   #dispatched({ callId, instance, error, joinedUntil }: Dispatched): void {
-    if (joinedUntil !== 0) return this.#receiver.onJoined(callId, joinedUntil);
+    if (joinedUntil !== 0) return this.#receiver.onJoined(callId, joinedUntil, instance);
     this.#receiver.onDispatched(callId, instance, error && errorFromWire(error));
   }
 

@@ -119,11 +119,13 @@ export class MemoryBroker {
   /** Hands a request to the next responder, or to that one. */
   dispatch(sender: MemoryPort, envelope: Envelope, avoid: string, to: string): void {
     const keyed = envelope.idempotencyKey !== "";
-    const found = keyed ? this.#ledger.look(envelope, this.clock.now()) : undefined;
-    if (typeof found === "number") return sender.receiver.onJoined(envelope.callId, found);
+    const found = keyed ? this.#ledger.look(envelope, avoid, this.clock.now()) : undefined;
+    if (found !== undefined && "until" in found) {
+      return sender.receiver.onJoined(envelope.callId, found.until, found.at);
+    }
     if (found !== undefined) return sender.receiver.onAnswer(found);
     const taker = this.#responders.get(envelope.topic)?.next(avoid, to);
-    if (keyed && taker !== undefined) this.#ledger.claim(envelope);
+    if (keyed && taker !== undefined) this.#ledger.claim(envelope, taker.instance);
     taker?.receiver.onRequest(envelope);
     sender.receiver.onDispatched(envelope.callId, taker?.instance ?? "", undefined);
   }

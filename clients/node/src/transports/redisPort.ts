@@ -164,8 +164,7 @@ export class RedisPort implements Port {
 
   /** See `Port.release`. */
   release(request: Envelope, error: TielineError): void {
-    const { link, runs } = this.#transport;
-    if (link !== undefined) runs.release(link, this, request, error); // else the claim ends by itself
+    this.#transport.runs.release(this.#transport.link, this, request, error);
   }
 
   /** See `Port.observe`. */

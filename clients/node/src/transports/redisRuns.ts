@@ -11,6 +11,8 @@ import { runScript } from "./redisScripts.js";
 import { commandError } from "./redisServer.js";
 import type { Reply } from "./resp.js";
 
+type ReplyTo = (callId: Buffer) => Envelope;
+
 const INSTANCE_BYTES = 16;
 
 /** A result that could not be stored yet. */
@@ -52,22 +54,31 @@ export class RedisRuns {
     const mine = withoutKey(reply);
     const own = Buffer.concat([Buffer.from(to), reply.callId]);
     runScript(link, SETTLE, names, [reply.fingerprint, String(this.#settings.idempotencyWindow), mine]).then(
-      (answer) => answerAll(port, own, listOf(answer)),
+      (answer) => {
+        const [counts = "", ...waiting] = listOf(answer);
+        answerAll(port, [own, ...waiting], (callId) => replyFor(bytesOf(counts), callId));
+      },
       (error) => {
-        if (error instanceof LinkDownError) this.#keep({ port, to, reply });
-        else answerAll(port, own, [mine]); // the caller shall have its reply all the same
+        if (error instanceof LinkDownError) return this.#keep({ port, to, reply });
+        // It could not be stored; everyone shall have the reply all the same.
+        const plain = (callId: Buffer) => replyFor(mine, callId);
+        answerAll(port, [own], plain);
+        this.#giveUp(link, port, reply, reply.causationId, plain);
       },
     );
   }
 
   /** Gives up a claim; who joined it gets the error. */
-  release(link: RedisLink, port: RedisPort, request: Envelope, error: TielineError): void {
-    const names = releaseNames(this.#prefix, request.topic, request.idempotencyKey);
-    runScript(link, RELEASE, names, [request.id]).then(
-      (waiting) => {
-        for (const [to, callId] of listOf(waiting).map(callerOf)) port.answer(to, errorReply(callId, error));
-      },
-      () => undefined, // the claim ends by itself
+  release(link: RedisLink | undefined, port: RedisPort, request: Envelope, error: TielineError): void {
+    this.#giveUp(link, port, request, request.id, (callId) => errorReply(callId, error));
+  }
+
+  #giveUp(link: RedisLink | undefined, port: RedisPort, about: Envelope, token: string, reply: ReplyTo): void {
+    if (link === undefined) return; // the claim ends by itself
+    const names = releaseNames(this.#prefix, about.topic, about.idempotencyKey);
+    runScript(link, RELEASE, names, [token]).then(
+      (waiting) => answerAll(port, listOf(waiting), reply),
+      () => undefined,
     );
   }
 
@@ -88,19 +99,18 @@ export class RedisRuns {
 
 /** What became of a claim. */
 function told({ receiver }: RedisPort, request: Envelope, callId: Buffer, reply: Reply): void {
-  const [verdict = "", found = ""] = listOf(reply);
+  const [verdict = "", found = "", runner = ""] = listOf(reply);
   const what = String(verdict);
   if (what === "taken" || what === "nobody") receiver.onDispatched(callId, String(found), undefined);
-  else if (what === "joined") receiver.onJoined(callId, Number(found));
+  else if (what === "joined") receiver.onJoined(callId, Number(found), String(runner));
   else if (what === "done") receiver.onAnswer(replyFor(bytesOf(found), callId, request.idempotencyKey));
   else receiver.onAnswer(errorReply(callId, what === "conflict" ? conflict(request) : tooMany(request)));
 }
 
-/** Sends the reply that counts to its caller and to all who joined. */
-function answerAll(port: RedisPort, own: Buffer, [counts = "", ...waiting]: readonly Reply[]): void {
-  const reply = bytesOf(counts);
-  const everyone = new Map([own, ...waiting.map(bytesOf)].map((caller) => [caller.toString("latin1"), caller]));
-  for (const [to, callId] of [...everyone.values()].map(callerOf)) port.answer(to, replyFor(reply, callId));
+/** Answers everyone who waits, each once and with its own call id. */
+function answerAll(port: RedisPort, waiting: readonly Reply[], reply: ReplyTo): void {
+  const everyone = new Map(waiting.map(bytesOf).map((caller) => [caller.toString("latin1"), caller]));
+  for (const [to, callId] of [...everyone.values()].map(callerOf)) port.answer(to, reply(callId));
 }
 
 function callerOf(caller: Reply): [string, Buffer] {

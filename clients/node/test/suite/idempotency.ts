@@ -270,12 +270,35 @@ function claimTests(world: World): void {
       await peer.kill();
       assert.deepStrictEqual(await Promise.all(calls), [1, 1]);
     });
+
+    test("who joined takes over when caller and responder have gone", async () => {
+      const work = new Work();
+      const [first, second] = [world.system(), world.system()];
+      await second.start();
+      const peer = await world.peer();
+      const controller = new AbortController();
+      const own = { idempotencyKey: "gone", ttl: 50_000 };
+      const claiming = fails(
+        first.publishAndWait("peer.slow", 60_000, { ...own, signal: controller.signal }),
+        "CANCELLED",
+      );
+      await peer.says(/^started$/);
+      const joined = runOf(second.publishAndWait("peer.slow", 60_000, own));
+      await sleep(200);
+      controller.abort();
+      await claiming;
+      await world.system().subscribe("peer.slow", work.do).ready();
+      const start = performance.now();
+      await peer.kill();
+      assert.equal(await joined, 1);
+      assert.ok(performance.now() - start < 20_000, "long before the claim ended");
+    });
   }
 }
 
 function settle(raw: Awaited<ReturnType<World["raw"]>>, topic: string, at: number, value: unknown): void {
   const request = raw.requests[at];
   assert.ok(request !== undefined);
-  const { fingerprint } = request;
-  raw.reply(request, value, { topic, idempotencyKey: "k", fingerprint });
+  const { fingerprint, id: causationId } = request;
+  raw.reply(request, value, { topic, idempotencyKey: "k", fingerprint, causationId });
 }

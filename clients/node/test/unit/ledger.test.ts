@@ -49,39 +49,44 @@ function replyTo({ topic, idempotencyKey, fingerprint: print, callId }: Envelope
 test("a claim that has ended is taken over, and its first result still counts", () => {
   const ledger = new Ledger();
   const [first, second] = [request("k"), request("k", "x", NOW + 9000)];
-  assert.equal(ledger.look(first, NOW), undefined);
-  ledger.claim(first);
-  assert.equal(ledger.look(request("k"), NOW + 100), NOW + 500, "joined until then");
-  assert.equal(ledger.look(second, NOW + 500), undefined);
-  ledger.claim(second);
+  assert.equal(ledger.look(first, "", NOW), undefined);
+  ledger.claim(first, "r1");
+  assert.deepStrictEqual(ledger.look(request("k"), "", NOW + 100), { until: NOW + 500, at: "r1" }, "joined");
+  assert.equal(ledger.look(request("k"), "r1", NOW + 100), undefined, "who avoids its responder takes it over");
+  assert.equal(ledger.look(second, "", NOW + 500), undefined);
+  ledger.claim(second, "r2");
   assert.deepStrictEqual(ledger.release(first), [], "it is not its claim any more");
   const settled = ledger.settle(replyTo(first, "one"), NOW + 600);
   assert.equal(settled.waiting.length, 3);
   const late = ledger.settle(replyTo(second, "two"), NOW + 700);
   assert.deepStrictEqual(late, { counts: settled.counts, waiting: [] });
   const third = request("k");
-  const found = ledger.look(third, NOW + 800) as Envelope;
+  const found = ledger.look(third, "", NOW + 800) as Envelope;
   assert.deepStrictEqual(found, { ...replyFor(settled.counts, third.callId), idempotencyKey: "k" });
-  assert.equal(ledger.look(request("k"), NOW + 600 + DEFAULT_IDEMPOTENCY_WINDOW_MS), undefined, "its window is over");
+  assert.equal(
+    ledger.look(request("k"), "", NOW + 600 + DEFAULT_IDEMPOTENCY_WINDOW_MS),
+    undefined,
+    "its window is over",
+  );
 });
 
 test("a result of another payload is for its own caller only", () => {
   const ledger = new Ledger();
   const other = request("k", "y");
-  ledger.claim(request("k"));
+  ledger.claim(request("k"), "r1");
   assert.deepStrictEqual(ledger.settle(replyTo(other, "other"), NOW).waiting, []);
-  assert.equal(typeof ledger.look(request("k"), NOW), "number");
-  assert.equal((ledger.look(request("k", "z"), NOW) as Envelope).error?.message.includes('"k"'), true);
+  assert.ok("until" in (ledger.look(request("k"), "", NOW) ?? {}));
+  assert.equal((ledger.look(request("k", "z"), "", NOW) as Envelope).error?.message.includes('"k"'), true);
 });
 
 test("results are bounded in number and bytes, the oldest give way", () => {
   for (const ledger of [new Ledger(10), new Ledger(1000, 10 * 120)]) {
     for (let n = 0; n < 100; n++) {
       const asked = request(`k${n}`);
-      ledger.claim(asked);
+      ledger.claim(asked, "r1");
       ledger.settle(replyTo(asked, "x".repeat(100)), NOW);
     }
-    const kept = [...Array(100).keys()].filter((n) => ledger.look(request(`k${n}`), NOW) !== undefined);
+    const kept = [...Array(100).keys()].filter((n) => ledger.look(request(`k${n}`), "", NOW) !== undefined);
     assert.ok(kept.length >= 8 && kept.length <= 12, String(kept));
     assert.equal(kept[0], 100 - kept.length, "the newest are kept");
   }
@@ -89,14 +94,14 @@ test("results are bounded in number and bytes, the oldest give way", () => {
 
 test("so many may join and no more", () => {
   const ledger = new Ledger();
-  ledger.claim(request("k"));
-  for (let n = 0; n < LIMIT_JOINERS; n++) assert.equal(typeof ledger.look(request("k"), NOW), "number");
-  const error = (ledger.look(request("k"), NOW) as Envelope).error;
+  ledger.claim(request("k"), "r1");
+  for (let n = 0; n < LIMIT_JOINERS; n++) assert.ok("until" in (ledger.look(request("k"), "", NOW) ?? {}));
+  const error = (ledger.look(request("k"), "", NOW) as Envelope).error;
   assert.match(error?.message ?? "", /calls wait for the run/);
 });
 
 test("claims that ended without a word are forgotten", () => {
   const ledger = new Ledger();
-  for (let n = 0; n < 5000; n++) ledger.claim({ ...request(`k${n}`, "x", NOW + n + 1), time: NOW + n });
-  assert.equal(ledger.look(request("k0"), NOW), undefined);
+  for (let n = 0; n < 5000; n++) ledger.claim({ ...request(`k${n}`, "x", NOW + n + 1), time: NOW + n }, "r1");
+  assert.equal(ledger.look(request("k0"), "", NOW), undefined);
 });

@@ -201,11 +201,11 @@ class Caller:
         """See `Receiver.on_dispatched`."""
         self._calls.dispatched(call_id, instance, error, monotonic())
 
-    def joined(self, call_id: bytes, until: int) -> None:
+    def joined(self, call_id: bytes, until: int, instance: str) -> None:
         """See `Receiver.on_joined`."""
-        call = self._calls.joined(call_id, self._origin.clock.local(until))
+        call = self._calls.joined(call_id, self._origin.clock.local(until), instance)
         if call is not None:
-            self._unusual(StepName.JOINED, call.envelope, until=until)
+            self._unusual(StepName.JOINED, call.envelope, until=until, instance=instance)
 
     def answered(self, envelope: Envelope) -> None:
         """A REPLY or ACCEPTED arrived."""

@@ -297,7 +297,7 @@ class Instance:
         task.add_done_callback(self._background.discard)
 
     async def _watch_loop(self) -> None:
-        """Report a loop that stands still: nothing can be promised while it does; and refill the trail once a second."""
+        """Once a second: report a loop that stands still, for nothing can be promised then, and refill the trail."""
         while True:
             asked = time.monotonic()
             await asyncio.sleep(_STANDSTILL_SECONDS)

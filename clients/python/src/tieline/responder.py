@@ -189,7 +189,7 @@ class Responder:
             self.say(StepName.REPLIED, request, subscription=delivery.subscription.name, error=code)
         if request.idempotency_key and self._port is not None and _is_result(reply):
             reply.topic, reply.idempotency_key = request.topic, request.idempotency_key
-            reply.fingerprint = request.fingerprint
+            reply.fingerprint, reply.causation_id = request.fingerprint, request.id
             self._port.answer(request.reply_to, reply)
         else:
             self._answer(request.reply_to, reply)
