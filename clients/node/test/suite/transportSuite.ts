@@ -10,8 +10,10 @@ import { leavingTests } from "./leaving.js";
 import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
 import { schemaTests } from "./schemas.js";
+import { serviceTests } from "./services.js";
 import { streamTests } from "./streams.js";
 import { subscriptionTests } from "./subscriptions.js";
+import { versionTests } from "./versions.js";
 
 /** One suite proves all transports equal. */
 export function transportSuite(world: World): void {
@@ -27,6 +29,8 @@ export function transportSuite(world: World): void {
     subscriptionTests(world);
     middlewareTests(world);
     schemaTests(world);
+    versionTests(world);
+    serviceTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);
