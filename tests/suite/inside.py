@@ -163,6 +163,10 @@ async def test_services_tell_what_they_are_subscribed_to_with_schemas(world: Wor
     async def lines(data: int) -> AsyncIterator[str]:
         yield ""
 
+    async def digest(data: list[Order]) -> None:
+        pass
+
+    await shops[1].subscribe(f"{topic}.placed", digest, batch=(50, 1.0)).ready()
     for shop in shops:
         await shop.subscribe(f"{topic}.order", order, group="workers", schema_version="2").ready()
     await shops[0].subscribe(f"{topic}.lines", lines).ready()
@@ -173,6 +177,7 @@ async def test_services_tell_what_they_are_subscribed_to_with_schemas(world: Wor
     ordered, streamed, watched = told[f"{topic}.order"], told[f"{topic}.lines"], told[f"{topic}.>"]
     assert (ordered.group, ordered.schema_version, ordered.kind) == ("workers", "2", "handler")
     assert ordered.input is not None
+    assert (told[f"{topic}.placed"].kind, told[f"{topic}.placed"].input) == ("batch", ordered.input), "each payload's"
     assert ordered.output == {"type": "array", "items": {"type": "string"}}
     assert (streamed.streams, streamed.input, streamed.output) == (True, {"type": "integer"}, {"type": "string"})
     assert (watched.kind, watched.input) == ("observer", None)
