@@ -287,5 +287,7 @@ async def test_a_frozen_instance_does_not_hide_what_the_others_tell(world: World
     explained = await caller.explain(f"c-{topic}", ttl=0.5)
     assert [responder.service for responder in explained.missing] == ["peer"]
     assert [step.name for step in explained.steps] == ["routed_remote", "dispatched", "completed"]
+    told = {service.name: list(service.instances.values()) for service in await caller.services(ttl=0.5)}
+    assert (told["test"], told["peer"]) == (["python/0.1.0"], [""])
     peer.cont()
     await until(lambda: caller.connected)

@@ -205,7 +205,8 @@ class Publisher:
 
     async def services(self, ttl: float) -> list[Service]:
         """See `EventSystem.services`."""
-        return services((await self._ask({"subscriptions": True}, ttl)).values)
+        gathered = await self._ask({"subscriptions": True}, ttl)
+        return services(gathered.values, [failure.responder for failure in gathered.missing])
 
     async def _ask(self, question: dict[str, Any], ttl: float) -> Gathered:
         """Ask every instance what it knows."""
