@@ -22,7 +22,7 @@ _OPTIONS = [
         "--redis-url",
         default="",
         envvar=["TIELINE_URL", "REDIS_URL"],
-        help="Redis, or a gateway (grpc://host:port).",
+        help="Redis, or a gateway (grpc://host:port); else TIELINE_URL, else REDIS_URL.",
     ),
     click.option("--namespace", default="", envvar="TIELINE_NAMESPACE", help="Separates installations on one Redis."),
     click.option(
