@@ -90,6 +90,7 @@ async def test_the_command_writes_a_document_that_is_asyncapi(shop: EventSystem,
     assert lines["x-tieline-streams"] is True
     assert follow(document, lines["reply"]["channel"]["$ref"])["address"] is None
     assert "reply" not in document["operations"]["shop.order.placed"], "it returns nothing"
+    assert "reply" not in document["operations"]["shop.user.any"], "requests have a topic, not a pattern"
     channels = document["channels"]
     assert (channels["user.any"]["address"], list(channels["user.any"]["parameters"])) == ("user.{token2}", ["token2"])
     assert (channels["audit.rest"]["address"], channels["audit.rest"]["x-tieline-pattern"]) == (

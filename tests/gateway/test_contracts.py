@@ -83,6 +83,15 @@ def test_what_allows_the_same_is_the_same(same: Any) -> None:
     assert fingerprint(same) == fingerprint(ORDER)
 
 
+def test_schemas_that_contain_themselves_can_be_the_same() -> None:
+    def tree(name: str, leaf: str = "string") -> dict[str, Any]:
+        part = {"title": name, "properties": {"leaf": {"type": leaf}, "more": {"items": {"$ref": f"#/$defs/{name}"}}}}
+        return {"$ref": f"#/$defs/{name}", "$defs": {name: part}}
+
+    assert fingerprint(tree("Tree")) == fingerprint(tree("Node"))
+    assert fingerprint(tree("Tree")) != fingerprint(tree("Tree", "integer"))
+
+
 @pytest.mark.parametrize(
     "other",
     [
