@@ -242,9 +242,11 @@ export class Subscription {
   #interests(): Interest[] {
     const { topic: pattern, group } = this;
     if (this.observe) return [{ route: Route.OBSERVER, pattern, group: "" }];
+    const requests: Interest = { route: Route.REQUEST, pattern, group: "" };
+    if (this.internal) return [requests];
     const events: Interest = { route: group === "" ? Route.EVENT : Route.GROUP, pattern, group };
     const answers = this.#batcher === undefined && !this.isPattern;
-    return answers ? [{ route: Route.REQUEST, pattern, group: "" }, events] : [events];
+    return answers ? [requests, events] : [events];
   }
 }
 

@@ -1,6 +1,13 @@
 import { inDoubt, unasked } from "../callErrors.js";
 import type { Clock } from "../clock.js";
-import { eventChannel, inboxChannel, leaseKey, observedChannel, requestChannel } from "../contract/contract.js";
+import {
+  ASK_TOPIC,
+  eventChannel,
+  inboxChannel,
+  leaseKey,
+  observedChannel,
+  requestChannel,
+} from "../contract/contract.js";
 import { PUBLISH, publishNames, RESPONDERS, respondersNames } from "../contract/scripts.js";
 import { type Envelope, serializeFrame } from "../envelope.js";
 import type { TielineError } from "../errors.js";
@@ -44,9 +51,9 @@ export class RedisPort implements Port {
     return this.#transport.patterns.observing;
   }
 
-  /** Whether it wants to receive anything but answers. */
+  /** Whether it wants to receive anything but answers, and questions about itself. */
   get wantsSomething(): boolean {
-    return this.#interests.size > 0;
+    return [...this.#interests.values()].some(({ pattern }) => pattern !== ASK_TOPIC);
   }
 
   /** What it wants to receive. */
