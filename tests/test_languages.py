@@ -231,3 +231,43 @@ async def test_both_languages_share_the_run_of_a_key(python: EventSystem, node: 
         with pytest.raises(ConflictError):
             await python.publish_and_wait(asked, {}, idempotency_key=topic)
     assert runs == 1
+
+
+# --- looking inside --------------------------------------------------------------------------------------------------
+
+
+async def test_each_language_tells_the_other_where_a_call_went(python: EventSystem, node: Peer, topic: str) -> None:
+    await python.publish_and_wait("node.work", 1, correlation_id=topic)
+    explained = await python.explain(topic)
+    steps = {(step.source.partition("/")[0], step.name): step.detail for step in explained.steps}
+    assert set(steps) == {
+        ("python", "routed_remote"), ("python", "dispatched"), ("python", "completed"),
+        ("node-peer", "received"), ("node-peer", "replied"),
+    }  # fmt: skip
+    told = await python.publish_and_wait("node.explain", topic)
+    assert {(step["source"].partition("/")[0], step["name"]): step["detail"] for step in told["steps"]} == steps
+
+
+async def test_a_failure_in_node_is_explained_in_python_when_node_is_gone(
+    python: EventSystem, node: Peer, topic: str
+) -> None:
+    with pytest.raises(UnsupportedError):
+        await python.publish_and_wait("node.count", {"end": 1}, correlation_id=topic)
+    await python.publish_and_wait("node.yielded")
+    node.kill()
+    await node.wait()
+    explained = await python.explain(topic, ttl=5.0)
+    steps = {(step.source.partition("/")[0], step.name): step.detail for step in explained.steps}
+    assert steps["node-peer", "replied"] == {"subscription": "count", "error": "UNSUPPORTED"}
+    assert steps["python", "failed"]["code"] == "UNSUPPORTED"
+
+
+async def test_each_language_sees_the_services_of_both(python: EventSystem, node: Peer, counter: Counter) -> None:
+    found = {service.name: service for service in await python.services()}
+    told = {service["name"]: service for service in await python.publish_and_wait("node.services")}
+    for name, streaming in (("python", "python.count"), ("node-peer", "node.count")):
+        here = {one.topic: one.streams for one in found[name].subscriptions}
+        there = {one["topic"]: one["streams"] for one in told[name]["subscriptions"]}
+        assert here == there
+        assert here[streaming]
+    assert set(found["node-peer"].instances.values()) == {"node/0.1.0"}

@@ -1,8 +1,10 @@
 import { Caller } from "./caller.js";
-import { DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
+import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
+import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
+import { Inside } from "./inside.js";
 import { Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
@@ -21,6 +23,7 @@ import {
 import { Registry } from "./registry.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
+import type { Service } from "./services.js";
 import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
 import { Stream } from "./stream.js";
 import {
@@ -35,6 +38,8 @@ import { type EventSystemOptions, readOptions } from "./systemOptions.js";
 import type { Gap, Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
 import { within } from "./within.js";
+
+const ASK_MS = 2000;
 
 /** One instance: everything a process publishes, calls and subscribes to over one broker. It starts with its first use. */
 export class EventSystem {
@@ -52,6 +57,7 @@ export class EventSystem {
   readonly #around: AroundPublish | undefined;
   readonly #owner: Owner;
   readonly #receiver: Receiver;
+  readonly #asked: Subscription;
   #transport: Transport | undefined;
   #isUp = false;
   #isOver = false;
@@ -76,10 +82,23 @@ export class EventSystem {
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
     this.#publisher = new Publisher(instance, this.#router, this.#caller, this.#responder);
-    this.#watchdog = new Watchdog((ms) => this.#stoodStill(ms));
+    this.#watchdog = new Watchdog(
+      (ms) => this.#stoodStill(ms),
+      () => instance.trail.refill(),
+    );
     this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = this.#makeReceiver();
     instance.receiver = this.#receiver;
+    const inside = new Inside(instance, () => this.subscriptions);
+    this.#asked = new Subscription(
+      { ...this.#makeOwner(undefined), answersOnly: true },
+      ASK_TOPIC,
+      (data) => inside.answer(data),
+      {
+        name: ASK_TOPIC,
+      },
+    );
+    this.#router.add(this.#asked);
   }
 
   // --- publish and call ----------------------------------------------------------------------------------------------
@@ -199,7 +218,7 @@ export class EventSystem {
 
   /** All subscriptions that are not closed. */
   get subscriptions(): Subscription[] {
-    return this.#router.all().filter((subscription) => !subscription.leaving);
+    return this.#router.all().filter((one) => !one.leaving && one !== this.#asked);
   }
 
   /** Ends a subscription, or all of a name: nothing new is taken, what is here is finished. Idempotent. */
@@ -214,6 +233,23 @@ export class EventSystem {
   async registered(subscription: Subscription): Promise<void> {
     await this.start();
     await this.#registry.ready(subscription);
+  }
+
+  // --- looking inside ------------------------------------------------------------------------------------------------
+
+  /**
+   * Where an event or call went, as every live instance remembers it, and what was stored of its failure. The correlation id
+   * is that of a receipt or an event; `ttl` is how long to wait for the others. Rejects with UnavailableError.
+   */
+  async explain(correlationId: string, { ttl = ASK_MS }: { ttl?: number } = {}): Promise<Explanation> {
+    await this.start();
+    return this.#publisher.explain(correlationId, ttl);
+  }
+
+  /** Who is there: services, their instances, and what they are subscribed to. Rejects with UnavailableError. */
+  async services({ ttl = ASK_MS }: { ttl?: number } = {}): Promise<Service[]> {
+    await this.start();
+    return this.#publisher.services(ttl);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ export {
 // What can go wrong.
 export * from "./errors.js";
 export { EventSystem } from "./events.js";
+export { Explanation, type TrailStep } from "./explain.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
 export type { Logger } from "./log.js";
 // What stands around publishes and handlers.
@@ -44,6 +45,7 @@ export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.
 export type { Observer, Step, StepName } from "./observe.js";
 export type { CallOptions, GatherOptions, PublishOptions, Receipt, StreamOptions } from "./publisher.js";
 export type { Retry } from "./retry.js";
+export type { Service, Subscribed } from "./services.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standardSchema.js";
 export { Stream } from "./stream.js";

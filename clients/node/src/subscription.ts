@@ -81,6 +81,8 @@ export interface Owner {
   readonly settings: Settings;
   /** The system's middleware, as far as it has any for handlers. */
   readonly around?: AroundHandler | undefined;
+  /** Its subscriptions answer requests, and get no events. */
+  readonly answersOnly?: boolean;
   /** Resolves when the broker has registered the subscription. */
   registered(subscription: Subscription): Promise<void>;
   /** Ends a subscription. */
@@ -172,6 +174,11 @@ export class Subscription {
     return this.#owner.unsubscribe(this);
   }
 
+  /** Whether its handler gets lists. */
+  get batches(): boolean {
+    return this.#batcher !== undefined;
+  }
+
   /** Takes an event. */
   take(delivery: Delivery): void {
     const work: Work | undefined = this.#batcher === undefined ? delivery : this.#batcher.add(delivery);
@@ -201,6 +208,7 @@ export class Subscription {
     const { topic: pattern, group } = this;
     if (this.observe) return [{ route: Route.OBSERVER, pattern, group: "" }];
     const events: Interest = { route: group === "" ? Route.EVENT : Route.GROUP, pattern, group };
+    if (this.#owner.answersOnly) return [{ route: Route.REQUEST, pattern, group: "" }];
     const answers = this.#batcher === undefined && !this.isPattern;
     return answers ? [{ route: Route.REQUEST, pattern, group: "" }, events] : [events];
   }
