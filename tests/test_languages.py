@@ -301,3 +301,29 @@ async def test_each_language_lifts_what_the_other_one_says_in_an_older_version(p
     assert await python.publish_and_wait("node.call", request) == {"value": "Lovelace, Ada"}
     called = await python.publish_and_wait("node.call", request | {"options": {"schemaVersion": "3"}})
     assert (called["error"]["code"], called["error"]["outcome"]) == ("INVALID_PAYLOAD", "NOT_DELIVERED")
+
+
+async def test_each_language_tells_the_other_where_a_call_went(python: EventSystem, node: Peer, topic: str) -> None:
+    await python.publish_and_wait("node.work", 1, correlation_id=topic)
+    explained = await python.explain(topic)
+    steps = {(step.source.partition("/")[0], step.name): step.detail for step in explained.steps}
+    assert set(steps) == {
+        ("python", "routed_remote"), ("python", "dispatched"), ("python", "completed"),
+        ("node-peer", "received"), ("node-peer", "replied"),
+    }  # fmt: skip
+    told = await python.publish_and_wait("node.explain", topic)
+    assert {(step["source"].partition("/")[0], step["name"]): step["detail"] for step in told["steps"]} == steps
+
+
+async def test_a_failure_in_node_is_explained_in_python_when_node_is_gone(
+    python: EventSystem, node: Peer, topic: str
+) -> None:
+    with pytest.raises(UnsupportedError):
+        await python.publish_and_wait("node.count", {"end": 1}, correlation_id=topic)
+    await python.publish_and_wait("node.yielded")
+    node.kill()
+    await node.wait()
+    explained = await python.explain(topic, ttl=5.0)
+    steps = {(step.source.partition("/")[0], step.name): step.detail for step in explained.steps}
+    assert steps["node-peer", "replied"] == {"subscription": "count", "error": "UNSUPPORTED"}
+    assert steps["python", "failed"]["code"] == "UNSUPPORTED"

@@ -72,6 +72,10 @@ const subscriptions = [
   events.subscribe("node.read", read),
   events.subscribe("node.call", call),
   events.subscribe("node.gather", gather),
+  events.subscribe("node.explain", async (correlationId) => {
+    const { steps, missing } = await events.explain(correlationId);
+    return { steps: steps.map(({ source, name, detail }) => ({ source, name, detail })), missing };
+  }),
   events.subscribe("node.work", (data) => ({ run: ++runs, data })),
   events.subscribe("node.services", services),
   events.subscribe("node.greet", ({ first, last }) => `${last}, ${first}`, { ...versioned, name: "greet" }),

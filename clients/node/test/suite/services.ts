@@ -144,7 +144,10 @@ export function serviceTests(world: World): void {
     const watcher = world.system({ service: "watcher", middleware });
     await watcher.subscribe(">", (_, event) => void seen.push(event.topic), { observe: true }).ready();
     const other = await system("other");
-    for (const one of [watcher, other]) assert.equal((await found(one)).length, 2);
+    for (const one of [watcher, other]) {
+      assert.equal((await found(one)).length, 2);
+      await one.explain("nothing");
+    }
     await fails(other.publishAndWait(ASK_TOPIC, { subscriptions: true }), "INVALID_TOPIC");
     await other.publish("in.step");
     await until(() => seen.includes("in.step"), "what came after it is seen");
