@@ -2,6 +2,7 @@ import { Caller } from "./caller.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
+import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
 import { Inside } from "./inside.js";
 import { Instance } from "./instance.js";
@@ -80,7 +81,10 @@ export class EventSystem {
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
     this.#publisher = new Publisher(instance, this.#router, this.#caller, this.#responder);
-    this.#watchdog = new Watchdog((ms) => this.#stoodStill(ms));
+    this.#watchdog = new Watchdog(
+      (ms) => this.#stoodStill(ms),
+      () => instance.trail.refill(),
+    );
     this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = this.#makeReceiver();
     this.#router.add(this.#answering(new Inside(instance, this.#router)));
@@ -222,6 +226,15 @@ export class EventSystem {
   }
 
   // --- looking inside ------------------------------------------------------------------------------------------------
+
+  /**
+   * Where an event or call went, as every live instance remembers it, and what was stored of its failure. The correlation id
+   * is that of a receipt or an event; `ttl` is how long to wait for the others. Rejects with UnavailableError.
+   */
+  async explain(correlationId: string, { ttl = ASK_MS }: { ttl?: number } = {}): Promise<Explanation> {
+    await this.start();
+    return this.#publisher.explain(correlationId, ttl);
+  }
 
   /**
    * Who is there: services, their instances, and what they are subscribed to, with schemas and versions. `ttl` is how many

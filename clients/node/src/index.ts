@@ -36,6 +36,7 @@ export {
 // What can go wrong.
 export * from "./errors.js";
 export { EventSystem } from "./events.js";
+export { Explanation, type TrailStep } from "./explain.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
 export type { JsonSchema } from "./jsonSchema.js";
 export type { Logger } from "./log.js";

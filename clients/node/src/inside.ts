@@ -16,11 +16,18 @@ export class Inside {
     this.#router = router;
   }
 
-  /** Tells what is subscribed here. Throws InvalidArgumentError for other questions. */
+  /** Tells the trail of a chain, or what is subscribed here. Throws InvalidArgumentError for other questions. */
   answer(question: unknown): Record<string, unknown> {
     const asked = typeof question === "object" && question !== null ? question : {};
-    if (Object.hasOwn(asked, "subscriptions")) return this.#subscriptions();
-    throw new InvalidArgumentError("what can be asked for is 'subscriptions'");
+    if ("trail" in asked) return this.#trail(String(asked.trail));
+    if ("subscriptions" in asked) return this.#subscriptions();
+    throw new InvalidArgumentError("what can be asked for is 'trail' and 'subscriptions'");
+  }
+
+  /** The steps of a chain that are remembered here, serialized. */
+  #trail(correlationId: string): Record<string, unknown> {
+    const { trail, source, clock } = this.#asked;
+    return { trail: trail.of(correlationId, source, clock) };
   }
 
   #subscriptions(): Record<string, unknown> {
