@@ -281,7 +281,7 @@ async def test_a_frozen_instance_does_not_hide_what_the_others_tell(world: World
     await caller.publish_and_wait(topic, {"do": "echo"}, correlation_id=f"c-{topic}")
     peer.stop()
     explained = await caller.explain(f"c-{topic}", ttl=0.5)
-    assert [responder.service for responder in explained.missing] == ["peer"]
+    assert "peer" in {responder.service for responder in explained.missing}
     assert [step.name for step in explained.steps] == ["routed_remote", "dispatched", "completed"]
     peer.cont()
     await until(lambda: caller.connected)

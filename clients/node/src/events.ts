@@ -57,7 +57,6 @@ export class EventSystem {
   readonly #around: AroundPublish | undefined;
   readonly #owner: Owner;
   readonly #receiver: Receiver;
-  readonly #asked: Subscription;
   #transport: Transport | undefined;
   #isUp = false;
   #isOver = false;
@@ -88,17 +87,8 @@ export class EventSystem {
     );
     this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = this.#makeReceiver();
+    this.#router.add(this.#answering(new Inside(instance, this.#router)));
     instance.receiver = this.#receiver;
-    const inside = new Inside(instance, () => this.subscriptions);
-    this.#asked = new Subscription(
-      { ...this.#makeOwner(undefined), answersOnly: true },
-      ASK_TOPIC,
-      (data) => inside.answer(data),
-      {
-        name: ASK_TOPIC,
-      },
-    );
-    this.#router.add(this.#asked);
   }
 
   // --- publish and call ----------------------------------------------------------------------------------------------
@@ -218,13 +208,13 @@ export class EventSystem {
 
   /** All subscriptions that are not closed. */
   get subscriptions(): Subscription[] {
-    return this.#router.all().filter((one) => !one.leaving && one !== this.#asked);
+    return this.#router.all().filter((subscription) => !subscription.leaving && !subscription.internal);
   }
 
   /** Ends a subscription, or all of a name: nothing new is taken, what is here is finished. Idempotent. */
   async unsubscribe(subscription: Subscription | string): Promise<void> {
     const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
-    const chosen = [...all].filter((one) => one === subscription || one.name === subscription);
+    const chosen = [...all].filter((one) => !one.internal && (one === subscription || one.name === subscription));
     for (const each of chosen) each.leaving = true;
     await Promise.all(chosen.map((each) => this.#leaving.end(each)));
   }
@@ -246,7 +236,10 @@ export class EventSystem {
     return this.#publisher.explain(correlationId, ttl);
   }
 
-  /** Who is there: services, their instances, and what they are subscribed to. Rejects with UnavailableError. */
+  /**
+   * Who is there: services, their instances, and what they are subscribed to, with schemas and versions. `ttl` is how many
+   * milliseconds it waits for each instance; 2,000 unless given. Rejects with UnavailableError.
+   */
   async services({ ttl = ASK_MS }: { ttl?: number } = {}): Promise<Service[]> {
     await this.start();
     return this.#publisher.services(ttl);
@@ -369,6 +362,12 @@ export class EventSystem {
       unsubscribe: (subscription) => this.unsubscribe(subscription),
       overloaded: (subscription, pushedOut, topic) => this.#responder.overloaded(subscription, pushedOut, topic),
     };
+  }
+
+  /** What answers `system.ask`; no middleware stands around it. */
+  #answering(inside: Inside): Subscription {
+    const owner: Owner = { ...this.#owner, around: undefined, internal: true };
+    return new Subscription(owner, ASK_TOPIC, (question) => inside.answer(question), { name: ASK_TOPIC });
   }
 
   #connected(gap: Gap | undefined): void {

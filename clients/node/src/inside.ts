@@ -1,32 +1,44 @@
 import { InvalidArgumentError } from "./errors.js";
 import type { Instance } from "./instance.js";
+import type { Router } from "./router.js";
 import type { Subscription } from "./subscription.js";
 
-const CLIENT = "node/0.1.0";
+/** The client and its version, as instances name it. */
+export const CLIENT = "node/0.1.0";
 
-/** What an instance tells of itself when it is asked on `system.ask` (SPEC.md, section 13). */
+/** The handler of `system.ask`: what an instance tells of itself (SPEC.md, section 13). */
 export class Inside {
-  readonly #instance: Instance;
-  readonly #subscriptions: () => readonly Subscription[];
+  readonly #asked: Instance;
+  readonly #router: Router;
 
-  constructor(instance: Instance, subscriptions: () => readonly Subscription[]) {
-    this.#instance = instance;
-    this.#subscriptions = subscriptions;
+  constructor(asked: Instance, router: Router) {
+    this.#asked = asked;
+    this.#router = router;
   }
 
   /** Tells the trail of a chain, or what is subscribed here. Throws InvalidArgumentError for other questions. */
   answer(question: unknown): Record<string, unknown> {
     const asked = typeof question === "object" && question !== null ? question : {};
-    const { trail, clock, source, service, port } = this.#instance;
-    if ("trail" in asked) return { trail: trail.of(String(asked.trail), source, clock) };
-    if (!("subscriptions" in asked)) {
-      throw new InvalidArgumentError('what can be asked for is "trail" and "subscriptions"');
-    }
-    const subscriptions = this.#subscriptions().map(described);
-    return { service, instance: port?.instance ?? "", client: CLIENT, subscriptions };
+    if (Object.hasOwn(asked, "subscriptions")) return this.#subscriptions();
+    if (Object.hasOwn(asked, "trail")) return { trail: this.#trail(String((asked as { trail: unknown }).trail)) };
+    throw new InvalidArgumentError("what can be asked for is 'trail' and 'subscriptions'");
+  }
+
+  #trail(correlationId: string): Buffer {
+    const { trail, source, clock } = this.#asked;
+    return trail.of(correlationId, source, clock);
+  }
+
+  #subscriptions(): Record<string, unknown> {
+    const { service, port } = this.#asked;
+    const told = this.#router.all().filter((subscription) => !subscription.internal && !subscription.leaving);
+    return { service, instance: port?.instance ?? "", client: CLIENT, subscriptions: told.map(described) };
   }
 }
 
-function described({ topic, name, group, observe, batches: batch, streams }: Subscription): Record<string, unknown> {
-  return { topic, name, group, observe, batch, streams, schema_version: "" };
+function described(subscription: Subscription): Record<string, unknown> {
+  const { topic, name, group, observe, batches, streams, schemaVersion, inputSchema, outputSchema } = subscription;
+  const schemas = Object.entries({ input: inputSchema, output: outputSchema }).filter(([, schema]) => schema);
+  const told = { topic, name, group, observe, batch: batches, streams, schema_version: schemaVersion };
+  return { ...told, ...Object.fromEntries(schemas) };
 }

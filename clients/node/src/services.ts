@@ -1,3 +1,6 @@
+import { isDeepStrictEqual } from "node:util";
+import type { JsonSchema } from "./jsonSchema.js";
+
 /** One subscription of a service. */
 export interface Subscribed {
   /** Topic or pattern. */
@@ -12,70 +15,82 @@ export interface Subscribed {
   /** Of the payload; empty if it was not said. */
   readonly schemaVersion: string;
   /** JSON Schema of the payload; undefined if it was not said. */
-  readonly input: unknown;
+  readonly input: JsonSchema | undefined;
   /** JSON Schema of the reply or of each item; undefined if it was not said. */
-  readonly output: unknown;
+  readonly output: JsonSchema | undefined;
 }
 
 /**
- * A service: its instances, with the client each of them uses, and what they are subscribed to. Instances of one service that
- * differ, as in the middle of a deployment, show as several subscriptions of one name.
+ * A service. Instances of one service that differ, as in the middle of a deployment, show as several subscriptions of one
+ * name.
  */
 export interface Service {
   readonly name: string;
+  /** The client that each instance uses, by the name of the instance. */
   readonly instances: Readonly<Record<string, string>>;
   readonly subscriptions: readonly Subscribed[];
-}
-
-type Told = Readonly<Record<string, unknown>>;
-
-interface Found {
-  readonly instances: Record<string, string>;
-  readonly subscriptions: Map<string, Subscribed>;
-}
-
-function newFound(): Found {
-  return { instances: {}, subscriptions: new Map() };
 }
 
 /** Joins what instances told, by the name of their service; what cannot be read is left out. */
 export function servicesOf(told: readonly unknown[]): Service[] {
   const found = new Map<string, Found>();
-  for (const one of told.filter(isTold)) {
+  for (const one of told.filter(isObject)) {
     if (typeof one.service !== "string") continue;
-    const service = found.get(one.service) ?? newFound();
-    found.set(one.service, service);
-    service.instances[String(one.instance)] = String(one.client ?? "");
-    const all = Array.isArray(one.subscriptions) ? one.subscriptions.filter(isTold).map(read) : [];
-    for (const subscription of all) service.subscriptions.set(JSON.stringify(subscription), subscription);
+    const service = found.get(one.service) ?? new Found(one.service);
+    found.set(service.name, service);
+    service.take(one);
   }
-  const services = [...found].map(([name, { instances, subscriptions }]) => {
-    return { name, instances, subscriptions: [...subscriptions.values()].sort(byName) };
-  });
-  return services.sort((a, b) => compare(a.name, b.name));
+  const services = [...found.values()].map((service) => service.told());
+  return services.sort((a, b) => inOrder(a.name, b.name));
 }
 
-function isTold(value: unknown): value is Told {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+class Found {
+  readonly #instances = new Map<string, string>();
+  readonly #subscriptions: Subscribed[] = [];
+
+  constructor(readonly name: string) {}
+
+  take(told: Record<string, unknown>): void {
+    this.#instances.set(textOf(told.instance), textOf(told.client));
+    const { subscriptions } = told;
+    for (const one of Array.isArray(subscriptions) ? subscriptions.filter(isObject) : []) this.#add(read(one));
+  }
+
+  told(): Service {
+    const instances = Object.fromEntries(this.#instances);
+    const subscriptions = this.#subscriptions.sort(
+      (a, b) => inOrder(a.topic, b.topic) || inOrder(a.name, b.name) || inOrder(a.group, b.group),
+    );
+    return { name: this.name, instances, subscriptions };
+  }
+
+  #add(subscription: Subscribed): void {
+    const known = this.#subscriptions.some((one) => isDeepStrictEqual(one, subscription));
+    if (!known) this.#subscriptions.push(subscription);
+  }
 }
 
-function read(told: Told): Subscribed {
+function read(told: Record<string, unknown>): Subscribed {
   return {
-    topic: String(told.topic ?? ""),
-    name: String(told.name ?? ""),
-    group: String(told.group ?? ""),
-    kind: told.observe ? "observer" : told.batch ? "batch" : "handler",
-    streams: Boolean(told.streams),
-    schemaVersion: String(told.schema_version ?? ""),
-    input: told.input ?? undefined,
-    output: told.output ?? undefined,
+    topic: textOf(told.topic),
+    name: textOf(told.name),
+    group: textOf(told.group),
+    kind: told.observe === true ? "observer" : told.batch === true ? "batch" : "handler",
+    streams: told.streams === true,
+    schemaVersion: textOf(told.schema_version),
+    input: isObject(told.input) ? told.input : undefined,
+    output: isObject(told.output) ? told.output : undefined,
   };
 }
 
-function byName(a: Subscribed, b: Subscribed): number {
-  return compare(a.topic, b.topic) || compare(a.name, b.name) || compare(a.group, b.group);
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function compare(a: string, b: string): number {
-  return a < b ? -1 : Number(a > b);
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function inOrder(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }

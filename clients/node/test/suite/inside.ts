@@ -14,33 +14,6 @@ async function namesOf(system: EventSystem, correlationId: string): Promise<stri
 export function insideTests(world: World): void {
   explainTests(world);
 
-  test("services tell what they are subscribed to", async () => {
-    const asker = world.system({ service: "asker" });
-    const shops = [world.system({ service: "shop" }), world.system({ service: "shop" })];
-    for (const shop of shops)
-      await shop.subscribe("inside.order", () => 1, { group: "workers", name: "order" }).ready();
-    const [first] = shops as [EventSystem];
-    await first.subscribe("inside.lines", function* lines() {}, { name: "lines" }).ready();
-    await first.subscribe("inside.>", () => undefined, { observe: true, name: "watch" }).ready();
-    await first.subscribe("inside.batch", () => undefined, { batch: {}, name: "batch" }).ready();
-    const found = new Map((await asker.services()).map((service) => [service.name, service]));
-    assert.deepStrictEqual(
-      new Set(Object.keys(found.get("shop")?.instances ?? {})),
-      new Set(shops.map((shop) => shop.instance)),
-    );
-    assert.deepStrictEqual(Object.values(found.get("shop")?.instances ?? {}), ["node/0.1.0", "node/0.1.0"]);
-    const told = found
-      .get("shop")
-      ?.subscriptions.map(({ topic, group, kind, streams }) => [topic, group, kind, streams]);
-    assert.deepStrictEqual(told, [
-      ["inside.>", "", "observer", false],
-      ["inside.batch", "", "batch", false],
-      ["inside.lines", "", "handler", true],
-      ["inside.order", "workers", "handler", false],
-    ]);
-    assert.deepStrictEqual(found.get("asker")?.subscriptions, []);
-  });
-
   test("observers and middleware do not see what is asked inside, and nobody else may ask", async () => {
     const seen: unknown[] = [];
     const handle: Middleware["handle"] = (event, next) => {
