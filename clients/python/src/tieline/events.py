@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 from tieline import handler as handlers
 from tieline import topics
 from tieline._contract.contract import SYSTEM_WARNING
+from tieline.clock import Clock
 from tieline.context import Event
 from tieline.errors import TielineError
 from tieline.explain import Explanation
@@ -388,6 +389,11 @@ class EventSystem:
     def instance(self) -> str:
         """This instance's name at the broker; empty before the start."""
         return self._instance.port.instance if self._instance.port is not None else ""
+
+    @property
+    def clock(self) -> Clock:
+        """The broker's clock; what sleeps by it, `await events.clock.sleep(5)`, can be hurried in a test."""
+        return self._instance.clock
 
     @property
     def connected(self) -> bool:

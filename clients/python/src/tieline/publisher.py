@@ -7,7 +7,6 @@ import itertools
 import math
 from asyncio import CancelledError, get_running_loop
 from collections.abc import Mapping
-from time import monotonic
 from typing import Any, NamedTuple
 
 from tieline._contract.contract import ASK_TOPIC, LIMIT_STREAM_WINDOW
@@ -115,20 +114,21 @@ class Publisher:
         self, request: Envelope, data: Any, retry: Retry, idempotent: bool, responders: float, connection: float
     ) -> Any:
         """Call until it succeeds, the policy says no, or there is no time for another try."""
-        deadline = monotonic() + request.ttl_ms / 1000
+        clock = self._instance.clock
+        deadline = clock.monotonic() + request.ttl_ms / 1000
         request.id = request.id or new_id()
         for made in itertools.count(1):
             attempt = Envelope()
             attempt.CopyFrom(request)
-            attempt.ttl_ms = max(1, int((deadline - monotonic()) * 1000))
+            attempt.ttl_ms = max(1, int((deadline - clock.monotonic()) * 1000))
             try:
                 return await self._call(attempt, data, idempotent, responders, connection)
             except TielineError as error:
                 pause = retry.pause(made, error)
-                if pause is None or monotonic() + pause >= deadline:
+                if pause is None or clock.monotonic() + pause >= deadline:
                     raise
                 self._instance.responder.unusual(StepName.RETRIED, attempt, after=pause, code=error.code)
-                await asyncio.sleep(pause)
+                await clock.sleep(pause)
         raise AssertionError  # the loop has no other end
 
     def stream(
@@ -161,7 +161,7 @@ class Publisher:
             )
             self._show_observers(request)
             near = instance.router.responder(topic) is not None
-            limit = monotonic() + min(longest, inherited_seconds())
+            limit = instance.clock.monotonic() + min(longest, inherited_seconds())
             return instance.caller.begin_stream(
                 request, limit, window, near, idempotent, wait_for_responders, wait_for_connection
             )
@@ -263,7 +263,7 @@ class Publisher:
         instance = self._instance
         port, caller = instance.port, instance.caller
         assert port is not None
-        deadline = monotonic() + request.ttl_ms / 1000
+        deadline = instance.clock.monotonic() + request.ttl_ms / 1000
         if shown:
             self._show_observers(request)
         request.id = request.id or new_id()
@@ -273,11 +273,11 @@ class Publisher:
 
     def exchange_stream(self, request: Envelope, seconds: float) -> Stream:
         """Read what somebody streams elsewhere for a composed request; all of it must end within so many seconds."""
-        caller = self._instance.caller
+        instance, caller = self._instance, self._instance.caller
 
         async def begin() -> StreamCall:
             self._show_observers(request)
-            return caller.begin_stream(request, monotonic() + seconds, 0)
+            return caller.begin_stream(request, instance.clock.monotonic() + seconds, 0)
 
         return Stream(begin, lambda: caller)
 
@@ -293,7 +293,9 @@ class Publisher:
             await instance.await_link(event, wait_for_connection)
         handled = _Handled() if wait_local else None
         if instance.trail is not None:
-            instance.trail.remember((PUBLISHED, event.correlation_id or event.id, event.topic, monotonic(), event.id))
+            instance.trail.remember(
+                (PUBLISHED, event.correlation_id or event.id, event.topic, instance.clock.monotonic(), event.id)
+            )
         here, served = self._serve(event, data, instance.local_outlet(handled.one if handled else None), handled)
         try:
             await port.publish(event, served)

@@ -44,13 +44,14 @@ class Trail:
     def __init__(self, capacity: int) -> None:
         self._records: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self.remember: Callable[[tuple[Any, ...]], None] = self._records.append
+        self.monotonic = time.monotonic
         self._second = 0
         self._stored = 0
 
     def step(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         """Remember an unusual step."""
         correlation_id = envelope.correlation_id or envelope.id
-        self.remember((STEP, correlation_id, envelope.topic, time.monotonic(), envelope.call_id, name, detail))
+        self.remember((STEP, correlation_id, envelope.topic, self.monotonic(), envelope.call_id, name, detail))
 
     def of(self, correlation_id: str, source: str, clock: Clock) -> WireTrail:
         """All steps of one chain that are remembered here."""
