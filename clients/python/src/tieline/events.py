@@ -435,6 +435,13 @@ def get_event_system() -> EventSystem:
     return _default
 
 
+def replace_default(events: EventSystem | None) -> EventSystem | None:
+    """Make this the default event system; returns the one before. For tests, see `tieline.testing.use`."""
+    global _default
+    before, _default = _default, events
+    return before
+
+
 async def publish_event(topic: str, data: Any = None, **options: Any) -> Receipt:
     """`EventSystem.publish` on the default event system."""
     return await get_event_system().publish(topic, data, **options)
