@@ -12,6 +12,8 @@ BENCH_READY := .venv/.stamp-bench
 GENERATE_READY := .venv-generate/.stamp
 NODE_READY := $(NODE_CLIENT)/node_modules/.stamp
 NODE_BUILT := $(NODE_CLIENT)/dist/.stamp
+NODE_PEER := tests/conformance/peers/node
+NODE_PEER_BUILT := $(NODE_PEER)/build/.stamp
 NODE_SOURCES := $(shell find $(NODE_CLIENT)/src -name '*.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -24,7 +26,7 @@ help: ## Say what can be made
 # --- set up ---------------------------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: $(PYTHON_READY) $(NODE_BUILT) ## Install everything that demo and test need
+setup: $(PYTHON_READY) $(NODE_BUILT) $(NODE_PEER_BUILT) ## Install everything that demo and test need
 
 $(PYTHON_READY): requirements/dev.txt clients/python/pyproject.toml gateway/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -69,6 +71,12 @@ $(STACK_go): $(PROTOS) $(shell find examples/go -name '*.go' -not -path '*/wire/
 $(STACK_java): $(PROTOS) $(shell find examples/java/src -name '*.java') examples/java/pom.xml
 	cd examples/java && mvn -q -B package
 
+$(NODE_PEER_BUILT): $(NODE_BUILT) $(NODE_PEER)/tsconfig.json $(wildcard $(NODE_PEER)/*.ts $(NODE_PEER)/contract/*.ts)
+	@mkdir -p $(NODE_PEER)/node_modules && ln -sfn $(CURDIR)/$(NODE_CLIENT) $(NODE_PEER)/node_modules/tieline
+	@ln -sfn $(CURDIR)/$(NODE_CLIENT)/node_modules/@bufbuild $(CURDIR)/$(NODE_CLIENT)/node_modules/@types $(NODE_PEER)/node_modules
+	$(NODE_BIN)/tsc -p $(NODE_PEER)
+	@touch $@
+
 # --- use ------------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
@@ -89,9 +97,8 @@ test-node: setup ## Run the Node client's own tests, beside a private server
 NODE_TESTS = PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python -m tests.support.with_redis npm run --silent test
 
 .PHONY: conformance
-conformance: setup ## Run the transport suite of both languages
-	$(BIN)/python -m pytest tests/transport_suite.py $(PYTEST_ARGS)
-	cd $(NODE_CLIENT) && rm -rf build-test && TEST_ONLY=transportSuite $(NODE_TESTS)
+conformance: setup ## Show that every language behaves the same
+	$(BIN)/python -m tests.conformance.runner $(CONFORMANCE_ARGS)
 
 .PHONY: faults
 faults: setup ## Kill, freeze and cut off real processes and servers
@@ -116,6 +123,7 @@ check: setup $(GENERATE_READY) ## Lint, types, layers, and whether generated cod
 	$(NODE_BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 	cd $(NODE_CLIENT) && npm run --silent check
+	cd $(NODE_PEER) && $(CURDIR)/$(NODE_BIN)/biome check . && $(CURDIR)/$(NODE_BIN)/tsc -p . --noEmit
 	cd proto && $(CURDIR)/$(BIN)/buf lint
 	.venv-generate/bin/python proto/generate.py --check
 
@@ -124,6 +132,7 @@ format: setup ## Let the formatters write
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	cd $(NODE_CLIENT) && node_modules/.bin/biome check --write .
+	cd $(NODE_PEER) && $(CURDIR)/$(NODE_BIN)/biome check --write .
 
 .PHONY: generate
 generate: $(GENERATE_READY) $(NODE_READY) ## Write both languages' generated folders from proto/
@@ -150,5 +159,6 @@ pins: ## Choose the newest versions again and write requirements/*.txt and the n
 clean: ## Remove everything that was set up or built
 	rm -rf .venv .venv-generate .venv-pins $(NODE_CLIENT)/node_modules $(NODE_CLIENT)/dist $(NODE_CLIENT)/build-test
 	rm -rf examples/go/bin examples/go/wire examples/java/target
+	rm -rf $(NODE_PEER)/node_modules $(NODE_PEER)/build
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

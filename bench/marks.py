@@ -56,6 +56,18 @@ def _size(figure: str) -> Callable[[Table], float]:
     return lambda table: table["pending"][figure]
 
 
+def _features(figure: str) -> Callable[[Table], float]:
+    return lambda table: table["features"][figure]
+
+
+def _times_fetched(table: Table) -> float:
+    return table["features"]["items"] / table["features"]["fetched"]
+
+
+def _price_of_explain(table: Table) -> float:
+    return 100 * (1 - table["features"]["explained"])
+
+
 def _mean(table: Table) -> float:
     return table["in-process"]["mean"]
 
@@ -80,6 +92,9 @@ MARKS = (
     Mark("gRPC PublishAndWait ÷ grpcio unary, calls/s at 512", _ratio("c512", "grpc-unary", "grpc-noop"), at_least=0.7),
     Mark("in one process, mean of one call", _mean, at_most=5 if EAGER_TASKS else 8, unit="µs"),
     Mark("in one process, times faster than FastStream", _times_faster, at_least=30),
+    Mark("streamed items/s over Redis, Python to Python", _features("items"), at_least=50_000, unit="/s"),
+    Mark("streamed items ÷ the same fetched by calls, one after the other", _times_fetched, at_least=5),
+    Mark("explain costs of the calls/s at 512", _price_of_explain, at_most=3, unit="%"),
     Mark("a pending call, the client's own (RSS)", _size("own_rss"), at_most=2048, unit="B"),
     Mark("a pending call with the caller's task (RSS)", _size("task_rss"), at_most=4096, unit="B"),
 )

@@ -30,7 +30,8 @@ class Report:
 
     def text(self) -> str:
         """Everything that was measured, and what is to be said about it."""
-        parts = [_calls(self.results), _memory(self.results), _verdicts(self.verdicts), self._remarks()]
+        tables = [_calls(self.results), _features(self.results), _memory(self.results)]
+        parts = [*tables, _verdicts(self.verdicts), self._remarks()]
         return "\n\n".join(part for part in parts if part)
 
     def page(self, before: str = "") -> str:
@@ -104,6 +105,20 @@ def _heads(language: str) -> list[str]:
 
 def _cells(figures: Figures | None) -> list[str]:
     return [_number(figures[name]) if figures else "" for name in COLUMNS]
+
+
+def _features(results: Sequence[Result]) -> str:
+    rows: list[list[str]] = []
+    for figures in (r.figures for r in results if r.figures and r.row.kind == "features"):
+        rows += [
+            ["items of one stream, per second", _number(figures["items"])],
+            ["the same by calls, one after the other", _number(figures["fetched"])],
+            ["one call, p50 µs", _number(figures["plain"])],
+            ["one call with an idempotency key, p50 µs", _number(figures["keyed"])],
+            ["an empty script, p50 µs", _number(figures["round_trip"])],
+            ["calls/s at 512 with explain ÷ without", f"{figures['explained']:.3f}"],
+        ]
+    return table(["Python over Redis", "measured"], rows) if rows else ""
 
 
 def _memory(results: Sequence[Result]) -> str:

@@ -77,6 +77,7 @@ ROWS = (
     Row("grpc-noop", "grpcio aio unary, a server that echoes", "none", "grpc_stub", "grpc_noop"),
     Row("in-process", "Tieline, in one process", "inside", "in_process", quick=True),
     Row("faststream", "FastStream `request`, in memory", "inside", "faststream_memory"),
+    Row("features", "streams, keys, explain", "redis", "call_features", "call_features", kind="features"),
     Row("pending", "100,000 calls pending in one process", "redis", "pending_calls", "pending_calls", kind="memory"),
 )
 

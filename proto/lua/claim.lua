@@ -1,11 +1,12 @@
 #!lua
 -- claim: hand a request with an idempotency key to a responder, unless its run is under way or done.
--- A claim lasts until the run's deadline; then whoever asks next takes it over.
+-- A claim lasts until the run's deadline. Whoever asks then takes it over, or before it who avoids the run's responder:
+-- that one refused, or is lost.
 -- @key run
 -- @key members
 -- @key turn
 -- @channel request_prefix      requests for one responder; the instance is appended here
--- @arg token string            id of the request: all attempts of one call claim with the same one
+-- @arg token string            id of the request; who claimed may release
 -- @arg fingerprint bytes       of the payload
 -- @arg lease_ms integer        until the run's deadline
 -- @arg window_ms integer       how long the result is to be kept
@@ -14,15 +15,15 @@
 -- @arg avoid string            instance not to choose, or empty
 -- @arg frame bytes             a Frame with the request
 -- @return string*              a verdict, and what belongs to it
--- Verdicts: "done" and the reply; "conflict"; "full"; "joined" and the end of the claim (ms since 1970); "taken" and the
--- instance; "nobody".
+-- Verdicts: "done" and the reply; "conflict"; "full"; "joined", the end of the claim (ms since 1970) and the run's
+-- responder; "taken" and the instance; "nobody".
 local run, members, turn = KEYS[1], KEYS[2], KEYS[3]
 local channel, token, fingerprint = ARGV[1], ARGV[2], ARGV[3]
 local lease, window, most = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local caller, avoid, frame = 'j' .. ARGV[7], ARGV[8], ARGV[9]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local known, reply, owner, ends = unpack(redis.call('HMGET', run, 'f', 'r', 't', 'e'))
+local known, reply, runner, ends = unpack(redis.call('HMGET', run, 'f', 'r', 'i', 'e'))
 local alive = ends and tonumber(ends) > now
 if known and known ~= fingerprint and (reply or alive) then
   return { 'conflict' }
@@ -30,12 +31,12 @@ end
 if reply then
   return { 'done', reply }
 end
-if alive and owner ~= token then
-  if redis.call('HLEN', run) > most + 5 then
+if alive and runner ~= avoid then
+  if redis.call('HLEN', run) > most + 6 then
     return { 'full' }
   end
   redis.call('HSET', run, caller, '')
-  return { 'joined', ends }
+  return { 'joined', ends, runner }
 end
 local count = redis.call('ZCARD', members)
 local first = 0
@@ -54,7 +55,7 @@ for step = 0, count - 1 do
         redis.call('DEL', run)
       end
       local ended = string.format('%.0f', now + lease)
-      redis.call('HSET', run, 'f', fingerprint, 't', token, 'e', ended, 'w', window, caller, '')
+      redis.call('HSET', run, 'f', fingerprint, 't', token, 'i', instance, 'e', ended, 'w', window, caller, '')
       redis.call('PEXPIRE', run, lease + 60000)
       return { 'taken', instance }
     end

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- release: give up a claim whose run ended without a result.
 -- @key run
 -- @arg token string            as claimed

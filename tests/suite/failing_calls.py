@@ -78,6 +78,16 @@ async def test_a_call_that_times_out_stops_the_handler(world: World, topic: str,
 
 
 @both
+async def test_an_idempotent_call_that_timed_out_is_retryable(world: World, topic: str, here: bool) -> None:
+    caller, _ = await _pair(world, topic, here, Slow())
+    with pytest.raises(CallTimeoutError) as caught:
+        await caller.publish_and_wait(topic, 1, ttl=0.3, idempotent=True)
+    assert caught.value.outcome is Outcome.MAY_HAVE_RUN
+    assert caught.value.retryable
+    assert caught.value.details["attempts"] == 1
+
+
+@both
 async def test_cancelling_a_call_that_waits_in_the_queue_keeps_it_from_running(
     world: World, topic: str, here: bool
 ) -> None:

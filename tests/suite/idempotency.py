@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.suite.seen import Seen, until
+from tests.suite.seen import Seen, Watch, until
 from tests.suite.world import Feature, World, needs
 from tieline import (
     CallTimeoutError,
@@ -259,6 +259,22 @@ async def test_a_run_whose_responder_dies_is_run_again_for_everyone(world: World
     await (await world.system()).subscribe(topic, work.do).ready()
     peer.kill()
     assert [answer["run"] for answer in await asyncio.gather(*calls)] == [1, 1]
+
+
+@needs(Feature.PROCESSES)
+async def test_who_joined_takes_over_when_caller_and_responder_have_gone(world: World, topic: str) -> None:
+    peer, work, data = await world.peer(topic), Work(), {"do": "sleep", "seconds": 60}
+    first, second = await world.system(), await world.system()
+    claiming = asyncio.create_task(first.publish_and_wait(topic, data, idempotency_key="k", ttl=50.0))
+    await peer.line("BEGUN")
+    joined = asyncio.create_task(second.publish_and_wait(topic, data, idempotency_key="k", ttl=50.0))
+    await asyncio.sleep(0.2)
+    claiming.cancel()
+    await (await world.system()).subscribe(topic, work.do).ready()
+    watch = Watch()
+    peer.kill()
+    assert (await joined)["run"] == 1
+    assert watch.seconds < 20.0, "long before the claim ended"
 
 
 @needs(Feature.REDIS)

@@ -131,8 +131,9 @@ async def test_memory_is_bounded_and_can_be_switched_off(world: World, topic: st
     await few.subscribe(topic, lambda data: data).ready()
     for number in range(30):
         await silent.publish_and_wait(topic, number, correlation_id=f"{topic}-{number}")
-    assert await _names(few, f"{topic}-0") == []
-    assert [name for _, name in await _names(silent, f"{topic}-29")] == ["received", "replied"]
+    known = [await _names(silent, f"{topic}-{number}") for number in range(30)]
+    assert 1 <= sum(map(bool, known)) <= 10
+    assert {name for names in known for _, name in names} == {"received", "replied"}, "of the other one only"
 
 
 async def test_observers_and_middleware_do_not_see_what_is_asked_inside(world: World, topic: str) -> None:

@@ -76,8 +76,8 @@ class Raw:
     def on_dispatched(self, call_id: bytes, instance: str, error: TielineError | None) -> None:
         self.dispatched.append((call_id, instance, error))
 
-    def on_joined(self, call_id: bytes, until: int) -> None:
-        self.dispatched.append((call_id, "", None))
+    def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
+        self.dispatched.append((call_id, instance, None))
 
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""

@@ -15,7 +15,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REPLY, REQUEST
 from tieline.errors import InvalidArgumentError
 from tieline.fingerprint import fingerprint
-from tieline.ledger import Caller, Ledger, MemoryResults, Stored
+from tieline.ledger import Caller, Joined, Ledger, MemoryResults, Stored
 
 VECTORS = json.loads((Path(__file__).parents[2] / "proto/vectors/fingerprints.json").read_text())
 NOW = 1_000_000
@@ -43,10 +43,10 @@ def reply(to: Envelope, data: bytes = b"\x02") -> Envelope:
 
 def test_joiners_are_bounded() -> None:
     ledger = Ledger()
-    ledger.claim(request())
+    ledger.claim(request(), "i")
     found: Any = None
     for number in range(contract.LIMIT_JOINERS + 1):
-        found = ledger.look(request(token=f"j{number}"), NOW)
+        found = ledger.look(request(token=f"j{number}"), "", NOW)
     assert isinstance(found, Envelope)
     assert found.error.code == contract.ERRORS["OVERLOADED"].number
     assert found.error.retry_after_ms > 0
@@ -57,27 +57,36 @@ def test_claims_that_end_without_a_word_are_forgotten() -> None:
     for number in range(5_000):
         asked = request(f"k{number}")
         asked.expires_at = NOW - 1
-        ledger.claim(asked)
+        ledger.claim(asked, "i")
     assert len(ledger._runs) <= 1_025
 
 
 def test_a_claim_is_released_by_its_owner_only() -> None:
     ledger = Ledger()
-    ledger.claim(request())
-    assert ledger.look(request(token="u"), NOW) == NOW + 1_000
+    ledger.claim(request(), "i")
+    assert ledger.look(request(token="u"), "", NOW) == Joined(NOW + 1_000, "i")
     assert ledger.release(request(token="u")) == []
     assert ledger.release(request()) == [Caller("a" * 16, b"t" * 16), Caller("a" * 16, b"u" * 16)]
-    assert ledger.look(request(token="u"), NOW) is None
+    assert ledger.look(request(token="u"), "", NOW) is None
+
+
+def test_a_run_whose_responder_is_avoided_is_taken_over() -> None:
+    ledger = Ledger()
+    ledger.claim(request(), "lost")
+    assert ledger.look(request(token="u"), "other", NOW) == Joined(NOW + 1_000, "lost")
+    assert ledger.look(request(token="u"), "lost", NOW) is None
+    ledger.claim(request(token="u"), "new")
+    assert ledger.look(request(token="v"), "lost", NOW) == Joined(NOW + 1_000, "new")
 
 
 def test_a_dead_claim_with_another_payload_is_overwritten_and_its_result_told_to_nobody() -> None:
     ledger, told = Ledger(), []
     old = request(data=b"\x05")
-    ledger.claim(old)
+    ledger.claim(old, "i")
     late = request(token="u")
     late.expires_at = NOW + 9_000
-    assert ledger.look(late, NOW + 2_000) is None
-    ledger.claim(late)
+    assert ledger.look(late, "", NOW + 2_000) is None
+    ledger.claim(late, "i")
     ledger.settle(reply(old), NOW + 2_000, lambda counts, waiting: told.append(waiting))
     assert told == [[]]
     ledger.settle(reply(late), NOW + 2_000, lambda counts, waiting: told.append(waiting))

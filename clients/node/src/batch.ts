@@ -1,10 +1,11 @@
 import { CURRENT, type Event } from "./context.js";
-import { type Delivery, handlerError, isThenable, passes } from "./delivery.js";
+import { type Delivery, handlerError, passes } from "./delivery.js";
 import { ExpiredError, TielineError } from "./errors.js";
 import type { Work } from "./mailbox.js";
 import { fitted, MISFIT } from "./schema.js";
 import type { StandardSchema } from "./standardSchema.js";
 import type { Subscription } from "./subscription.js";
+import { isThenable } from "./thenable.js";
 
 /** How a batch is collected: by size or time, whichever comes first. */
 export interface BatchOptions {
@@ -49,7 +50,7 @@ export class Batch implements Work {
 
   #read(delivery: Delivery, taken: Delivery[], payloads: unknown[]): void {
     try {
-      if (delivery.event.remaining() <= 0) throw new ExpiredError(`"${delivery.event.topic}" expired while it waited`);
+      if (delivery.event.expired) throw new ExpiredError(`"${delivery.event.topic}" expired while it waited`);
       const data = delivery.event.data;
       if (!passes(this.subscription, data)) return this.#tell(delivery);
       payloads.push(data);

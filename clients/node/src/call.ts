@@ -1,6 +1,8 @@
 import type { Envelope } from "./contract/envelope.js";
 import type { Waiting } from "./deadlines.js";
 import type { TielineError } from "./errors.js";
+import type { StreamCall } from "./streamCall.js";
+import type { Inflow } from "./streams.js";
 
 /** Where a call stands. */
 export const State = { WAITING: 0, SENT: 1, HELD: 2, DONE: 3 } as const;
@@ -8,14 +10,18 @@ export type State = (typeof State)[keyof typeof State];
 
 /** What the table asks its owner to do. Moments are milliseconds of the local monotonic clock. */
 export interface Effects {
-  /** Send this attempt to a responder that is not `avoid`. */
-  dispatch(envelope: Envelope, avoid: string): void;
+  /** Send this attempt to a responder, as the call wants it. */
+  dispatch(call: Call): void;
   /** Tell a responder that nobody waits any longer. */
   cancel(instance: string, callId: Buffer): void;
   /** The call succeeded. */
   resolve(call: Call, reply: Envelope): void;
   /** The call failed. */
   reject(call: Call, error: TielineError): void;
+  /** There is something to read. */
+  arrived(call: StreamCall): void;
+  /** Tell the responder how far the reader is. */
+  credit(call: StreamCall): void;
   /** Call `Deadlines.advance` at this moment. */
   wakeAt(moment: number): void;
 }
@@ -36,6 +42,10 @@ export interface CallOptions {
   readonly waitForLink?: number;
   /** Instance that should not get it. */
   readonly avoid?: string;
+  /** The only instance that may answer. */
+  readonly to?: string;
+  /** The first attempt goes to this process. */
+  readonly near?: boolean;
   /** It was refused in this process: with this error, which is the result if nobody else is there. */
   readonly refusal?: TielineError | undefined;
 }
@@ -63,13 +73,17 @@ export class Call implements Waiting {
   started = 0;
   table: CallTable | undefined;
   avoid: string;
+  near: boolean;
+  readonly to: string;
+  /** What has arrived of a stream; undefined for plain calls. */
+  inflow: Inflow | undefined;
   readonly idempotent: boolean;
   readonly patience: number;
   readonly waitForLink: number;
 
   constructor(
     public envelope: Envelope,
-    readonly deadline: number,
+    public deadline: number,
     readonly waiter: Waiter,
     options: CallOptions = {},
   ) {
@@ -77,7 +91,14 @@ export class Call implements Waiting {
     this.patience = options.patience ?? 0;
     this.waitForLink = options.waitForLink ?? 0;
     this.avoid = options.avoid ?? "";
+    this.to = options.to ?? "";
+    this.near = options.near ?? false;
     this.lastError = options.refusal;
+  }
+
+  /** Whether another attempt does no harm, although this one may have run. */
+  get repeatable(): boolean {
+    return this.idempotent && !this.inflow?.received;
   }
 
   /** A moment of this call has come: its deadline, the end of its patience, or its next dispatch. */

@@ -1,7 +1,9 @@
 import type { Call } from "./call.js";
+import { type Envelope, STREAM_END } from "./envelope.js";
 import {
   CallTimeoutError,
   ERROR_CLASSES,
+  InternalError,
   NoRespondersError,
   OverloadedError,
   ResponderLostError,
@@ -33,10 +35,41 @@ export function nobodyAnswers(call: Call): NoRespondersError {
 
 /** The deadline passed. */
 export function tooLate(call: Call, sent: boolean): CallTimeoutError {
-  return new CallTimeoutError(`no reply from "${call.envelope.topic}" within ${call.envelope.ttlMs} ms`, {
+  const details: Record<string, unknown> = { accepted: call.accepted, attempts: call.attempts };
+  if (call.inflow !== undefined) details.received = call.inflow.received;
+  const what = call.inflow === undefined ? "reply" : "item";
+  return new CallTimeoutError(`no ${what} from "${call.envelope.topic}" within ${call.envelope.ttlMs} ms`, {
     outcome: sent ? "MAY_HAVE_RUN" : "NOT_DELIVERED",
-    details: { accepted: call.accepted, attempts: call.attempts },
+    details,
   });
+}
+
+/** The link broke. */
+export function broken(call: Call): UnavailableError {
+  return new UnavailableError("the connection to the broker broke while the call was out", {
+    details: call.inflow === undefined ? {} : { received: call.inflow.received },
+  });
+}
+
+/** Items of a stream are missing before this one, or before the end. */
+export function gap(call: Call, { kind, stream }: Envelope): UnavailableError {
+  const expected = (call.inflow?.received ?? 0) + 1;
+  const got = stream?.sequence ?? 0;
+  const what = kind === STREAM_END ? `the end of ${got}` : String(got);
+  return new UnavailableError(
+    `items of the stream from "${call.envelope.topic}" were lost on the way: expected ${expected}, got ${what}`,
+    { details: { expected, got } },
+  );
+}
+
+/** There are more items than the reader asked for. */
+export function excess(call: Call): InternalError {
+  return new InternalError(`the responder of "${call.envelope.topic}" sends more than it has credit for`);
+}
+
+/** A question that could not be asked, which changes nothing. */
+export function unasked({ code, message, details, retryAfter, fromWire }: TielineError): TielineError {
+  return new ERROR_CLASSES[code](message, { details, retryAfter, fromWire, outcome: "NOT_DELIVERED" });
 }
 
 /** The last attempt was not delivered, but an earlier one may have run. */

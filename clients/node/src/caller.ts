@@ -1,15 +1,18 @@
 import { Alarm } from "./alarm.js";
-import { Call, type CallOptions, type Effects } from "./call.js";
+import { Call, type CallOptions, type Effects, type Waiter } from "./call.js";
 import { Calls } from "./calls.js";
-import { currentEvent, Event } from "./context.js";
+import { Event } from "./context.js";
 import type { Envelope } from "./contract/envelope.js";
 import { Deadlines } from "./deadlines.js";
-import { CANCEL, newEnvelope } from "./envelope.js";
-import { CallCancelledError, type TielineError, UnavailableError } from "./errors.js";
+import { ACCEPTED, CANCEL, CREDIT, newEnvelope } from "./envelope.js";
+import { type TielineError, UnavailableError } from "./errors.js";
+import { type Answer, type Begin, Gathering, type Unit, units } from "./gather.js";
 import type { Instance } from "./instance.js";
 import { LocalCall } from "./localCall.js";
-import { PendingReply, type Scopes } from "./pendingReply.js";
+import { PendingReply } from "./pendingReply.js";
 import type { Router } from "./router.js";
+import { gaveUp, type Scopes, scopesOf, whenOver } from "./scopes.js";
+import { Reader, StreamCall } from "./streamCall.js";
 import type { Subscription } from "./subscription.js";
 
 /** What a caller may ask of a call, in milliseconds. */
@@ -19,6 +22,23 @@ export interface Request {
   readonly waitForConnection: number;
   readonly signal: AbortSignal | undefined;
 }
+
+/** What a caller may ask of a call for a stream, in milliseconds. */
+export interface StreamRequest extends Request {
+  /** The end of it all, from now. */
+  readonly total: number;
+  /** Items the responder may be ahead, at most. */
+  readonly window: number | undefined;
+}
+
+/** What a caller may ask of a gather. */
+export interface Asked {
+  readonly maxReplies: number;
+  readonly everyInstance: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+const NOTHING_ASKED: Request = { idempotent: false, waitForResponders: 0, waitForConnection: 0, signal: undefined };
 
 /** A call on its way. */
 interface Out {
@@ -63,8 +83,7 @@ export class Caller implements Effects {
 
   /** Has somebody answer: a handler here that has room, else somebody elsewhere. `data` is what was published. */
   call(envelope: Envelope, data: unknown, request: Request): Promise<unknown> {
-    const scopes = scopesOf(request);
-    if (scopes.signal?.aborted || scopes.parent?.cancelled) return Promise.reject(gaveUp(scopes.signal?.reason, true));
+    const scopes = scopesOf(request.signal);
     const deadline = this.#instance.now() + envelope.ttlMs;
     return new Promise((resolve, reject) => {
       this.#alarm.hold();
@@ -86,7 +105,7 @@ export class Caller implements Effects {
     const instance = this.#instance;
     const event = new Event(envelope, instance.clock);
     if (subscription.byReference) event.setData(data);
-    const call = new LocalCall(subscription, event, pending, {
+    const call = new LocalCall(subscription, event, pending, out.request.idempotent, {
       refused: (error) => this.#elsewhere(out, error),
       ended: (ended) => {
         this.#local.delete(ended);
@@ -103,20 +122,22 @@ export class Caller implements Effects {
   #elsewhere(out: Out, refusal: TielineError | undefined): void {
     const { envelope, request, deadline, pending } = out;
     const now = this.#instance.now();
-    envelope.idempotent = request.idempotent;
     const call = new Call(envelope, deadline, pending, {
-      idempotent: request.idempotent,
-      patience: request.waitForResponders && now + request.waitForResponders,
-      waitForLink: request.waitForConnection && now + request.waitForConnection,
+      ...optionsOf(request, now),
       avoid: refusal === undefined ? "" : (this.#instance.port?.instance ?? ""),
       refusal,
     } satisfies CallOptions);
     pending.cancelWith(out.scopes, (reason) => this.#abandon(call, reason));
     try {
-      this.#calls.start(call, now);
+      this.#start(call, request, now);
     } catch (error) {
       pending.reject(error as TielineError);
     }
+  }
+
+  #start(call: Call, request: Request, now: number): void {
+    call.envelope.idempotent = request.idempotent;
+    this.#calls.start(call, now);
     this.#watch ??= setTimeout(() => this.#ask(), this.#instance.settings.probeInterval).unref();
   }
 
@@ -127,6 +148,94 @@ export class Caller implements Effects {
     call.waiter.reject(gaveUp(reason, unsent));
   }
 
+  // --- a call for a stream -------------------------------------------------------------------------------------------
+
+  /** Has somebody stream: a handler here that has room, else somebody elsewhere. */
+  stream(envelope: Envelope, request: StreamRequest): StreamCall {
+    const scopes = scopesOf(request.signal);
+    const now = this.#instance.now();
+    const reader = new Reader(() => release());
+    const call = new StreamCall(envelope, now, reader, {
+      ...optionsOf(request, now),
+      near: this.#router.hasRoom(envelope.topic),
+      limit: now + request.total,
+      window: request.window,
+    });
+    const release = whenOver(scopes, (reason) => this.#abandonStream(call, reason));
+    try {
+      this.#start(call, request, now);
+    } catch (error) {
+      release();
+      throw error;
+    }
+    return call;
+  }
+
+  /** Resolves when something has changed for the reader, who waits for the next item. */
+  async change(call: StreamCall): Promise<void> {
+    this.#calls.awaited(call, this.#instance.now());
+    this.#alarm.hold();
+    await call.reader.change();
+    this.#alarm.release();
+  }
+
+  /** The reader took an item. */
+  taken(call: StreamCall): void {
+    this.#calls.taken(call);
+  }
+
+  /** Nobody reads any more. */
+  leave(call: StreamCall): void {
+    if (call.done) return;
+    if (this.#instance.observer) this.#instance.say("cancelled", call.envelope);
+    this.#calls.abandon(call);
+    call.reader.resolve();
+  }
+
+  #abandonStream(call: StreamCall, reason: unknown): void {
+    if (call.done) return;
+    call.flow.clear();
+    this.#abandon(call, reason);
+  }
+
+  // --- calls to many -------------------------------------------------------------------------------------------------
+
+  /** Has one responder of each unit answer. */
+  async gather(envelope: Envelope, asked: Asked): Promise<Answer[]> {
+    const scopes = scopesOf(asked.signal);
+    const deadline = this.#instance.now() + envelope.ttlMs;
+    this.#alarm.hold();
+    let release: () => void = () => undefined;
+    try {
+      return await new Promise((resolve, reject) => {
+        const begin: Begin = (request, to, waiter) => this.#at(request, to, deadline, waiter);
+        const gathering = new Gathering(envelope, begin, (call) => this.#calls.abandon(call));
+        release = whenOver(scopes, (reason) => {
+          gathering.stop();
+          reject(gaveUp(reason));
+        });
+        this.#units(envelope.topic, asked)
+          .then((units) => gathering.ask(units, asked.maxReplies))
+          .then(resolve, reject);
+      });
+    } finally {
+      release();
+      this.#alarm.release();
+    }
+  }
+
+  async #units(topic: string, { everyInstance }: Asked): Promise<Unit[]> {
+    const { port } = this.#instance;
+    return port === undefined ? [] : units(await port.responders(topic), port.instance, everyInstance);
+  }
+
+  /** Has this instance answer, or nobody. */
+  #at(envelope: Envelope, to: string, deadline: number, waiter: Waiter): Call {
+    const call = new Call(envelope, deadline, waiter, { to });
+    this.#start(call, NOTHING_ASKED, this.#instance.now());
+    return call;
+  }
+
   // --- what the port reports -----------------------------------------------------------------------------------------
 
   /** See `Receiver.onDispatched`. */
@@ -134,12 +243,12 @@ export class Caller implements Effects {
     this.#calls.dispatched(callId, instance, error, this.#instance.now());
   }
 
-  /** A REPLY or ACCEPTED arrived. */
+  /** A REPLY, ACCEPTED or a part of a stream arrived. */
   answered(envelope: Envelope): void {
     const call = this.#calls.answered(envelope, this.#instance.now());
     if (this.#instance.observer === undefined) return;
     if (call === undefined) this.#instance.say("dropped", envelope, { why: "it answers no call that is out" });
-    else if (!call.done) this.#instance.say("accepted", call.envelope, { instance: call.instance });
+    else if (envelope.kind === ACCEPTED) this.#instance.say("accepted", call.envelope, { instance: call.instance });
   }
 
   /** The broker is away. */
@@ -155,16 +264,40 @@ export class Caller implements Effects {
   // --- what the calls ask for (Effects) ------------------------------------------------------------------------------
 
   /** Sends an attempt. */
-  dispatch(envelope: Envelope, avoid: string): void {
+  dispatch(call: Call): void {
+    const { envelope, avoid, to } = call;
+    if (call.near || (to !== "" && to === this.#instance.port?.instance)) return this.#dispatchHere(call);
     if (this.#instance.observer) this.#instance.say("routed_remote", envelope, { avoid });
-    this.#instance.port?.dispatch(envelope, avoid);
+    this.#instance.port?.dispatch(envelope, avoid, to);
+  }
+
+  #dispatchHere(call: Call): void {
+    call.near = false;
+    const { envelope } = call;
+    const { callId } = envelope;
+    if (this.#instance.observer) this.#instance.say("routed_local", envelope);
+    this.#instance.receiver?.onRequest(envelope);
+    this.dispatched(callId, this.#instance.port?.instance ?? "", undefined);
   }
 
   /** Sends CANCEL. */
   cancel(instance: string, callId: Buffer): void {
     const envelope = newEnvelope(CANCEL);
     envelope.callId = callId;
-    this.#instance.port?.answer(instance, envelope);
+    this.#instance.answer(instance, envelope);
+  }
+
+  /** Sends CREDIT. */
+  credit(call: StreamCall): void {
+    const envelope = newEnvelope(CREDIT);
+    envelope.callId = call.envelope.callId;
+    envelope.stream = call.flow.grant();
+    this.#instance.answer(call.instance, envelope);
+  }
+
+  /** There is something to read. */
+  arrived(call: StreamCall): void {
+    call.reader.wake();
   }
 
   /** A reply came. */
@@ -195,7 +328,7 @@ export class Caller implements Effects {
     const suspects = this.#calls.suspects(this.#instance.now());
     if (suspects.size > 0 && this.#instance.port !== undefined) {
       const probed = await this.#instance.port.probe([...suspects]).catch(() => undefined);
-      if (probed !== undefined) this.#calls.probed(probed.silent, probed.expired, suspects, this.#instance.now());
+      if (probed !== undefined) this.#calls.probed(probed, suspects, this.#instance.now());
     }
     this.#watch = undefined;
     if (this.#calls.active === 0) return;
@@ -204,14 +337,10 @@ export class Caller implements Effects {
   }
 }
 
-function scopesOf(request: Request): Scopes {
-  const parent = currentEvent();
-  return { signal: request.signal, parent: parent?.isRequest ? parent : undefined };
-}
-
-function gaveUp(reason: unknown, unsent = false): CallCancelledError {
-  return new CallCancelledError("the caller gave up", {
-    outcome: unsent ? "NOT_DELIVERED" : "MAY_HAVE_RUN",
-    cause: reason,
-  });
+function optionsOf(request: Request, now: number): CallOptions {
+  return {
+    idempotent: request.idempotent,
+    patience: request.waitForResponders && now + request.waitForResponders,
+    waitForLink: request.waitForConnection && now + request.waitForConnection,
+  };
 }

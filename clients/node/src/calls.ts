@@ -1,12 +1,16 @@
 import { type Call, type CallTable, type Effects, State } from "./call.js";
-import { away, inDoubt, isRefusal, lost, nobodyAnswers, tooLate, tooMuchWaits } from "./callErrors.js";
+import { away, broken, inDoubt, isRefusal, lost, nobodyAnswers, tooLate, tooMuchWaits } from "./callErrors.js";
+import { DEFAULT_CREDIT_MS } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import type { Deadlines } from "./deadlines.js";
-import { ACCEPTED, errorFromWire, REPLY } from "./envelope.js";
-import { OverloadedError, type TielineError, UnavailableError } from "./errors.js";
-import { newCallId } from "./identity.js";
+import { ACCEPTED, errorFromWire, REPLY, STREAM_END } from "./envelope.js";
+import { OverloadedError, TielineError } from "./errors.js";
+import { instanceOf, newCallId } from "./identity.js";
 import { ENVELOPE_BYTES } from "./linkWait.js";
+import { suspects, whyLost } from "./liveness.js";
 import type { Settings } from "./settings.js";
+import { StreamCall } from "./streamCall.js";
+import type { Probed } from "./transport.js";
 
 /**
  * The life of a call, without input or output: told the time and what happened, it says what to do.
@@ -53,7 +57,8 @@ export class Calls implements CallTable {
     }
     this.active += 1;
     call.table = this;
-    this.#wake(call, call.deadline);
+    if (call instanceof StreamCall) this.#tend(call, now);
+    else this.#wake(call, call.deadline);
     if (this.#linked) this.#attempt(call, now);
     else this.#withoutLink(call, now, away());
   }
@@ -70,6 +75,19 @@ export class Calls implements CallTable {
     if (call.done) return;
     this.#callOff(call);
     this.#reject(call, error);
+  }
+
+  /** The reader of a stream took an item. */
+  taken(call: StreamCall): void {
+    call.awaited = false;
+    if (!call.done && call.flow.creditDue && call.state === State.HELD) this.#effects.credit(call);
+  }
+
+  /** The reader of a stream waits for the next item. */
+  awaited(call: StreamCall, now: number): void {
+    if (call.awaited) return;
+    call.awaited = true;
+    call.rest(now);
   }
 
   /** Every call that is not done. */
@@ -99,11 +117,13 @@ export class Calls implements CallTable {
     }
   }
 
-  /** A REPLY or ACCEPTED arrived; returns the call it belongs to, undefined if it changes nothing. */
+  /** A REPLY, ACCEPTED or a part of a stream arrived; returns the call it belongs to, undefined if it changes nothing. */
   answered(envelope: Envelope, now: number): Call | undefined {
     const call = this.#pending.get(callKey(envelope.callId));
     if (call === undefined) return undefined;
-    if (envelope.kind === REPLY) {
+    if (call instanceof StreamCall) {
+      this.#flowed(call, envelope, now);
+    } else if (envelope.kind === REPLY) {
       if (envelope.error !== undefined) {
         this.#failed(call, errorFromWire(envelope.error), envelope, now);
       } else {
@@ -121,9 +141,11 @@ export class Calls implements CallTable {
     this.#linked = false;
     this.#orphans.clear();
     for (const call of [...this.#pending.values()]) {
+      // CANCEL is kept until the link is back.
+      if (call.inflow !== undefined && call.state === State.HELD) this.#callOff(call);
       this.#setAside(call);
       call.mayHaveRun = true;
-      this.#withoutLink(call, now, new UnavailableError("the connection to the broker broke while the call was out"));
+      this.#withoutLink(call, now, broken(call));
     }
   }
 
@@ -141,25 +163,15 @@ export class Calls implements CallTable {
 
   /** Responders that have held a call for so long that one should ask after them. */
   suspects(now: number): Set<string> {
-    const oldest = now - this.#settings.probeAfter;
-    const found = new Set<string>();
-    for (const call of this.#pending.values()) {
-      if (call.started > oldest) break; // they are in the order of their attempts
-      if (call.state === State.HELD) found.add(call.instance);
-    }
-    return found;
+    return suspects(this.#pending.values(), now - this.#settings.probeAfter);
   }
 
   /** Learns which of the instances asked about do not listen, and whose lease ended. */
-  probed(silent: ReadonlySet<string>, expired: ReadonlySet<string>, asked: ReadonlySet<string>, now: number): void {
+  probed(probed: Probed, asked: ReadonlySet<string>, now: number): void {
     for (const call of [...this.#pending.values()]) {
       if (call.state !== State.HELD || !asked.has(call.instance)) continue;
-      if (expired.has(call.instance)) this.#lost(call, now, "its lease ended");
-      else if (!silent.has(call.instance)) call.silentSince = 0;
-      else if (call.silentSince === 0) call.silentSince = now;
-      else if (now - call.silentSince >= this.#settings.probeConfirm) {
-        this.#lost(call, now, "its process no longer listens");
-      }
+      const why = whyLost(call, probed, now, this.#settings.probeConfirm);
+      if (why !== "") this.#lost(call, now, why);
     }
   }
 
@@ -173,6 +185,7 @@ export class Calls implements CallTable {
 
   /** A moment of this call has come. */
   due(call: Call, now: number): void {
+    if (call instanceof StreamCall && !call.awaited) call.rest(now); // nobody waits for the responder
     if (now >= call.deadline) {
       this.#timedOut(call);
     } else if (this.#parked.has(call) && call.attempts === 0 && now >= call.waitForLink) {
@@ -182,6 +195,30 @@ export class Calls implements CallTable {
       this.#resting.delete(call);
       if (this.#linked) this.#attempt(call, now);
       else this.#withoutLink(call, now, away());
+    }
+    if (call instanceof StreamCall && !call.done && now >= call.tendAt) this.#tend(call, now);
+  }
+
+  /** Repeats the credit, and looks at the deadline, which moves with every item. */
+  #tend(call: StreamCall, now: number): void {
+    if (call.state === State.HELD) this.#effects.credit(call);
+    call.tendAt = Math.min(call.deadline, now + DEFAULT_CREDIT_MS);
+    this.#wake(call, call.tendAt);
+  }
+
+  #flowed(call: StreamCall, envelope: Envelope, now: number): void {
+    const progress = call.flowed(envelope);
+    if (progress === "item") {
+      this.#effects.arrived(call);
+    } else if (progress instanceof TielineError) {
+      if (call.flow.received > 0)
+        call.mayHaveRun = true; // whatever it says
+      else if (envelope.kind === REPLY) return this.#failed(call, progress, envelope, now);
+      if (envelope.kind !== STREAM_END || envelope.error === undefined) this.#callOff(call);
+      this.#reject(call, progress);
+    } else if (progress !== "nothing") {
+      this.#finish(call);
+      this.#effects.resolve(call, envelope);
     }
   }
 
@@ -196,7 +233,7 @@ export class Calls implements CallTable {
     call.attempts += 1;
     call.silentSince = 0;
     this.#pending.set(call.callId, call);
-    this.#effects.dispatch(call.envelope, call.avoid);
+    this.#effects.dispatch(call);
   }
 
   /** Ends the attempt, not the call. */
@@ -210,7 +247,7 @@ export class Calls implements CallTable {
     call.attempts -= 1; // nothing was sent
     if (call.lastError !== undefined) {
       this.#reject(call, call.lastError);
-    } else if (now < Math.max(call.patience, this.#graceUntil)) {
+    } else if (call.to === "" && now < Math.max(call.patience, this.#graceUntil)) {
       call.redispatchAt = now + this.#settings.redispatch;
       this.#resting.add(call);
       this.#wake(call, call.redispatchAt);
@@ -220,7 +257,7 @@ export class Calls implements CallTable {
   }
 
   #failed(call: Call, error: TielineError, reply: Envelope, now: number): void {
-    const spent = call.idempotent && call.attempts >= this.#settings.attempts;
+    const spent = call.to !== "" || (call.idempotent && call.attempts >= this.#settings.attempts);
     if (isRefusal(error) && call.refusals === 0 && !spent) {
       call.refusals += 1;
       call.lastError = error;
@@ -236,7 +273,7 @@ export class Calls implements CallTable {
     const error = lost(call, why);
     this.#effects.cancel(call.instance, call.envelope.callId);
     call.mayHaveRun = true;
-    if (call.idempotent && call.attempts < this.#settings.attempts) {
+    if (call.repeatable && call.to === "" && call.attempts < this.#settings.attempts) {
       call.lastError = error;
       call.avoid = call.instance;
       this.#setAside(call);
@@ -249,7 +286,7 @@ export class Calls implements CallTable {
   /** Waits for the link where the caller allowed it, else ends the call. */
   #withoutLink(call: Call, now: number, error: TielineError): void {
     const unsent = error.outcome === "NOT_DELIVERED";
-    const again = call.idempotent && call.attempts > 0 && call.attempts < this.#settings.attempts;
+    const again = call.repeatable && call.attempts > 0 && call.attempts < this.#settings.attempts;
     if (error.code !== "UNAVAILABLE" || this.#linked || !(again || (unsent && now < call.waitForLink))) {
       this.#reject(call, error);
       return;
@@ -304,8 +341,4 @@ export class Calls implements CallTable {
 
 function callKey(id: Uint8Array): string {
   return (id as Buffer).toString("latin1");
-}
-
-function instanceOf(source: string): string {
-  return source.slice(source.lastIndexOf("/") + 1);
 }

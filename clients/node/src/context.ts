@@ -110,9 +110,20 @@ export class Event {
     return this.#reason !== undefined;
   }
 
-  /** Milliseconds until it expires; Infinity for never, negative when it has. */
+  /** Whether the caller reads a stream of replies. */
+  get streams(): boolean {
+    return this.envelope.stream !== undefined;
+  }
+
+  /** Whether it is too late to begin handling it. */
+  get expired(): boolean {
+    return this.envelope.expiresAt > 0 && this.envelope.expiresAt <= this.#clock.now();
+  }
+
+  /** Milliseconds until it expires; Infinity for never, negative when it has. What streams does not expire. */
   remaining(): number {
-    return this.envelope.expiresAt === 0 ? Infinity : this.envelope.expiresAt - this.#clock.now();
+    if (this.envelope.expiresAt === 0 || this.streams) return Infinity;
+    return this.envelope.expiresAt - this.#clock.now();
   }
 
   /** Replaces the payload that filters and the handler will see. */

@@ -1,5 +1,7 @@
 import { EventSystem } from "./events.js";
-import type { CallOptions, PublishOptions, Receipt } from "./publisher.js";
+import type { Gathered } from "./gather.js";
+import type { CallOptions, GatherOptions, PublishOptions, Receipt, StreamOptions } from "./publisher.js";
+import type { Stream } from "./stream.js";
 
 let theDefault: EventSystem | undefined;
 
@@ -21,4 +23,22 @@ export function publishEventAndWait<Reply = unknown>(
   options?: CallOptions,
 ): Promise<Reply> {
   return getEventSystem().publishAndWait<Reply>(topic, data, options);
+}
+
+/** `EventSystem.publishAndStream` on the default event system. */
+export function publishEventAndStream<Item = unknown>(
+  topic: string,
+  data?: unknown,
+  options?: StreamOptions,
+): Stream<Item> {
+  return getEventSystem().publishAndStream<Item>(topic, data, options);
+}
+
+/** `EventSystem.publishAndGather` on the default event system. */
+export function publishEventAndGather<Value = unknown>(
+  topic: string,
+  data?: unknown,
+  options?: GatherOptions,
+): Promise<Gathered<Value>> {
+  return getEventSystem().publishAndGather<Value>(topic, data, options);
 }

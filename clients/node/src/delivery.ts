@@ -1,10 +1,15 @@
 import { CURRENT, type Event } from "./context.js";
-import { ExpiredError, HandlerError, NoRespondersError, TielineError } from "./errors.js";
+import { ExpiredError, HandlerError, NoRespondersError, TielineError, UnsupportedError } from "./errors.js";
 import type { Work } from "./mailbox.js";
-import { fitted, MISFIT } from "./schema.js";
+import { fitted, MISFIT, MISFIT_REPLY } from "./schema.js";
 import type { StandardSchema } from "./standardSchema.js";
+import { isStream, Sending } from "./streaming.js";
+import type { Outflow } from "./streams.js";
 import type { Subscription } from "./subscription.js";
+import { isThenable } from "./thenable.js";
 import { describe } from "./thrown.js";
+
+const ONLY_STREAM = "it is a stream; the caller must use publishAndStream";
 
 /** Where the end of a delivery is told. */
 export interface Outlet {
@@ -14,6 +19,10 @@ export interface Outlet {
   failed(delivery: Delivery, error: TielineError): void;
   /** Nobody waits for the handler any more; it may still be running. */
   interrupted(delivery: Delivery, reason: TielineError): void;
+  /** The handler yielded; called only when the delivery's flow has room. Throws TielineError: it cannot be sent. */
+  item(delivery: Delivery, value: unknown): void;
+  /** The handler yielded for the last time. */
+  ended(delivery: Delivery): void;
 }
 
 /** A handler's run for one envelope. It ends in exactly one of the outlet's methods. */
@@ -21,6 +30,8 @@ export class Delivery implements Work {
   readonly isEvent: boolean;
   /** The handler has been started. */
   begun = false;
+  /** How much its reader has room for, if it is to stream. */
+  flow: Outflow | undefined;
   #ended = false;
   #refusal: TielineError | undefined;
 
@@ -49,7 +60,7 @@ export class Delivery implements Work {
     } catch (error) {
       return this.#fail(handlerError(error));
     }
-    this.#succeed(result);
+    this.#returned(result);
   }
 
   /** Nobody waits any more: the handler is told, and whatever it does then is ignored. */
@@ -71,7 +82,7 @@ export class Delivery implements Work {
     const { around } = this.subscription;
     const handle = () => this.#handle();
     CURRENT.run(this.event, () => (around === undefined ? handle() : around(this.event, handle))).then(
-      (value) => this.#succeed(value),
+      (value) => this.#returned(value),
       (error) => this.#fail(this.#isRefusal(error) ? error : handlerError(error)),
     );
   }
@@ -84,7 +95,8 @@ export class Delivery implements Work {
   async #handle(): Promise<unknown> {
     const { handler, output } = this.subscription;
     const reply: unknown = await handler(await this.#admit(), this.event);
-    return output === undefined || this.isEvent ? reply : fittedReply(output, reply);
+    const asIs = output === undefined || this.isEvent || isStream(reply, this.subscription.streams);
+    return asIs ? reply : fittedReply(output, reply);
   }
 
   /** The payload as the handler wants it; an error here is a refusal: the handler does not run. */
@@ -104,23 +116,54 @@ export class Delivery implements Work {
 
   #mustBeWanted(): void {
     if (this.event.cancelled) throw this.event.signal.reason;
-    if (this.event.remaining() <= 0) throw new ExpiredError(`"${this.event.topic}" expired while it waited`);
+    if (this.event.expired) throw new ExpiredError(`"${this.event.topic}" expired while it waited`);
   }
 
   #accept(): unknown {
     this.#mustBeWanted();
     const data = this.event.data;
-    if (!passes(this.subscription, data)) {
-      throw new NoRespondersError(`the filter of "${this.subscription.name}" refuses this payload`);
+    const { name, streams } = this.subscription;
+    if (!passes(this.subscription, data)) throw new NoRespondersError(`the filter of "${name}" refuses this payload`);
+    if (streams && !this.#maySend) {
+      throw new UnsupportedError(`"${name}" streams its reply; call it with publishAndStream`);
     }
     return data;
   }
 
   #follow(result: PromiseLike<unknown>): void {
     Promise.resolve(result).then(
-      (value) => this.#succeed(value),
+      (value) => this.#returned(value),
       (error) => this.#fail(handlerError(error)),
     );
+  }
+
+  /** Whether items have a reader, or are to be dropped. */
+  get #maySend(): boolean {
+    return this.flow !== undefined || this.isEvent;
+  }
+
+  #returned(result: unknown): void {
+    let sending: Sending;
+    try {
+      if (!isStream(result, this.subscription.streams)) return this.#succeed(result);
+      if (!this.#maySend) return this.#fail(unsendable(new UnsupportedError(ONLY_STREAM)));
+      sending = new Sending(this, result);
+    } catch (error) {
+      return this.#fail(handlerError(error));
+    }
+    CURRENT.run(this.event, () => void this.#stream(sending));
+  }
+
+  async #stream(sending: Sending): Promise<void> {
+    const forget = this.event.onCancel(() => sending.stop());
+    try {
+      await sending.all();
+    } catch (error) {
+      return this.#fail(handlerError(error));
+    } finally {
+      forget();
+    }
+    this.#end(() => this.outlet.ended(this));
   }
 
   #succeed(result: unknown): void {
@@ -163,19 +206,14 @@ export function handlerError(error: unknown, prefix = ""): TielineError {
 }
 
 /** A handler returned what cannot travel: its failure, not the caller's. */
-export function unsendable(error: unknown): TielineError {
-  return handlerError(error, "the handler's return value cannot be sent: ");
+export function unsendable(error: unknown, what = "the handler's return value"): TielineError {
+  return handlerError(error, `${what} cannot be sent: `);
 }
 
 async function fittedReply(output: StandardSchema, reply: unknown): Promise<unknown> {
   try {
-    return await fitted(output, reply, "it does not fit the output schema");
+    return await fitted(output, reply, MISFIT_REPLY);
   } catch (error) {
     throw unsendable(error);
   }
-}
-
-/** Whether a value can be awaited. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }

@@ -1,6 +1,6 @@
 import { decode, encode } from "./codec.js";
 import { type Code, ERRORS, type Outcome } from "./contract/contract.js";
-import { type Envelope, Error as WireError, Stream as WireStream } from "./contract/envelope.js";
+import { type Envelope, type Stream, Error as WireError } from "./contract/envelope.js";
 import { ERROR_CLASSES, type ErrorOptions, InternalError, type TielineError } from "./errors.js";
 import { FieldReader, FieldWriter } from "./wire.js";
 
@@ -49,6 +49,7 @@ export function newEnvelope(kind: number): Envelope {
     error: undefined,
     stream: undefined,
     idempotent: false,
+    group: "",
   };
 }
 
@@ -66,8 +67,7 @@ export function serializeFrame(envelope: Envelope): Buffer {
 
 function write(envelope: Envelope): void {
   const error = envelope.error && WireError.encode(envelope.error).finish();
-  const stream = envelope.stream && WireStream.encode(envelope.stream).finish();
-  writer.begin(mostBytes(envelope) + (error?.length ?? 0) + (stream?.length ?? 0));
+  writer.begin(mostBytes(envelope) + (error?.length ?? 0));
   writer.text(0x0a, envelope.id);
   writer.number(0x10, envelope.kind);
   writer.text(0x1a, envelope.topic);
@@ -89,8 +89,9 @@ function write(envelope: Envelope): void {
   writer.text(0x9a, envelope.idempotencyKey);
   if (envelope.fingerprint.length !== 0) writer.blob(0xa2, envelope.fingerprint);
   if (error) writer.blob(0xaa, error);
-  if (stream) writer.blob(0xb2, stream);
+  if (envelope.stream) writeStream(envelope.stream);
   writer.number(0xb8, envelope.idempotent ? 1 : 0);
+  writer.text(0xc2, envelope.group);
 }
 
 /** Reads an envelope; undefined for bytes that are none, or whose kind is unknown. It shares memory with the bytes. */
@@ -174,6 +175,9 @@ function readField(envelope: Envelope, tag: number, reader: FieldReader): void {
     case 0x72:
       envelope.data = reader.blob();
       break;
+    case 0xb2:
+      envelope.stream = readStream(reader.inner());
+      break;
     default:
       readRareField(envelope, tag, reader);
   }
@@ -211,11 +215,11 @@ function readRareField(envelope: Envelope, tag: number, reader: FieldReader): vo
     case 0xaa:
       envelope.error = WireError.decode(reader.blob());
       break;
-    case 0xb2:
-      envelope.stream = WireStream.decode(reader.blob());
-      break;
     case 0xb8:
       envelope.idempotent = reader.varint() !== 0;
+      break;
+    case 0xc2:
+      envelope.group = reader.text();
       break;
     default:
       reader.skip(tag);
@@ -243,6 +247,32 @@ function readHeader(headers: Record<string, string>, reader: FieldReader): void 
   Object.defineProperty(headers, name, { value, writable: true, enumerable: true, configurable: true });
 }
 
+function writeStream({ sequence, consumed, window }: Stream): void {
+  writer.varint(0xb2);
+  writer.varint(numberBytes(sequence) + numberBytes(consumed) + numberBytes(window));
+  writer.number(0x08, sequence);
+  writer.number(0x10, consumed);
+  writer.number(0x18, window);
+}
+
+function readStream(reader: FieldReader): Stream {
+  const stream = { sequence: 0, consumed: 0, window: 0 };
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+    if (tag === 0x08) stream.sequence = reader.varint();
+    else if (tag === 0x10) stream.consumed = reader.varint();
+    else if (tag === 0x18) stream.window = reader.varint() >>> 0;
+    else reader.skip(tag);
+  }
+  return stream;
+}
+
+/** What a number takes with its tag; nothing if it is 0. */
+function numberBytes(value: number): number {
+  let bytes = value === 0 ? 0 : 2;
+  for (let rest = value; rest >= 0x80; rest /= 0x80) bytes += 1;
+  return bytes;
+}
+
 function fieldBytes(length: number): number {
   return 1 + length + (length < 0x80 ? 1 : length < 0x4000 ? 2 : 3);
 }
@@ -259,7 +289,8 @@ function mostBytes(envelope: Envelope): number {
     envelope.contentType.length +
     envelope.schemaVersion.length +
     envelope.key.length +
-    envelope.idempotencyKey.length;
+    envelope.idempotencyKey.length +
+    envelope.group.length;
   let headers = 0;
   for (const name in envelope.headers) headers += 16 + 3 * (name.length + (envelope.headers[name]?.length ?? 0));
   const blobs = envelope.data.length + envelope.callId.length + envelope.fingerprint.length;

@@ -34,6 +34,14 @@ export class EventOutlet implements Outlet {
     this.#end(delivery, "cancelled");
   }
 
+  /** Nobody reads the items. */
+  item(): void {}
+
+  /** The handler yielded for the last time. */
+  ended(delivery: Delivery): void {
+    this.#end(delivery, "handled");
+  }
+
   #end(delivery: Delivery, how: string): void {
     this.#instance.say("handled", delivery.event.envelope, { how, subscription: delivery.subscription.name });
     this.#handled?.();

@@ -1,18 +1,28 @@
 import { Caller } from "./caller.js";
 import { DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
-import { CANCEL } from "./envelope.js";
+import { CANCEL, CREDIT } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
+import type { Gathered } from "./gather.js";
 import { Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
 import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish } from "./middleware.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { Publication } from "./publication.js";
-import { type CallOptions, Publisher, type PublishOptions, type Receipt } from "./publisher.js";
+import {
+  type CallOptions,
+  checkStreamOptions,
+  type GatherOptions,
+  Publisher,
+  type PublishOptions,
+  type Receipt,
+  type StreamOptions,
+} from "./publisher.js";
 import { Registry } from "./registry.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
 import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
+import { Stream } from "./stream.js";
 import {
   type AnyOptions,
   type BatchSubscribeOptions,
@@ -69,6 +79,7 @@ export class EventSystem {
     this.#watchdog = new Watchdog((ms) => this.#stoodStill(ms));
     this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = this.#makeReceiver();
+    instance.receiver = this.#receiver;
   }
 
   // --- publish and call ----------------------------------------------------------------------------------------------
@@ -102,6 +113,46 @@ export class EventSystem {
     return reply as Promise<Reply>;
   }
 
+  /**
+   * Calls one responder and reads what it yields: `for await (const item of events.publishAndStream(topic, data))`.
+   * Throws InvalidArgumentError for options outside of what is allowed. Everything else is thrown while reading, with the
+   * errors of `publishAndWait`; items that are missing in between are an UnavailableError.
+   */
+  publishAndStream<Item = unknown>(topic: string, data?: unknown, options: StreamOptions = {}): Stream<Item> {
+    checkStreamOptions(options);
+    const around = this.#around;
+    if (around === undefined) return this.#stream(topic, data, options);
+    return new Stream(this.#caller, () => {
+      return around(topic, data, options.headers, true, async (message) =>
+        this.#stream(message.topic, message.data, { ...options, headers: message.headers }),
+      );
+    });
+  }
+
+  /**
+   * Asks every responder that is alive now, one of each group or service, and resolves to what all of them said: when all
+   * have answered or died, so not later than the deadline. What happens at single responders is in the result.
+   * Rejects with NoRespondersError if there is nobody to ask, UnavailableError, or what refuses it at the door.
+   */
+  publishAndGather<Value = unknown>(
+    topic: string,
+    data?: unknown,
+    options: GatherOptions = {},
+  ): Promise<Gathered<Value>> {
+    const gathered =
+      this.#around === undefined
+        ? this.#gather(topic, data, options)
+        : this.#around(topic, data, options.headers, true, (message) =>
+            this.#gather(message.topic, message.data, { ...options, headers: message.headers }),
+          );
+    return gathered as Promise<Gathered<Value>>;
+  }
+
+  async #gather(topic: string, data: unknown, options: GatherOptions): Promise<Gathered> {
+    if (!this.#isUp) await this.start();
+    return this.#publisher.gather(topic, data, options);
+  }
+
   #publish(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
     if (this.#isUp) return this.#publisher.publish(topic, data, options);
     return this.start().then(() => this.#publisher.publish(topic, data, options));
@@ -110,6 +161,13 @@ export class EventSystem {
   #call(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
     if (this.#isUp) return this.#publisher.call(topic, data, options);
     return this.start().then(() => this.#publisher.call(topic, data, options));
+  }
+
+  #stream<Item>(topic: string, data: unknown, options: StreamOptions): Stream<Item> {
+    return new Stream(this.#caller, async () => {
+      if (!this.#isUp) await this.start();
+      return this.#publisher.stream(topic, data, options);
+    });
   }
 
   // --- subscribe -----------------------------------------------------------------------------------------------------
@@ -256,6 +314,7 @@ export class EventSystem {
       onEvent: (interest, envelope) => this.#responder.event(interest, envelope),
       onAnswer: (envelope) => {
         if (envelope.kind === CANCEL) this.#responder.cancel(envelope.callId);
+        else if (envelope.kind === CREDIT) this.#responder.credited(envelope);
         else this.#caller.answered(envelope);
       },
       onDispatched: (callId, instance, error) => this.#caller.dispatched(callId, instance, error),

@@ -35,6 +35,11 @@ export function newInstance(): string {
   return page.take(8).toString("hex");
 }
 
+/** The instance of a `service/instance`. */
+export function instanceOf(source: string): string {
+  return source.slice(source.lastIndexOf("/") + 1);
+}
+
 /** UUIDv7 as text (RFC 9562): milliseconds since 1970, then 74 random bits. */
 export function newId(): string {
   const ms = Date.now();

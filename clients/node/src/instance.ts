@@ -4,7 +4,7 @@ import { OverloadedError } from "./errors.js";
 import type { Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
 import type { Settings } from "./settings.js";
-import type { Gap, Port } from "./transport.js";
+import type { Gap, Port, Receiver } from "./transport.js";
 
 const NO_CALL = new Uint8Array(0);
 
@@ -20,6 +20,8 @@ export class Instance {
   clock = new Clock();
   /** Its place at the broker, while it has one. */
   port: Port | undefined;
+  /** What arrives here, also from itself. */
+  receiver: Receiver | undefined;
 
   constructor(service: string, settings: Settings, log: Logger, observer: Observer | undefined) {
     this.service = service;
@@ -34,6 +36,12 @@ export class Instance {
     this.port = port;
     this.source = `${this.service}/${port.instance}`;
     this.clock = port.clock;
+  }
+
+  /** Sends REPLY, ACCEPTED, CANCEL or a stream frame; what is for this instance arrives at once. */
+  answer(to: string, envelope: Envelope): void {
+    if (to === this.port?.instance) this.receiver?.onAnswer(envelope);
+    else this.port?.answer(to, envelope);
   }
 
   /** Milliseconds of the local monotonic clock. */

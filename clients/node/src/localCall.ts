@@ -22,11 +22,13 @@ export class LocalCall implements Outlet, Waiting {
   readonly #delivery: Delivery;
   readonly #pending: PendingReply;
   readonly #end: LocalCallEnd;
+  readonly #idempotent: boolean;
 
-  constructor(subscription: Subscription, event: Event, pending: PendingReply, end: LocalCallEnd) {
+  constructor(subscription: Subscription, event: Event, pending: PendingReply, idempotent: boolean, end: LocalCallEnd) {
     this.#delivery = new Delivery(subscription, event, this);
     this.#pending = pending;
     this.#end = end;
+    this.#idempotent = idempotent;
   }
 
   /** Gives it to the handler, which has room. */
@@ -51,16 +53,23 @@ export class LocalCall implements Outlet, Waiting {
   failed(_delivery: Delivery, error: TielineError): void {
     if (this.done) return;
     this.#finish();
-    if (isRefusal(error)) this.#end.refused(error);
-    else this.#pending.reject(errorFromWire(errorToWire(error)));
+    const arrived = errorFromWire(errorToWire(error));
+    if (isRefusal(arrived)) this.#end.refused(arrived);
+    else this.#reject(arrived);
   }
 
   /** The handler is of no use any more, although the caller still waits. */
   interrupted(_delivery: Delivery, reason: TielineError): void {
     if (this.done) return;
     this.#finish();
-    this.#pending.reject(reason);
+    this.#reject(errorFromWire(errorToWire(reason)));
   }
+
+  /** No plain call reads items. */
+  item(): void {}
+
+  /** No plain call reads items. */
+  ended(): void {}
 
   /** The deadline passed. */
   due(): void {
@@ -78,8 +87,13 @@ export class LocalCall implements Outlet, Waiting {
   interrupt(error: TielineError): void {
     if (this.done) return;
     this.#finish();
-    this.#pending.reject(error);
+    this.#reject(error);
     this.#delivery.cancel(error);
+  }
+
+  #reject(error: TielineError): void {
+    error.idempotent = this.#idempotent;
+    this.#pending.reject(error);
   }
 
   #finish(): void {

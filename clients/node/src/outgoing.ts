@@ -82,6 +82,12 @@ function inherit(envelope: Envelope, parent: Event): void {
   }
 }
 
+/** What the request being handled leaves for whatever it causes, in milliseconds; Infinity outside of one. */
+export function inheritedTime(): number {
+  const parent = CURRENT.getStore();
+  return parent?.isRequest ? parent.remaining() : Infinity;
+}
+
 function inheritedTtl(parent: Event, envelope: Envelope): number {
   const remaining = parent.remaining();
   if (remaining <= 0) {
@@ -92,7 +98,8 @@ function inheritedTtl(parent: Event, envelope: Envelope): number {
   return Math.max(1, Math.min(envelope.ttlMs, remaining));
 }
 
-function checkTtl(ttl: number): number {
+/** A time in whole milliseconds. Throws InvalidArgumentError if it is none between 1 ms and 24 h. */
+export function checkTtl(ttl: number): number {
   const whole = Math.floor(ttl);
   if (typeof ttl === "number" && whole >= 1 && whole <= LIMIT_CALL_TTL_MAX_MS) return whole;
   throw new InvalidArgumentError(`ttl is in milliseconds, from 1 to ${LIMIT_CALL_TTL_MAX_MS}, not ${String(ttl)}`);

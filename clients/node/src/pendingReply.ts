@@ -1,14 +1,8 @@
 import type { Waiter } from "./call.js";
 import { decode } from "./codec.js";
-import type { Event } from "./context.js";
 import type { Envelope } from "./contract/envelope.js";
 import { InvalidPayloadError, type TielineError } from "./errors.js";
-
-/** What a call lives within: the caller's signal, and the request whose handler made it. */
-export interface Scopes {
-  readonly signal: AbortSignal | undefined;
-  readonly parent: Event | undefined;
-}
+import { type Scopes, whenOver } from "./scopes.js";
 
 /** The promise of one call, and what may cancel it. */
 export class PendingReply implements Waiter {
@@ -26,26 +20,18 @@ export class PendingReply implements Waiter {
   }
 
   /** Calls `cancel` when one of the scopes ends; an earlier `cancel` is forgotten. */
-  cancelWith({ signal, parent }: Scopes, cancel: (reason: unknown) => void): void {
+  cancelWith(scopes: Scopes, cancel: (reason: unknown) => void): void {
     this.#release?.();
-    this.#release = undefined;
-    if (signal === undefined && parent === undefined) return;
-    const aborted = () => cancel(signal?.reason);
-    signal?.addEventListener("abort", aborted, { once: true });
-    const forget = parent?.onCancel(cancel);
-    this.#release = () => {
-      signal?.removeEventListener("abort", aborted);
-      forget?.();
-    };
+    this.#release = whenOver(scopes, cancel);
   }
 
   /** The reply came: its payload is the result. */
   resolve(reply: Envelope): void {
     let value: unknown;
     try {
-      value = decode(reply.data, reply.contentType);
+      value = replyValue(reply);
     } catch (error) {
-      return this.reject(unreadable(error));
+      return this.reject(error as TielineError);
     }
     this.settle(value);
   }
@@ -71,8 +57,12 @@ export class PendingReply implements Waiter {
   }
 }
 
-/** The reply cannot be read: the call ran. */
-function unreadable(error: unknown): InvalidPayloadError {
-  const message = error instanceof Error ? error.message : String(error);
-  return new InvalidPayloadError(`the reply cannot be read: ${message}`, { outcome: "RAN", cause: error });
+/** The payload of a REPLY. Throws InvalidPayloadError if it cannot be read: the call ran. */
+export function replyValue(reply: Envelope): unknown {
+  try {
+    return decode(reply.data, reply.contentType);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new InvalidPayloadError(`the reply cannot be read: ${message}`, { outcome: "RAN", cause: error });
+  }
 }

@@ -1,15 +1,19 @@
 import { inDoubt } from "./callErrors.js";
-import type { Caller } from "./caller.js";
+import type { Caller, Request } from "./caller.js";
+import { LIMIT_STREAM_WINDOW } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { EVENT, REQUEST } from "./envelope.js";
 import { InvalidArgumentError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
+import { type Answer, Gathered, type Responder as GatherResponder, isMissing } from "./gather.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
 import { LinkWait } from "./linkWait.js";
-import { compose, type MessageOptions } from "./outgoing.js";
+import { checkTtl, compose, inheritedTime, type MessageOptions } from "./outgoing.js";
+import { replyValue } from "./pendingReply.js";
 import type { Responder } from "./responder.js";
 import type { Router } from "./router.js";
+import type { StreamCall } from "./streamCall.js";
 import type { Port } from "./transport.js";
 
 /** How an event is published. */
@@ -24,6 +28,24 @@ export interface CallOptions extends MessageOptions {
   idempotent?: boolean;
   /** How long to wait for somebody who answers; not at all unless given. */
   waitForResponders?: number;
+}
+
+/** How a stream is asked for; times in milliseconds. Before its first item an idempotent one may be sent again. */
+export interface StreamOptions extends CallOptions {
+  /** The longest time between two items, and before the first, while the reader waits; 30,000 unless given. */
+  ttl?: number;
+  /** Until all of it must have been read; no limit unless given. */
+  total?: number;
+  /** Items the responder may be ahead of the reader, at most; unless given it follows their size. */
+  window?: number;
+}
+
+/** How everybody is asked; times in milliseconds. */
+export interface GatherOptions extends MessageOptions {
+  /** Return as soon as there are so many replies; all unless given. */
+  maxReplies?: number;
+  /** Ask each instance instead of one of each group or service. */
+  everyInstance?: boolean;
 }
 
 const UNBROKEN = 128;
@@ -56,22 +78,42 @@ export class Publisher {
   /** See `EventSystem.publishAndWait`. */
   call(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
     try {
-      const { clock, source, settings } = this.#instance;
-      const port = this.#port();
-      const envelope = compose(REQUEST, topic, data, options, settings.callTtl, clock, source);
-      envelope.replyTo = port.instance;
-      this.#showObservers(envelope);
-      if (port.observing) port.observe(envelope);
-      const reply = this.#caller.call(envelope, data, {
-        idempotent: options.idempotent ?? false,
-        waitForResponders: options.waitForResponders ?? 0,
-        waitForConnection: options.waitForConnection ?? 0,
-        signal: options.signal,
-      });
+      const reply = this.#caller.call(this.#request(topic, data, options), data, requestOf(options));
       return this.#loopMustTurn() ? Promise.all([reply, turn()]).then(([value]) => value) : reply;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** The call of a stream; see `EventSystem.publishAndStream`. */
+  stream(topic: string, data: unknown, options: StreamOptions): StreamCall {
+    const total = Math.min(options.total ?? Infinity, inheritedTime());
+    return this.#caller.stream(this.#request(topic, data, options), {
+      ...requestOf(options),
+      total,
+      window: options.window,
+    });
+  }
+
+  /** See `EventSystem.publishAndGather`. */
+  async gather(topic: string, data: unknown, options: GatherOptions): Promise<Gathered> {
+    const { maxReplies = 0, everyInstance = false, signal } = options;
+    if (!Number.isInteger(maxReplies) || maxReplies < 0) {
+      throw new InvalidArgumentError(`maxReplies is a whole number, 0 for all, not ${maxReplies}`);
+    }
+    const request = this.#request(topic, data, options);
+    return gatheredOf(await this.#caller.gather(request, { maxReplies, everyInstance, signal }));
+  }
+
+  /** A request of ours, which observers have seen. */
+  #request(topic: string, data: unknown, options: CallOptions): Envelope {
+    const { clock, source, settings } = this.#instance;
+    const port = this.#port();
+    const envelope = compose(REQUEST, topic, data, options, settings.callTtl, clock, source);
+    envelope.replyTo = port.instance;
+    this.#showObservers(envelope);
+    if (port.observing) port.observe(envelope);
+    return envelope;
   }
 
   /** See `EventSystem.publish`. */
@@ -135,6 +177,39 @@ export class Publisher {
     if (this.#instance.port !== undefined) return this.#instance.port;
     throw new InvalidArgumentError("this event system is closed; make a new one");
   }
+}
+
+/** Throws InvalidArgumentError if the options of a stream are outside of what is allowed. */
+export function checkStreamOptions({ ttl, total, window }: StreamOptions): void {
+  for (const time of [ttl, total]) if (time !== undefined) checkTtl(time);
+  if (window === undefined || (Number.isInteger(window) && window >= 1 && window <= LIMIT_STREAM_WINDOW)) return;
+  throw new InvalidArgumentError(`window is a number of items from 1 to ${LIMIT_STREAM_WINDOW}, not ${window}`);
+}
+
+function gatheredOf(answers: readonly Answer[]): Gathered {
+  const gathered = new Gathered();
+  for (const { responder, reply, error } of answers) {
+    if (error !== undefined) (isMissing(error) ? gathered.missing : gathered.errors).push({ responder, error });
+    else if (reply !== undefined) addReply(gathered, responder, reply);
+  }
+  return gathered;
+}
+
+function addReply(gathered: Gathered, responder: GatherResponder, reply: Envelope): void {
+  try {
+    gathered.replies.push({ responder, value: replyValue(reply) });
+  } catch (error) {
+    gathered.errors.push({ responder, error: error as TielineError });
+  }
+}
+
+function requestOf(options: CallOptions): Request {
+  return {
+    idempotent: options.idempotent ?? false,
+    waitForResponders: options.waitForResponders ?? 0,
+    waitForConnection: options.waitForConnection ?? 0,
+    signal: options.signal,
+  };
 }
 
 function turn(): Promise<void> {

@@ -1,8 +1,9 @@
 import { encodeReply } from "./codec.js";
 import { Event } from "./context.js";
+import { DEFAULT_STREAM_LEASE_MS } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { Delivery, type Outlet, unsendable } from "./delivery.js";
-import { ACCEPTED, errorToWire, newEnvelope, REPLY } from "./envelope.js";
+import { ACCEPTED, errorToWire, newEnvelope, REPLY, STREAM_END, STREAM_ITEM } from "./envelope.js";
 import {
   CallCancelledError,
   ExpiredError,
@@ -15,6 +16,7 @@ import { EventOutlet } from "./eventOutlet.js";
 import type { Instance } from "./instance.js";
 import type { Work } from "./mailbox.js";
 import type { Router } from "./router.js";
+import { Outflow } from "./streams.js";
 import type { Subscription } from "./subscription.js";
 import { type Interest, Route } from "./transport.js";
 
@@ -54,10 +56,12 @@ export class Responder implements Outlet {
     if (envelope.expiresAt > 0 && envelope.expiresAt <= clock.now()) {
       return this.#refuse(envelope, new ExpiredError(`the request on "${envelope.topic}" had expired on arrival`));
     }
-    const subscription = this.#router.taker(envelope.topic);
-    if (subscription === undefined) return this.#refuse(envelope, this.#noTaker(envelope.topic));
+    const subscription = this.#router.taker(envelope.topic, envelope.group);
+    if (subscription === undefined) return this.#refuse(envelope, this.#noTaker(envelope));
     const delivery = new Delivery(subscription, new Event(envelope, clock), this);
-    this.#serving.set(key, { delivery, started: instance.now(), accepted: false });
+    const started = instance.now();
+    if (envelope.stream !== undefined) delivery.flow = new Outflow(envelope.stream.window, started);
+    this.#serving.set(key, { delivery, started, accepted: false });
     this.#sweeper ??= setTimeout(() => this.#sweep(), SWEEP_MS);
     subscription.mailbox.offer(delivery);
   }
@@ -68,6 +72,12 @@ export class Responder implements Outlet {
     if (serving === undefined) return;
     if (this.#instance.observer) this.#instance.say("cancelled", serving.delivery.event.envelope);
     serving.delivery.cancel(new CallCancelledError("the caller gave up"));
+  }
+
+  /** The reader of a stream said how far it is; unknown and finished streams are ignored. */
+  credited({ callId, stream }: Envelope): void {
+    const flow = this.#serving.get(callId.toString("latin1"))?.delivery.flow;
+    if (stream !== undefined) flow?.credited(stream, this.#instance.now());
   }
 
   /** A handler returned: send the reply. */
@@ -84,7 +94,31 @@ export class Responder implements Outlet {
 
   /** A handler threw or could not be run: send the error. */
   failed(delivery: Delivery, error: TielineError): void {
-    this.#reply(delivery, this.#errorReply(delivery.event.envelope, error));
+    if (!delivery.flow?.sent) return this.#reply(delivery, this.#errorReply(delivery.event.envelope, error));
+    const end = this.#end(delivery);
+    end.error = errorToWire(error);
+    this.#reply(delivery, end);
+  }
+
+  /** A handler yielded: send the item. */
+  item(delivery: Delivery, value: unknown): void {
+    const request = delivery.event.envelope;
+    const item = newEnvelope(STREAM_ITEM);
+    try {
+      [item.data, item.contentType] = encodeReply(value, request.contentType);
+    } catch (error) {
+      throw unsendable(error, "what the handler yielded");
+    }
+    const sequence = delivery.flow?.next() ?? 0;
+    if (sequence === 1) item.source = this.#instance.source;
+    item.callId = request.callId;
+    item.stream = { sequence, consumed: 0, window: 0 };
+    this.#instance.answer(request.replyTo, item);
+  }
+
+  /** A handler yielded for the last time. */
+  ended(delivery: Delivery): void {
+    this.#reply(delivery, this.#end(delivery));
   }
 
   /** A handler is of no use any more: silence if the caller knows, else the caller must know. */
@@ -142,18 +176,24 @@ export class Responder implements Outlet {
     if (this.#instance.observer) {
       this.#instance.say("replied", request, { subscription: delivery.subscription.name, error: reply.error?.code });
     }
-    this.#instance.port?.answer(request.replyTo, reply);
+    this.#instance.answer(request.replyTo, reply);
   }
 
   #refuse(request: Envelope, error: TielineError): void {
     this.#instance.say("dropped", request, { why: error.code });
-    this.#instance.port?.answer(request.replyTo, this.#errorReply(request, error));
+    this.#instance.answer(request.replyTo, this.#errorReply(request, error));
   }
 
   #errorReply(request: Envelope, error: TielineError): Envelope {
     const reply = this.#newReply(REPLY, request);
     reply.error = errorToWire(error);
     return reply;
+  }
+
+  #end(delivery: Delivery): Envelope {
+    const end = this.#newReply(STREAM_END, delivery.event.envelope);
+    end.stream = { sequence: delivery.flow?.sent ?? 0, consumed: 0, window: 0 };
+    return end;
   }
 
   #newReply(kind: number, request: Envelope): Envelope {
@@ -163,8 +203,8 @@ export class Responder implements Outlet {
     return reply;
   }
 
-  #noTaker(topic: string): TielineError {
-    if (!this.#router.hasResponder(topic)) {
+  #noTaker({ topic, group }: Envelope): TielineError {
+    if (!this.#router.hasResponder(topic, group)) {
       return new NoRespondersError(`the responder of "${topic}" has just unsubscribed`);
     }
     return this.#instance.overloaded(topic);
@@ -181,14 +221,24 @@ export class Responder implements Outlet {
   }
 
   #tend(serving: Serving, slow: number, brokerNow: number): void {
-    const request = serving.delivery.event.envelope;
-    if (request.expiresAt > 0 && request.expiresAt <= brokerNow) {
+    const { event, flow } = serving.delivery;
+    const request = event.envelope;
+    if (flow !== undefined && this.#instance.now() - flow.heard > DEFAULT_STREAM_LEASE_MS) {
+      this.#starved(serving.delivery);
+    } else if (flow === undefined && request.expiresAt > 0 && request.expiresAt <= brokerNow) {
       serving.delivery.cancel(
         new ExpiredError(`the request on "${request.topic}" expired`, { outcome: "MAY_HAVE_RUN" }),
       );
     } else if (!serving.accepted && serving.started <= slow) {
       serving.accepted = true;
-      this.#instance.port?.answer(request.replyTo, this.#newReply(ACCEPTED, request));
+      if (!flow?.sent) this.#instance.answer(request.replyTo, this.#newReply(ACCEPTED, request));
     }
+  }
+
+  /** The reader of a stream gives no sign of life. It is told: perhaps it only slept. */
+  #starved(delivery: Delivery): void {
+    const error = new CallCancelledError("the handler was cancelled: its reader gave no sign of life");
+    this.failed(delivery, error);
+    delivery.cancel(error);
   }
 }

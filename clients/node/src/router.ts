@@ -75,15 +75,24 @@ export class Router {
     return this.#responders.get(topic)?.pick();
   }
 
-  /** Who answers a request that was dispatched to this process. */
-  taker(topic: string): Subscription | undefined {
-    return this.#responders.get(topic)?.pickLate();
+  /** Whether a local responder has room. */
+  hasRoom(topic: string): boolean {
+    const members = this.#responders.get(topic)?.members ?? NOBODY.each;
+    return members.some((member) => !member.leaving && member.mailbox.hasRoom);
   }
 
-  /** Whether anybody here answers this topic, with room or without. */
-  hasResponder(topic: string): boolean {
+  /** Who answers a request that was dispatched to this process; of this group, if one is named. */
+  taker(topic: string, group = ""): Subscription | undefined {
     const turn = this.#responders.get(topic);
-    return turn !== undefined && this.wants(turn.interest);
+    if (group === "") return turn?.pickLate();
+    const members = turn?.members.filter((member) => member.group === group && member.mailbox.hasRoom) ?? [];
+    return members.find((member) => !member.leaving) ?? members[0];
+  }
+
+  /** Whether anybody here answers this topic, with room or without; of this group, if one is named. */
+  hasResponder(topic: string, group = ""): boolean {
+    const members = this.#responders.get(topic)?.members ?? NOBODY.each;
+    return members.some((member) => !member.leaving && (group === "" || member.group === group));
   }
 
   /** Who gets an event of a topic. A group's members on the topic itself come before those on patterns. */

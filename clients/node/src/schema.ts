@@ -4,6 +4,8 @@ import type { SchemaIssue, StandardSchema } from "./standardSchema.js";
 
 /** What a caller whose payload does not fit is told. */
 export const MISFIT = "the payload does not fit the handler";
+/** What is said of a reply that does not fit. */
+export const MISFIT_REPLY = "it does not fit the output schema";
 
 const MOST_ISSUES = 16;
 const MOST_LETTERS = 200;

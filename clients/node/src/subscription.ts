@@ -9,13 +9,19 @@ import { checkNames } from "./optionNames.js";
 import { checkSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
 import type { StandardSchema } from "./standardSchema.js";
+import { isGenerator } from "./streaming.js";
 import { checkGroup, checkPattern, isWildcard } from "./topics.js";
 import { type Interest, Route } from "./transport.js";
 
 const HOUR_MS = 3_600_000;
 
-/** What handles events and answers requests; what it returns, or what its promise resolves to, is the reply. */
-export type Handler<Data = unknown, Reply = unknown> = (data: Data, event: Event) => Reply | PromiseLike<Reply>;
+/**
+ * What handles events and answers requests; what it returns, or what its promise resolves to, is the reply. A generator,
+ * or what returns an async iterable, streams its reply.
+ */
+export type Handler<Data = unknown, Reply = unknown> = (data: Data, event: Event) => Replying<Reply>;
+type Items<Reply> = AsyncIterable<Reply> | Generator<Reply>;
+type Replying<Reply> = Reply | Items<Reply> | PromiseLike<Reply | Items<Reply>>;
 
 /** Told that live events may have been lost between two moments. */
 export type OnGap = (since: Date, until: Date, reason: string) => unknown;
@@ -98,6 +104,8 @@ export class Subscription {
   /** There is more around its handler than a filter. */
   readonly isSurrounded: boolean;
   readonly name: string;
+  /** Its handler is a generator, so it always streams. */
+  readonly streams: boolean;
   readonly mailbox: Mailbox;
   readonly interests: readonly Interest[];
   /** It takes nothing new from this process any more. */
@@ -126,11 +134,15 @@ export class Subscription {
     this.around = owner.around;
     this.isSurrounded = (this.around ?? this.input ?? this.output) !== undefined;
     this.name = options.name ?? (handler.name || "handler");
+    this.streams = isGenerator(handler);
     const concurrency = bound(options.concurrency, settings.concurrency, 1, "concurrency");
     this.mailbox = new Mailbox(concurrency, bound(options.queue, settings.queue, 0, "queue"));
     this.#batcher = options.batch && new Batcher(this, checkBatch(options.batch));
     if (this.observe && (this.group !== "" || this.#batcher !== undefined)) {
       throw new InvalidArgumentError("an observer watches everything by itself: it takes no group and no batch");
+    }
+    if (this.#batcher !== undefined && this.streams) {
+      throw new InvalidArgumentError("a batch answers nobody: its handler must not be a generator");
     }
     this.interests = this.#interests();
     if (this.output !== undefined && this.interests[0]?.route !== Route.REQUEST) {

@@ -38,6 +38,13 @@ export interface Probed {
   readonly expired: ReadonlySet<string>;
 }
 
+/** An instance that answers requests on a topic, its service, and the groups it has there. */
+export interface Place {
+  readonly service: string;
+  readonly instance: string;
+  readonly groups: readonly string[];
+}
+
 /** What an instance offers its port. The methods return soon and never throw. */
 export interface Receiver {
   /** A request was dispatched to this instance. */
@@ -81,8 +88,14 @@ export interface Port {
    */
   publish(envelope: Envelope, served: readonly string[]): Promise<void>;
 
-  /** Hands a request to one responder, not to the instance `avoid`; answered by `Receiver.onDispatched`, once. */
-  dispatch(envelope: Envelope, avoid: string): void;
+  /**
+   * Hands a request to one responder, answered by `Receiver.onDispatched`, once. Not to the instance `avoid`; if `to` is
+   * given, to that instance or to nobody.
+   */
+  dispatch(envelope: Envelope, avoid: string, to?: string): void;
+
+  /** Who answers requests on a topic now, this instance included. Rejects with UnavailableError, NOT_DELIVERED. */
+  responders(topic: string): Promise<Place[]>;
 
   /** Sends REPLY, ACCEPTED, CANCEL or a stream frame to an instance; kept for a while if the broker is away. */
   answer(to: string, envelope: Envelope): void;

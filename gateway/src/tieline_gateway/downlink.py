@@ -104,9 +104,10 @@ class Downlink:
             dispatched.error.CopyFrom(error_to_wire(error))
         self.outbox.put(frame.SerializeToString())
 
-    def on_joined(self, call_id: bytes, until: int) -> None:
+    def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         """See `Receiver`."""
-        self.put(wire.GatewayItem(dispatched=wire.Dispatched(call_id=call_id, joined_until=until)))
+        joined = wire.Dispatched(call_id=call_id, instance=instance, joined_until=until)
+        self.put(wire.GatewayItem(dispatched=joined))
 
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""

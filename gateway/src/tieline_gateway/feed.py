@@ -78,7 +78,7 @@ class Feed:
     def on_dispatched(self, call_id: bytes, instance: str, error: TielineError | None) -> None:
         """Nothing was dispatched."""
 
-    def on_joined(self, call_id: bytes, until: int) -> None:
+    def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         """Nothing was dispatched."""
 
     def on_connected(self, gap: Gap | None) -> None:

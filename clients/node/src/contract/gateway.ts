@@ -315,7 +315,7 @@ export interface Done {
   error: Error | undefined;
 }
 
-/** Who took a request: an instance, or nobody (all empty), or why it could not be dispatched. */
+/** Who took a request, or runs what it joined: an instance, or nobody (all empty), or why it could not be dispatched. */
 export interface Dispatched {
   callId: Buffer;
   instance: string;

@@ -7,6 +7,8 @@ import {
   LinkRequest,
   type Pong,
   type Probed,
+  type Responders,
+  type TrailFound,
 } from "../contract/gateway.js";
 import type { TielineError } from "../errors.js";
 import type { Settings } from "../settings.js";
@@ -19,7 +21,13 @@ export type Said = NonNullable<GatewayItem["item"]>;
 /** What a Link can carry up. */
 export type Item = NonNullable<ClientItem["item"]>;
 /** What answers an item with a `ref`. */
-export type Answer = Done | Probed | Pong;
+export type Answer = Done | Probed | Pong | Responders | TrailFound;
+
+const ANSWERS: ReadonlySet<Said["$case"]> = new Set(["done", "probed", "pong", "responders", "trailFound"]);
+
+function isAnswer(said: Said): said is Extract<Said, { value: Answer }> {
+  return ANSWERS.has(said.$case);
+}
 
 /** A stream of frames to a gateway. */
 export interface LinkStream {
@@ -137,7 +145,7 @@ export class GrpcLink implements StreamEvents {
     for (const { item } of items) {
       if (item === undefined) continue; // a newer gateway may say things we do not know
       if (item.$case === "welcome") this.#welcomed(item.value.instance, item.value.time);
-      else if (item.$case === "done" || item.$case === "probed" || item.$case === "pong") this.#answered(item.value);
+      else if (isAnswer(item)) this.#answered(item.value);
       else this.#user.onSaid(item);
     }
   }

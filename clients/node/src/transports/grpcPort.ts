@@ -3,8 +3,18 @@ import type { Delivery, Dispatched, Register, Interest as WireInterest } from ".
 import { type Envelope, errorFromWire, parse, serialize } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
 import type { Settings } from "../settings.js";
-import { type Gap, type Interest, interestKey, type Port, type Probed, type Receiver, Route } from "../transport.js";
 import {
+  type Gap,
+  type Interest,
+  interestKey,
+  type Place,
+  type Port,
+  type Probed,
+  type Receiver,
+  Route,
+} from "../transport.js";
+import {
+  type Answer,
   frameOf,
   GrpcLink,
   type Item,
@@ -104,10 +114,10 @@ export class GrpcPort implements Port, LinkUser {
   }
 
   /** See `Port.dispatch`. */
-  dispatch(envelope: Envelope, avoid: string): void {
+  dispatch(envelope: Envelope, avoid: string, to = ""): void {
     const refusal = this.#refusal();
     if (refusal !== undefined) this.#receiver.onDispatched(envelope.callId, "", refusal);
-    else this.#link.send({ $case: "request", value: { envelope: serialize(envelope), avoid } });
+    else this.#link.send({ $case: "request", value: { envelope: serialize(envelope), avoid, to } });
   }
 
   /** See `Port.answer`. */
@@ -125,17 +135,17 @@ export class GrpcPort implements Port, LinkUser {
 
   /** See `Port.probe`. */
   async probe(instances: readonly string[]): Promise<Probed> {
-    const refusal = this.#refusal();
-    if (refusal !== undefined) throw refusal;
-    const answer = await this.#link
-      .ask({ $case: "probe", value: { ref: 0, instances: [...instances] } })
-      .catch(() => undefined);
-    if (answer === undefined) throw new UnavailableError("the link to the gateway broke while it was asked");
-    if ("error" in answer && answer.error !== undefined) throw errorFromWire(answer.error);
+    const answer = await this.#asked({ $case: "probe", value: { ref: 0, instances: [...instances] } });
     return {
       silent: new Set("silent" in answer ? answer.silent : []),
       expired: new Set("expired" in answer ? answer.expired : []),
     };
+  }
+
+  /** See `Port.responders`. */
+  async responders(topic: string): Promise<Place[]> {
+    const answer = await this.#asked({ $case: "findResponders", value: { ref: 0, topic } });
+    return "responders" in answer ? answer.responders : [];
   }
 
   /** See `Port.close`. */
@@ -268,6 +278,19 @@ export class GrpcPort implements Port, LinkUser {
       if (error instanceof LinkBrokenError) return false;
       throw error;
     }
+  }
+
+  /** Asks the gateway something that changes nothing; rejects with the error it said. */
+  async #asked(item: Parameters<GrpcLink["ask"]>[0]): Promise<Answer> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) throw refusal;
+    const answer = await this.#link.ask(item).catch(() => undefined);
+    if (answer === undefined) {
+      const outcome = "NOT_DELIVERED";
+      throw new UnavailableError("the link to the gateway broke while it was asked", { outcome });
+    }
+    if ("error" in answer && answer.error !== undefined) throw errorFromWire(answer.error);
+    return answer;
   }
 
   /** Why nothing can be sent now. */

@@ -5,6 +5,7 @@ import { PatternTrie } from "../topics.js";
 import {
   type Interest,
   interestKey,
+  type Place,
   type Port,
   type Probed,
   type Receiver,
@@ -19,13 +20,13 @@ class Members {
 
   constructor(readonly interest: Interest) {}
 
-  /** The next one that is not to be avoided. */
-  next(avoid = ""): MemoryPort | undefined {
+  /** The next one that is not to be avoided, or that one. */
+  next(avoid = "", to = ""): MemoryPort | undefined {
     this.#turn += 1;
     const count = this.ports.length;
     for (let step = 0; step < count; step++) {
       const port = this.ports[(this.#turn + step) % count];
-      if (port !== undefined && port.instance !== avoid) return port;
+      if (port !== undefined && port.instance !== avoid && (to === "" || port.instance === to)) return port;
     }
     return undefined;
   }
@@ -112,11 +113,23 @@ export class MemoryBroker {
     for (const members of this.#observed.match(envelope.topic)) members.copies(sender, envelope);
   }
 
-  /** Hands a request to the next responder. */
-  dispatch(sender: MemoryPort, envelope: Envelope, avoid: string): void {
-    const taker = this.#responders.get(envelope.topic)?.next(avoid);
+  /** Hands a request to the next responder, or to that one. */
+  dispatch(sender: MemoryPort, envelope: Envelope, avoid: string, to: string): void {
+    const taker = this.#responders.get(envelope.topic)?.next(avoid, to);
     taker?.receiver.onRequest(envelope);
     sender.receiver.onDispatched(envelope.callId, taker?.instance ?? "", undefined);
+  }
+
+  /** Who answers a topic, and the groups of each there. */
+  responders(topic: string): Place[] {
+    const ports = this.#responders.get(topic)?.ports ?? [];
+    const all = [...this.#members.values()];
+    const here = all.filter(({ interest }) => interest.route === Route.GROUP && interest.pattern === topic);
+    return ports.map((port) => ({
+      service: port.service,
+      instance: port.instance,
+      groups: here.filter((members) => members.ports.includes(port)).map((members) => members.interest.group),
+    }));
   }
 
   /** Puts something into an inbox; nothing happens if it is gone. */
@@ -143,7 +156,11 @@ export class MemoryPort implements Port {
   connected = true;
   readonly #broker: MemoryBroker;
 
-  constructor(broker: MemoryBroker, receiver: Receiver) {
+  constructor(
+    broker: MemoryBroker,
+    readonly service: string,
+    receiver: Receiver,
+  ) {
     this.#broker = broker;
     this.clock = broker.clock;
     this.receiver = receiver;
@@ -171,8 +188,13 @@ export class MemoryPort implements Port {
   }
 
   /** See `Port.dispatch`. */
-  dispatch(envelope: Envelope, avoid: string): void {
-    this.#broker.dispatch(this, envelope, avoid);
+  dispatch(envelope: Envelope, avoid: string, to = ""): void {
+    this.#broker.dispatch(this, envelope, avoid, to);
+  }
+
+  /** See `Port.responders`. */
+  async responders(topic: string): Promise<Place[]> {
+    return this.#broker.responders(topic);
   }
 
   /** See `Port.answer`. */
@@ -207,8 +229,8 @@ export class MemoryTransport implements Transport {
   }
 
   /** See `Transport.open`; always succeeds. */
-  async open(_service: string, receiver: Receiver): Promise<MemoryPort> {
-    const port = new MemoryPort(this.broker, receiver);
+  async open(service: string, receiver: Receiver): Promise<MemoryPort> {
+    const port = new MemoryPort(this.broker, service, receiver);
     this.#ports.push(port);
     receiver.onConnected(undefined);
     return port;

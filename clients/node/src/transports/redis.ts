@@ -54,7 +54,7 @@ export class RedisTransport implements Transport {
 
   /** See `Transport.open`. */
   async open(service: string, receiver: Receiver): Promise<RedisPort> {
-    const port = new RedisPort(this, receiver);
+    const port = new RedisPort(this, service, receiver);
     if (this.#timers.length === 0) {
       this.#name = `tieline:${service}:${port.instance}`;
       this.#connecting ??= this.#begin();

@@ -1,10 +1,10 @@
-import { inDoubt } from "../callErrors.js";
+import { inDoubt, unasked } from "../callErrors.js";
 import type { Clock } from "../clock.js";
-import { eventChannel, inboxChannel, leaseKey, observedChannel } from "../contract/contract.js";
-import { PUBLISH, publishNames } from "../contract/scripts.js";
+import { eventChannel, inboxChannel, leaseKey, observedChannel, requestChannel } from "../contract/contract.js";
+import { PUBLISH, publishNames, RESPONDERS, respondersNames } from "../contract/scripts.js";
 import { type Envelope, serializeFrame } from "../envelope.js";
 import { newInstance } from "../identity.js";
-import { type Interest, interestKey, type Port, type Probed, type Receiver } from "../transport.js";
+import { type Interest, interestKey, type Place, type Port, type Probed, type Receiver } from "../transport.js";
 import type { RedisTransport } from "./redis.js";
 import { LinkDownError, type RedisLink } from "./redisLink.js";
 import { runScript } from "./redisScripts.js";
@@ -19,7 +19,11 @@ export class RedisPort implements Port {
   readonly #interests = new Map<string, Interest>();
   #closed = false;
 
-  constructor(transport: RedisTransport, receiver: Receiver) {
+  constructor(
+    transport: RedisTransport,
+    readonly service: string,
+    receiver: Receiver,
+  ) {
     this.#transport = transport;
     this.receiver = receiver;
   }
@@ -110,13 +114,41 @@ export class RedisPort implements Port {
   }
 
   /** See `Port.dispatch`. */
-  dispatch(envelope: Envelope, avoid: string): void {
+  dispatch(envelope: Envelope, avoid: string, to = ""): void {
     const { callId } = envelope;
     const { link, outbox } = this.#transport;
     if (link === undefined || link.congested) {
       this.receiver.onDispatched(callId, "", this.#transport.refusal());
+    } else if (to !== "") {
+      this.#sendTo(link, to, envelope);
     } else {
       outbox.dispatch(link, envelope.topic, avoid, serializeFrame(envelope), { receiver: this.receiver, callId });
+    }
+  }
+
+  #sendTo(link: RedisLink, to: string, envelope: Envelope): void {
+    const { callId } = envelope;
+    const channel = requestChannel(this.#transport.prefix, envelope.topic, to);
+    link.call("SPUBLISH", channel, serializeFrame(envelope)).then(
+      (count) => this.receiver.onDispatched(callId, Number(count) > 0 ? to : "", undefined),
+      (error) => this.receiver.onDispatched(callId, "", commandError(error)),
+    );
+  }
+
+  /** See `Port.responders`. */
+  async responders(topic: string): Promise<Place[]> {
+    const { prefix } = this.#transport;
+    const link = this.#transport.require();
+    try {
+      const found = listOf(await runScript(link, RESPONDERS, respondersNames(prefix, topic), []));
+      const instances = found.filter((_, at) => at % 2 === 0).map(String);
+      const leases = await Promise.all(instances.map((instance) => link.call("GET", leaseKey(prefix, instance))));
+      const places = instances.map((instance, at) => {
+        return { service: String(leases[at]), instance, groups: listOf(found[2 * at + 1]).map(String) };
+      });
+      return places.filter((_, at) => leases[at] !== null);
+    } catch (error) {
+      throw unasked(commandError(error));
     }
   }
 
@@ -163,6 +195,10 @@ export class RedisPort implements Port {
   #toObservers(link: RedisLink, topic: string, data: Buffer): void {
     link.call("PUBLISH", observedChannel(this.#transport.prefix, topic), data).catch(() => undefined);
   }
+}
+
+function listOf(reply: Reply | undefined): Reply[] {
+  return Array.isArray(reply) ? reply : [];
 }
 
 function silentOf(counts: Reply, inboxes: ReadonlyMap<string, string>): Set<string> {

@@ -142,7 +142,7 @@ export class RedisRegistry {
   }
 
   #keepLease(link: RedisLink, port: RedisPort): Promise<unknown> {
-    return link.call("SET", leaseKey(this.#prefix, port.instance), "1", "PX", this.#lease);
+    return link.call("SET", leaseKey(this.#prefix, port.instance), port.service, "PX", this.#lease);
   }
 
   #openInbox(port: RedisPort): Channel {

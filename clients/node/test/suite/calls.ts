@@ -153,6 +153,16 @@ export function callTests(world: World): void {
     await until(() => told.length === 2, "both handlers are told");
   });
 
+  test("an idempotent call that timed out is retryable, here and elsewhere", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("never.ends", (_, event) => sleep(60_000, undefined, { signal: event.signal })).ready();
+    for (const caller of [a, b]) {
+      const error = await fails(caller.publishAndWait("never.ends", 1, { ttl: 200, idempotent: true }), "TIMEOUT");
+      assert.equal(error.outcome, "MAY_HAVE_RUN");
+      assert.equal(error.retryable, true);
+    }
+  });
+
   test("ACCEPTED shows in what a timeout tells", async () => {
     const [a, b] = [world.system(), world.system({ settings: { acceptAfter: 20 } })];
     await b.subscribe("long.work", () => sleep(600)).ready();
@@ -263,6 +273,14 @@ export function callTests(world: World): void {
     for (const n of [1, 1, 2, 3, 3, 4, 4]) assert.equal(await a.publishAndWait("pick.even", n), n % 2 ? "odd" : "even");
     assert.equal(await b.publishAndWait("pick.even", 3), "odd");
     await fails(a.publishAndWait("pick.even", 0.5), "NO_RESPONDERS");
+  });
+
+  test("the refusal of a filter comes from the other side, here and elsewhere", async () => {
+    const [a, b] = [world.system(), world.system()];
+    await b.subscribe("pick.none", () => 1, { filter: () => false }).ready();
+    for (const caller of [a, b]) {
+      assert.equal((await fails(caller.publishAndWait("pick.none"), "NO_RESPONDERS")).fromWire, true);
+    }
   });
 
   test("waitForResponders waits for somebody who answers", async () => {

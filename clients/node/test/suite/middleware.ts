@@ -158,4 +158,42 @@ export function middlewareTests(world: World): void {
     release();
     assert.equal(await waiting, 1);
   });
+
+  test("streams pass the middleware too, which may change their items", async () => {
+    const doubled: Middleware = {
+      async *publish(message, next) {
+        message.data = 3;
+        for await (const item of (await next(message)) as AsyncIterable<number>) yield 2 * item;
+      },
+    };
+    const shifted: Middleware = {
+      async *handle(_, next) {
+        for await (const item of (await next()) as AsyncIterable<number>) yield item + 1;
+      },
+    };
+    let closed = 0;
+    for (const [caller, system] of places([doubled, shifted])) {
+      await system
+        .subscribe<number>("stream.through", async function* count(end) {
+          try {
+            for (let n = 0; n < end; n++) yield n;
+          } finally {
+            closed += 1;
+          }
+        })
+        .ready();
+      const got: unknown[] = [];
+      for await (const item of caller.publishAndStream("stream.through", 99)) got.push(item);
+      assert.deepStrictEqual(got, [2, 4, 6]);
+      for await (const _ of caller.publishAndStream("stream.through", 99)) break;
+      await until(() => closed === 2, "leaving early passes too");
+      closed = 0;
+      await system.close();
+    }
+  });
+
+  test("middleware that makes no stream of a stream is told so", async () => {
+    const caller = world.system({ middleware: [{ publish: () => 1 }] });
+    await fails(caller.publishAndStream("stream.lost").next(), "INVALID_ARGUMENT");
+  });
 }

@@ -155,4 +155,20 @@ export function schemaTests(world: World): void {
       assert.equal((long.details.issues as unknown[]).length, 16);
     }
   });
+
+  test("each item of a stream must fit the output, and is what the schema makes of it", async () => {
+    const [a, b] = [world.system(), world.system()];
+    const handler = async function* sums(last: unknown) {
+      yield { sum: 1, secret: 2 };
+      yield last as { sum: number };
+    };
+    await b.subscribe("stream.fits", handler, { output: z.object({ sum: z.number() }) }).ready();
+    for (const system of [a, b]) {
+      const stream = system.publishAndStream("stream.fits", { sum: "1" });
+      assert.deepStrictEqual((await stream.next()).value, { sum: 1 });
+      const error = await fails(stream.next(), "HANDLER_ERROR");
+      assert.match(error.message, /yielded does not fit the output schema: \$\.sum/);
+      assert.deepStrictEqual([error.type, error.outcome], ["InvalidPayloadError", "RAN"]);
+    }
+  });
 }

@@ -4,11 +4,13 @@ import { broadcastTests } from "./broadcast.js";
 import { brokerTests } from "./broker.js";
 import { callTests } from "./calls.js";
 import { gatewayTests } from "./gateways.js";
+import { gatherTests } from "./gather.js";
 import { groupTests } from "./groups.js";
 import { leavingTests } from "./leaving.js";
 import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
 import { schemaTests } from "./schemas.js";
+import { streamTests } from "./streams.js";
 import { subscriptionTests } from "./subscriptions.js";
 
 /** One suite proves all transports equal. */
@@ -20,6 +22,8 @@ export function transportSuite(world: World): void {
     groupTests(world);
     callTests(world);
     leavingTests(world);
+    streamTests(world);
+    gatherTests(world);
     subscriptionTests(world);
     middlewareTests(world);
     schemaTests(world);

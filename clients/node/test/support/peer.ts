@@ -20,6 +20,16 @@ const subscriptions = [
     tell("finished");
     return process.pid;
   }),
+  events.subscribe<number>("peer.stream", async function* stream(pause) {
+    try {
+      for (let number = 0; ; number++) {
+        yield number;
+        await sleep(pause);
+      }
+    } finally {
+      tell("closed");
+    }
+  }),
   events.subscribe("peer.event", () => tell("event"), { group: "peers" }),
 ];
 

@@ -7,8 +7,12 @@ import {
   MemoryTransport,
   type Settings,
 } from "../../src/index.js";
+import { DEFAULT_SETTINGS } from "../../src/settings.js";
+import type { Transport } from "../../src/transport.js";
+import { chooseTransport } from "../../src/transports/choose.js";
 import { Gateway } from "./gateway.js";
 import { Peer } from "./process.js";
+import { Raw } from "./raw.js";
 import { RedisServer } from "./server.js";
 
 /** Says nothing: tests that cause failures on purpose would fill the screen. */
@@ -29,6 +33,8 @@ export interface World {
   /** A system of its own at the broker; closed at the end. */
   system(options?: EventSystemOptions): EventSystem;
   peer(options?: EventSystemOptions): Promise<Peer>;
+  /** An instance that does only what it is told. */
+  raw(): Promise<Raw>;
   /** Ends everything that a test started. */
   clean(): Promise<void>;
   stop(): Promise<void>;
@@ -43,6 +49,7 @@ abstract class Base implements World {
   readonly shortLease: Partial<Settings> = { lease: 2000, leaseRefresh: 500 };
   #systems: EventSystem[] = [];
   #peers: Peer[] = [];
+  #transports: Transport[] = [];
 
   protected abstract target(): EventSystemOptions;
 
@@ -58,7 +65,15 @@ abstract class Base implements World {
     return peer;
   }
 
+  async raw(): Promise<Raw> {
+    const { transport, url = "" } = this.target();
+    const chosen = transport ?? (await chooseTransport(url, "", DEFAULT_SETTINGS)());
+    this.#transports.push(chosen);
+    return Raw.open(chosen);
+  }
+
   async clean(): Promise<void> {
+    await Promise.all(this.#transports.splice(0).map((transport) => transport.close()));
     await Promise.all(this.#peers.splice(0).map((peer) => peer.kill()));
     await Promise.all(this.#systems.splice(0).map((system) => system.close(0)));
   }

@@ -46,6 +46,17 @@ events.subscribe("a.b", () => ({ name: "x", age: 1 }), { output: zodUser });
 // @ts-expect-error: the schema takes text, sooner or later
 events.subscribe("a.b", async () => ({ name: "x", age: 1 }), { input: zodUser, output: zodUser });
 
+// The items of a stream must fit too.
+events.subscribe(
+  "a.b",
+  async function* () {
+    yield { name: "x", age: "1" };
+  },
+  { output: zodUser },
+);
+// @ts-expect-error: the schema takes text
+events.subscribe("a.b", function* () { yield { name: "x", age: 1 }; }, { output: zodUser }); // biome-ignore format: one line
+
 // Without schemas it is what one says, and else unknown.
 events.subscribe("a.b", (data) => is<unknown>()(data));
 events.subscribe<number>("a.b", (n) => is<number>()(n), { filter: (n) => n > 1 });

@@ -22,6 +22,8 @@ test("a batch that is still being collected is interrupted with the rest", async
     succeeded: () => told.push("succeeded"),
     failed: () => told.push("failed"),
     interrupted: () => told.push("interrupted"),
+    item: () => told.push("item"),
+    ended: () => told.push("ended"),
   };
   const subscription = new Subscription(owner, "a.b", () => told.push("handled"), { batch: { size: 3, ms: 20 } });
   for (let n = 0; n < 2; n++) {

@@ -46,10 +46,11 @@ const envelopes: fc.Arbitrary<Envelope> = fc.record(
       ),
       { nil: undefined },
     ),
-    stream: fc.option(fc.record({ sequence: fc.nat(), end: fc.boolean(), consumed: fc.nat(), window: uint32 }, PLAIN), {
+    stream: fc.option(fc.record({ sequence: fc.maxSafeNat(), consumed: fc.maxSafeNat(), window: uint32 }, PLAIN), {
       nil: undefined,
     }),
     idempotent: fc.boolean(),
+    group: text,
   },
   PLAIN,
 );

@@ -22,7 +22,7 @@ from tieline.outgoing import Origin
 from tieline.settings import Settings
 from tieline.stream_call import StreamCall
 from tieline.subscription import Subscription
-from tieline.trail import CALLED, LOCAL, Trail
+from tieline.trail import Trail
 from tieline.transport import Port
 
 
@@ -39,16 +39,12 @@ class Own(Protocol):
 class Caller:
     """All calls of one event system, with one timer for all their deadlines."""
 
-    def __init__(
-        self, settings: Settings, origin: Origin, observer: Observer | None, own: Own, trail: Trail | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, origin: Origin, observer: Observer | None, own: Own, trail: Trail) -> None:
         self._settings = settings
         self._origin = origin
         self._observer = observer
         self._own = own
         self._trail = trail
-        self._remember = trail.remember if trail is not None else None
-        self._now = 0.0
         self._deadlines = Deadlines()
         self._calls = Calls(self, self._deadlines, settings)
         self._port: Port | None = None
@@ -114,22 +110,16 @@ class Caller:
         assert delivery is not None
         if not call.answered:
             delivery.cancel()
-        if self._remember is not None:
-            self._remember_local(call, delivery)
+        if self._trail.room or call.failure is not None:
+            self._remember(call, delivery)
 
-    def _remember_local(self, call: LocalCall, delivery: Delivery) -> None:
-        """Only what somebody can ask for: a call that was given no name has none."""
-        request = delivery.event.envelope
-        correlation_id = request.correlation_id or request.id
-        failed = call.failure
-        if correlation_id or failed is not None:
-            began = call.deadline - request.ttl_ms / 1000
-            name = delivery.subscription.name
-            named, now = correlation_id or delivery.event.id, self._monotonic()
-            record = (LOCAL, named, request.topic, now, b"", began, name, failed)
-            self._trail.remember(record)  # pyright: ignore[reportOptionalMemberAccess]
-            if failed is not None:
-                self._store(named)
+    def _remember(self, call: LocalCall, delivery: Delivery) -> None:
+        """Only what somebody can ask for: a call that was given no name has none, unless it failed."""
+        request, failure = delivery.event.envelope, call.failure
+        if failure is not None or request.correlation_id or request.id:
+            correlation_id = self._trail.local(delivery, call.deadline - request.ttl_ms / 1000, failure)
+            if failure is not None:
+                self._store(correlation_id)
 
     def begin(
         self,
@@ -183,7 +173,8 @@ class Caller:
         identity = request.id
         if not identity:
             identity = request.id = new_id()
-        call.correlation_id = request.correlation_id or identity
+        if self._trail.room:
+            call.correlation_id = request.correlation_id or identity
         call.began = now
         request.reply_to = self._port.instance
         if idempotent:
@@ -201,8 +192,7 @@ class Caller:
 
     def abandon(self, call: Call) -> None:
         """The caller was cancelled."""
-        if self._trail is not None:
-            self._trail.step(StepName.CANCELLED, call.envelope)
+        self._trail.step(StepName.CANCELLED, call.envelope)
         self._calls.abandon(call)
         if self._observer:
             self._say(StepName.CANCELLED, call.envelope)
@@ -213,16 +203,15 @@ class Caller:
         """See `Receiver.on_dispatched`."""
         self._calls.dispatched(call_id, instance, error, self._monotonic())
 
-    def joined(self, call_id: bytes, until: int) -> None:
+    def joined(self, call_id: bytes, until: int, instance: str) -> None:
         """See `Receiver.on_joined`."""
-        call = self._calls.joined(call_id, self._origin.clock.local(until))
+        call = self._calls.joined(call_id, self._origin.clock.local(until), instance)
         if call is not None:
-            self._unusual(StepName.JOINED, call.envelope, until=until)
+            self._unusual(StepName.JOINED, call.envelope, until=until, instance=instance)
 
     def answered(self, envelope: Envelope) -> None:
         """A REPLY or ACCEPTED arrived."""
-        self._now = now = self._monotonic()
-        call = self._calls.answered(envelope, now)
+        call = self._calls.answered(envelope, self._monotonic())
         if envelope.kind == REPLY and envelope.idempotency_key and call is not None:
             self._unusual(StepName.DEDUPLICATED, call.envelope)
         if self._observer:
@@ -285,11 +274,8 @@ class Caller:
         """A reply came."""
         if self._observer:
             self._say(StepName.COMPLETED, call.envelope, instance=reply.source, attempts=call.attempts)
-        if self._remember is not None:
-            self._remember(
-                (CALLED, call.correlation_id, call.topic, self._now, call.call_id,
-                 call.began, call.instance, call.attempts, call.accepted, None)
-            )  # fmt: skip
+        if self._trail.room and call.correlation_id:
+            self._trail.called(call)
         if isinstance(call, StreamCall):
             call.wake()
         elif not call.waiter.done():
@@ -299,12 +285,7 @@ class Caller:
         """The call failed."""
         if self._observer:
             self._say(StepName.FAILED, call.envelope, code=error.code, outcome=str(error.outcome))
-        if self._remember is not None:
-            self._remember(
-                (CALLED, call.correlation_id, call.topic, self._monotonic(), call.call_id,
-                 call.began, call.instance, call.attempts, call.accepted, error)
-            )  # fmt: skip
-            self._store(call.correlation_id)
+        self._store(self._trail.called(call, error))
         if isinstance(call, StreamCall):
             call.error = error
             call.wake()
@@ -345,15 +326,11 @@ class Caller:
             self._calls.probed(probed.silent, probed.expired, suspects, self._monotonic())
 
     def _store(self, correlation_id: str) -> None:
-        """Store the trail of something that failed, unless too much fails."""
-        trail, port = self._trail, self._port
-        if trail is not None and port is not None and trail.may_store(self._monotonic()):
-            told = trail.of(correlation_id, self._origin.source, self._origin.clock)
-            port.keep_trail(correlation_id, told.SerializeToString())
+        if self._port is not None:
+            self._trail.store(correlation_id, self._origin.source, self._port)
 
     def _unusual(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
-        if self._trail is not None:
-            self._trail.step(name, envelope, **detail)
+        self._trail.step(name, envelope, **detail)
         if self._observer:
             self._say(name, envelope, **detail)
 

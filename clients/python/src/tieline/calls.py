@@ -146,12 +146,13 @@ class Calls:
                 self._set_aside(call)
                 self._nobody(call, now)
 
-    def joined(self, call_id: bytes, until: float) -> Call | None:
-        """An attempt waits for the run of another call with the same idempotency key, which ends at this moment."""
+    def joined(self, call_id: bytes, until: float, instance: str) -> Call | None:
+        """An attempt waits for another call's run with the same idempotency key, there and until then."""
         call = self._pending.get(call_id)
         if call is None or call.state is not _SENT:
             return None
         call.state = _HELD
+        call.instance = instance
         call.attempts -= 1  # nothing was sent
         call.may_have_run = True
         call.redispatch_at = until
@@ -184,6 +185,7 @@ class Calls:
             if call.inflow is not None and call.state is _HELD:
                 self._effects.cancel(call.instance, call.call_id)  # kept until the link is back
             self._set_aside(call)
+            call.avoid = ""
             call.may_have_run = True
             self._without_link(call, now, broken(call))
 
@@ -287,6 +289,8 @@ class Calls:
             self._reject(call, nobody_answers(call))
 
     def _failed(self, call: Call, error: TielineError, reply: Envelope, now: float) -> None:
+        if reply.source:  # a responder's, so the key was claimed, although the broker has not said so yet
+            call.claimed = call.keyed
         spent = call.to or (call.idempotent and call.attempts >= self._settings.attempts)
         if is_refusal(error) and not call.refusals and not spent:
             call.refusals += 1

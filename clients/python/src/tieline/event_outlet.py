@@ -11,6 +11,8 @@ from tieline.errors import NoRespondersError, TielineError
 
 log = logging.getLogger("tieline")
 
+HANDLED = "handled"
+
 
 class EventOutlet:
     """Outlet of the deliveries of events; `handled` hears of each that has ended."""
@@ -25,7 +27,7 @@ class EventOutlet:
 
     def succeeded(self, delivery: Delivery, result: Any) -> None:
         """The handler returned."""
-        self._end(delivery, "handled")
+        self._end(delivery, HANDLED)
 
     def failed(self, delivery: Delivery, error: TielineError) -> None:
         """The handler raised or could not be run."""
@@ -47,4 +49,4 @@ class EventOutlet:
 
     def ended(self, delivery: Delivery) -> None:
         """The handler yielded for the last time."""
-        self._end(delivery, "handled")
+        self._end(delivery, HANDLED)

@@ -20,7 +20,7 @@ class Asked(Protocol):
     service: str
     source: str
     clock: Clock
-    trail: Trail | None
+    trail: Trail
 
     @property
     def router(self) -> Iterable[Subscription]:
@@ -45,8 +45,6 @@ class Inside:
     def trail(self, correlation_id: str) -> bytes:
         """The steps of a chain that are remembered here, as a serialized Trail."""
         asked = self._asked
-        if asked.trail is None:
-            return b""
         return asked.trail.of(correlation_id, asked.source, asked.clock).SerializeToString()
 
     def subscriptions(self) -> dict[str, Any]:

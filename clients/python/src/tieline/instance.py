@@ -55,7 +55,7 @@ class Instance:
         self.router = Router()
         self.registry = Registry()
         self.clock = Clock()
-        self.trail = Trail(settings.explain_calls) if settings.explain_calls else None
+        self.trail = Trail(settings.explain_calls)
         self._make_transport = make_transport
         self._transport: Transport | None = make_transport()  # a wrong URL is told here
         self._observer = observer = guarded(observer) if observer else None
@@ -115,8 +115,7 @@ class Instance:
     def _take_place(self, port: Port) -> None:
         self.source = f"{self.service}/{port.instance}"
         self.clock = port.clock
-        if self.trail is not None:
-            self.trail.monotonic = port.clock.monotonic
+        self.trail.monotonic = port.clock.monotonic
         self.responder.attach(port, self.source)
 
     def _leave_dead_loop(self) -> None:
@@ -299,11 +298,12 @@ class Instance:
         task.add_done_callback(self._background.discard)
 
     async def _watch_loop(self) -> None:
-        """Report a loop that stands still: nothing can be promised while it does."""
+        """Once a second: report a loop that stands still, for nothing can be promised then, and refill the trail."""
         while True:
             asked = time.monotonic()
             await asyncio.sleep(_STANDSTILL_SECONDS)
             late = time.monotonic() - asked - _STANDSTILL_SECONDS
+            self.trail.refill()
             if late > _STANDSTILL_SECONDS:
                 log.warning("the event loop stood still for %.1f s; a handler blocks it", late)
                 self._warn({"kind": "loop_blocked", "seconds": late})

@@ -28,6 +28,13 @@ class Caller(NamedTuple):
     call_id: bytes
 
 
+class Joined(NamedTuple):
+    """A run under way: when its claim ends (ms since 1970), and where it is."""
+
+    until: int
+    instance: str
+
+
 class Stored(NamedTuple):
     """A result: the fingerprint of its payload, and the REPLY without `call_id`, serialized."""
 
@@ -91,10 +98,11 @@ class MemoryResults:
 class _Run:
     """A claim that has no result yet."""
 
-    __slots__ = ("callers", "ends", "fingerprint", "result", "token")
+    __slots__ = ("callers", "ends", "fingerprint", "instance", "result", "token")
 
     def __init__(self, request: Envelope) -> None:
         self.token = request.id
+        self.instance = ""
         self.fingerprint = request.fingerprint
         self.ends = request.expires_at
         self.callers: dict[Caller, None] = {}
@@ -109,11 +117,11 @@ class Ledger:
         self._runs: dict[Key, _Run] = {}
         self._tidy_at = _TIDY_AT
 
-    def look(self, request: Envelope, now: int) -> Envelope | int | None:
+    def look(self, request: Envelope, avoid: str, now: int) -> Envelope | Joined | None:
         """What a request with a key finds.
 
-        The REPLY that it gets without being run; the end of the run that it has joined (ms since 1970); or nothing:
-        then it may be dispatched and claimed.
+        The REPLY that it gets without being run; the run that it has joined; or nothing: then it may be dispatched and
+        claimed. A run whose responder is to be avoided refused, or is lost, and can be taken over.
         """
         key = (request.topic, request.idempotency_key)
         stored, run = self._results.get(key, now), self._runs.get(key)
@@ -123,18 +131,18 @@ class Ledger:
             return _refused(request, conflict(request))
         if stored is not None:
             return reply_for(stored.reply, request.call_id, request.idempotency_key)
-        if alive is None or alive.token == request.id:
+        if alive is None or alive.instance == avoid:
             return None
         if len(alive.callers) > contract.LIMIT_JOINERS:
             return _refused(request, too_many(request))
         alive.callers[Caller(request.reply_to, request.call_id)] = None
-        return alive.ends
+        return Joined(alive.ends, alive.instance)
 
     def close(self) -> None:
         """Let go of the results."""
         self._results.close()
 
-    def claim(self, request: Envelope) -> None:
+    def claim(self, request: Envelope, instance: str) -> None:
         """The request is being handed to a responder."""
         key = (request.topic, request.idempotency_key)
         run = self._runs.get(key)
@@ -142,7 +150,7 @@ class Ledger:
             self._tidy(request.time)
         if run is None or run.fingerprint != request.fingerprint:
             run = self._runs[key] = _Run(request)
-        run.token, run.ends = request.id, request.expires_at
+        run.token, run.ends, run.instance = request.id, request.expires_at, instance
         run.callers[Caller(request.reply_to, request.call_id)] = None
 
     def settle(self, reply: Envelope, now: int, then: Callable[[bytes, list[Caller]], None]) -> None:
@@ -208,7 +216,7 @@ def without_key(reply: Envelope) -> bytes:
     """A REPLY as it is stored."""
     plain = Envelope()
     plain.CopyFrom(reply)
-    for field in ("call_id", "topic", "idempotency_key", "fingerprint"):
+    for field in ("call_id", "topic", "causation_id", "idempotency_key", "fingerprint"):
         plain.ClearField(field)
     return plain.SerializeToString()
 

@@ -74,7 +74,8 @@ class LocalCall:
         outcome = Outcome.MAY_HAVE_RUN if begun else Outcome.NOT_DELIVERED
         if self.future is not None and not self.future.done():
             message = f"no reply from {envelope.topic!r} within {envelope.ttl_ms} ms"
-            self.future.set_exception(CallTimeoutError(message, outcome=outcome, details={"accepted": begun}))
+            details = {"accepted": begun, "attempts": 1}
+            self.future.set_exception(CallTimeoutError(message, outcome=outcome, details=details))
 
     @property
     def failure(self) -> TielineError | None:

@@ -132,7 +132,10 @@ class _Walk:
     def walk(self, value: Any, path: Path) -> Any:
         self.budget -= 1
         if self.budget < 0:
-            raise PayloadTooLargeError(f"the value has more than {LIMIT_PAYLOAD_BYTES} parts of a byte or more each")
+            raise PayloadTooLargeError(
+                f"the value has more than {LIMIT_PAYLOAD_BYTES} parts of a byte or more each",
+                details={"limit": LIMIT_PAYLOAD_BYTES},
+            )
         return (_CONVERT.get(type(value)) or _convert_by_base(value))(self, value, path)
 
     def same(self, value: bool | None, path: Path) -> bool | None:

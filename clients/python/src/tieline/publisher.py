@@ -27,7 +27,6 @@ from tieline.retry import Retry
 from tieline.services import Service, services
 from tieline.stream import Stream
 from tieline.stream_call import StreamCall
-from tieline.trail import PUBLISHED
 
 _UNBROKEN = 128
 
@@ -292,10 +291,8 @@ class Publisher:
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
         handled = _Handled() if wait_local else None
-        if instance.trail is not None:
-            instance.trail.remember(
-                (PUBLISHED, event.correlation_id or event.id, event.topic, instance.clock.monotonic(), event.id)
-            )
+        if instance.trail.room:
+            instance.trail.published(event)
         here, served = self._serve(event, data, instance.local_outlet(handled.one if handled else None), handled)
         try:
             await port.publish(event, served)

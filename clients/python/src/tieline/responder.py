@@ -14,14 +14,14 @@ from tieline.context import Event
 from tieline.delivery import Around, Delivery, crowded, interruption, unsendable
 from tieline.envelope import ACCEPTED, REPLY, STREAM_END, STREAM_ITEM, error_to_wire
 from tieline.errors import ExpiredError, NoRespondersError, TielineError
-from tieline.event_outlet import EventOutlet
+from tieline.event_outlet import HANDLED, EventOutlet
 from tieline.observe import Observer, StepName, step_of
 from tieline.outgoing import Origin
 from tieline.router import Router
 from tieline.settings import Settings
 from tieline.streams import Outflow
 from tieline.subscription import Subscription
-from tieline.trail import HANDLED, SERVED, Trail
+from tieline.trail import Trail
 from tieline.transport import Interest, Port, Route
 
 log = logging.getLogger("tieline")
@@ -45,7 +45,7 @@ class Responder:
         observer: Observer | None,
         warn: Warn,
         own: Callable[[Envelope], None],
-        trail: Trail | None = None,
+        trail: Trail,
     ) -> None:
         self._settings = settings
         self._router = router
@@ -180,22 +180,17 @@ class Responder:
         call_id = request.call_id
         if self._serving.pop(call_id, None) is None:
             return
-        if self._trail is not None:
-            code = reply.error.code if reply.HasField("error") else 0
-            items = delivery.flow.sent if delivery.flow is not None else 0
-            correlation_id, subscription = request.correlation_id or request.id, delivery.subscription
-            self._trail.remember(
-                (SERVED, correlation_id, subscription.topic, self._monotonic(), call_id,
-                 delivery.started, subscription.name, delivery.accepted, items, code)
-            )  # fmt: skip
-            if code:
-                self._store(correlation_id)
+        failed = reply.HasField("error")
+        if failed:
+            self._store(self._trail.served(delivery, call_id, reply.error.code))
+        elif self._trail.room:
+            self._trail.served(delivery, call_id, 0)
         if self._observer:
-            code = reply.error.code if reply.HasField("error") else 0
+            code = reply.error.code if failed else 0
             self.say(StepName.REPLIED, request, subscription=delivery.subscription.name, error=code)
         if request.idempotency_key and self._port is not None and _is_result(reply):
             reply.topic, reply.idempotency_key = request.topic, request.idempotency_key
-            reply.fingerprint = request.fingerprint
+            reply.fingerprint, reply.causation_id = request.fingerprint, request.id
             self._port.answer(request.reply_to, reply)
         else:
             self._answer(request.reply_to, reply)
@@ -295,24 +290,18 @@ class Responder:
 
     def handled(self, delivery: Delivery, how: str) -> None:
         """The handler of an event has ended."""
-        event = delivery.event.envelope
-        if self._trail is not None:
-            correlation_id, name = event.correlation_id or event.id, delivery.subscription.name
-            self._trail.remember((HANDLED, correlation_id, event.topic, self._monotonic(), name, how))
-        self.say(StepName.HANDLED, event, how=how, subscription=delivery.subscription.name)
+        if self._trail.room or how != HANDLED:
+            self._trail.handled(delivery, how)
+        self.say(StepName.HANDLED, delivery.event.envelope, how=how, subscription=delivery.subscription.name)
 
     def unusual(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         """Remember a step that most envelopes do not take, and tell the observer."""
-        if self._trail is not None:
-            self._trail.step(name, envelope, **detail)
+        self._trail.step(name, envelope, **detail)
         self.say(name, envelope, **detail)
 
     def _store(self, correlation_id: str) -> None:
-        """Store the trail of something that failed, unless too much fails."""
-        trail, port = self._trail, self._port
-        if trail is not None and port is not None and trail.may_store(self._monotonic()):
-            told = trail.of(correlation_id, self._source, self._origin.clock)
-            port.keep_trail(correlation_id, told.SerializeToString())
+        if self._port is not None:
+            self._trail.store(correlation_id, self._source, self._port)
 
     def say(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         """Tell the observer, if there is one."""

@@ -74,10 +74,11 @@ class Receiver(Protocol):
     def on_dispatched(self, call_id: bytes, instance: str, error: TielineError | None) -> None:
         """Who took a request: an instance; empty when nobody did; or why that is not known."""
 
-    def on_joined(self, call_id: bytes, until: int) -> None:
+    def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         """Instead of `on_dispatched`: the request waits for the run of another one with the same idempotency key.
 
-        The run ends at `until` (ms since 1970, broker clock) at the latest; its result comes by `on_answer`.
+        The run is at that instance and ends at `until` (ms since 1970, broker clock) at the latest; its result comes by
+        `on_answer`.
         """
 
     def on_connected(self, gap: Gap | None) -> None:

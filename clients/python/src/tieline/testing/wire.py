@@ -97,10 +97,10 @@ class Arrivals:
         if self.port is not None and self.port.up:
             self._receiver.on_dispatched(call_id, instance, error)
 
-    def on_joined(self, call_id: bytes, until: int) -> None:
+    def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         """See `Receiver`."""
         if self.port is not None and self.port.up:
-            self._receiver.on_joined(call_id, until)
+            self._receiver.on_joined(call_id, until, instance)
 
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""

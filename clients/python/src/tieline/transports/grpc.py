@@ -233,7 +233,7 @@ class GrpcPort:
 
     def _on_dispatched(self, dispatched: wire.Dispatched) -> None:
         if dispatched.joined_until:
-            self._receiver.on_joined(dispatched.call_id, dispatched.joined_until)
+            self._receiver.on_joined(dispatched.call_id, dispatched.joined_until, dispatched.instance)
             return
         error = error_from_wire(dispatched.error) if dispatched.HasField("error") else None
         self._receiver.on_dispatched(dispatched.call_id, dispatched.instance, error)

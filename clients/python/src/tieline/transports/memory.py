@@ -111,17 +111,17 @@ class MemoryBroker:
         """Hand a request to the next responder, or to that one."""
         members = self._responders.get(envelope.topic)
         able = (p for p in members.in_turn() if p.instance == (to or p.instance) != avoid) if members else iter(())
-        found = self.ledger.look(envelope, self.clock.now()) if envelope.idempotency_key else None
+        found = self.ledger.look(envelope, avoid, self.clock.now()) if envelope.idempotency_key else None
         if isinstance(found, Envelope):
             sender.receiver.on_answer(found)
             return
         if found is not None:
-            sender.receiver.on_joined(envelope.call_id, found)
+            sender.receiver.on_joined(envelope.call_id, found.until, found.instance)
             return
         taker = next(able, None)
         if taker is not None:
             if envelope.idempotency_key:
-                self.ledger.claim(envelope)
+                self.ledger.claim(envelope, taker.instance)
             taker.receiver.on_request(envelope)
         sender.receiver.on_dispatched(envelope.call_id, taker.instance if taker else "", None)
 

@@ -150,8 +150,7 @@ class RedisPort:
 
     def release(self, request: Envelope, error: TielineError) -> None:
         """See `Port.release`."""
-        if self._transport.link is not None:  # else the claim ends by itself
-            self._transport.runs.release(self._transport.link, self, request, error)
+        self._transport.runs.release(self, request, error)
 
     def keep_trail(self, correlation_id: str, trail: bytes) -> None:
         """See `Port.keep_trail`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class RedisRuns:
         if verdict == b"taken":
             receiver.on_dispatched(call_id, found[0].decode(), None)
         elif verdict == b"joined":
-            receiver.on_joined(call_id, int(found[0]))
+            receiver.on_joined(call_id, int(found[0]), found[1].decode())
         elif verdict == b"done":
             receiver.on_answer(reply_for(found[0], call_id, request.idempotency_key))
         elif verdict == b"nobody":
@@ -85,21 +85,23 @@ class RedisRuns:
         if isinstance(answer, ReplyError):  # the caller shall have its reply all the same
             log.error("the result of idempotency key %r was not stored: %s", reply.idempotency_key, answer)
             answer = [without_key(reply)]
+            self._give_up(port, reply, reply.causation_id, partial(reply_for, answer[0]))
         counts, *waiting = answer
         own = to.encode() + reply.call_id
-        for caller in dict.fromkeys([own, *waiting]):
-            port.answer(*_addressed(caller, counts))
+        _answer(port, [own, *waiting], partial(reply_for, counts))
 
-    def release(self, link: RedisLink, port: RedisPort, request: Envelope, error: TielineError) -> None:
+    def release(self, port: RedisPort, request: Envelope, error: TielineError) -> None:
         """Give up a claim; who joined it gets the error."""
+        self._give_up(port, request, request.id, partial(_error_reply, error))
 
+    def _give_up(self, port: RedisPort, about: Envelope, token: str, reply: Callable[[bytes], Envelope]) -> None:
         def then(answer: Any) -> None:
             if not isinstance(answer, Exception):
-                for caller in answer:
-                    instance, call_id = caller[:_INSTANCE_BYTES].decode(), caller[_INSTANCE_BYTES:]
-                    port.answer(instance, error_reply(call_id, error))
+                _answer(port, answer, reply)
 
-        self._run(link, scripts.RELEASE, scripts.release_names, request, [request.id.encode()], then)
+        link = self._transport.link
+        if link is not None:  # else the claim ends by itself
+            self._run(link, scripts.RELEASE, scripts.release_names, about, [token.encode()], then)
 
     def resume(self) -> None:
         """The link is back: settle what could not be settled."""
@@ -130,5 +132,11 @@ def _names(names: Any, about: Envelope, prefix: str, topic: str) -> tuple[str, .
     return names(prefix, topic, about.idempotency_key)
 
 
-def _addressed(caller: bytes, reply: bytes) -> tuple[str, Envelope]:
-    return caller[:_INSTANCE_BYTES].decode(), reply_for(reply, caller[_INSTANCE_BYTES:])
+def _answer(port: RedisPort, waiting: Iterable[bytes], reply: Callable[[bytes], Envelope]) -> None:
+    """Answer everyone who waits, each once and with its own call id."""
+    for caller in dict.fromkeys(waiting):
+        port.answer(caller[:_INSTANCE_BYTES].decode(), reply(caller[_INSTANCE_BYTES:]))
+
+
+def _error_reply(error: TielineError, call_id: bytes) -> Envelope:
+    return error_reply(call_id, error)

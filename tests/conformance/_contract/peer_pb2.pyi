@@ -1,0 +1,364 @@
+from tests.conformance._contract import value_pb2 as _value_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class How(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HOW_UNSPECIFIED: _ClassVar[How]
+    HOW_RETURNED: _ClassVar[How]
+    HOW_RAISED: _ClassVar[How]
+    HOW_CANCELLED: _ClassVar[How]
+HOW_UNSPECIFIED: How
+HOW_RETURNED: How
+HOW_RAISED: How
+HOW_CANCELLED: How
+
+class Command(_message.Message):
+    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    UNSUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    system: str
+    open: Open
+    close: Close
+    subscribe: Subscribe
+    unsubscribe: Unsubscribe
+    publish: Publish
+    call: Call
+    cancel: Cancel
+    release: Release
+    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ...) -> None: ...
+
+class Open(_message.Message):
+    __slots__ = ("url", "service", "namespace", "settings")
+    class SettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    URL_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    service: str
+    namespace: str
+    settings: _containers.ScalarMap[str, int]
+    def __init__(self, url: _Optional[str] = ..., service: _Optional[str] = ..., namespace: _Optional[str] = ..., settings: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class Close(_message.Message):
+    __slots__ = ("drain_ms",)
+    DRAIN_MS_FIELD_NUMBER: _ClassVar[int]
+    drain_ms: int
+    def __init__(self, drain_ms: _Optional[int] = ...) -> None: ...
+
+class Subscribe(_message.Message):
+    __slots__ = ("id", "topic", "group", "observe", "filter", "batch", "concurrency", "queue", "handler")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    OBSERVE_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    HANDLER_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    topic: str
+    group: str
+    observe: bool
+    filter: Filter
+    batch: Batch
+    concurrency: int
+    queue: int
+    handler: _containers.RepeatedCompositeFieldContainer[Action]
+    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., group: _Optional[str] = ..., observe: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., concurrency: _Optional[int] = ..., queue: _Optional[int] = ..., handler: _Optional[_Iterable[_Union[Action, _Mapping]]] = ...) -> None: ...
+
+class Filter(_message.Message):
+    __slots__ = ("equals", "raises")
+    EQUALS_FIELD_NUMBER: _ClassVar[int]
+    RAISES_FIELD_NUMBER: _ClassVar[int]
+    equals: _value_pb2.Value
+    raises: bool
+    def __init__(self, equals: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., raises: bool = ...) -> None: ...
+
+class Batch(_message.Message):
+    __slots__ = ("size", "ms")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    MS_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    ms: float
+    def __init__(self, size: _Optional[int] = ..., ms: _Optional[float] = ...) -> None: ...
+
+class Action(_message.Message):
+    __slots__ = ("echo", "reply", "hold", "publish", "call", "remaining")
+    ECHO_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    RAISE_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    echo: bool
+    reply: _value_pb2.Value
+    hold: Hold
+    publish: Publish
+    call: Call
+    remaining: bool
+    def __init__(self, echo: bool = ..., reply: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., hold: _Optional[_Union[Hold, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., remaining: bool = ..., **kwargs) -> None: ...
+
+class Raise(_message.Message):
+    __slots__ = ("code", "message", "details")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    details: _value_pb2.Value
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., details: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
+
+class Hold(_message.Message):
+    __slots__ = ("stubborn",)
+    STUBBORN_FIELD_NUMBER: _ClassVar[int]
+    stubborn: bool
+    def __init__(self, stubborn: bool = ...) -> None: ...
+
+class Unsubscribe(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class Options(_message.Message):
+    __slots__ = ("ttl_ms", "headers", "content_type", "schema_version", "correlation_id", "wait_for_connection_ms", "more_headers")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FOR_CONNECTION_MS_FIELD_NUMBER: _ClassVar[int]
+    MORE_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    ttl_ms: float
+    headers: _containers.ScalarMap[str, str]
+    content_type: str
+    schema_version: str
+    correlation_id: str
+    wait_for_connection_ms: int
+    more_headers: _containers.RepeatedCompositeFieldContainer[Header]
+    def __init__(self, ttl_ms: _Optional[float] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., correlation_id: _Optional[str] = ..., wait_for_connection_ms: _Optional[int] = ..., more_headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ...) -> None: ...
+
+class Header(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class Publish(_message.Message):
+    __slots__ = ("topic", "data", "options", "wait_local")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_LOCAL_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    data: _value_pb2.Value
+    options: Options
+    wait_local: bool
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., wait_local: bool = ...) -> None: ...
+
+class Call(_message.Message):
+    __slots__ = ("topic", "data", "options", "idempotent", "wait_for_responders_ms")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FOR_RESPONDERS_MS_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    data: _value_pb2.Value
+    options: Options
+    idempotent: bool
+    wait_for_responders_ms: int
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., idempotent: bool = ..., wait_for_responders_ms: _Optional[int] = ...) -> None: ...
+
+class Cancel(_message.Message):
+    __slots__ = ("call",)
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    def __init__(self, call: _Optional[int] = ...) -> None: ...
+
+class Release(_message.Message):
+    __slots__ = ("id", "count")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    count: int
+    def __init__(self, id: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class Report(_message.Message):
+    __slots__ = ("hello", "answer", "delivered", "ended", "inner")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    INNER_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    answer: Answer
+    delivered: Delivered
+    ended: Ended
+    inner: Inner
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., delivered: _Optional[_Union[Delivered, _Mapping]] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ..., inner: _Optional[_Union[Inner, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("language",)
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    language: str
+    def __init__(self, language: _Optional[str] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("number", "done", "value", "receipt", "opened", "failure")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    OPENED_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    done: bool
+    value: _value_pb2.Value
+    receipt: Receipt
+    opened: Opened
+    failure: Failure
+    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class Receipt(_message.Message):
+    __slots__ = ("id", "correlation_id")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    correlation_id: str
+    def __init__(self, id: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+
+class Opened(_message.Message):
+    __slots__ = ("instance",)
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    def __init__(self, instance: _Optional[str] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("code", "message", "details", "outcome", "type", "retry_after_ms", "from_wire", "retryable", "class_name", "cancelled")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    FROM_WIRE_FIELD_NUMBER: _ClassVar[int]
+    RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    details: _value_pb2.Value
+    outcome: str
+    type: str
+    retry_after_ms: float
+    from_wire: bool
+    retryable: bool
+    class_name: str
+    cancelled: bool
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., details: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., outcome: _Optional[str] = ..., type: _Optional[str] = ..., retry_after_ms: _Optional[float] = ..., from_wire: bool = ..., retryable: bool = ..., class_name: _Optional[str] = ..., cancelled: bool = ...) -> None: ...
+
+class Delivered(_message.Message):
+    __slots__ = ("run", "subscription", "values", "facts")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    run: int
+    subscription: str
+    values: _containers.RepeatedCompositeFieldContainer[_value_pb2.Value]
+    facts: Facts
+    def __init__(self, run: _Optional[int] = ..., subscription: _Optional[str] = ..., values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ...) -> None: ...
+
+class Facts(_message.Message):
+    __slots__ = ("id", "topic", "is_request", "source", "correlation_id", "causation_id", "headers", "content_type", "schema_version", "key", "priority", "hops", "data", "remaining_ms")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    IS_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    HOPS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_MS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    topic: str
+    is_request: bool
+    source: str
+    correlation_id: str
+    causation_id: str
+    headers: _containers.ScalarMap[str, str]
+    content_type: str
+    schema_version: str
+    key: str
+    priority: int
+    hops: int
+    data: str
+    remaining_ms: float
+    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., is_request: bool = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., data: _Optional[str] = ..., remaining_ms: _Optional[float] = ...) -> None: ...
+
+class Ended(_message.Message):
+    __slots__ = ("run", "subscription", "how")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    HOW_FIELD_NUMBER: _ClassVar[int]
+    run: int
+    subscription: str
+    how: How
+    def __init__(self, run: _Optional[int] = ..., subscription: _Optional[str] = ..., how: _Optional[_Union[How, str]] = ...) -> None: ...
+
+class Inner(_message.Message):
+    __slots__ = ("run", "subscription", "answer")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    run: int
+    subscription: str
+    answer: Answer
+    def __init__(self, run: _Optional[int] = ..., subscription: _Optional[str] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,176 @@
+// Handlers that do what a case says, and tell the runner of it.
+import { isDeepStrictEqual } from "node:util";
+import { ERROR_CLASSES, type Event } from "tieline";
+import { answer, failure } from "./answers.js";
+import {
+  type Action,
+  type Answer,
+  type Call,
+  type Facts,
+  type Filter,
+  How,
+  type Publish,
+  type Raise,
+  type Report,
+  type Subscribe,
+} from "./contract/peer.js";
+import type { Value } from "./contract/value.js";
+import { fromNative, toNative } from "./values.js";
+
+/** What a handler publishes or calls. */
+export type Sent = { $case: "publish"; value: Publish } | { $case: "call"; value: Call };
+/** Sends it; resolves to what the program gets and what the runner is told. */
+export type Do = (sent: Sent) => Promise<[unknown, Answer]>;
+/** Sends a report. */
+export type Tell = (report: NonNullable<Report["report"]>) => void;
+
+let runs = 0;
+
+/** An exception of the program's own. */
+class ShopIsClosedError extends Error {
+  override readonly name = "ShopIsClosedError";
+  declare details?: unknown;
+
+  constructor(message: string, details: unknown) {
+    super(message);
+    if (details !== undefined) this.details = details;
+  }
+}
+
+/** Lets one through for each time it is opened, in the order of their coming. */
+class Gate {
+  #open = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  open(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#open++;
+    else next();
+  }
+
+  pass(signal?: AbortSignal): Promise<void> {
+    if (this.#open > 0) {
+      this.#open--;
+      return Promise.resolve();
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(resolve);
+      signal?.addEventListener("abort", () => {
+        const at = this.#waiting.indexOf(resolve);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        reject(signal.reason);
+      });
+    });
+  }
+}
+
+/** The handler of one subscription. */
+export class Handling {
+  readonly gate = new Gate();
+  readonly #wanted: Subscribe;
+  readonly #do: Do;
+  readonly #tell: Tell;
+
+  constructor(wanted: Subscribe, send: Do, tell: Tell) {
+    this.#wanted = wanted;
+    this.#do = send;
+    this.#tell = tell;
+  }
+
+  /** Says that it began, does what is wanted, says how it ended. */
+  readonly handle = async (data: unknown, event: Event): Promise<unknown> => {
+    const run = ++runs;
+    const subscription = this.#wanted.id;
+    const values = (this.#wanted.batch === undefined ? [data] : (data as unknown[])).map((value) => fromNative(value));
+    this.#tell({ $case: "delivered", value: { run, subscription, values, facts: facts(event) } });
+    let how = How.HOW_RETURNED;
+    try {
+      return await this.#act(run, data, event);
+    } catch (error) {
+      how = event.cancelled ? How.HOW_CANCELLED : How.HOW_RAISED;
+      throw error;
+    } finally {
+      this.#tell({ $case: "ended", value: { run, subscription, how } });
+    }
+  };
+
+  async #act(run: number, data: unknown, event: Event): Promise<unknown> {
+    let result: unknown;
+    for (const action of this.#wanted.handler) result = await this.#one(action, run, data, event, result);
+    return result;
+  }
+
+  async #one({ do: wanted }: Action, run: number, data: unknown, event: Event, result: unknown): Promise<unknown> {
+    switch (wanted?.$case) {
+      case "echo":
+        return data;
+      case "reply":
+        return toNative(wanted.value);
+      case "raise":
+        throw errorOf(wanted.value);
+      case "hold":
+        await this.gate.pass(wanted.value.stubborn ? undefined : event.signal);
+        return result;
+      case "remaining":
+        return event.remaining();
+      case "publish":
+        await this.#inner(run, wanted);
+        return result;
+      case "call":
+        return await this.#inner(run, wanted);
+      default:
+        return result;
+    }
+  }
+
+  async #inner(run: number, wanted: Sent): Promise<unknown> {
+    const subscription = this.#wanted.id;
+    try {
+      const [result, answered] = await this.#do(wanted);
+      this.#tell({ $case: "inner", value: { run, subscription, answer: answered } });
+      return result;
+    } catch (error) {
+      this.#tell({ $case: "inner", value: { run, subscription, answer: failure(error) } });
+      throw error;
+    }
+  }
+}
+
+/** The filter that a case describes. */
+export function filterOf(wanted: Filter): (data: unknown) => boolean {
+  const equal = wanted.equals && toNative(wanted.equals as Value);
+  return (data) => {
+    if (wanted.raises) throw new ShopIsClosedError("the filter is broken", undefined);
+    return isDeepStrictEqual(data, equal);
+  };
+}
+
+/** Nothing to say but that it is done. */
+export const DONE = answer({ $case: "done", value: true });
+
+function errorOf(wanted: Raise): Error {
+  const details = wanted.details && (toNative(wanted.details) as Record<string, unknown>);
+  if (wanted.code === "") return new ShopIsClosedError(wanted.message, details);
+  const Class = ERROR_CLASSES[wanted.code as keyof typeof ERROR_CLASSES];
+  return new Class(wanted.message, details === undefined ? {} : { details });
+}
+
+function facts(event: Event): Facts {
+  const remaining = event.remaining();
+  return {
+    id: event.id,
+    topic: event.topic,
+    isRequest: event.isRequest,
+    source: event.source,
+    correlationId: event.correlationId,
+    causationId: event.causationId,
+    headers: { ...event.headers },
+    contentType: event.contentType,
+    schemaVersion: event.schemaVersion,
+    key: event.key,
+    priority: event.priority,
+    hops: event.hops,
+    data: Buffer.from(event.envelope.data).toString("hex"),
+    remainingMs: remaining === Infinity ? undefined : remaining,
+  };
+}

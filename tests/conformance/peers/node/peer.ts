@@ -1,0 +1,214 @@
+// The peer in Node: commands come on stdin, reports go to stdout, each after its length in four bytes.
+import { writeSync } from "node:fs";
+import {
+  type CallOptions,
+  DEFAULT_SETTINGS,
+  EventSystem,
+  type Logger,
+  MemoryBroker,
+  MemoryTransport,
+  type PublishOptions,
+  type SubscribeOptions,
+  type Subscription,
+} from "tieline";
+import { answer, failure } from "./answers.js";
+import {
+  type Answer,
+  type Call,
+  type Close,
+  Command,
+  type Open,
+  type Options,
+  type Publish,
+  Report,
+  type Subscribe,
+} from "./contract/peer.js";
+import { DONE, filterOf, Handling, type Sent, type Tell } from "./handling.js";
+import { fromNative, toNative } from "./values.js";
+
+const STDOUT = 1;
+const QUIET: Logger = { debug() {}, warn() {}, error() {} };
+
+/** Event systems and subscriptions, by the names that the runner gave them. */
+class Peer {
+  readonly #memory = new MemoryBroker();
+  readonly #systems = new Map<string, EventSystem>();
+  readonly #subscriptions = new Map<string, [Subscription, Handling]>();
+  readonly #calls = new Map<number, AbortController>();
+
+  /** Takes commands until stdin ends. */
+  async serve(): Promise<void> {
+    tell({ $case: "hello", value: { language: "node" } });
+    let rest = Buffer.alloc(0);
+    for await (const chunk of process.stdin) {
+      rest = Buffer.concat([rest, chunk as Buffer]);
+      while (rest.length >= 4 && rest.length >= 4 + rest.readUInt32BE()) {
+        const end = 4 + rest.readUInt32BE();
+        this.#run(Command.decode(rest.subarray(4, end)));
+        rest = rest.subarray(end);
+      }
+    }
+    process.exit(0);
+  }
+
+  #run(command: Command): void {
+    this.#do(command)
+      .catch(failure)
+      .then((what) => tell({ $case: "answer", value: { ...what, number: command.number } }));
+  }
+
+  async #do({ do: wanted, system, number }: Command): Promise<Answer> {
+    switch (wanted?.$case) {
+      case "open":
+        return await this.#open(system, wanted.value);
+      case "close":
+        return await this.#close(system, wanted.value);
+      case "subscribe":
+        return await this.#subscribe(this.#system(system), wanted.value);
+      case "unsubscribe":
+        await this.#subscription(wanted.value.id)[0].unsubscribe();
+        return DONE;
+      case "publish":
+      case "call":
+        return await this.#begin(number, system, wanted);
+      case "cancel":
+        this.#calls.get(wanted.value.call)?.abort();
+        return DONE;
+      case "release":
+        for (let n = wanted.value.count || 1; n > 0; n--) this.#subscription(wanted.value.id)[1].gate.open();
+        return DONE;
+      default:
+        throw new TypeError("an unknown command");
+    }
+  }
+
+  // --- life ----------------------------------------------------------------------------------------------------------
+
+  async #open(name: string, wanted: Open): Promise<Answer> {
+    const where =
+      wanted.url === "memory://"
+        ? { transport: new MemoryTransport(this.#memory) } // one broker for all systems of the process
+        : { url: wanted.url, namespace: wanted.namespace };
+    const settings = settingsOf(wanted.settings);
+    const system = new EventSystem({ ...where, service: wanted.service || "peer", settings, logger: QUIET });
+    await system.start();
+    this.#systems.set(name, system);
+    return answer({ $case: "opened", value: { instance: system.instance } });
+  }
+
+  async #close(name: string, wanted: Close): Promise<Answer> {
+    const system = this.#system(name);
+    this.#systems.delete(name);
+    await system.close(wanted.drainMs);
+    return DONE;
+  }
+
+  // --- subscriptions -------------------------------------------------------------------------------------------------
+
+  async #subscribe(system: EventSystem, wanted: Subscribe): Promise<Answer> {
+    const handling = new Handling(wanted, (sent) => send(system, sent), tell);
+    const subscription = system.subscribe(wanted.topic, handling.handle, subscribeOptions(wanted));
+    this.#subscriptions.set(wanted.id, [subscription, handling]);
+    await subscription.ready();
+    return DONE;
+  }
+
+  // --- publish and call ----------------------------------------------------------------------------------------------
+
+  async #begin(number: number, system: string, wanted: Sent): Promise<Answer> {
+    const controller = new AbortController();
+    this.#calls.set(number, controller);
+    try {
+      return (await send(this.#system(system), wanted, controller.signal))[1];
+    } finally {
+      this.#calls.delete(number);
+    }
+  }
+
+  #system(name: string): EventSystem {
+    const found = this.#systems.get(name);
+    if (found === undefined) throw new TypeError(`no system ${name}`);
+    return found;
+  }
+
+  #subscription(id: string): [Subscription, Handling] {
+    const found = this.#subscriptions.get(id);
+    if (found === undefined) throw new TypeError(`no subscription ${id}`);
+    return found;
+  }
+}
+
+async function send(system: EventSystem, sent: Sent, signal?: AbortSignal): Promise<[unknown, Answer]> {
+  const options = { ...messageOptions(sent.value.options), ...(signal && { signal }) };
+  return sent.$case === "publish" ? publish(system, sent.value, options) : call(system, sent.value, options);
+}
+
+async function publish(system: EventSystem, wanted: Publish, options: PublishOptions): Promise<[unknown, Answer]> {
+  const receipt = await system.publish(wanted.topic, dataOf(wanted), { ...options, waitLocal: wanted.waitLocal });
+  return [undefined, answer({ $case: "receipt", value: { ...receipt } })];
+}
+
+async function call(system: EventSystem, wanted: Call, options: CallOptions): Promise<[unknown, Answer]> {
+  const waitForResponders = wanted.waitForRespondersMs;
+  const more = { idempotent: wanted.idempotent, ...(waitForResponders !== undefined && { waitForResponders }) };
+  const reply = await system.publishAndWait(wanted.topic, dataOf(wanted), { ...options, ...more });
+  return [reply, answer({ $case: "value", value: fromNative(reply) })];
+}
+
+function dataOf({ data }: Publish | Call): unknown {
+  return data && toNative(data);
+}
+
+function messageOptions(wanted: Options | undefined): PublishOptions {
+  if (wanted === undefined) return {};
+  const options: PublishOptions = {};
+  if (wanted.ttlMs !== undefined) options.ttl = wanted.ttlMs;
+  const headers = [...Object.entries(wanted.headers), ...wanted.moreHeaders.map(({ name, value }) => [name, value])];
+  if (headers.length > 0) options.headers = Object.fromEntries(headers);
+  if (wanted.contentType !== "") options.contentType = wanted.contentType;
+  if (wanted.schemaVersion !== "") options.schemaVersion = wanted.schemaVersion;
+  if (wanted.correlationId !== "") options.correlationId = wanted.correlationId;
+  if (wanted.waitForConnectionMs !== undefined) options.waitForConnection = wanted.waitForConnectionMs;
+  return options;
+}
+
+function subscribeOptions(wanted: Subscribe): SubscribeOptions {
+  const options: SubscribeOptions = {};
+  if (wanted.group !== "") options.group = wanted.group;
+  if (wanted.observe) options.observe = true;
+  if (wanted.filter !== undefined) options.filter = filterOf(wanted.filter);
+  if (wanted.batch !== undefined) Object.assign(options, { batch: wanted.batch }); // typed for a handler of lists
+  if (wanted.concurrency !== undefined) options.concurrency = wanted.concurrency;
+  if (wanted.queue !== undefined) options.queue = wanted.queue;
+  return options;
+}
+
+function settingsOf(wanted: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(wanted).map(([name, number]) => {
+      const ours = name.replace(/_ms$/, "").replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+      if (!(ours in DEFAULT_SETTINGS)) throw new TypeError(`there is no setting ${ours}`);
+      return [ours, number];
+    }),
+  );
+}
+
+const tell: Tell = (report) => {
+  const data = Report.encode({ report }).finish();
+  const message = Buffer.alloc(4 + data.length);
+  message.writeUInt32BE(data.length);
+  message.set(data, 4);
+  for (let sent = 0; sent < message.length; ) sent += writeSome(message.subarray(sent));
+};
+
+/** Writes what there is room for; the pipe of a slow runner has none for a while. */
+function writeSome(bytes: Buffer): number {
+  try {
+    return writeSync(STDOUT, bytes);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EAGAIN") return 0;
+    throw error;
+  }
+}
+
+await new Peer().serve();

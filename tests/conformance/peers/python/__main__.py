@@ -1,0 +1,149 @@
+"""The peer in Python: commands come on stdin, reports go to stdout, each after its length in four bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from typing import Any
+
+from tests.conformance._contract.peer_pb2 import (
+    Answer,
+    Call,
+    Command,
+    Hello,
+    Opened,
+    Options,
+    Publish,
+    Receipt,
+    Report,
+    Subscribe,
+)
+from tests.conformance.peers.python.answers import failure
+from tests.conformance.peers.python.handling import Handling, filter_of
+from tests.conformance.peers.python.values import from_native, to_native
+from tieline import EventSystem, Settings, Subscription
+from tieline.transports.memory import MemoryBroker, MemoryTransport
+
+
+class Peer:
+    """Event systems and subscriptions, by the names that the runner gave them."""
+
+    def __init__(self, out: int) -> None:
+        self._out = out
+        self._memory = MemoryBroker()
+        self._systems: dict[str, EventSystem] = {}
+        self._subscriptions: dict[str, tuple[Subscription, Handling]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def serve(self) -> None:
+        """Take commands until stdin ends."""
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        self.tell(Report(hello=Hello(language="python")))
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                size = int.from_bytes(await reader.readexactly(4), "big")
+                command = Command.FromString(await reader.readexactly(size))
+                self._tasks[command.number] = asyncio.create_task(self._run(command))
+
+    def tell(self, report: Report) -> None:
+        """Send a report."""
+        data = report.SerializeToString()
+        rest = memoryview(len(data).to_bytes(4, "big") + data)
+        while rest:
+            rest = rest[os.write(self._out, rest) :]
+
+    async def _run(self, command: Command) -> None:
+        try:
+            answer = await self._do(command)
+        except (Exception, asyncio.CancelledError) as error:
+            answer = Answer(failure=failure(error))
+        answer.number = command.number
+        self.tell(Report(answer=answer))
+        self._tasks.pop(command.number, None)
+
+    async def _do(self, command: Command) -> Answer:
+        name = command.WhichOneof("do")
+        if name in ("publish", "call"):
+            return (await self._send(self._systems[command.system], getattr(command, name)))[1]
+        return await getattr(self, f"_{name}")(command, getattr(command, name)) or Answer(done=True)
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def _open(self, command: Command, wanted: Any) -> Answer:
+        settings = Settings(**{key.removesuffix("_ms"): _seconds(key, n) for key, n in wanted.settings.items()})
+        where: dict[str, Any] = {"url": wanted.url, "namespace": wanted.namespace}
+        if wanted.url == "memory://":
+            where = {"transport": MemoryTransport(self._memory)}  # one broker for all systems of the process
+        system = EventSystem(service=wanted.service or "peer", settings=settings, **where)
+        await system.start()
+        self._systems[command.system] = system
+        return Answer(opened=Opened(instance=system.instance))
+
+    async def _close(self, command: Command, wanted: Any) -> None:
+        system = self._systems.pop(command.system)
+        await system.aclose(wanted.drain_ms / 1_000 if wanted.HasField("drain_ms") else None)
+
+    # --- subscriptions ------------------------------------------------------------------------------------------------
+
+    async def _subscribe(self, command: Command, wanted: Subscribe) -> None:
+        system = self._systems[command.system]
+        handling = Handling(wanted, lambda inner: self._send(system, inner), self.tell)
+        options: dict[str, Any] = {
+            name: getattr(wanted, name) for name in ("group", "observe") if getattr(wanted, name)
+        }
+        options |= {name: getattr(wanted, name) for name in ("concurrency", "queue") if wanted.HasField(name)}
+        if wanted.HasField("filter"):
+            options["filter"] = filter_of(wanted.filter)
+        if wanted.HasField("batch"):
+            options["batch"] = (wanted.batch.size, wanted.batch.ms / 1_000)
+        subscription = system.subscribe(wanted.topic, handling.handle, **options)
+        self._subscriptions[wanted.id] = subscription, handling
+        await subscription.ready()
+
+    async def _unsubscribe(self, command: Command, wanted: Any) -> None:
+        await self._subscriptions[wanted.id][0].unsubscribe()
+
+    async def _release(self, command: Command, wanted: Any) -> None:
+        for _ in range(wanted.count or 1):
+            self._subscriptions[wanted.id][1].gate.release()
+
+    async def _cancel(self, command: Command, wanted: Any) -> None:
+        self._tasks[wanted.call].cancel()
+
+    # --- publish and call ---------------------------------------------------------------------------------------------
+
+    async def _send(self, system: EventSystem, wanted: Publish | Call) -> tuple[Any, Answer]:
+        data = [to_native(wanted.data)] if wanted.HasField("data") else []
+        options = _options(wanted.options)
+        if isinstance(wanted, Publish):
+            receipt = await system.publish(wanted.topic, *data, wait_local=wanted.wait_local, **options)
+            return None, Answer(receipt=Receipt(id=receipt.id, correlation_id=receipt.correlation_id))
+        if wanted.HasField("wait_for_responders_ms"):
+            options["wait_for_responders"] = wanted.wait_for_responders_ms / 1_000
+        reply = await system.publish_and_wait(wanted.topic, *data, idempotent=wanted.idempotent, **options)
+        return reply, Answer(value=from_native(reply))
+
+
+def _options(wanted: Options) -> dict[str, Any]:
+    names = ("content_type", "schema_version", "correlation_id")
+    options: dict[str, Any] = {name: getattr(wanted, name) for name in names if getattr(wanted, name)}
+    if wanted.headers or wanted.more_headers:
+        options["headers"] = dict(wanted.headers) | {header.name: header.value for header in wanted.more_headers}
+    if wanted.HasField("ttl_ms"):
+        options["ttl"] = wanted.ttl_ms / 1_000
+    if wanted.HasField("wait_for_connection_ms"):
+        options["wait_for_connection"] = wanted.wait_for_connection_ms / 1_000
+    return options
+
+
+def _seconds(name: str, number: int) -> float:
+    return number / 1_000 if name.endswith("_ms") else number
+
+
+if __name__ == "__main__":
+    private = os.dup(1)
+    os.dup2(2, 1)  # whatever else prints must not get between the messages
+    asyncio.run(Peer(private).serve())

@@ -1,0 +1,1 @@
+"""Runs the cases over all combinations and says what differs."""

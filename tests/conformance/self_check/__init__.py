@@ -1,0 +1,1 @@
+"""What the runner must find: wrong cases, and a peer that lies."""

@@ -1,0 +1,66 @@
+// A Node service for `tests/test_languages.py`: `languages.mjs '{"url": …}'`. It answers node.* and calls whom it is told to.
+import { EventSystem, TielineError } from "tieline";
+
+const { url } = JSON.parse(process.argv[2]);
+const events = new EventSystem(url, { service: "node-peer" });
+let yielded = 0;
+
+/** Counts, and says how it fared. */
+async function* count({ end, fail = false }, event) {
+  event.signal.addEventListener("abort", () => console.log(`ABORTED ${event.signal.reason.code}`));
+  try {
+    for (let number = 0; number < end; number++) {
+      yielded = number + 1;
+      yield number;
+    }
+    if (fail) throw new RangeError("no more");
+  } finally {
+    console.log(`CLOSED ${yielded}`);
+  }
+}
+
+/** Reads a stream, up to `stop` items; what came, and the error it ended with. */
+async function read({ topic, data, stop = Infinity, options = {} }) {
+  const items = [];
+  try {
+    for await (const item of events.publishAndStream(topic, data, options)) if (items.push(item) >= stop) break;
+  } catch (error) {
+    return { items, error: told(error) };
+  }
+  return { items };
+}
+
+/** Asks everybody. */
+async function gather({ topic, data, options = {} }) {
+  const { replies, errors, missing } = await events.publishAndGather(topic, data, options);
+  const named = ({ responder, error }) => ({ responder, error: told(error) });
+  return { replies, errors: errors.map(named), missing: missing.map(named) };
+}
+
+/** Calls plainly. */
+async function call({ topic, data, options = {} }) {
+  try {
+    return { value: await events.publishAndWait(topic, data, options) };
+  } catch (error) {
+    return { error: told(error) };
+  }
+}
+
+function told(error) {
+  if (!(error instanceof TielineError)) throw error;
+  const { code, message, type, outcome, details } = error;
+  return { code, message, type, outcome, details };
+}
+
+const subscriptions = [
+  events.subscribe("node.count", count),
+  events.subscribe("node.yielded", () => yielded),
+  events.subscribe("node.read", read),
+  events.subscribe("node.call", call),
+  events.subscribe("node.gather", gather),
+  events.subscribe("both.who", () => "node"),
+  events.subscribe("both.group", () => "node", { group: "shared" }),
+];
+await Promise.all(subscriptions.map((subscription) => subscription.ready()));
+console.log("READY");
+await events.serve();

@@ -1,0 +1,194 @@
+"""What Python asks of Node, and Node of Python, over Redis and through gateways."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examples.node_package import provide
+
+from tests.suite.seen import until
+from tests.suite.world import KINDS, Place, World
+from tests.support.processes import Peer
+from tieline import EventSystem, HandlerError, ResponderLostError, Stream, UnsupportedError
+from tieline.errors import Outcome
+
+PEERS = Path(__file__).parent / "peers"
+
+
+@pytest.fixture(scope="module", params=[name for name in KINDS if name != "memory"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A broker that both languages reach."""
+    with KINDS[request.param].open() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def python(place: Place) -> AsyncIterator[EventSystem]:
+    """This side."""
+    world = World(place)
+    try:
+        yield await world.system(service="python")
+    finally:
+        await world.close()
+
+
+@pytest.fixture
+async def node(place: Place) -> AsyncIterator[Peer]:
+    """The other side."""
+    provide(PEERS)
+    async with Peer.node(PEERS / "languages.mjs", json.dumps({"url": place.url})) as peer:
+        yield peer
+
+
+class Counter:
+    """A handler that counts, and remembers how it fared."""
+
+    def __init__(self) -> None:
+        self.yielded = 0
+        self.closed = False
+
+    async def count(self, data: dict[str, Any]) -> AsyncIterator[int]:
+        try:
+            for number in range(data["end"]):
+                self.yielded = number + 1
+                yield number
+            if data.get("fail"):
+                raise LookupError("no more")
+        finally:
+            self.closed = True
+
+
+@pytest.fixture
+async def counter(python: EventSystem) -> Counter:
+    """A Python handler that streams."""
+    made = Counter()
+    await python.subscribe("python.count", made.count).ready()
+    return made
+
+
+async def drained(stream: Stream) -> None:
+    """Read to the end."""
+    async for _ in stream:
+        pass
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+async def test_python_reads_what_node_yields(python: EventSystem, node: Peer) -> None:
+    assert [item async for item in python.publish_and_stream("node.count", {"end": 5_000})] == list(range(5_000))
+
+
+async def test_node_reads_what_python_yields(python: EventSystem, node: Peer, counter: Counter) -> None:
+    read = await python.publish_and_wait("node.read", {"topic": "python.count", "data": {"end": 5_000}})
+    assert read == {"items": list(range(5_000))}
+
+
+async def test_python_leaves_and_the_generator_in_node_is_closed(python: EventSystem, node: Peer) -> None:
+    async for item in python.publish_and_stream("node.count", {"end": 1_000_000}):
+        if item == 5:
+            break
+    await node.line("^ABORTED CANCELLED$")
+    closed = await node.line("^CLOSED")
+    assert int(closed.split()[1]) < 1_000_000
+
+
+async def test_node_leaves_and_the_generator_in_python_is_closed(
+    python: EventSystem, node: Peer, counter: Counter
+) -> None:
+    request = {"topic": "python.count", "data": {"end": 1_000_000}, "stop": 5}
+    assert await python.publish_and_wait("node.read", request) == {"items": [0, 1, 2, 3, 4]}
+    await until(lambda: counter.closed)
+    assert counter.yielded < 1_000_000
+
+
+async def test_an_error_in_the_middle_of_a_stream_crosses_over(
+    python: EventSystem, node: Peer, counter: Counter
+) -> None:
+    stream = python.publish_and_stream("node.count", {"end": 3, "fail": True})
+    assert [await anext(stream) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(HandlerError) as caught:
+        await anext(stream)
+    error = caught.value
+    assert (error.type, error.message, error.outcome) == ("RangeError", "no more", Outcome.RAN)
+    read = await python.publish_and_wait("node.read", {"topic": "python.count", "data": {"end": 3, "fail": True}})
+    assert (read["items"], read["error"]["type"], read["error"]["outcome"]) == ([0, 1, 2], "LookupError", "RAN")
+
+
+async def test_a_plain_call_of_a_generator_in_the_other_language_is_refused(
+    python: EventSystem, node: Peer, counter: Counter
+) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        await python.publish_and_wait("node.count", {"end": 3})
+    assert caught.value.outcome is Outcome.NOT_DELIVERED
+    called = await python.publish_and_wait("node.call", {"topic": "python.count", "data": {"end": 3}})
+    assert (called["error"]["code"], called["error"]["outcome"]) == ("UNSUPPORTED", "NOT_DELIVERED")
+    assert await python.publish_and_wait("node.yielded") == 0
+    assert counter.yielded == 0
+
+
+async def test_a_reader_in_python_slows_a_handler_in_node(python: EventSystem, node: Peer) -> None:
+    async with python.publish_and_stream("node.count", {"end": 1_000_000}, window=10) as stream:
+        for expected in range(100):
+            assert await anext(stream) == expected
+        assert await python.publish_and_wait("node.yielded") <= 112
+
+
+async def test_a_reader_in_node_slows_a_handler_in_python(python: EventSystem, node: Peer, counter: Counter) -> None:
+    request = {"topic": "python.count", "data": {"end": 1_000_000}, "stop": 100, "options": {"window": 10}}
+    assert await python.publish_and_wait("node.read", request) == {"items": list(range(100))}
+    await until(lambda: counter.closed)
+    assert counter.yielded <= 112
+
+
+async def test_a_handler_in_node_that_is_killed_ends_its_stream_in_python(python: EventSystem, node: Peer) -> None:
+    stream = python.publish_and_stream("node.count", {"end": 1_000_000}, window=5)
+    assert await anext(stream) == 0
+    node.kill()
+    with pytest.raises(ResponderLostError):
+        await drained(stream)
+
+
+async def test_a_reader_in_node_that_is_killed_does_not_keep_the_handler_in_python(
+    python: EventSystem, node: Peer, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tieline.responder._STREAM_LEASE_SECONDS", 2.0)
+    request = {"topic": "python.count", "data": {"end": 100_000_000}}
+    reading = asyncio.ensure_future(python.publish_and_wait("node.read", request))
+    await until(lambda: counter.yielded > 100)
+    node.kill()
+    with pytest.raises(ResponderLostError):
+        await reading
+    await until(lambda: counter.closed)
+
+
+# --- gather ----------------------------------------------------------------------------------------------------------
+
+
+async def test_each_language_asks_the_services_of_both(python: EventSystem, node: Peer) -> None:
+    await python.subscribe("both.who", lambda data: "python").ready()
+    gathered = await python.publish_and_gather("both.who")
+    assert sorted((reply.responder.service, reply.value) for reply in gathered.replies) == [
+        ("node-peer", "node"),
+        ("python", "python"),
+    ]
+    asked = await python.publish_and_wait("node.gather", {"topic": "both.who"})
+    assert sorted((reply["responder"]["service"], reply["value"]) for reply in asked["replies"]) == [
+        ("node-peer", "node"),
+        ("python", "python"),
+    ]
+
+
+async def test_a_group_of_both_languages_answers_once(python: EventSystem, node: Peer) -> None:
+    await python.subscribe("both.group", lambda data: "python", group="shared").ready()
+    gathered = await python.publish_and_gather("both.group")
+    assert [(reply.responder.group, reply.value) for reply in gathered.replies] == [("shared", "python")]
+    asked = await python.publish_and_wait("node.gather", {"topic": "both.group"})
+    assert [(reply["responder"]["group"], reply["value"]) for reply in asked["replies"]] == [("shared", "node")]
+    every = await python.publish_and_gather("both.group", every_instance=True)
+    assert sorted(every.values) == ["node", "python"]
