@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, cast
 
-from tieline.errors import InvalidArgumentError, TielineError
+from tieline.errors import TielineError
 from tieline.events import EventSystem, replace_default
 from tieline.middleware import Message, Middleware, PublishNext
 from tieline.observe import Observer
@@ -141,15 +141,8 @@ class System(EventSystem):
 
     @property
     def far(self) -> System:
-        """The system at the other end of the wire, which has the handlers.
-
-        Raises:
-            InvalidArgumentError: it was not asked for.
-
-        """
-        if self._far is None:
-            raise InvalidArgumentError("this system has its handlers itself; make it with remote=True")
-        return self._far
+        """With `remote=True` the system at the other end of the wire, which has the handlers; else this one."""
+        return self._far or self
 
     @property
     def subscriptions(self) -> list[Subscription]:
@@ -161,15 +154,15 @@ class System(EventSystem):
         await (super() if self._far is None else self._far).unsubscribe(subscription)
 
     async def aclose(self, drain: float | None = None) -> None:
-        """See `EventSystem.aclose`; the time that `drain` gives passes by the broker's clock."""
-        if self._far is not None:
-            await self._far.aclose(drain)
-        await super().aclose(drain)
+        """Take nothing new and leave. Idempotent.
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose(drain=0)
+        Unless `drain` gives seconds of the broker's clock, what needs no time is finished, and the rest is cancelled.
+        """
+        if drain is None:
+            await self.clock.settle()
+        if self._far is not None:
+            await self._far.aclose(drain or 0)
+        await super().aclose(drain or 0)
 
     def _declare(self, topic: str, function: Callable[..., Any], options: SubscriptionOptions) -> Subscription:
         if self._far is not None:
