@@ -174,8 +174,11 @@ async def test_a_request_that_the_handler_refuses_was_made(events: testing.Syste
 
     events.subscribe("count", count)
     with pytest.raises(InvalidPayloadError):
-        await events.publish_and_wait("count", "no numbers")
-    events.recorder.assert_requested("count", "no numbers")
+        await events.publish_and_wait("count", 7)
+    events.recorder.assert_requested("count", 7)
+    with pytest.raises(InvalidPayloadError):
+        await events.publish_and_wait("count", object())
+    assert len(events.recorder.requested()) == 1
 
 
 async def test_a_recorder_listens_to_a_system_of_the_programs_own() -> None:

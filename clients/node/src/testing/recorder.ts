@@ -6,7 +6,7 @@ import type { Message, Middleware, PublishNext } from "../middleware.js";
 import { checkPattern, checkTopic, matches } from "../topics.js";
 import { disordered, shown, unmet, waited } from "./report.js";
 
-const REFUSED = new Set(["INVALID_ARGUMENT", "INVALID_TOPIC", "LOOP_DETECTED", "PAYLOAD_TOO_LARGE"]);
+const REFUSED = new Set(["INVALID_ARGUMENT", "INVALID_PAYLOAD", "INVALID_TOPIC", "LOOP_DETECTED", "PAYLOAD_TOO_LARGE"]);
 
 /** One publish or request: its topic, its payload as subscribers get it, its headers. */
 export interface Recorded {
@@ -55,7 +55,7 @@ export class Recorder implements Middleware {
     try {
       return await next(message);
     } catch (error) {
-      if (neverLeft(record, message, error)) this.records = this.records.filter((other) => other !== record);
+      if (neverLeft(record, error)) this.records = this.records.filter((other) => other !== record);
       throw error;
     }
   }
@@ -172,9 +172,8 @@ function asReceived(data: unknown): unknown {
   }
 }
 
-function neverLeft(record: Recorded, message: Message, error: unknown): boolean {
+function neverLeft(record: Recorded, error: unknown): boolean {
   if (!(error instanceof TielineError) || error.fromWire || error.outcome !== "NOT_DELIVERED") return false;
-  if (error.code === "INVALID_PAYLOAD") return record.data === message.data; // by the codec, or by the handler's schema
   return record.kind === "event" || REFUSED.has(error.code);
 }
 

@@ -27,7 +27,7 @@ from tieline.errors import (
 from tieline.middleware import Message, Middleware, PublishNext
 from tieline.testing import report
 
-_REFUSED = (InvalidArgumentError, InvalidTopicError, LoopDetectedError, PayloadTooLargeError)
+_REFUSED = (InvalidArgumentError, InvalidPayloadError, InvalidTopicError, LoopDetectedError, PayloadTooLargeError)
 
 
 class Recorded(NamedTuple):
@@ -58,7 +58,7 @@ class Recorder(Middleware):
         try:
             return await call_next(message)
         except TielineError as error:
-            if _never_left(record, message, error):
+            if _never_left(record, error):
                 self.records = [other for other in self.records if other is not record]
             raise
 
@@ -185,11 +185,9 @@ def _as_received(data: Any) -> Any:
         return data
 
 
-def _never_left(record: Recorded, message: Message, error: TielineError) -> bool:
+def _never_left(record: Recorded, error: TielineError) -> bool:
     if error.from_wire or error.outcome is not Outcome.NOT_DELIVERED:
         return False
-    if isinstance(error, InvalidPayloadError):  # by the codec at the door, or by the handler's validation
-        return record.data is message.data
     return record.kind == "event" or isinstance(error, _REFUSED)
 
 
