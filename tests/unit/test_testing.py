@@ -79,6 +79,21 @@ async def test_everything_has_ended_when_the_block_ends() -> None:
     assert stock.far.closed
 
 
+async def test_a_system_that_is_closed_finishes_what_needs_no_time() -> None:
+    finished: list[int] = []
+    async with testing.system() as events:
+
+        @events.subscribe("t")
+        async def handle(data: int) -> None:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            finished.append(data)
+
+        await events.publish("t", 1)
+        await events.aclose()
+        assert finished == [1]
+
+
 def test_it_works_without_a_test_framework() -> None:
     async def main() -> str:
         async with testing.system() as events:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -172,6 +173,15 @@ async def test_what_is_due_happens_in_order_and_with_all_it_causes() -> None:
     await clock.advance(3)
     assert order == [1, 1.5, 2, 3]
     assert chained.done()
+
+
+async def test_what_happens_later_happens_in_the_context_that_asked_for_it() -> None:
+    clock, context, seen = testing.Clock(), ContextVar("context", default=""), list[str]()
+    context.set("asked")
+    clock.call_later(1, lambda: seen.append(context.get()))
+    context.set("turned")
+    await clock.advance(1)
+    assert seen == ["asked"]
 
 
 async def test_small_steps_add_up(events: testing.System) -> None:

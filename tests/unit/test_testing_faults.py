@@ -216,12 +216,13 @@ async def test_without_a_broker_calls_in_flight_end_and_new_ones_wait_if_they_ma
 
 async def test_what_is_subscribed_behind_a_cut_link_is_registered_when_it_is_mended(world: World) -> None:
     await world.faults.cut(world.stock)
-    world.stock.subscribe("new", lambda: "new")
+    ready = asyncio.create_task(world.stock.subscribe("new", lambda: "new").ready())
     await world.clock.settle()
+    assert not ready.done()
     with pytest.raises(NoRespondersError):
         await world.shop.publish_and_wait("new")
     await world.faults.restore()
-    await world.clock.settle()
+    await ready
     assert await world.shop.publish_and_wait("new") == "new"
 
 

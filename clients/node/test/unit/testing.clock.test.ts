@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { type TestContext, test } from "node:test";
 import { type Event, type EventSystem, TielineError } from "../../src/index.js";
 import * as testing from "../../src/testing/index.js";
@@ -120,6 +121,15 @@ test("what is due happens in order and with all it causes", async () => {
   await clock.advance(3000);
   assert.deepEqual(order, [1, 1.5, 2, 3]);
   assert.ok(chained.done);
+});
+
+test("what happens later happens in the context that asked for it", async () => {
+  const clock = new testing.Clock();
+  const context = new AsyncLocalStorage<string>();
+  const seen: (string | undefined)[] = [];
+  context.run("asked", () => clock.callLater(1000, () => seen.push(context.getStore())));
+  await context.run("turned", () => clock.advance(1000));
+  assert.deepEqual(seen, ["asked"]);
 });
 
 test("small steps add up", async (t) => {

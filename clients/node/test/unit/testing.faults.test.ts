@@ -190,11 +190,13 @@ test("without a broker calls in flight end, and new ones wait if they may", asyn
 test("what is subscribed behind a cut link is registered when it is mended", async (t) => {
   const { faults, shop, stock, clock } = await World.make(t);
   await faults.cut(stock);
-  stock.subscribe("new", () => "new");
+  const subscription = stock.subscribe("new", () => "new");
+  const ready = new Watched(subscription.ready());
   await clock.settle();
+  assert.equal(ready.done, false);
   await fails(shop.publishAndWait("new"), "NO_RESPONDERS");
   await faults.restore();
-  await clock.settle();
+  await ready.value();
   assert.equal(await shop.publishAndWait("new"), "new");
 });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Event, EventSystem, getEventSystem, publishEvent, publishEventAndWait } from "../../src/index.js";
 import * as testing from "../../src/testing/index.js";
 import { fails } from "../support/waiting.js";
@@ -73,6 +74,18 @@ test("everything has ended when the broker is closed", async () => {
   assert.ok(cancelled);
   assert.ok(shop.closed && stock.closed && stock.far.closed);
   await fails(shop.publish("t"), "INVALID_ARGUMENT");
+});
+
+test("a system that is closed finishes what needs no time", async () => {
+  const events = await testing.system();
+  const finished: unknown[] = [];
+  events.subscribe("t", async (data) => {
+    for (let turn = 0; turn < 10; turn++) await nextTurn();
+    finished.push(data);
+  });
+  await events.publish("t", 1);
+  await events.close();
+  assert.deepEqual(finished, [1]);
 });
 
 test("the default system of a program can be replaced", async (t) => {
