@@ -189,3 +189,8 @@ def _decode_other(annotation: type[Any], value: Any) -> Any:
 
 def _name(function: Any) -> str:
     return getattr(function, "__qualname__", repr(function))
+
+
+def working() -> bool:
+    """Whether a synchronous handler runs in this process, or waits for a thread."""
+    return _threads.working
