@@ -1,6 +1,7 @@
 import { Alarm } from "./alarm.js";
 import { Call, type CallOptions, type Effects, type Waiter } from "./call.js";
 import { Calls } from "./calls.js";
+import type { Timer } from "./clock.js";
 import { Event } from "./context.js";
 import type { Envelope } from "./contract/envelope.js";
 import { Deadlines } from "./deadlines.js";
@@ -54,14 +55,15 @@ export class Caller implements Effects {
   readonly #instance: Instance;
   readonly #router: Router;
   readonly #deadlines = new Deadlines();
-  readonly #alarm = new Alarm(this.#deadlines);
+  readonly #alarm: Alarm;
   readonly #calls: Calls;
   readonly #local = new Set<LocalCall>();
-  #watch: NodeJS.Timeout | undefined;
+  #watch: Timer | undefined;
 
   constructor(instance: Instance, router: Router) {
     this.#instance = instance;
     this.#router = router;
+    this.#alarm = new Alarm(this.#deadlines, instance);
     this.#calls = new Calls(this, this.#deadlines, instance.settings);
   }
 
@@ -72,7 +74,7 @@ export class Caller implements Effects {
 
   /** Ends what is still out with UNAVAILABLE. */
   close(): void {
-    clearTimeout(this.#watch);
+    this.#watch?.cancel();
     const error = () => new UnavailableError("the event system was closed while the call was out");
     for (const call of this.#calls.all()) this.#calls.close(call, error());
     for (const call of [...this.#local]) call.interrupt(error());
@@ -149,7 +151,7 @@ export class Caller implements Effects {
     call.envelope.idempotent = request.idempotent;
     call.began = now;
     this.#calls.start(call, now);
-    this.#watch ??= setTimeout(() => this.#ask(), this.#instance.settings.probeInterval).unref();
+    if (this.#watch === undefined) this.#askIn(this.#instance.settings.probeInterval);
   }
 
   #abandon(call: Call, reason: unknown): void {
@@ -374,7 +376,12 @@ export class Caller implements Effects {
     this.#watch = undefined;
     if (this.#calls.active === 0) return;
     const { probeConfirm, probeInterval } = this.#instance.settings;
-    this.#watch = setTimeout(() => this.#ask(), this.#calls.anySilent() ? probeConfirm : probeInterval).unref();
+    this.#askIn(this.#calls.anySilent() ? probeConfirm : probeInterval);
+  }
+
+  #askIn(ms: number): void {
+    this.#watch = this.#instance.clock.callLater(ms, () => void this.#ask());
+    this.#watch.unref();
   }
 }
 

@@ -1,4 +1,5 @@
 import { Caller } from "./caller.js";
+import type { Clock } from "./clock.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
@@ -257,6 +258,11 @@ export class EventSystem {
     return this.#instance.port?.instance ?? "";
   }
 
+  /** The broker's clock; what sleeps by it, `await events.clock.sleep(5_000)`, can be hurried in a test. */
+  get clock(): Clock {
+    return this.#instance.clock;
+  }
+
   /** Whether the broker can be reached now. */
   get connected(): boolean {
     return this.#instance.port?.connected ?? false;
@@ -319,14 +325,14 @@ export class EventSystem {
   async #startOver(ms: number): Promise<void> {
     const started = this.#starting?.catch(() => undefined);
     if (started === undefined || this.#instance.port?.connected === false) return;
-    await within(ms, started);
+    await within(ms, started, this.clock);
   }
 
   async #close(drain: number): Promise<void> {
     await this.#startOver(drain);
     this.#watchdog.stop();
     if (this.#isUp) {
-      await this.#leaving.endAll(drain);
+      await this.#leaving.endAll(drain, this.clock);
       this.#isUp = false;
       this.#caller.close();
       this.#responder.stop();

@@ -2,6 +2,7 @@
 
 // What a handler needs.
 export type { BatchOptions } from "./batch.js";
+export type { Clock, Timer } from "./clock.js";
 export { currentEvent, Event } from "./context.js";
 // Names that all languages share.
 export {

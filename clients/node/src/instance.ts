@@ -1,4 +1,4 @@
-import { Clock, monotonic } from "./clock.js";
+import { Clock } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
 import { OverloadedError } from "./errors.js";
 import type { Logger } from "./log.js";
@@ -50,7 +50,7 @@ export class Instance {
 
   /** Milliseconds of the local monotonic clock. */
   now(): number {
-    return monotonic();
+    return this.clock.monotonic();
   }
 
   /** Tells a step of an envelope's life, if anybody listens. */

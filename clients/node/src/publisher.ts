@@ -82,7 +82,7 @@ export class Publisher {
     this.#router = router;
     this.#caller = caller;
     this.#responder = responder;
-    this.#linkWait = new LinkWait(instance.settings.offlineBuffer);
+    this.#linkWait = new LinkWait(instance.settings.offlineBuffer, instance);
     this.#outlet = new EventOutlet(instance);
   }
 

@@ -1,3 +1,4 @@
+import type { Timer } from "./clock.js";
 import { encodeReply } from "./codec.js";
 import { Event } from "./context.js";
 import { DEFAULT_STREAM_LEASE_MS, ERRORS } from "./contract/contract.js";
@@ -37,7 +38,7 @@ export class Responder implements Outlet {
   readonly #serving = new Map<string, Serving>();
   readonly #warn: (payload: Record<string, unknown>) => void;
   readonly #eventOutlet: EventOutlet;
-  #sweeper: NodeJS.Timeout | undefined;
+  #sweeper: Timer | undefined;
 
   constructor(instance: Instance, router: Router, warn: (payload: Record<string, unknown>) => void) {
     this.#instance = instance;
@@ -62,7 +63,7 @@ export class Responder implements Outlet {
     const started = instance.now();
     if (envelope.stream !== undefined) delivery.flow = new Outflow(envelope.stream.window, started);
     this.#serving.set(key, { delivery, started, accepted: false });
-    this.#sweeper ??= setTimeout(() => this.#sweep(), SWEEP_MS);
+    this.#sweeper ??= clock.callLater(SWEEP_MS, () => this.#sweep());
     subscription.mailbox.offer(delivery);
   }
 
@@ -166,7 +167,7 @@ export class Responder implements Outlet {
 
   /** No more sweeping. */
   stop(): void {
-    clearTimeout(this.#sweeper);
+    this.#sweeper?.cancel();
     this.#sweeper = undefined;
   }
 
@@ -232,7 +233,7 @@ export class Responder implements Outlet {
     const slow = this.#instance.now() - settings.acceptAfter;
     const brokerNow = clock.now();
     for (const serving of [...this.#serving.values()]) this.#tend(serving, slow, brokerNow);
-    if (this.#serving.size > 0) this.#sweeper = setTimeout(() => this.#sweep(), SWEEP_MS);
+    if (this.#serving.size > 0) this.#sweeper = clock.callLater(SWEEP_MS, () => this.#sweep());
   }
 
   #tend(serving: Serving, slow: number, brokerNow: number): void {

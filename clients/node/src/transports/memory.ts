@@ -45,7 +45,7 @@ class Members {
  * It does what the Redis scripts do, with the same turns, groups and probes, so that one suite of tests covers both.
  */
 export class MemoryBroker {
-  readonly clock = new Clock();
+  readonly clock: Clock;
   readonly #ledger = new Ledger();
   readonly #trails = new Map<string, Buffer>();
   readonly #ports = new Map<string, MemoryPort>();
@@ -53,6 +53,10 @@ export class MemoryBroker {
   readonly #responders = new Map<string, Members>();
   readonly #patterns = new PatternTrie<Members>();
   readonly #observed = new PatternTrie<Members>();
+
+  constructor(clock: Clock = new Clock()) {
+    this.clock = clock;
+  }
 
   /** A new instance. */
   join(port: MemoryPort): void {

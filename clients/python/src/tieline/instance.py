@@ -131,6 +131,7 @@ class Instance:
     def _take_place(self, port: Port) -> None:
         self.source = f"{self.service}/{port.instance}"
         self.clock = port.clock
+        self.trail.monotonic = port.clock.monotonic
         self.responder.attach(port, self.source)
 
     def _leave_dead_loop(self) -> None:
@@ -184,7 +185,7 @@ class Instance:
         self._leaving |= dict.fromkeys(staying)
         subscriptions = list(self._leaving)
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
+            async with self.clock.timeout(max(0.0, seconds)):
                 with contextlib.suppress(TielineError):
                     await self.registry.end(left)
                 for subscription in subscriptions:
@@ -283,7 +284,7 @@ class Instance:
             raise OverloadedError("too much is waiting for the broker", details={"bytes": self._waiting_bytes})
         self._waiting_bytes += size
         try:
-            async with asyncio.timeout(seconds):
+            async with self.clock.timeout(seconds):
                 await self._linked.wait()
         except TimeoutError:
             message = "the broker cannot be reached now; reconnecting. Try again, or allow wait_for_connection"

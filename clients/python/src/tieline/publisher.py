@@ -7,7 +7,6 @@ import itertools
 import math
 from asyncio import CancelledError, get_running_loop
 from collections.abc import Mapping
-from time import monotonic
 from typing import Any, NamedTuple
 
 from tieline._contract.contract import ASK_TOPIC, LIMIT_STREAM_WINDOW
@@ -109,18 +108,19 @@ class Publisher:
         self, retry: Retry, topic: str, data: Any, headers: Mapping[str, str] | None, ttl: float | None, *rest: Any
     ) -> Any:
         """Call until it succeeds, the policy says no, or no time is left for another try; `rest` as `call` takes it."""
-        deadline = monotonic() + (self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)) / 1000
+        clock = self._instance.clock
+        deadline = clock.monotonic() + (self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)) / 1000
         identity = new_id()
         for made in itertools.count(1):
-            remaining = max(_LEAST_SECONDS, deadline - monotonic())
+            remaining = max(_LEAST_SECONDS, deadline - clock.monotonic())
             try:
                 return await self.call(topic, data, headers, remaining, *rest, identity=identity)
             except TielineError as error:
                 pause = retry.pause(made, error)
-                if pause is None or monotonic() + pause >= deadline:
+                if pause is None or clock.monotonic() + pause >= deadline:
                     raise
                 self._say_retried(topic, rest[2] or identity, pause, error)
-                await asyncio.sleep(pause)
+                await clock.sleep(pause)
         raise AssertionError  # the loop has no other end
 
     def _say_retried(self, topic: str, correlation_id: str, pause: float, error: TielineError) -> None:
@@ -158,7 +158,7 @@ class Publisher:
             )
             self._show_observers(request)
             near = instance.router.responder(topic) is not None
-            limit = monotonic() + min(longest, inherited_seconds())
+            limit = instance.clock.monotonic() + min(longest, inherited_seconds())
             return instance.caller.begin_stream(
                 request, limit, window, near, idempotent, wait_for_responders, wait_for_connection
             )
@@ -196,13 +196,14 @@ class Publisher:
         gathered = await self._ask({"trail": correlation_id}, ttl)
         port = self._instance.port
         assert port is not None
-        trails = [await port.find_trail(correlation_id)]
-        trails += [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
-        return explanation(correlation_id, trails, [failure.responder for failure in gathered.missing])
+        stored = await port.find_trail(correlation_id)
+        trails = [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
+        return explanation(correlation_id, stored, trails, [failure.responder for failure in gathered.missing])
 
     async def services(self, ttl: float) -> list[Service]:
         """See `EventSystem.services`."""
-        return services((await self._ask({"subscriptions": True}, ttl)).values)
+        gathered = await self._ask({"subscriptions": True}, ttl)
+        return services(gathered.values, [failure.responder for failure in gathered.missing])
 
     async def _ask(self, question: dict[str, Any], ttl: float) -> Gathered:
         """Ask every instance what it knows."""
@@ -260,7 +261,7 @@ class Publisher:
         instance = self._instance
         port, caller = instance.port, instance.caller
         assert port is not None
-        deadline = monotonic() + request.ttl_ms / 1000
+        deadline = instance.clock.monotonic() + request.ttl_ms / 1000
         if shown:
             self._show_observers(request)
         request.id = request.id or new_id()
@@ -270,11 +271,11 @@ class Publisher:
 
     def exchange_stream(self, request: Envelope, seconds: float) -> Stream:
         """Read what somebody streams elsewhere for a composed request; all of it must end within so many seconds."""
-        caller = self._instance.caller
+        instance, caller = self._instance, self._instance.caller
 
         async def begin() -> StreamCall:
             self._show_observers(request)
-            return caller.begin_stream(request, monotonic() + seconds, 0)
+            return caller.begin_stream(request, instance.clock.monotonic() + seconds, 0)
 
         return Stream(begin, lambda: caller)
 
