@@ -6,15 +6,23 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from examples.node_package import provide
 
 from tests.suite.seen import until
-from tests.suite.world import KINDS, Place, World
+from tests.suite.world import KINDS, Place, World, new_topic
 from tests.support.processes import Peer
-from tieline import EventSystem, HandlerError, ResponderLostError, Stream, UnsupportedError
+from tieline import (
+    ConflictError,
+    EventSystem,
+    HandlerError,
+    InvalidPayloadError,
+    ResponderLostError,
+    Stream,
+    UnsupportedError,
+)
 from tieline.errors import Outcome
 
 PEERS = Path(__file__).parent / "peers"
@@ -45,6 +53,12 @@ async def node(place: Place) -> AsyncIterator[Peer]:
         yield peer
 
 
+@pytest.fixture
+def topic() -> str:
+    """A topic that no other test has."""
+    return f"language.{new_topic()}"
+
+
 class Counter:
     """A handler that counts, and remembers how it fared."""
 
@@ -69,6 +83,11 @@ async def counter(python: EventSystem) -> Counter:
     made = Counter()
     await python.subscribe("python.count", made.count).ready()
     return made
+
+
+async def who(data: Any) -> str:
+    """Say who answers."""
+    return "python"
 
 
 async def drained(stream: Stream) -> None:
@@ -171,7 +190,7 @@ async def test_a_reader_in_node_that_is_killed_does_not_keep_the_handler_in_pyth
 
 
 async def test_each_language_asks_the_services_of_both(python: EventSystem, node: Peer) -> None:
-    await python.subscribe("both.who", lambda data: "python").ready()
+    await python.subscribe("both.who", who).ready()
     gathered = await python.publish_and_gather("both.who")
     assert sorted((reply.responder.service, reply.value) for reply in gathered.replies) == [
         ("node-peer", "node"),
@@ -185,10 +204,126 @@ async def test_each_language_asks_the_services_of_both(python: EventSystem, node
 
 
 async def test_a_group_of_both_languages_answers_once(python: EventSystem, node: Peer) -> None:
-    await python.subscribe("both.group", lambda data: "python", group="shared").ready()
+    await python.subscribe("both.group", who, group="shared").ready()
     gathered = await python.publish_and_gather("both.group")
     assert [(reply.responder.group, reply.value) for reply in gathered.replies] == [("shared", "python")]
     asked = await python.publish_and_wait("node.gather", {"topic": "both.group"})
     assert [(reply["responder"]["group"], reply["value"]) for reply in asked["replies"]] == [("shared", "node")]
     every = await python.publish_and_gather("both.group", every_instance=True)
     assert sorted(every.values) == ["node", "python"]
+
+
+# --- idempotency keys ------------------------------------------------------------------------------------------------
+
+PAYLOAD: dict[str, Any] = {"b": [2, None, "ü"], "a": 1, "big": 2**60}
+"""JavaScript writes the integer as a bigint and keeps its own order of keys."""
+
+
+async def test_both_languages_share_the_run_of_a_key(python: EventSystem, node: Peer, topic: str) -> None:
+    runs = 0
+
+    async def work(data: Any) -> dict[str, Any]:
+        nonlocal runs
+        runs += 1
+        return {"run": runs, "data": data}
+
+    await python.subscribe(topic, work).ready()
+    for asked in (topic, "node.work"):
+        request = {"topic": asked, "data": PAYLOAD, "options": {"idempotencyKey": topic}}
+        by_node = await python.publish_and_wait("node.call", request)
+        by_python = await python.publish_and_wait(asked, {**PAYLOAD, "a": 1.0}, idempotency_key=topic)
+        assert by_node == {"value": by_python}
+        assert by_python == {"run": 1, "data": PAYLOAD}
+        conflict = await python.publish_and_wait("node.call", {**request, "data": {}})
+        assert (conflict["error"]["code"], conflict["error"]["outcome"]) == ("CONFLICT", "NOT_DELIVERED")
+        with pytest.raises(ConflictError):
+            await python.publish_and_wait(asked, {}, idempotency_key=topic)
+    assert runs == 1
+
+
+# --- looking inside --------------------------------------------------------------------------------------------------
+
+
+class Name(TypedDict):
+    """A name of version 2."""
+
+    first: str
+    last: str
+
+
+def _split(old: dict[str, Any]) -> dict[str, Any]:
+    first, _, last = old["name"].partition(" ")
+    return {"first": first, "last": last}
+
+
+async def _greet(name: Name) -> str:
+    return f"{name['last']}, {name['first']}"
+
+
+async def test_each_language_lists_the_services_of_both(python: EventSystem, node: Peer) -> None:
+    subscribed = python.subscribe(
+        "python.greet", _greet, name="greet", schema_version="2", upcasters=[("1", "2", _split)]
+    )
+    await subscribed.ready()
+    found = {service.name: service for service in await python.services()}
+    assert {"node-peer", "python"} <= set(found)
+    assert list(found["node-peer"].instances.values()) == ["node/0.1.0"]
+    told = {one.topic: one for one in found["node-peer"].subscriptions}
+    assert (told["node.count"].streams, told["node.count"].input) == (True, None)
+    assert told["both.group"].group == "shared"
+    greet = told["node.greet"]
+    properties = {"first": {"type": "string"}, "last": {"type": "string"}}
+    assert (greet.name, greet.kind, greet.schema_version) == ("greet", "handler", "2")
+    assert (greet.input, greet.output) == ({"type": "object", "properties": properties}, {"type": "string"})
+
+    seen = {service["name"]: service for service in await python.publish_and_wait("node.services")}
+    assert seen["python"]["instances"] == {python.instance: "python/0.1.0"}
+    (own,) = seen["python"]["subscriptions"]
+    assert (own["topic"], own["kind"], own["schemaVersion"], own["streams"]) == ("python.greet", "handler", "2", False)
+    assert own["output"] == {"type": "string"}
+    (mine,) = found["python"].subscriptions
+    assert mine.input is not None
+    assert own["input"] == mine.input
+    assert {one["topic"]: one.get("input") for one in seen["node-peer"]["subscriptions"]} == {
+        one.topic: one.input for one in told.values()
+    }
+
+
+async def test_each_language_lifts_what_the_other_one_says_in_an_older_version(python: EventSystem, node: Peer) -> None:
+    subscribed = python.subscribe("python.greet", _greet, schema_version="2", upcasters=[("1", "2", _split)])
+    await subscribed.ready()
+    old = {"name": "Ada Lovelace"}
+    assert await python.publish_and_wait("node.greet", old, schema_version="1") == "Lovelace, Ada"
+    with pytest.raises(InvalidPayloadError, match='not "3"') as caught:
+        await python.publish_and_wait("node.greet", old, schema_version="3")
+    assert caught.value.outcome is Outcome.NOT_DELIVERED
+    request = {"topic": "python.greet", "data": old, "options": {"schemaVersion": "1"}}
+    assert await python.publish_and_wait("node.call", request) == {"value": "Lovelace, Ada"}
+    called = await python.publish_and_wait("node.call", request | {"options": {"schemaVersion": "3"}})
+    assert (called["error"]["code"], called["error"]["outcome"]) == ("INVALID_PAYLOAD", "NOT_DELIVERED")
+
+
+async def test_each_language_tells_the_other_where_a_call_went(python: EventSystem, node: Peer, topic: str) -> None:
+    await python.publish_and_wait("node.work", 1, correlation_id=topic)
+    explained = await python.explain(topic)
+    steps = {(step.source.partition("/")[0], step.name): step.detail for step in explained.steps}
+    assert set(steps) == {
+        ("python", "routed_remote"), ("python", "dispatched"), ("python", "completed"),
+        ("node-peer", "received"), ("node-peer", "replied"),
+    }  # fmt: skip
+    told = await python.publish_and_wait("node.explain", topic)
+    assert {(step["source"].partition("/")[0], step["name"]): step["detail"] for step in told["steps"]} == steps
+
+
+async def test_a_failure_in_node_is_explained_in_python_when_node_is_gone(
+    python: EventSystem, node: Peer, topic: str
+) -> None:
+    with pytest.raises(UnsupportedError):
+        await python.publish_and_wait("node.count", {"end": 1}, correlation_id=topic)
+    await python.publish_and_wait("node.yielded")
+    node.kill()
+    await node.wait()
+    explained = await python.explain(topic, ttl=5.0)
+    steps = {(step.source.partition("/")[0], step.name): step.detail for step in explained.steps}
+    assert steps["node-peer", "replied"] == {"subscription": "count", "error": "UNSUPPORTED"}
+    assert steps["python", "failed"]["code"] == "UNSUPPORTED"

@@ -98,6 +98,18 @@ async def test_a_retry_waits_for_its_pause(events: testing.System) -> None:
     assert tries == sorted(set(tries))
 
 
+async def test_the_call_that_starts_a_system_is_tried_again_by_the_same_clock() -> None:
+    async with testing.Broker() as broker:
+        shop = broker.system("shop")
+        await broker.faults.cut()
+        trying = asyncio.create_task(shop.publish_and_wait("t", ttl=60, retry=Retry(attempts=100, base=4.0, cap=4.0)))
+        await broker.clock.settle()
+        await broker.faults.restore()
+        broker.system("stock").subscribe("t", lambda: "at last")
+        await broker.clock.advance(60)
+        assert await trying == "at last"
+
+
 async def test_a_batch_is_handed_over_when_it_has_waited_long_enough(events: testing.System) -> None:
     batches: list[list[int]] = []
 

@@ -90,10 +90,12 @@ export class Caller implements Effects {
     return new Promise((resolve, reject) => {
       this.#alarm.hold();
       const pending = new PendingReply(resolve, reject, () => this.#alarm.release());
-      const subscription = this.#router.responder(envelope.topic);
+      envelope.idempotent = request.idempotent;
+      const keyed = envelope.idempotencyKey !== ""; // it always goes through the broker
+      const subscription = keyed ? undefined : this.#router.responder(envelope.topic);
       const out: Out = { envelope, request, scopes, deadline, pending };
       if (subscription !== undefined) this.#here(subscription, out, data);
-      else this.#elsewhere(out, this.#crowded(envelope.topic));
+      else this.#elsewhere(out, keyed ? undefined : this.#crowded(envelope.topic));
     });
   }
 
@@ -112,6 +114,7 @@ export class Caller implements Effects {
       ended: (ended) => {
         this.#local.delete(ended);
         this.#deadlines.finished();
+        this.#rememberLocal(envelope, subscription.name, deadline, ended.failure);
       },
     });
     this.#local.add(call);
@@ -119,6 +122,13 @@ export class Caller implements Effects {
     if (this.#deadlines.add(deadline, call)) this.wakeAt(deadline);
     if (instance.observer) instance.say("routed_local", envelope, { subscription: subscription.name });
     call.begin();
+  }
+
+  #rememberLocal(envelope: Envelope, name: string, deadline: number, failure: TielineError | undefined): void {
+    const { trail } = this.#instance;
+    if (failure === undefined && trail.room === 0) return;
+    trail.local(envelope, name, deadline - envelope.ttlMs, failure);
+    if (failure !== undefined) this.#instance.store(envelope);
   }
 
   #elsewhere(out: Out, refusal: TielineError | undefined): void {
@@ -139,15 +149,31 @@ export class Caller implements Effects {
 
   #start(call: Call, request: Request, now: number): void {
     call.envelope.idempotent = request.idempotent;
+    call.began = now;
     this.#calls.start(call, now);
     if (this.#watch === undefined) this.#askIn(this.#instance.settings.probeInterval);
   }
 
   #abandon(call: Call, reason: unknown): void {
     const unsent = call.attempts === 0;
-    if (this.#instance.observer) this.#instance.say("cancelled", call.envelope);
+    this.#instance.unusual("cancelled", call.envelope);
     this.#calls.abandon(call);
     call.waiter.reject(gaveUp(reason, unsent));
+  }
+
+  /** Waits before another try; rejects with CallCancelledError if the caller gives up. */
+  async rest(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    const scopes = scopesOf(signal);
+    await new Promise<void>((resolve, reject) => {
+      const timer = this.#instance.clock.callLater(ms, () => {
+        release();
+        resolve();
+      });
+      const release = whenOver(scopes, (reason) => {
+        timer.cancel();
+        reject(gaveUp(reason));
+      });
+    });
   }
 
   // --- a call for a stream -------------------------------------------------------------------------------------------
@@ -189,7 +215,7 @@ export class Caller implements Effects {
   /** Nobody reads any more. */
   leave(call: StreamCall): void {
     if (call.done) return;
-    if (this.#instance.observer) this.#instance.say("cancelled", call.envelope);
+    this.#instance.unusual("cancelled", call.envelope);
     this.#calls.abandon(call);
     call.reader.resolve();
   }
@@ -245,9 +271,16 @@ export class Caller implements Effects {
     this.#calls.dispatched(callId, instance, error, this.#instance.now());
   }
 
+  /** See `Receiver.onJoined`. */
+  joined(callId: Uint8Array, until: number, instance: string): void {
+    const call = this.#calls.joined(callId, this.#instance.clock.local(until), instance);
+    if (call !== undefined) this.#instance.unusual("joined", call.envelope, { until, instance });
+  }
+
   /** A REPLY, ACCEPTED or a part of a stream arrived. */
   answered(envelope: Envelope): void {
     const call = this.#calls.answered(envelope, this.#instance.now());
+    if (envelope.idempotencyKey !== "" && call !== undefined) this.#instance.unusual("deduplicated", call.envelope);
     if (this.#instance.observer === undefined) return;
     if (call === undefined) this.#instance.say("dropped", envelope, { why: "it answers no call that is out" });
     else if (envelope.kind === ACCEPTED) this.#instance.say("accepted", call.envelope, { instance: call.instance });
@@ -282,6 +315,11 @@ export class Caller implements Effects {
     this.dispatched(callId, this.#instance.port?.instance ?? "", undefined);
   }
 
+  /** Gives up the claim of an idempotency key. */
+  release(call: Call, error: TielineError): void {
+    this.#instance.port?.release(call.envelope, error);
+  }
+
   /** Sends CANCEL. */
   cancel(instance: string, callId: Buffer): void {
     const envelope = newEnvelope(CANCEL);
@@ -307,6 +345,7 @@ export class Caller implements Effects {
     if (this.#instance.observer) {
       this.#instance.say("completed", call.envelope, { instance: reply.source, attempts: call.attempts });
     }
+    if (this.#instance.trail.room > 0) this.#instance.trail.called(call, call.began);
     call.waiter.resolve(reply);
   }
 
@@ -315,6 +354,8 @@ export class Caller implements Effects {
     if (this.#instance.observer) {
       this.#instance.say("failed", call.envelope, { code: error.code, outcome: error.outcome });
     }
+    this.#instance.trail.called(call, call.began, error);
+    this.#instance.store(call.envelope);
     call.waiter.reject(error);
   }
 

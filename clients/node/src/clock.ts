@@ -70,6 +70,11 @@ export class Clock {
     return Math.floor(this.#monotonic() + this.#offset);
   }
 
+  /** Turns a moment of the local monotonic clock into one of the broker's clock, whole. */
+  at(localMs: number): number {
+    return Math.floor(localMs + this.#offset);
+  }
+
   /** Turns a moment of the broker's clock into one of the local monotonic clock. */
   local(brokerMs: number): number {
     return brokerMs - this.#offset;

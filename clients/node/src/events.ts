@@ -1,9 +1,11 @@
 import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
-import { DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
+import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
+import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
+import { Inside } from "./inside.js";
 import { Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
@@ -22,6 +24,7 @@ import {
 import { Registry } from "./registry.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
+import type { Service } from "./services.js";
 import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
 import { Stream } from "./stream.js";
 import {
@@ -36,6 +39,8 @@ import { type EventSystemOptions, readOptions } from "./systemOptions.js";
 import type { Gap, Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
 import { within } from "./within.js";
+
+const ASK_MS = 2000;
 
 /** One instance: everything a process publishes, calls and subscribes to over one broker. It starts with its first use. */
 export class EventSystem {
@@ -77,9 +82,13 @@ export class EventSystem {
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
     this.#publisher = new Publisher(instance, this.#router, this.#caller, this.#responder);
-    this.#watchdog = new Watchdog((ms) => this.#stoodStill(ms));
+    this.#watchdog = new Watchdog(
+      (ms) => this.#stoodStill(ms),
+      () => instance.trail.refill(),
+    );
     this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = this.#makeReceiver();
+    this.#router.add(this.#answering(new Inside(instance, this.#router)));
     instance.receiver = this.#receiver;
   }
 
@@ -102,7 +111,8 @@ export class EventSystem {
 
   /**
    * Calls one responder and returns its reply. Rejects with CallTimeoutError, NoRespondersError (at once),
-   * ResponderLostError, HandlerError, OverloadedError, UnavailableError, or what refuses it at the door.
+   * ResponderLostError, HandlerError, OverloadedError, UnavailableError, ConflictError (its idempotency key was used with
+   * another payload), or what refuses it at the door.
    */
   publishAndWait<Reply = unknown>(topic: string, data?: unknown, options: CallOptions = {}): Promise<Reply> {
     const reply =
@@ -199,13 +209,13 @@ export class EventSystem {
 
   /** All subscriptions that are not closed. */
   get subscriptions(): Subscription[] {
-    return this.#router.all().filter((subscription) => !subscription.leaving);
+    return this.#router.all().filter((subscription) => !subscription.leaving && !subscription.internal);
   }
 
   /** Ends a subscription, or all of a name: nothing new is taken, what is here is finished. Idempotent. */
   async unsubscribe(subscription: Subscription | string): Promise<void> {
     const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
-    const chosen = [...all].filter((one) => one === subscription || one.name === subscription);
+    const chosen = [...all].filter((one) => !one.internal && (one === subscription || one.name === subscription));
     for (const each of chosen) each.leaving = true;
     await Promise.all(chosen.map((each) => this.#leaving.end(each)));
   }
@@ -214,6 +224,26 @@ export class EventSystem {
   async registered(subscription: Subscription): Promise<void> {
     await this.start();
     await this.#registry.ready(subscription);
+  }
+
+  // --- looking inside ------------------------------------------------------------------------------------------------
+
+  /**
+   * Where an event or call went, as every live instance remembers it, and what was stored of its failure. The correlation id
+   * is that of a receipt or an event; `ttl` is how long to wait for the others. Rejects with UnavailableError.
+   */
+  async explain(correlationId: string, { ttl = ASK_MS }: { ttl?: number } = {}): Promise<Explanation> {
+    await this.start();
+    return this.#publisher.explain(correlationId, ttl);
+  }
+
+  /**
+   * Who is there: services, their instances, and what they are subscribed to, with schemas and versions. `ttl` is how many
+   * milliseconds it waits for each instance; 2,000 unless given. Rejects with UnavailableError.
+   */
+  async services({ ttl = ASK_MS }: { ttl?: number } = {}): Promise<Service[]> {
+    await this.start();
+    return this.#publisher.services(ttl);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
@@ -323,6 +353,7 @@ export class EventSystem {
         else if (envelope.kind === CREDIT) this.#responder.credited(envelope);
         else this.#caller.answered(envelope);
       },
+      onJoined: (callId, until, instance) => this.#caller.joined(callId, until, instance),
       onDispatched: (callId, instance, error) => this.#caller.dispatched(callId, instance, error),
       onConnected: (gap) => this.#connected(gap),
       onDisconnected: (reason) => this.#disconnected(reason),
@@ -337,6 +368,12 @@ export class EventSystem {
       unsubscribe: (subscription) => this.unsubscribe(subscription),
       overloaded: (subscription, pushedOut, topic) => this.#responder.overloaded(subscription, pushedOut, topic),
     };
+  }
+
+  /** What answers `system.ask`; no middleware stands around it. */
+  #answering(inside: Inside): Subscription {
+    const owner: Owner = { ...this.#owner, around: undefined, internal: true };
+    return new Subscription(owner, ASK_TOPIC, (question) => inside.answer(question), { name: ASK_TOPIC });
   }
 
   #connected(gap: Gap | undefined): void {

@@ -1,7 +1,7 @@
 import type { Timer } from "./clock.js";
 import { encodeReply } from "./codec.js";
 import { Event } from "./context.js";
-import { DEFAULT_STREAM_LEASE_MS } from "./contract/contract.js";
+import { DEFAULT_STREAM_LEASE_MS, ERRORS } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { Delivery, type Outlet, unsendable } from "./delivery.js";
 import { ACCEPTED, errorToWire, newEnvelope, REPLY, STREAM_END, STREAM_ITEM } from "./envelope.js";
@@ -71,7 +71,7 @@ export class Responder implements Outlet {
   cancel(callId: Buffer): void {
     const serving = this.#serving.get(callId.toString("latin1"));
     if (serving === undefined) return;
-    if (this.#instance.observer) this.#instance.say("cancelled", serving.delivery.event.envelope);
+    this.#instance.unusual("cancelled", serving.delivery.event.envelope);
     serving.delivery.cancel(new CallCancelledError("the caller gave up"));
   }
 
@@ -132,9 +132,9 @@ export class Responder implements Outlet {
   event(interest: Interest, envelope: Envelope): void {
     const turn = this.#router.at(interest);
     if (envelope.expiresAt > 0 && envelope.expiresAt <= this.#instance.clock.now()) {
-      this.#instance.say("dropped", envelope, { why: "EXPIRED" });
+      this.#instance.unusual("dropped", envelope, { why: "EXPIRED" });
     } else if (turn === undefined) {
-      this.#instance.say("dropped", envelope, { why: "no subscription any more" });
+      this.#instance.unusual("dropped", envelope, { why: "no subscription any more" });
     } else if (interest.route === Route.GROUP) {
       const member = turn.pickLate() ?? turn.members[0];
       if (member !== undefined) this.deliver(member, envelope);
@@ -153,7 +153,7 @@ export class Responder implements Outlet {
   /** An event had to give way to one of a topic: that is counted and reported. */
   overloaded(subscription: Subscription, pushedOut: Work, topic: string): void {
     const given = pushedOut.event?.envelope;
-    if (given) this.#instance.say("dropped", given, { why: "OVERLOADED", subscription: subscription.name });
+    if (given) this.#instance.unusual("dropped", given, { why: "OVERLOADED", subscription: subscription.name });
     pushedOut.interrupt(new OverloadedError(`"${subscription.name}" is too slow`));
     const now = this.#instance.now();
     if (now - subscription.warnedAt < WARN_MS) return;
@@ -173,15 +173,30 @@ export class Responder implements Outlet {
 
   #reply(delivery: Delivery, reply: Envelope): void {
     const request = delivery.event.envelope;
-    if (!this.#serving.delete(request.callId.toString("latin1"))) return;
+    const key = request.callId.toString("latin1");
+    const serving = this.#serving.get(key);
+    if (serving === undefined) return;
+    this.#serving.delete(key);
+    this.#remember(serving, reply.error?.code ?? 0);
     if (this.#instance.observer) {
       this.#instance.say("replied", request, { subscription: delivery.subscription.name, error: reply.error?.code });
     }
-    this.#instance.answer(request.replyTo, reply);
+    if (request.idempotencyKey === "" || !isResult(reply)) return this.#instance.answer(request.replyTo, reply);
+    const { id: causationId, topic, idempotencyKey, fingerprint } = request;
+    const kept = Object.assign(reply, { causationId, topic, idempotencyKey, fingerprint });
+    this.#instance.port?.answer(request.replyTo, kept);
+  }
+
+  #remember({ delivery, started, accepted }: Serving, code: number): void {
+    const { trail } = this.#instance;
+    if (code === 0 && trail.room === 0) return;
+    trail.served(delivery, started, accepted, code);
+    if (code !== 0) this.#instance.store(delivery.event.envelope);
   }
 
   #refuse(request: Envelope, error: TielineError): void {
-    this.#instance.say("dropped", request, { why: error.code });
+    this.#instance.unusual("dropped", request, { why: error.code });
+    this.#instance.store(request);
     this.#instance.answer(request.replyTo, this.#errorReply(request, error));
   }
 
@@ -242,4 +257,9 @@ export class Responder implements Outlet {
     this.failed(delivery, error);
     delivery.cancel(error);
   }
+}
+
+/** Whether a REPLY is kept for those who call again with the same idempotency key. */
+function isResult({ error }: Envelope): boolean {
+  return error === undefined || error.code === ERRORS.HANDLER_ERROR.number;
 }

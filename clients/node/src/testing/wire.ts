@@ -91,6 +91,10 @@ class Arrivals implements Receiver {
     if (this.port?.up) this.#receiver.onDispatched(callId, instance, error);
   }
 
+  onJoined(callId: Uint8Array, until: number, instance: string): void {
+    if (this.port?.up) this.#receiver.onJoined(callId, until, instance);
+  }
+
   onConnected(gap: Gap | undefined): void {
     if (this.port?.up !== false) this.#receiver.onConnected(gap);
   }
@@ -236,6 +240,22 @@ export class FaultyPort implements Port {
   answer(to: string, envelope: Envelope): void {
     if (!this.#linked) this.#kept = [...this.#kept, [to, envelope] as [string, Envelope]].slice(-KEPT);
     else if (!this.#dead) this.#inner.answer(to, envelope);
+  }
+
+  /** See `Port.release`. */
+  release(request: Envelope, error: TielineError): void {
+    if (this.up) this.#inner.release(request, error);
+  }
+
+  /** See `Port.keepTrail`. */
+  keepTrail(correlationId: string, trail: Buffer): void {
+    if (this.up) this.#inner.keepTrail(correlationId, trail);
+  }
+
+  /** See `Port.findTrail`. */
+  async findTrail(correlationId: string): Promise<Buffer> {
+    this.#require();
+    return this.#inner.findTrail(correlationId);
   }
 
   /** See `Port.observe`. */

@@ -1,6 +1,9 @@
 import { Clock } from "../clock.js";
+import { LIMIT_TRAIL_BYTES, LIMIT_TRAILS } from "../contract/contract.js";
 import type { Envelope } from "../contract/envelope.js";
+import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
+import { errorReply, Ledger, replyFor } from "../ledger.js";
 import { PatternTrie } from "../topics.js";
 import {
   type Interest,
@@ -43,6 +46,8 @@ class Members {
  */
 export class MemoryBroker {
   readonly clock: Clock;
+  readonly #ledger = new Ledger();
+  readonly #trails = new Map<string, Buffer>();
   readonly #ports = new Map<string, MemoryPort>();
   readonly #members = new Map<string, Members>();
   readonly #responders = new Map<string, Members>();
@@ -119,7 +124,14 @@ export class MemoryBroker {
 
   /** Hands a request to the next responder, or to that one. */
   dispatch(sender: MemoryPort, envelope: Envelope, avoid: string, to: string): void {
+    const keyed = envelope.idempotencyKey !== "";
+    const found = keyed ? this.#ledger.look(envelope, avoid, this.clock.now()) : undefined;
+    if (found !== undefined && "until" in found) {
+      return sender.receiver.onJoined(envelope.callId, found.until, found.at);
+    }
+    if (found !== undefined) return sender.receiver.onAnswer(found);
     const taker = this.#responders.get(envelope.topic)?.next(avoid, to);
+    if (keyed && taker !== undefined) this.#ledger.claim(envelope, taker.instance);
     taker?.receiver.onRequest(envelope);
     sender.receiver.onDispatched(envelope.callId, taker?.instance ?? "", undefined);
   }
@@ -139,6 +151,35 @@ export class MemoryBroker {
   /** Puts something into an inbox; nothing happens if it is gone. */
   answer(to: string, envelope: Envelope): void {
     this.#ports.get(to)?.receiver.onAnswer(envelope);
+  }
+
+  /** Stores a REPLY, and answers everyone who waits for it. */
+  settle(to: string, reply: Envelope): void {
+    const { counts, waiting } = this.#ledger.settle(reply, this.clock.now());
+    const joined = waiting.filter(({ callId }) => !callId.equals(reply.callId));
+    for (const { instance, callId } of [{ instance: to, callId: reply.callId }, ...joined]) {
+      this.answer(instance, replyFor(counts, callId));
+    }
+  }
+
+  /** Tells everyone who waits for a run that there is no result. */
+  release(request: Envelope, error: TielineError): void {
+    for (const { instance, callId } of this.#ledger.release(request)) this.answer(instance, errorReply(callId, error));
+  }
+
+  /** Joins steps to what is kept; the oldest trails give way. */
+  keepTrail(correlationId: string, trail: Buffer): void {
+    const there = this.findTrail(correlationId);
+    const fits = there.length + trail.length <= LIMIT_TRAIL_BYTES;
+    this.#trails.delete(correlationId);
+    this.#trails.set(correlationId, fits ? Buffer.concat([there, trail]) : there);
+    const [oldest] = this.#trails.keys();
+    if (this.#trails.size > LIMIT_TRAILS && oldest !== undefined) this.#trails.delete(oldest);
+  }
+
+  /** What is kept. */
+  findTrail(correlationId: string): Buffer {
+    return this.#trails.get(correlationId) ?? Buffer.alloc(0);
   }
 
   /** Which instances are gone. */
@@ -203,7 +244,23 @@ export class MemoryPort implements Port {
 
   /** See `Port.answer`. */
   answer(to: string, envelope: Envelope): void {
-    this.#broker.answer(to, envelope);
+    if (envelope.idempotencyKey === "") this.#broker.answer(to, envelope);
+    else this.#broker.settle(to, envelope);
+  }
+
+  /** See `Port.release`. */
+  release(request: Envelope, error: TielineError): void {
+    this.#broker.release(request, error);
+  }
+
+  /** See `Port.keepTrail`. */
+  keepTrail(correlationId: string, trail: Buffer): void {
+    this.#broker.keepTrail(correlationId, trail);
+  }
+
+  /** See `Port.findTrail`. */
+  async findTrail(correlationId: string): Promise<Buffer> {
+    return this.#broker.findTrail(correlationId);
   }
 
   /** See `Port.observe`. */

@@ -1,8 +1,19 @@
 import { inDoubt, unasked } from "../callErrors.js";
 import type { Clock } from "../clock.js";
-import { eventChannel, inboxChannel, leaseKey, observedChannel, requestChannel } from "../contract/contract.js";
-import { PUBLISH, publishNames, RESPONDERS, respondersNames } from "../contract/scripts.js";
+import {
+  ASK_TOPIC,
+  eventChannel,
+  inboxChannel,
+  LIMIT_TRAIL_BYTES,
+  LIMIT_TRAILS,
+  leaseKey,
+  observedChannel,
+  requestChannel,
+  trailsKey,
+} from "../contract/contract.js";
+import { PUBLISH, publishNames, RESPONDERS, respondersNames, TRAIL, trailNames } from "../contract/scripts.js";
 import { type Envelope, serializeFrame } from "../envelope.js";
+import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
 import { type Interest, interestKey, type Place, type Port, type Probed, type Receiver } from "../transport.js";
 import type { RedisTransport } from "./redis.js";
@@ -43,9 +54,9 @@ export class RedisPort implements Port {
     return this.#transport.patterns.observing;
   }
 
-  /** Whether it wants to receive anything but answers. */
+  /** Whether it wants to receive anything but answers, and questions about itself. */
   get wantsSomething(): boolean {
-    return this.#interests.size > 0;
+    return this.interests().some(({ pattern }) => pattern !== ASK_TOPIC);
   }
 
   /** What it wants to receive. */
@@ -121,6 +132,8 @@ export class RedisPort implements Port {
       this.receiver.onDispatched(callId, "", this.#transport.refusal());
     } else if (to !== "") {
       this.#sendTo(link, to, envelope);
+    } else if (envelope.idempotencyKey !== "") {
+      this.#transport.runs.claim(link, this, envelope, avoid);
     } else {
       outbox.dispatch(link, envelope.topic, avoid, serializeFrame(envelope), { receiver: this.receiver, callId });
     }
@@ -154,7 +167,32 @@ export class RedisPort implements Port {
 
   /** See `Port.answer`. */
   answer(to: string, envelope: Envelope): void {
-    this.#transport.outbox.answer(this.#transport.link, to, serializeFrame(envelope));
+    const { link, outbox, runs } = this.#transport;
+    if (envelope.idempotencyKey === "") outbox.answer(link, to, serializeFrame(envelope));
+    else runs.settle(link, this, to, envelope);
+  }
+
+  /** See `Port.release`. */
+  release(request: Envelope, error: TielineError): void {
+    this.#transport.runs.release(this.#transport.link, this, request, error);
+  }
+
+  /** See `Port.keepTrail`. */
+  keepTrail(correlationId: string, trail: Buffer): void {
+    const { link, prefix } = this.#transport;
+    const rest = [correlationId, trail, String(LIMIT_TRAILS), String(LIMIT_TRAIL_BYTES)];
+    if (link !== undefined) runScript(link, TRAIL, trailNames(prefix), rest).catch(() => undefined);
+  }
+
+  /** See `Port.findTrail`. */
+  async findTrail(correlationId: string): Promise<Buffer> {
+    const { prefix } = this.#transport;
+    try {
+      const found = await this.#transport.require().call("HGET", trailsKey(prefix), correlationId);
+      return found instanceof Buffer ? found : Buffer.alloc(0);
+    } catch (error) {
+      throw commandError(error);
+    }
   }
 
   /** See `Port.observe`. */

@@ -6,12 +6,17 @@ import { callTests } from "./calls.js";
 import { gatewayTests } from "./gateways.js";
 import { gatherTests } from "./gather.js";
 import { groupTests } from "./groups.js";
+import { idempotencyTests } from "./idempotency.js";
+import { insideTests } from "./inside.js";
 import { leavingTests } from "./leaving.js";
 import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
+import { retryTests } from "./retries.js";
 import { schemaTests } from "./schemas.js";
+import { serviceTests } from "./services.js";
 import { streamTests } from "./streams.js";
 import { subscriptionTests } from "./subscriptions.js";
+import { versionTests } from "./versions.js";
 
 /** One suite proves all transports equal. */
 export function transportSuite(world: World): void {
@@ -24,9 +29,14 @@ export function transportSuite(world: World): void {
     leavingTests(world);
     streamTests(world);
     gatherTests(world);
+    idempotencyTests(world);
+    retryTests(world);
+    insideTests(world);
     subscriptionTests(world);
     middlewareTests(world);
     schemaTests(world);
+    versionTests(world);
+    serviceTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);

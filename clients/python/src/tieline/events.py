@@ -165,14 +165,13 @@ class EventSystem:
             OverloadedError, UnavailableError, InvalidTopicError, InvalidPayloadError, …: see `TielineError.code`.
 
         """
-        options = (
-            ttl, content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection,
-            idempotency_key, retry,
-        )  # fmt: skip
+        call = self._publisher.call if retry is None else partial(self._publisher.persist, retry)
+        rest = (content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection)
+        options = (ttl, *rest, idempotency_key)
         if self._middleware:
             message = Message(topic, data, dict(headers or {}), is_request=True)
-            return publish_through(self._middleware, message, partial(_send, self._publisher.call, options))
-        return self._publisher.call(topic, data, headers, *options)
+            return publish_through(self._middleware, message, partial(_send, call, options))
+        return call(topic, data, headers, *options)
 
     def publish_and_stream(
         self,
