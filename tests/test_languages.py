@@ -267,7 +267,7 @@ async def test_each_language_lists_the_services_of_both(python: EventSystem, nod
     await subscribed.ready()
     found = {service.name: service for service in await python.services()}
     assert {"node-peer", "python"} <= set(found)
-    assert list(found["node-peer"].instances.values()) == ["node/0.1.0"]
+    assert "node/0.1.0" in found["node-peer"].instances.values()
     told = {one.topic: one for one in found["node-peer"].subscriptions}
     assert (told["node.count"].streams, told["node.count"].input) == (True, None)
     assert told["both.group"].group == "shared"

@@ -19,15 +19,14 @@ export class Inside {
   /** Tells the trail of a chain, or what is subscribed here. Throws InvalidArgumentError for other questions. */
   answer(question: unknown): Record<string, unknown> {
     const asked = typeof question === "object" && question !== null ? question : {};
-    if ("trail" in asked) return this.#trail(String(asked.trail));
-    if ("subscriptions" in asked) return this.#subscriptions();
+    if (Object.hasOwn(asked, "subscriptions")) return this.#subscriptions();
+    if (Object.hasOwn(asked, "trail")) return { trail: this.#trail(String((asked as { trail: unknown }).trail)) };
     throw new InvalidArgumentError("what can be asked for is 'trail' and 'subscriptions'");
   }
 
-  /** The steps of a chain that are remembered here, serialized. */
-  #trail(correlationId: string): Record<string, unknown> {
+  #trail(correlationId: string): Buffer {
     const { trail, source, clock } = this.#asked;
-    return { trail: trail.of(correlationId, source, clock) };
+    return trail.of(correlationId, source, clock);
   }
 
   #subscriptions(): Record<string, unknown> {

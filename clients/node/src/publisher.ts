@@ -157,13 +157,13 @@ export class Publisher {
     return servicesOf((await this.#ask({ subscriptions: true }, ttl)).values);
   }
 
-  /** Asks every instance what it knows; nobody observes that. */
+  /** Asks every instance what it knows; neither middleware nor observers see it. */
   async #ask(question: Record<string, unknown>, ttl: number): Promise<Gathered> {
-    const { clock, source, settings } = this.#instance;
-    const request = compose(REQUEST, ASK_TOPIC, question, { ttl }, settings.callTtl, clock, source, true);
-    request.replyTo = this.#port().instance;
-    const asked = { maxReplies: 0, everyInstance: true, signal: undefined };
-    return gatheredOf(await this.#caller.gather(request, asked));
+    const { clock, source } = this.#instance;
+    const port = this.#port();
+    const request = compose(REQUEST, ASK_TOPIC, question, { ttl }, ttl, clock, source, true);
+    request.replyTo = port.instance;
+    return gatheredOf(await this.#caller.gather(request, { maxReplies: 0, everyInstance: true, signal: undefined }));
   }
 
   /** A request of ours, which observers have seen. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { EventSystem } from "../../src/index.js";
+import type { EventSystem, Middleware } from "../../src/index.js";
 import { fails, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
@@ -10,8 +10,32 @@ async function namesOf(system: EventSystem, correlationId: string): Promise<stri
   return steps.map(({ source, name }) => `${source.split("/")[0]} ${name}`);
 }
 
-/** Looking inside: where a call went. */
+/** Looking inside: where a call went, and who is there. */
 export function insideTests(world: World): void {
+  explainTests(world);
+
+  test("observers and middleware do not see what is asked inside, and nobody else may ask", async () => {
+    const seen: unknown[] = [];
+    const handle: Middleware["handle"] = (event, next) => {
+      seen.push(event.topic);
+      return next();
+    };
+    const watcher = world.system({ middleware: [{ handle }] });
+    await watcher.subscribe(">", (data) => void seen.push(data), { observe: true, name: "all" }).ready();
+    const other = world.system();
+    await other.explain("x");
+    await other.services();
+    await sleep(50);
+    assert.deepStrictEqual(seen, []);
+    await fails(other.publishAndWait("system.ask", { subscriptions: true }), "INVALID_TOPIC");
+    assert.deepStrictEqual(
+      watcher.subscriptions.map((one) => one.topic),
+      [">"],
+    );
+  });
+}
+
+function explainTests(world: World): void {
   test("a call is explained by both sides", async () => {
     const [shop, prices, other] = ["shop", "prices", "other"].map((service) => world.system({ service })) as [
       EventSystem,

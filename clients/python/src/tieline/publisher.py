@@ -196,13 +196,14 @@ class Publisher:
         gathered = await self._ask({"trail": correlation_id}, ttl)
         port = self._instance.port
         assert port is not None
-        trails = [await port.find_trail(correlation_id)]
-        trails += [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
-        return explanation(correlation_id, trails, [failure.responder for failure in gathered.missing])
+        stored = await port.find_trail(correlation_id)
+        trails = [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
+        return explanation(correlation_id, stored, trails, [failure.responder for failure in gathered.missing])
 
     async def services(self, ttl: float) -> list[Service]:
         """See `EventSystem.services`."""
-        return services((await self._ask({"subscriptions": True}, ttl)).values)
+        gathered = await self._ask({"subscriptions": True}, ttl)
+        return services(gathered.values, [failure.responder for failure in gathered.missing])
 
     async def _ask(self, question: dict[str, Any], ttl: float) -> Gathered:
         """Ask every instance what it knows."""
