@@ -13,12 +13,13 @@ import pytest
 from tests.gateway.raw_link import RawLink, event, request
 from tests.gateway.up import Up
 from tests.suite.seen import Seen, until
-from tieline import EventSystem
+from tieline import EventSystem, codec
 from tieline._contract import envelope_pb2 as envelopes
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.contract import ERRORS
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.envelope import ACCEPTED, CANCEL, EVENT, REPLY, REQUEST
+from tieline.envelope import ACCEPTED, CANCEL, CREDIT, EVENT, REPLY, REQUEST, STREAM_END, STREAM_ITEM
+from tieline.fingerprint import fingerprint
 
 NewLink = Callable[..., Awaitable[tuple[RawLink, str]]]
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -329,3 +330,87 @@ async def test_a_silent_link_is_gone_after_its_lease(new_link: NewLink, topic: s
     assert status is grpc.StatusCode.UNAVAILABLE
     assert "silent" in message
     assert 14 < time.monotonic() - began < 17
+
+
+def keyed(topic: str, key: str, value: object = 10) -> Envelope:
+    """A request with an idempotency key."""
+    asked = request(topic, idempotency_key=key)
+    asked.data = codec.encode(value)
+    asked.fingerprint = fingerprint(asked.data, "")
+    return asked
+
+
+async def test_a_link_cannot_write_results_it_was_not_asked_for(
+    new_link: NewLink, events: EventSystem, topic: str
+) -> None:
+    link, own = await new_link()
+    await events.subscribe(topic, lambda data: ["real", data]).ready()
+    for kind in (REPLY, ACCEPTED, CANCEL, STREAM_ITEM, STREAM_END, CREDIT):
+        forged = Envelope(
+            kind=kind,  # type: ignore[arg-type]
+            call_id=b"x" * 16,
+            topic=topic,
+            idempotency_key="k",
+            fingerprint=keyed(topic, "k").fingerprint,
+            data=codec.encode("forged"),
+        )
+        await link.say(answer=wire.SendAnswer(to=own, envelope=forged.SerializeToString()))
+    await link.rest(0.2)
+    assert await events.publish_and_wait(topic, 10, idempotency_key="k", ttl=5.0) == ["real", 10]
+
+
+async def test_a_link_cannot_give_up_a_claim_that_is_not_its_own(
+    new_link: NewLink, events: EventSystem, topic: str
+) -> None:
+    spy, _ = await new_link()
+    await listen(spy, topic, route=4)
+    gate = asyncio.Event()
+
+    async def slow(data: int) -> int:
+        await gate.wait()
+        return data
+
+    await events.subscribe(topic, slow).ready()
+    await spy.rest(0.2)
+    call = asyncio.create_task(events.publish_and_wait(topic, 1, idempotency_key="k", ttl=20.0))
+    seen = Envelope.FromString((await spy.hear("delivery")).envelope)
+    error = envelopes.Error(code=code("INVALID_PAYLOAD"), message="forged", outcome=1)  # type: ignore[arg-type]
+    await spy.say(release=wire.Release(request=seen.SerializeToString(), error=error))
+    await spy.rest(0.3)
+    gate.set()
+    assert await call == 1
+
+
+async def test_a_call_id_that_is_under_way_is_refused(new_link: NewLink, events: EventSystem, topic: str) -> None:
+    link, _ = await new_link()
+    gate = asyncio.Event()
+    await events.subscribe(topic, lambda data: gate.wait()).ready()
+    asked = request(topic)
+    for _ in range(2):
+        await link.say(request=wire.SendRequest(envelope=asked.SerializeToString()))
+    first, second = await link.hear("dispatched"), await link.hear("dispatched")
+    assert first.instance == events.instance
+    assert second.error.code == code("INVALID_ARGUMENT")
+    gate.set()
+    await works(events, topic)
+
+
+async def test_trails_that_are_none_or_too_many_are_not_kept(
+    new_link: NewLink, events: EventSystem, topic: str
+) -> None:
+    link, _ = await new_link()
+    await link.say(send_trail=wire.SendTrail(correlation_id=topic, trail=b"\xff\xff no trail"))
+    trail = envelopes.Trail(steps=[envelopes.Step(name="told", topic=topic, time=1)]).SerializeToString()
+    await link.say(send_trail=wire.SendTrail(correlation_id=topic, trail=trail))
+    await link.send(
+        wire.LinkRequest(
+            items=[
+                wire.ClientItem(send_trail=wire.SendTrail(correlation_id=f"{topic}-{n}", trail=trail))
+                for n in range(200)
+            ]
+        ).SerializeToString()
+    )
+    await link.rest(0.2)
+    assert [step.name for step in (await events.explain(topic)).steps] == ["told"]
+    kept = [bool((await events.explain(f"{topic}-{n}")).steps) for n in (0, 199)]
+    assert kept[1] is False

@@ -232,3 +232,12 @@ async def test_who_dies_is_missing_long_before_the_deadline(world: World, topic:
     (missing,) = gathered.missing
     assert (missing.responder.service, type(missing.error)) == ("peer", ResponderLostError)
     assert watch.seconds < 30.0
+
+
+async def test_a_group_that_answers_nowhere_is_answered_by_nobody_else(world: World, topic: str) -> None:
+    caller, system = await world.system(), await world.system()
+    await system.subscribe(topic, lambda data: "not of the group").ready()
+    await system.subscribe(topic, lambda data: None, group="red", batch=(2, 1.0)).ready()
+    gathered = await caller.publish_and_gather(topic)
+    assert gathered.values == []
+    assert [failure.error.code for failure in gathered.missing] == ["NO_RESPONDERS"]

@@ -482,3 +482,77 @@ async def test_items_that_cannot_be_read_end_the_stream(world: World, topic: str
     await until(lambda: any(answer.kind == CANCEL for answer in raw.answers))
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
+
+
+async def test_an_event_for_a_handler_that_never_pauses_lets_everything_else_run(world: World, topic: str) -> None:
+    system, publisher, counter = await world.system(), await world.system(), Counter()
+    await system.subscribe(topic, counter.count).ready()
+    await system.subscribe(f"{topic}.ping", lambda data: data).ready()
+    await publisher.publish(topic, 10**12)
+    await until(lambda: counter.yielded > 1_000)
+    assert await publisher.publish_and_wait(f"{topic}.ping", 1, ttl=10.0) == 1
+    await system.aclose(0.1)
+    assert counter.closed
+
+
+async def test_a_request_that_comes_twice_is_run_once(world: World, topic: str) -> None:
+    counter, system, raw = Counter(), await world.system(), await world.raw()
+    subscription = system.subscribe(topic, counter.count, concurrency=1, queue=0)
+    await subscription.ready()
+    request = raw.envelope(REQUEST, topic, 1_000, stream=Position(window=2))
+    raw.port.dispatch(request, "")
+    await raw.answers.reach(2)
+    system._instance.on_request(request)
+    await raw.answers.stay(2)
+    (instance,) = (taken for call_id, taken, _ in raw.dispatched if call_id == request.call_id)
+    raw.port.answer(instance, Envelope(kind=CANCEL, call_id=request.call_id))
+    await until(lambda: counter.closed)
+    assert not subscription.mailbox.running
+
+
+async def test_local_responders_take_turns_for_streams_too(world: World, topic: str) -> None:
+    system = await world.system()
+
+    def handler(name: str) -> Any:
+        async def stream(data: Any) -> AsyncIterator[str]:
+            yield name
+
+        return stream
+
+    for name in ("a", "b"):
+        await system.subscribe(topic, handler(name)).ready()
+    got = [[item async for item in system.publish_and_stream(topic)] for _ in range(4)]
+    assert sorted(got) == [["a"], ["a"], ["b"], ["b"]]
+
+
+async def test_closing_a_stream_that_is_just_beginning_ends_it(world: World, topic: str) -> None:
+    raw = await (await world.raw()).answers_to(topic)
+    caller = world.make()
+    stream = caller.publish_and_stream(topic)
+    first = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    await stream.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await first
+    await until(lambda: not raw.requests or any(answer.kind == CANCEL for answer in raw.answers))
+
+
+async def test_a_generator_that_will_not_end_is_stopped_with_its_system(world: World, topic: str) -> None:
+    caller, responder = await world.system(), await world.system()
+    ended = asyncio.Event()
+
+    async def stubborn(data: Any) -> AsyncIterator[int]:
+        try:
+            while True:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.01)
+                yield 1
+        finally:
+            ended.set()
+
+    await responder.subscribe(topic, stubborn).ready()
+    stream = caller.publish_and_stream(topic)
+    await anext(stream)
+    await responder.aclose(0.1)
+    await asyncio.wait_for(ended.wait(), 10.0)
+    assert isinstance((await _fail(stream))[1], ResponderLostError)

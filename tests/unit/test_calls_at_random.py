@@ -85,6 +85,7 @@ class AnySchedule(RuleBasedStateMachine):
     def arrived(self, call: StreamCall) -> None:
         assert call.flow.items
         assert not self.live[call].over
+        call.waiting = False
 
     def credit(self, call: StreamCall) -> None:
         live, attempt = self.live[call], self.attempts[call.call_id]
@@ -147,6 +148,7 @@ class AnySchedule(RuleBasedStateMachine):
         envelope = Envelope(topic="a", ttl_ms=int(ttl * 1000), data=b"x" * 300)
         if kind == "stream":
             call: Call = StreamCall(envelope, self.now)
+            call.waiting = True  # type: ignore[attr-defined]
             call.idempotent = idempotent
         else:
             envelope.idempotency_key = "k" if kind == "keyed" else ""
@@ -249,7 +251,14 @@ class AnySchedule(RuleBasedStateMachine):
         for _ in range(count):
             live.read += 1
             assert live.call.flow.take().stream.sequence == live.read, "items out of order"
-            self.table.taken(live.call, self.now)
+            self.table.taken(live.call)
+        self._wait(live.call)
+
+    def _wait(self, call: StreamCall) -> None:
+        """A reader that has read all waits for the next item."""
+        call.waiting = not call.flow.items
+        if call.waiting:
+            call.rest(self.now)
 
     @any_attempt
     @rule(recent=RECENT)

@@ -8,6 +8,9 @@ from typing import Any, cast
 import pytest
 
 from tests.support.servers import RedisServer
+from tieline import EventSystem
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.envelope import REPLY
 from tieline.transports.redis import RedisTransport
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack
 from tieline.transports.redis_patterns import group_entry
@@ -315,3 +318,19 @@ async def test_a_notice_right_behind_the_list_of_patterns_is_not_lost(made: Made
     made.arrives(b"*0\r\n" + notice)
     await reading
     assert list(transport.patterns.groups("a.b")) == [("a.*", "g")]
+
+
+async def test_answers_that_were_sent_come_back_before_those_that_only_waited() -> None:
+    with RedisServer() as server:
+        transport = RedisTransport(server.url)
+        system = EventSystem(transport=transport)
+        async with system:
+            port = system._instance.port
+            assert port is not None
+            assert transport.link is not None
+            for text in (b"first", b"second"):
+                port.answer("f" * 16, Envelope(kind=REPLY, call_id=b"1" * 16, data=text))
+                if text == b"first":
+                    transport.link.flush()
+            transport.link.abort("by the test")
+            assert [b"first" in packed for packed in transport._kept] == [True, False]

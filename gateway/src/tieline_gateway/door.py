@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from google.protobuf.message import DecodeError
+
 from tieline import codec, topics
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
-from tieline._contract.envelope_pb2 import Envelope
+from tieline._contract.envelope_pb2 import Envelope, Trail
 from tieline.envelope import EVENT, REPLY, REQUEST, error_to_wire, parse
 from tieline.errors import (
     HandlerError,
@@ -165,6 +167,16 @@ def interests(items: Iterable[wire.Interest]) -> list[Interest]:
 
     """
     return [_interest(item) for item in items]
+
+
+def is_trail(item: wire.SendTrail) -> bool:
+    """Whether this can be the trail of something."""
+    if not 0 < len(item.correlation_id) <= contract.LIMIT_KEY_BYTES or len(item.trail) > contract.LIMIT_TRAIL_BYTES:
+        return False
+    try:
+        return bool(Trail.FromString(item.trail).steps)
+    except DecodeError:
+        return False
 
 
 def is_instance(name: str) -> bool:

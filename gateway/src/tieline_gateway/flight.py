@@ -14,12 +14,13 @@ _LONGEST_MS = contract.LIMIT_CALL_TTL_MAX_MS
 class Flight:
     """Calls this Link made and calls it was given, by `call_id`, until their end or their expiry."""
 
-    __slots__ = ("_given", "_keys", "_made", "_tidy_at")
+    __slots__ = ("_claims", "_given", "_keys", "_made", "_tidy_at")
 
     def __init__(self) -> None:
         self._made: dict[bytes, int] = {}
         self._given: dict[bytes, int] = {}
         self._keys: dict[bytes, Envelope] = {}
+        self._claims: dict[str, tuple[str, str, int]] = {}
         self._tidy_at = _TIDY_ABOVE
 
     @property
@@ -30,15 +31,29 @@ class Flight:
     def made(self, request: Envelope) -> None:
         """This Link calls somebody."""
         self._made[request.call_id] = _end(request)
-        if len(self._made) > self._tidy_at:
+        if request.idempotency_key:
+            self._claims[request.id] = (request.topic, request.idempotency_key, request.expires_at)
+        if len(self._made) > self._tidy_at or len(self._claims) > self._tidy_at:
             self._tidy(request.time)
+
+    def is_out(self, call_id: bytes) -> bool:
+        """Whether a call with this id is under way."""
+        return call_id in self._made
+
+    def may_release(self, request: Envelope) -> bool:
+        """Whether this Link made the request whose claim it gives up; once."""
+        claim = self._claims.pop(request.id, None)
+        return claim is not None and claim[:2] == (request.topic, request.idempotency_key)
 
     def given(self, request: Envelope) -> None:
         """This Link has to answer."""
         self._given[request.call_id] = _end(request)
         if request.idempotency_key:
             self._keys[request.call_id] = Envelope(
-                topic=request.topic, idempotency_key=request.idempotency_key, fingerprint=request.fingerprint
+                topic=request.topic,
+                idempotency_key=request.idempotency_key,
+                fingerprint=request.fingerprint,
+                causation_id=request.id,
             )
         if len(self._given) > self._tidy_at:
             self._tidy(request.time)
@@ -49,19 +64,20 @@ class Flight:
 
     def up(self, answer: Envelope) -> None:
         """This Link replied to a call, or cancelled one."""
+        self._seal(answer)
         if answer.kind in _LAST:
             self._given.pop(answer.call_id, None)
-            self._seal(answer)
+            self._keys.pop(answer.call_id, None)
         elif answer.kind == CANCEL:
             self._made.pop(answer.call_id, None)
 
     def _seal(self, reply: Envelope) -> None:
         """A result may be stored under the key of the request it answers, and under no other one."""
-        asked = self._keys.pop(reply.call_id, None)
         if reply.idempotency_key:
-            for field in ("topic", "idempotency_key", "fingerprint"):
+            for field in ("topic", "idempotency_key", "fingerprint", "causation_id"):
                 reply.ClearField(field)
-            if asked is not None:
+            asked = self._keys.get(reply.call_id)
+            if asked is not None and reply.kind == REPLY:
                 reply.MergeFrom(asked)
 
     def down(self, answer: Envelope) -> None:
@@ -70,6 +86,7 @@ class Flight:
             self._made.pop(answer.call_id, None)
         elif answer.kind == CANCEL:
             self._given.pop(answer.call_id, None)
+            self._keys.pop(answer.call_id, None)
 
     def busy(self, now: int) -> bool:
         """Whether a call is under way that has not expired."""
@@ -78,8 +95,9 @@ class Flight:
     def _tidy(self, now: int) -> None:
         self._made = _alive(self._made, now)
         self._given = _alive(self._given, now)
+        self._claims = {token: claim for token, claim in self._claims.items() if claim[2] > now}
         self._keys = {call_id: asked for call_id, asked in self._keys.items() if call_id in self._given}
-        self._tidy_at = max(_TIDY_ABOVE, 2 * len(self._made), 2 * len(self._given))
+        self._tidy_at = max(_TIDY_ABOVE, 2 * len(self._made), 2 * len(self._given), 2 * len(self._claims))
 
 
 def _alive(calls: dict[bytes, int], now: int) -> dict[bytes, int]:

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from tieline import topics
-from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
+from tieline.call_errors import leaves_run
 from tieline.eager import start_now
 from tieline.envelope import REQUEST, error_from_wire, error_to_wire
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
@@ -22,6 +22,7 @@ from tieline_gateway.door import Door, UnreadableError
 from tieline_gateway.downlink import RETRY_AFTER, Downlink
 
 _MOST_WAITING = 10_000
+_TRAILS_A_SECOND = 50
 _MOST_INTERESTS = 10_000
 
 Change = Callable[[], Coroutine[Any, Any, None]]
@@ -57,6 +58,8 @@ class Uplink:
         self._changes: asyncio.Queue[tuple[int, Change]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._now = 0
+        self._second = 0
+        self._trails = 0
         self._observing = False
         self._handlers: dict[str | None, Callable[[Any], None]] = {
             "register": self._register,
@@ -174,6 +177,8 @@ class Uplink:
         envelope, error = self.door.request(item.envelope, self._now)
         if error is None and self._house.draining and not envelope.hops:
             error = UnavailableError("the gateway is about to stop", outcome=Outcome.NOT_DELIVERED)
+        if self._down.flight.is_out(envelope.call_id):
+            error = InvalidArgumentError("a call with this call_id is under way; each attempt has a call_id of its own")
         if item.to and not door.is_instance(item.to):
             error = InvalidArgumentError(f"no instance is called {item.to[:32]!r}")
         if error is not None:
@@ -189,9 +194,9 @@ class Uplink:
             self._port.answer(item.to, envelope)
 
     def _release(self, item: wire.Release) -> None:
-        request = self.door.claim(item.request)
-        if request is not None:
-            self._port.release(request, error_from_wire(item.error))
+        request, error = self.door.claim(item.request), error_from_wire(item.error)
+        if request is not None and not leaves_run(error) and self._down.flight.may_release(request):
+            self._port.release(request, error)
 
     def _probe(self, item: wire.Probe) -> None:
         if len(self._tasks) < _MOST_WAITING:
@@ -225,7 +230,11 @@ class Uplink:
         self._down.put(wire.GatewayItem(responders=answer))
 
     def _send_trail(self, item: wire.SendTrail) -> None:
-        if 0 < len(item.correlation_id) <= contract.LIMIT_KEY_BYTES and len(item.trail) <= contract.LIMIT_TRAIL_BYTES:
+        second = self._now // 1000
+        if second != self._second:
+            self._second, self._trails = second, 0
+        self._trails += 1
+        if self._trails <= _TRAILS_A_SECOND and door.is_trail(item):
             self._port.keep_trail(item.correlation_id, item.trail)
 
     def _find_trail(self, item: wire.FindTrail) -> None:

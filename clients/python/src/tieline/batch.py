@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Batch:
     """Deliveries that are handled together; each ends by itself for those who wait for it."""
 
-    __slots__ = ("begun", "deliveries", "is_event", "late", "subscription", "task")
+    __slots__ = ("begun", "deliveries", "is_event", "late", "stopped", "subscription", "task")
 
     def __init__(self, subscription: Subscription, deliveries: list[Delivery]) -> None:
         self.subscription = subscription
@@ -26,6 +26,7 @@ class Batch:
         self.begun = False
         self.is_event = True
         self.late = False
+        self.stopped = False
 
     @property
     def event(self) -> Event:

@@ -42,8 +42,10 @@ class Call:
         "idempotent",
         "inflow",
         "instance",
+        "joined",
         "keyed",
         "last_error",
+        "local",
         "may_have_run",
         "near",
         "patience",
@@ -91,6 +93,8 @@ class Call:
         self.keyed = bool(envelope.idempotency_key)
         self.correlation_id = ""
         self.began = NO_MOMENT
+        self.joined = False  # it waits for the run of another call
+        self.local = False  # the attempt is at a handler of this process
         self.claimed = False  # it runs for all calls with its idempotency key
         self.inflow = None
         self.state = State.WAITING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call import Call
+from tieline.envelope import STREAM_END
 from tieline.errors import (
     CallTimeoutError,
     InternalError,
@@ -59,7 +60,7 @@ def lost(call: Call, why: str) -> ResponderLostError:
 
 def timed_out(call: Call) -> CallTimeoutError:
     """The deadline passed."""
-    ran = call.attempts > 0 or call.may_have_run
+    ran = call.attempts > 0 or call.may_have_run or call.joined
     outcome = Outcome.MAY_HAVE_RUN if ran else Outcome.NOT_DELIVERED
     details: dict[str, object] = {"accepted": call.accepted, "attempts": call.attempts}
     if call.inflow is not None:
@@ -72,7 +73,7 @@ def gap(call: Call, item: Envelope) -> TielineError:
     """Items of a stream are missing, or there are more than may be."""
     assert call.inflow is not None
     expected, got = call.inflow.received + 1, item.stream.sequence
-    if got <= expected:
+    if got <= expected and item.kind != STREAM_END:
         return InternalError(f"the responder of {call.topic!r} sends more than it has credit for", from_wire=False)
     message = f"items of the stream from {call.topic!r} were lost on the way: expected {expected}, got {got}"
     return UnavailableError(message, details={"expected": expected, "got": got})

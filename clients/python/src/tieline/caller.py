@@ -186,9 +186,13 @@ class Caller:
         if not self._watched.is_set():
             self._watched.set()
 
+    async def await_change(self, call: StreamCall) -> None:
+        """Return when there is something to read, or the call is done."""
+        await call.change(self._monotonic())
+
     def taken(self, call: StreamCall) -> None:
         """The reader took an item."""
-        self._calls.taken(call, self._monotonic())
+        self._calls.taken(call)
 
     def abandon(self, call: Call) -> None:
         """The caller was cancelled."""

@@ -90,7 +90,7 @@ class Calls:
             self._tend(call, now)
         else:
             self._wake(call, call.deadline)
-        if self._linked:
+        if self._linked or call.near:
             self._attempt(call, now)
         else:
             self._without_link(call, now, away())
@@ -101,13 +101,10 @@ class Calls:
             self._call_off(call)
             self._finish(call)
 
-    def taken(self, call: StreamCall, now: float) -> None:
+    def taken(self, call: StreamCall) -> None:
         """The reader took an item."""
-        if not call.done:
-            if not call.flow.items:
-                call.rest(now)
-            if call.flow.credit_due and call.state is _HELD:
-                self._effects.credit(call)
+        if not call.done and call.flow.credit_due and call.state is _HELD:
+            self._effects.credit(call)
 
     def all(self) -> list[Call]:
         """Calls that are not done and wait for something of the broker."""
@@ -154,7 +151,7 @@ class Calls:
         call.state = _HELD
         call.instance = instance
         call.attempts -= 1  # nothing was sent
-        call.may_have_run = True
+        call.joined = True
         call.redispatch_at = until
         self._wake(call, until)
         return call
@@ -181,7 +178,7 @@ class Calls:
         """The broker is away: every attempt under way is unknown."""
         self._linked = False
         self._orphans.clear()
-        for call in list(self._pending.values()):
+        for call in [call for call in self._pending.values() if not call.local]:
             if call.inflow is not None and call.state is _HELD:
                 self._effects.cancel(call.instance, call.call_id)  # kept until the link is back
             self._set_aside(call)
@@ -219,7 +216,7 @@ class Calls:
 
     def due(self, call: Call, now: float) -> None:
         """A moment of this call has come."""
-        if isinstance(call, StreamCall) and call.flow.items:
+        if isinstance(call, StreamCall) and not call.waiting:
             call.rest(now)  # the reader is busy, nobody waits for the responder
         if now >= call.deadline:
             self._timed_out(call)
@@ -265,6 +262,8 @@ class Calls:
         call_id = new_call_id()
         envelope = call.next_envelope(call_id)
         call.state = _SENT
+        call.local = call.near
+        call.redispatch_at = NO_MOMENT
         call.started = now
         call.attempts += 1
         call.silent_since = NO_MOMENT
@@ -276,6 +275,10 @@ class Calls:
         self._pending.pop(call.call_id, None)
         call.state = _WAITING
         call.instance = ""
+        call.local = False
+        call.redispatch_at = NO_MOMENT
+        if call.joined:
+            call.joined, call.may_have_run = False, True
 
     def _nobody(self, call: Call, now: float) -> None:
         call.attempts -= 1  # nothing was sent
@@ -316,7 +319,8 @@ class Calls:
     def _without_link(self, call: Call, now: float, error: TielineError) -> None:
         """Wait for the link where the caller allowed it, else end the call."""
         unsent = error.outcome is Outcome.NOT_DELIVERED
-        again = call.repeatable and 0 < call.attempts < self._settings.attempts
+        begun = call.attempts > 0 or call.may_have_run
+        again = call.repeatable and begun and call.attempts < self._settings.attempts
         if error.code != "UNAVAILABLE" or self._linked or not (again or (unsent and now < call.wait_for_link)):
             self._reject(call, error)
             return
@@ -345,7 +349,8 @@ class Calls:
 
     def _reject(self, call: Call, error: TielineError) -> None:
         error.idempotent = call.idempotent
-        if call.may_have_run and error.outcome is Outcome.NOT_DELIVERED:
+        begun = call.may_have_run or (call.inflow is not None and call.inflow.received > 0)
+        if begun and error.outcome is Outcome.NOT_DELIVERED:
             error.outcome = Outcome.MAY_HAVE_RUN  # true of the last attempt, not of the call
         self._finish(call)
         if call.claimed and not leaves_run(error):

@@ -64,6 +64,7 @@ class Delivery:
         "outlet",
         "refusal",
         "started",
+        "stopped",
         "subscription",
         "task",
     )
@@ -79,6 +80,7 @@ class Delivery:
         self.late = False
         self.refusal: TielineError | None = None
         self.started = 0.0
+        self.stopped = False
         self.flow: Outflow | None = None
 
     @property

@@ -17,6 +17,7 @@ class Work(Protocol):
     task: asyncio.Task[None] | None
     begun: bool
     late: bool
+    stopped: bool
 
     @property
     def is_event(self) -> bool:
@@ -98,6 +99,7 @@ class Mailbox:
 
     def cancel(self, work: Work) -> None:
         """Cancel a piece of work, wherever it is."""
+        work.stopped = True
         if work.task is None:
             if work in self.waiting:
                 self.waiting.remove(work)

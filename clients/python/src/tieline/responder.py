@@ -79,6 +79,9 @@ class Responder:
 
     def request(self, envelope: Envelope) -> None:
         """See `Receiver.on_request`."""
+        if envelope.call_id in self._serving:
+            self.unusual(StepName.DROPPED, envelope, why="it is being answered already")
+            return
         subscription = self._router.taker(envelope.topic, envelope.group)
         clock = self._origin.clock
         if self._observer:
@@ -86,7 +89,7 @@ class Responder:
         if 0 < envelope.expires_at <= clock.now():
             self._refuse(envelope, ExpiredError(f"the request on {envelope.topic!r} had expired on arrival"))
         elif subscription is None:
-            self._refuse(envelope, self._no_taker(envelope.topic))
+            self._refuse(envelope, self._no_taker(envelope.topic, envelope.group))
         else:
             around = None if subscription.internal else self.around
             delivery = Delivery(subscription, Event(envelope, clock), self, around)
@@ -215,8 +218,8 @@ class Responder:
             error=error_to_wire(error),
         )
 
-    def _no_taker(self, topic: str) -> TielineError:
-        if not self._router.has_responder(topic):
+    def _no_taker(self, topic: str, group: str) -> TielineError:
+        if not self._router.has_responder(topic, group):
             return NoRespondersError(f"the responder of {topic!r} has just unsubscribed")
         return crowded(topic, self._settings.retry_after)
 

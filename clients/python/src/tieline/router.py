@@ -68,16 +68,23 @@ class Router:
                 self._leaving[interest] = left
 
     def responder(self, topic: str, group: str = "") -> Subscription | None:
-        """The next local responder with room; one of the group, if any of it answers here."""
+        """The next local responder with room; of this group, if one is given."""
         turn = self._responders.get(topic)
         if turn is None:
             return None
-        members = [member for member in turn.members if member.group == group] if group else []
-        return next((one for one in members if one.mailbox.has_room()), None) if members else turn.pick()
+        if not group:
+            return turn.pick()
+        return next((one for one in turn.members if one.group == group and one.mailbox.has_room()), None)
 
-    def has_responder(self, topic: str) -> bool:
-        """Whether anybody here answers this topic, with room or without."""
-        return topic in self._responders
+    def can_answer(self, topic: str) -> bool:
+        """Whether a local responder has room; nobody's turn is taken."""
+        turn = self._responders.get(topic)
+        return turn is not None and any(member.mailbox.has_room() for member in turn.members)
+
+    def has_responder(self, topic: str, group: str = "") -> bool:
+        """Whether anybody here (of this group) answers this topic, with room or without."""
+        turn = self._responders.get(topic)
+        return turn is not None and (not group or any(member.group == group for member in turn.members))
 
     def listeners(self, topic: str) -> tuple[list[Subscription], dict[str, Turn]]:
         """Subscriptions that each get a copy of an event, and of each group here those that take turns.

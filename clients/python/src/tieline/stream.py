@@ -82,7 +82,7 @@ class Stream:
             while not call.flow.items:
                 if call.done:
                     self._end(call)
-                await call.change()
+                await self._caller().await_change(call)
         except asyncio.CancelledError:  # as with any other call: who is cancelled while waiting has given up
             await self.aclose()
             raise
@@ -125,6 +125,8 @@ class Stream:
             self._reading = False
         if isinstance(begun, StreamCall):
             self._call = begun
+            if self._over:  # closed meanwhile
+                self._caller().abandon(begun)
             self._loop = asyncio.get_running_loop()
         else:
             self._through = aiter(begun)

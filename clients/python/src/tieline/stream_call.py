@@ -30,7 +30,7 @@ class StreamCall(Call):
     Whoever reads takes items from `flow`, waits with `change`, and finds `error` when the call is done.
     """
 
-    __slots__ = ("error", "flow", "idle", "limit", "tend_at")
+    __slots__ = ("error", "flow", "idle", "limit", "tend_at", "waiting")
 
     def __init__(
         self, envelope: Envelope, now: float, *, limit: float = math.inf, window: int = 0, **more: Any
@@ -39,6 +39,7 @@ class StreamCall(Call):
         super().__init__(envelope, min(limit, now + self.idle), **more)
         self.limit = limit
         self.tend_at = NO_MOMENT
+        self.waiting = False
         self.flow = self.inflow = Inflow(window) if window else Inflow()
         self.error: TielineError | None = None
         envelope.stream.window = self.flow.window
@@ -78,7 +79,12 @@ class StreamCall(Call):
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
-    async def change(self) -> None:
-        """Return when something has changed: items are there, or the call is done."""
+    async def change(self, now: float) -> None:
+        """Return when something has changed: items are there, or the call is done. The time that this takes counts."""
         self.waiter = asyncio.get_running_loop().create_future()
-        await self.waiter
+        self.waiting = True
+        self.rest(now)
+        try:
+            await self.waiter
+        finally:
+            self.waiting = False

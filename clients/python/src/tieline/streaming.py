@@ -16,19 +16,24 @@ NO_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, dict, tu
 """Types of which no value is to be iterated instead of sent."""
 
 _END = object()
+_UNBROKEN = 64
 
 
 async def send_all(delivery: Delivery, items: AsyncIterator[Any]) -> None:
     """Send item by item as the reader has room, until the end or until nobody reads; an event's items are dropped."""
-    flow, outlet = delivery.flow, delivery.outlet
+    flow, outlet, dropped = delivery.flow, delivery.outlet, 0
     try:
         async for item in items:
-            if delivery.event.cancelled:  # and the handler went on all the same
+            if delivery.stopped:  # and the handler went on all the same
                 raise asyncio.CancelledError
             if flow is not None:
                 if not flow.open:
                     await flow.room()
                 outlet.item(delivery, item)
+                continue
+            dropped += 1
+            if not dropped % _UNBROKEN:  # nothing else would let the loop turn
+                await asyncio.sleep(0)
         outlet.ended(delivery)
     finally:
         close = getattr(items, "aclose", None)

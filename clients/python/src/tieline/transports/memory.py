@@ -14,7 +14,7 @@ from tieline import topics
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
-from tieline.envelope import new_instance
+from tieline.envelope import REPLY, new_instance
 from tieline.errors import TielineError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
 from tieline.transport import Interest, Place, Probed, Receiver, Route
@@ -216,7 +216,7 @@ class MemoryPort:
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""
-        if envelope.idempotency_key:
+        if envelope.kind == REPLY and envelope.idempotency_key:
             self._broker.settle(to, envelope)
         else:
             self._broker.answer(to, envelope)

@@ -48,13 +48,17 @@ class _Subscribing:
 
 
 class _Unreplied:
-    """A command whose reply is spared."""
+    """A command whose reply nobody needs, and is spared."""
 
     __slots__ = ("lost", "packed")
 
     def __init__(self, packed: bytes, lost: Callable[[bytes], None]) -> None:
         self.packed = packed
         self.lost = lost
+
+
+class _Replied(_Unreplied):
+    """One of them whose reply comes all the same."""
 
 
 def bulk(data: bytes) -> bytes:
@@ -144,7 +148,8 @@ class RedisLink(asyncio.Protocol):
             self.send(_SKIP + packed)
             self._expected[-1] = _Unreplied(packed, lost)
         else:
-            self.send(packed, lambda reply: lost(packed) if isinstance(reply, LinkDownError) else None)
+            self.send(packed)
+            self._expected[-1] = _Replied(packed, lost)
 
     def learn_to_skip(self) -> None:
         """Find out whether replies can be spared: a user may lack the right to ask for it."""
@@ -270,15 +275,15 @@ class RedisLink(asyncio.Protocol):
             self._expected.popleft()
             if isinstance(callback, _Subscribing):
                 settle(callback.future, reply)
-            elif callback is not None:
+            elif callback is not None and not isinstance(callback, _Replied):
                 callback(reply)
 
-    def _first(self) -> Callback | _Subscribing | None:
+    def _first(self) -> Callback | _Subscribing | _Replied | None:
         """Who gets what comes now; commands before it whose replies are spared are done."""
         expected = self._expected
         while expected:
             first = expected[0]
-            if not isinstance(first, _Unreplied):
+            if not isinstance(first, _Unreplied) or isinstance(first, _Replied):
                 return first
             self._unreplied -= len(first.packed)
             expected.popleft()
@@ -303,16 +308,17 @@ class RedisLink(asyncio.Protocol):
         if self._lost:
             return
         self._lost = why
-        self._on_lost(why)
         expected, self._expected = self._expected, deque()
+        for entry in expected:  # what was sent comes before what was only gathered
+            if isinstance(entry, _Unreplied):
+                entry.lost(entry.packed)
+        self._on_lost(why)
         down = LinkDownError(why)
-        for callback in expected:
-            if isinstance(callback, _Subscribing):
-                settle(callback.future, down)
-            elif isinstance(callback, _Unreplied):
-                callback.lost(callback.packed)
-            elif callback is not None:
-                callback(down)
+        for entry in expected:
+            if isinstance(entry, _Subscribing):
+                settle(entry.future, down)
+            elif entry is not None and not isinstance(entry, _Unreplied):
+                entry(down)
 
 
 def settle(future: asyncio.Future[Any], reply: Any) -> None:

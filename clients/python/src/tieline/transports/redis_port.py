@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
-from tieline.envelope import frame, new_instance
+from tieline.envelope import REPLY, frame, new_instance
 from tieline.errors import Outcome, TielineError
 from tieline.transport import Interest, Place, Probed, Receiver
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
@@ -139,7 +139,7 @@ class RedisPort:
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""
         transport = self._transport
-        if envelope.idempotency_key:
+        if envelope.kind == REPLY and envelope.idempotency_key:
             transport.runs.settle(transport.link, self, to, envelope)
             return
         data = envelope.SerializeToString()
