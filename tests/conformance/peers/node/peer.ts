@@ -4,26 +4,31 @@ import {
   type CallOptions,
   DEFAULT_SETTINGS,
   EventSystem,
+  type Gathered,
   type Logger,
   MemoryBroker,
   MemoryTransport,
   type PublishOptions,
+  type Stream,
+  type StreamOptions,
   type SubscribeOptions,
   type Subscription,
 } from "tieline";
-import { answer, failure } from "./answers.js";
+import { answer, failure, gathered, read } from "./answers.js";
 import {
   type Answer,
   type Call,
   type Close,
   Command,
+  type Gather,
   type Open,
   type Options,
   type Publish,
   Report,
   type Subscribe,
+  type Stream as WantedStream,
 } from "./contract/peer.js";
-import { DONE, filterOf, Handling, type Sent, type Tell } from "./handling.js";
+import { DONE, filterOf, Handling, type Sent, type Tell, upcasterOf } from "./handling.js";
 import { fromNative, toNative } from "./values.js";
 
 const STDOUT = 1;
@@ -34,6 +39,7 @@ class Peer {
   readonly #memory = new MemoryBroker();
   readonly #systems = new Map<string, EventSystem>();
   readonly #subscriptions = new Map<string, [Subscription, Handling]>();
+  readonly #streams = new Map<string, [Stream, AbortController]>();
   readonly #calls = new Map<number, AbortController>();
 
   /** Takes commands until stdin ends. */
@@ -71,6 +77,14 @@ class Peer {
       case "publish":
       case "call":
         return await this.#begin(number, system, wanted);
+      case "stream":
+        return this.#stream(this.#system(system), wanted.value);
+      case "read":
+        return await this.#read(number, wanted.value);
+      case "leave":
+        return await this.#leave(wanted.value.id);
+      case "gather":
+        return gathered(await gather(this.#system(system), wanted.value));
       case "cancel":
         this.#calls.get(wanted.value.call)?.abort();
         return DONE;
@@ -107,7 +121,7 @@ class Peer {
 
   async #subscribe(system: EventSystem, wanted: Subscribe): Promise<Answer> {
     const handling = new Handling(wanted, (sent) => send(system, sent), tell);
-    const subscription = system.subscribe(wanted.topic, handling.handle, subscribeOptions(wanted));
+    const subscription = system.subscribe(wanted.topic, handling.function, subscribeOptions(wanted));
     this.#subscriptions.set(wanted.id, [subscription, handling]);
     await subscription.ready();
     return DONE;
@@ -125,6 +139,38 @@ class Peer {
     }
   }
 
+  // --- streams -------------------------------------------------------------------------------------------------------
+
+  #stream(system: EventSystem, wanted: WantedStream): Answer {
+    const controller = new AbortController();
+    this.#streams.set(wanted.id, [stream(system, wanted, controller.signal), controller]);
+    return DONE;
+  }
+
+  /** Giving up a read gives up the stream, as a cancelled task does in other languages. */
+  async #read(number: number, { id, count }: { id: string; count: number }): Promise<Answer> {
+    const [stream, controller] = this.#opened(id);
+    this.#calls.set(number, controller);
+    try {
+      return await read(stream, count);
+    } finally {
+      this.#calls.delete(number);
+    }
+  }
+
+  async #leave(id: string): Promise<Answer> {
+    const [stream] = this.#opened(id);
+    this.#streams.delete(id);
+    await stream.return();
+    return DONE;
+  }
+
+  #opened(id: string): [Stream, AbortController] {
+    const found = this.#streams.get(id);
+    if (found === undefined) throw new TypeError(`no stream ${id}`);
+    return found;
+  }
+
   #system(name: string): EventSystem {
     const found = this.#systems.get(name);
     if (found === undefined) throw new TypeError(`no system ${name}`);
@@ -139,6 +185,7 @@ class Peer {
 }
 
 async function send(system: EventSystem, sent: Sent, signal?: AbortSignal): Promise<[unknown, Answer]> {
+  if (sent.$case === "stream") return readAll(stream(system, sent.value, signal));
   const options = { ...messageOptions(sent.value.options), ...(signal && { signal }) };
   return sent.$case === "publish" ? publish(system, sent.value, options) : call(system, sent.value, options);
 }
@@ -149,13 +196,37 @@ async function publish(system: EventSystem, wanted: Publish, options: PublishOpt
 }
 
 async function call(system: EventSystem, wanted: Call, options: CallOptions): Promise<[unknown, Answer]> {
-  const waitForResponders = wanted.waitForRespondersMs;
-  const more = { idempotent: wanted.idempotent, ...(waitForResponders !== undefined && { waitForResponders }) };
+  const more: CallOptions = { idempotent: wanted.idempotent };
+  if (wanted.waitForRespondersMs !== undefined) more.waitForResponders = wanted.waitForRespondersMs;
   const reply = await system.publishAndWait(wanted.topic, dataOf(wanted), { ...options, ...more });
   return [reply, answer({ $case: "value", value: fromNative(reply) })];
 }
 
-function dataOf({ data }: Publish | Call): unknown {
+function stream(system: EventSystem, wanted: WantedStream, signal?: AbortSignal): Stream {
+  const options: StreamOptions = { ...messageOptions(wanted.options), idempotent: wanted.idempotent };
+  if (wanted.waitForRespondersMs !== undefined) options.waitForResponders = wanted.waitForRespondersMs;
+  if (wanted.totalMs !== undefined) options.total = wanted.totalMs;
+  if (wanted.window > 0) options.window = wanted.window;
+  if (signal !== undefined) options.signal = signal;
+  return system.publishAndStream(wanted.topic, dataOf(wanted), options);
+}
+
+async function readAll(stream: Stream): Promise<[unknown, Answer]> {
+  const items: unknown[] = [];
+  for await (const item of stream) items.push(item);
+  return [items, answer({ $case: "value", value: fromNative(items) })];
+}
+
+function gather(system: EventSystem, wanted: Gather): Promise<Gathered> {
+  const { maxReplies, everyInstance } = wanted;
+  return system.publishAndGather(wanted.topic, dataOf(wanted), {
+    ...messageOptions(wanted.options),
+    maxReplies,
+    everyInstance,
+  });
+}
+
+function dataOf({ data }: Publish | Call | WantedStream | Gather): unknown {
   return data && toNative(data);
 }
 
