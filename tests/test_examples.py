@@ -158,5 +158,18 @@ async def test_a_block_of_the_readme_runs(block: Block, redis_url: str, tmp_path
     await printed(program(path, url=redis_url))
 
 
+@pytest.mark.parametrize("language", ["python", "node"])
+@pytest.mark.parametrize("inside", [True, False], ids=["in-process", "redis"])
+async def test_the_same_service_prints_in_both_languages_what_the_readme_says(
+    language: str, inside: bool, redis_url: str, tmp_path: Path
+) -> None:
+    (block,) = (block for block in blocks() if block.name == f"{language} the same service")
+    shown = re.search(r"^Both print:\n\n```\n(.*?)```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    path = tmp_path / f"block.{ENDINGS[block.language]}"
+    path.write_text(block.code)
+    assert await printed(program(path, url="" if inside else redis_url)) == shown[1].splitlines()
+
+
 def test_the_readme_has_blocks_in_both_languages() -> None:
     assert {block.language for block in blocks()} == {"python", "js"}

@@ -12,9 +12,9 @@ import pytest
 from examples.node_package import provide
 
 from tests.suite.seen import until
-from tests.suite.world import KINDS, Place, World
+from tests.suite.world import KINDS, Place, World, new_topic
 from tests.support.processes import Peer
-from tieline import EventSystem, HandlerError, ResponderLostError, Stream, UnsupportedError
+from tieline import ConflictError, EventSystem, HandlerError, ResponderLostError, Stream, UnsupportedError
 from tieline.errors import Outcome
 
 PEERS = Path(__file__).parent / "peers"
@@ -45,6 +45,12 @@ async def node(place: Place) -> AsyncIterator[Peer]:
         yield peer
 
 
+@pytest.fixture
+def topic() -> str:
+    """A topic that no other test has."""
+    return f"language.{new_topic()}"
+
+
 class Counter:
     """A handler that counts, and remembers how it fared."""
 
@@ -69,6 +75,11 @@ async def counter(python: EventSystem) -> Counter:
     made = Counter()
     await python.subscribe("python.count", made.count).ready()
     return made
+
+
+async def who(data: Any) -> str:
+    """Say who answers."""
+    return "python"
 
 
 async def drained(stream: Stream) -> None:
@@ -171,7 +182,7 @@ async def test_a_reader_in_node_that_is_killed_does_not_keep_the_handler_in_pyth
 
 
 async def test_each_language_asks_the_services_of_both(python: EventSystem, node: Peer) -> None:
-    await python.subscribe("both.who", lambda data: "python").ready()
+    await python.subscribe("both.who", who).ready()
     gathered = await python.publish_and_gather("both.who")
     assert sorted((reply.responder.service, reply.value) for reply in gathered.replies) == [
         ("node-peer", "node"),
@@ -185,10 +196,38 @@ async def test_each_language_asks_the_services_of_both(python: EventSystem, node
 
 
 async def test_a_group_of_both_languages_answers_once(python: EventSystem, node: Peer) -> None:
-    await python.subscribe("both.group", lambda data: "python", group="shared").ready()
+    await python.subscribe("both.group", who, group="shared").ready()
     gathered = await python.publish_and_gather("both.group")
     assert [(reply.responder.group, reply.value) for reply in gathered.replies] == [("shared", "python")]
     asked = await python.publish_and_wait("node.gather", {"topic": "both.group"})
     assert [(reply["responder"]["group"], reply["value"]) for reply in asked["replies"]] == [("shared", "node")]
     every = await python.publish_and_gather("both.group", every_instance=True)
     assert sorted(every.values) == ["node", "python"]
+
+
+# --- idempotency keys ------------------------------------------------------------------------------------------------
+
+PAYLOAD: dict[str, Any] = {"b": [2, None, "ü"], "a": 1, "big": 2**60}
+"""JavaScript writes the integer as a bigint and keeps its own order of keys."""
+
+
+async def test_both_languages_share_the_run_of_a_key(python: EventSystem, node: Peer, topic: str) -> None:
+    runs = 0
+
+    async def work(data: Any) -> dict[str, Any]:
+        nonlocal runs
+        runs += 1
+        return {"run": runs, "data": data}
+
+    await python.subscribe(topic, work).ready()
+    for asked in (topic, "node.work"):
+        request = {"topic": asked, "data": PAYLOAD, "options": {"idempotencyKey": topic}}
+        by_node = await python.publish_and_wait("node.call", request)
+        by_python = await python.publish_and_wait(asked, {**PAYLOAD, "a": 1.0}, idempotency_key=topic)
+        assert by_node == {"value": by_python}
+        assert by_python == {"run": 1, "data": PAYLOAD}
+        conflict = await python.publish_and_wait("node.call", {**request, "data": {}})
+        assert (conflict["error"]["code"], conflict["error"]["outcome"]) == ("CONFLICT", "NOT_DELIVERED")
+        with pytest.raises(ConflictError):
+            await python.publish_and_wait(asked, {}, idempotency_key=topic)
+    assert runs == 1

@@ -4,6 +4,7 @@ import { EventSystem, TielineError } from "tieline";
 const { url } = JSON.parse(process.argv[2]);
 const events = new EventSystem(url, { service: "node-peer" });
 let yielded = 0;
+let runs = 0;
 
 /** Counts, and says how it fared. */
 async function* count({ end, fail = false }, event) {
@@ -58,6 +59,7 @@ const subscriptions = [
   events.subscribe("node.read", read),
   events.subscribe("node.call", call),
   events.subscribe("node.gather", gather),
+  events.subscribe("node.work", (data) => ({ run: ++runs, data })),
   events.subscribe("both.who", () => "node"),
   events.subscribe("both.group", () => "node", { group: "shared" }),
 ];

@@ -18,6 +18,8 @@ export interface Effects {
   resolve(call: Call, reply: Envelope): void;
   /** The call failed. */
   reject(call: Call, error: TielineError): void;
+  /** The run of an idempotency key ended without a result. */
+  release(call: Call, error: TielineError): void;
   /** There is something to read. */
   arrived(call: StreamCall): void;
   /** Tell the responder how far the reader is. */
@@ -75,6 +77,10 @@ export class Call implements Waiting {
   avoid: string;
   near: boolean;
   readonly to: string;
+  /** It has an idempotency key. */
+  readonly keyed: boolean;
+  /** It runs, perhaps, for all calls with its idempotency key. */
+  claimed = false;
   /** What has arrived of a stream; undefined for plain calls. */
   inflow: Inflow | undefined;
   readonly idempotent: boolean;
@@ -91,6 +97,7 @@ export class Call implements Waiting {
     this.patience = options.patience ?? 0;
     this.waitForLink = options.waitForLink ?? 0;
     this.avoid = options.avoid ?? "";
+    this.keyed = envelope.idempotencyKey !== "";
     this.to = options.to ?? "";
     this.near = options.near ?? false;
     this.lastError = options.refusal;

@@ -18,6 +18,11 @@ export function isRefusal(error: TielineError): boolean {
   return error.outcome === "NOT_DELIVERED" && REFUSALS.has(error.code);
 }
 
+/** Whether the run of an idempotency key may still bring a result after this error, or has brought it. */
+export function leavesRun({ code, fromWire }: TielineError): boolean {
+  return code === "UNAVAILABLE" ? !fromWire : code === "HANDLER_ERROR" || code === "TIMEOUT" || code === "CANCELLED";
+}
+
 /** The process that took it is gone. */
 export function lost(call: Call, why: string): ResponderLostError {
   return new ResponderLostError(

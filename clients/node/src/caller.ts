@@ -88,10 +88,12 @@ export class Caller implements Effects {
     return new Promise((resolve, reject) => {
       this.#alarm.hold();
       const pending = new PendingReply(resolve, reject, () => this.#alarm.release());
-      const subscription = this.#router.responder(envelope.topic);
+      envelope.idempotent = request.idempotent;
+      const keyed = envelope.idempotencyKey !== ""; // it always goes through the broker
+      const subscription = keyed ? undefined : this.#router.responder(envelope.topic);
       const out: Out = { envelope, request, scopes, deadline, pending };
       if (subscription !== undefined) this.#here(subscription, out, data);
-      else this.#elsewhere(out, this.#crowded(envelope.topic));
+      else this.#elsewhere(out, keyed ? undefined : this.#crowded(envelope.topic));
     });
   }
 
@@ -146,6 +148,21 @@ export class Caller implements Effects {
     if (this.#instance.observer) this.#instance.say("cancelled", call.envelope);
     this.#calls.abandon(call);
     call.waiter.reject(gaveUp(reason, unsent));
+  }
+
+  /** Waits before another try; rejects with CallCancelledError if the caller gives up. */
+  async rest(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    const scopes = scopesOf(signal);
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        release();
+        resolve();
+      }, ms);
+      const release = whenOver(scopes, (reason) => {
+        clearTimeout(timer);
+        reject(gaveUp(reason));
+      });
+    });
   }
 
   // --- a call for a stream -------------------------------------------------------------------------------------------
@@ -243,6 +260,11 @@ export class Caller implements Effects {
     this.#calls.dispatched(callId, instance, error, this.#instance.now());
   }
 
+  /** See `Receiver.onJoined`. */
+  joined(callId: Uint8Array, until: number, instance: string): void {
+    this.#calls.joined(callId, this.#instance.clock.local(until), instance);
+  }
+
   /** A REPLY, ACCEPTED or a part of a stream arrived. */
   answered(envelope: Envelope): void {
     const call = this.#calls.answered(envelope, this.#instance.now());
@@ -278,6 +300,11 @@ export class Caller implements Effects {
     if (this.#instance.observer) this.#instance.say("routed_local", envelope);
     this.#instance.receiver?.onRequest(envelope);
     this.dispatched(callId, this.#instance.port?.instance ?? "", undefined);
+  }
+
+  /** Gives up the claim of an idempotency key. */
+  release(call: Call, error: TielineError): void {
+    this.#instance.port?.release(call.envelope, error);
   }
 
   /** Sends CANCEL. */

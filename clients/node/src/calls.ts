@@ -1,5 +1,15 @@
 import { type Call, type CallTable, type Effects, State } from "./call.js";
-import { away, broken, inDoubt, isRefusal, lost, nobodyAnswers, tooLate, tooMuchWaits } from "./callErrors.js";
+import {
+  away,
+  broken,
+  inDoubt,
+  isRefusal,
+  leavesRun,
+  lost,
+  nobodyAnswers,
+  tooLate,
+  tooMuchWaits,
+} from "./callErrors.js";
 import { DEFAULT_CREDIT_MS } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import type { Deadlines } from "./deadlines.js";
@@ -107,6 +117,7 @@ export class Calls implements CallTable {
       if (instance !== "") {
         call.state = State.HELD;
         call.instance = instance;
+        call.claimed = call.keyed;
         return;
       }
       this.#setAside(call);
@@ -117,6 +128,18 @@ export class Calls implements CallTable {
     }
   }
 
+  /** An attempt waits for the run of another call with the same idempotency key, there and until then. */
+  joined(id: Uint8Array, until: number, instance: string): void {
+    const call = this.#pending.get(callKey(id));
+    if (call?.state !== State.SENT) return;
+    call.state = State.HELD;
+    call.instance = instance;
+    call.attempts -= 1; // nothing was sent
+    call.mayHaveRun = true;
+    call.redispatchAt = until;
+    this.#wake(call, until);
+  }
+
   /** A REPLY, ACCEPTED or a part of a stream arrived; returns the call it belongs to, undefined if it changes nothing. */
   answered(envelope: Envelope, now: number): Call | undefined {
     const call = this.#pending.get(callKey(envelope.callId));
@@ -125,6 +148,7 @@ export class Calls implements CallTable {
       this.#flowed(call, envelope, now);
     } else if (envelope.kind === REPLY) {
       if (envelope.error !== undefined) {
+        call.claimed = call.keyed; // the answer may come before it is known who took it
         this.#failed(call, errorFromWire(envelope.error), envelope, now);
       } else {
         this.#finish(call);
@@ -144,6 +168,7 @@ export class Calls implements CallTable {
       // CANCEL is kept until the link is back.
       if (call.inflow !== undefined && call.state === State.HELD) this.#callOff(call);
       this.#setAside(call);
+      call.avoid = "";
       call.mayHaveRun = true;
       this.#withoutLink(call, now, broken(call));
     }
@@ -188,10 +213,10 @@ export class Calls implements CallTable {
     if (call instanceof StreamCall && !call.awaited) call.rest(now); // nobody waits for the responder
     if (now >= call.deadline) {
       this.#timedOut(call);
-    } else if (this.#parked.has(call) && call.attempts === 0 && now >= call.waitForLink) {
+    } else if (this.#parked.has(call) && !isOut(call) && now >= call.waitForLink) {
       this.#reject(call, away());
     } else if (call.redispatchAt !== 0 && now >= call.redispatchAt) {
-      call.redispatchAt = 0;
+      this.#setAside(call); // if it joined a run, that is over
       this.#resting.delete(call);
       if (this.#linked) this.#attempt(call, now);
       else this.#withoutLink(call, now, away());
@@ -241,6 +266,7 @@ export class Calls implements CallTable {
     this.#pending.delete(call.callId);
     call.state = State.WAITING;
     call.instance = "";
+    call.redispatchAt = 0;
   }
 
   #nobody(call: Call, now: number): void {
@@ -286,7 +312,7 @@ export class Calls implements CallTable {
   /** Waits for the link where the caller allowed it, else ends the call. */
   #withoutLink(call: Call, now: number, error: TielineError): void {
     const unsent = error.outcome === "NOT_DELIVERED";
-    const again = call.repeatable && call.attempts > 0 && call.attempts < this.#settings.attempts;
+    const again = call.repeatable && isOut(call) && call.attempts < this.#settings.attempts;
     if (error.code !== "UNAVAILABLE" || this.#linked || !(again || (unsent && now < call.waitForLink))) {
       this.#reject(call, error);
       return;
@@ -302,7 +328,7 @@ export class Calls implements CallTable {
   }
 
   #timedOut(call: Call): void {
-    const sent = call.attempts > 0;
+    const sent = isOut(call);
     const inVain = !sent && call.state === State.WAITING && this.#linked;
     const error = inVain ? nobodyAnswers(call) : tooLate(call, sent);
     this.#callOff(call);
@@ -310,6 +336,7 @@ export class Calls implements CallTable {
   }
 
   #callOff(call: Call): void {
+    if (call.keyed) return; // others may wait for the run
     if (call.state === State.HELD) this.#effects.cancel(call.instance, call.envelope.callId);
     else if (call.state === State.SENT) this.#orphans.add(call.callId);
   }
@@ -318,6 +345,7 @@ export class Calls implements CallTable {
     const error = call.mayHaveRun && reason.outcome === "NOT_DELIVERED" ? inDoubt(reason) : reason;
     error.idempotent = call.idempotent;
     this.#finish(call);
+    if (call.claimed && !leavesRun(error)) this.#effects.release(call, error);
     this.#effects.reject(call, error);
   }
 
@@ -337,6 +365,11 @@ export class Calls implements CallTable {
   #wake(call: Call, moment: number): void {
     if (this.#deadlines.add(moment, call)) this.#effects.wakeAt(moment);
   }
+}
+
+/** An attempt is or was out, of its own or of a run that it joined. */
+function isOut(call: Call): boolean {
+  return call.attempts > 0 || call.mayHaveRun;
 }
 
 function callKey(id: Uint8Array): string {

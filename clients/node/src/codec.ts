@@ -95,7 +95,8 @@ function encodeText(text: string): Buffer {
   return Buffer.from(text);
 }
 
-function mediaType(contentType: string): string {
+/** The media type in lower case, without parameters. */
+export function mediaType(contentType: string): string {
   return (contentType.split(";", 1)[0] ?? "").trim().toLowerCase();
 }
 

@@ -101,7 +101,8 @@ export class EventSystem {
 
   /**
    * Calls one responder and returns its reply. Rejects with CallTimeoutError, NoRespondersError (at once),
-   * ResponderLostError, HandlerError, OverloadedError, UnavailableError, or what refuses it at the door.
+   * ResponderLostError, HandlerError, OverloadedError, UnavailableError, ConflictError (its idempotency key was used with
+   * another payload), or what refuses it at the door.
    */
   publishAndWait<Reply = unknown>(topic: string, data?: unknown, options: CallOptions = {}): Promise<Reply> {
     const reply =
@@ -317,6 +318,7 @@ export class EventSystem {
         else if (envelope.kind === CREDIT) this.#responder.credited(envelope);
         else this.#caller.answered(envelope);
       },
+      onJoined: (callId, until, instance) => this.#caller.joined(callId, until, instance),
       onDispatched: (callId, instance, error) => this.#caller.dispatched(callId, instance, error),
       onConnected: (gap) => this.#connected(gap),
       onDisconnected: (reason) => this.#disconnected(reason),

@@ -43,6 +43,7 @@ export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.
 // What can be watched.
 export type { Observer, Step, StepName } from "./observe.js";
 export type { CallOptions, GatherOptions, PublishOptions, Receipt, StreamOptions } from "./publisher.js";
+export type { Retry } from "./retry.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standardSchema.js";
 export { Stream } from "./stream.js";

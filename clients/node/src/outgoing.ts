@@ -1,12 +1,19 @@
 import type { Clock } from "./clock.js";
 import { encode } from "./codec.js";
 import { CURRENT, type Event } from "./context.js";
-import { LIMIT_CALL_TTL_MAX_MS, LIMIT_HEADERS, LIMIT_HEADERS_BYTES, LIMIT_HOPS } from "./contract/contract.js";
+import {
+  LIMIT_CALL_TTL_MAX_MS,
+  LIMIT_HEADERS,
+  LIMIT_HEADERS_BYTES,
+  LIMIT_HOPS,
+  LIMIT_KEY_BYTES,
+} from "./contract/contract.js";
 import { type Envelope, newEnvelope, REQUEST } from "./envelope.js";
 import { CallTimeoutError, InvalidArgumentError, LoopDetectedError, PayloadTooLargeError } from "./errors.js";
 import { newId } from "./identity.js";
 import { checkPublishable, checkTopic } from "./topics.js";
 
+const CONTROL = /\p{Cc}/u;
 const SURROGATE = /\p{Surrogate}/u;
 const TRACE = ["traceparent", "tracestate"] as const;
 
@@ -80,6 +87,14 @@ function inherit(envelope: Envelope, parent: Event): void {
     const value = parent.envelope.headers[name];
     if (value !== undefined && envelope.headers[name] === undefined) envelope.headers[name] = value;
   }
+}
+
+/** The key, if it can be one. Throws InvalidArgumentError. */
+export function checkKey(key: string, name = "idempotencyKey"): string {
+  const fits = isText(key) && !CONTROL.test(key) && key !== "" && Buffer.byteLength(key) <= LIMIT_KEY_BYTES;
+  if (fits) return key;
+  const bounds = `text of 1 to ${LIMIT_KEY_BYTES} bytes without control characters`;
+  throw new InvalidArgumentError(`${name} is ${bounds}, not ${JSON.stringify(key)?.slice(0, 80)}`);
 }
 
 /** What the request being handled leaves for whatever it causes, in milliseconds; Infinity outside of one. */

@@ -5,13 +5,15 @@ import type { Envelope } from "./contract/envelope.js";
 import { EVENT, REQUEST } from "./envelope.js";
 import { InvalidArgumentError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
+import { fingerprint } from "./fingerprint.js";
 import { type Answer, Gathered, type Responder as GatherResponder, isMissing } from "./gather.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
 import { LinkWait } from "./linkWait.js";
-import { checkTtl, compose, inheritedTime, type MessageOptions } from "./outgoing.js";
+import { checkKey, checkTtl, compose, inheritedTime, type MessageOptions } from "./outgoing.js";
 import { replyValue } from "./pendingReply.js";
 import type { Responder } from "./responder.js";
+import { checkRetry, pauseAfter, type Retry } from "./retry.js";
 import type { Router } from "./router.js";
 import type { StreamCall } from "./streamCall.js";
 import type { Port } from "./transport.js";
@@ -26,12 +28,19 @@ export interface PublishOptions extends MessageOptions {
 export interface CallOptions extends MessageOptions {
   /** It may be sent again although it may have run. */
   idempotent?: boolean;
+  /**
+   * Calls with the same topic, key and payload share one run and its result, for 24 hours. Such a call is idempotent, and it
+   * always goes through the broker.
+   */
+  idempotencyKey?: string;
+  /** When to try again, and after which pause; all tries share the one deadline. */
+  retry?: Retry;
   /** How long to wait for somebody who answers; not at all unless given. */
   waitForResponders?: number;
 }
 
 /** How a stream is asked for; times in milliseconds. Before its first item an idempotent one may be sent again. */
-export interface StreamOptions extends CallOptions {
+export interface StreamOptions extends Omit<CallOptions, "idempotencyKey" | "retry"> {
   /** The longest time between two items, and before the first, while the reader waits; 30,000 unless given. */
   ttl?: number;
   /** Until all of it must have been read; no limit unless given. */
@@ -78,10 +87,33 @@ export class Publisher {
   /** See `EventSystem.publishAndWait`. */
   call(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
     try {
-      const reply = this.#caller.call(this.#request(topic, data, options), data, requestOf(options));
+      const { retry } = options;
+      if (retry !== undefined) checkRetry(retry);
+      const request = this.#request(topic, data, options);
+      const reply =
+        retry === undefined
+          ? this.#caller.call(request, data, requestOf(options))
+          : this.#retry(retry, request, data, requestOf(options));
       return this.#loopMustTurn() ? Promise.all([reply, turn()]).then(([value]) => value) : reply;
     } catch (error) {
       return Promise.reject(error);
+    }
+  }
+
+  /** Calls until it succeeds, the policy says no, or there is no time for another try. */
+  async #retry(retry: Retry, request: Envelope, data: unknown, asked: Request): Promise<unknown> {
+    const instance = this.#instance;
+    const deadline = instance.now() + request.ttlMs;
+    for (let made = 1; ; made++) {
+      const attempt = { ...request, ttlMs: Math.max(1, Math.floor(deadline - instance.now())) };
+      try {
+        return await this.#caller.call(attempt, data, asked);
+      } catch (error) {
+        const pause = error instanceof TielineError ? pauseAfter(retry, made, error) : undefined;
+        if (pause === undefined || instance.now() + pause >= deadline) throw error;
+        instance.say("retried", attempt, { after: pause, code: (error as TielineError).code });
+        await this.#caller.rest(pause, asked.signal);
+      }
     }
   }
 
@@ -111,6 +143,10 @@ export class Publisher {
     const port = this.#port();
     const envelope = compose(REQUEST, topic, data, options, settings.callTtl, clock, source);
     envelope.replyTo = port.instance;
+    if (options.idempotencyKey !== undefined) {
+      envelope.idempotencyKey = checkKey(options.idempotencyKey);
+      envelope.fingerprint = fingerprint(envelope.data, envelope.contentType);
+    }
     this.#showObservers(envelope);
     if (port.observing) port.observe(envelope);
     return envelope;
@@ -205,7 +241,7 @@ function addReply(gathered: Gathered, responder: GatherResponder, reply: Envelop
 
 function requestOf(options: CallOptions): Request {
   return {
-    idempotent: options.idempotent ?? false,
+    idempotent: options.idempotencyKey !== undefined || (options.idempotent ?? false),
     waitForResponders: options.waitForResponders ?? 0,
     waitForConnection: options.waitForConnection ?? 0,
     signal: options.signal,

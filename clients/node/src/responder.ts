@@ -1,6 +1,6 @@
 import { encodeReply } from "./codec.js";
 import { Event } from "./context.js";
-import { DEFAULT_STREAM_LEASE_MS } from "./contract/contract.js";
+import { DEFAULT_STREAM_LEASE_MS, ERRORS } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { Delivery, type Outlet, unsendable } from "./delivery.js";
 import { ACCEPTED, errorToWire, newEnvelope, REPLY, STREAM_END, STREAM_ITEM } from "./envelope.js";
@@ -176,7 +176,10 @@ export class Responder implements Outlet {
     if (this.#instance.observer) {
       this.#instance.say("replied", request, { subscription: delivery.subscription.name, error: reply.error?.code });
     }
-    this.#instance.answer(request.replyTo, reply);
+    if (request.idempotencyKey === "" || !isResult(reply)) return this.#instance.answer(request.replyTo, reply);
+    const { id: causationId, topic, idempotencyKey, fingerprint } = request;
+    const kept = Object.assign(reply, { causationId, topic, idempotencyKey, fingerprint });
+    this.#instance.port?.answer(request.replyTo, kept);
   }
 
   #refuse(request: Envelope, error: TielineError): void {
@@ -241,4 +244,9 @@ export class Responder implements Outlet {
     this.failed(delivery, error);
     delivery.cancel(error);
   }
+}
+
+/** Whether a REPLY is kept for those who call again with the same idempotency key. */
+function isResult({ error }: Envelope): boolean {
+  return error === undefined || error.code === ERRORS.HANDLER_ERROR.number;
 }

@@ -27,6 +27,7 @@ export interface Settings {
   readonly patternsRefresh: number;
   readonly drain: number;
   readonly offlineBuffer: number;
+  readonly idempotencyWindow: number;
 }
 
 /** The settings of a system that was given none. */
@@ -54,6 +55,7 @@ export const DEFAULT_SETTINGS: Settings = {
   patternsRefresh: contract.DEFAULT_PATTERNS_REFRESH_MS,
   drain: contract.DEFAULT_DRAIN_MS,
   offlineBuffer: contract.LIMIT_OFFLINE_BUFFER_BYTES,
+  idempotencyWindow: contract.DEFAULT_IDEMPOTENCY_WINDOW_MS,
 };
 
 /** The settings: what is given, and else the defaults. Throws InvalidArgumentError for names that are not known. */

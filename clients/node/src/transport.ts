@@ -55,6 +55,11 @@ export interface Receiver {
   onAnswer(envelope: Envelope): void;
   /** Who took a request: an instance; empty when nobody did; or why that is not known. */
   onDispatched(callId: Uint8Array, instance: string, error: TielineError | undefined): void;
+  /**
+   * Instead of `onDispatched`: the request waits for the run of another one with the same idempotency key, which is at
+   * `instance` and ends at `until` (ms since 1970, broker clock) at the latest; its result comes by `onAnswer`.
+   */
+  onJoined(callId: Uint8Array, until: number, instance: string): void;
   /** The broker is there; everything is registered. `gap` is undefined the first time. */
   onConnected(gap: Gap | undefined): void;
   /** The broker is gone; what was under way is unknown. */
@@ -90,15 +95,22 @@ export interface Port {
 
   /**
    * Hands a request to one responder, answered by `Receiver.onDispatched`, once. Not to the instance `avoid`; if `to` is
-   * given, to that instance or to nobody.
+   * given, to that instance or to nobody. With an idempotency key it may be answered by `Receiver.onJoined` instead, or at
+   * once by `Receiver.onAnswer` with what was stored.
    */
   dispatch(envelope: Envelope, avoid: string, to?: string): void;
 
   /** Who answers requests on a topic now, this instance included. Rejects with UnavailableError, NOT_DELIVERED. */
   responders(topic: string): Promise<Place[]>;
 
-  /** Sends REPLY, ACCEPTED, CANCEL or a stream frame to an instance; kept for a while if the broker is away. */
+  /**
+   * Sends REPLY, ACCEPTED, CANCEL or a stream frame to an instance; kept for a while if the broker is away. A REPLY with an
+   * idempotency key is stored first, and goes to everyone who waits for it.
+   */
   answer(to: string, envelope: Envelope): void;
+
+  /** Gives up the claim of a request with an idempotency key; who joined it gets the error. */
+  release(request: Envelope, error: TielineError): void;
 
   /** Gives a copy of a request to the observers elsewhere. Called once a request, wherever it is answered. */
   observe(envelope: Envelope): void;

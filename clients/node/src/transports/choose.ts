@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from "../errors.js";
+import { InvalidArgumentError, UnsupportedError } from "../errors.js";
 import type { Settings } from "../settings.js";
 import type { Transport } from "../transport.js";
 import { parseGatewayUrl } from "./grpcUrl.js";
@@ -7,11 +7,15 @@ import { parseRedisUrl, prefixOf } from "./redisUrl.js";
 
 const SCHEMES = "memory://, redis://, rediss://, unix://, grpc:// or grpcs://";
 
-/** What a URL leads to; it is read now, the transport is loaded when it is first needed. Throws InvalidArgumentError. */
+/**
+ * What a URL leads to; it is read now, the transport is loaded when it is first needed. Throws InvalidArgumentError, or
+ * UnsupportedError for a file.
+ */
 export function chooseTransport(url: string, namespace: string, settings: Settings): () => Promise<Transport> {
   const scheme = url.slice(0, Math.max(0, url.indexOf(":")));
   switch (scheme) {
     case "memory":
+      refuseStore(url);
       return () => Promise.resolve(new MemoryTransport());
     case "redis":
     case "rediss":
@@ -25,4 +29,12 @@ export function chooseTransport(url: string, namespace: string, settings: Settin
     default:
       throw new InvalidArgumentError(`the broker's URL begins with "${scheme}:"; use ${SCHEMES}`);
   }
+}
+
+/** Results of idempotency keys outlive the process in Redis, or in the file of a gateway. */
+function refuseStore(url: string): void {
+  const rest = url.slice("memory:".length);
+  if (/^\/*$/.test(rest)) return;
+  if (!rest.startsWith("///")) throw new InvalidArgumentError(`"${url}": nothing follows memory://`);
+  throw new UnsupportedError(`"${url}": this client keeps nothing in a file; use Redis, or a gateway with --store`);
 }

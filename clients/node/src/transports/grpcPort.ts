@@ -1,6 +1,6 @@
 import { Clock, monotonic } from "../clock.js";
 import type { Delivery, Dispatched, Register, Interest as WireInterest } from "../contract/gateway.js";
-import { type Envelope, errorFromWire, parse, serialize } from "../envelope.js";
+import { type Envelope, errorFromWire, errorToWire, newEnvelope, parse, serialize } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
 import type { Settings } from "../settings.js";
 import {
@@ -127,6 +127,13 @@ export class GrpcPort implements Port, LinkUser {
     else this.#keep(frameOf(item));
   }
 
+  /** See `Port.release`. */
+  release({ topic, id, kind, idempotencyKey }: Envelope, error: TielineError): void {
+    if (this.#refusal() !== undefined) return; // the claim ends by itself
+    const request = serialize({ ...newEnvelope(kind), topic, id, idempotencyKey });
+    this.#link.send({ $case: "release", value: { request, error: errorToWire(error) } });
+  }
+
   /** See `Port.observe`. */
   observe(envelope: Envelope): void {
     if (this.#refusal() !== undefined) return;
@@ -182,7 +189,8 @@ export class GrpcPort implements Port, LinkUser {
     else if (isOurs(interest)) this.#receiver.onEvent(interest, envelope);
   }
 
-  #dispatched({ callId, instance, error }: Dispatched): void {
+  #dispatched({ callId, instance, error, joinedUntil }: Dispatched): void {
+    if (joinedUntil !== 0) return this.#receiver.onJoined(callId, joinedUntil, instance);
     this.#receiver.onDispatched(callId, instance, error && errorFromWire(error));
   }
 

@@ -1,6 +1,8 @@
 import { Clock } from "../clock.js";
 import type { Envelope } from "../contract/envelope.js";
+import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
+import { errorReply, Ledger, replyFor } from "../ledger.js";
 import { PatternTrie } from "../topics.js";
 import {
   type Interest,
@@ -43,6 +45,7 @@ class Members {
  */
 export class MemoryBroker {
   readonly clock = new Clock();
+  readonly #ledger = new Ledger();
   readonly #ports = new Map<string, MemoryPort>();
   readonly #members = new Map<string, Members>();
   readonly #responders = new Map<string, Members>();
@@ -115,7 +118,14 @@ export class MemoryBroker {
 
   /** Hands a request to the next responder, or to that one. */
   dispatch(sender: MemoryPort, envelope: Envelope, avoid: string, to: string): void {
+    const keyed = envelope.idempotencyKey !== "";
+    const found = keyed ? this.#ledger.look(envelope, avoid, this.clock.now()) : undefined;
+    if (found !== undefined && "until" in found) {
+      return sender.receiver.onJoined(envelope.callId, found.until, found.at);
+    }
+    if (found !== undefined) return sender.receiver.onAnswer(found);
     const taker = this.#responders.get(envelope.topic)?.next(avoid, to);
+    if (keyed && taker !== undefined) this.#ledger.claim(envelope, taker.instance);
     taker?.receiver.onRequest(envelope);
     sender.receiver.onDispatched(envelope.callId, taker?.instance ?? "", undefined);
   }
@@ -135,6 +145,20 @@ export class MemoryBroker {
   /** Puts something into an inbox; nothing happens if it is gone. */
   answer(to: string, envelope: Envelope): void {
     this.#ports.get(to)?.receiver.onAnswer(envelope);
+  }
+
+  /** Stores a REPLY, and answers everyone who waits for it. */
+  settle(to: string, reply: Envelope): void {
+    const { counts, waiting } = this.#ledger.settle(reply, this.clock.now());
+    const joined = waiting.filter(({ callId }) => !callId.equals(reply.callId));
+    for (const { instance, callId } of [{ instance: to, callId: reply.callId }, ...joined]) {
+      this.answer(instance, replyFor(counts, callId));
+    }
+  }
+
+  /** Tells everyone who waits for a run that there is no result. */
+  release(request: Envelope, error: TielineError): void {
+    for (const { instance, callId } of this.#ledger.release(request)) this.answer(instance, errorReply(callId, error));
   }
 
   /** Which instances are gone. */
@@ -199,7 +223,13 @@ export class MemoryPort implements Port {
 
   /** See `Port.answer`. */
   answer(to: string, envelope: Envelope): void {
-    this.#broker.answer(to, envelope);
+    if (envelope.idempotencyKey === "") this.#broker.answer(to, envelope);
+    else this.#broker.settle(to, envelope);
+  }
+
+  /** See `Port.release`. */
+  release(request: Envelope, error: TielineError): void {
+    this.#broker.release(request, error);
   }
 
   /** See `Port.observe`. */

@@ -10,6 +10,7 @@ import { type Answers, RedisOutbox } from "./redisOutbox.js";
 import { RedisPatterns } from "./redisPatterns.js";
 import { RedisPort } from "./redisPort.js";
 import { RedisRegistry } from "./redisRegistry.js";
+import { RedisRuns } from "./redisRuns.js";
 import { type ClientId, commandError, connectRedis } from "./redisServer.js";
 import { parseRedisUrl, prefixOf, type RedisTarget } from "./redisUrl.js";
 import { encodeCommand, type Push, RespError } from "./resp.js";
@@ -24,6 +25,7 @@ export class RedisTransport implements Transport {
   readonly patterns = new RedisPatterns();
   readonly registry: RedisRegistry;
   readonly outbox: RedisOutbox;
+  readonly runs: RedisRuns;
   /** The link while there is one that is ready. */
   link: RedisLink | undefined;
   /** A new link on which everything is being registered. */
@@ -47,6 +49,7 @@ export class RedisTransport implements Transport {
     this.prefix = prefixOf(options.namespace, this.#target.database);
     this.registry = new RedisRegistry(this.prefix, this.settings.lease, this.#ports);
     this.outbox = new RedisOutbox(this.prefix, (answers) => this.#keep(answers));
+    this.runs = new RedisRuns(this.prefix, this.settings);
     this.#notice = noticeChannel(this.prefix);
   }
 
@@ -211,6 +214,7 @@ export class RedisTransport implements Transport {
       await this.#connect().catch(() => undefined);
     }
     this.#sendKept(this.link);
+    this.runs.resume();
     const gap = { since, until: this.clock.now(), reason: why };
     for (const port of [...this.#ports]) port.receiver.onConnected(gap);
   }

@@ -3,6 +3,7 @@ import type { Clock } from "../clock.js";
 import { eventChannel, inboxChannel, leaseKey, observedChannel, requestChannel } from "../contract/contract.js";
 import { PUBLISH, publishNames, RESPONDERS, respondersNames } from "../contract/scripts.js";
 import { type Envelope, serializeFrame } from "../envelope.js";
+import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
 import { type Interest, interestKey, type Place, type Port, type Probed, type Receiver } from "../transport.js";
 import type { RedisTransport } from "./redis.js";
@@ -121,6 +122,8 @@ export class RedisPort implements Port {
       this.receiver.onDispatched(callId, "", this.#transport.refusal());
     } else if (to !== "") {
       this.#sendTo(link, to, envelope);
+    } else if (envelope.idempotencyKey !== "") {
+      this.#transport.runs.claim(link, this, envelope, avoid);
     } else {
       outbox.dispatch(link, envelope.topic, avoid, serializeFrame(envelope), { receiver: this.receiver, callId });
     }
@@ -154,7 +157,14 @@ export class RedisPort implements Port {
 
   /** See `Port.answer`. */
   answer(to: string, envelope: Envelope): void {
-    this.#transport.outbox.answer(this.#transport.link, to, serializeFrame(envelope));
+    const { link, outbox, runs } = this.#transport;
+    if (envelope.idempotencyKey === "") outbox.answer(link, to, serializeFrame(envelope));
+    else runs.settle(link, this, to, envelope);
+  }
+
+  /** See `Port.release`. */
+  release(request: Envelope, error: TielineError): void {
+    this.#transport.runs.release(this.#transport.link, this, request, error);
   }
 
   /** See `Port.observe`. */

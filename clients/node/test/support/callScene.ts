@@ -163,6 +163,10 @@ export class Scene implements Effects {
     if (error.code === "INTERNAL") assert.ok(subject.wronged, "a responder that keeps to its credit is blamed");
   }
 
+  release(): void {
+    assert.fail("no call has a key");
+  }
+
   arrived(call: StreamCall): void {
     assert.ok(this.subjects.some((one) => one.call === call && one.ends === 0) && call.flow.waiting > 0);
   }

@@ -75,6 +75,8 @@ export class Raw implements Receiver {
     this.dispatched.push({ callId, instance, error });
   }
 
+  onJoined(): void {}
+
   onConnected(): void {}
 
   onDisconnected(): void {}

@@ -21,6 +21,8 @@ test("what cannot be read of a URL or namespace is told by the constructor", () 
     ["unix:///tmp/%zz"],
     ["redis://localhost", { namespace: "no spaces" }],
     ["grpc://"],
+    ["memory://host"],
+    ["memory://?x=1"],
     ["grpc://127.0.0.1:1?ca=x"],
     ["grpcs://127.0.0.1:1?strange=x"],
     ["grpcs://:%zz@127.0.0.1:1"],
@@ -28,7 +30,11 @@ test("what cannot be read of a URL or namespace is told by the constructor", () 
   for (const [url, options] of wrong) {
     assert.throws(() => new EventSystem(url, options), { code: "INVALID_ARGUMENT" }, url);
   }
+  assert.throws(() => new EventSystem("memory:///tmp/file.db"), { code: "UNSUPPORTED" });
   for (const url of [
+    "memory:",
+    "memory://",
+    "memory:///",
     "redis://:a%40b@[::1]:1/2",
     "unix:///tmp/redis.sock?db=1",
     "grpcs://:token@localhost?ca=/ca.pem",
