@@ -9,6 +9,7 @@ import {
   MemoryBroker,
   MemoryTransport,
   type PublishOptions,
+  type Retry,
   type Stream,
   type StreamOptions,
   type SubscribeOptions,
@@ -26,6 +27,7 @@ import {
   type Publish,
   Report,
   type Subscribe,
+  type Retry as WantedRetry,
   type Stream as WantedStream,
 } from "./contract/peer.js";
 import { DONE, filterOf, Handling, type Sent, type Tell, upcasterOf } from "./handling.js";
@@ -198,8 +200,14 @@ async function publish(system: EventSystem, wanted: Publish, options: PublishOpt
 async function call(system: EventSystem, wanted: Call, options: CallOptions): Promise<[unknown, Answer]> {
   const more: CallOptions = { idempotent: wanted.idempotent };
   if (wanted.waitForRespondersMs !== undefined) more.waitForResponders = wanted.waitForRespondersMs;
+  if (wanted.idempotencyKey !== undefined) more.idempotencyKey = wanted.idempotencyKey;
+  if (wanted.retry !== undefined) more.retry = retryOf(wanted.retry);
   const reply = await system.publishAndWait(wanted.topic, dataOf(wanted), { ...options, ...more });
   return [reply, answer({ $case: "value", value: fromNative(reply) })];
+}
+
+function retryOf({ attempts, baseMs, capMs, always }: WantedRetry): Retry {
+  return { attempts, base: baseMs, cap: capMs, ...(always && { when: () => true }) };
 }
 
 function stream(system: EventSystem, wanted: WantedStream, signal?: AbortSignal): Stream {
@@ -246,6 +254,8 @@ function messageOptions(wanted: Options | undefined): PublishOptions {
 function subscribeOptions(wanted: Subscribe): SubscribeOptions {
   const options: SubscribeOptions = {};
   if (wanted.group !== "") options.group = wanted.group;
+  const versions = { schemaVersion: wanted.schemaVersion, upcasters: wanted.upcasters.map(upcasterOf) };
+  if (wanted.schemaVersion !== "" || wanted.upcasters.length > 0) Object.assign(options, versions);
   if (wanted.observe) options.observe = true;
   if (wanted.filter !== undefined) options.filter = filterOf(wanted.filter);
   if (wanted.batch !== undefined) Object.assign(options, { batch: wanted.batch }); // typed for a handler of lists
