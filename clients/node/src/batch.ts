@@ -51,7 +51,8 @@ export class Batch implements Work {
   #read(delivery: Delivery, taken: Delivery[], payloads: unknown[]): void {
     try {
       if (delivery.event.expired) throw new ExpiredError(`"${delivery.event.topic}" expired while it waited`);
-      const data = delivery.event.data;
+      const { versions } = this.subscription;
+      const data = versions === undefined ? delivery.event.data : versions.lift(delivery.event);
       if (!passes(this.subscription, data)) return this.#tell(delivery);
       payloads.push(data);
       taken.push(delivery);

@@ -121,8 +121,8 @@ export class Delivery implements Work {
 
   #accept(): unknown {
     this.#mustBeWanted();
-    const data = this.event.data;
-    const { name, streams } = this.subscription;
+    const { name, streams, versions } = this.subscription;
+    const data = versions === undefined ? this.event.data : versions.lift(this.event);
     if (!passes(this.subscription, data)) throw new NoRespondersError(`the filter of "${name}" refuses this payload`);
     if (streams && !this.#maySend) {
       throw new UnsupportedError(`"${name}" streams its reply; call it with publishAndStream`);

@@ -1,8 +1,9 @@
 import { Caller } from "./caller.js";
-import { DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
+import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
 import type { Gathered } from "./gather.js";
+import { Inside } from "./inside.js";
 import { Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
@@ -21,6 +22,7 @@ import {
 import { Registry } from "./registry.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
+import type { Service } from "./services.js";
 import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
 import { Stream } from "./stream.js";
 import {
@@ -35,6 +37,8 @@ import { type EventSystemOptions, readOptions } from "./systemOptions.js";
 import type { Gap, Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
 import { within } from "./within.js";
+
+const ASK_MS = 2000;
 
 /** One instance: everything a process publishes, calls and subscribes to over one broker. It starts with its first use. */
 export class EventSystem {
@@ -79,6 +83,7 @@ export class EventSystem {
     this.#watchdog = new Watchdog((ms) => this.#stoodStill(ms));
     this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = this.#makeReceiver();
+    this.#router.add(this.#answering(new Inside(instance, this.#router)));
     instance.receiver = this.#receiver;
   }
 
@@ -199,13 +204,13 @@ export class EventSystem {
 
   /** All subscriptions that are not closed. */
   get subscriptions(): Subscription[] {
-    return this.#router.all().filter((subscription) => !subscription.leaving);
+    return this.#router.all().filter((subscription) => !subscription.leaving && !subscription.internal);
   }
 
   /** Ends a subscription, or all of a name: nothing new is taken, what is here is finished. Idempotent. */
   async unsubscribe(subscription: Subscription | string): Promise<void> {
     const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
-    const chosen = [...all].filter((one) => one === subscription || one.name === subscription);
+    const chosen = [...all].filter((one) => !one.internal && (one === subscription || one.name === subscription));
     for (const each of chosen) each.leaving = true;
     await Promise.all(chosen.map((each) => this.#leaving.end(each)));
   }
@@ -214,6 +219,17 @@ export class EventSystem {
   async registered(subscription: Subscription): Promise<void> {
     await this.start();
     await this.#registry.ready(subscription);
+  }
+
+  // --- looking inside ------------------------------------------------------------------------------------------------
+
+  /**
+   * Who is there: services, their instances, and what they are subscribed to, with schemas and versions. `ttl` is how many
+   * milliseconds it waits for each instance; 2,000 unless given. Rejects with UnavailableError.
+   */
+  async services({ ttl = ASK_MS }: { ttl?: number } = {}): Promise<Service[]> {
+    await this.start();
+    return this.#publisher.services(ttl);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
@@ -333,6 +349,12 @@ export class EventSystem {
       unsubscribe: (subscription) => this.unsubscribe(subscription),
       overloaded: (subscription, pushedOut, topic) => this.#responder.overloaded(subscription, pushedOut, topic),
     };
+  }
+
+  /** What answers `system.ask`; no middleware stands around it. */
+  #answering(inside: Inside): Subscription {
+    const owner: Owner = { ...this.#owner, around: undefined, internal: true };
+    return new Subscription(owner, ASK_TOPIC, (question) => inside.answer(question), { name: ASK_TOPIC });
   }
 
   #connected(gap: Gap | undefined): void {

@@ -37,6 +37,7 @@ export {
 export * from "./errors.js";
 export { EventSystem } from "./events.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
+export type { JsonSchema } from "./jsonSchema.js";
 export type { Logger } from "./log.js";
 // What stands around publishes and handlers.
 export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.js";
@@ -44,14 +45,15 @@ export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.
 export type { Observer, Step, StepName } from "./observe.js";
 export type { CallOptions, GatherOptions, PublishOptions, Receipt, StreamOptions } from "./publisher.js";
 export type { Retry } from "./retry.js";
+export type { Service, Subscribed } from "./services.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
-export type { SchemaIssue, SchemaResult, StandardSchema } from "./standardSchema.js";
+export type { SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from "./standardSchema.js";
 export { Stream } from "./stream.js";
 export type { BatchSubscribeOptions, Handler, OnGap, SubscribeOptions, Subscription } from "./subscription.js";
 export type { EventSystemOptions } from "./systemOptions.js";
 export { Timestamp } from "./timestamp.js";
-
 // The seam, for transports of one's own and for several systems in one process.
 export type { Gap, Interest, Place, Port, Probed, Receiver, Transport } from "./transport.js";
 export { Route } from "./transport.js";
 export { MemoryBroker, MemoryTransport } from "./transports/memory.js";
+export type { Upcaster, VersionOptions } from "./versions.js";

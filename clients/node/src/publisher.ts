@@ -1,6 +1,6 @@
 import { inDoubt } from "./callErrors.js";
 import type { Caller, Request } from "./caller.js";
-import { LIMIT_STREAM_WINDOW } from "./contract/contract.js";
+import { ASK_TOPIC, LIMIT_STREAM_WINDOW } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { EVENT, REQUEST } from "./envelope.js";
 import { InvalidArgumentError, TielineError } from "./errors.js";
@@ -15,6 +15,7 @@ import { replyValue } from "./pendingReply.js";
 import type { Responder } from "./responder.js";
 import { checkRetry, pauseAfter, type Retry } from "./retry.js";
 import type { Router } from "./router.js";
+import { type Service, servicesOf } from "./services.js";
 import type { StreamCall } from "./streamCall.js";
 import type { Port } from "./transport.js";
 
@@ -135,6 +136,20 @@ export class Publisher {
     }
     const request = this.#request(topic, data, options);
     return gatheredOf(await this.#caller.gather(request, { maxReplies, everyInstance, signal }));
+  }
+
+  /** See `EventSystem.services`. */
+  async services(ttl: number): Promise<Service[]> {
+    return servicesOf((await this.#ask({ subscriptions: true }, ttl)).values);
+  }
+
+  /** Asks every instance what it knows; neither middleware nor observers see it. */
+  async #ask(question: Record<string, unknown>, ttl: number): Promise<Gathered> {
+    const { clock, source } = this.#instance;
+    const port = this.#port();
+    const request = compose(REQUEST, ASK_TOPIC, question, { ttl }, ttl, clock, source, true);
+    request.replyTo = port.instance;
+    return gatheredOf(await this.#caller.gather(request, { maxReplies: 0, everyInstance: true, signal: undefined }));
   }
 
   /** A request of ours, which observers have seen. */

@@ -9,9 +9,17 @@ export interface StandardSchema<Input = unknown, Output = Input> {
     /** Which library made it. */
     readonly vendor: string;
     readonly validate: (value: unknown) => SchemaResult<Output> | Promise<SchemaResult<Output>>;
+    /** The extension "Standard JSON Schema", where the library has it. May throw: not everything can be said so. */
+    readonly jsonSchema?: SchemaConverter | undefined;
     /** Exists for the compiler only. */
     readonly types?: { readonly input: Input; readonly output: Output } | undefined;
   };
+}
+
+/** Says in JSON Schema what a schema takes and what it gives. */
+export interface SchemaConverter {
+  readonly input: (options: { readonly target: "draft-2020-12" }) => Record<string, unknown>;
+  readonly output: (options: { readonly target: "draft-2020-12" }) => Record<string, unknown>;
 }
 
 /** A value that fits, or what is wrong with it. */

@@ -3,6 +3,7 @@ import type { Event } from "./context.js";
 import { DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE } from "./contract/contract.js";
 import type { Delivery } from "./delivery.js";
 import { InvalidArgumentError, type TielineError } from "./errors.js";
+import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
 import type { AroundHandler } from "./middleware.js";
 import { checkNames } from "./optionNames.js";
@@ -12,6 +13,7 @@ import type { StandardSchema } from "./standardSchema.js";
 import { isGenerator } from "./streaming.js";
 import { checkGroup, checkPattern, isWildcard } from "./topics.js";
 import { type Interest, Route } from "./transport.js";
+import { type VersionOptions, type Versions, versionsOf } from "./versions.js";
 
 const HOUR_MS = 3_600_000;
 
@@ -27,17 +29,21 @@ type Replying<Reply> = Reply | Items<Reply> | PromiseLike<Reply | Items<Reply>>;
 export type OnGap = (since: Date, until: Date, reason: string) => unknown;
 
 /** What a subscriber can ask for. `Payload` is what arrives, `Data` what the input schema makes of it. */
-export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknown> {
+export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknown> extends VersionOptions {
   /** Members of one group share the events, one copy for all. */
   group?: string;
   /** Watch events and requests, and never answer. */
   observe?: boolean;
-  /** Sees the decoded payload; false means not for this handler. */
+  /** Sees the payload in the handler's version; false means not for this handler. */
   filter?: (data: Payload) => boolean;
   /** What the payload must be (any Standard Schema); the handler gets what the schema makes of it. */
   input?: StandardSchema<Payload, Data>;
   /** What the reply must be (any Standard Schema); the caller gets what the schema makes of it. */
   output?: StandardSchema<Reply, unknown>;
+  /** JSON Schema of the payload, for `services`, where `input` cannot say it itself. */
+  inputSchema?: JsonSchema;
+  /** JSON Schema of the reply or of each item, for `services`, where `output` cannot say it itself. */
+  outputSchema?: JsonSchema;
   /** See `BatchSubscribeOptions`. */
   batch?: undefined;
   /** Handlers running at once; 1,000 unless given. */
@@ -54,7 +60,7 @@ export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknow
 
 /** What a subscriber of batches can ask for; each payload is filtered and must fit by itself. */
 export interface BatchSubscribeOptions<Data = unknown, Payload = Data>
-  extends Omit<SubscribeOptions<Data, Payload>, "batch" | "observe" | "output"> {
+  extends Omit<SubscribeOptions<Data, Payload>, "batch" | "observe" | "output" | "outputSchema"> {
   /** The handler gets a list of payloads, and answers no requests; 50 and 1,000 ms where not given. */
   batch: Partial<BatchOptions>;
 }
@@ -68,6 +74,10 @@ const OPTIONS: Record<keyof AnyOptions, true> = {
   filter: true,
   input: true,
   output: true,
+  inputSchema: true,
+  outputSchema: true,
+  schemaVersion: true,
+  upcasters: true,
   batch: true,
   concurrency: true,
   queue: true,
@@ -81,6 +91,8 @@ export interface Owner {
   readonly settings: Settings;
   /** The system's middleware, as far as it has any for handlers. */
   readonly around?: AroundHandler | undefined;
+  /** It is the system itself. */
+  readonly internal?: boolean;
   /** Resolves when the broker has registered the subscription. */
   registered(subscription: Subscription): Promise<void>;
   /** Ends a subscription. */
@@ -100,6 +112,10 @@ export class Subscription {
   readonly byReference: boolean;
   readonly input: StandardSchema | undefined;
   readonly output: StandardSchema | undefined;
+  /** How payloads of other versions are lifted; undefined if it said nothing of versions. */
+  readonly versions: Versions | undefined;
+  /** It is the system's own. */
+  readonly internal: boolean;
   readonly around: AroundHandler | undefined;
   /** There is more around its handler than a filter. */
   readonly isSurrounded: boolean;
@@ -113,6 +129,8 @@ export class Subscription {
   /** When `system.warning` was last published for it, local monotonic ms. */
   warnedAt = -Infinity;
   readonly #owner: Owner;
+  readonly #inputSchema: JsonSchema | undefined;
+  readonly #outputSchema: JsonSchema | undefined;
   readonly #batcher: Batcher | undefined;
 
   constructor(owner: Owner, topic: string, handler: Handler, options: AnyOptions) {
@@ -131,6 +149,10 @@ export class Subscription {
     this.byReference = options.byReference ?? false;
     this.input = checkSchema(options.input, "input");
     this.output = checkSchema(options.output, "output");
+    this.#inputSchema = checkJsonSchema(options.inputSchema, "inputSchema");
+    this.#outputSchema = checkJsonSchema(options.outputSchema, "outputSchema");
+    this.versions = versionsOf(options);
+    this.internal = owner.internal ?? false;
     this.around = owner.around;
     this.isSurrounded = (this.around ?? this.input ?? this.output) !== undefined;
     this.name = options.name ?? (handler.name || "handler");
@@ -145,7 +167,7 @@ export class Subscription {
       throw new InvalidArgumentError("a batch answers nobody: its handler must not be a generator");
     }
     this.interests = this.#interests();
-    if (this.output !== undefined && this.interests[0]?.route !== Route.REQUEST) {
+    if ((this.output ?? this.#outputSchema) !== undefined && this.interests[0]?.route !== Route.REQUEST) {
       throw new InvalidArgumentError(
         `"${topic}" is not answered by an observer, a batch or a pattern: it takes no output`,
       );
@@ -160,6 +182,26 @@ export class Subscription {
   /** Whether its topic has wildcards. */
   get isPattern(): boolean {
     return isWildcard(this.topic);
+  }
+
+  /** Whether its handler takes lists. */
+  get batches(): boolean {
+    return this.#batcher !== undefined;
+  }
+
+  /** The version that the handler understands; empty if it said nothing. */
+  get schemaVersion(): string {
+    return this.versions?.version ?? "";
+  }
+
+  /** JSON Schema of the payload; undefined if nobody says it. */
+  get inputSchema(): JsonSchema | undefined {
+    return this.#inputSchema ?? jsonSchemaOf(this.input, "input");
+  }
+
+  /** JSON Schema of the reply or of each item; undefined if nobody says it. */
+  get outputSchema(): JsonSchema | undefined {
+    return this.#outputSchema ?? jsonSchemaOf(this.output, "output");
   }
 
   /** Resolves when the broker has registered it. */

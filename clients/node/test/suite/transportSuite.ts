@@ -12,8 +12,10 @@ import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
 import { retryTests } from "./retries.js";
 import { schemaTests } from "./schemas.js";
+import { serviceTests } from "./services.js";
 import { streamTests } from "./streams.js";
 import { subscriptionTests } from "./subscriptions.js";
+import { versionTests } from "./versions.js";
 
 /** One suite proves all transports equal. */
 export function transportSuite(world: World): void {
@@ -31,6 +33,8 @@ export function transportSuite(world: World): void {
     subscriptionTests(world);
     middlewareTests(world);
     schemaTests(world);
+    versionTests(world);
+    serviceTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);

@@ -1,0 +1,38 @@
+import { InvalidArgumentError } from "./errors.js";
+import type { Instance } from "./instance.js";
+import type { Router } from "./router.js";
+import type { Subscription } from "./subscription.js";
+
+/** The client and its version, as instances name it. */
+export const CLIENT = "node/0.1.0";
+
+/** The handler of `system.ask`: what an instance tells of itself (SPEC.md, section 13). */
+export class Inside {
+  readonly #asked: Instance;
+  readonly #router: Router;
+
+  constructor(asked: Instance, router: Router) {
+    this.#asked = asked;
+    this.#router = router;
+  }
+
+  /** Tells what is subscribed here. Throws InvalidArgumentError for other questions. */
+  answer(question: unknown): Record<string, unknown> {
+    const asked = typeof question === "object" && question !== null ? question : {};
+    if (Object.hasOwn(asked, "subscriptions")) return this.#subscriptions();
+    throw new InvalidArgumentError("what can be asked for is 'subscriptions'");
+  }
+
+  #subscriptions(): Record<string, unknown> {
+    const { service, port } = this.#asked;
+    const told = this.#router.all().filter((subscription) => !subscription.internal && !subscription.leaving);
+    return { service, instance: port?.instance ?? "", client: CLIENT, subscriptions: told.map(described) };
+  }
+}
+
+function described(subscription: Subscription): Record<string, unknown> {
+  const { topic, name, group, observe, batches, streams, schemaVersion, inputSchema, outputSchema } = subscription;
+  const schemas = Object.entries({ input: inputSchema, output: outputSchema }).filter(([, schema]) => schema);
+  const told = { topic, name, group, observe, batch: batches, streams, schema_version: schemaVersion };
+  return { ...told, ...Object.fromEntries(schemas) };
+}
