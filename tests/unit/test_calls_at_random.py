@@ -248,7 +248,9 @@ class AnySchedule(RuleBasedStateMachine):
         for _ in range(count):
             live.read += 1
             assert live.call.flow.take().stream.sequence == live.read, "items out of order"
-            self.table.taken(live.call, self.now)
+            self.table.taken(live.call)
+        if not live.call.flow.items:
+            self.table.awaited(live.call, self.now)
 
     @any_attempt
     @rule(recent=RECENT)

@@ -184,9 +184,13 @@ class Caller:
         if not self._watched.is_set():
             self._watched.set()
 
+    def awaited(self, call: StreamCall) -> None:
+        """The reader waits for the next item."""
+        self._calls.awaited(call, monotonic())
+
     def taken(self, call: StreamCall) -> None:
         """The reader took an item."""
-        self._calls.taken(call, monotonic())
+        self._calls.taken(call)
 
     def abandon(self, call: Call) -> None:
         """The caller was cancelled."""

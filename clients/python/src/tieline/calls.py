@@ -101,13 +101,17 @@ class Calls:
             self._call_off(call)
             self._finish(call)
 
-    def taken(self, call: StreamCall, now: float) -> None:
-        """The reader took an item."""
-        if not call.done:
-            if not call.flow.items:
-                call.rest(now)
-            if call.flow.credit_due and call.state is _HELD:
-                self._effects.credit(call)
+    def awaited(self, call: StreamCall, now: float) -> None:
+        """The reader of a stream waits for the next item."""
+        if not call.awaited:
+            call.awaited = True
+            call.rest(now)
+
+    def taken(self, call: StreamCall) -> None:
+        """The reader of a stream took an item."""
+        call.awaited = False
+        if not call.done and call.flow.credit_due and call.state is _HELD:
+            self._effects.credit(call)
 
     def all(self) -> list[Call]:
         """Calls that are not done and wait for something of the broker."""
@@ -219,7 +223,7 @@ class Calls:
 
     def due(self, call: Call, now: float) -> None:
         """A moment of this call has come."""
-        if isinstance(call, StreamCall) and call.flow.items:
+        if isinstance(call, StreamCall) and (call.flow.items or not call.awaited):
             call.rest(now)  # the reader is busy, nobody waits for the responder
         if now >= call.deadline:
             self._timed_out(call)

@@ -159,7 +159,7 @@ class Publisher:
                 REQUEST, topic, data, idle, instance, headers, content_type, schema_version, correlation_id
             )
             self._show_observers(request)
-            near = instance.router.responder(topic) is not None
+            near = instance.router.has_room(topic)
             limit = monotonic() + min(longest, inherited_seconds())
             return instance.caller.begin_stream(
                 request, limit, window, near, idempotent, wait_for_responders, wait_for_connection

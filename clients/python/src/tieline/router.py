@@ -75,6 +75,11 @@ class Router:
         members = [member for member in turn.members if member.group == group] if group else []
         return next((one for one in members if one.mailbox.has_room()), None) if members else turn.pick()
 
+    def has_room(self, topic: str) -> bool:
+        """Whether somebody here answers this topic and has room; it is nobody's turn for that."""
+        turn = self._responders.get(topic)
+        return turn is not None and any(member.mailbox.has_room() for member in turn.members)
+
     def has_responder(self, topic: str) -> bool:
         """Whether anybody here answers this topic, with room or without."""
         return topic in self._responders

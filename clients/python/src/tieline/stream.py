@@ -82,6 +82,7 @@ class Stream:
             while not call.flow.items:
                 if call.done:
                     self._end(call)
+                self._caller().awaited(call)
                 await call.change()
         except asyncio.CancelledError:  # as with any other call: who is cancelled while waiting has given up
             await self.aclose()

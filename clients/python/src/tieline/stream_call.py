@@ -30,7 +30,7 @@ class StreamCall(Call):
     Whoever reads takes items from `flow`, waits with `change`, and finds `error` when the call is done.
     """
 
-    __slots__ = ("error", "flow", "idle", "limit", "tend_at")
+    __slots__ = ("awaited", "error", "flow", "idle", "limit", "tend_at")
 
     def __init__(
         self, envelope: Envelope, now: float, *, limit: float = math.inf, window: int = 0, **more: Any
@@ -39,12 +39,13 @@ class StreamCall(Call):
         super().__init__(envelope, min(limit, now + self.idle), **more)
         self.limit = limit
         self.tend_at = NO_MOMENT
+        self.awaited = True  # the reader waits for the responder; only then does its time run
         self.flow = self.inflow = Inflow(window) if window else Inflow()
         self.error: TielineError | None = None
         envelope.stream.window = self.flow.window
 
     def rest(self, now: float) -> None:
-        """From now on the reader waits for the responder."""
+        """From now on the responder's time runs anew."""
         self.deadline = min(self.limit, now + self.idle)
 
     def flowed(self, envelope: Envelope) -> Progress | TielineError:
