@@ -477,11 +477,13 @@ class Wrong(_message.Message):
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., details: _Optional[str] = ..., outcome: _Optional[int] = ..., type: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class Heard(_message.Message):
-    __slots__ = ("by", "letters", "more")
+    __slots__ = ("by", "letters", "more", "count")
     BY_FIELD_NUMBER: _ClassVar[int]
     LETTERS_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
     by: str
     letters: _containers.RepeatedCompositeFieldContainer[Letter]
     more: bool
-    def __init__(self, by: _Optional[str] = ..., letters: _Optional[_Iterable[_Union[Letter, _Mapping]]] = ..., more: bool = ...) -> None: ...
+    count: int
+    def __init__(self, by: _Optional[str] = ..., letters: _Optional[_Iterable[_Union[Letter, _Mapping]]] = ..., more: bool = ..., count: _Optional[int] = ...) -> None: ...

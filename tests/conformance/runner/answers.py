@@ -22,9 +22,9 @@ def answer_faults(expect: schema.Expect, answer: Answer, peer: str, others: Coll
     if wanted == "error" and what == "failure":
         allowed = [expect.error, *([expect.or_error] if expect.HasField("or_error") else [])]
         return min((list(_failure_faults(failed, answer.failure)) for failed in allowed), key=len)
-    if wanted == "cancelled" and what == "failure":
-        ours = answer.failure.code == "CANCELLED" and not answer.failure.from_wire
-        own_way = answer.failure.cancelled if peer == "python" else ours
+    if wanted == "cancelled" and what in ("failure", "items"):
+        failure = answer.failure if what == "failure" else answer.items.failure
+        own_way = failure.cancelled if peer == "python" else failure.code == "CANCELLED" and not failure.from_wire
         return [] if own_way else [f"expected to be cancelled, seen {show_message(answer)}"]
     if wanted == "value" and what == "value":
         return _value_faults(expect.value, answer.value, peer, others)

@@ -269,11 +269,12 @@ class CaseRun:
 
     async def _heard(self, step: schema.Step, wanted: schema.Heard) -> list[str]:
         log = self.listening[wanted.by].heard
-        await self.news.until(lambda: len(log.unread) >= len(wanted.letters))
+        count = wanted.count or len(wanted.letters)
+        await self.news.until(lambda: len(log.unread) >= count)
         seen = log.unread
         log.read = len(log.items)
-        if len(seen) < len(wanted.letters) or (len(seen) > len(wanted.letters) and not wanted.more):
-            return [f"expected {len(wanted.letters)} envelopes, seen {show(seen)}"]
+        if len(seen) < count or (len(seen) > count and not wanted.more):
+            return [f"expected {count} envelopes, seen {show(seen)}"]
         return [
             fault
             for letter, envelope in zip(wanted.letters, seen, strict=False)

@@ -4,7 +4,6 @@ import {
   type CallOptions,
   DEFAULT_SETTINGS,
   EventSystem,
-  type Gathered,
   type Logger,
   MemoryBroker,
   MemoryTransport,
@@ -25,6 +24,7 @@ import {
   type Open,
   type Options,
   type Publish,
+  type Read,
   Report,
   type Subscribe,
   type Retry as WantedRetry,
@@ -78,7 +78,7 @@ class Peer {
         return DONE;
       case "publish":
       case "call":
-        return await this.#begin(number, system, wanted);
+        return await this.#until(number, async (signal) => (await send(this.#system(system), wanted, signal))[1]);
       case "stream":
         return this.#stream(this.#system(system), wanted.value);
       case "read":
@@ -86,7 +86,7 @@ class Peer {
       case "leave":
         return await this.#leave(wanted.value.id);
       case "gather":
-        return gathered(await gather(this.#system(system), wanted.value));
+        return await this.#until(number, (signal) => gather(this.#system(system), wanted.value, signal));
       case "cancel":
         this.#calls.get(wanted.value.call)?.abort();
         return DONE;
@@ -131,11 +131,15 @@ class Peer {
 
   // --- publish and call ----------------------------------------------------------------------------------------------
 
-  async #begin(number: number, system: string, wanted: Sent): Promise<Answer> {
-    const controller = new AbortController();
+  /** Its command can be given up until it is done. */
+  async #until(
+    number: number,
+    done: (signal: AbortSignal) => Promise<Answer>,
+    controller = new AbortController(),
+  ): Promise<Answer> {
     this.#calls.set(number, controller);
     try {
-      return (await send(this.#system(system), wanted, controller.signal))[1];
+      return await done(controller.signal);
     } finally {
       this.#calls.delete(number);
     }
@@ -150,14 +154,9 @@ class Peer {
   }
 
   /** Giving up a read gives up the stream, as a cancelled task does in other languages. */
-  async #read(number: number, { id, count }: { id: string; count: number }): Promise<Answer> {
+  #read(number: number, { id, count }: Read): Promise<Answer> {
     const [stream, controller] = this.#opened(id);
-    this.#calls.set(number, controller);
-    try {
-      return await read(stream, count);
-    } finally {
-      this.#calls.delete(number);
-    }
+    return this.#until(number, () => read(stream, count), controller);
   }
 
   async #leave(id: string): Promise<Answer> {
@@ -225,13 +224,10 @@ async function readAll(stream: Stream): Promise<[unknown, Answer]> {
   return [items, answer({ $case: "value", value: fromNative(items) })];
 }
 
-function gather(system: EventSystem, wanted: Gather): Promise<Gathered> {
+async function gather(system: EventSystem, wanted: Gather, signal: AbortSignal): Promise<Answer> {
   const { maxReplies, everyInstance } = wanted;
-  return system.publishAndGather(wanted.topic, dataOf(wanted), {
-    ...messageOptions(wanted.options),
-    maxReplies,
-    everyInstance,
-  });
+  const options = { ...messageOptions(wanted.options), maxReplies, everyInstance, signal };
+  return gathered(await system.publishAndGather(wanted.topic, dataOf(wanted), options));
 }
 
 function dataOf({ data }: Publish | Call | WantedStream | Gather): unknown {
@@ -254,8 +250,8 @@ function messageOptions(wanted: Options | undefined): PublishOptions {
 function subscribeOptions(wanted: Subscribe): SubscribeOptions {
   const options: SubscribeOptions = {};
   if (wanted.group !== "") options.group = wanted.group;
-  const versions = { schemaVersion: wanted.schemaVersion, upcasters: wanted.upcasters.map(upcasterOf) };
-  if (wanted.schemaVersion !== "" || wanted.upcasters.length > 0) Object.assign(options, versions);
+  if (wanted.schemaVersion !== "") options.schemaVersion = wanted.schemaVersion;
+  if (wanted.upcasters.length > 0) options.upcasters = wanted.upcasters.map(upcasterOf);
   if (wanted.observe) options.observe = true;
   if (wanted.filter !== undefined) options.filter = filterOf(wanted.filter);
   if (wanted.batch !== undefined) Object.assign(options, { batch: wanted.batch }); // typed for a handler of lists
