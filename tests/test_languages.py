@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from examples.node_package import provide
@@ -14,7 +14,15 @@ from examples.node_package import provide
 from tests.suite.seen import until
 from tests.suite.world import KINDS, Place, World, new_topic
 from tests.support.processes import Peer
-from tieline import ConflictError, EventSystem, HandlerError, ResponderLostError, Stream, UnsupportedError
+from tieline import (
+    ConflictError,
+    EventSystem,
+    HandlerError,
+    InvalidPayloadError,
+    ResponderLostError,
+    Stream,
+    UnsupportedError,
+)
 from tieline.errors import Outcome
 
 PEERS = Path(__file__).parent / "peers"
@@ -231,3 +239,91 @@ async def test_both_languages_share_the_run_of_a_key(python: EventSystem, node: 
         with pytest.raises(ConflictError):
             await python.publish_and_wait(asked, {}, idempotency_key=topic)
     assert runs == 1
+
+
+# --- looking inside --------------------------------------------------------------------------------------------------
+
+
+class Name(TypedDict):
+    """A name of version 2."""
+
+    first: str
+    last: str
+
+
+def _split(old: dict[str, Any]) -> dict[str, Any]:
+    first, _, last = old["name"].partition(" ")
+    return {"first": first, "last": last}
+
+
+async def _greet(name: Name) -> str:
+    return f"{name['last']}, {name['first']}"
+
+
+async def test_each_language_lists_the_services_of_both(python: EventSystem, node: Peer) -> None:
+    subscribed = python.subscribe(
+        "python.greet", _greet, name="greet", schema_version="2", upcasters=[("1", "2", _split)]
+    )
+    await subscribed.ready()
+    found = {service.name: service for service in await python.services()}
+    assert {"node-peer", "python"} <= set(found)
+    assert "node/0.1.0" in found["node-peer"].instances.values()
+    told = {one.topic: one for one in found["node-peer"].subscriptions}
+    assert (told["node.count"].streams, told["node.count"].input) == (True, None)
+    assert told["both.group"].group == "shared"
+    greet = told["node.greet"]
+    properties = {"first": {"type": "string"}, "last": {"type": "string"}}
+    assert (greet.name, greet.kind, greet.schema_version) == ("greet", "handler", "2")
+    assert (greet.input, greet.output) == ({"type": "object", "properties": properties}, {"type": "string"})
+
+    seen = {service["name"]: service for service in await python.publish_and_wait("node.services")}
+    assert seen["python"]["instances"] == {python.instance: "python/0.1.0"}
+    (own,) = seen["python"]["subscriptions"]
+    assert (own["topic"], own["kind"], own["schemaVersion"], own["streams"]) == ("python.greet", "handler", "2", False)
+    assert own["output"] == {"type": "string"}
+    (mine,) = found["python"].subscriptions
+    assert mine.input is not None
+    assert own["input"] == mine.input
+    assert {one["topic"]: one.get("input") for one in seen["node-peer"]["subscriptions"]} == {
+        one.topic: one.input for one in told.values()
+    }
+
+
+async def test_each_language_lifts_what_the_other_one_says_in_an_older_version(python: EventSystem, node: Peer) -> None:
+    subscribed = python.subscribe("python.greet", _greet, schema_version="2", upcasters=[("1", "2", _split)])
+    await subscribed.ready()
+    old = {"name": "Ada Lovelace"}
+    assert await python.publish_and_wait("node.greet", old, schema_version="1") == "Lovelace, Ada"
+    with pytest.raises(InvalidPayloadError, match='not "3"') as caught:
+        await python.publish_and_wait("node.greet", old, schema_version="3")
+    assert caught.value.outcome is Outcome.NOT_DELIVERED
+    request = {"topic": "python.greet", "data": old, "options": {"schemaVersion": "1"}}
+    assert await python.publish_and_wait("node.call", request) == {"value": "Lovelace, Ada"}
+    called = await python.publish_and_wait("node.call", request | {"options": {"schemaVersion": "3"}})
+    assert (called["error"]["code"], called["error"]["outcome"]) == ("INVALID_PAYLOAD", "NOT_DELIVERED")
+
+
+async def test_each_language_tells_the_other_where_a_call_went(python: EventSystem, node: Peer, topic: str) -> None:
+    await python.publish_and_wait("node.work", 1, correlation_id=topic)
+    explained = await python.explain(topic)
+    steps = {(step.source.partition("/")[0], step.name): step.detail for step in explained.steps}
+    assert set(steps) == {
+        ("python", "routed_remote"), ("python", "dispatched"), ("python", "completed"),
+        ("node-peer", "received"), ("node-peer", "replied"),
+    }  # fmt: skip
+    told = await python.publish_and_wait("node.explain", topic)
+    assert {(step["source"].partition("/")[0], step["name"]): step["detail"] for step in told["steps"]} == steps
+
+
+async def test_a_failure_in_node_is_explained_in_python_when_node_is_gone(
+    python: EventSystem, node: Peer, topic: str
+) -> None:
+    with pytest.raises(UnsupportedError):
+        await python.publish_and_wait("node.count", {"end": 1}, correlation_id=topic)
+    await python.publish_and_wait("node.yielded")
+    node.kill()
+    await node.wait()
+    explained = await python.explain(topic, ttl=5.0)
+    steps = {(step.source.partition("/")[0], step.name): step.detail for step in explained.steps}
+    assert steps["node-peer", "replied"] == {"subscription": "count", "error": "UNSUPPORTED"}
+    assert steps["python", "failed"]["code"] == "UNSUPPORTED"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from examples.node_package import provide
 
 from tests.faults.conftest import QUICK, Bench, link_of
 from tests.faults.load import Load
 from tests.suite.seen import Seen, Watch, until
 from tests.suite.world import in_step
+from tests.support.processes import Peer
 from tests.support.servers import paused
 from tieline import (
     EventSystem,
@@ -26,6 +30,8 @@ from tieline import (
     TielineError,
     UnavailableError,
 )
+
+PEERS = Path(__file__).parents[1] / "peers"
 
 
 class Everything:
@@ -354,3 +360,18 @@ async def test_what_may_not_be_subscribed_to_is_told_and_does_not_keep_the_rest_
         await until(lambda: link_of(system) not in (link, None), 5.0)
         caller = await bench.system("caller")
         assert await caller.publish_and_wait("allowed", 1, wait_for_responders=2.0) == 1
+
+
+@pytest.mark.parametrize("language", ["python", "node"])
+async def test_who_may_not_be_looked_into_starts_all_the_same(bench: Bench, language: str) -> None:
+    rights = "~* +@all resetchannels &tl:in:* &tl:rq:{t.a* &tl:rq:{node* &tl:rq:{both* &tl:gr:* &tl:pn &tl:ev:*"
+    bench.server.command("ACL", "SETUSER", "limited", "on", ">secret", *rights.split())
+    url = f"redis://limited:secret@127.0.0.1:{bench.server.port}"
+    if language == "python":
+        started: Any = Peer.python(PEERS / "responder.py", json.dumps({"url": url, "topic": "t.a"}))
+    else:
+        provide(PEERS)
+        started = Peer.node(PEERS / "languages.mjs", json.dumps({"url": url}))
+    async with started:
+        found = await (await bench.system("asker")).services(ttl=1.0)
+        assert [service.name for service in found] == ["asker"]

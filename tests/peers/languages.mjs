@@ -53,13 +53,32 @@ function told(error) {
   return { code, message, type, outcome, details };
 }
 
+/** What is there for versions: it lifts a name to a first and a last one. */
+const versioned = {
+  schemaVersion: "2",
+  upcasters: [["1", "2", ({ name }) => ({ first: name.split(" ")[0], last: name.split(" ")[1] })]],
+  inputSchema: { type: "object", properties: { first: { type: "string" }, last: { type: "string" } } },
+  outputSchema: { type: "string" },
+};
+
+/** Who is there; what is not said is left out. */
+async function services() {
+  return JSON.parse(JSON.stringify(await events.services()));
+}
+
 const subscriptions = [
   events.subscribe("node.count", count),
   events.subscribe("node.yielded", () => yielded),
   events.subscribe("node.read", read),
   events.subscribe("node.call", call),
   events.subscribe("node.gather", gather),
+  events.subscribe("node.explain", async (correlationId) => {
+    const { steps, missing } = await events.explain(correlationId);
+    return { steps: steps.map(({ source, name, detail }) => ({ source, name, detail })), missing };
+  }),
   events.subscribe("node.work", (data) => ({ run: ++runs, data })),
+  events.subscribe("node.services", services),
+  events.subscribe("node.greet", ({ first, last }) => `${last}, ${first}`, { ...versioned, name: "greet" }),
   events.subscribe("both.who", () => "node"),
   events.subscribe("both.group", () => "node", { group: "shared" }),
 ];

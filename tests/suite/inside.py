@@ -164,6 +164,10 @@ async def test_services_tell_what_they_are_subscribed_to_with_schemas(world: Wor
     async def lines(data: int) -> AsyncIterator[str]:
         yield ""
 
+    async def digest(data: list[Order]) -> None:
+        pass
+
+    await shops[1].subscribe(f"{topic}.placed", digest, batch=(50, 1.0)).ready()
     for shop in shops:
         await shop.subscribe(f"{topic}.order", order, group="workers", schema_version="2").ready()
     await shops[0].subscribe(f"{topic}.lines", lines).ready()
@@ -174,6 +178,7 @@ async def test_services_tell_what_they_are_subscribed_to_with_schemas(world: Wor
     ordered, streamed, watched = told[f"{topic}.order"], told[f"{topic}.lines"], told[f"{topic}.>"]
     assert (ordered.group, ordered.schema_version, ordered.kind) == ("workers", "2", "handler")
     assert ordered.input is not None
+    assert (told[f"{topic}.placed"].kind, told[f"{topic}.placed"].input) == ("batch", ordered.input), "each payload's"
     assert ordered.output == {"type": "array", "items": {"type": "string"}}
     assert (streamed.streams, streamed.input, streamed.output) == (True, {"type": "integer"}, {"type": "string"})
     assert (watched.kind, watched.input) == ("observer", None)
@@ -281,7 +286,9 @@ async def test_a_frozen_instance_does_not_hide_what_the_others_tell(world: World
     await caller.publish_and_wait(topic, {"do": "echo"}, correlation_id=f"c-{topic}")
     peer.stop()
     explained = await caller.explain(f"c-{topic}", ttl=0.5)
-    assert [responder.service for responder in explained.missing] == ["peer"]
+    assert "peer" in {responder.service for responder in explained.missing}
     assert [step.name for step in explained.steps] == ["routed_remote", "dispatched", "completed"]
+    told = {service.name: list(service.instances.values()) for service in await caller.services(ttl=0.5)}
+    assert (told["test"], told["peer"]) == (["python/0.1.0"], [""])
     peer.cont()
     await until(lambda: caller.connected)

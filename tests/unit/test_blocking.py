@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import itertools
 import os
 import signal
 import subprocess
@@ -10,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from queue import Queue
@@ -31,6 +33,7 @@ from tieline import (
     Middleware,
     NoRespondersError,
     Receipt,
+    Responder,
     UnavailableError,
     blocking,
     current_event,
@@ -142,6 +145,266 @@ async def test_in_a_thread_with_a_running_loop_it_refuses_and_names_what_to_use(
         getattr(system, use)(*arguments)
     await asyncio.to_thread(system.publish, "a")  # and this is how it may be used
     await asyncio.to_thread(system.close)
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+class Counting:
+    """A handler that counts to a number, then fails, waits or ends; `left` is set whenever it has ended."""
+
+    def __init__(self) -> None:
+        self.began, self.left = threading.Event(), threading.Event()
+        self.sent = 0
+
+    async def count(self, data: dict[str, Any]) -> AsyncIterator[int]:
+        self.left.clear()
+        self.began.set()
+        try:
+            for number in range(data["to"]):
+                self.sent = number + 1
+                yield number
+            if data.get("then") == "fail":
+                raise ValueError("no more")
+            if data.get("then") == "wait":
+                await asyncio.sleep(300)
+        finally:
+            self.left.set()
+
+
+FOR_EVER = {"to": 10**9}
+THREE = {"to": 3, "then": "wait"}
+
+
+@pytest.fixture
+def counting(events: blocking.EventSystem, url: str) -> Iterator[Counting]:
+    """Answers "count", in this process or in another instance."""
+    handler = Counting()
+    with ExitStack() as stack:
+        responder = events if url == "memory://" else stack.enter_context(blocking.EventSystem(url))
+        responder.subscribe("count", handler.count).ready()
+        yield handler
+
+
+def test_a_stream_is_an_ordinary_iterator(events: blocking.EventSystem, counting: Counting) -> None:
+    stream = events.publish_and_stream("count", {"to": 500})
+    assert not counting.began.is_set(), "the call is made with the first item asked for"
+    assert iter(stream) is stream
+    assert list(stream) == list(range(500))
+    assert list(stream) == []
+
+
+def _break(stream: blocking.Stream) -> None:
+    for number in stream:
+        if number == 2:
+            break
+
+
+def _drop_in_a_cycle(stream: blocking.Stream) -> None:
+    assert next(stream) == 0
+    holder: list[Any] = [stream]
+    holder.append(holder)
+
+
+@pytest.mark.parametrize("drop", [_break, _drop_in_a_cycle])
+def test_a_stream_that_nobody_holds_any_more_is_closed(
+    events: blocking.EventSystem, counting: Counting, drop: Callable[[blocking.Stream], None]
+) -> None:
+    drop(events.publish_and_stream("count", FOR_EVER))
+    gc.collect()
+    assert counting.left.wait(SECONDS)
+
+
+def test_a_closed_stream_cancels_its_handler_and_ends(events: blocking.EventSystem, counting: Counting) -> None:
+    stream = events.publish_and_stream("count", FOR_EVER)
+    assert next(stream) == 0
+    stream.close()
+    stream.close()
+    assert counting.left.wait(SECONDS)
+    assert list(stream) == []
+
+
+def _fail(stream: blocking.Stream) -> None:
+    with stream:
+        assert next(stream) == 0
+        raise LookupError
+
+
+def test_the_end_of_with_closes_it(events: blocking.EventSystem, counting: Counting) -> None:
+    stream = events.publish_and_stream("count", FOR_EVER)
+    with pytest.raises(LookupError):
+        _fail(stream)
+    assert counting.left.wait(SECONDS)
+    assert list(stream) == []
+
+
+def test_a_stream_that_nobody_begins_costs_nothing(events: blocking.EventSystem, counting: Counting) -> None:
+    events.publish_and_stream("count", FOR_EVER).close()
+    closed = events.publish_and_stream("count", FOR_EVER)
+    closed.close()
+    assert list(closed) == []
+    assert list(events.publish_and_stream("count", {"to": 1})) == [0]
+    assert counting.sent == 1
+
+
+def test_with_begins_the_call(events: blocking.EventSystem, counting: Counting) -> None:
+    stream = events.publish_and_stream("count", FOR_EVER)
+    with stream:
+        assert counting.began.wait(SECONDS)
+    assert counting.left.wait(SECONDS)
+
+
+def test_an_error_comes_after_the_items_before_it_and_ends_the_stream(
+    events: blocking.EventSystem, counting: Counting
+) -> None:
+    stream = events.publish_and_stream("count", {"to": 3, "then": "fail"})
+    assert list(itertools.islice(stream, 3)) == [0, 1, 2]
+    with pytest.raises(HandlerError, match="ValueError: no more"):
+        next(stream)
+    assert list(stream) == []
+    slow = events.publish_and_stream("count", THREE, ttl=0.3)
+    assert list(itertools.islice(slow, 3)) == [0, 1, 2]
+    with pytest.raises(CallTimeoutError):
+        next(slow)
+    assert counting.left.wait(SECONDS)
+    with pytest.raises(NoRespondersError):
+        next(events.publish_and_stream("nobody.home"))
+    with pytest.raises(InvalidArgumentError, match="window"):
+        events.publish_and_stream("count", window=-1)
+
+
+def test_a_slow_reader_holds_up_the_handler(events: blocking.EventSystem, counting: Counting) -> None:
+    with events.publish_and_stream("count", FOR_EVER, window=4) as stream:
+        for number in range(20):
+            assert next(stream) == number
+            assert counting.sent <= number + 8
+
+
+def test_streams_are_read_in_any_thread(events: blocking.EventSystem, counting: Counting) -> None:
+    shared = events.publish_and_stream("count", {"to": 64})
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        assert [(first, second)[n % 2].submit(next, shared).result(SECONDS) for n in range(64)] == list(range(64))
+    with ThreadPoolExecutor(8) as threads:
+        read = threads.map(lambda n: list(events.publish_and_stream("count", {"to": n})), range(32))
+        assert list(read) == [list(range(n)) for n in range(32)]
+
+
+def test_another_thread_may_close_what_one_waits_for(events: blocking.EventSystem, counting: Counting) -> None:
+    stream = events.publish_and_stream("count", THREE)
+    assert list(itertools.islice(stream, 3)) == [0, 1, 2]
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(next, stream, "the end")
+        with pytest.raises(TimeoutError):
+            waiting.result(0.1)
+        with pytest.raises(InvalidArgumentError, match="one reader at a time"):
+            next(stream)
+        stream.close()
+        assert waiting.result(SECONDS) == "the end"
+    assert counting.left.wait(SECONDS)
+
+
+def test_an_interrupted_reader_cancels_the_handler(events: blocking.EventSystem, counting: Counting) -> None:
+    stream = events.publish_and_stream("count", THREE)
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        while counting.sent < 3:
+            time.sleep(0.005)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(stream)
+    thread.join()
+    assert counting.left.wait(SECONDS)
+    assert list(stream) == []
+
+
+def test_a_stream_ends_with_its_system(redis_url: str) -> None:
+    handler, caller = Counting(), blocking.EventSystem(redis_url)
+    with blocking.EventSystem(redis_url) as responder, ThreadPoolExecutor(1) as threads:
+        responder.subscribe("count", handler.count).ready()
+        stream = caller.publish_and_stream("count", THREE)
+        assert list(itertools.islice(stream, 3)) == [0, 1, 2]
+        waiting = threads.submit(next, stream)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.1)
+        caller.close()
+        with pytest.raises(UnavailableError):
+            waiting.result(SECONDS)
+        assert handler.left.wait(SECONDS)
+        stream.close()
+        with pytest.raises(InvalidArgumentError, match="closed"):
+            next(caller.publish_and_stream("count"))
+
+
+def test_middleware_is_around_streams(url: str) -> None:
+    class Twice(Middleware):
+        async def publish(self, message: Message, call_next: PublishNext) -> Any:
+            async def items(stream: Any) -> AsyncIterator[Any]:
+                async for item in stream:
+                    yield item
+                    yield item
+
+            return items(await call_next(message))
+
+    handler = Counting()
+    with blocking.EventSystem(url, middleware=[Twice()]) as events:
+        events.subscribe("count", handler.count)
+        assert list(events.publish_and_stream("count", {"to": 2})) == [0, 0, 1, 1]
+        _break(events.publish_and_stream("count", FOR_EVER))
+        assert handler.left.wait(SECONDS)
+
+
+def test_a_stream_in_a_handler_inherits_its_event(events: blocking.EventSystem) -> None:
+    def inner(data: Any, event: Event) -> Iterator[Any]:
+        yield [event.correlation_id, event.hops]
+
+    events.subscribe("inner", inner)
+    events.subscribe("outer", lambda data: next(events.publish_and_stream("inner")))
+    assert events.publish_and_wait("outer", correlation_id="order-7") == ["order-7", 1]
+
+
+def test_in_a_thread_with_a_running_loop_a_stream_refuses(events: blocking.EventSystem, counting: Counting) -> None:
+    stream = events.publish_and_stream("count", THREE)
+    assert next(stream) == 0
+
+    async def read() -> None:
+        with pytest.raises(InvalidArgumentError, match=r"use tieline\.EventSystem here and await"):
+            next(stream)
+
+    asyncio.run(read())
+    assert next(stream) == 1
+
+
+# --- gather and looking inside ----------------------------------------------------------------------------------------
+
+
+def test_many_answers_to_one_question(redis_url: str) -> None:
+    with ExitStack() as stack:
+        systems = [
+            stack.enter_context(blocking.EventSystem(redis_url, service=name)) for name in ("north", "south", "asker")
+        ]
+        for system in systems[:2]:
+            system.subscribe("stock", double).ready()
+        gathered = systems[2].publish_and_gather("stock", 4)
+        assert (gathered.values, gathered.complete) == ([8, 8], True)
+        assert {reply.responder for reply in gathered.replies} == {
+            Responder(name, system.instance, "") for name, system in zip(("north", "south"), systems, strict=False)
+        }
+        assert len(systems[2].publish_and_gather("stock", 4, max_replies=1).replies) == 1
+
+
+def test_it_tells_where_a_call_went_and_who_is_there(events: blocking.EventSystem) -> None:
+    events.subscribe("double", double)
+    events.publish_and_wait("double", 1, correlation_id="order-7")
+    assert [step.name for step in events.explain("order-7").steps] == ["routed_local", "completed"]
+    (service,) = events.services()
+    assert (service.name, list(service.instances)) == ("test", [events.instance])
+    assert [(one.topic, one.input, one.output) for one in service.subscriptions] == [
+        ("double", {"type": "integer"}, {"type": "integer"})
+    ]
 
 
 # --- subscriptions ----------------------------------------------------------------------------------------------------
@@ -411,6 +674,9 @@ def test_the_module_functions_use_one_default_system(monkeypatch: pytest.MonkeyP
         first.subscribe("double", double)
         assert blocking.publish_event_and_wait("double", 2, ttl=5.0) == 4
         assert blocking.publish_event("a", 1).id
+        first.subscribe("count", Counting().count)
+        assert list(blocking.publish_event_and_stream("count", {"to": 2}, ttl=5.0)) == [0, 1]
+        assert blocking.publish_event_and_gather("double", 2, ttl=5.0).values == [4]
     second = blocking.get_event_system()
     assert second is not first
     second.close()
@@ -525,6 +791,33 @@ FORKED = """
 @pytest.mark.parametrize("end", ["sys.exit()", "events.close(); sys.exit()", "os._exit(0)"])
 def test_in_a_forked_child_it_begins_anew(end: str, url: str) -> None:
     assert program(FORKED.format(end=end), url) == ["0 6"]
+
+
+def test_a_stream_of_the_parent_cannot_be_read_in_a_forked_child(url: str) -> None:
+    code = """
+        def count(data):
+            while True:
+                yield data
+                data += 1
+
+        events.subscribe("count", count)
+        stream = events.publish_and_stream("count", 1)
+        first = next(stream)
+        child = os.fork()
+        if not child:
+            try:
+                next(stream)
+            except TielineError as error:
+                print(error, flush=True)
+            stream.close()
+            print(next(events.publish_and_stream("count", 7)), flush=True)
+            del stream
+            sys.exit()
+        print(first, os.waitpid(child, 0)[1], next(stream))
+    """
+    refused, anew, parent = program(code, url)
+    assert refused.startswith("UNAVAILABLE: this stream was made before the process forked")
+    assert (anew, parent) == ("7", "1 0 2")
 
 
 def test_a_fork_while_another_thread_makes_a_call_stops_nobody(url: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from tieline.clock import Clock
 
 
@@ -64,3 +68,14 @@ def test_a_broker_whose_clock_was_set_is_believed() -> None:
     asked(clock, local, 50.0, 0.0001, 0.0001)
     asked(clock, local, 80.0, 0.01, 0.01)
     assert off(clock, local, 80.0) <= 1
+
+
+async def test_what_shall_happen_later_happens_then_and_only_once() -> None:
+    clock, happened = Clock(), asyncio.Event()
+    clock.call_later(60, lambda: pytest.fail("it was cancelled")).cancel()
+    clock.call_at(clock.monotonic() + 0.01, happened.set)
+    async with clock.timeout(30):
+        await happened.wait()
+    with pytest.raises(TimeoutError):
+        async with clock.timeout(0.01):
+            await clock.sleep(60)

@@ -7,8 +7,9 @@ import dataclasses
 import functools
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import pytest
 
 from tieline import Event, InvalidArgumentError, InvalidPayloadError, Timestamp
@@ -163,6 +164,16 @@ def test_any_is_not_looked_at(annotation: Any) -> None:
 
     handler.__annotations__["data"] = annotation
     assert bind(handler).convert is None
+
+
+async def test_limits_in_an_annotation_validate_and_are_told() -> None:
+    def positive(data: Annotated[int, msgspec.Meta(gt=0)]) -> int:
+        return data
+
+    assert await run(positive, 1) == 1
+    with pytest.raises(InvalidPayloadError, match="does not fit"):
+        await run(positive, 0)
+    assert bind(positive).input_schema == {"type": "integer", "exclusiveMinimum": 0}
 
 
 async def test_a_partial_of_an_object_with_annotations_is_validated_as_its_call_is() -> None:

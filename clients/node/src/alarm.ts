@@ -1,24 +1,25 @@
-import { LONGEST_PAUSE_MS, monotonic } from "./clock.js";
+import type { Clock, Timer } from "./clock.js";
 import type { Deadlines } from "./deadlines.js";
 
 /** One timer for a heap of deadlines. It keeps the process alive only while somebody really waits. */
 export class Alarm {
   readonly #deadlines: Deadlines;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #time: { readonly clock: Clock };
+  #timer: Timer | undefined;
   #moment = Infinity;
   #waiting = 0;
 
-  constructor(deadlines: Deadlines) {
+  constructor(deadlines: Deadlines, time: { readonly clock: Clock }) {
     this.#deadlines = deadlines;
+    this.#time = time;
   }
 
   /** Goes off at this moment, or earlier if that was asked for. */
   wakeAt(moment: number): void {
     if (moment >= this.#moment) return;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#moment = moment;
-    const pause = Math.min(LONGEST_PAUSE_MS, Math.max(1, Math.ceil(moment - monotonic())));
-    this.#timer = setTimeout(() => this.#goOff(), pause);
+    this.#timer = this.#time.clock.callAt(moment, () => this.#goOff());
     if (this.#waiting === 0) this.#timer.unref();
   }
 
@@ -34,7 +35,7 @@ export class Alarm {
 
   /** Never goes off again, unless asked. */
   stop(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#timer = undefined;
     this.#moment = Infinity;
   }
@@ -42,7 +43,7 @@ export class Alarm {
   #goOff(): void {
     this.#timer = undefined;
     this.#moment = Infinity;
-    this.#deadlines.advance(monotonic());
+    this.#deadlines.advance(this.#time.clock.monotonic());
     const next = this.#deadlines.next();
     if (next !== undefined) this.wakeAt(next);
   }

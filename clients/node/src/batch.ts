@@ -1,3 +1,4 @@
+import type { Timer } from "./clock.js";
 import { CURRENT, type Event } from "./context.js";
 import { type Delivery, handlerError, passes } from "./delivery.js";
 import { ExpiredError, TielineError } from "./errors.js";
@@ -109,7 +110,7 @@ export class Batcher {
   readonly #subscription: Subscription;
   readonly #options: BatchOptions;
   #collected: Delivery[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
 
   constructor(subscription: Subscription, options: BatchOptions) {
     this.#subscription = subscription;
@@ -120,13 +121,13 @@ export class Batcher {
   add(delivery: Delivery): Batch | undefined {
     this.#collected.push(delivery);
     if (this.#collected.length >= this.#options.size) return this.take();
-    this.#timer ??= setTimeout(() => this.#timeIsUp(), this.#options.ms);
+    this.#timer ??= delivery.event.clock.callLater(this.#options.ms, () => this.#timeIsUp());
     return undefined;
   }
 
   /** What has been collected so far. */
   take(): Batch | undefined {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#timer = undefined;
     const collected = this.#collected;
     this.#collected = [];

@@ -72,6 +72,9 @@ export class Call implements Waiting {
   lastError: TielineError | undefined;
   redispatchAt = 0;
   silentSince = 0;
+  /** When the call was made. */
+  began = 0;
+  /** When its attempt was. */
   started = 0;
   table: CallTable | undefined;
   avoid: string;

@@ -1,6 +1,7 @@
 import { Alarm } from "./alarm.js";
 import { Call, type CallOptions, type Effects, type Waiter } from "./call.js";
 import { Calls } from "./calls.js";
+import type { Timer } from "./clock.js";
 import { Event } from "./context.js";
 import type { Envelope } from "./contract/envelope.js";
 import { Deadlines } from "./deadlines.js";
@@ -54,14 +55,15 @@ export class Caller implements Effects {
   readonly #instance: Instance;
   readonly #router: Router;
   readonly #deadlines = new Deadlines();
-  readonly #alarm = new Alarm(this.#deadlines);
+  readonly #alarm: Alarm;
   readonly #calls: Calls;
   readonly #local = new Set<LocalCall>();
-  #watch: NodeJS.Timeout | undefined;
+  #watch: Timer | undefined;
 
   constructor(instance: Instance, router: Router) {
     this.#instance = instance;
     this.#router = router;
+    this.#alarm = new Alarm(this.#deadlines, instance);
     this.#calls = new Calls(this, this.#deadlines, instance.settings);
   }
 
@@ -72,7 +74,7 @@ export class Caller implements Effects {
 
   /** Ends what is still out with UNAVAILABLE. */
   close(): void {
-    clearTimeout(this.#watch);
+    this.#watch?.cancel();
     const error = () => new UnavailableError("the event system was closed while the call was out");
     for (const call of this.#calls.all()) this.#calls.close(call, error());
     for (const call of [...this.#local]) call.interrupt(error());
@@ -112,6 +114,7 @@ export class Caller implements Effects {
       ended: (ended) => {
         this.#local.delete(ended);
         this.#deadlines.finished();
+        this.#rememberLocal(envelope, subscription.name, deadline, ended.failure);
       },
     });
     this.#local.add(call);
@@ -119,6 +122,13 @@ export class Caller implements Effects {
     if (this.#deadlines.add(deadline, call)) this.wakeAt(deadline);
     if (instance.observer) instance.say("routed_local", envelope, { subscription: subscription.name });
     call.begin();
+  }
+
+  #rememberLocal(envelope: Envelope, name: string, deadline: number, failure: TielineError | undefined): void {
+    const { trail } = this.#instance;
+    if (failure === undefined && trail.room === 0) return;
+    trail.local(envelope, name, deadline - envelope.ttlMs, failure);
+    if (failure !== undefined) this.#instance.store(envelope);
   }
 
   #elsewhere(out: Out, refusal: TielineError | undefined): void {
@@ -139,13 +149,14 @@ export class Caller implements Effects {
 
   #start(call: Call, request: Request, now: number): void {
     call.envelope.idempotent = request.idempotent;
+    call.began = now;
     this.#calls.start(call, now);
-    this.#watch ??= setTimeout(() => this.#ask(), this.#instance.settings.probeInterval).unref();
+    if (this.#watch === undefined) this.#askIn(this.#instance.settings.probeInterval);
   }
 
   #abandon(call: Call, reason: unknown): void {
     const unsent = call.attempts === 0;
-    if (this.#instance.observer) this.#instance.say("cancelled", call.envelope);
+    this.#instance.unusual("cancelled", call.envelope);
     this.#calls.abandon(call);
     call.waiter.reject(gaveUp(reason, unsent));
   }
@@ -204,7 +215,7 @@ export class Caller implements Effects {
   /** Nobody reads any more. */
   leave(call: StreamCall): void {
     if (call.done) return;
-    if (this.#instance.observer) this.#instance.say("cancelled", call.envelope);
+    this.#instance.unusual("cancelled", call.envelope);
     this.#calls.abandon(call);
     call.reader.resolve();
   }
@@ -262,12 +273,14 @@ export class Caller implements Effects {
 
   /** See `Receiver.onJoined`. */
   joined(callId: Uint8Array, until: number, instance: string): void {
-    this.#calls.joined(callId, this.#instance.clock.local(until), instance);
+    const call = this.#calls.joined(callId, this.#instance.clock.local(until), instance);
+    if (call !== undefined) this.#instance.unusual("joined", call.envelope, { until, instance });
   }
 
   /** A REPLY, ACCEPTED or a part of a stream arrived. */
   answered(envelope: Envelope): void {
     const call = this.#calls.answered(envelope, this.#instance.now());
+    if (envelope.idempotencyKey !== "" && call !== undefined) this.#instance.unusual("deduplicated", call.envelope);
     if (this.#instance.observer === undefined) return;
     if (call === undefined) this.#instance.say("dropped", envelope, { why: "it answers no call that is out" });
     else if (envelope.kind === ACCEPTED) this.#instance.say("accepted", call.envelope, { instance: call.instance });
@@ -332,6 +345,7 @@ export class Caller implements Effects {
     if (this.#instance.observer) {
       this.#instance.say("completed", call.envelope, { instance: reply.source, attempts: call.attempts });
     }
+    if (this.#instance.trail.room > 0) this.#instance.trail.called(call, call.began);
     call.waiter.resolve(reply);
   }
 
@@ -340,6 +354,8 @@ export class Caller implements Effects {
     if (this.#instance.observer) {
       this.#instance.say("failed", call.envelope, { code: error.code, outcome: error.outcome });
     }
+    this.#instance.trail.called(call, call.began, error);
+    this.#instance.store(call.envelope);
     call.waiter.reject(error);
   }
 
@@ -360,7 +376,12 @@ export class Caller implements Effects {
     this.#watch = undefined;
     if (this.#calls.active === 0) return;
     const { probeConfirm, probeInterval } = this.#instance.settings;
-    this.#watch = setTimeout(() => this.#ask(), this.#calls.anySilent() ? probeConfirm : probeInterval).unref();
+    this.#askIn(this.#calls.anySilent() ? probeConfirm : probeInterval);
+  }
+
+  #askIn(ms: number): void {
+    this.#watch = this.#instance.clock.callLater(ms, () => void this.#ask());
+    this.#watch.unref();
   }
 }
 

@@ -129,21 +129,23 @@ export class Calls implements CallTable {
   }
 
   /** An attempt waits for the run of another call with the same idempotency key, there and until then. */
-  joined(id: Uint8Array, until: number, instance: string): void {
+  joined(id: Uint8Array, until: number, instance: string): Call | undefined {
     const call = this.#pending.get(callKey(id));
-    if (call?.state !== State.SENT) return;
+    if (call?.state !== State.SENT) return undefined;
     call.state = State.HELD;
     call.instance = instance;
     call.attempts -= 1; // nothing was sent
     call.mayHaveRun = true;
     call.redispatchAt = until;
     this.#wake(call, until);
+    return call;
   }
 
   /** A REPLY, ACCEPTED or a part of a stream arrived; returns the call it belongs to, undefined if it changes nothing. */
   answered(envelope: Envelope, now: number): Call | undefined {
     const call = this.#pending.get(callKey(envelope.callId));
     if (call === undefined) return undefined;
+    if (call.instance === "") call.instance = instanceOf(envelope.source); // before the broker said who has it
     if (call instanceof StreamCall) {
       this.#flowed(call, envelope, now);
     } else if (envelope.kind === REPLY) {

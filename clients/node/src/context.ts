@@ -9,7 +9,8 @@ import { newId } from "./identity.js";
 export class Event {
   /** What travelled. It belongs to everyone who got it: read it, do not change it. */
   readonly envelope: Envelope;
-  readonly #clock: Clock;
+  /** The broker's; a handler that sleeps by it, `await event.clock.sleep(5_000)`, can be hurried in a test. */
+  readonly clock: Clock;
   #controller: AbortController | undefined;
   #reason: TielineError | undefined;
   #dependents: Set<(reason: TielineError) => void> | undefined;
@@ -18,7 +19,7 @@ export class Event {
 
   constructor(envelope: Envelope, clock: Clock) {
     this.envelope = envelope;
-    this.#clock = clock;
+    this.clock = clock;
   }
 
   /** Concrete topic it was published on. */
@@ -117,13 +118,13 @@ export class Event {
 
   /** Whether it is too late to begin handling it. */
   get expired(): boolean {
-    return this.envelope.expiresAt > 0 && this.envelope.expiresAt <= this.#clock.now();
+    return this.envelope.expiresAt > 0 && this.envelope.expiresAt <= this.clock.now();
   }
 
   /** Milliseconds until it expires; Infinity for never, negative when it has. What streams does not expire. */
   remaining(): number {
     if (this.envelope.expiresAt === 0 || this.streams) return Infinity;
-    return this.envelope.expiresAt - this.#clock.now();
+    return this.envelope.expiresAt - this.clock.now();
   }
 
   /** Replaces the payload that filters and the handler will see. */

@@ -11,6 +11,13 @@ export function getEventSystem(): EventSystem {
   return theDefault;
 }
 
+/** Makes this the default event system; returns the one before. For tests, see `use` of `tieline/testing`. */
+export function replaceDefault(events: EventSystem | undefined): EventSystem | undefined {
+  const before = theDefault;
+  theDefault = events;
+  return before;
+}
+
 /** `EventSystem.publish` on the default event system. */
 export function publishEvent(topic: string, data?: unknown, options?: PublishOptions): Promise<Receipt> {
   return getEventSystem().publish(topic, data, options);

@@ -43,6 +43,8 @@ export class EventOutlet implements Outlet {
   }
 
   #end(delivery: Delivery, how: string): void {
+    const { trail } = this.#instance;
+    if (trail.room > 0) trail.handled(delivery.event.envelope, delivery.subscription.name, how);
     this.#instance.say("handled", delivery.event.envelope, { how, subscription: delivery.subscription.name });
     this.#handled?.();
   }

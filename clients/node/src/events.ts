@@ -1,7 +1,9 @@
 import { Caller } from "./caller.js";
+import type { Clock } from "./clock.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
 import { InvalidArgumentError } from "./errors.js";
+import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
 import { Inside } from "./inside.js";
 import { Instance } from "./instance.js";
@@ -80,7 +82,10 @@ export class EventSystem {
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
     this.#publisher = new Publisher(instance, this.#router, this.#caller, this.#responder);
-    this.#watchdog = new Watchdog((ms) => this.#stoodStill(ms));
+    this.#watchdog = new Watchdog(
+      (ms) => this.#stoodStill(ms),
+      () => instance.trail.refill(),
+    );
     this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = this.#makeReceiver();
     this.#router.add(this.#answering(new Inside(instance, this.#router)));
@@ -224,6 +229,15 @@ export class EventSystem {
   // --- looking inside ------------------------------------------------------------------------------------------------
 
   /**
+   * Where an event or call went, as every live instance remembers it, and what was stored of its failure. The correlation id
+   * is that of a receipt or an event; `ttl` is how long to wait for the others. Rejects with UnavailableError.
+   */
+  async explain(correlationId: string, { ttl = ASK_MS }: { ttl?: number } = {}): Promise<Explanation> {
+    await this.start();
+    return this.#publisher.explain(correlationId, ttl);
+  }
+
+  /**
    * Who is there: services, their instances, and what they are subscribed to, with schemas and versions. `ttl` is how many
    * milliseconds it waits for each instance; 2,000 unless given. Rejects with UnavailableError.
    */
@@ -242,6 +256,11 @@ export class EventSystem {
   /** This instance's name at the broker; empty before the start. */
   get instance(): string {
     return this.#instance.port?.instance ?? "";
+  }
+
+  /** The broker's clock; what sleeps by it, `await events.clock.sleep(5_000)`, can be hurried in a test. */
+  get clock(): Clock {
+    return this.#instance.clock;
   }
 
   /** Whether the broker can be reached now. */
@@ -306,14 +325,14 @@ export class EventSystem {
   async #startOver(ms: number): Promise<void> {
     const started = this.#starting?.catch(() => undefined);
     if (started === undefined || this.#instance.port?.connected === false) return;
-    await within(ms, started);
+    await within(ms, started, this.clock);
   }
 
   async #close(drain: number): Promise<void> {
     await this.#startOver(drain);
     this.#watchdog.stop();
     if (this.#isUp) {
-      await this.#leaving.endAll(drain);
+      await this.#leaving.endAll(drain, this.clock);
       this.#isUp = false;
       this.#caller.close();
       this.#responder.stop();

@@ -2,6 +2,7 @@
 
 // What a handler needs.
 export type { BatchOptions } from "./batch.js";
+export type { Clock, Timer } from "./clock.js";
 export { currentEvent, Event } from "./context.js";
 // Names that all languages share.
 export {
@@ -36,6 +37,7 @@ export {
 // What can go wrong.
 export * from "./errors.js";
 export { EventSystem } from "./events.js";
+export { Explanation, type TrailStep } from "./explain.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
 export type { JsonSchema } from "./jsonSchema.js";
 export type { Logger } from "./log.js";

@@ -16,11 +16,17 @@ export class Inside {
     this.#router = router;
   }
 
-  /** Tells what is subscribed here. Throws InvalidArgumentError for other questions. */
+  /** Tells the trail of a chain, or what is subscribed here. Throws InvalidArgumentError for other questions. */
   answer(question: unknown): Record<string, unknown> {
     const asked = typeof question === "object" && question !== null ? question : {};
     if (Object.hasOwn(asked, "subscriptions")) return this.#subscriptions();
-    throw new InvalidArgumentError("what can be asked for is 'subscriptions'");
+    if (Object.hasOwn(asked, "trail")) return { trail: this.#trail(String((asked as { trail: unknown }).trail)) };
+    throw new InvalidArgumentError("what can be asked for is 'trail' and 'subscriptions'");
+  }
+
+  #trail(correlationId: string): Buffer {
+    const { trail, source, clock } = this.#asked;
+    return trail.of(correlationId, source, clock);
   }
 
   #subscriptions(): Record<string, unknown> {

@@ -1,9 +1,10 @@
-import { Clock, monotonic } from "./clock.js";
+import { Clock } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
 import { OverloadedError } from "./errors.js";
 import type { Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
 import type { Settings } from "./settings.js";
+import { Trail } from "./trail.js";
 import type { Gap, Port, Receiver } from "./transport.js";
 
 const NO_CALL = new Uint8Array(0);
@@ -16,6 +17,8 @@ export class Instance {
   readonly observer: Observer | undefined;
   /** `service/instance`; the service alone before the start. */
   source: string;
+  /** What it remembers of the chains it took part in. */
+  readonly trail: Trail;
   /** The broker's clock; this machine's before the start. */
   clock = new Clock();
   /** Its place at the broker, while it has one. */
@@ -29,6 +32,7 @@ export class Instance {
     this.log = log;
     this.observer = observer && guarded(observer, log);
     this.source = service;
+    this.trail = new Trail(settings.explainCalls, () => this.now());
   }
 
   /** Takes its name and clock from its place at the broker. */
@@ -46,12 +50,23 @@ export class Instance {
 
   /** Milliseconds of the local monotonic clock. */
   now(): number {
-    return monotonic();
+    return this.clock.monotonic();
   }
 
   /** Tells a step of an envelope's life, if anybody listens. */
   say(name: StepName, envelope: Envelope, detail?: Record<string, unknown>): void {
     this.observer?.(stepOf(name, this.clock.now(), envelope, detail));
+  }
+
+  /** Remembers a step that most envelopes do not take, and tells it, if anybody listens. */
+  unusual(name: StepName, envelope: Envelope, detail?: Record<string, unknown>): void {
+    this.trail.step(name, envelope, detail);
+    if (this.observer) this.say(name, envelope, detail);
+  }
+
+  /** Stores the trail of something that failed. */
+  store(envelope: Envelope): void {
+    this.trail.store(envelope, this.source, this.port);
   }
 
   /** Tells of a gap, if anybody listens. */

@@ -6,7 +6,7 @@ import type { StandardSchema } from "./standardSchema.js";
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** A copy of a JSON Schema that somebody gave. Throws InvalidArgumentError if it is none. */
-export function checkJsonSchema(schema: JsonSchema | undefined, name: string): JsonSchema | undefined {
+export function checkJsonSchema(schema: object | undefined, name: string): JsonSchema | undefined {
   if (schema === undefined) return undefined;
   const copy = copyOf(schema);
   if (copy !== undefined) return copy;

@@ -1,3 +1,4 @@
+import type { Clock } from "./clock.js";
 import { ResponderLostError } from "./errors.js";
 import type { Registry } from "./registry.js";
 import type { Router } from "./router.js";
@@ -26,13 +27,13 @@ export class Leaving {
     await subscription.mailbox.drain();
   }
 
-  /** Ends every subscription within so many milliseconds; what is not done then is interrupted. */
-  async endAll(ms: number): Promise<void> {
+  /** Ends every subscription within so many milliseconds of a clock; what is not done then is interrupted. */
+  async endAll(ms: number, clock: Clock): Promise<void> {
     const subscriptions = new Set([...this.#router.all(), ...this.#left.keys()]);
     for (const subscription of subscriptions) subscription.leaving = true;
     const left = this.#registry.end(this.#router.interests()).catch(() => undefined); // all of them at once
     const ended = left.then(() => Promise.all([...subscriptions].map((subscription) => this.end(subscription))));
-    if (await within(ms, ended)) return;
+    if (await within(ms, ended, clock)) return;
     const reason = new ResponderLostError("the responder stopped before the handler was done");
     for (const subscription of subscriptions) {
       this.#router.remove(subscription);

@@ -1,5 +1,5 @@
 import { away, tooMuchWaits } from "./callErrors.js";
-import { LONGEST_PAUSE_MS } from "./clock.js";
+import type { Clock } from "./clock.js";
 import { CallCancelledError } from "./errors.js";
 
 /** What an envelope takes besides its data, about. */
@@ -8,12 +8,14 @@ export const ENVELOPE_BYTES = 256;
 /** Events that wait for the broker to come back, bounded in bytes. */
 export class LinkWait {
   readonly #mostBytes: number;
+  readonly #time: { readonly clock: Clock };
   #bytes = 0;
   #up = true;
   readonly #waiting = new Set<() => void>();
 
-  constructor(mostBytes: number) {
+  constructor(mostBytes: number, time: { readonly clock: Clock }) {
     this.#mostBytes = mostBytes;
+    this.#time = time;
   }
 
   /** The broker is back. */
@@ -45,16 +47,16 @@ export class LinkWait {
   #untilUp(ms: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (settle: () => void) => () => {
-        clearTimeout(timer);
+        timer.cancel();
         this.#waiting.delete(go);
         signal?.removeEventListener("abort", stop);
         settle();
       };
       const go = end(resolve);
       const stop = end(() => reject(gaveUp(signal)));
-      const timer = setTimeout(
+      const timer = this.#time.clock.callLater(
+        ms,
         end(() => reject(away())),
-        Math.min(ms, LONGEST_PAUSE_MS),
       );
       this.#waiting.add(go);
       signal?.addEventListener("abort", stop, { once: true });

@@ -19,6 +19,8 @@ export interface LocalCallEnd {
 /** A call answered in this process: outlet of its delivery and waiter for its deadline. */
 export class LocalCall implements Outlet, Waiting {
   done = false;
+  /** The error it ended with here, if it did. */
+  failure: TielineError | undefined;
   readonly #delivery: Delivery;
   readonly #pending: PendingReply;
   readonly #end: LocalCallEnd;
@@ -52,16 +54,15 @@ export class LocalCall implements Outlet, Waiting {
   /** The error, as the caller would have got it from elsewhere. */
   failed(_delivery: Delivery, error: TielineError): void {
     if (this.done) return;
-    this.#finish();
     const arrived = errorFromWire(errorToWire(error));
-    if (isRefusal(arrived)) this.#end.refused(arrived);
-    else this.#reject(arrived);
+    if (!isRefusal(arrived)) return this.#reject(arrived);
+    this.#finish();
+    this.#end.refused(arrived);
   }
 
   /** The handler is of no use any more, although the caller still waits. */
   interrupted(_delivery: Delivery, reason: TielineError): void {
     if (this.done) return;
-    this.#finish();
     this.#reject(errorFromWire(errorToWire(reason)));
   }
 
@@ -86,13 +87,14 @@ export class LocalCall implements Outlet, Waiting {
   /** Ends the call with an error, and tells the handler. */
   interrupt(error: TielineError): void {
     if (this.done) return;
-    this.#finish();
     this.#reject(error);
     this.#delivery.cancel(error);
   }
 
   #reject(error: TielineError): void {
     error.idempotent = this.#idempotent;
+    this.failure = error;
+    this.#finish();
     this.#pending.reject(error);
   }
 

@@ -7,11 +7,14 @@ const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 /** Reports an event loop that stands still: nothing can be promised while it does. */
 export class Watchdog {
   readonly #report: (ms: number) => void;
+  readonly #tick: () => void;
   #timer: NodeJS.Timeout | undefined;
   #looked = 0;
 
-  constructor(report: (ms: number) => void) {
+  /** `tick` is called each time it looks, about once a second. */
+  constructor(report: (ms: number) => void, tick: () => void) {
     this.#report = report;
+    this.#tick = tick;
   }
 
   /** Looks from now on. */
@@ -29,6 +32,7 @@ export class Watchdog {
     const now = monotonic();
     const late = now - this.#looked - LOOK_MS;
     this.#looked = now;
+    this.#tick();
     if (late > LATE_MS) this.#report(late);
   }
 }

@@ -5,6 +5,7 @@ import type { Envelope } from "./contract/envelope.js";
 import { EVENT, REQUEST } from "./envelope.js";
 import { InvalidArgumentError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
+import { type Explanation, explanationOf } from "./explain.js";
 import { fingerprint } from "./fingerprint.js";
 import { type Answer, Gathered, type Responder as GatherResponder, isMissing } from "./gather.js";
 import { Handled } from "./handled.js";
@@ -81,7 +82,7 @@ export class Publisher {
     this.#router = router;
     this.#caller = caller;
     this.#responder = responder;
-    this.#linkWait = new LinkWait(instance.settings.offlineBuffer);
+    this.#linkWait = new LinkWait(instance.settings.offlineBuffer, instance);
     this.#outlet = new EventOutlet(instance);
   }
 
@@ -112,7 +113,7 @@ export class Publisher {
       } catch (error) {
         const pause = error instanceof TielineError ? pauseAfter(retry, made, error) : undefined;
         if (pause === undefined || instance.now() + pause >= deadline) throw error;
-        instance.say("retried", attempt, { after: pause, code: (error as TielineError).code });
+        instance.unusual("retried", attempt, { after: pause, code: (error as TielineError).code });
         await this.#caller.rest(pause, asked.signal);
       }
     }
@@ -136,6 +137,19 @@ export class Publisher {
     }
     const request = this.#request(topic, data, options);
     return gatheredOf(await this.#caller.gather(request, { maxReplies, everyInstance, signal }));
+  }
+
+  /** See `EventSystem.explain`. */
+  async explain(correlationId: string, ttl: number): Promise<Explanation> {
+    const gathered = await this.#ask({ trail: correlationId }, ttl);
+    const stored = await this.#port().findTrail(correlationId);
+    const told = gathered.values.map((value) => (value as { trail?: unknown } | null)?.trail);
+    const trails = [stored, ...told.filter((trail) => trail instanceof Uint8Array)];
+    return explanationOf(
+      correlationId,
+      trails,
+      gathered.missing.map(({ responder }) => responder),
+    );
   }
 
   /** See `EventSystem.services`. */
@@ -175,6 +189,7 @@ export class Publisher {
     if (!port.connected || options.signal?.aborted) {
       await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
     }
+    if (this.#instance.trail.room > 0) this.#instance.trail.published(envelope);
     const handled = options.waitLocal ? new Handled() : undefined;
     const { here, served } = this.#serveHere(envelope, data, handled);
     await port.publish(envelope, served).catch((error) => {

@@ -1,3 +1,5 @@
+import { ASK_TOPIC } from "./contract/contract.js";
+import { PermissionDeniedError } from "./errors.js";
 import type { Logger } from "./log.js";
 import type { Router } from "./router.js";
 import type { Subscription } from "./subscription.js";
@@ -20,7 +22,12 @@ export class Registry {
   /** Registers everything that was declared before the start. */
   attach(port: Port): Promise<void> {
     this.#port = port;
-    return this.#next(() => this.#register(this.#router.interests()));
+    const asked = this.#router.interests().filter((interest) => interest.pattern === ASK_TOPIC);
+    const wanted = this.#router.interests().filter((interest) => interest.pattern !== ASK_TOPIC);
+    return this.#next(async () => {
+      await this.#register(wanted);
+      await this.#answerQuestions(asked);
+    });
   }
 
   /** Registers in the background; `ready` waits for it. */
@@ -42,6 +49,16 @@ export class Registry {
   end(interests: readonly Interest[]): Promise<void> {
     if (this.#port?.connected === false) return this.#unregister(interests);
     return this.#next(() => this.#unregister(interests));
+  }
+
+  /** Lets `explain` and `services` find this instance, where the broker allows it. */
+  async #answerQuestions(asked: readonly Interest[]): Promise<void> {
+    try {
+      await this.#register(asked);
+    } catch (error) {
+      if (!(error instanceof PermissionDeniedError)) throw error;
+      this.#log.debug(`this instance cannot be looked into: ${error.message}`);
+    }
   }
 
   async #register(interests: readonly Interest[]): Promise<void> {

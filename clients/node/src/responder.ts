@@ -1,3 +1,4 @@
+import type { Timer } from "./clock.js";
 import { encodeReply } from "./codec.js";
 import { Event } from "./context.js";
 import { DEFAULT_STREAM_LEASE_MS, ERRORS } from "./contract/contract.js";
@@ -37,7 +38,7 @@ export class Responder implements Outlet {
   readonly #serving = new Map<string, Serving>();
   readonly #warn: (payload: Record<string, unknown>) => void;
   readonly #eventOutlet: EventOutlet;
-  #sweeper: NodeJS.Timeout | undefined;
+  #sweeper: Timer | undefined;
 
   constructor(instance: Instance, router: Router, warn: (payload: Record<string, unknown>) => void) {
     this.#instance = instance;
@@ -62,7 +63,7 @@ export class Responder implements Outlet {
     const started = instance.now();
     if (envelope.stream !== undefined) delivery.flow = new Outflow(envelope.stream.window, started);
     this.#serving.set(key, { delivery, started, accepted: false });
-    this.#sweeper ??= setTimeout(() => this.#sweep(), SWEEP_MS);
+    this.#sweeper ??= clock.callLater(SWEEP_MS, () => this.#sweep());
     subscription.mailbox.offer(delivery);
   }
 
@@ -70,7 +71,7 @@ export class Responder implements Outlet {
   cancel(callId: Buffer): void {
     const serving = this.#serving.get(callId.toString("latin1"));
     if (serving === undefined) return;
-    if (this.#instance.observer) this.#instance.say("cancelled", serving.delivery.event.envelope);
+    this.#instance.unusual("cancelled", serving.delivery.event.envelope);
     serving.delivery.cancel(new CallCancelledError("the caller gave up"));
   }
 
@@ -131,9 +132,9 @@ export class Responder implements Outlet {
   event(interest: Interest, envelope: Envelope): void {
     const turn = this.#router.at(interest);
     if (envelope.expiresAt > 0 && envelope.expiresAt <= this.#instance.clock.now()) {
-      this.#instance.say("dropped", envelope, { why: "EXPIRED" });
+      this.#instance.unusual("dropped", envelope, { why: "EXPIRED" });
     } else if (turn === undefined) {
-      this.#instance.say("dropped", envelope, { why: "no subscription any more" });
+      this.#instance.unusual("dropped", envelope, { why: "no subscription any more" });
     } else if (interest.route === Route.GROUP) {
       const member = turn.pickLate() ?? turn.members[0];
       if (member !== undefined) this.deliver(member, envelope);
@@ -152,7 +153,7 @@ export class Responder implements Outlet {
   /** An event had to give way to one of a topic: that is counted and reported. */
   overloaded(subscription: Subscription, pushedOut: Work, topic: string): void {
     const given = pushedOut.event?.envelope;
-    if (given) this.#instance.say("dropped", given, { why: "OVERLOADED", subscription: subscription.name });
+    if (given) this.#instance.unusual("dropped", given, { why: "OVERLOADED", subscription: subscription.name });
     pushedOut.interrupt(new OverloadedError(`"${subscription.name}" is too slow`));
     const now = this.#instance.now();
     if (now - subscription.warnedAt < WARN_MS) return;
@@ -166,13 +167,17 @@ export class Responder implements Outlet {
 
   /** No more sweeping. */
   stop(): void {
-    clearTimeout(this.#sweeper);
+    this.#sweeper?.cancel();
     this.#sweeper = undefined;
   }
 
   #reply(delivery: Delivery, reply: Envelope): void {
     const request = delivery.event.envelope;
-    if (!this.#serving.delete(request.callId.toString("latin1"))) return;
+    const key = request.callId.toString("latin1");
+    const serving = this.#serving.get(key);
+    if (serving === undefined) return;
+    this.#serving.delete(key);
+    this.#remember(serving, reply.error?.code ?? 0);
     if (this.#instance.observer) {
       this.#instance.say("replied", request, { subscription: delivery.subscription.name, error: reply.error?.code });
     }
@@ -182,8 +187,16 @@ export class Responder implements Outlet {
     this.#instance.port?.answer(request.replyTo, kept);
   }
 
+  #remember({ delivery, started, accepted }: Serving, code: number): void {
+    const { trail } = this.#instance;
+    if (code === 0 && trail.room === 0) return;
+    trail.served(delivery, started, accepted, code);
+    if (code !== 0) this.#instance.store(delivery.event.envelope);
+  }
+
   #refuse(request: Envelope, error: TielineError): void {
-    this.#instance.say("dropped", request, { why: error.code });
+    this.#instance.unusual("dropped", request, { why: error.code });
+    this.#instance.store(request);
     this.#instance.answer(request.replyTo, this.#errorReply(request, error));
   }
 
@@ -220,7 +233,7 @@ export class Responder implements Outlet {
     const slow = this.#instance.now() - settings.acceptAfter;
     const brokerNow = clock.now();
     for (const serving of [...this.#serving.values()]) this.#tend(serving, slow, brokerNow);
-    if (this.#serving.size > 0) this.#sweeper = setTimeout(() => this.#sweep(), SWEEP_MS);
+    if (this.#serving.size > 0) this.#sweeper = clock.callLater(SWEEP_MS, () => this.#sweep());
   }
 
   #tend(serving: Serving, slow: number, brokerNow: number): void {

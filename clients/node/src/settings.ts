@@ -28,6 +28,7 @@ export interface Settings {
   readonly drain: number;
   readonly offlineBuffer: number;
   readonly idempotencyWindow: number;
+  readonly explainCalls: number;
 }
 
 /** The settings of a system that was given none. */
@@ -56,6 +57,7 @@ export const DEFAULT_SETTINGS: Settings = {
   drain: contract.DEFAULT_DRAIN_MS,
   offlineBuffer: contract.LIMIT_OFFLINE_BUFFER_BYTES,
   idempotencyWindow: contract.DEFAULT_IDEMPOTENCY_WINDOW_MS,
+  explainCalls: contract.DEFAULT_EXPLAIN_CALLS,
 };
 
 /** The settings: what is given, and else the defaults. Throws InvalidArgumentError for names that are not known. */

@@ -41,9 +41,9 @@ export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknow
   /** What the reply must be (any Standard Schema); the caller gets what the schema makes of it. */
   output?: StandardSchema<Reply, unknown>;
   /** JSON Schema of the payload, for `services`, where `input` cannot say it itself. */
-  inputSchema?: JsonSchema;
+  inputSchema?: object;
   /** JSON Schema of the reply or of each item, for `services`, where `output` cannot say it itself. */
-  outputSchema?: JsonSchema;
+  outputSchema?: object;
   /** See `BatchSubscribeOptions`. */
   batch?: undefined;
   /** Handlers running at once; 1,000 unless given. */
@@ -242,9 +242,11 @@ export class Subscription {
   #interests(): Interest[] {
     const { topic: pattern, group } = this;
     if (this.observe) return [{ route: Route.OBSERVER, pattern, group: "" }];
+    const requests: Interest = { route: Route.REQUEST, pattern, group: "" };
+    if (this.internal) return [requests];
     const events: Interest = { route: group === "" ? Route.EVENT : Route.GROUP, pattern, group };
     const answers = this.#batcher === undefined && !this.isPattern;
-    return answers ? [{ route: Route.REQUEST, pattern, group: "" }, events] : [events];
+    return answers ? [requests, events] : [events];
   }
 }
 

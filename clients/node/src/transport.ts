@@ -112,6 +112,12 @@ export interface Port {
   /** Gives up the claim of a request with an idempotency key; who joined it gets the error. */
   release(request: Envelope, error: TielineError): void;
 
+  /** Joins steps (a serialized Trail) to what is kept of a chain that failed; lost if the broker is away. */
+  keepTrail(correlationId: string, trail: Buffer): void;
+
+  /** What is kept of a chain, as a serialized Trail. Rejects with UnavailableError if the broker could not be asked. */
+  findTrail(correlationId: string): Promise<Buffer>;
+
   /** Gives a copy of a request to the observers elsewhere. Called once a request, wherever it is answered. */
   observe(envelope: Envelope): void;
 

@@ -1,14 +1,14 @@
-import { LONGEST_PAUSE_MS } from "./clock.js";
+import type { Clock, Timer } from "./clock.js";
 
-/** Whether something ends within so many milliseconds; rejects if it rejects by then. */
-export async function within(ms: number, done: Promise<unknown>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
+/** Whether something ends within so many milliseconds of a clock; rejects if it rejects by then. */
+export async function within(ms: number, done: Promise<unknown>, clock: Clock): Promise<boolean> {
+  let timer: Timer | undefined;
   const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), Math.min(ms, LONGEST_PAUSE_MS));
+    timer = clock.callLater(ms, () => resolve(false));
   });
   try {
     return await Promise.race([done.then(() => true), late]);
   } finally {
-    clearTimeout(timer);
+    timer?.cancel();
   }
 }

@@ -134,6 +134,17 @@ export class GrpcPort implements Port, LinkUser {
     this.#link.send({ $case: "release", value: { request, error: errorToWire(error) } });
   }
 
+  /** See `Port.keepTrail`. */
+  keepTrail(correlationId: string, trail: Buffer): void {
+    if (this.#refusal() === undefined) this.#link.send({ $case: "sendTrail", value: { correlationId, trail } });
+  }
+
+  /** See `Port.findTrail`. */
+  async findTrail(correlationId: string): Promise<Buffer> {
+    const answer = await this.#asked({ $case: "findTrail", value: { ref: 0, correlationId } });
+    return "trail" in answer ? answer.trail : Buffer.alloc(0);
+  }
+
   /** See `Port.observe`. */
   observe(envelope: Envelope): void {
     if (this.#refusal() !== undefined) return;

@@ -1,4 +1,5 @@
 import { Clock } from "../clock.js";
+import { LIMIT_TRAIL_BYTES, LIMIT_TRAILS } from "../contract/contract.js";
 import type { Envelope } from "../contract/envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
@@ -44,13 +45,18 @@ class Members {
  * It does what the Redis scripts do, with the same turns, groups and probes, so that one suite of tests covers both.
  */
 export class MemoryBroker {
-  readonly clock = new Clock();
+  readonly clock: Clock;
   readonly #ledger = new Ledger();
+  readonly #trails = new Map<string, Buffer>();
   readonly #ports = new Map<string, MemoryPort>();
   readonly #members = new Map<string, Members>();
   readonly #responders = new Map<string, Members>();
   readonly #patterns = new PatternTrie<Members>();
   readonly #observed = new PatternTrie<Members>();
+
+  constructor(clock: Clock = new Clock()) {
+    this.clock = clock;
+  }
 
   /** A new instance. */
   join(port: MemoryPort): void {
@@ -161,6 +167,21 @@ export class MemoryBroker {
     for (const { instance, callId } of this.#ledger.release(request)) this.answer(instance, errorReply(callId, error));
   }
 
+  /** Joins steps to what is kept; the oldest trails give way. */
+  keepTrail(correlationId: string, trail: Buffer): void {
+    const there = this.findTrail(correlationId);
+    const fits = there.length + trail.length <= LIMIT_TRAIL_BYTES;
+    this.#trails.delete(correlationId);
+    this.#trails.set(correlationId, fits ? Buffer.concat([there, trail]) : there);
+    const [oldest] = this.#trails.keys();
+    if (this.#trails.size > LIMIT_TRAILS && oldest !== undefined) this.#trails.delete(oldest);
+  }
+
+  /** What is kept. */
+  findTrail(correlationId: string): Buffer {
+    return this.#trails.get(correlationId) ?? Buffer.alloc(0);
+  }
+
   /** Which instances are gone. */
   probe(instances: readonly string[]): Probed {
     const gone = new Set(instances.filter((instance) => !this.#ports.has(instance)));
@@ -230,6 +251,16 @@ export class MemoryPort implements Port {
   /** See `Port.release`. */
   release(request: Envelope, error: TielineError): void {
     this.#broker.release(request, error);
+  }
+
+  /** See `Port.keepTrail`. */
+  keepTrail(correlationId: string, trail: Buffer): void {
+    this.#broker.keepTrail(correlationId, trail);
+  }
+
+  /** See `Port.findTrail`. */
+  async findTrail(correlationId: string): Promise<Buffer> {
+    return this.#broker.findTrail(correlationId);
   }
 
   /** See `Port.observe`. */

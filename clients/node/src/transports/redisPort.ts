@@ -1,7 +1,17 @@
 import { inDoubt, unasked } from "../callErrors.js";
 import type { Clock } from "../clock.js";
-import { eventChannel, inboxChannel, leaseKey, observedChannel, requestChannel } from "../contract/contract.js";
-import { PUBLISH, publishNames, RESPONDERS, respondersNames } from "../contract/scripts.js";
+import {
+  ASK_TOPIC,
+  eventChannel,
+  inboxChannel,
+  LIMIT_TRAIL_BYTES,
+  LIMIT_TRAILS,
+  leaseKey,
+  observedChannel,
+  requestChannel,
+  trailsKey,
+} from "../contract/contract.js";
+import { PUBLISH, publishNames, RESPONDERS, respondersNames, TRAIL, trailNames } from "../contract/scripts.js";
 import { type Envelope, serializeFrame } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
@@ -44,9 +54,9 @@ export class RedisPort implements Port {
     return this.#transport.patterns.observing;
   }
 
-  /** Whether it wants to receive anything but answers. */
+  /** Whether it wants to receive anything but answers, and questions about itself. */
   get wantsSomething(): boolean {
-    return this.#interests.size > 0;
+    return this.interests().some(({ pattern }) => pattern !== ASK_TOPIC);
   }
 
   /** What it wants to receive. */
@@ -165,6 +175,24 @@ export class RedisPort implements Port {
   /** See `Port.release`. */
   release(request: Envelope, error: TielineError): void {
     this.#transport.runs.release(this.#transport.link, this, request, error);
+  }
+
+  /** See `Port.keepTrail`. */
+  keepTrail(correlationId: string, trail: Buffer): void {
+    const { link, prefix } = this.#transport;
+    const rest = [correlationId, trail, String(LIMIT_TRAILS), String(LIMIT_TRAIL_BYTES)];
+    if (link !== undefined) runScript(link, TRAIL, trailNames(prefix), rest).catch(() => undefined);
+  }
+
+  /** See `Port.findTrail`. */
+  async findTrail(correlationId: string): Promise<Buffer> {
+    const { prefix } = this.#transport;
+    try {
+      const found = await this.#transport.require().call("HGET", trailsKey(prefix), correlationId);
+      return found instanceof Buffer ? found : Buffer.alloc(0);
+    } catch (error) {
+      throw commandError(error);
+    }
   }
 
   /** See `Port.observe`. */

@@ -7,6 +7,7 @@ import { gatewayTests } from "./gateways.js";
 import { gatherTests } from "./gather.js";
 import { groupTests } from "./groups.js";
 import { idempotencyTests } from "./idempotency.js";
+import { insideTests } from "./inside.js";
 import { leavingTests } from "./leaving.js";
 import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
@@ -30,6 +31,7 @@ export function transportSuite(world: World): void {
     gatherTests(world);
     idempotencyTests(world);
     retryTests(world);
+    insideTests(world);
     subscriptionTests(world);
     middlewareTests(world);
     schemaTests(world);

@@ -24,6 +24,8 @@ export interface Attempt {
   /** A responder got it and did not refuse it. */
   mayHaveRun: boolean;
   cancelled: boolean;
+  /** It waits for the run of another call. */
+  joined: boolean;
   /** Items sent, and up to which one the reader allowed it. */
   sent: number;
   allowed: number;
@@ -56,6 +58,8 @@ export class Scene implements Effects {
   readonly calls = new Calls(this, this.deadlines, { ...DEFAULT_SETTINGS, pendingCalls: MOST });
   readonly subjects: Subject[] = [];
   readonly attempts: Attempt[] = [];
+  /** Calls that gave up the claim of their key. */
+  readonly released = new Set<Call>();
   refused = 0;
   #wake = Infinity;
   #starting: Subject | undefined;
@@ -64,6 +68,14 @@ export class Scene implements Effects {
     const options = this.#options(idempotent, patience, waitForLink);
     const waiter = { resolve: () => undefined, reject: () => undefined };
     return this.#start(new Call(this.#request(), this.now + TTL, waiter, options), idempotent, this.now + TTL);
+  }
+
+  /** A call with an idempotency key. */
+  startKeyed(patience: number, waitForLink: number): Subject | undefined {
+    const options = this.#options(true, patience, waitForLink);
+    const waiter = { resolve: () => undefined, reject: () => undefined };
+    const request = { ...this.#request(), idempotencyKey: "k" };
+    return this.#start(new Call(request, this.now + TTL, waiter, options), true, this.now + TTL);
   }
 
   startStream(idempotent: boolean, patience: number, waitForLink: number, window: number): Subject | undefined {
@@ -130,6 +142,7 @@ export class Scene implements Effects {
       holder: "",
       mayHaveRun: false,
       cancelled: false,
+      joined: false,
       sent: 0,
       allowed: stream?.window ?? 0,
     };
@@ -163,8 +176,10 @@ export class Scene implements Effects {
     if (error.code === "INTERNAL") assert.ok(subject.wronged, "a responder that keeps to its credit is blamed");
   }
 
-  release(): void {
-    assert.fail("no call has a key");
+  release(call: Call): void {
+    assert.ok(call.keyed && call.done, "a claim is released that is none, or too early");
+    assert.ok(!this.released.has(call), "a claim is released twice");
+    this.released.add(call);
   }
 
   arrived(call: StreamCall): void {
@@ -201,6 +216,15 @@ export class Scene implements Effects {
     }
     if (error?.outcome === "MAY_HAVE_RUN") attempt.mayHaveRun = true;
     this.calls.dispatched(attempt.id, instance, error, this.now);
+  }
+
+  /** An attempt has joined the run of another call, which is at this instance for so long. */
+  join(attempt: Attempt, instance: string, ms: number): void {
+    attempt.told = true;
+    attempt.joined = true;
+    attempt.holder = instance;
+    attempt.mayHaveRun = true;
+    this.calls.joined(attempt.id, this.now + ms, instance);
   }
 
   answer(id: Buffer, kind: number, error?: TielineError, fields: Partial<Envelope> = {}): void {

@@ -64,6 +64,26 @@ events.subscribe("a.b", (n: number) => n + 1, { filter: (n) => n > 1 });
 // @ts-expect-error: no such option
 events.subscribe("a.b", () => 1, { groups: "g" });
 
+// Upcasters say what they take; the handler and the filter know only the last version.
+events.subscribe("a.b", (user) => is<User>()(user), {
+  input: zodUser,
+  schemaVersion: "2",
+  upcasters: [["1", "2", ({ name }: { name: string }) => ({ name, age: "1" })]],
+});
+// @ts-expect-error: an upcaster has a version to begin with, one to end with, and a function
+events.subscribe("a.b", () => 1, { schemaVersion: "2", upcasters: [["1", () => 1]] });
+// @ts-expect-error: a batch is never answered
+events.subscribe("a.b", () => 1, { batch: {}, outputSchema: {} });
+
+// A JSON Schema may be of any type that a library has for one.
+interface JSONSchema7 {
+  type?: string;
+}
+declare const jsonSchema: JSONSchema7;
+events.subscribe("a.b", () => 1, { inputSchema: jsonSchema, outputSchema: { type: "number" } });
+// @ts-expect-error: no object
+events.subscribe("a.b", () => 1, { inputSchema: "number" });
+
 // Handlers and options that are made elsewhere.
 declare const handler: Handler;
 declare const options: SubscribeOptions;

@@ -15,6 +15,10 @@ const NAMES = [
   "start",
   "stream",
   "stream",
+  "key",
+  "key",
+  "join",
+  "join",
   "take",
   "take",
   "nobody",
@@ -67,6 +71,8 @@ function step(scene: Scene, [name, a, b]: [(typeof NAMES)[number], number, numbe
   if (name === "start") scene.start(a % 2 === 0, b % 3 === 0 ? 800 : 0, b % 4 === 0 ? 1500 : 0);
   else if (name === "stream")
     scene.startStream(a % 2 === 0, b % 3 === 0 ? 800 : 0, b % 4 === 0 ? 1500 : 0, WINDOWS[a % WINDOWS.length] ?? 1);
+  else if (name === "key") scene.startKeyed(b % 3 === 0 ? 800 : 0, b % 4 === 0 ? 1500 : 0);
+  else if (name === "join") join(scene, a, b);
   else if (name === "take" && open && open.avoid !== instance) scene.tell(open, open.holder || instance);
   else if (name === "nobody" && open?.holder === "") scene.tell(open, "");
   else if (name === "undispatched" && open?.holder === "")
@@ -86,6 +92,13 @@ function step(scene: Scene, [name, a, b]: [(typeof NAMES)[number], number, numbe
     stepStream(scene, name, a, b);
   else if (name === "pass") scene.pass(a % 400);
   else if (name === "jump") scene.pass(a % 20_000);
+}
+
+/** Whoever has a key may find a run under way. */
+function join(scene: Scene, a: number, b: number): void {
+  const keyed = scene.attempts.filter(({ call, told, holder }) => call.call.keyed && !told && holder === "");
+  const attempt = pick(keyed, a);
+  if (attempt !== undefined) scene.join(attempt, INSTANCES[b % 3] ?? "r1", b % 3000);
 }
 
 /** A step of one of the streams: its responder sends, rightly or wrongly, or its reader reads. */
@@ -121,7 +134,7 @@ function positionOf(sequence: number) {
 function refuse(scene: Scene, attempt: Attempt, b: number): void {
   if (attempt.key !== attempt.call.attempts.at(-1)?.key || attempt.call.call.state === State.WAITING) return;
   attempt.told = true;
-  attempt.mayHaveRun = false;
+  attempt.mayHaveRun = attempt.joined; // whoever joined does not know what ran before
   attempt.holder = "";
   scene.answer(attempt.id, REPLY, b % 2 ? new OverloadedError("full") : new NoRespondersError("filtered"));
 }
@@ -144,6 +157,10 @@ test("whatever happens in whatever order: each call and stream ends once, in tim
       }
       for (const end = scene.now + TOTAL; scene.now <= end; check(scene)) scene.pass(TOTAL / 4 + 1);
       for (const subject of scene.subjects) assert.equal(subject.ends, 1, "a call never ended");
+      for (const { call, error, reply, abandoned } of scene.subjects.filter((one) => one.call.keyed)) {
+        if (reply !== undefined || abandoned) assert.ok(!scene.released.has(call), "a run with a result is released");
+        if (error?.code === "TIMEOUT") assert.ok(!scene.released.has(call), "a run that may go on is released");
+      }
       assert.equal(scene.calls.active, 0);
       assert.deepStrictEqual(scene.calls.all(), []);
       if (scene.linked) leftovers(scene);
@@ -160,7 +177,7 @@ function check(scene: Scene): void {
     const busy = call instanceof StreamCall && !call.awaited;
     if (ends === 0) assert.ok(scene.now < (busy ? limit : Math.min(deadline, limit)), "it outlives its deadline");
     const ran = attempts.filter((attempt) => attempt.mayHaveRun).length;
-    assert.ok(ran <= (idempotent ? DEFAULT_SETTINGS.attempts : 1), `${ran} attempts may have run`);
+    assert.ok(call.keyed || ran <= (idempotent ? DEFAULT_SETTINGS.attempts : 1), `${ran} attempts may have run`);
     if (error) assert.equal(error.idempotent, idempotent);
   }
 }
@@ -187,7 +204,7 @@ function leftovers(scene: Scene): void {
     const current = call.attempts.at(-1) === attempt;
     scene.tell(attempt, "r1");
     const givenUp = call.abandoned || call.error?.code === "TIMEOUT";
-    if (givenUp && current) assert.ok(attempt.cancelled, "a responder works for nobody");
+    if (givenUp && current && !attempt.call.call.keyed) assert.ok(attempt.cancelled, "a responder works for nobody");
   }
 }
 

@@ -56,3 +56,13 @@ test("a broker whose clock was set is believed", () => {
   ask(80_000, 10, 10);
   assert.ok(off(80_000) <= 1);
 });
+
+test("what shall happen later happens then, and only once", async () => {
+  const clock = new Clock();
+  clock.callLater(1, () => assert.fail("it was cancelled")).cancel();
+  const begun = clock.monotonic();
+  await new Promise<void>((resolve) => clock.callAt(begun + 20, resolve));
+  assert.ok(clock.monotonic() >= begun + 20);
+  await clock.sleep(20);
+  assert.ok(clock.monotonic() >= begun + 40);
+});

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Clock } from "../../src/clock.js";
 import { LinkWait } from "../../src/linkWait.js";
 import { fails, sleep } from "../support/waiting.js";
 
 test("what waits for the link is bounded, envelopes included; beyond that it is OVERLOADED", async () => {
-  const wait = new LinkWait(1000);
+  const wait = new LinkWait(1000, { clock: new Clock() });
   wait.down();
   await fails(wait.wait(10, 0, undefined), "UNAVAILABLE");
   const first = wait.wait(600, 10_000, undefined);
@@ -18,7 +19,7 @@ test("what waits for the link is bounded, envelopes included; beyond that it is 
 
 test("who may wait for ever waits", async () => {
   for (const ms of [Infinity, 2 ** 40]) {
-    const wait = new LinkWait(1000);
+    const wait = new LinkWait(1000, { clock: new Clock() });
     wait.down();
     let ended = "";
     const waited = wait.wait(1, ms, undefined).then(

@@ -42,6 +42,40 @@ test("only a Standard Schema describes input and output, and an output only what
   assert.deepStrictEqual(events.subscriptions, []);
 });
 
+test("upcasters that lead nowhere are refused", () => {
+  const one = (data: unknown) => data;
+  const wrong: [object, RegExp][] = [
+    [{ upcasters: [["1", "2", one]] }, /^upcasters need schemaVersion/],
+    [{ schemaVersion: "9", upcasters: [["1", "2", one]] }, /"1" do not lead to "9", the handler's own$/],
+    [{ schemaVersion: "3", upcasters: [["1", "1", one]] }, /do not lead to "3"/],
+    [{ schemaVersion: "3", upcasters: [["1", "2", one], ["2", "1", one]] }, /do not lead to "3"/], // biome-ignore format: one line
+    [{ schemaVersion: "3", upcasters: [["1", "3", one], ["1", "2", one]] }, /^two upcasters begin at .* "1"$/], // biome-ignore format: one line
+    ...[{}, "1", [["1", "2"]], [[1, 2, one]], [["", "2", one]], [null]].map((upcasters): [object, RegExp] => [
+      { schemaVersion: "2", upcasters },
+      /\[from, to, function\]/,
+    ]),
+    [{ schemaVersion: 2 }, /^schemaVersion is text$/],
+  ];
+  for (const [options, why] of wrong) refused(() => events.subscribe("a.b", () => 1, options), why);
+  assert.deepStrictEqual(events.subscriptions, []);
+});
+
+test("only an object of what JSON can say is told as a JSON Schema, and is told as it was", async () => {
+  const circle: Record<string, unknown> = {};
+  circle.self = circle;
+  let deep = {};
+  for (let level = 0; level < 62; level++) deep = { not: deep };
+  for (const inputSchema of [null, 1, true, [], circle, { maximum: 1n }, { pattern: "\ud800" }, deep] as object[]) {
+    refused(() => events.subscribe("a.b", () => 1, { inputSchema } as object), /^inputSchema is no JSON Schema/);
+  }
+  const outputSchema = { type: "number" };
+  refused(() => events.subscribe("a.*", () => 1, { outputSchema }), /it takes no output$/);
+  const subscription = events.subscribe("a.b", () => 1, { outputSchema });
+  outputSchema.type = "string";
+  assert.deepStrictEqual([subscription.inputSchema, subscription.outputSchema], [undefined, { type: "number" }]);
+  await subscription.unsubscribe();
+});
+
 test("headers and names that are no text are refused at the door, with middleware and without", async () => {
   const around = new EventSystem({
     transport: new MemoryTransport(),

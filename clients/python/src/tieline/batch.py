@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from tieline.clock import Timer
 from tieline.context import CURRENT, Event
 from tieline.delivery import Delivery, handler_error, passes
 from tieline.errors import TielineError
@@ -90,7 +91,7 @@ class Batcher:
         self._size = size
         self._seconds = seconds
         self._collected: list[Delivery] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def add(self, delivery: Delivery) -> Batch | None:
         """Collect one; returns the batch it completes."""
@@ -98,7 +99,7 @@ class Batcher:
         if len(self._collected) >= self._size:
             return self.take()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._time_is_up)
+            self._timer = delivery.event.clock.call_later(self._seconds, self._time_is_up)
         return None
 
     def take(self) -> Batch | None:

@@ -20,13 +20,16 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from tieline import events, topics
+from tieline.blocking_stream import Stream
 from tieline.context import current_event
 from tieline.errors import UnavailableError, UnsupportedError
+from tieline.gather import Gathered
 from tieline.loop_thread import LoopThread, already_closed, one_at_a_time, refuse_to_stop_a_loop
 from tieline.middleware import Middleware
 from tieline.observe import Observer
 from tieline.publisher import Receipt
 from tieline.settings import Settings, choose_url
+from tieline.stream import Stream as AsyncStream
 from tieline.subscription import Subscription as AsyncSubscription
 from tieline.subscription import SubscriptionOptions
 from tieline.threads import set_aside
@@ -88,6 +91,19 @@ def _awaited(
     return call
 
 
+def _iterated(
+    method: Callable[Concatenate[events.EventSystem, P], AsyncStream],
+) -> Callable[Concatenate[EventSystem, P], Stream]:
+    """The method of the same name whose stream is read without `await`."""
+
+    @functools.wraps(method)
+    def stream(self: EventSystem, *args: P.args, **kwargs: P.kwargs) -> Stream:
+        system = self._current()
+        return Stream(method(system, *args, **kwargs), system, self._wait)
+
+    return stream
+
+
 class EventSystem:
     """`tieline.EventSystem` without `await`: its event loop has a daemon thread of its own.
 
@@ -132,6 +148,10 @@ class EventSystem:
 
     publish = _awaited(events.EventSystem.publish)
     publish_and_wait = _awaited(events.EventSystem.publish_and_wait)
+    publish_and_stream = _iterated(events.EventSystem.publish_and_stream)
+    publish_and_gather = _awaited(events.EventSystem.publish_and_gather)
+    explain = _awaited(events.EventSystem.explain)
+    services = _awaited(events.EventSystem.services)
 
     # --- subscribe ------------------------------------------------------------------------------------------------
 
@@ -249,6 +269,12 @@ class EventSystem:
         finally:
             del future  # no cycle for the collector
 
+    def _current(self) -> events.EventSystem:
+        """The system that runs in this process."""
+        with one_at_a_time():
+            self._running_thread()
+            return self._system
+
     def _running_thread(self) -> LoopThread:
         if self._thread is None or self._forked:
             if self._closed:
@@ -298,3 +324,13 @@ def publish_event(topic: str, data: Any = None, **options: Any) -> Receipt:
 def publish_event_and_wait(topic: str, data: Any = None, **options: Any) -> Any:
     """`EventSystem.publish_and_wait` on the default event system."""
     return get_event_system().publish_and_wait(topic, data, **options)
+
+
+def publish_event_and_stream(topic: str, data: Any = None, **options: Any) -> Stream:
+    """`EventSystem.publish_and_stream` on the default event system."""
+    return get_event_system().publish_and_stream(topic, data, **options)
+
+
+def publish_event_and_gather(topic: str, data: Any = None, **options: Any) -> Gathered:
+    """`EventSystem.publish_and_gather` on the default event system."""
+    return get_event_system().publish_and_gather(topic, data, **options)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from time import monotonic
 from typing import Any, Protocol
 
 from tieline import codec
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call import Call
 from tieline.calls import Calls
+from tieline.clock import Timer
 from tieline.context import Event
 from tieline.deadlines import Deadlines
 from tieline.delivery import Around, Delivery
@@ -49,7 +49,8 @@ class Caller:
         self._calls = Calls(self, self._deadlines, settings)
         self._port: Port | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
+        self._monotonic = origin.clock.monotonic
         self._watcher: asyncio.Task[None] | None = None
         self._watched: asyncio.Event = asyncio.Event()
         self.around: Around | None = None
@@ -62,6 +63,7 @@ class Caller:
     def attach(self, port: Port) -> None:
         """Call through this port from now on."""
         self._port = port
+        self._monotonic = port.clock.monotonic
         self._loop = asyncio.get_running_loop()
         self._watched = asyncio.Event()
         self._watcher = self._loop.create_task(self._watch())
@@ -86,7 +88,7 @@ class Caller:
         event = Event(envelope, self._origin.clock)
         if subscription.by_reference:
             event.set_data(data)
-        moment = monotonic() + envelope.ttl_ms / 1000
+        moment = self._monotonic() + envelope.ttl_ms / 1000
         call = LocalCall(moment)
         call.delivery = delivery = Delivery(subscription, event, call, self.around)
         if self._observer:
@@ -132,7 +134,7 @@ class Caller:
 
         After the `refusal` of a responder here this instance is avoided; it is the result if nobody else is there.
         """
-        now, port = monotonic(), self._port
+        now, port = self._monotonic(), self._port
         assert self._loop is not None
         assert port is not None
         call = Call(request, deadline or now + request.ttl_ms / 1000, self._loop.create_future())
@@ -145,7 +147,7 @@ class Caller:
         """Have this instance answer, or nobody."""
         assert self._loop is not None
         call = Call(request, deadline, self._loop.create_future(), to=instance)
-        self._start(call, request, monotonic(), False, 0.0, 0.0)
+        self._start(call, request, self._monotonic(), False, 0.0, 0.0)
         return call
 
     def begin_stream(
@@ -159,7 +161,7 @@ class Caller:
         wait_for_link: float = 0.0,
     ) -> StreamCall:
         """Have somebody stream, `near`: a responder here. `limit` is the end of it all (monotonic seconds)."""
-        now = monotonic()
+        now = self._monotonic()
         call = StreamCall(request, now, limit=limit, window=window, near=near)
         self._start(call, request, now, idempotent, patience, wait_for_link)
         return call
@@ -186,7 +188,7 @@ class Caller:
 
     def awaited(self, call: StreamCall) -> None:
         """The reader waits for the next item."""
-        self._calls.awaited(call, monotonic())
+        self._calls.awaited(call, self._monotonic())
 
     def taken(self, call: StreamCall) -> None:
         """The reader took an item."""
@@ -203,7 +205,7 @@ class Caller:
 
     def dispatched(self, call_id: bytes, instance: str, error: TielineError | None) -> None:
         """See `Receiver.on_dispatched`."""
-        self._calls.dispatched(call_id, instance, error, monotonic())
+        self._calls.dispatched(call_id, instance, error, self._monotonic())
 
     def joined(self, call_id: bytes, until: int, instance: str) -> None:
         """See `Receiver.on_joined`."""
@@ -213,7 +215,7 @@ class Caller:
 
     def answered(self, envelope: Envelope) -> None:
         """A REPLY or ACCEPTED arrived."""
-        call = self._calls.answered(envelope, monotonic())
+        call = self._calls.answered(envelope, self._monotonic())
         if envelope.kind == REPLY and envelope.idempotency_key and call is not None:
             self._unusual(StepName.DEDUPLICATED, call.envelope)
         if self._observer:
@@ -224,11 +226,11 @@ class Caller:
 
     def link_down(self) -> None:
         """The broker is away."""
-        self._calls.link_down(monotonic())
+        self._calls.link_down(self._monotonic())
 
     def link_up(self) -> None:
         """The broker is back."""
-        self._calls.link_up(monotonic())
+        self._calls.link_up(self._monotonic())
 
     # --- what the calls ask for (Effects) -------------------------------------------------------------------------
 
@@ -241,7 +243,7 @@ class Caller:
             if self._observer:
                 self._say(StepName.ROUTED_LOCAL, envelope)
             self._own.on_request(envelope)
-            self._calls.dispatched(envelope.call_id, port.instance, None, monotonic())
+            self._calls.dispatched(envelope.call_id, port.instance, None, self._monotonic())
             return b""
         if self._observer:
             self._say(StepName.ROUTED_REMOTE, envelope, avoid=call.avoid)
@@ -296,14 +298,13 @@ class Caller:
 
     def wake_at(self, moment: float) -> None:
         """Look at the deadlines at this moment."""
-        assert self._loop is not None
         if self._timer:
             self._timer.cancel()
-        self._timer = self._loop.call_later(max(0.0005, moment - monotonic()), self._advance)
+        self._timer = self._origin.clock.call_at(moment, self._advance)
 
     def _advance(self) -> None:
         self._timer = None
-        self._deadlines.advance(monotonic())
+        self._deadlines.advance(self._monotonic())
         moment = self._deadlines.next()
         if moment is not None and self._timer is None:
             self.wake_at(moment)
@@ -315,7 +316,7 @@ class Caller:
         while True:
             await self._watched.wait()
             pause = self._settings.probe_confirm if self._calls.any_silent() else self._settings.probe_interval
-            await asyncio.sleep(pause)
+            await self._origin.clock.sleep(pause)
             if not self._calls.active:
                 self._watched.clear()
                 continue
@@ -323,10 +324,10 @@ class Caller:
                 await self._ask()
 
     async def _ask(self) -> None:
-        suspects = self._calls.suspects(monotonic())
+        suspects = self._calls.suspects(self._monotonic())
         if suspects and self._port is not None:
             probed = await self._port.probe(suspects)
-            self._calls.probed(probed.silent, probed.expired, suspects, monotonic())
+            self._calls.probed(probed.silent, probed.expired, suspects, self._monotonic())
 
     def _store(self, correlation_id: str) -> None:
         if self._port is not None:

@@ -6,17 +6,30 @@ the broker says what time it is.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 _DRIFT = 0.001
 """Seconds by which two clocks may part in a second; real ones part by less than a tenth of that."""
 
+_SOONEST = 0.0005
+
+
+class Timer(Protocol):
+    """Something that will happen."""
+
+    def cancel(self) -> None:
+        """It shall not happen. Idempotent."""
+
 
 class Clock:
-    """Milliseconds since 1970 by the broker's clock.
+    """Milliseconds since 1970 by the broker's clock, and whatever shall happen later.
 
+    An event system asks nothing else for the time, and waits for it nowhere else, so that a test can turn it by hand.
     Until a broker has been asked, the offset is that of this machine's wall clock when the clock was made.
     """
 
@@ -39,6 +52,22 @@ class Clock:
     def local(self, broker_ms: int) -> float:
         """Turn a moment of the broker's clock (ms) into seconds of the local monotonic clock."""
         return broker_ms / 1000 - self._offset
+
+    def call_at(self, moment: float, callback: Callable[[], Any]) -> Timer:
+        """Call back at a moment of the local monotonic clock (seconds)."""
+        return self.call_later(max(_SOONEST, moment - self.monotonic()), callback)
+
+    def call_later(self, seconds: float, callback: Callable[[], Any]) -> Timer:
+        """Call back on the running loop when so much time has passed."""
+        return asyncio.get_running_loop().call_later(seconds, callback)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when so much time has passed."""
+        await asyncio.sleep(seconds)
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[Any]:
+        """End what is inside with a TimeoutError when so much time has passed."""
+        return asyncio.timeout(seconds)
 
     def learn(self, broker_seconds: float, asked: float, answered: float) -> None:
         """Take the broker's time, read between two moments of the local monotonic clock (seconds).

@@ -19,14 +19,15 @@ class Event:
     """An event or request, as its handler sees it.
 
     `cancelled` turns true when the caller gave up: synchronous handlers look at it, asynchronous ones are cancelled.
+    `clock` is the broker's: a handler that sleeps by it, `await event.clock.sleep(5)`, can be hurried in a test.
     """
 
-    __slots__ = ("_clock", "_data", "_decoded", "cancelled", "envelope")
+    __slots__ = ("_data", "_decoded", "cancelled", "clock", "envelope")
 
     def __init__(self, envelope: Envelope, clock: Clock) -> None:
         self.envelope = envelope
         self.cancelled = False
-        self._clock = clock
+        self.clock = clock
         self._decoded = False
 
     @property
@@ -123,12 +124,12 @@ class Event:
     def remaining(self) -> float:
         """Seconds until it expires; infinite for never, negative when it has. What streams does not expire."""
         expires = self.envelope.expires_at
-        return (expires - self._clock.now()) / 1000 if expires and not self.streams else _NEVER
+        return (expires - self.clock.now()) / 1000 if expires and not self.streams else _NEVER
 
     @property
     def expired(self) -> bool:
         """Whether it is too late to begin handling it."""
-        return 0 < self.envelope.expires_at <= self._clock.now()
+        return 0 < self.envelope.expires_at <= self.clock.now()
 
     @property
     def streams(self) -> bool:

@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar, Unpack, overload
 from tieline import handler as handlers
 from tieline import topics
 from tieline._contract.contract import SYSTEM_WARNING
+from tieline.clock import Clock
 from tieline.context import Event
 from tieline.errors import TielineError
 from tieline.explain import Explanation
@@ -164,14 +165,13 @@ class EventSystem:
             OverloadedError, UnavailableError, InvalidTopicError, InvalidPayloadError, …: see `TielineError.code`.
 
         """
-        options = (
-            ttl, content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection,
-            idempotency_key, retry,
-        )  # fmt: skip
+        call = self._publisher.call if retry is None else partial(self._publisher.persist, retry)
+        rest = (content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection)
+        options = (ttl, *rest, idempotency_key)
         if self._middleware:
             message = Message(topic, data, dict(headers or {}), is_request=True)
-            return publish_through(self._middleware, message, partial(_send, self._publisher.call, options))
-        return self._publisher.call(topic, data, headers, *options)
+            return publish_through(self._middleware, message, partial(_send, call, options))
+        return call(topic, data, headers, *options)
 
     def publish_and_stream(
         self,
@@ -390,6 +390,11 @@ class EventSystem:
         return self._instance.port.instance if self._instance.port is not None else ""
 
     @property
+    def clock(self) -> Clock:
+        """The broker's clock; what sleeps by it, `await events.clock.sleep(5)`, can be hurried in a test."""
+        return self._instance.clock
+
+    @property
     def connected(self) -> bool:
         """Whether the broker can be reached now."""
         return self._instance.port is not None and self._instance.port.connected
@@ -427,6 +432,13 @@ def get_event_system() -> EventSystem:
     if _default is None or _default.closed:
         _default = EventSystem()
     return _default
+
+
+def replace_default(events: EventSystem | None) -> EventSystem | None:
+    """Make this the default event system; returns the one before. For tests, see `tieline.testing.use`."""
+    global _default
+    before, _default = _default, events
+    return before
 
 
 async def publish_event(topic: str, data: Any = None, **options: Any) -> Receipt:

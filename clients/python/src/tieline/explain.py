@@ -21,6 +21,8 @@ _ORDER = {
     )
 }  # fmt: skip
 
+_SAME_MS = 50
+
 
 class TrailStep(NamedTuple):
     """One step: what happened, when by the broker's clock, in which process, and what there is to say."""
@@ -50,19 +52,31 @@ class Explanation(NamedTuple):
         return "\n".join([self.correlation_id, *(f"  {step}" for step in self.steps)])
 
 
-def explanation(correlation_id: str, trails: Iterable[bytes], missing: list[Responder]) -> Explanation:
-    """Join what was told; what several tell alike is said once."""
-    steps: dict[bytes, TrailStep] = {}
-    for step in itertools.chain.from_iterable(map(_told, trails)):
-        steps[step.SerializeToString(deterministic=True)] = TrailStep(
-            step.name,
-            datetime.fromtimestamp(step.time / 1000, UTC),
-            step.source,
-            step.topic,
-            step.call_id.hex(),
-            _detail(step.detail),
-        )
-    return Explanation(correlation_id, sorted(steps.values(), key=_when), missing)
+def explanation(correlation_id: str, stored: bytes, trails: Iterable[bytes], missing: list[Responder]) -> Explanation:
+    """Join what the processes told; what is stored is added where none of them tells it any more."""
+    told = list(itertools.chain.from_iterable(map(_told, trails)))
+    known: dict[bytes, list[int]] = {}
+    for step in told:
+        known.setdefault(_what(step), []).append(step.time)
+    for step in _told(stored):
+        times = known.setdefault(_what(step), [])
+        if all(abs(step.time - time) > _SAME_MS for time in times):
+            times.append(step.time)
+            told.append(step)
+    return Explanation(correlation_id, sorted(map(_step, told), key=_when), missing)
+
+
+def _what(step: WireStep) -> bytes:
+    """All of a step but its time, which changes a little with what a process knows of the broker's clock."""
+    what = WireStep()
+    what.CopyFrom(step)
+    what.time = 0
+    return what.SerializeToString(deterministic=True)
+
+
+def _step(step: WireStep) -> TrailStep:
+    time = datetime.fromtimestamp(step.time / 1000, UTC)
+    return TrailStep(step.name, time, step.source, step.topic, step.call_id.hex(), _detail(step.detail))
 
 
 def _when(step: TrailStep) -> tuple[datetime, int]:

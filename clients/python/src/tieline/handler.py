@@ -107,7 +107,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     if not (inspect.isroutine(target) or inspect.isclass(target)):
         target = type(target).__call__
     try:
-        return typing.get_type_hints(target)
+        return typing.get_type_hints(target, include_extras=True)
     except Exception as error:  # an annotation that cannot be resolved would silently not validate
         raise InvalidArgumentError(f"the annotations of {_name(function)} cannot be resolved: {error}") from error
 
@@ -189,3 +189,8 @@ def _decode_other(annotation: type[Any], value: Any) -> Any:
 
 def _name(function: Any) -> str:
     return getattr(function, "__qualname__", repr(function))
+
+
+def working() -> bool:
+    """Whether a synchronous handler runs in this process, or waits for a thread."""
+    return _threads.working

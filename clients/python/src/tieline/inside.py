@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from tieline._contract.contract import ASK_TOPIC
 from tieline.clock import Clock
 from tieline.errors import InvalidArgumentError
+from tieline.schemas import json_schema, payload_of_batch
 from tieline.subscription import Subscription
 from tieline.trail import Trail
 
@@ -65,5 +66,11 @@ def _described(subscription: Subscription) -> dict[str, Any]:
         "streams": subscription.handler.streams,
         "schema_version": subscription.schema_version,
     }
-    schemas = {"input": subscription.handler.input_schema, "output": subscription.handler.output_schema}
+    schemas = {"input": _input_schema(subscription), "output": subscription.handler.output_schema}
     return told | {name: schema for name, schema in schemas.items() if schema is not None}
+
+
+def _input_schema(subscription: Subscription) -> dict[str, Any] | None:
+    """That of a payload, also where the handler takes a list of them."""
+    handler = subscription.handler
+    return json_schema(payload_of_batch(handler.takes)) if subscription.batches else handler.input_schema

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -17,7 +18,14 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.caller import Caller
 from tieline.clock import Clock
 from tieline.envelope import CANCEL, CREDIT
-from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
+from tieline.errors import (
+    InvalidArgumentError,
+    Outcome,
+    OverloadedError,
+    PermissionDeniedError,
+    TielineError,
+    UnavailableError,
+)
 from tieline.event_outlet import EventOutlet
 from tieline.handler import bind
 from tieline.inside import Inside
@@ -28,7 +36,7 @@ from tieline.router import Router
 from tieline.settings import Settings
 from tieline.subscription import Subscription
 from tieline.trail import Trail
-from tieline.transport import Gap, Interest, Port, Transport
+from tieline.transport import Gap, Interest, Port, Route, Transport
 
 log = logging.getLogger("tieline")
 
@@ -101,6 +109,7 @@ class Instance:
             self._take_place(port)
             self.caller.attach(port)
             await self.registry.attach(port, _interests(self.router))
+            await self._answer_questions(port)
             self._take_place(port)  # a link that broke meanwhile may have made it another instance
             self.port = port
             self._linked.set()
@@ -112,9 +121,17 @@ class Instance:
         finally:
             self._starting = None
 
+    async def _answer_questions(self, port: Port) -> None:
+        """Be found by `explain` and `services`, where the broker allows it."""
+        try:
+            await port.register([Interest(Route.REQUEST, ASK_TOPIC)])
+        except PermissionDeniedError as error:
+            log.info("this instance cannot be looked into: %s", error)
+
     def _take_place(self, port: Port) -> None:
         self.source = f"{self.service}/{port.instance}"
         self.clock = port.clock
+        self.trail.monotonic = port.clock.monotonic
         self.responder.attach(port, self.source)
 
     def _leave_dead_loop(self) -> None:
@@ -168,7 +185,7 @@ class Instance:
         self._leaving |= dict.fromkeys(staying)
         subscriptions = list(self._leaving)
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
+            async with self.clock.timeout(max(0.0, seconds)):
                 with contextlib.suppress(TielineError):
                     await self.registry.end(left)
                 for subscription in subscriptions:
@@ -267,7 +284,7 @@ class Instance:
             raise OverloadedError("too much is waiting for the broker", details={"bytes": self._waiting_bytes})
         self._waiting_bytes += size
         try:
-            async with asyncio.timeout(seconds):
+            async with self.clock.timeout(seconds):
                 await self._linked.wait()
         except TimeoutError:
             message = "the broker cannot be reached now; reconnecting. Try again, or allow wait_for_connection"
@@ -317,7 +334,9 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _interests(router: Router) -> list[Interest]:
-    return list(dict.fromkeys(interest for subscription in router for interest in subscription.interests))
+    """What the subscriptions want, those of the system's own aside."""
+    wanted = (subscription.interests for subscription in router if not subscription.internal)
+    return list(dict.fromkeys(itertools.chain.from_iterable(wanted)))
 
 
 async def _guarded(function: Callable[..., Any], *arguments: Any) -> None:

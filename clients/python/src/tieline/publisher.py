@@ -7,13 +7,13 @@ import itertools
 import math
 from asyncio import CancelledError, get_running_loop
 from collections.abc import Mapping
-from time import monotonic
 from typing import Any, NamedTuple
 
 from tieline._contract.contract import ASK_TOPIC, LIMIT_STREAM_WINDOW
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call_errors import is_refusal
 from tieline.caller import reply_value
+from tieline.context import CURRENT
 from tieline.delivery import Delivery, crowded
 from tieline.envelope import EVENT, REQUEST, new_id
 from tieline.errors import InvalidArgumentError, Outcome, TielineError
@@ -30,6 +30,7 @@ from tieline.stream import Stream
 from tieline.stream_call import StreamCall
 
 _UNBROKEN = 128
+_LEAST_SECONDS = 0.001
 
 
 class Receipt(NamedTuple):
@@ -47,7 +48,7 @@ class Publisher:
         self._call_ttl_ms = ttl_ms(None, instance.settings.call_ttl)
         self._unbroken = 0
 
-    async def call(
+    async def call(  # noqa: C901 - the way of every call, told in one piece; a coroutine more would be felt
         self,
         topic: str,
         data: Any,
@@ -60,9 +61,9 @@ class Publisher:
         wait_for_responders: float = 0.0,
         wait_for_connection: float = 0.0,
         idempotency_key: str = "",
-        retry: Retry | None = None,
+        identity: str = "",
     ) -> Any:
-        """See `EventSystem.publish_and_wait`."""
+        """See `EventSystem.publish_and_wait`. A try of a call that failed before has its `identity`."""
         instance = self._instance
         if instance.port is None or get_running_loop() is not instance.loop:
             await instance.start()
@@ -70,21 +71,14 @@ class Publisher:
         request = compose(
             REQUEST, topic, data, milliseconds, instance, headers, content_type, schema_version, correlation_id
         )
-        if idempotency_key != "":
-            request.idempotency_key, idempotent = check_key(idempotency_key), True
-            request.fingerprint = fingerprint(request.data, content_type)
+        if identity:
+            request.id = identity
+        keyed = idempotency_key != ""
+        if keyed:
+            idempotent = _add_key(request, idempotency_key)
+        subscription = None if keyed else instance.router.responder(topic)  # a run is everybody's: ask the broker
         if instance.router.observing or instance.port.observing:  # pyright: ignore[reportOptionalMemberAccess]
             self._show_observers(request)
-        if retry is not None:
-            return await self._try(request, data, retry, idempotent, wait_for_responders, wait_for_connection)
-        return await self._call(request, data, idempotent, wait_for_responders, wait_for_connection)
-
-    async def _call(
-        self, request: Envelope, data: Any, idempotent: bool, wait_for_responders: float, wait_for_connection: float
-    ) -> Any:
-        """Make one call with a composed request."""
-        instance = self._instance
-        subscription = None if request.idempotency_key else instance.router.responder(request.topic)
         if subscription is not None:
             local = instance.caller.begin_local(subscription, request, data)
             try:
@@ -101,7 +95,7 @@ class Publisher:
             finally:
                 instance.caller.end_local(local)
         else:
-            refusal, deadline = None if request.idempotency_key else self._crowded(request.topic), 0.0
+            refusal, deadline = None if keyed else self._crowded(topic), 0.0
         call = instance.caller.begin(request, idempotent, wait_for_responders, wait_for_connection, refusal, deadline)
         del request, data  # a call that waits should not hold what it no longer needs
         try:
@@ -110,25 +104,29 @@ class Publisher:
             instance.caller.abandon(call)
             raise
 
-    async def _try(
-        self, request: Envelope, data: Any, retry: Retry, idempotent: bool, responders: float, connection: float
+    async def persist(
+        self, retry: Retry, topic: str, data: Any, headers: Mapping[str, str] | None, ttl: float | None, *rest: Any
     ) -> Any:
-        """Call until it succeeds, the policy says no, or there is no time for another try."""
-        deadline = monotonic() + request.ttl_ms / 1000
-        request.id = request.id or new_id()
+        """Call until it succeeds, the policy says no, or no time is left for another try; `rest` as `call` takes it."""
+        clock = self._instance.clock
+        deadline = clock.monotonic() + (self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)) / 1000
+        identity = new_id()
         for made in itertools.count(1):
-            attempt = Envelope()
-            attempt.CopyFrom(request)
-            attempt.ttl_ms = max(1, int((deadline - monotonic()) * 1000))
+            remaining = max(_LEAST_SECONDS, deadline - clock.monotonic())
             try:
-                return await self._call(attempt, data, idempotent, responders, connection)
+                return await self.call(topic, data, headers, remaining, *rest, identity=identity)
             except TielineError as error:
                 pause = retry.pause(made, error)
-                if pause is None or monotonic() + pause >= deadline:
+                if pause is None or clock.monotonic() + pause >= deadline:
                     raise
-                self._instance.responder.unusual(StepName.RETRIED, attempt, after=pause, code=error.code)
-                await asyncio.sleep(pause)
+                self._say_retried(topic, rest[2] or identity, pause, error)
+                await clock.sleep(pause)
         raise AssertionError  # the loop has no other end
+
+    def _say_retried(self, topic: str, correlation_id: str, pause: float, error: TielineError) -> None:
+        parent = CURRENT.get()
+        chain = Envelope(topic=topic, correlation_id=parent.correlation_id if parent is not None else correlation_id)
+        self._instance.responder.unusual(StepName.RETRIED, chain, after=pause, code=error.code)
 
     def stream(
         self,
@@ -160,7 +158,7 @@ class Publisher:
             )
             self._show_observers(request)
             near = instance.router.has_room(topic)
-            limit = monotonic() + min(longest, inherited_seconds())
+            limit = instance.clock.monotonic() + min(longest, inherited_seconds())
             return instance.caller.begin_stream(
                 request, limit, window, near, idempotent, wait_for_responders, wait_for_connection
             )
@@ -198,13 +196,14 @@ class Publisher:
         gathered = await self._ask({"trail": correlation_id}, ttl)
         port = self._instance.port
         assert port is not None
-        trails = [await port.find_trail(correlation_id)]
-        trails += [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
-        return explanation(correlation_id, trails, [failure.responder for failure in gathered.missing])
+        stored = await port.find_trail(correlation_id)
+        trails = [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
+        return explanation(correlation_id, stored, trails, [failure.responder for failure in gathered.missing])
 
     async def services(self, ttl: float) -> list[Service]:
         """See `EventSystem.services`."""
-        return services((await self._ask({"subscriptions": True}, ttl)).values)
+        gathered = await self._ask({"subscriptions": True}, ttl)
+        return services(gathered.values, [failure.responder for failure in gathered.missing])
 
     async def _ask(self, question: dict[str, Any], ttl: float) -> Gathered:
         """Ask every instance what it knows."""
@@ -262,7 +261,7 @@ class Publisher:
         instance = self._instance
         port, caller = instance.port, instance.caller
         assert port is not None
-        deadline = monotonic() + request.ttl_ms / 1000
+        deadline = instance.clock.monotonic() + request.ttl_ms / 1000
         if shown:
             self._show_observers(request)
         request.id = request.id or new_id()
@@ -272,11 +271,11 @@ class Publisher:
 
     def exchange_stream(self, request: Envelope, seconds: float) -> Stream:
         """Read what somebody streams elsewhere for a composed request; all of it must end within so many seconds."""
-        caller = self._instance.caller
+        instance, caller = self._instance, self._instance.caller
 
         async def begin() -> StreamCall:
             self._show_observers(request)
-            return caller.begin_stream(request, monotonic() + seconds, 0)
+            return caller.begin_stream(request, instance.clock.monotonic() + seconds, 0)
 
         return Stream(begin, lambda: caller)
 
@@ -342,6 +341,13 @@ class Publisher:
         if instance.port is not None and instance.port.observing:
             request.id = request.id or new_id()
             instance.port.observe(request)
+
+
+def _add_key(request: Envelope, key: str) -> bool:
+    """Make it a call that shares its run; such a call is idempotent."""
+    request.idempotency_key = check_key(key)
+    request.fingerprint = fingerprint(request.data, request.content_type)
+    return True
 
 
 def _gathered(answers: list[Answer]) -> Gathered:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from tieline import codec
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope, Stream
+from tieline.clock import Timer
 from tieline.context import Event
 from tieline.delivery import Around, Delivery, crowded, interruption, unsendable
 from tieline.envelope import ACCEPTED, REPLY, STREAM_END, STREAM_ITEM, error_to_wire
@@ -59,13 +58,15 @@ class Responder:
         self._own = own
         self._trail = trail
         self._serving: dict[bytes, Delivery] = {}
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeper: Timer | None = None
+        self._monotonic = origin.clock.monotonic
         self._event_outlet = EventOutlet(self.handled)
         self.around: Around | None = None
 
     def attach(self, port: Port, source: str) -> None:
         """Answer through this port from now on."""
         self._port = port
+        self._monotonic = port.clock.monotonic
         self._place = port.instance
         self._source = source
 
@@ -89,19 +90,19 @@ class Responder:
         else:
             around = None if subscription.internal else self.around
             delivery = Delivery(subscription, Event(envelope, clock), self, around)
-            delivery.started = now = monotonic()
+            delivery.started = now = self._monotonic()
             if envelope.HasField("stream"):
                 delivery.flow = Outflow(envelope.stream.window, now)
             self._serving[envelope.call_id] = delivery
             if self._sweeper is None:
-                self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+                self._sweeper = self._origin.clock.call_later(_SWEEP_SECONDS, self._sweep)
             subscription.mailbox.offer(delivery)
 
     def credited(self, credit: Envelope) -> None:
         """The reader of a stream said how far it is; unknown and finished streams are ignored."""
         delivery = self._serving.get(credit.call_id)
         if delivery is not None and delivery.flow is not None:
-            delivery.flow.credited(credit.stream, monotonic())
+            delivery.flow.credited(credit.stream, self._monotonic())
 
     def cancel(self, call_id: bytes) -> None:
         """The caller gave up; unknown and finished calls are ignored."""
@@ -222,17 +223,17 @@ class Responder:
     def _sweep(self) -> None:
         """Say ACCEPTED for what takes long; cancel what has expired. Requests are in the order of their start."""
         self._sweeper = None
-        oldest, broker_now = monotonic() - self._settings.accept_after, self._origin.clock.now()
+        oldest, broker_now = self._monotonic() - self._settings.accept_after, self._origin.clock.now()
         for delivery in list(self._serving.values()):
             if delivery.started > oldest:
                 break
             self._tend(delivery, broker_now)
         if self._serving:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+            self._sweeper = self._origin.clock.call_later(_SWEEP_SECONDS, self._sweep)
 
     def _tend(self, delivery: Delivery, broker_now: int) -> None:
         request, flow = delivery.event.envelope, delivery.flow
-        if flow is not None and monotonic() - flow.heard > _STREAM_LEASE_SECONDS:
+        if flow is not None and self._monotonic() - flow.heard > _STREAM_LEASE_SECONDS:
             delivery.subscription.mailbox.cancel(delivery)  # and say so: perhaps the reader only slept
         elif flow is None and 0 < request.expires_at <= broker_now:
             delivery.cancel()
@@ -272,7 +273,7 @@ class Responder:
 
     def _overloaded(self, subscription: Subscription, envelope: Envelope) -> None:
         self.unusual(StepName.DROPPED, envelope, why="OVERLOADED", subscription=subscription.name)
-        now = monotonic()
+        now = self._monotonic()
         if now - subscription.warned_at >= _WARN_SECONDS:
             subscription.warned_at = now
             dropped = subscription.mailbox.dropped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,12 @@ def json_schema(annotation: Any) -> dict[str, Any] | None:
         return msgspec.json.schema(annotation)
     except (TypeError, NotImplementedError):
         return None
+
+
+def payload_of_batch(annotation: Any) -> Any:
+    """One payload of a batch, by the annotation of the list of them."""
+    given = typing.get_args(annotation)
+    return given[0] if given and typing.get_origin(annotation) in (list, Sequence, *_STREAMS) else Any
 
 
 def item_of(annotation: Any) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from tieline.gather import Responder
+
 
 class Subscribed(NamedTuple):
     """One subscription of a service.
@@ -36,6 +38,7 @@ class Subscribed(NamedTuple):
 class Service:
     """A service: its instances, with the client each of them uses, and what they are subscribed to.
 
+    The client is empty for an instance that is there but did not answer in time; what it is subscribed to is not known.
     Instances of one service that differ, as in the middle of a deployment, show as several subscriptions of one name.
     """
 
@@ -44,9 +47,11 @@ class Service:
     subscriptions: list[Subscribed] = field(default_factory=list[Subscribed])
 
 
-def services(told: Iterable[Any]) -> list[Service]:
+def services(told: Iterable[Any], missing: Iterable[Responder] = ()) -> list[Service]:
     """Join what instances told, by the name of their service; what cannot be read is left out."""
     found: dict[str, Service] = {}
+    for silent in missing:
+        found.setdefault(silent.service, Service(silent.service)).instances[silent.instance] = ""
     for one in told:
         if isinstance(one, dict) and isinstance(one.get("service"), str):
             service = found.setdefault(one["service"], Service(one["service"]))

@@ -71,6 +71,11 @@ class HandlerThreads(Executor):
             with self._lock:
                 self._running += 1  # perhaps beyond the limit: then the next one that ends makes room for nobody
 
+    @property
+    def working(self) -> bool:
+        """Whether any work runs or waits for a thread; what only waits for something is not counted."""
+        return self._running > 0 or bool(self._waiting)
+
     def ended(self, thread: _HandlerThread) -> bool:
         """A thread has done its work; false if it is not needed any more."""
         with self._lock:

@@ -6,10 +6,10 @@ Unusual steps are records of their own.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tieline import codec
@@ -47,13 +47,15 @@ class Trail:
     """The last records of one process, at most `capacity` of them, and at most so many more in a second.
 
     `room` is how many more usual steps may be remembered in this second: who handles more calls than that remembers
-    a sample of them, and pays for no more. What is unusual, and what fails, is always remembered.
+    a sample of them, and pays for no more. What is unusual, and what fails, is always remembered. `monotonic` is the
+    clock of its records.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._records: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self.room = capacity
+        self.monotonic = time.monotonic
         self._second = 0
         self._stored = 0
 
@@ -64,21 +66,21 @@ class Trail:
     def step(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         """Remember an unusual step."""
         correlation_id = envelope.correlation_id or envelope.id
-        self._records.append((STEP, correlation_id, envelope.topic, monotonic(), envelope.call_id, name, detail))
+        self._records.append((STEP, correlation_id, envelope.topic, self.monotonic(), envelope.call_id, name, detail))
 
     def called(self, call: Call, error: TielineError | None = None) -> str:
         """Remember a call that has ended; returns its correlation id."""
         if not call.correlation_id:
             call.correlation_id = call.envelope.correlation_id or call.envelope.id
         about = (call.call_id, call.began, call.instance, call.attempts, call.accepted, error)
-        self._remember((CALLED, call.correlation_id, call.topic, monotonic(), *about))
+        self._remember((CALLED, call.correlation_id, call.topic, self.monotonic(), *about))
         return call.correlation_id
 
     def local(self, delivery: Delivery, began: float, error: TielineError | None) -> str:
         """Remember a call that ended in this process; returns its correlation id."""
         event = delivery.event
-        record = (LOCAL, event.correlation_id, event.topic, monotonic(), b"", began, delivery.subscription.name, error)
-        self._remember(record)
+        about = (b"", began, delivery.subscription.name, error)
+        self._remember((LOCAL, event.correlation_id, event.topic, self.monotonic(), *about))
         return event.correlation_id
 
     def served(self, delivery: Delivery, call_id: bytes, code: int) -> str:
@@ -86,17 +88,17 @@ class Trail:
         event, flow = delivery.event, delivery.flow
         items = flow.sent if flow is not None else 0
         about = (call_id, delivery.started, delivery.subscription.name, delivery.accepted, items, code)
-        self._remember((SERVED, event.correlation_id, event.topic, monotonic(), *about))
+        self._remember((SERVED, event.correlation_id, event.topic, self.monotonic(), *about))
         return event.correlation_id
 
     def published(self, event: Envelope) -> None:
         """Remember an event that is being published."""
-        self._remember((PUBLISHED, event.correlation_id or event.id, event.topic, monotonic(), event.id))
+        self._remember((PUBLISHED, event.correlation_id or event.id, event.topic, self.monotonic(), event.id))
 
     def handled(self, delivery: Delivery, how: str) -> None:
         """Remember how a handler of an event ended."""
         event = delivery.event
-        self._remember((HANDLED, event.correlation_id, event.topic, monotonic(), delivery.subscription.name, how))
+        self._remember((HANDLED, event.correlation_id, event.topic, self.monotonic(), delivery.subscription.name, how))
 
     def _remember(self, record: tuple[Any, ...]) -> None:
         self.room -= self.room > 0
@@ -121,7 +123,7 @@ class Trail:
 
     def store(self, correlation_id: str, source: str, port: Port) -> None:
         """Store the steps of something that failed, unless too much fails."""
-        second = int(monotonic())
+        second = int(self.monotonic())
         if second != self._second:
             self._second, self._stored = second, 0
         self._stored += 1

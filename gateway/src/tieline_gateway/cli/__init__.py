@@ -1,10 +1,12 @@
-"""The command line: `tieline up`, `tieline run`, `tieline version`."""
+"""The command line: `tieline up`, `run`, `services`, `explain`, `version`."""
 
 from __future__ import annotations
 
 import click
 
+from tieline_gateway.cli.explain import explain
 from tieline_gateway.cli.run import run
+from tieline_gateway.cli.services import services
 from tieline_gateway.cli.up import up
 from tieline_gateway.cli.version import version
 
@@ -16,4 +18,6 @@ def cli() -> None:
 
 cli.add_command(up)
 cli.add_command(run)
+cli.add_command(services)
+cli.add_command(explain)
 cli.add_command(version)

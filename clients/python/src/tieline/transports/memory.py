@@ -40,8 +40,8 @@ class _Members:
 class MemoryBroker:
     """Membership and delivery for any number of instances in one process."""
 
-    def __init__(self, results: Results | None = None) -> None:
-        self.clock = Clock()
+    def __init__(self, results: Results | None = None, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
         self.ledger = Ledger(results)
         self._ports: dict[str, MemoryPort] = {}
         self._members: dict[Interest, _Members] = {}

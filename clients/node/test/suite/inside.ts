@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { EventSystem, Middleware } from "../../src/index.js";
+import { fails, sleep, until } from "../support/waiting.js";
+import type { World } from "../support/world.js";
+
+/** The steps of a chain: whose they are and what they are called. */
+async function namesOf(system: EventSystem, correlationId: string): Promise<string[]> {
+  const { steps } = await system.explain(correlationId);
+  return steps.map(({ source, name }) => `${source.split("/")[0]} ${name}`);
+}
+
+/** Looking inside: where a call went, and who is there. */
+export function insideTests(world: World): void {
+  explainTests(world);
+
+  test("observers and middleware do not see what is asked inside, and nobody else may ask", async () => {
+    const seen: unknown[] = [];
+    const handle: Middleware["handle"] = (event, next) => {
+      seen.push(event.topic);
+      return next();
+    };
+    const watcher = world.system({ middleware: [{ handle }] });
+    await watcher.subscribe(">", (data) => void seen.push(data), { observe: true, name: "all" }).ready();
+    const other = world.system();
+    await other.explain("x");
+    await other.services();
+    await sleep(50);
+    assert.deepStrictEqual(seen, []);
+    await fails(other.publishAndWait("system.ask", { subscriptions: true }), "INVALID_TOPIC");
+    assert.deepStrictEqual(
+      watcher.subscriptions.map((one) => one.topic),
+      [">"],
+    );
+  });
+}
+
+function explainTests(world: World): void {
+  test("a call is explained by both sides", async () => {
+    const [shop, prices, other] = ["shop", "prices", "other"].map((service) => world.system({ service })) as [
+      EventSystem,
+      EventSystem,
+      EventSystem,
+    ];
+    await prices.subscribe("inside.price", (data) => data, { name: "price" }).ready();
+    await shop.publishAndWait("inside.price", 1, { correlationId: "c-price" });
+    const explained = await other.explain("c-price");
+    const told = (name: string) =>
+      explained.steps.filter((step) => step.source.startsWith(name)).map((step) => step.name);
+    assert.deepStrictEqual(told("shop"), ["routed_remote", "dispatched", "completed"]);
+    assert.deepStrictEqual(told("prices"), ["received", "replied"]);
+    const details = Object.fromEntries(explained.steps.map((step) => [step.name, step.detail]));
+    assert.deepStrictEqual(details.dispatched, { instance: prices.instance });
+    assert.deepStrictEqual(details.replied, { subscription: "price" });
+    assert.deepStrictEqual([...new Set(explained.steps.map((step) => step.topic))], ["inside.price"]);
+    assert.equal(new Set(explained.steps.map((step) => step.callId)).size, 1);
+    const missing = explained.missing.filter(({ service }) => service !== "peer"); // killed before it began
+    assert.deepStrictEqual(missing, []);
+    const lines = String(explained).split("\n");
+    assert.deepStrictEqual([lines[0], lines.length], ["c-price", 6]);
+  });
+
+  test("a call within the process is explained, and what one act caused is one chain", async () => {
+    const [one, two] = [world.system({ service: "one" }), world.system({ service: "two" })];
+    let chain = "";
+    await one
+      .subscribe("inside.outer", async (data, event) => {
+        chain = event.correlationId;
+        await one.publish("inside.told", data);
+        return one.publishAndWait("inside.inner", data);
+      })
+      .ready();
+    await two.subscribe("inside.inner", () => 1).ready();
+    let handled = false;
+    await two
+      .subscribe("inside.told", () => {
+        handled = true;
+      })
+      .ready();
+    await one.publishAndWait("inside.outer", 1);
+    await until(() => handled, "the event is handled");
+    const names = await namesOf(two, chain);
+    for (const expected of [
+      "one routed_local",
+      "one published",
+      "one dispatched",
+      "one completed",
+      "two received",
+      "two replied",
+      "two handled",
+    ]) {
+      assert.ok(names.includes(expected), `${expected} of ${names}`);
+    }
+  });
+
+  test("a failure is remembered when its processes are gone", async () => {
+    const [caller, responder, later] = [world.system(), world.system(), world.system()];
+    const fail = () => {
+      throw new RangeError("no such row");
+    };
+    await responder.subscribe("inside.fail", fail, { name: "finder" }).ready();
+    await later.start();
+    await fails(caller.publishAndWait("inside.fail", 1, { correlationId: "c-fail" }), "HANDLER_ERROR");
+    await caller.close();
+    await responder.close();
+    const details = Object.fromEntries((await later.explain("c-fail")).steps.map((step) => [step.name, step.detail]));
+    assert.deepStrictEqual(details.failed, { code: "HANDLER_ERROR", outcome: "RAN", message: "no such row" });
+    assert.deepStrictEqual(details.replied, { subscription: "finder", error: "HANDLER_ERROR" });
+  });
+
+  test("unusual steps are told", async () => {
+    const caller = world.system();
+    const own = (correlationId: string) => ({ correlationId });
+    await fails(caller.publishAndWait("inside.rare", 1, own("c-none")), "NO_RESPONDERS");
+    assert.ok((await namesOf(caller, "c-none")).some((name) => name.endsWith("failed")));
+    await world
+      .system()
+      .subscribe("inside.rare", (data) => sleep(200).then(() => data))
+      .ready();
+    const keyed = { idempotencyKey: "k", ...own("c-key") };
+    await Promise.all([caller.publishAndWait("inside.rare", 1, keyed), caller.publishAndWait("inside.rare", 1, keyed)]);
+    await caller.publishAndWait("inside.rare", 1, keyed);
+    const names = (await namesOf(caller, "c-key")).map((name) => name.split(" ")[1]);
+    for (const name of ["joined", "deduplicated"]) assert.equal(names.filter((one) => one === name).length, 1, name);
+    const gone = { signal: AbortSignal.timeout(50), ...own("c-gone") };
+    await fails(caller.publishAndWait("inside.rare", 1, gone), "CANCELLED");
+    assert.ok((await namesOf(caller, "c-gone")).some((name) => name.endsWith("cancelled")));
+    const stream = caller.publishAndStream("inside.rare", 1, own("c-stream"));
+    for await (const _ of stream);
+    assert.ok((await namesOf(caller, "c-stream")).some((name) => name.endsWith("completed")));
+  });
+
+  test("what nobody remembers is said so, and memory is bounded and can be switched off", async () => {
+    const nothing = await world.system().explain("nothing-of-the-kind");
+    assert.deepStrictEqual(nothing.steps, []);
+    assert.match(String(nothing), /nobody remembers/);
+    const silent = world.system({ settings: { explainCalls: 0 } });
+    const few = world.system({ settings: { explainCalls: 10 } });
+    await few.subscribe("inside.few", (data) => data).ready();
+    for (let n = 0; n < 30; n++) await silent.publishAndWait("inside.few", n, { correlationId: `few-${n}` });
+    const known: string[][] = [];
+    for (let n = 0; n < 30; n++) known.push(await namesOf(silent, `few-${n}`));
+    const remembered = known.filter((names) => names.length > 0).length;
+    assert.ok(remembered >= 1 && remembered <= 10, String(remembered));
+    assert.deepStrictEqual(
+      new Set(known.flat().map((name) => name.split(" ")[1])),
+      new Set(["received", "replied"]),
+      "of the other one only",
+    );
+  });
+
+  if (world.processes) {
+    test("a frozen instance does not hide what the others tell", async () => {
+      const caller = world.system();
+      const peer = await world.peer();
+      await caller.publishAndWait("peer.echo", 1, { correlationId: "c-frozen" });
+      peer.process.kill("SIGSTOP");
+      const { steps, missing } = await caller.explain("c-frozen", { ttl: 500 });
+      peer.process.kill("SIGCONT");
+      assert.ok(missing.some(({ service }) => service === "peer"));
+      assert.deepStrictEqual(
+        steps.map((step) => step.name),
+        ["routed_remote", "dispatched", "completed"],
+      );
+    });
+  }
+}
