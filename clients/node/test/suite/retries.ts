@@ -99,6 +99,18 @@ export function retryTests(world: World): void {
     assert.deepStrictEqual(remaining, falling);
   });
 
+  test("a try ends at the deadline of all", async () => {
+    let tries = 0;
+    const handler = () =>
+      ++tries === 1 ? sleep(1500).then(() => Promise.reject(new RangeError("once"))) : sleep(9000);
+    await world.system().subscribe("retry.hangs", handler).ready();
+    const retry = { base: 0, cap: 0, when: () => true };
+    const call = world.system().publishAndWait("retry.hangs", 1, { ttl: 2000, retry, idempotent: true });
+    const [, ms] = await timed(fails(call, "TIMEOUT"));
+    assert.ok(ms < 3000, `${ms} ms`);
+    assert.equal(tries, 2);
+  });
+
   test("who gives up during a pause is told at once", async () => {
     const caller = world.system();
     await caller.start();

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Clock } from "../../src/clock.js";
+import { Trail as WireTrail } from "../../src/contract/envelope.js";
+import { EVENT, newEnvelope } from "../../src/envelope.js";
+import { Trail } from "../../src/trail.js";
+import { MemoryBroker, MemoryPort } from "../../src/transports/memory.js";
+import { Raw } from "../support/raw.js";
+
+const clock = new Clock();
+
+function eventOf(correlationId: string) {
+  return { ...newEnvelope(EVENT), id: "1", topic: "a.b", correlationId };
+}
+
+function namesOf(trail: Trail, correlationId: string): string[] {
+  return WireTrail.decode(trail.of(correlationId, "s/i", clock)).steps.map(({ name, time }) => `${name} ${time}`);
+}
+
+test("so many records are remembered and no more, in their order", () => {
+  let now = 0;
+  const trail = new Trail(3, () => ++now);
+  for (let n = 0; n < 10; n++) trail.step("dropped", eventOf("c"));
+  const expected = [8, 9, 10].map((moment) => `dropped ${clock.at(moment)}`);
+  assert.deepStrictEqual(namesOf(trail, "c"), expected);
+  assert.deepStrictEqual(namesOf(trail, "other"), []);
+});
+
+test("there is room for so many usual steps in a second", () => {
+  const trail = new Trail(2, () => 0);
+  for (const room of [1, 0, 0]) {
+    trail.published(eventOf("c"));
+    assert.equal(trail.room, room);
+  }
+  trail.refill();
+  assert.equal(trail.room, 2);
+});
+
+test("not more than 50 trails a second are stored, and none by who remembers nothing", async () => {
+  const port = new MemoryPort(new MemoryBroker(), "s", new Raw());
+  const trail = new Trail(100, () => 0);
+  const stored = async () => {
+    for (let n = 0; n < 60; n++) {
+      trail.step("dropped", eventOf(`c${n}`));
+      trail.store(eventOf(`c${n}`), "s/i", port);
+    }
+    const found = await Promise.all(Array.from({ length: 60 }, (_, n) => port.findTrail(`c${n}`)));
+    return found.filter((bytes) => bytes.length > 0).length;
+  };
+  assert.equal(await stored(), 50);
+  trail.refill();
+  assert.equal(await stored(), 50, "the same ones again");
+  new Trail(0, () => 0).store(eventOf("none"), "s/i", port);
+  assert.equal((await port.findTrail("none")).length, 0);
+});
