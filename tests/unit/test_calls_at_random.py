@@ -256,7 +256,7 @@ class AnySchedule(RuleBasedStateMachine):
     @rule(recent=RECENT)
     def nobody(self, recent: int) -> None:
         attempt = self._recent(recent)
-        if not attempt.replied and self._answers_first(attempt):
+        if not (attempt.replied or attempt.taken_by) and self._answers_first(attempt):
             attempt.may_have_run = False
             self.table.dispatched(attempt.call_id, "", None, self.now)
 

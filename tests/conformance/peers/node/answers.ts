@@ -1,5 +1,5 @@
 // What became of a command, as the program saw it.
-import { type Gathered, type Responder, type Stream, TielineError } from "tieline";
+import { type Explanation, type Gathered, type Responder, type Stream, TielineError } from "tieline";
 import { Answer, Failure, Gave } from "./contract/peer.js";
 import type { Value } from "./contract/value.js";
 import { fromNative } from "./values.js";
@@ -38,6 +38,17 @@ export function gathered(everybody: Gathered): Answer {
   const errors = everybody.errors.map(({ responder, error }) => gave(responder, { failure: failed(error) }));
   const missing = everybody.missing.map(({ responder, error }) => gave(responder, { failure: failed(error) }));
   return answer({ $case: "gathered", value: { replies, errors, missing } });
+}
+
+/** Where something went. */
+export function explained(explanation: Explanation): Answer {
+  const steps = explanation.steps.map(({ name, source, topic, detail }) => ({
+    name,
+    source,
+    topic,
+    detail: fromNative(detail),
+  }));
+  return answer({ $case: "explanation", value: { steps, missing: explanation.missing.length } });
 }
 
 function failed(error: unknown): Failure {

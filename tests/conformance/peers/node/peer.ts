@@ -14,7 +14,7 @@ import {
   type SubscribeOptions,
   type Subscription,
 } from "tieline";
-import { answer, failure, gathered, read } from "./answers.js";
+import { answer, explained, failure, gathered, read } from "./answers.js";
 import {
   type Answer,
   type Call,
@@ -87,6 +87,8 @@ class Peer {
         return await this.#leave(wanted.value.id);
       case "gather":
         return await this.#until(number, (signal) => gather(this.#system(system), wanted.value, signal));
+      case "explain":
+        return explained(await this.#system(system).explain(wanted.value.correlationId));
       case "cancel":
         this.#calls.get(wanted.value.call)?.abort();
         return DONE;
