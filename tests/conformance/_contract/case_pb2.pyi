@@ -228,10 +228,12 @@ class Said(_message.Message):
     def __init__(self, service: _Optional[str] = ..., instance: _Optional[str] = ..., group: _Optional[str] = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[Failed, _Mapping]] = ...) -> None: ...
 
 class StepsTold(_message.Message):
-    __slots__ = ("steps",)
+    __slots__ = ("steps", "none")
     STEPS_FIELD_NUMBER: _ClassVar[int]
+    NONE_FIELD_NUMBER: _ClassVar[int]
     steps: _containers.RepeatedCompositeFieldContainer[StepTold]
-    def __init__(self, steps: _Optional[_Iterable[_Union[StepTold, _Mapping]]] = ...) -> None: ...
+    none: bool
+    def __init__(self, steps: _Optional[_Iterable[_Union[StepTold, _Mapping]]] = ..., none: bool = ...) -> None: ...
 
 class StepTold(_message.Message):
     __slots__ = ("name", "source", "topic", "detail")
