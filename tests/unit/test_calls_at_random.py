@@ -135,6 +135,7 @@ class AnySchedule(RuleBasedStateMachine):
 
     # --- what may happen
 
+    @precondition(lambda self: self.table.active < SETTINGS.pending_calls)
     @rule(
         ttl=st.sampled_from([0.01, 0.5, 3.0, 30.0, 30.0]),
         patience=st.sampled_from([0.0, 0.0, 1.0, 60.0]),
@@ -256,7 +257,7 @@ class AnySchedule(RuleBasedStateMachine):
     @rule(recent=RECENT)
     def nobody(self, recent: int) -> None:
         attempt = self._recent(recent)
-        if not (attempt.replied or attempt.taken_by) and self._answers_first(attempt):
+        if not attempt.replied and not attempt.items and self._answers_first(attempt):
             attempt.may_have_run = False
             self.table.dispatched(attempt.call_id, "", None, self.now)
 
@@ -264,7 +265,7 @@ class AnySchedule(RuleBasedStateMachine):
     @rule(recent=RECENT, unsent=st.booleans(), cls=st.sampled_from([OverloadedError, UnavailableError]))
     def not_dispatched(self, recent: int, unsent: bool, cls: type[TielineError]) -> None:
         attempt = self._recent(recent)
-        if not attempt.replied and self._answers_first(attempt):
+        if not attempt.replied and not attempt.items and self._answers_first(attempt):
             attempt.may_have_run = not unsent
             attempt.cut_off = True  # nobody knows who has it; who streams to us stops for want of credit
             error = cls("no", outcome=Outcome.NOT_DELIVERED if unsent else Outcome.MAY_HAVE_RUN)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import uvloop
 
 from tieline import CallTimeoutError, InvalidArgumentError, ResponderLostError, Retry, TielineError, testing
 from tieline.context import Event
@@ -96,6 +97,18 @@ async def test_a_retry_waits_for_its_pause(events: testing.System) -> None:
     await events.clock.advance(24)  # pauses are chosen at random: up to 8 s, then up to 16 s
     assert await trying == "done"
     assert tries == sorted(set(tries))
+
+
+async def test_the_call_that_starts_a_system_is_tried_again_by_the_same_clock() -> None:
+    async with testing.Broker() as broker:
+        shop = broker.system("shop")
+        await broker.faults.cut()
+        trying = asyncio.create_task(shop.publish_and_wait("t", ttl=60, retry=Retry(attempts=100, base=4.0, cap=4.0)))
+        await broker.clock.settle()
+        await broker.faults.restore()
+        broker.system("stock").subscribe("t", lambda: "at last")
+        await broker.clock.advance(60)
+        assert await trying == "at last"
 
 
 async def test_a_batch_is_handed_over_when_it_has_waited_long_enough(events: testing.System) -> None:
@@ -238,6 +251,36 @@ async def test_a_synchronous_handler_is_waited_for_before_time_passes(events: te
     waiting = call(events, "t", ttl=1)
     await events.clock.advance(HOUR)
     assert await waiting == "in time"
+
+
+async def test_a_synchronous_handler_that_never_ends_does_not_hold_up_time_for_long(
+    events: testing.System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tieline.testing.clock.PATIENCE", 0.3)
+    held = threading.Event()
+    events.subscribe("t", lambda: held.wait(60))
+    waiting, begun = call(events, "t", ttl=30), time.monotonic()
+    for _ in range(200):
+        events.clock.call_later(1, lambda: None)
+    await events.clock.advance(30)
+    assert isinstance(waiting.exception(), CallTimeoutError)
+    assert time.monotonic() - begun < 30  # 0.3 s for each of what was due would be 60
+    held.set()
+
+
+def test_it_turns_the_time_of_any_loop() -> None:
+    async def main() -> None:
+        async with testing.system(remote=True) as events:
+            events.subscribe("slow", asyncio.Event().wait)
+            events.subscribe("quick", lambda: "quick")
+            waiting = call(events, "slow", ttl=30)
+            assert await events.publish_and_wait("quick") == "quick"
+            await events.clock.advance(29)
+            assert not waiting.done()
+            await events.clock.advance(1)
+            assert isinstance(waiting.exception(), CallTimeoutError)
+
+    uvloop.run(main())
 
 
 async def test_time_does_not_go_back() -> None:

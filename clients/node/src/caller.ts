@@ -165,12 +165,12 @@ export class Caller implements Effects {
   async rest(ms: number, signal: AbortSignal | undefined): Promise<void> {
     const scopes = scopesOf(signal);
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const timer = this.#instance.clock.callLater(ms, () => {
         release();
         resolve();
-      }, ms);
+      });
       const release = whenOver(scopes, (reason) => {
-        clearTimeout(timer);
+        timer.cancel();
         reject(gaveUp(reason));
       });
     });

@@ -81,6 +81,32 @@ test("an event expires while it waits for its turn", async (t) => {
   assert.deepEqual(handled, [1, 3]);
 });
 
+test("a retry waits for its pause", async (t) => {
+  const events = await system(t);
+  let tries = 0;
+  events.subscribe("t", () => {
+    if (++tries < 3) throw new Error("not yet");
+    return "done";
+  });
+  const retry = { base: 8000, cap: 16_000, when: () => true };
+  const trying = call(events, "t", 1, { retry, idempotent: true });
+  await events.clock.settle();
+  assert.equal(tries, 1);
+  await events.clock.advance(24_000); // pauses are chosen at random: up to 8 s, then up to 16 s
+  assert.equal(await trying.value(), "done");
+});
+
+test("a result is kept for as long as an idempotency key holds", async (t) => {
+  const events = await system(t, true);
+  const runs: unknown[] = [];
+  events.subscribe("pay", (data) => runs.push(data));
+  for (const [hours, count] of [[0, 1] as const, [23, 1] as const, [2, 2] as const]) {
+    await events.clock.advance(hours * HOUR);
+    await events.publishAndWait("pay", 1, { idempotencyKey: "k" });
+    assert.equal(runs.length, count);
+  }
+});
+
 test("a batch is handed over when it has waited long enough", async (t) => {
   const events = await system(t);
   const batches: number[][] = [];

@@ -215,6 +215,18 @@ test("after a death an idempotent call goes to another", async (t) => {
   await fails(shop.publishAndWait("stock.reserve", 1), "NO_RESPONDERS");
 });
 
+test("who reads the trail of a lost reply sees where it went", async (t) => {
+  const world = await World.make(t);
+  world.faults.lose("stock.reserve", { kind: "reply" });
+  const calling = world.call("stock.reserve", 1, { ttl: 1000, correlationId: "c" });
+  await world.clock.advance(1000);
+  await fails(calling.value(), "TIMEOUT");
+  world.faults.clear();
+  const { steps } = await world.shop.explain("c");
+  const told = steps.map((step) => `${step.source.split("/")[0]} ${step.name}`);
+  assert.ok(told.includes("stock replied") && told.includes("shop failed"), told.join(", "));
+});
+
 test("faults work over Redis", async (t) => {
   const server = await RedisServer.start();
   t.after(() => server.stop());

@@ -25,10 +25,12 @@ _BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
 _ORIGIN = 1_000.0
 """What the monotonic clock says at the start; none that runs says 0."""
 
+PATIENCE = 5.0
+"""Real seconds that synchronous handlers are waited for, at most, whenever the clock is turned."""
+
 _NANO = 1_000_000_000
 _MOST_TURNS = 10_000
 _BLIND_TURNS = 100
-_PATIENCE = 5.0
 
 
 class _HandTimer:
@@ -76,17 +78,19 @@ class Clock(RunningClock):
     async def advance(self, seconds: float) -> None:
         """Let so many seconds pass, and all that is due meanwhile happen, in order; first what is due now.
 
+        Synchronous handlers, which run in threads, are waited for too, for up to 5 real seconds in all.
+
         Raises:
             InvalidArgumentError: time does not go back.
 
         """
         if not 0 <= seconds < math.inf:
             raise InvalidArgumentError(f"a clock is advanced by seconds of at least 0, not {seconds!r}")
-        end = self._elapsed + round(seconds * _NANO)
-        await self.settle()
+        end, patient_until = self._elapsed + round(seconds * _NANO), time.monotonic() + PATIENCE
+        await _settle(patient_until)
         while (timer := self._next(end)) is not None:
             asyncio.get_running_loop().call_soon(timer.run)
-            await self.settle()
+            await _settle(patient_until)
         self._reach(end)
 
     async def settle(self) -> None:
@@ -94,7 +98,7 @@ class Clock(RunningClock):
 
         Synchronous handlers, which run in threads, are waited for too, for up to 5 real seconds.
         """
-        await settle()
+        await _settle(time.monotonic() + PATIENCE)
 
     # --- what event systems do ------------------------------------------------------------------------------------
 
@@ -183,13 +187,12 @@ class RealTime(RunningClock):
 
     async def settle(self) -> None:
         """See `Clock.settle`."""
-        await settle()
+        await _settle(time.monotonic() + PATIENCE)
 
 
-async def settle() -> None:
-    """See `Clock.settle`."""
-    ready, patient_until = getattr(asyncio.get_running_loop(), "_ready", None), time.monotonic() + _PATIENCE
-    turns = 0
+async def _settle(patient_until: float) -> None:
+    """Let the loop turn until it would sleep; loops that do not tell what is ready turn a hundred times."""
+    ready, turns = getattr(asyncio.get_running_loop(), "_ready", None), 0
     while turns < (_BLIND_TURNS if ready is None else _MOST_TURNS):
         await asyncio.sleep(0)
         turns += 1

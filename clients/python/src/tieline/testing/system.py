@@ -119,6 +119,7 @@ class System(EventSystem):
         super().__init__(
             service=service, settings=settings, middleware=chain, observe=observe, transport=broker.transport()
         )
+        self._instance.clock = broker.clock  # before the start too: a call that makes the start may be tried again
         broker.joined(self)
         self._far: System | None = None
         if remote:
