@@ -12,7 +12,7 @@ from tests.conformance._contract.peer_pb2 import Answer, Cancel, Command, Leave
 from tests.conformance.runner import letters
 from tests.conformance.runner.answers import answer_faults
 from tests.conformance.runner.cases import with_own_topics
-from tests.conformance.runner.checks import Names, delivery_faults, letter_faults, show, time_faults
+from tests.conformance.runner.checks import Names, ending_faults, got_faults, letter_faults, show, time_faults
 from tests.conformance.runner.peers import Peer
 from tests.conformance.runner.places import Place
 from tests.conformance.runner.raw import Interest, Raw
@@ -189,18 +189,8 @@ class CaseRun:
             return [f"expected {count} deliveries, seen {show([item for _, item, _ in arrived])}"]
         if min(shares) < wanted.each:
             return [f"expected at least {wanted.each} at each, seen {shares}"]
-        return self._got_faults(wanted, [(item, language) for _, item, language in arrived])
-
-    def _got_faults(self, wanted: schema.Deliveries, arrived: list[tuple[Any, str]]) -> list[str]:
         languages = {self.place.combination.caller, self.place.combination.responder}
-        left, faults = list(arrived), []
-        for got in wanted.got:
-            tries = left if wanted.any_order else left[:1]
-            found = [delivery_faults(got, item, language, languages, self.names) for item, language in tries]
-            best = min(range(len(found)), key=lambda at: len(found[at]))
-            faults += found[best]
-            left.pop(best)
-        return faults
+        return got_faults(wanted, [(item, language) for _, item, language in arrived], languages, self.names)
 
     async def _endings(self, step: schema.Step, wanted: schema.Endings) -> list[str]:
         logs = [self.watched[name].ended for name in wanted.at]
@@ -209,12 +199,7 @@ class CaseRun:
         ended = [ended for log in logs for ended in log.unread]
         for log in logs:
             log.read = len(log.items)
-        seen, counts = [each.how for each in ended], [each.items for each in ended]
-        if sorted(seen) != sorted(wanted.how):
-            return [f"expected endings {wanted.how}, seen {seen}"]
-        least, most = wanted.items.least, wanted.items.most
-        outside = wanted.HasField("items") and not all(least <= count <= most for count in counts)
-        return [f"expected {least:.0f} to {most:.0f} items of each handler, seen {counts}"] if outside else []
+        return ending_faults(wanted, ended)
 
     async def _inner(self, step: schema.Step, wanted: schema.InnerEnd) -> list[str]:
         watched = self.watched[wanted.at]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tests.conformance._contract import case_pb2 as schema
-from tests.conformance._contract.peer_pb2 import Delivered
+from tests.conformance._contract.peer_pb2 import Delivered, Ended
 from tests.conformance._contract.value_pb2 import Value
 from tests.conformance.runner import values
 from tieline._contract.envelope_pb2 import Envelope
@@ -54,6 +54,30 @@ def range_faults(name: str, wanted: Any, seen: Any) -> Iterator[str]:
             yield f"{name}: expected none, seen {number}"
     elif number is None or not getattr(wanted, name).least <= number <= getattr(wanted, name).most:
         yield f"{name}: expected {show_message(getattr(wanted, name))}, seen {number}"
+
+
+def got_faults(
+    wanted: schema.Deliveries, arrived: Sequence[tuple[Delivered, str]], others: Collection[str], names: Names
+) -> list[str]:
+    """How deliveries differ, each given with the language it arrived in; in their order, or in any."""
+    left, faults = list(arrived), list[str]()
+    for got in wanted.got:
+        tries = left if wanted.any_order else left[:1]
+        found = [delivery_faults(got, item, language, others, names) for item, language in tries]
+        best = min(range(len(found)), key=lambda at: len(found[at]))
+        faults += found[best]
+        left.pop(best)
+    return faults
+
+
+def ending_faults(wanted: schema.Endings, seen: Sequence[Ended]) -> list[str]:
+    """How the ends of handlers differ."""
+    ways, counts = [ended.how for ended in seen], [ended.items for ended in seen]
+    if sorted(ways) != sorted(wanted.how):
+        return [f"expected endings {wanted.how}, seen {ways}"]
+    least, most = wanted.items.least, wanted.items.most
+    outside = wanted.HasField("items") and not all(least <= count <= most for count in counts)
+    return [f"expected {least:.0f} to {most:.0f} items of each handler, seen {counts}"] if outside else []
 
 
 def delivery_faults(wanted: schema.Got, seen: Delivered, peer: str, others: Collection[str], names: Names) -> list[str]:
