@@ -225,9 +225,8 @@ async def test_the_first_result_is_the_one_that_counts(world: World, topic: str)
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\nb", 7, b"k", "\ud800"])
 async def test_keys_that_can_be_none_are_refused(world: World, topic: str, key: Any) -> None:
     caller = await world.system()
-    call = caller.publish_and_wait(topic, "x", idempotency_key=key)
-    with pytest.raises(NoRespondersError if key == "" else InvalidArgumentError):
-        await call
+    with pytest.raises(InvalidArgumentError):
+        await caller.publish_and_wait(topic, "x", idempotency_key=key)
 
 
 async def test_keys_of_any_language_are_fine(world: World, topic: str) -> None:

@@ -268,6 +268,34 @@ async def test_the_time_a_reader_takes_does_not_count(world: World, topic: str, 
     assert got == list(range(40))
 
 
+@HERE
+async def test_the_time_a_reader_takes_does_not_count_though_nothing_is_left_to_read(
+    world: World, topic: str, here: bool
+) -> None:
+    go_on = asyncio.Event()
+
+    async def two() -> AsyncIterator[int]:
+        yield 1
+        await go_on.wait()
+        yield 2
+
+    caller = await _pair(world, topic, here, two)
+    stream = caller.publish_and_stream(topic, ttl=0.4)
+    assert await anext(stream) == 1
+    await asyncio.sleep(0.9)
+    go_on.set()
+    assert [item async for item in stream] == [2]
+
+
+async def test_subscriptions_in_one_process_take_turns_at_streaming(world: World, topic: str) -> None:
+    system, counters = await world.system(), [Counter(), Counter()]
+    for counter in counters:
+        await system.subscribe(topic, counter.count).ready()
+    for _ in range(2):
+        assert [item async for item in system.publish_and_stream(topic, 2)] == [0, 1]
+    assert [counter.yielded for counter in counters] == [2, 2]
+
+
 async def test_a_stream_read_in_a_handler_ends_with_its_request(world: World, topic: str) -> None:
     system = await world.system()
 

@@ -67,6 +67,10 @@ export class Call implements Waiting {
   refusals = 0;
   /** An earlier attempt may have run; nobody can say later that the call did not. */
   mayHaveRun = false;
+  /** It waits for the run of another call. */
+  joined = false;
+  /** The attempt is at a handler of this process. */
+  local = false;
   callId = "";
   instance = "";
   lastError: TielineError | undefined;

@@ -69,7 +69,7 @@ export class Calls implements CallTable {
     call.table = this;
     if (call instanceof StreamCall) this.#tend(call, now);
     else this.#wake(call, call.deadline);
-    if (this.#linked) this.#attempt(call, now);
+    if (this.#linked || call.near) this.#attempt(call, now);
     else this.#withoutLink(call, now, away());
   }
 
@@ -135,7 +135,7 @@ export class Calls implements CallTable {
     call.state = State.HELD;
     call.instance = instance;
     call.attempts -= 1; // nothing was sent
-    call.mayHaveRun = true;
+    call.joined = true;
     call.redispatchAt = until;
     this.#wake(call, until);
     return call;
@@ -166,7 +166,7 @@ export class Calls implements CallTable {
   linkDown(now: number): void {
     this.#linked = false;
     this.#orphans.clear();
-    for (const call of [...this.#pending.values()]) {
+    for (const call of [...this.#pending.values()].filter((each) => !each.local)) {
       // CANCEL is kept until the link is back.
       if (call.inflow !== undefined && call.state === State.HELD) this.#callOff(call);
       this.#setAside(call);
@@ -258,6 +258,7 @@ export class Calls implements CallTable {
     call.state = State.SENT;
     call.started = now;
     call.attempts += 1;
+    call.local = call.near;
     call.silentSince = 0;
     this.#pending.set(call.callId, call);
     this.#effects.dispatch(call);
@@ -268,7 +269,10 @@ export class Calls implements CallTable {
     this.#pending.delete(call.callId);
     call.state = State.WAITING;
     call.instance = "";
+    call.local = false;
     call.redispatchAt = 0;
+    if (call.joined) call.mayHaveRun = true;
+    call.joined = false;
   }
 
   #nobody(call: Call, now: number): void {
@@ -371,7 +375,7 @@ export class Calls implements CallTable {
 
 /** An attempt is or was out, of its own or of a run that it joined. */
 function isOut(call: Call): boolean {
-  return call.attempts > 0 || call.mayHaveRun;
+  return call.attempts > 0 || call.mayHaveRun || call.joined;
 }
 
 function callKey(id: Uint8Array): string {

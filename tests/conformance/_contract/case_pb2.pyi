@@ -15,6 +15,7 @@ class Vectors(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VECTORS_PAYLOADS: _ClassVar[Vectors]
     VECTORS_BAD_PAYLOADS: _ClassVar[Vectors]
     VECTORS_MATCHES: _ClassVar[Vectors]
+    VECTORS_FINGERPRINTS: _ClassVar[Vectors]
 
 class Feature(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,6 +44,7 @@ VECTORS_UNSPECIFIED: Vectors
 VECTORS_PAYLOADS: Vectors
 VECTORS_BAD_PAYLOADS: Vectors
 VECTORS_MATCHES: Vectors
+VECTORS_FINGERPRINTS: Vectors
 FEATURE_UNSPECIFIED: Feature
 FEATURE_REMOTE: Feature
 FEATURE_REDIS: Feature
@@ -84,7 +86,7 @@ class Case(_message.Message):
     def __init__(self, id: _Optional[str] = ..., about: _Optional[str] = ..., needs: _Optional[_Iterable[_Union[Feature, str]]] = ..., alone: bool = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("on", "open", "close", "subscribe", "unsubscribe", "publish", "call", "give_up", "release", "end", "deliveries", "endings", "inner", "exchange", "listen", "send", "heard", "strike", "expect", "begin", "at_responder")
+    __slots__ = ("on", "open", "close", "subscribe", "unsubscribe", "publish", "call", "give_up", "release", "stream", "read", "leave", "gather", "explain", "end", "deliveries", "endings", "inner", "exchange", "listen", "send", "heard", "strike", "expect", "begin", "at_responder")
     ON_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +96,11 @@ class Step(_message.Message):
     CALL_FIELD_NUMBER: _ClassVar[int]
     GIVE_UP_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_FIELD_NUMBER: _ClassVar[int]
+    GATHER_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
     ENDINGS_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +122,11 @@ class Step(_message.Message):
     call: _peer_pb2.Call
     give_up: GiveUp
     release: _peer_pb2.Release
+    stream: _peer_pb2.Stream
+    read: _peer_pb2.Read
+    leave: _peer_pb2.Leave
+    gather: _peer_pb2.Gather
+    explain: _peer_pb2.Explain
     end: End
     deliveries: Deliveries
     endings: Endings
@@ -127,15 +139,18 @@ class Step(_message.Message):
     expect: Expect
     begin: str
     at_responder: bool
-    def __init__(self, on: _Optional[str] = ..., open: _Optional[_Union[_peer_pb2.Open, _Mapping]] = ..., close: _Optional[_Union[_peer_pb2.Close, _Mapping]] = ..., subscribe: _Optional[_Union[_peer_pb2.Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[_peer_pb2.Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[_peer_pb2.Publish, _Mapping]] = ..., call: _Optional[_Union[_peer_pb2.Call, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., release: _Optional[_Union[_peer_pb2.Release, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., deliveries: _Optional[_Union[Deliveries, _Mapping]] = ..., endings: _Optional[_Union[Endings, _Mapping]] = ..., inner: _Optional[_Union[InnerEnd, _Mapping]] = ..., exchange: _Optional[_Union[Exchange, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., heard: _Optional[_Union[Heard, _Mapping]] = ..., strike: _Optional[_Union[Strike, str]] = ..., expect: _Optional[_Union[Expect, _Mapping]] = ..., begin: _Optional[str] = ..., at_responder: bool = ...) -> None: ...
+    def __init__(self, on: _Optional[str] = ..., open: _Optional[_Union[_peer_pb2.Open, _Mapping]] = ..., close: _Optional[_Union[_peer_pb2.Close, _Mapping]] = ..., subscribe: _Optional[_Union[_peer_pb2.Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[_peer_pb2.Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[_peer_pb2.Publish, _Mapping]] = ..., call: _Optional[_Union[_peer_pb2.Call, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., release: _Optional[_Union[_peer_pb2.Release, _Mapping]] = ..., stream: _Optional[_Union[_peer_pb2.Stream, _Mapping]] = ..., read: _Optional[_Union[_peer_pb2.Read, _Mapping]] = ..., leave: _Optional[_Union[_peer_pb2.Leave, _Mapping]] = ..., gather: _Optional[_Union[_peer_pb2.Gather, _Mapping]] = ..., explain: _Optional[_Union[_peer_pb2.Explain, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., deliveries: _Optional[_Union[Deliveries, _Mapping]] = ..., endings: _Optional[_Union[Endings, _Mapping]] = ..., inner: _Optional[_Union[InnerEnd, _Mapping]] = ..., exchange: _Optional[_Union[Exchange, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., heard: _Optional[_Union[Heard, _Mapping]] = ..., strike: _Optional[_Union[Strike, str]] = ..., expect: _Optional[_Union[Expect, _Mapping]] = ..., begin: _Optional[str] = ..., at_responder: bool = ...) -> None: ...
 
 class Expect(_message.Message):
-    __slots__ = ("value", "error", "receipt", "cancelled", "done", "within_ms", "not_before_ms", "or_error")
+    __slots__ = ("value", "error", "receipt", "cancelled", "done", "items", "gathered", "explained", "within_ms", "not_before_ms", "or_error")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    GATHERED_FIELD_NUMBER: _ClassVar[int]
+    EXPLAINED_FIELD_NUMBER: _ClassVar[int]
     WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
     NOT_BEFORE_MS_FIELD_NUMBER: _ClassVar[int]
     OR_ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -144,10 +159,13 @@ class Expect(_message.Message):
     receipt: _peer_pb2.Receipt
     cancelled: bool
     done: bool
+    items: ItemsRead
+    gathered: EverybodySaid
+    explained: StepsTold
     within_ms: int
     not_before_ms: int
     or_error: Failed
-    def __init__(self, value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[Failed, _Mapping]] = ..., receipt: _Optional[_Union[_peer_pb2.Receipt, _Mapping]] = ..., cancelled: bool = ..., done: bool = ..., within_ms: _Optional[int] = ..., not_before_ms: _Optional[int] = ..., or_error: _Optional[_Union[Failed, _Mapping]] = ...) -> None: ...
+    def __init__(self, value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[Failed, _Mapping]] = ..., receipt: _Optional[_Union[_peer_pb2.Receipt, _Mapping]] = ..., cancelled: bool = ..., done: bool = ..., items: _Optional[_Union[ItemsRead, _Mapping]] = ..., gathered: _Optional[_Union[EverybodySaid, _Mapping]] = ..., explained: _Optional[_Union[StepsTold, _Mapping]] = ..., within_ms: _Optional[int] = ..., not_before_ms: _Optional[int] = ..., or_error: _Optional[_Union[Failed, _Mapping]] = ...) -> None: ...
 
 class Failed(_message.Message):
     __slots__ = ("code", "outcome", "retryable", "from_wire", "type", "message", "says", "details", "retry_after_ms")
@@ -170,6 +188,64 @@ class Failed(_message.Message):
     details: _containers.RepeatedCompositeFieldContainer[_value_pb2.Value]
     retry_after_ms: Range
     def __init__(self, code: _Optional[str] = ..., outcome: _Optional[str] = ..., retryable: bool = ..., from_wire: bool = ..., type: _Optional[str] = ..., message: _Optional[str] = ..., says: _Optional[str] = ..., details: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., retry_after_ms: _Optional[_Union[Range, _Mapping]] = ...) -> None: ...
+
+class ItemsRead(_message.Message):
+    __slots__ = ("values", "upto", "since", "ended", "error")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    UPTO_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[_value_pb2.Value]
+    upto: int
+    since: int
+    ended: bool
+    error: Failed
+    def __init__(self, values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., upto: _Optional[int] = ..., since: _Optional[int] = ..., ended: bool = ..., error: _Optional[_Union[Failed, _Mapping]] = ...) -> None: ...
+
+class EverybodySaid(_message.Message):
+    __slots__ = ("replies", "errors", "missing")
+    REPLIES_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    replies: _containers.RepeatedCompositeFieldContainer[Said]
+    errors: _containers.RepeatedCompositeFieldContainer[Said]
+    missing: _containers.RepeatedCompositeFieldContainer[Said]
+    def __init__(self, replies: _Optional[_Iterable[_Union[Said, _Mapping]]] = ..., errors: _Optional[_Iterable[_Union[Said, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[Said, _Mapping]]] = ...) -> None: ...
+
+class Said(_message.Message):
+    __slots__ = ("service", "instance", "group", "value", "error")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    instance: str
+    group: str
+    value: _value_pb2.Value
+    error: Failed
+    def __init__(self, service: _Optional[str] = ..., instance: _Optional[str] = ..., group: _Optional[str] = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[Failed, _Mapping]] = ...) -> None: ...
+
+class StepsTold(_message.Message):
+    __slots__ = ("steps", "none")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    NONE_FIELD_NUMBER: _ClassVar[int]
+    steps: _containers.RepeatedCompositeFieldContainer[StepTold]
+    none: bool
+    def __init__(self, steps: _Optional[_Iterable[_Union[StepTold, _Mapping]]] = ..., none: bool = ...) -> None: ...
+
+class StepTold(_message.Message):
+    __slots__ = ("name", "source", "topic", "detail")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    source: str
+    topic: str
+    detail: _containers.RepeatedCompositeFieldContainer[_value_pb2.Value]
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ..., topic: _Optional[str] = ..., detail: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ...) -> None: ...
 
 class Range(_message.Message):
     __slots__ = ("least", "most")
@@ -257,14 +333,16 @@ class Headers(_message.Message):
     def __init__(self, all: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Endings(_message.Message):
-    __slots__ = ("at", "how", "within_ms")
+    __slots__ = ("at", "how", "within_ms", "items")
     AT_FIELD_NUMBER: _ClassVar[int]
     HOW_FIELD_NUMBER: _ClassVar[int]
     WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
     at: _containers.RepeatedScalarFieldContainer[str]
     how: _containers.RepeatedScalarFieldContainer[_peer_pb2.How]
     within_ms: int
-    def __init__(self, at: _Optional[_Iterable[str]] = ..., how: _Optional[_Iterable[_Union[_peer_pb2.How, str]]] = ..., within_ms: _Optional[int] = ...) -> None: ...
+    items: Range
+    def __init__(self, at: _Optional[_Iterable[str]] = ..., how: _Optional[_Iterable[_Union[_peer_pb2.How, str]]] = ..., within_ms: _Optional[int] = ..., items: _Optional[_Union[Range, _Mapping]] = ...) -> None: ...
 
 class InnerEnd(_message.Message):
     __slots__ = ("at",)
@@ -317,7 +395,7 @@ class Send(_message.Message):
     def __init__(self, event: _Optional[_Union[Letter, _Mapping]] = ..., request: _Optional[_Union[Letter, _Mapping]] = ..., answer: _Optional[_Union[Letter, _Mapping]] = ..., garbage: _Optional[str] = ..., unasked: _Optional[_Union[Letter, _Mapping]] = ..., to: _Optional[str] = ...) -> None: ...
 
 class Letter(_message.Message):
-    __slots__ = ("kind", "topic", "data", "content_type", "headers", "schema_version", "key", "priority", "hops", "ttl_ms", "expires_in_ms", "id", "source", "correlation_id", "causation_id", "idempotency_key", "call_id", "idempotent", "error", "extra", "no_error", "reply_to", "data_times")
+    __slots__ = ("kind", "topic", "data", "content_type", "headers", "schema_version", "key", "priority", "hops", "ttl_ms", "expires_in_ms", "id", "source", "correlation_id", "causation_id", "idempotency_key", "call_id", "idempotent", "error", "extra", "no_error", "reply_to", "data_times", "fingerprint", "group", "stream", "no_stream")
     KIND_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
@@ -341,6 +419,10 @@ class Letter(_message.Message):
     NO_ERROR_FIELD_NUMBER: _ClassVar[int]
     REPLY_TO_FIELD_NUMBER: _ClassVar[int]
     DATA_TIMES_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    NO_STREAM_FIELD_NUMBER: _ClassVar[int]
     kind: int
     topic: str
     data: str
@@ -364,7 +446,21 @@ class Letter(_message.Message):
     no_error: bool
     reply_to: str
     data_times: int
-    def __init__(self, kind: _Optional[int] = ..., topic: _Optional[str] = ..., data: _Optional[str] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Union[Headers, _Mapping]] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., expires_in_ms: _Optional[int] = ..., id: _Optional[str] = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., call_id: _Optional[str] = ..., idempotent: bool = ..., error: _Optional[_Union[Wrong, _Mapping]] = ..., extra: _Optional[str] = ..., no_error: bool = ..., reply_to: _Optional[str] = ..., data_times: _Optional[int] = ...) -> None: ...
+    fingerprint: str
+    group: str
+    stream: Position
+    no_stream: bool
+    def __init__(self, kind: _Optional[int] = ..., topic: _Optional[str] = ..., data: _Optional[str] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Union[Headers, _Mapping]] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., expires_in_ms: _Optional[int] = ..., id: _Optional[str] = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., call_id: _Optional[str] = ..., idempotent: bool = ..., error: _Optional[_Union[Wrong, _Mapping]] = ..., extra: _Optional[str] = ..., no_error: bool = ..., reply_to: _Optional[str] = ..., data_times: _Optional[int] = ..., fingerprint: _Optional[str] = ..., group: _Optional[str] = ..., stream: _Optional[_Union[Position, _Mapping]] = ..., no_stream: bool = ...) -> None: ...
+
+class Position(_message.Message):
+    __slots__ = ("sequence", "consumed", "window")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CONSUMED_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    consumed: int
+    window: int
+    def __init__(self, sequence: _Optional[int] = ..., consumed: _Optional[int] = ..., window: _Optional[int] = ...) -> None: ...
 
 class Wrong(_message.Message):
     __slots__ = ("code", "message", "details", "outcome", "type", "retry_after_ms")
@@ -383,11 +479,13 @@ class Wrong(_message.Message):
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., details: _Optional[str] = ..., outcome: _Optional[int] = ..., type: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class Heard(_message.Message):
-    __slots__ = ("by", "letters", "more")
+    __slots__ = ("by", "letters", "more", "count")
     BY_FIELD_NUMBER: _ClassVar[int]
     LETTERS_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
     by: str
     letters: _containers.RepeatedCompositeFieldContainer[Letter]
     more: bool
-    def __init__(self, by: _Optional[str] = ..., letters: _Optional[_Iterable[_Union[Letter, _Mapping]]] = ..., more: bool = ...) -> None: ...
+    count: int
+    def __init__(self, by: _Optional[str] = ..., letters: _Optional[_Iterable[_Union[Letter, _Mapping]]] = ..., more: bool = ..., count: _Optional[int] = ...) -> None: ...

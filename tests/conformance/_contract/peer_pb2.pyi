@@ -8,19 +8,30 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Streaming(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STREAMING_UNSPECIFIED: _ClassVar[Streaming]
+    STREAMING_GENERATOR: _ClassVar[Streaming]
+    STREAMING_RETURNED: _ClassVar[Streaming]
+    STREAMING_SYNCHRONOUS: _ClassVar[Streaming]
+
 class How(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     HOW_UNSPECIFIED: _ClassVar[How]
     HOW_RETURNED: _ClassVar[How]
     HOW_RAISED: _ClassVar[How]
     HOW_CANCELLED: _ClassVar[How]
+STREAMING_UNSPECIFIED: Streaming
+STREAMING_GENERATOR: Streaming
+STREAMING_RETURNED: Streaming
+STREAMING_SYNCHRONOUS: Streaming
 HOW_UNSPECIFIED: How
 HOW_RETURNED: How
 HOW_RAISED: How
 HOW_CANCELLED: How
 
 class Command(_message.Message):
-    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release")
+    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release", "stream", "read", "leave", "gather", "explain")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +42,11 @@ class Command(_message.Message):
     CALL_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_FIELD_NUMBER: _ClassVar[int]
+    GATHER_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     number: int
     system: str
     open: Open
@@ -41,7 +57,12 @@ class Command(_message.Message):
     call: Call
     cancel: Cancel
     release: Release
-    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ...) -> None: ...
+    stream: Stream
+    read: Read
+    leave: Leave
+    gather: Gather
+    explain: Explain
+    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., gather: _Optional[_Union[Gather, _Mapping]] = ..., explain: _Optional[_Union[Explain, _Mapping]] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("url", "service", "namespace", "settings")
@@ -69,7 +90,7 @@ class Close(_message.Message):
     def __init__(self, drain_ms: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ("id", "topic", "group", "observe", "filter", "batch", "concurrency", "queue", "handler")
+    __slots__ = ("id", "topic", "group", "observe", "filter", "batch", "concurrency", "queue", "handler", "streaming", "schema_version", "upcasters")
     ID_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +100,9 @@ class Subscribe(_message.Message):
     CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     HANDLER_FIELD_NUMBER: _ClassVar[int]
+    STREAMING_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    UPCASTERS_FIELD_NUMBER: _ClassVar[int]
     id: str
     topic: str
     group: str
@@ -88,7 +112,22 @@ class Subscribe(_message.Message):
     concurrency: int
     queue: int
     handler: _containers.RepeatedCompositeFieldContainer[Action]
-    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., group: _Optional[str] = ..., observe: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., concurrency: _Optional[int] = ..., queue: _Optional[int] = ..., handler: _Optional[_Iterable[_Union[Action, _Mapping]]] = ...) -> None: ...
+    streaming: Streaming
+    schema_version: str
+    upcasters: _containers.RepeatedCompositeFieldContainer[Upcaster]
+    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., group: _Optional[str] = ..., observe: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., concurrency: _Optional[int] = ..., queue: _Optional[int] = ..., handler: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., streaming: _Optional[_Union[Streaming, str]] = ..., schema_version: _Optional[str] = ..., upcasters: _Optional[_Iterable[_Union[Upcaster, _Mapping]]] = ...) -> None: ...
+
+class Upcaster(_message.Message):
+    __slots__ = ("since", "to", "entry", "raises")
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    RAISES_FIELD_NUMBER: _ClassVar[int]
+    since: str
+    to: str
+    entry: _value_pb2.Value
+    raises: bool
+    def __init__(self, since: _Optional[str] = ..., to: _Optional[str] = ..., entry: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., raises: bool = ...) -> None: ...
 
 class Filter(_message.Message):
     __slots__ = ("equals", "raises")
@@ -107,7 +146,7 @@ class Batch(_message.Message):
     def __init__(self, size: _Optional[int] = ..., ms: _Optional[float] = ...) -> None: ...
 
 class Action(_message.Message):
-    __slots__ = ("echo", "reply", "hold", "publish", "call", "remaining")
+    __slots__ = ("echo", "reply", "hold", "publish", "call", "remaining", "item", "numbers", "stream")
     ECHO_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     RAISE_FIELD_NUMBER: _ClassVar[int]
@@ -115,23 +154,32 @@ class Action(_message.Message):
     PUBLISH_FIELD_NUMBER: _ClassVar[int]
     CALL_FIELD_NUMBER: _ClassVar[int]
     REMAINING_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    PASS_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
     echo: bool
     reply: _value_pb2.Value
     hold: Hold
     publish: Publish
     call: Call
     remaining: bool
-    def __init__(self, echo: bool = ..., reply: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., hold: _Optional[_Union[Hold, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., remaining: bool = ..., **kwargs) -> None: ...
+    item: _value_pb2.Value
+    numbers: int
+    stream: Stream
+    def __init__(self, echo: bool = ..., reply: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., hold: _Optional[_Union[Hold, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., remaining: bool = ..., item: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., numbers: _Optional[int] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., **kwargs) -> None: ...
 
 class Raise(_message.Message):
-    __slots__ = ("code", "message", "details")
+    __slots__ = ("code", "message", "details", "runs")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     DETAILS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
     code: str
     message: str
     details: _value_pb2.Value
-    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., details: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
+    runs: int
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., details: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., runs: _Optional[int] = ...) -> None: ...
 
 class Hold(_message.Message):
     __slots__ = ("stubborn",)
@@ -191,18 +239,88 @@ class Publish(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., wait_local: bool = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("topic", "data", "options", "idempotent", "wait_for_responders_ms")
+    __slots__ = ("topic", "data", "options", "idempotent", "wait_for_responders_ms", "idempotency_key", "retry")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
     WAIT_FOR_RESPONDERS_MS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    RETRY_FIELD_NUMBER: _ClassVar[int]
     topic: str
     data: _value_pb2.Value
     options: Options
     idempotent: bool
     wait_for_responders_ms: int
-    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., idempotent: bool = ..., wait_for_responders_ms: _Optional[int] = ...) -> None: ...
+    idempotency_key: str
+    retry: Retry
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., idempotent: bool = ..., wait_for_responders_ms: _Optional[int] = ..., idempotency_key: _Optional[str] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ...) -> None: ...
+
+class Retry(_message.Message):
+    __slots__ = ("attempts", "base_ms", "cap_ms", "always")
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    BASE_MS_FIELD_NUMBER: _ClassVar[int]
+    CAP_MS_FIELD_NUMBER: _ClassVar[int]
+    ALWAYS_FIELD_NUMBER: _ClassVar[int]
+    attempts: int
+    base_ms: float
+    cap_ms: float
+    always: bool
+    def __init__(self, attempts: _Optional[int] = ..., base_ms: _Optional[float] = ..., cap_ms: _Optional[float] = ..., always: bool = ...) -> None: ...
+
+class Stream(_message.Message):
+    __slots__ = ("id", "topic", "data", "options", "idempotent", "wait_for_responders_ms", "total_ms", "window")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FOR_RESPONDERS_MS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_MS_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    topic: str
+    data: _value_pb2.Value
+    options: Options
+    idempotent: bool
+    wait_for_responders_ms: int
+    total_ms: float
+    window: int
+    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., idempotent: bool = ..., wait_for_responders_ms: _Optional[int] = ..., total_ms: _Optional[float] = ..., window: _Optional[int] = ...) -> None: ...
+
+class Read(_message.Message):
+    __slots__ = ("id", "count")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    count: int
+    def __init__(self, id: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class Leave(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class Gather(_message.Message):
+    __slots__ = ("topic", "data", "options", "max_replies", "every_instance")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_REPLIES_FIELD_NUMBER: _ClassVar[int]
+    EVERY_INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    data: _value_pb2.Value
+    options: Options
+    max_replies: int
+    every_instance: bool
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., max_replies: _Optional[int] = ..., every_instance: bool = ...) -> None: ...
+
+class Explain(_message.Message):
+    __slots__ = ("correlation_id",)
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    correlation_id: str
+    def __init__(self, correlation_id: _Optional[str] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("call",)
@@ -239,20 +357,80 @@ class Hello(_message.Message):
     def __init__(self, language: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("number", "done", "value", "receipt", "opened", "failure")
+    __slots__ = ("number", "done", "value", "receipt", "opened", "failure", "items", "gathered", "explanation")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    GATHERED_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     number: int
     done: bool
     value: _value_pb2.Value
     receipt: Receipt
     opened: Opened
     failure: Failure
-    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    items: Items
+    gathered: Gathered
+    explanation: Explanation
+    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., gathered: _Optional[_Union[Gathered, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+
+class Items(_message.Message):
+    __slots__ = ("values", "ended", "failure")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[_value_pb2.Value]
+    ended: bool
+    failure: Failure
+    def __init__(self, values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., ended: bool = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class Gathered(_message.Message):
+    __slots__ = ("replies", "errors", "missing")
+    REPLIES_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    replies: _containers.RepeatedCompositeFieldContainer[Gave]
+    errors: _containers.RepeatedCompositeFieldContainer[Gave]
+    missing: _containers.RepeatedCompositeFieldContainer[Gave]
+    def __init__(self, replies: _Optional[_Iterable[_Union[Gave, _Mapping]]] = ..., errors: _Optional[_Iterable[_Union[Gave, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[Gave, _Mapping]]] = ...) -> None: ...
+
+class Gave(_message.Message):
+    __slots__ = ("service", "instance", "group", "value", "failure")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    instance: str
+    group: str
+    value: _value_pb2.Value
+    failure: Failure
+    def __init__(self, service: _Optional[str] = ..., instance: _Optional[str] = ..., group: _Optional[str] = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("steps", "missing")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    steps: _containers.RepeatedCompositeFieldContainer[Told]
+    missing: int
+    def __init__(self, steps: _Optional[_Iterable[_Union[Told, _Mapping]]] = ..., missing: _Optional[int] = ...) -> None: ...
+
+class Told(_message.Message):
+    __slots__ = ("name", "source", "topic", "detail")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    source: str
+    topic: str
+    detail: _value_pb2.Value
+    def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ..., topic: _Optional[str] = ..., detail: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class Receipt(_message.Message):
     __slots__ = ("id", "correlation_id")
@@ -344,14 +522,16 @@ class Facts(_message.Message):
     def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., is_request: bool = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., data: _Optional[str] = ..., remaining_ms: _Optional[float] = ...) -> None: ...
 
 class Ended(_message.Message):
-    __slots__ = ("run", "subscription", "how")
+    __slots__ = ("run", "subscription", "how", "items")
     RUN_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     HOW_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
     run: int
     subscription: str
     how: How
-    def __init__(self, run: _Optional[int] = ..., subscription: _Optional[str] = ..., how: _Optional[_Union[How, str]] = ...) -> None: ...
+    items: int
+    def __init__(self, run: _Optional[int] = ..., subscription: _Optional[str] = ..., how: _Optional[_Union[How, str]] = ..., items: _Optional[int] = ...) -> None: ...
 
 class Inner(_message.Message):
     __slots__ = ("run", "subscription", "answer")

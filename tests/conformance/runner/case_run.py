@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from tests.conformance._contract import case_pb2 as schema
-from tests.conformance._contract.peer_pb2 import Answer, Cancel, Command
+from tests.conformance._contract.peer_pb2 import Answer, Cancel, Command, Leave
 from tests.conformance.runner import letters
+from tests.conformance.runner.answers import answer_faults
 from tests.conformance.runner.cases import with_own_topics
-from tests.conformance.runner.checks import Names, answer_faults, delivery_faults, letter_faults
+from tests.conformance.runner.checks import Names, ending_faults, got_faults, letter_faults, show, time_faults
 from tests.conformance.runner.peers import Peer
 from tests.conformance.runner.places import Place
 from tests.conformance.runner.raw import Interest, Raw
 from tests.conformance.runner.strangers import stranger
 from tests.conformance.runner.watching import PATIENCE_SECONDS, Listening, News, Watched
+from tieline.envelope import STREAM_END
 
 QUIET_SECONDS = 0.25
 
@@ -45,6 +46,7 @@ class CaseRun:
         self._strangers = contextlib.AsyncExitStack()
         self._subscribed: list[tuple[str, str]] = []
         self._begun: dict[str, tuple[Peer, int, float]] = {}
+        self._streams: list[tuple[str, str]] = []
 
     async def run(self) -> None:
         """Take the steps.
@@ -59,7 +61,7 @@ class CaseRun:
                     raise CaseFailed(f"step {number}, {step.WhichOneof('do')}: " + "; ".join(faults))
             await self._nothing_more()
         finally:
-            await self._leave()
+            await self._clean_up()
 
     async def _step(self, step: schema.Step) -> list[str]:
         kind = step.WhichOneof("do")
@@ -89,7 +91,7 @@ class CaseRun:
     async def _ended(self, begun: tuple[Peer, int, float], expect: schema.Expect) -> list[str]:
         peer, number, start = begun
         answer = await peer.end(number)
-        return [*self._faults(expect, answer, peer), *_time_faults(expect, time.monotonic() - start)]
+        return [*self._faults(expect, answer, peer), *time_faults(expect, time.monotonic() - start)]
 
     async def _give_up(self, step: schema.Step, give_up: schema.GiveUp) -> None:
         peer, number, _ = self._begun[give_up.call]
@@ -159,6 +161,18 @@ class CaseRun:
     async def _release(self, step: schema.Step, wanted: Any) -> list[str]:
         return await self._unsubscribe(step, wanted)
 
+    async def _stream(self, step: schema.Step, wanted: Any) -> list[str]:
+        self._streams.append((step.on or "caller", f"{self.prefix}/{wanted.id}"))
+        return await self._read(step, wanted)
+
+    async def _read(self, step: schema.Step, wanted: Any) -> list[str]:
+        wanted.id = f"{self.prefix}/{wanted.id}"
+        return await self._command(step)
+
+    async def _leave(self, step: schema.Step, wanted: Any) -> list[str]:
+        self._streams.remove((step.on or "caller", f"{self.prefix}/{wanted.id}"))
+        return await self._read(step, wanted)
+
     # --- what was seen ------------------------------------------------------------------------------------------------
 
     async def _deliveries(self, step: schema.Step, wanted: schema.Deliveries) -> list[str]:
@@ -172,30 +186,20 @@ class CaseRun:
         for log in logs:
             log.read = len(log.items)
         if len(arrived) < count or (len(arrived) > count and not wanted.more):
-            return [f"expected {count} deliveries, seen {_show([item for _, item, _ in arrived])}"]
+            return [f"expected {count} deliveries, seen {show([item for _, item, _ in arrived])}"]
         if min(shares) < wanted.each:
             return [f"expected at least {wanted.each} at each, seen {shares}"]
-        return self._got_faults(wanted, [(item, language) for _, item, language in arrived])
-
-    def _got_faults(self, wanted: schema.Deliveries, arrived: list[tuple[Any, str]]) -> list[str]:
         languages = {self.place.combination.caller, self.place.combination.responder}
-        left, faults = list(arrived), []
-        for got in wanted.got:
-            tries = left if wanted.any_order else left[:1]
-            found = [delivery_faults(got, item, language, languages, self.names) for item, language in tries]
-            best = min(range(len(found)), key=lambda at: len(found[at]))
-            faults += found[best]
-            left.pop(best)
-        return faults
+        return got_faults(wanted, [(item, language) for _, item, language in arrived], languages, self.names)
 
     async def _endings(self, step: schema.Step, wanted: schema.Endings) -> list[str]:
         logs = [self.watched[name].ended for name in wanted.at]
         patience = wanted.within_ms / 1_000 if wanted.HasField("within_ms") else None
         await self.news.until(lambda: sum(len(log.unread) for log in logs) >= len(wanted.how), patience)
-        seen = [how for log in logs for how in log.unread]
+        ended = [ended for log in logs for ended in log.unread]
         for log in logs:
             log.read = len(log.items)
-        return [] if sorted(seen) == sorted(wanted.how) else [f"expected endings {wanted.how}, seen {seen}"]
+        return ending_faults(wanted, ended)
 
     async def _inner(self, step: schema.Step, wanted: schema.InnerEnd) -> list[str]:
         watched = self.watched[wanted.at]
@@ -222,11 +226,11 @@ class CaseRun:
 
     async def _send_event(self, raw: Raw, wanted: schema.Send) -> Any:
         envelope = letters.event(wanted.event, raw.instance, self.names)
-        return await raw.publish(envelope.topic, _bytes(envelope, wanted.event))
+        return await raw.publish(envelope.topic, letters.written(envelope, wanted.event))
 
     async def _send_request(self, raw: Raw, wanted: schema.Send) -> Any:
         envelope = letters.request(wanted.request, raw.instance, self.names)
-        return await raw.request(envelope.topic, _bytes(envelope, wanted.request), envelope.call_id)
+        return await raw.request(envelope.topic, letters.written(envelope, wanted.request), envelope.call_id)
 
     async def _send_answer(self, raw: Raw, wanted: schema.Send) -> Any:
         listening = self.listening[wanted.to]
@@ -234,26 +238,28 @@ class CaseRun:
         if not await self.news.until(lambda: len(heard.items) > listening.answered):
             return letters.Error(code=20, message="no request came that could be answered")  # type: ignore[arg-type]
         asked = heard.items[listening.answered][1]
-        listening.answered += wanted.answer.kind in (0, letters.REPLY)
+        listening.answered += wanted.answer.kind in (0, letters.REPLY, STREAM_END)
         await raw.answer(
-            asked.reply_to, _bytes(letters.answer(wanted.answer, asked, raw.instance, self.names), wanted.answer)
+            asked.reply_to,
+            letters.written(letters.answer(wanted.answer, asked, raw.instance, self.names), wanted.answer),
         )
         return None
 
     async def _send_unasked(self, raw: Raw, wanted: schema.Send) -> Any:
         envelope = letters.unasked(wanted.unasked, raw.instance, self.names)
-        return await raw.answer(self.names.put(wanted.to), _bytes(envelope, wanted.unasked))
+        return await raw.answer(self.names.put(wanted.to), letters.written(envelope, wanted.unasked))
 
     async def _send_garbage(self, raw: Raw, wanted: schema.Send) -> Any:
         return await raw.garbage(wanted.to, bytes.fromhex(wanted.garbage))
 
     async def _heard(self, step: schema.Step, wanted: schema.Heard) -> list[str]:
         log = self.listening[wanted.by].heard
-        await self.news.until(lambda: len(log.unread) >= len(wanted.letters))
+        count = wanted.count or len(wanted.letters)
+        await self.news.until(lambda: len(log.unread) >= count)
         seen = log.unread
         log.read = len(log.items)
-        if len(seen) < len(wanted.letters) or (len(seen) > len(wanted.letters) and not wanted.more):
-            return [f"expected {len(wanted.letters)} envelopes, seen {_show(seen)}"]
+        if len(seen) < count or (len(seen) > count and not wanted.more):
+            return [f"expected {count} envelopes, seen {show(seen)}"]
         return [
             fault
             for letter, envelope in zip(wanted.letters, seen, strict=False)
@@ -287,14 +293,17 @@ class CaseRun:
         for name in self.exact:
             more = self.watched[name].delivered.unread
             if more:
-                raise CaseFailed(f"at the end: {name} got more than expected: {_show(more)}")
+                raise CaseFailed(f"at the end: {name} got more than expected: {show(more)}")
 
-    async def _leave(self) -> None:
+    async def _clean_up(self) -> None:
         await self._strangers.aclose()
         if self.case.alone:
             return  # its peers end anyway
         for peer, number, _ in self._begun.values():
             peer.begin(Command(cancel=Cancel(call=number)))
+        for name, stream in self._streams:
+            peer, system = self._systems[name]
+            peer.begin(Command(system=system, leave=Leave(id=stream)))
         leaving = [self._quietly(name, unsubscribe={"id": each}) for name, each in self._subscribed]
         leaving += [self._quietly(name, close={"drain_ms": 0}) for name in self._opened]
         await asyncio.gather(*leaving)
@@ -311,20 +320,3 @@ class CaseRun:
                 await peer.ask(Command(system=system, **command))
         except TimeoutError:
             raise CaseFailed(f"{name} does not end: {command}") from None
-
-
-def _time_faults(expect: schema.Expect, seconds: float) -> Iterator[str]:
-    if expect.HasField("within_ms") and seconds * 1_000 > expect.within_ms:
-        yield f"expected within {expect.within_ms} ms, took {seconds * 1_000:.0f}"
-    if expect.HasField("not_before_ms") and seconds * 1_000 < expect.not_before_ms:
-        yield f"expected not before {expect.not_before_ms} ms, took {seconds * 1_000:.0f}"
-
-
-def _bytes(envelope: Any, letter: schema.Letter) -> bytes:
-    data: bytes = envelope.SerializeToString()
-    return data + bytes.fromhex(letter.extra)
-
-
-def _show(items: list[Any]) -> str:
-    text = f"{len(items)}: " + " | ".join(" ".join(str(item).split()) for item in items)
-    return text if len(text) < 1_500 else f"{text[:1_500]} …"

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tests.conformance._contract import case_pb2 as schema
-from tests.conformance._contract.peer_pb2 import Answer, Delivered, Failure
+from tests.conformance._contract.peer_pb2 import Delivered, Ended
 from tests.conformance._contract.value_pb2 import Value
 from tests.conformance.runner import values
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.errors import error_class
-
-_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
 
 _NAME = re.compile(r"\$(\w+)")
 
@@ -50,61 +47,37 @@ def value_faults(wanted: Value, got: Value, reader: str, languages: Collection[s
         yield f"value: expected {values.show(expected)}, seen {values.show(seen)}"
 
 
-def answer_faults(expect: schema.Expect, answer: Answer, peer: str, others: Collection[str], names: Names) -> list[str]:
-    """How an answer differs from what a command must give."""
-    wanted, what = expect.WhichOneof("what"), answer.WhichOneof("what")
-    if wanted == "error" and what == "failure":
-        allowed = [expect.error, *([expect.or_error] if expect.HasField("or_error") else [])]
-        return min((list(_failure_faults(failed, answer.failure)) for failed in allowed), key=len)
-    if wanted == "cancelled" and what == "failure":
-        ours = answer.failure.code == "CANCELLED" and not answer.failure.from_wire
-        own_way = answer.failure.cancelled if peer == "python" else ours
-        return [] if own_way else [f"expected to be cancelled, seen {_show(answer)}"]
-    if wanted == "value" and what == "value":
-        faults = [list(value_faults(expect.value, answer.value, peer, way)) for way in ((), others)]
-        return min(faults, key=len)
-    if wanted == "receipt" and what == "receipt":
-        return list(_receipt_faults(expect.receipt, answer.receipt, names))
-    if wanted in (None, "done") and what in ("done", "receipt", "opened"):
-        return []
-    if wanted is None and what == "value":
-        return list(value_faults(Value(nil=True), answer.value, peer, ()))
-    return [f"expected {_show(expect) if wanted else 'success'}, seen {_show(answer)}"]
-
-
-def _failure_faults(wanted: schema.Failed, seen: Failure) -> Iterator[str]:
-    for name in ("code", "outcome", "retryable", "from_wire", "type"):
-        if getattr(wanted, name) != getattr(seen, name):
-            yield f"error {name}: expected {getattr(wanted, name)!r}, seen {getattr(seen, name)!r} ({_show(seen)})"
-    if seen.code and seen.class_name != error_class(seen.code).__name__:
-        yield f"error class: expected that of {seen.code}, seen {seen.class_name}"
-    if wanted.HasField("message") and wanted.message != seen.message:
-        yield f"error message: expected {wanted.message!r}, seen {seen.message!r}"
-    if not (seen.message or wanted.HasField("message")) or wanted.says not in seen.message:
-        yield f"error message: expected {wanted.says or 'one'!r} in it, seen {seen.message!r}"
-    yield from _range_faults("retry_after_ms", wanted, seen)
-    details = {item.key: values.tree(item) for item in seen.details.items}
-    for item in wanted.details:
-        if details.get(item.key) != values.tree(item):
-            yield f"error detail {item.key!r}: expected {values.tree(item)}, seen {details.get(item.key)}"
-
-
-def _receipt_faults(wanted: Any, seen: Any, names: Names) -> Iterator[str]:
-    if not _UUID7(seen.id):
-        yield f"receipt: {seen.id!r} is no UUIDv7 text"
-    for name in ("id", "correlation_id"):
-        expected = getattr(wanted, name)
-        if expected and not names.same(expected, getattr(seen, name)):
-            yield f"receipt {name}: expected {names.show(expected)}, seen {getattr(seen, name)!r}"
-
-
-def _range_faults(name: str, wanted: Any, seen: Any) -> Iterator[str]:
+def range_faults(name: str, wanted: Any, seen: Any) -> Iterator[str]:
     number = getattr(seen, name) if seen.HasField(name) else None
     if not wanted.HasField(name):
         if number is not None:
             yield f"{name}: expected none, seen {number}"
     elif number is None or not getattr(wanted, name).least <= number <= getattr(wanted, name).most:
-        yield f"{name}: expected {_show(getattr(wanted, name))}, seen {number}"
+        yield f"{name}: expected {show_message(getattr(wanted, name))}, seen {number}"
+
+
+def got_faults(
+    wanted: schema.Deliveries, arrived: Sequence[tuple[Delivered, str]], others: Collection[str], names: Names
+) -> list[str]:
+    """How deliveries differ, each given with the language it arrived in; in their order, or in any."""
+    left, faults = list(arrived), list[str]()
+    for got in wanted.got:
+        tries = left if wanted.any_order else left[:1]
+        found = [delivery_faults(got, item, language, others, names) for item, language in tries]
+        best = min(range(len(found)), key=lambda at: len(found[at]))
+        faults += found[best]
+        left.pop(best)
+    return faults
+
+
+def ending_faults(wanted: schema.Endings, seen: Sequence[Ended]) -> list[str]:
+    """How the ends of handlers differ."""
+    ways, counts = [ended.how for ended in seen], [ended.items for ended in seen]
+    if sorted(ways) != sorted(wanted.how):
+        return [f"expected endings {wanted.how}, seen {ways}"]
+    least, most = wanted.items.least, wanted.items.most
+    outside = wanted.HasField("items") and not all(least <= count <= most for count in counts)
+    return [f"expected {least:.0f} to {most:.0f} items of each handler, seen {counts}"] if outside else []
 
 
 def delivery_faults(wanted: schema.Got, seen: Delivered, peer: str, others: Collection[str], names: Names) -> list[str]:
@@ -118,7 +91,7 @@ def delivery_faults(wanted: schema.Got, seen: Delivered, peer: str, others: Coll
             faults += min((list(value_faults(one, other, peer, way)) for way in ((), others)), key=len)
     faults += _field_faults(wanted, seen.facts, names)
     if wanted.HasField("remaining_ms"):
-        faults += _range_faults("remaining_ms", wanted, seen.facts)
+        faults += range_faults("remaining_ms", wanted, seen.facts)
     return faults
 
 
@@ -127,10 +100,16 @@ def letter_faults(wanted: schema.Letter, seen: Envelope, names: Names) -> list[s
     faults = list(_field_faults(wanted, seen, names))
     if wanted.HasField("error"):
         if not seen.HasField("error"):
-            faults.append(f"expected an error, seen {_show(seen)}")
+            faults.append(f"expected an error, seen {show_message(seen)}")
         faults += _field_faults(wanted.error, seen.error, names)
+    if wanted.HasField("stream"):
+        if not seen.HasField("stream"):
+            faults.append(f"expected a position in a stream, seen {show_message(seen)}")
+        faults += _field_faults(wanted.stream, seen.stream, names)
+    if wanted.no_stream and seen.HasField("stream"):
+        faults.append(f"expected no stream, seen {show_message(seen.stream)}")
     if wanted.no_error and seen.HasField("error"):
-        faults.append(f"expected no error, seen {_show(seen.error)}")
+        faults.append(f"expected no error, seen {show_message(seen.error)}")
     return faults
 
 
@@ -148,5 +127,20 @@ def _field_faults(wanted: Any, seen: Any, names: Names) -> Iterator[str]:
                 yield f"{name}: expected {names.show(str(expected))}, seen {actual!r}"
 
 
-def _show(message: Any) -> str:
+def show_message(message: Any) -> str:
+    """For people."""
     return " ".join(str(message).split())[:600]
+
+
+def show(items: list[Any]) -> str:
+    """How many, and what they are; for people."""
+    text = f"{len(items)}: " + " | ".join(" ".join(str(item).split()) for item in items)
+    return text if len(text) < 1_500 else f"{text[:1_500]} …"
+
+
+def time_faults(expect: schema.Expect, seconds: float) -> Iterator[str]:
+    """Whether it took too long, or not long enough."""
+    if expect.HasField("within_ms") and seconds * 1_000 > expect.within_ms:
+        yield f"expected within {expect.within_ms} ms, took {seconds * 1_000:.0f}"
+    if expect.HasField("not_before_ms") and seconds * 1_000 < expect.not_before_ms:
+        yield f"expected not before {expect.not_before_ms} ms, took {seconds * 1_000:.0f}"

@@ -11,14 +11,14 @@ from tests.conformance.runner.checks import Names
 from tests.conformance.runner.raw import now_ms
 from tieline import Outcome
 from tieline._contract.contract import ERRORS
-from tieline._contract.envelope_pb2 import Envelope, Error
+from tieline._contract.envelope_pb2 import Envelope, Error, Stream
 from tieline.envelope import EVENT, REPLY, REQUEST, new_call_id, new_id
 from tieline.errors import error_class
 
 _TTL_MS = 10_000
 _CODES = {spec.number: code for code, spec in ERRORS.items()}
 _OUTCOMES = ("", *Outcome)
-_SKIPPED = ("headers", "error", "extra", "no_error", "expires_in_ms", "data_times")
+_SKIPPED = ("headers", "error", "extra", "no_error", "no_stream", "stream", "expires_in_ms", "data_times")
 
 
 def event(letter: schema.Letter, instance: str, names: Names) -> Envelope:
@@ -26,7 +26,7 @@ def event(letter: schema.Letter, instance: str, names: Names) -> Envelope:
     now = now_ms()
     usual: dict[str, Any] = {"id": new_id(), "kind": EVENT, "source": f"raw/{instance}", "time": now}
     envelope = Envelope(**usual, ttl_ms=_TTL_MS, expires_at=now + _TTL_MS, data=b"\xc0")
-    return _written(envelope, letter, names)
+    return _filled(envelope, letter, names)
 
 
 def request(letter: schema.Letter, instance: str, names: Names) -> Envelope:
@@ -41,12 +41,12 @@ def request(letter: schema.Letter, instance: str, names: Names) -> Envelope:
 def answer(letter: schema.Letter, asked: Envelope, instance: str, names: Names) -> Envelope:
     """A reply to a request that was heard."""
     envelope = Envelope(kind=REPLY, call_id=asked.call_id, source=f"raw/{instance}")  # type: ignore[arg-type]
-    return _written(envelope, letter, names)
+    return _filled(envelope, letter, names)
 
 
 def unasked(letter: schema.Letter, instance: str, names: Names) -> Envelope:
     """Something for an inbox."""
-    return _written(Envelope(source=f"raw/{instance}"), letter, names)
+    return _filled(Envelope(source=f"raw/{instance}"), letter, names)
 
 
 def failure_of(error: Error) -> Failure:
@@ -61,15 +61,22 @@ def failure_of(error: Error) -> Failure:
     return Failure(code=code, message=error.message, outcome=outcome, details=details, **known)
 
 
-def _written(envelope: Envelope, letter: schema.Letter, names: Names) -> Envelope:
+def written(envelope: Envelope, letter: schema.Letter) -> bytes:
+    """As it travels, with what nobody knows at its end."""
+    return envelope.SerializeToString() + bytes.fromhex(letter.extra)
+
+
+def _filled(envelope: Envelope, letter: schema.Letter, names: Names) -> Envelope:
     for field, value in letter.ListFields():
         if field.name not in _SKIPPED:
-            is_bytes = field.name in ("data", "call_id")
+            is_bytes = field.name in ("data", "call_id", "fingerprint")
             text = names.put(value) if isinstance(value, str) else value
             setattr(envelope, field.name, bytes.fromhex(text) if is_bytes else text)
     envelope.data *= letter.data_times or 1
     if letter.HasField("headers"):
         envelope.headers.update(letter.headers.all)
+    if letter.HasField("stream"):
+        envelope.stream.MergeFrom(Stream(**{field.name: value for field, value in letter.stream.ListFields()}))
     if letter.HasField("expires_in_ms"):
         envelope.expires_at = now_ms() + letter.expires_in_ms
     if letter.HasField("error"):

@@ -36,7 +36,7 @@ class RawRedis:
         self._reading = asyncio.create_task(self._read(reader))
         await self._ask("HELLO", "3")
         await self._subscribe("SSUBSCRIBE", contract.inbox_channel(_PREFIX, self.instance), self._inbox)
-        await self._ask("SET", contract.lease_key(_PREFIX, self.instance), "1", "PX", str(_LEASE_MS))
+        await self._ask("SET", contract.lease_key(_PREFIX, self.instance), "raw", "PX", str(_LEASE_MS))
         return self
 
     # --- Raw ----------------------------------------------------------------------------------------------------------

@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tests.conformance._contract import case_pb2 as schema
+from tests.conformance._contract.peer_pb2 import Call
 from tests.conformance._contract.value_pb2 import Time, Value
+from tests.conformance.peers.python.values import from_native
 
 _VECTORS = Path(__file__).parents[3] / "proto/vectors"
 _MOST_WIRE = 4_096
@@ -89,10 +93,42 @@ def _matches() -> Iterator[schema.Case]:
         yield case
 
 
+def _fingerprints() -> Iterator[schema.Case]:
+    """Payloads that are equal: whoever calls with a key sends the same fingerprint for all of them."""
+    for example in _read("fingerprints.json", "equal"):
+        case = schema.Case(id=example["about"], needs=[schema.FEATURE_REMOTE])
+        listen = case.steps.add().listen
+        listen.id, listen.route, listen.topic = "raw", schema.ROUTE_REQUEST, "~.ask"
+        for number, payload in enumerate(example["payloads"], 1):
+            begin = case.steps.add(begin=f"c{number}").call
+            begin.topic, begin.idempotency_key = "~.ask", f"key {number}"
+            _set_payload(begin, bytes.fromhex(payload["hex"]), payload.get("content_type", ""))
+            heard = case.steps.add().heard
+            heard.by = "raw"
+            heard.letters.add(idempotency_key=f"key {number}", fingerprint=example["fingerprint"])
+            send = case.steps.add().send
+            send.to, send.answer.data = "raw", "01"
+            end = case.steps.add()
+            end.end.call, end.expect.value.int = f"c{number}", "1"
+        yield case
+
+
+def _set_payload(call: Call, data: bytes, content_type: str) -> None:
+    """As a program would give it: values for MessagePack, text for text, bytes for the rest."""
+    call.options.content_type = content_type
+    if not content_type:
+        call.data.CopyFrom(from_native(msgspec.msgpack.decode(data) if data else None))
+    elif content_type.lower().startswith("text/"):
+        call.data.text = data.decode()
+    else:
+        call.data.bytes = data.hex()
+
+
 _MAKERS: dict[int, Callable[[], Iterator[schema.Case]]] = {
     schema.VECTORS_PAYLOADS: _payloads,
     schema.VECTORS_BAD_PAYLOADS: _bad_payloads,
     schema.VECTORS_MATCHES: _matches,
+    schema.VECTORS_FINGERPRINTS: _fingerprints,
 }
 
 

@@ -75,7 +75,7 @@ class Watched:
             self.delivered.add(delivered)
         elif kind == "ended":
             ended: Ended = report.ended
-            self.ended.add(ended.how)
+            self.ended.add(ended)
         else:
             answer: Answer = report.inner.answer
             self.inner.add(answer)

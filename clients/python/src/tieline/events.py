@@ -134,7 +134,7 @@ class EventSystem:
         schema_version: str = "",
         correlation_id: str = "",
         idempotent: bool = False,
-        idempotency_key: str = "",
+        idempotency_key: str | None = None,
         retry: Retry | None = None,
         wait_for_responders: float = 0.0,
         wait_for_connection: float = 0.0,

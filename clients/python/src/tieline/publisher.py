@@ -60,7 +60,7 @@ class Publisher:
         idempotent: bool = False,
         wait_for_responders: float = 0.0,
         wait_for_connection: float = 0.0,
-        idempotency_key: str = "",
+        idempotency_key: str | None = None,
         identity: str = "",
     ) -> Any:
         """See `EventSystem.publish_and_wait`. A try of a call that failed before has its `identity`."""
@@ -73,8 +73,8 @@ class Publisher:
         )
         if identity:
             request.id = identity
-        keyed = idempotency_key != ""
-        if keyed:
+        keyed = idempotency_key is not None
+        if idempotency_key is not None:
             idempotent = _add_key(request, idempotency_key)
         subscription = None if keyed else instance.router.responder(topic)  # a run is everybody's: ask the broker
         if instance.router.observing or instance.port.observing:  # pyright: ignore[reportOptionalMemberAccess]

@@ -45,7 +45,7 @@ class StreamCall(Call):
         envelope.stream.window = self.flow.window
 
     def rest(self, now: float) -> None:
-        """From now on the reader waits for the responder."""
+        """From now on the responder's time runs anew."""
         self.deadline = min(self.limit, now + self.idle)
 
     def flowed(self, envelope: Envelope) -> Progress | TielineError:

@@ -1,6 +1,7 @@
 // What became of a command, as the program saw it.
-import { TielineError } from "tieline";
-import { Answer, Failure } from "./contract/peer.js";
+import { type Explanation, type Gathered, type Responder, type Stream, TielineError } from "tieline";
+import { Answer, Failure, Gave } from "./contract/peer.js";
+import type { Value } from "./contract/value.js";
 import { fromNative } from "./values.js";
 
 type What = NonNullable<Answer["what"]>;
@@ -12,11 +13,48 @@ export function answer(what: What): Answer {
 
 /** All that can be known of an error. */
 export function failure(error: unknown): Answer {
-  const className = error instanceof Error ? error.constructor.name : typeof error;
-  if (!(error instanceof TielineError)) {
-    return answer({ $case: "failure", value: Failure.fromPartial({ className, message: String(error) }) });
+  return answer({ $case: "failure", value: failed(error) });
+}
+
+/** The next items of a stream, so many (0: all) or up to its end. */
+export async function read(stream: Stream, count: number): Promise<Answer> {
+  const values: Value[] = [];
+  try {
+    while (count === 0 || values.length < count) {
+      const { done, value } = await stream.next();
+      if (done) return answer({ $case: "items", value: { values, ended: true, failure: undefined } });
+      values.push(fromNative(value));
+    }
+  } catch (error) {
+    return answer({ $case: "items", value: { values, ended: false, failure: failed(error) } });
   }
+  return answer({ $case: "items", value: { values, ended: false, failure: undefined } });
+}
+
+/** What everybody said. */
+export function gathered(everybody: Gathered): Answer {
+  const gave = (responder: Responder, what: Partial<Gave>) => Gave.fromPartial({ ...responder, ...what });
+  const replies = everybody.replies.map(({ responder, value }) => gave(responder, { value: fromNative(value) }));
+  const errors = everybody.errors.map(({ responder, error }) => gave(responder, { failure: failed(error) }));
+  const missing = everybody.missing.map(({ responder, error }) => gave(responder, { failure: failed(error) }));
+  return answer({ $case: "gathered", value: { replies, errors, missing } });
+}
+
+/** Where something went. */
+export function explained(explanation: Explanation): Answer {
+  const steps = explanation.steps.map(({ name, source, topic, detail }) => ({
+    name,
+    source,
+    topic,
+    detail: fromNative(detail),
+  }));
+  return answer({ $case: "explanation", value: { steps, missing: explanation.missing.length } });
+}
+
+function failed(error: unknown): Failure {
+  const className = error instanceof Error ? error.constructor.name : typeof error;
+  if (!(error instanceof TielineError)) return Failure.fromPartial({ className, message: String(error) });
   const { code, message, outcome, type, fromWire, retryable, retryAfter } = error;
   const known = { code, message, outcome, type, fromWire, retryable, className, details: fromNative(error.details) };
-  return answer({ $case: "failure", value: Failure.fromPartial({ ...known, retryAfterMs: retryAfter }) });
+  return Failure.fromPartial({ ...known, retryAfterMs: retryAfter });
 }

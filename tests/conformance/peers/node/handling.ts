@@ -1,6 +1,6 @@
 // Handlers that do what a case says, and tell the runner of it.
 import { isDeepStrictEqual } from "node:util";
-import { ERROR_CLASSES, type Event } from "tieline";
+import { ERROR_CLASSES, type Event, type Handler } from "tieline";
 import { answer, failure } from "./answers.js";
 import {
   type Action,
@@ -12,13 +12,19 @@ import {
   type Publish,
   type Raise,
   type Report,
+  type Stream,
+  Streaming,
   type Subscribe,
+  type Upcaster,
 } from "./contract/peer.js";
 import type { Value } from "./contract/value.js";
 import { fromNative, toNative } from "./values.js";
 
-/** What a handler publishes or calls. */
-export type Sent = { $case: "publish"; value: Publish } | { $case: "call"; value: Call };
+/** What a handler publishes, calls or reads. */
+export type Sent =
+  | { $case: "publish"; value: Publish }
+  | { $case: "call"; value: Call }
+  | { $case: "stream"; value: Stream };
 /** Sends it; resolves to what the program gets and what the runner is told. */
 export type Do = (sent: Sent) => Promise<[unknown, Answer]>;
 /** Sends a report. */
@@ -70,6 +76,7 @@ export class Handling {
   readonly #wanted: Subscribe;
   readonly #do: Do;
   readonly #tell: Tell;
+  #raised = 0;
 
   constructor(wanted: Subscribe, send: Do, tell: Tell) {
     this.#wanted = wanted;
@@ -77,27 +84,98 @@ export class Handling {
     this.#tell = tell;
   }
 
-  /** Says that it began, does what is wanted, says how it ended. */
-  readonly handle = async (data: unknown, event: Event): Promise<unknown> => {
-    const run = ++runs;
-    const subscription = this.#wanted.id;
-    const values = (this.#wanted.batch === undefined ? [data] : (data as unknown[])).map((value) => fromNative(value));
-    this.#tell({ $case: "delivered", value: { run, subscription, values, facts: facts(event) } });
-    let how = How.HOW_RETURNED;
+  /** What to subscribe. */
+  get function(): Handler {
+    const handling = this;
+    switch (this.#wanted.streaming) {
+      case Streaming.STREAMING_GENERATOR:
+        return async function* handler(data, event) {
+          yield* handling.#generate(data, event);
+        };
+      case Streaming.STREAMING_RETURNED:
+        return (data, event) => handling.#generate(data, event);
+      case Streaming.STREAMING_SYNCHRONOUS:
+        return function* handler(data, event) {
+          yield* handling.#generateSynchronously(data, event);
+        };
+      default:
+        return (data, event) => handling.#handle(data, event);
+    }
+  }
+
+  async #handle(data: unknown, event: Event): Promise<unknown> {
+    const run = this.#begin(data, event);
     try {
-      return await this.#act(run, data, event);
+      let result: unknown;
+      for (const action of this.#wanted.handler) result = await this.#one(action, run, data, event, result);
+      this.#end(run, How.HOW_RETURNED);
+      return result;
     } catch (error) {
-      how = event.cancelled ? How.HOW_CANCELLED : How.HOW_RAISED;
+      this.#end(run, event.cancelled ? How.HOW_CANCELLED : How.HOW_RAISED);
+      throw error;
+    }
+  }
+
+  async *#generate(data: unknown, event: Event): AsyncGenerator<unknown> {
+    const run = this.#begin(data, event);
+    let how = How.HOW_CANCELLED; // unless it goes on after its last item, or throws
+    let count = 0;
+    try {
+      let result: unknown;
+      for (const action of this.#wanted.handler) {
+        for (const item of items(action, result)) {
+          count++;
+          yield item;
+        }
+        result = await this.#one(action, run, data, event, result);
+      }
+      how = How.HOW_RETURNED;
+    } catch (error) {
+      if (!event.cancelled) how = How.HOW_RAISED;
       throw error;
     } finally {
-      this.#tell({ $case: "ended", value: { run, subscription, how } });
+      this.#end(run, how, count);
     }
-  };
+  }
 
-  async #act(run: number, data: unknown, event: Event): Promise<unknown> {
-    let result: unknown;
-    for (const action of this.#wanted.handler) result = await this.#one(action, run, data, event, result);
-    return result;
+  *#generateSynchronously(data: unknown, event: Event): Generator<unknown> {
+    const run = this.#begin(data, event);
+    let how = How.HOW_CANCELLED;
+    let count = 0;
+    try {
+      for (const action of this.#wanted.handler) {
+        for (const item of items(action, data)) {
+          count++;
+          yield item;
+        }
+        if (action.do?.$case === "raise") this.#raise(action.do.value);
+      }
+      how = How.HOW_RETURNED;
+    } catch (error) {
+      how = How.HOW_RAISED;
+      throw error;
+    } finally {
+      this.#end(run, how, count);
+    }
+  }
+
+  /** Says that it begins. */
+  #begin(data: unknown, event: Event): number {
+    const run = ++runs;
+    const values = (this.#wanted.batch === undefined ? [data] : (data as unknown[])).map((value) => fromNative(value));
+    this.#tell({ $case: "delivered", value: { run, subscription: this.#wanted.id, values, facts: facts(event) } });
+    return run;
+  }
+
+  /** Says how it ended. */
+  #end(run: number, how: How, count = 0): void {
+    this.#tell({ $case: "ended", value: { run, subscription: this.#wanted.id, how, items: count } });
+  }
+
+  #raise(wanted: Raise): void {
+    if (wanted.runs > 0 && this.#raised >= wanted.runs) return;
+    this.#raised++;
+    throw errorOf(wanted);
   }
 
   async #one({ do: wanted }: Action, run: number, data: unknown, event: Event, result: unknown): Promise<unknown> {
@@ -107,7 +185,8 @@ export class Handling {
       case "reply":
         return toNative(wanted.value);
       case "raise":
-        throw errorOf(wanted.value);
+        this.#raise(wanted.value);
+        return result;
       case "hold":
         await this.gate.pass(wanted.value.stubborn ? undefined : event.signal);
         return result;
@@ -117,6 +196,7 @@ export class Handling {
         await this.#inner(run, wanted);
         return result;
       case "call":
+      case "stream":
         return await this.#inner(run, wanted);
       default:
         return result;
@@ -134,6 +214,25 @@ export class Handling {
       throw error;
     }
   }
+}
+
+/** What an action hands on. */
+function* items({ do: wanted }: Action, result: unknown): Generator<unknown> {
+  if (wanted?.$case === "item") yield toNative(wanted.value);
+  if (wanted?.$case === "numbers") for (let n = 1; n <= wanted.value; n++) yield n;
+  if (wanted?.$case === "pass") yield result;
+}
+
+/** The upcaster that a case describes. */
+export function upcasterOf({ since, to, entry, raises }: Upcaster): [string, string, (data: unknown) => unknown] {
+  return [
+    since,
+    to,
+    (data) => {
+      if (raises) throw new ShopIsClosedError("the upcaster is broken", undefined);
+      return { ...(data as object), ...(entry && { [entry.key]: toNative(entry) }) };
+    },
+  ];
 }
 
 /** The filter that a case describes. */

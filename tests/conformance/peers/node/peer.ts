@@ -8,22 +8,29 @@ import {
   MemoryBroker,
   MemoryTransport,
   type PublishOptions,
+  type Retry,
+  type Stream,
+  type StreamOptions,
   type SubscribeOptions,
   type Subscription,
 } from "tieline";
-import { answer, failure } from "./answers.js";
+import { answer, explained, failure, gathered, read } from "./answers.js";
 import {
   type Answer,
   type Call,
   type Close,
   Command,
+  type Gather,
   type Open,
   type Options,
   type Publish,
+  type Read,
   Report,
   type Subscribe,
+  type Retry as WantedRetry,
+  type Stream as WantedStream,
 } from "./contract/peer.js";
-import { DONE, filterOf, Handling, type Sent, type Tell } from "./handling.js";
+import { DONE, filterOf, Handling, type Sent, type Tell, upcasterOf } from "./handling.js";
 import { fromNative, toNative } from "./values.js";
 
 const STDOUT = 1;
@@ -34,6 +41,7 @@ class Peer {
   readonly #memory = new MemoryBroker();
   readonly #systems = new Map<string, EventSystem>();
   readonly #subscriptions = new Map<string, [Subscription, Handling]>();
+  readonly #streams = new Map<string, [Stream, AbortController]>();
   readonly #calls = new Map<number, AbortController>();
 
   /** Takes commands until stdin ends. */
@@ -70,7 +78,17 @@ class Peer {
         return DONE;
       case "publish":
       case "call":
-        return await this.#begin(number, system, wanted);
+        return await this.#until(number, async (signal) => (await send(this.#system(system), wanted, signal))[1]);
+      case "stream":
+        return this.#stream(this.#system(system), wanted.value);
+      case "read":
+        return await this.#read(number, wanted.value);
+      case "leave":
+        return await this.#leave(wanted.value.id);
+      case "gather":
+        return await this.#until(number, (signal) => gather(this.#system(system), wanted.value, signal));
+      case "explain":
+        return explained(await this.#system(system).explain(wanted.value.correlationId));
       case "cancel":
         this.#calls.get(wanted.value.call)?.abort();
         return DONE;
@@ -107,7 +125,7 @@ class Peer {
 
   async #subscribe(system: EventSystem, wanted: Subscribe): Promise<Answer> {
     const handling = new Handling(wanted, (sent) => send(system, sent), tell);
-    const subscription = system.subscribe(wanted.topic, handling.handle, subscribeOptions(wanted));
+    const subscription = system.subscribe(wanted.topic, handling.function, subscribeOptions(wanted));
     this.#subscriptions.set(wanted.id, [subscription, handling]);
     await subscription.ready();
     return DONE;
@@ -115,14 +133,45 @@ class Peer {
 
   // --- publish and call ----------------------------------------------------------------------------------------------
 
-  async #begin(number: number, system: string, wanted: Sent): Promise<Answer> {
-    const controller = new AbortController();
+  /** Its command can be given up until it is done. */
+  async #until(
+    number: number,
+    done: (signal: AbortSignal) => Promise<Answer>,
+    controller = new AbortController(),
+  ): Promise<Answer> {
     this.#calls.set(number, controller);
     try {
-      return (await send(this.#system(system), wanted, controller.signal))[1];
+      return await done(controller.signal);
     } finally {
       this.#calls.delete(number);
     }
+  }
+
+  // --- streams -------------------------------------------------------------------------------------------------------
+
+  #stream(system: EventSystem, wanted: WantedStream): Answer {
+    const controller = new AbortController();
+    this.#streams.set(wanted.id, [stream(system, wanted, controller.signal), controller]);
+    return DONE;
+  }
+
+  /** Giving up a read gives up the stream, as a cancelled task does in other languages. */
+  #read(number: number, { id, count }: Read): Promise<Answer> {
+    const [stream, controller] = this.#opened(id);
+    return this.#until(number, () => read(stream, count), controller);
+  }
+
+  async #leave(id: string): Promise<Answer> {
+    const [stream] = this.#opened(id);
+    this.#streams.delete(id);
+    await stream.return();
+    return DONE;
+  }
+
+  #opened(id: string): [Stream, AbortController] {
+    const found = this.#streams.get(id);
+    if (found === undefined) throw new TypeError(`no stream ${id}`);
+    return found;
   }
 
   #system(name: string): EventSystem {
@@ -139,6 +188,7 @@ class Peer {
 }
 
 async function send(system: EventSystem, sent: Sent, signal?: AbortSignal): Promise<[unknown, Answer]> {
+  if (sent.$case === "stream") return readAll(stream(system, sent.value, signal));
   const options = { ...messageOptions(sent.value.options), ...(signal && { signal }) };
   return sent.$case === "publish" ? publish(system, sent.value, options) : call(system, sent.value, options);
 }
@@ -149,13 +199,40 @@ async function publish(system: EventSystem, wanted: Publish, options: PublishOpt
 }
 
 async function call(system: EventSystem, wanted: Call, options: CallOptions): Promise<[unknown, Answer]> {
-  const waitForResponders = wanted.waitForRespondersMs;
-  const more = { idempotent: wanted.idempotent, ...(waitForResponders !== undefined && { waitForResponders }) };
+  const more: CallOptions = { idempotent: wanted.idempotent };
+  if (wanted.waitForRespondersMs !== undefined) more.waitForResponders = wanted.waitForRespondersMs;
+  if (wanted.idempotencyKey !== undefined) more.idempotencyKey = wanted.idempotencyKey;
+  if (wanted.retry !== undefined) more.retry = retryOf(wanted.retry);
   const reply = await system.publishAndWait(wanted.topic, dataOf(wanted), { ...options, ...more });
   return [reply, answer({ $case: "value", value: fromNative(reply) })];
 }
 
-function dataOf({ data }: Publish | Call): unknown {
+function retryOf({ attempts, baseMs, capMs, always }: WantedRetry): Retry {
+  return { attempts, base: baseMs, cap: capMs, ...(always && { when: () => true }) };
+}
+
+function stream(system: EventSystem, wanted: WantedStream, signal?: AbortSignal): Stream {
+  const options: StreamOptions = { ...messageOptions(wanted.options), idempotent: wanted.idempotent };
+  if (wanted.waitForRespondersMs !== undefined) options.waitForResponders = wanted.waitForRespondersMs;
+  if (wanted.totalMs !== undefined) options.total = wanted.totalMs;
+  if (wanted.window > 0) options.window = wanted.window;
+  if (signal !== undefined) options.signal = signal;
+  return system.publishAndStream(wanted.topic, dataOf(wanted), options);
+}
+
+async function readAll(stream: Stream): Promise<[unknown, Answer]> {
+  const items: unknown[] = [];
+  for await (const item of stream) items.push(item);
+  return [items, answer({ $case: "value", value: fromNative(items) })];
+}
+
+async function gather(system: EventSystem, wanted: Gather, signal: AbortSignal): Promise<Answer> {
+  const { maxReplies, everyInstance } = wanted;
+  const options = { ...messageOptions(wanted.options), maxReplies, everyInstance, signal };
+  return gathered(await system.publishAndGather(wanted.topic, dataOf(wanted), options));
+}
+
+function dataOf({ data }: Publish | Call | WantedStream | Gather): unknown {
   return data && toNative(data);
 }
 
@@ -175,6 +252,8 @@ function messageOptions(wanted: Options | undefined): PublishOptions {
 function subscribeOptions(wanted: Subscribe): SubscribeOptions {
   const options: SubscribeOptions = {};
   if (wanted.group !== "") options.group = wanted.group;
+  if (wanted.schemaVersion !== "") options.schemaVersion = wanted.schemaVersion;
+  if (wanted.upcasters.length > 0) options.upcasters = wanted.upcasters.map(upcasterOf);
   if (wanted.observe) options.observe = true;
   if (wanted.filter !== undefined) options.filter = filterOf(wanted.filter);
   if (wanted.batch !== undefined) Object.assign(options, { batch: wanted.batch }); // typed for a handler of lists

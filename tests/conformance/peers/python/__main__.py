@@ -12,18 +12,22 @@ from tests.conformance._contract.peer_pb2 import (
     Answer,
     Call,
     Command,
+    Gather,
     Hello,
     Opened,
     Options,
     Publish,
     Receipt,
     Report,
+    Stream,
     Subscribe,
 )
+from tests.conformance.peers.python import answers
 from tests.conformance.peers.python.answers import failure
-from tests.conformance.peers.python.handling import Handling, filter_of
+from tests.conformance.peers.python.handling import Handling, filter_of, upcaster_of
 from tests.conformance.peers.python.values import from_native, to_native
-from tieline import EventSystem, Settings, Subscription
+from tieline import EventSystem, Retry, Settings, Subscription
+from tieline import Stream as OpenStream
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
 
@@ -35,6 +39,7 @@ class Peer:
         self._memory = MemoryBroker()
         self._systems: dict[str, EventSystem] = {}
         self._subscriptions: dict[str, tuple[Subscription, Handling]] = {}
+        self._streams: dict[str, OpenStream] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def serve(self) -> None:
@@ -95,11 +100,15 @@ class Peer:
             name: getattr(wanted, name) for name in ("group", "observe") if getattr(wanted, name)
         }
         options |= {name: getattr(wanted, name) for name in ("concurrency", "queue") if wanted.HasField(name)}
+        if wanted.schema_version:
+            options["schema_version"] = wanted.schema_version
+        if wanted.upcasters:
+            options["upcasters"] = [*map(upcaster_of, wanted.upcasters)]
         if wanted.HasField("filter"):
             options["filter"] = filter_of(wanted.filter)
         if wanted.HasField("batch"):
             options["batch"] = (wanted.batch.size, wanted.batch.ms / 1_000)
-        subscription = system.subscribe(wanted.topic, handling.handle, **options)
+        subscription = system.subscribe(wanted.topic, handling.function, **options)
         self._subscriptions[wanted.id] = subscription, handling
         await subscription.ready()
 
@@ -115,16 +124,62 @@ class Peer:
 
     # --- publish and call ---------------------------------------------------------------------------------------------
 
-    async def _send(self, system: EventSystem, wanted: Publish | Call) -> tuple[Any, Answer]:
-        data = [to_native(wanted.data)] if wanted.HasField("data") else []
+    async def _send(self, system: EventSystem, wanted: Publish | Call | Stream) -> tuple[Any, Answer]:
+        if isinstance(wanted, Stream):
+            items = [item async for item in _stream(system, wanted)]
+            return items, Answer(value=from_native(items))
+        data = _data(wanted)
         options = _options(wanted.options)
         if isinstance(wanted, Publish):
             receipt = await system.publish(wanted.topic, *data, wait_local=wanted.wait_local, **options)
             return None, Answer(receipt=Receipt(id=receipt.id, correlation_id=receipt.correlation_id))
         if wanted.HasField("wait_for_responders_ms"):
             options["wait_for_responders"] = wanted.wait_for_responders_ms / 1_000
+        if wanted.HasField("idempotency_key"):
+            options["idempotency_key"] = wanted.idempotency_key
+        if wanted.HasField("retry"):
+            options["retry"] = _retry(wanted.retry)
         reply = await system.publish_and_wait(wanted.topic, *data, idempotent=wanted.idempotent, **options)
         return reply, Answer(value=from_native(reply))
+
+    # --- streams, gather, explain -------------------------------------------------------------------------------------
+
+    async def _stream(self, command: Command, wanted: Stream) -> None:
+        self._streams[wanted.id] = _stream(self._systems[command.system], wanted)
+
+    async def _read(self, command: Command, wanted: Any) -> Answer:
+        return Answer(items=await answers.read(self._streams[wanted.id], wanted.count))
+
+    async def _leave(self, command: Command, wanted: Any) -> None:
+        await self._streams.pop(wanted.id).aclose()
+
+    async def _gather(self, command: Command, wanted: Gather) -> Answer:
+        options = {"max_replies": wanted.max_replies, "every_instance": wanted.every_instance}
+        system = self._systems[command.system]
+        everybody = await system.publish_and_gather(wanted.topic, *_data(wanted), **options, **_options(wanted.options))
+        return Answer(gathered=answers.gathered(everybody))
+
+    async def _explain(self, command: Command, wanted: Any) -> Answer:
+        steps = await self._systems[command.system].explain(wanted.correlation_id)
+        return Answer(explanation=answers.explanation(steps))
+
+
+def _stream(system: EventSystem, wanted: Stream) -> OpenStream:
+    options = _options(wanted.options) | {"idempotent": wanted.idempotent, "window": wanted.window}
+    if wanted.HasField("wait_for_responders_ms"):
+        options["wait_for_responders"] = wanted.wait_for_responders_ms / 1_000
+    if wanted.HasField("total_ms"):
+        options["total"] = wanted.total_ms / 1_000
+    return system.publish_and_stream(wanted.topic, *_data(wanted), **options)
+
+
+def _data(wanted: Publish | Call | Stream | Gather) -> list[Any]:
+    return [to_native(wanted.data)] if wanted.HasField("data") else []
+
+
+def _retry(wanted: Any) -> Retry:
+    when = (lambda _: True) if wanted.always else None
+    return Retry(wanted.attempts, wanted.base_ms / 1_000, wanted.cap_ms / 1_000, when)
 
 
 def _options(wanted: Options) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.conformance._contract.peer_pb2 import Failure
+from tests.conformance._contract.peer_pb2 import Explanation, Failure, Gathered, Gave, Items, Told
 from tests.conformance.peers.python.values import from_native
-from tieline import TielineError
+from tieline import Gathered as Everybody
+from tieline import Stream, TielineError
+from tieline.explain import Explanation as Steps
 
 
 def failure(error: BaseException) -> Failure:
@@ -27,3 +29,37 @@ def failure(error: BaseException) -> Failure:
         retryable=error.retryable,
         class_name=name,
     )
+
+
+async def read(stream: Stream, count: int) -> Items:
+    """The next items of a stream, so many or up to its end."""
+    items = Items()
+    while not count or len(items.values) < count:
+        try:
+            items.values.append(from_native(await anext(stream)))
+        except StopAsyncIteration:
+            items.ended = True
+            break
+        except TielineError as error:
+            items.failure.CopyFrom(failure(error))
+            break
+    return items
+
+
+def gathered(everybody: Everybody) -> Gathered:
+    """What everybody said."""
+    told = Gathered()
+    for reply in everybody.replies:
+        told.replies.append(Gave(**reply.responder._asdict(), value=from_native(reply.value)))
+    for of, to in ((everybody.errors, told.errors), (everybody.missing, told.missing)):
+        to.extend(Gave(**each.responder._asdict(), failure=failure(each.error)) for each in of)
+    return told
+
+
+def explanation(steps: Steps) -> Explanation:
+    """Where something went."""
+    told = [
+        Told(name=step.name, source=step.source, topic=step.topic, detail=from_native(step.detail))
+        for step in steps.steps
+    ]
+    return Explanation(steps=told, missing=len(steps.missing))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from tests.conformance._contract.peer_pb2 import (
     HOW_CANCELLED,
     HOW_RAISED,
     HOW_RETURNED,
+    STREAMING_GENERATOR,
+    STREAMING_RETURNED,
+    STREAMING_SYNCHRONOUS,
     Action,
     Answer,
     Delivered,
@@ -22,6 +26,7 @@ from tests.conformance._contract.peer_pb2 import (
     Raise,
     Report,
     Subscribe,
+    Upcaster,
 )
 from tests.conformance.peers.python.answers import failure
 from tests.conformance.peers.python.values import from_native, to_native
@@ -49,30 +54,64 @@ class Handling:
         self._wanted = wanted
         self._do = do
         self._tell = tell
+        self._raised = 0
 
-    async def handle(self, data: Any, event: Event) -> Any:
-        """Say that it began, do what is wanted, say how it ended."""
-        run, name = next(_runs), self._wanted.id
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What to subscribe."""
+        kinds: dict[int, Callable[..., Any]] = {
+            STREAMING_GENERATOR: self._generate,
+            STREAMING_RETURNED: self._return_stream,
+            STREAMING_SYNCHRONOUS: self._generate_synchronously,
+        }
+        return kinds.get(self._wanted.streaming, self._handle)
+
+    async def _handle(self, data: Any, event: Event) -> Any:
+        with self._told(data, event) as ended:
+            result: Any = None
+            for action in self._wanted.handler:
+                result = await self._one(action, ended.run, data, event, result)
+            return result
+
+    async def _generate(self, data: Any, event: Event) -> AsyncIterator[Any]:
+        with self._told(data, event) as ended:
+            result: Any = None
+            for action in self._wanted.handler:
+                for item in _items(action, result):
+                    ended.items += 1
+                    yield item
+                result = await self._one(action, ended.run, data, event, result)
+
+    def _return_stream(self, data: Any, event: Event) -> AsyncIterator[Any]:
+        return self._generate(data, event)
+
+    def _generate_synchronously(self, data: Any, event: Event) -> Iterator[Any]:
+        with self._told(data, event) as ended:
+            for action in self._wanted.handler:
+                for item in _items(action, data):
+                    ended.items += 1
+                    yield item
+                if action.WhichOneof("do") == "raise":
+                    self._raise(getattr(action, "raise"))
+
+    @contextlib.contextmanager
+    def _told(self, data: Any, event: Event) -> Iterator[Ended]:
+        """Say that it began, and how it ended."""
+        ended = Ended(run=next(_runs), subscription=self._wanted.id, how=HOW_RETURNED)
         values = data if self._wanted.HasField("batch") else [data]
-        delivered = Delivered(run=run, subscription=name, values=map(from_native, values), facts=_facts(event))
+        delivered = Delivered(run=ended.run, subscription=ended.subscription, values=map(from_native, values))
+        delivered.facts.CopyFrom(_facts(event))
         self._tell(Report(delivered=delivered))
-        how = HOW_RETURNED
         try:
-            return await self._act(run, data, event)
-        except asyncio.CancelledError:
-            how = HOW_CANCELLED
+            yield ended
+        except (asyncio.CancelledError, GeneratorExit):
+            ended.how = HOW_CANCELLED
             raise
         except BaseException:
-            how = HOW_RAISED
+            ended.how = HOW_RAISED
             raise
         finally:
-            self._tell(Report(ended=Ended(run=run, subscription=name, how=how)))
-
-    async def _act(self, run: int, data: Any, event: Event) -> Any:
-        result: Any = None
-        for action in self._wanted.handler:
-            result = await self._one(action, run, data, event, result)
-        return result
+            self._tell(Report(ended=ended))
 
     async def _one(self, action: Action, run: int, data: Any, event: Event, result: Any) -> Any:
         match action.WhichOneof("do"):
@@ -81,16 +120,21 @@ class Handling:
             case "reply":
                 return to_native(action.reply)
             case "raise":
-                raise _error(getattr(action, "raise"))
+                self._raise(getattr(action, "raise"))
             case "hold":
                 await self._hold(action.hold.stubborn)
             case "remaining":
                 return event.remaining() * 1_000
             case "publish":
                 await self._inner(run, action.publish)
-            case "call":
-                return await self._inner(run, action.call)
+            case "call" | "stream" as kind:
+                return await self._inner(run, getattr(action, str(kind)))
         return result
+
+    def _raise(self, wanted: Raise) -> None:
+        if not wanted.runs or self._raised < wanted.runs:
+            self._raised += 1
+            raise _error(wanted)
 
     async def _inner(self, run: int, wanted: Any) -> Any:
         try:
@@ -113,6 +157,28 @@ class Handling:
                     raise
             else:
                 return
+
+
+def _items(action: Action, result: Any) -> Iterator[Any]:
+    """What an action hands on."""
+    match action.WhichOneof("do"):
+        case "item":
+            yield to_native(action.item)
+        case "numbers":
+            yield from range(1, action.numbers + 1)
+        case "pass":
+            yield result
+
+
+def upcaster_of(wanted: Upcaster) -> tuple[str, str, Callable[[Any], Any]]:
+    """The upcaster that a case describes."""
+
+    def lift(data: Any) -> Any:
+        if wanted.raises:
+            raise ShopIsClosedError("the upcaster is broken", None)
+        return data | {wanted.entry.key: to_native(wanted.entry)}
+
+    return wanted.since, wanted.to, lift
 
 
 def filter_of(wanted: Filter) -> Callable[[Any], bool]:

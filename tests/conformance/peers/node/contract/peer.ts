@@ -10,6 +10,19 @@ export const protobufPackage = "tieline.conformance.v1";
 
 export const protobufFileName = "tieline/conformance/v1/peer.proto";
 
+/** How the handler streams its reply. */
+export enum Streaming {
+  /** STREAMING_UNSPECIFIED - Not at all. */
+  STREAMING_UNSPECIFIED = 0,
+  /** STREAMING_GENERATOR - It is an asynchronous generator. */
+  STREAMING_GENERATOR = 1,
+  /** STREAMING_RETURNED - It is none, and returns what can be iterated asynchronously. */
+  STREAMING_RETURNED = 2,
+  /** STREAMING_SYNCHRONOUS - It is a synchronous generator, and waits for nothing. */
+  STREAMING_SYNCHRONOUS = 3,
+  UNRECOGNIZED = -1,
+}
+
 export enum How {
   HOW_UNSPECIFIED = 0,
   HOW_RETURNED = 1,
@@ -36,6 +49,11 @@ export interface Command {
     | { $case: "call"; value: Call }
     | { $case: "cancel"; value: Cancel }
     | { $case: "release"; value: Release }
+    | { $case: "stream"; value: Stream }
+    | { $case: "read"; value: Read }
+    | { $case: "leave"; value: Leave }
+    | { $case: "gather"; value: Gather }
+    | { $case: "explain"; value: Explain }
     | undefined;
 }
 
@@ -71,6 +89,18 @@ export interface Subscribe {
     | undefined;
   /** What the handler does, one after the other. It replies with what `reply`, `echo` … gave last, else with nil. */
   handler: Action[];
+  streaming: Streaming;
+  schemaVersion: string;
+  upcasters: Upcaster[];
+}
+
+/** Puts an entry into a map, or raises. */
+export interface Upcaster {
+  since: string;
+  to: string;
+  /** With its key. */
+  entry: Value | undefined;
+  raises: boolean;
 }
 
 /** Passes payloads that are equal to the value, and none if it raises. */
@@ -105,6 +135,18 @@ export interface Action {
     | //
     /** Reply with the milliseconds that remain. */
     { $case: "remaining"; value: boolean }
+    | //
+    /** Hand on an item; only where the handler streams, as the next two. */
+    { $case: "item"; value: Value }
+    | //
+    /** Hand on the numbers from 1 to this, each as an item. */
+    { $case: "numbers"; value: number }
+    | //
+    /** Hand on, as an item, what the action before gave. */
+    { $case: "pass"; value: boolean }
+    | //
+    /** Read a stream to its end, and reply with the list of its items; a failure is the handler's own. */
+    { $case: "stream"; value: Stream }
     | undefined;
 }
 
@@ -113,7 +155,11 @@ export interface Raise {
   /** An error of ours, by its code; else an exception of the program's own. */
   code: string;
   message: string;
-  details: Value | undefined;
+  details:
+    | Value
+    | undefined;
+  /** Only in so many runs of the handler, and not after that; 0 means always. */
+  runs: number;
 }
 
 export interface Hold {
@@ -162,6 +208,57 @@ export interface Call {
   options: Options | undefined;
   idempotent: boolean;
   waitForRespondersMs?: number | undefined;
+  idempotencyKey?: string | undefined;
+  retry: Retry | undefined;
+}
+
+export interface Retry {
+  attempts: number;
+  baseMs: number;
+  capMs: number;
+  /** Whatever the error of an idempotent call is, try again. */
+  always: boolean;
+}
+
+/** Asks for a stream; nothing is read until told to. It is done when the program holds the stream. */
+export interface Stream {
+  /** What the runner calls it. */
+  id: string;
+  topic: string;
+  data:
+    | Value
+    | undefined;
+  /** Its TTL is the longest time between two items. */
+  options: Options | undefined;
+  idempotent: boolean;
+  waitForRespondersMs?: number | undefined;
+  totalMs?: number | undefined;
+  window: number;
+}
+
+/** Reads items of a stream. */
+export interface Read {
+  id: string;
+  /** So many, or up to its end; 0 means up to its end. */
+  count: number;
+}
+
+/** Reads no more of a stream. */
+export interface Leave {
+  id: string;
+}
+
+/** Asks everybody. */
+export interface Gather {
+  topic: string;
+  data: Value | undefined;
+  options: Options | undefined;
+  maxReplies: number;
+  everyInstance: boolean;
+}
+
+export interface Explain {
+  correlationId: string;
 }
 
 /** Gives up a call. */
@@ -207,7 +304,48 @@ export interface Answer {
     | { $case: "receipt"; value: Receipt }
     | { $case: "opened"; value: Opened }
     | { $case: "failure"; value: Failure }
+    | { $case: "items"; value: Items }
+    | { $case: "gathered"; value: Gathered }
+    | { $case: "explanation"; value: Explanation }
     | undefined;
+}
+
+/** What was read of a stream. */
+export interface Items {
+  values: Value[];
+  /** There are no more. */
+  ended: boolean;
+  /** What came instead of the next item. */
+  failure: Failure | undefined;
+}
+
+export interface Gathered {
+  replies: Gave[];
+  errors: Gave[];
+  missing: Gave[];
+}
+
+/** What became of a gather at one responder. */
+export interface Gave {
+  service: string;
+  instance: string;
+  group: string;
+  value: Value | undefined;
+  failure: Failure | undefined;
+}
+
+export interface Explanation {
+  steps: Told[];
+  /** So many instances did not tell theirs. */
+  missing: number;
+}
+
+/** One step of an explanation. */
+export interface Told {
+  name: string;
+  source: string;
+  topic: string;
+  detail: Value | undefined;
 }
 
 export interface Receipt {
@@ -276,6 +414,8 @@ export interface Ended {
   run: number;
   subscription: string;
   how: How;
+  /** So many items were handed on, whether they were sent or not. */
+  items: number;
 }
 
 /** What became of a call or publish that a handler made. */
@@ -322,6 +462,21 @@ export const Command: MessageFns<Command> = {
         break;
       case "release":
         Release.encode(message.do.value, writer.uint32(82).fork()).join();
+        break;
+      case "stream":
+        Stream.encode(message.do.value, writer.uint32(90).fork()).join();
+        break;
+      case "read":
+        Read.encode(message.do.value, writer.uint32(98).fork()).join();
+        break;
+      case "leave":
+        Leave.encode(message.do.value, writer.uint32(106).fork()).join();
+        break;
+      case "gather":
+        Gather.encode(message.do.value, writer.uint32(114).fork()).join();
+        break;
+      case "explain":
+        Explain.encode(message.do.value, writer.uint32(122).fork()).join();
         break;
     }
     return writer;
@@ -420,6 +575,46 @@ export const Command: MessageFns<Command> = {
             message.do = { $case: "release", value: Release.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.do = { $case: "stream", value: Stream.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.do = { $case: "read", value: Read.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.do = { $case: "leave", value: Leave.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.do = { $case: "gather", value: Gather.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.do = { $case: "explain", value: Explain.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -485,6 +680,36 @@ export const Command: MessageFns<Command> = {
       case "release": {
         if (object.do?.value !== undefined && object.do?.value !== null) {
           message.do = { $case: "release", value: Release.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "stream": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "stream", value: Stream.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "read": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "read", value: Read.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "leave": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "leave", value: Leave.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "gather": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "gather", value: Gather.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "explain": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "explain", value: Explain.fromPartial(object.do.value) };
         }
         break;
       }
@@ -728,6 +953,9 @@ function createBaseSubscribe(): Subscribe {
     concurrency: undefined,
     queue: undefined,
     handler: [],
+    streaming: 0,
+    schemaVersion: "",
+    upcasters: [],
   };
 }
 
@@ -759,6 +987,15 @@ export const Subscribe: MessageFns<Subscribe> = {
     }
     for (const v of message.handler) {
       Action.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.streaming !== 0) {
+      writer.uint32(80).int32(message.streaming);
+    }
+    if (message.schemaVersion !== "") {
+      writer.uint32(90).string(message.schemaVersion);
+    }
+    for (const v of message.upcasters) {
+      Upcaster.encode(v!, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -848,6 +1085,30 @@ export const Subscribe: MessageFns<Subscribe> = {
             message.handler.push(Action.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.streaming = reader.int32() as any;
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.schemaVersion = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.upcasters.push(Upcaster.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -876,6 +1137,100 @@ export const Subscribe: MessageFns<Subscribe> = {
     message.concurrency = object.concurrency ?? undefined;
     message.queue = object.queue ?? undefined;
     message.handler = object.handler?.map((e) => Action.fromPartial(e)) || [];
+    message.streaming = object.streaming ?? 0;
+    message.schemaVersion = object.schemaVersion ?? "";
+    message.upcasters = object.upcasters?.map((e) => Upcaster.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseUpcaster(): Upcaster {
+  return { since: "", to: "", entry: undefined, raises: false };
+}
+
+export const Upcaster: MessageFns<Upcaster> = {
+  encode(message: Upcaster, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.since !== "") {
+      writer.uint32(10).string(message.since);
+    }
+    if (message.to !== "") {
+      writer.uint32(18).string(message.to);
+    }
+    if (message.entry !== undefined) {
+      Value.encode(message.entry, writer.uint32(26).fork()).join();
+    }
+    if (message.raises !== false) {
+      writer.uint32(32).bool(message.raises);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Upcaster {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpcaster();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.since = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.entry = Value.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.raises = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Upcaster>): Upcaster {
+    return Upcaster.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Upcaster>): Upcaster {
+    const message = createBaseUpcaster();
+    message.since = object.since ?? "";
+    message.to = object.to ?? "";
+    message.entry = (object.entry !== undefined && object.entry !== null) ? Value.fromPartial(object.entry) : undefined;
+    message.raises = object.raises ?? false;
     return message;
   },
 };
@@ -1044,6 +1399,18 @@ export const Action: MessageFns<Action> = {
       case "remaining":
         writer.uint32(56).bool(message.do.value);
         break;
+      case "item":
+        Value.encode(message.do.value, writer.uint32(66).fork()).join();
+        break;
+      case "numbers":
+        writer.uint32(72).uint32(message.do.value);
+        break;
+      case "pass":
+        writer.uint32(80).bool(message.do.value);
+        break;
+      case "stream":
+        Stream.encode(message.do.value, writer.uint32(90).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1117,6 +1484,38 @@ export const Action: MessageFns<Action> = {
             message.do = { $case: "remaining", value: reader.bool() };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.do = { $case: "item", value: Value.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.do = { $case: "numbers", value: reader.uint32() };
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.do = { $case: "pass", value: reader.bool() };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.do = { $case: "stream", value: Stream.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1177,13 +1576,37 @@ export const Action: MessageFns<Action> = {
         }
         break;
       }
+      case "item": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "item", value: Value.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "numbers": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "numbers", value: object.do.value };
+        }
+        break;
+      }
+      case "pass": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "pass", value: object.do.value };
+        }
+        break;
+      }
+      case "stream": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "stream", value: Stream.fromPartial(object.do.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseRaise(): Raise {
-  return { code: "", message: "", details: undefined };
+  return { code: "", message: "", details: undefined, runs: 0 };
 }
 
 export const Raise: MessageFns<Raise> = {
@@ -1196,6 +1619,9 @@ export const Raise: MessageFns<Raise> = {
     }
     if (message.details !== undefined) {
       Value.encode(message.details, writer.uint32(26).fork()).join();
+    }
+    if (message.runs !== 0) {
+      writer.uint32(32).uint32(message.runs);
     }
     return writer;
   },
@@ -1237,6 +1663,14 @@ export const Raise: MessageFns<Raise> = {
             message.details = Value.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.runs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1259,6 +1693,7 @@ export const Raise: MessageFns<Raise> = {
     message.details = (object.details !== undefined && object.details !== null)
       ? Value.fromPartial(object.details)
       : undefined;
+    message.runs = object.runs ?? 0;
     return message;
   },
 };
@@ -1747,7 +2182,15 @@ export const Publish: MessageFns<Publish> = {
 };
 
 function createBaseCall(): Call {
-  return { topic: "", data: undefined, options: undefined, idempotent: false, waitForRespondersMs: undefined };
+  return {
+    topic: "",
+    data: undefined,
+    options: undefined,
+    idempotent: false,
+    waitForRespondersMs: undefined,
+    idempotencyKey: undefined,
+    retry: undefined,
+  };
 }
 
 export const Call: MessageFns<Call> = {
@@ -1766,6 +2209,12 @@ export const Call: MessageFns<Call> = {
     }
     if (message.waitForRespondersMs !== undefined) {
       writer.uint32(40).uint32(message.waitForRespondersMs);
+    }
+    if (message.idempotencyKey !== undefined) {
+      writer.uint32(50).string(message.idempotencyKey);
+    }
+    if (message.retry !== undefined) {
+      Retry.encode(message.retry, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1823,6 +2272,22 @@ export const Call: MessageFns<Call> = {
             message.waitForRespondersMs = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.retry = Retry.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1847,6 +2312,531 @@ export const Call: MessageFns<Call> = {
       : undefined;
     message.idempotent = object.idempotent ?? false;
     message.waitForRespondersMs = object.waitForRespondersMs ?? undefined;
+    message.idempotencyKey = object.idempotencyKey ?? undefined;
+    message.retry = (object.retry !== undefined && object.retry !== null) ? Retry.fromPartial(object.retry) : undefined;
+    return message;
+  },
+};
+
+function createBaseRetry(): Retry {
+  return { attempts: 0, baseMs: 0, capMs: 0, always: false };
+}
+
+export const Retry: MessageFns<Retry> = {
+  encode(message: Retry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attempts !== 0) {
+      writer.uint32(8).uint32(message.attempts);
+    }
+    if (message.baseMs !== 0) {
+      writer.uint32(17).double(message.baseMs);
+    }
+    if (message.capMs !== 0) {
+      writer.uint32(25).double(message.capMs);
+    }
+    if (message.always !== false) {
+      writer.uint32(32).bool(message.always);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Retry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.attempts = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.baseMs = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.capMs = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.always = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Retry>): Retry {
+    return Retry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Retry>): Retry {
+    const message = createBaseRetry();
+    message.attempts = object.attempts ?? 0;
+    message.baseMs = object.baseMs ?? 0;
+    message.capMs = object.capMs ?? 0;
+    message.always = object.always ?? false;
+    return message;
+  },
+};
+
+function createBaseStream(): Stream {
+  return {
+    id: "",
+    topic: "",
+    data: undefined,
+    options: undefined,
+    idempotent: false,
+    waitForRespondersMs: undefined,
+    totalMs: undefined,
+    window: 0,
+  };
+}
+
+export const Stream: MessageFns<Stream> = {
+  encode(message: Stream, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.topic !== "") {
+      writer.uint32(18).string(message.topic);
+    }
+    if (message.data !== undefined) {
+      Value.encode(message.data, writer.uint32(26).fork()).join();
+    }
+    if (message.options !== undefined) {
+      Options.encode(message.options, writer.uint32(34).fork()).join();
+    }
+    if (message.idempotent !== false) {
+      writer.uint32(40).bool(message.idempotent);
+    }
+    if (message.waitForRespondersMs !== undefined) {
+      writer.uint32(48).uint32(message.waitForRespondersMs);
+    }
+    if (message.totalMs !== undefined) {
+      writer.uint32(57).double(message.totalMs);
+    }
+    if (message.window !== 0) {
+      writer.uint32(64).uint32(message.window);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Stream {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStream();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.data = Value.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.options = Options.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.idempotent = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.waitForRespondersMs = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.totalMs = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.window = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Stream>): Stream {
+    return Stream.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Stream>): Stream {
+    const message = createBaseStream();
+    message.id = object.id ?? "";
+    message.topic = object.topic ?? "";
+    message.data = (object.data !== undefined && object.data !== null) ? Value.fromPartial(object.data) : undefined;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? Options.fromPartial(object.options)
+      : undefined;
+    message.idempotent = object.idempotent ?? false;
+    message.waitForRespondersMs = object.waitForRespondersMs ?? undefined;
+    message.totalMs = object.totalMs ?? undefined;
+    message.window = object.window ?? 0;
+    return message;
+  },
+};
+
+function createBaseRead(): Read {
+  return { id: "", count: 0 };
+}
+
+export const Read: MessageFns<Read> = {
+  encode(message: Read, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).uint32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Read {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRead();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Read>): Read {
+    return Read.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Read>): Read {
+    const message = createBaseRead();
+    message.id = object.id ?? "";
+    message.count = object.count ?? 0;
+    return message;
+  },
+};
+
+function createBaseLeave(): Leave {
+  return { id: "" };
+}
+
+export const Leave: MessageFns<Leave> = {
+  encode(message: Leave, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Leave {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeave();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Leave>): Leave {
+    return Leave.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Leave>): Leave {
+    const message = createBaseLeave();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseGather(): Gather {
+  return { topic: "", data: undefined, options: undefined, maxReplies: 0, everyInstance: false };
+}
+
+export const Gather: MessageFns<Gather> = {
+  encode(message: Gather, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.data !== undefined) {
+      Value.encode(message.data, writer.uint32(18).fork()).join();
+    }
+    if (message.options !== undefined) {
+      Options.encode(message.options, writer.uint32(26).fork()).join();
+    }
+    if (message.maxReplies !== 0) {
+      writer.uint32(32).uint32(message.maxReplies);
+    }
+    if (message.everyInstance !== false) {
+      writer.uint32(40).bool(message.everyInstance);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Gather {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGather();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.data = Value.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.options = Options.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.maxReplies = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.everyInstance = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Gather>): Gather {
+    return Gather.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Gather>): Gather {
+    const message = createBaseGather();
+    message.topic = object.topic ?? "";
+    message.data = (object.data !== undefined && object.data !== null) ? Value.fromPartial(object.data) : undefined;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? Options.fromPartial(object.options)
+      : undefined;
+    message.maxReplies = object.maxReplies ?? 0;
+    message.everyInstance = object.everyInstance ?? false;
+    return message;
+  },
+};
+
+function createBaseExplain(): Explain {
+  return { correlationId: "" };
+}
+
+export const Explain: MessageFns<Explain> = {
+  encode(message: Explain, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.correlationId !== "") {
+      writer.uint32(10).string(message.correlationId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Explain {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExplain();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.correlationId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Explain>): Explain {
+    return Explain.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Explain>): Explain {
+    const message = createBaseExplain();
+    message.correlationId = object.correlationId ?? "";
     return message;
   },
 };
@@ -2185,6 +3175,15 @@ export const Answer: MessageFns<Answer> = {
       case "failure":
         Failure.encode(message.what.value, writer.uint32(50).fork()).join();
         break;
+      case "items":
+        Items.encode(message.what.value, writer.uint32(58).fork()).join();
+        break;
+      case "gathered":
+        Gathered.encode(message.what.value, writer.uint32(66).fork()).join();
+        break;
+      case "explanation":
+        Explanation.encode(message.what.value, writer.uint32(74).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2250,6 +3249,30 @@ export const Answer: MessageFns<Answer> = {
             message.what = { $case: "failure", value: Failure.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.what = { $case: "items", value: Items.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.what = { $case: "gathered", value: Gathered.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.what = { $case: "explanation", value: Explanation.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2299,7 +3322,450 @@ export const Answer: MessageFns<Answer> = {
         }
         break;
       }
+      case "items": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "items", value: Items.fromPartial(object.what.value) };
+        }
+        break;
+      }
+      case "gathered": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "gathered", value: Gathered.fromPartial(object.what.value) };
+        }
+        break;
+      }
+      case "explanation": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "explanation", value: Explanation.fromPartial(object.what.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseItems(): Items {
+  return { values: [], ended: false, failure: undefined };
+}
+
+export const Items: MessageFns<Items> = {
+  encode(message: Items, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.values) {
+      Value.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.ended !== false) {
+      writer.uint32(16).bool(message.ended);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Items {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseItems();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.values.push(Value.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ended = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Items>): Items {
+    return Items.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Items>): Items {
+    const message = createBaseItems();
+    message.values = object.values?.map((e) => Value.fromPartial(e)) || [];
+    message.ended = object.ended ?? false;
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? Failure.fromPartial(object.failure)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseGathered(): Gathered {
+  return { replies: [], errors: [], missing: [] };
+}
+
+export const Gathered: MessageFns<Gathered> = {
+  encode(message: Gathered, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.replies) {
+      Gave.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.errors) {
+      Gave.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.missing) {
+      Gave.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Gathered {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGathered();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.replies.push(Gave.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.errors.push(Gave.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.missing.push(Gave.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Gathered>): Gathered {
+    return Gathered.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Gathered>): Gathered {
+    const message = createBaseGathered();
+    message.replies = object.replies?.map((e) => Gave.fromPartial(e)) || [];
+    message.errors = object.errors?.map((e) => Gave.fromPartial(e)) || [];
+    message.missing = object.missing?.map((e) => Gave.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGave(): Gave {
+  return { service: "", instance: "", group: "", value: undefined, failure: undefined };
+}
+
+export const Gave: MessageFns<Gave> = {
+  encode(message: Gave, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.instance !== "") {
+      writer.uint32(18).string(message.instance);
+    }
+    if (message.group !== "") {
+      writer.uint32(26).string(message.group);
+    }
+    if (message.value !== undefined) {
+      Value.encode(message.value, writer.uint32(34).fork()).join();
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Gave {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGave();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.value = Value.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Gave>): Gave {
+    return Gave.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Gave>): Gave {
+    const message = createBaseGave();
+    message.service = object.service ?? "";
+    message.instance = object.instance ?? "";
+    message.group = object.group ?? "";
+    message.value = (object.value !== undefined && object.value !== null) ? Value.fromPartial(object.value) : undefined;
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? Failure.fromPartial(object.failure)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseExplanation(): Explanation {
+  return { steps: [], missing: 0 };
+}
+
+export const Explanation: MessageFns<Explanation> = {
+  encode(message: Explanation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.steps) {
+      Told.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.missing !== 0) {
+      writer.uint32(16).uint32(message.missing);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Explanation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExplanation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.steps.push(Told.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.missing = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Explanation>): Explanation {
+    return Explanation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Explanation>): Explanation {
+    const message = createBaseExplanation();
+    message.steps = object.steps?.map((e) => Told.fromPartial(e)) || [];
+    message.missing = object.missing ?? 0;
+    return message;
+  },
+};
+
+function createBaseTold(): Told {
+  return { name: "", source: "", topic: "", detail: undefined };
+}
+
+export const Told: MessageFns<Told> = {
+  encode(message: Told, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.source !== "") {
+      writer.uint32(18).string(message.source);
+    }
+    if (message.topic !== "") {
+      writer.uint32(26).string(message.topic);
+    }
+    if (message.detail !== undefined) {
+      Value.encode(message.detail, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Told {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTold();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.detail = Value.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Told>): Told {
+    return Told.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Told>): Told {
+    const message = createBaseTold();
+    message.name = object.name ?? "";
+    message.source = object.source ?? "";
+    message.topic = object.topic ?? "";
+    message.detail = (object.detail !== undefined && object.detail !== null)
+      ? Value.fromPartial(object.detail)
+      : undefined;
     return message;
   },
 };
@@ -2998,7 +4464,7 @@ export const Facts_HeadersEntry: MessageFns<Facts_HeadersEntry> = {
 };
 
 function createBaseEnded(): Ended {
-  return { run: 0, subscription: "", how: 0 };
+  return { run: 0, subscription: "", how: 0, items: 0 };
 }
 
 export const Ended: MessageFns<Ended> = {
@@ -3011,6 +4477,9 @@ export const Ended: MessageFns<Ended> = {
     }
     if (message.how !== 0) {
       writer.uint32(24).int32(message.how);
+    }
+    if (message.items !== 0) {
+      writer.uint32(32).uint32(message.items);
     }
     return writer;
   },
@@ -3052,6 +4521,14 @@ export const Ended: MessageFns<Ended> = {
             message.how = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.items = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3072,6 +4549,7 @@ export const Ended: MessageFns<Ended> = {
     message.run = object.run ?? 0;
     message.subscription = object.subscription ?? "";
     message.how = object.how ?? 0;
+    message.items = object.items ?? 0;
     return message;
   },
 };
