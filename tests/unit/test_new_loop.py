@@ -25,7 +25,7 @@ from tieline.transports import make_transport
 @pytest.fixture(autouse=True)
 def no_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a fresh process without a broker in its environment."""
-    monkeypatch.setattr("tieline.events._default", None)
+    monkeypatch.setattr("tieline.default_system._default", None)
     monkeypatch.delenv("TIELINE_URL", raising=False)
     monkeypatch.delenv("REDIS_URL", raising=False)
 

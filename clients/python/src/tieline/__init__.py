@@ -5,6 +5,13 @@ Over the Redis they already run, over a gateway, or inside one process; in Pytho
 
 from tieline.codec import Timestamp
 from tieline.context import Event, current_event
+from tieline.default_system import (
+    get_event_system,
+    publish_event,
+    publish_event_and_gather,
+    publish_event_and_stream,
+    publish_event_and_wait,
+)
 from tieline.errors import (
     AlreadyExistsError,
     CallCancelledError,
@@ -29,14 +36,7 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from tieline.events import (
-    EventSystem,
-    get_event_system,
-    publish_event,
-    publish_event_and_gather,
-    publish_event_and_stream,
-    publish_event_and_wait,
-)
+from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName

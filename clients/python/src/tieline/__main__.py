@@ -14,8 +14,9 @@ import os
 import sys
 from types import ModuleType
 
+from tieline.default_system import get_event_system
 from tieline.errors import InvalidArgumentError, TielineError
-from tieline.events import EventSystem, get_event_system
+from tieline.events import EventSystem
 
 _NAMES = ("events", "app")
 

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, cast
 
+from tieline.default_system import replace_default
 from tieline.errors import TielineError
-from tieline.events import EventSystem, replace_default
+from tieline.events import EventSystem
 from tieline.middleware import Message, Middleware, PublishNext
 from tieline.observe import Observer
 from tieline.settings import Settings
