@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any
@@ -322,3 +323,19 @@ async def test_unsubscribing_while_a_reconnect_registers_everything_leaves_nothi
     assert await other.publish_and_wait(f"{topic}.kept", 1, wait_for_responders=3.0, idempotent=True) == 1
     with pytest.raises(NoRespondersError, match="nobody answers"):
         await other.publish_and_wait(topic, 1)
+
+
+async def test_a_stream_within_the_process_outlives_its_link(stack: AsyncExitStack, up: Up, topic: str) -> None:
+    system_, proxy = await through_proxy(stack, up)
+
+    async def count(end: int) -> AsyncIterator[int]:
+        for number in range(end):
+            yield number
+
+    await system_.subscribe(topic, count).ready()
+    stream = system_.publish_and_stream(topic, 3_000)
+    assert [await anext(stream) for _ in range(5)] == list(range(5))
+    before = system_.instance
+    proxy.reset()
+    await until(lambda: system_.connected and system_.instance != before)
+    assert [item async for item in stream] == list(range(5, 3_000))

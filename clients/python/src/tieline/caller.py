@@ -265,7 +265,7 @@ class Caller:
     def _tell(self, instance: str, envelope: Envelope) -> None:
         """Send something to a responder; one in this process gets it at once."""
         if self._port is not None:
-            if instance == self._port.instance:
+            if instance in self._origin.places:
                 self._own.on_answer(envelope)
             else:
                 self._port.answer(instance, envelope)

@@ -8,6 +8,7 @@ import inspect
 import itertools
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ from tieline.transport import Gap, Interest, Port, Route, Transport
 log = logging.getLogger("tieline")
 
 _STANDSTILL_SECONDS = 1.0
+_PLACES = 8
 
 
 class Instance:
@@ -57,6 +59,7 @@ class Instance:
         self.service = service
         self.settings = settings
         self.source = service
+        self.places: deque[str] = deque(maxlen=_PLACES)
         self.port: Port | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
@@ -130,6 +133,8 @@ class Instance:
 
     def _take_place(self, port: Port) -> None:
         self.source = f"{self.service}/{port.instance}"
+        if port.instance not in self.places:
+            self.places.append(port.instance)
         self.clock = port.clock
         self.trail.monotonic = port.clock.monotonic
         self.responder.attach(port, self.source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -33,6 +33,11 @@ class Origin(Protocol):
 
     source: str
     clock: Clock
+
+    @property
+    def places(self) -> Collection[str]:
+        """Names this instance has and had at the broker; behind a gateway each reconnect brings a new one."""
+        ...
 
 
 def compose(

@@ -54,7 +54,6 @@ class Responder:
         self._warn = warn
         self._port: Port | None = None
         self._source = ""
-        self._place = ""
         self._own = own
         self._trail = trail
         self._serving: dict[bytes, Delivery] = {}
@@ -67,7 +66,6 @@ class Responder:
         """Answer through this port from now on."""
         self._port = port
         self._monotonic = port.clock.monotonic
-        self._place = port.instance
         self._source = source
 
     def forget(self) -> None:
@@ -200,7 +198,7 @@ class Responder:
 
     def _answer(self, to: str, envelope: Envelope) -> None:
         """Send something to whoever made the request; a caller in this process gets it at once."""
-        if to == self._place:
+        if to in self._origin.places:
             self._own(envelope)
         elif self._port is not None:
             self._port.answer(to, envelope)
