@@ -1,6 +1,7 @@
 import { Clock } from "../clock.js";
 import { LIMIT_TRAIL_BYTES, LIMIT_TRAILS } from "../contract/contract.js";
 import type { Envelope } from "../contract/envelope.js";
+import { REPLY } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
 import { errorReply, Ledger, replyFor } from "../ledger.js";
@@ -244,8 +245,8 @@ export class MemoryPort implements Port {
 
   /** See `Port.answer`. */
   answer(to: string, envelope: Envelope): void {
-    if (envelope.idempotencyKey === "") this.#broker.answer(to, envelope);
-    else this.#broker.settle(to, envelope);
+    if (envelope.kind === REPLY && envelope.idempotencyKey !== "") this.#broker.settle(to, envelope);
+    else this.#broker.answer(to, envelope);
   }
 
   /** See `Port.release`. */

@@ -6,6 +6,8 @@ export interface Expecting {
   replied(reply: Reply): void;
   /** The connection broke before the reply came. */
   lost(why: string): void;
+  /** It is to be sent again, so it hears of the loss before anything that was made later. */
+  readonly kept?: boolean;
 }
 
 /** A subscribe or unsubscribe command on its way. */
@@ -36,6 +38,8 @@ export class Subscribing implements Expecting {
 
 /** A command that was told not to be replied to: a later reply says that it is done, too. */
 export class Unreplied implements Expecting {
+  readonly kept = true;
+
   constructor(
     readonly size: number,
     readonly expecting: Expecting,

@@ -255,11 +255,12 @@ export class RedisLink {
   #fail(why: string): void {
     if (this.#lost !== "") return;
     this.#lost = why;
-    this.#owner.onLost(why);
     const expected = this.#expected.slice(this.#head);
     this.#expected = [];
     this.#head = 0;
-    for (const expecting of expected) expecting.lost(why);
+    for (const expecting of expected) if (expecting.kept) expecting.lost(why);
+    this.#owner.onLost(why);
+    for (const expecting of expected) if (!expecting.kept) expecting.lost(why);
   }
 }
 

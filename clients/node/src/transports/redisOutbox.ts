@@ -54,6 +54,7 @@ class Dispatch implements Expecting {
 
 /** Answers to one inbox. They are kept for the next connection if this one breaks before the server has them. */
 export class Answers implements Expecting {
+  readonly kept = true;
   readonly frames: Buffer[] = [];
   size = 0;
 

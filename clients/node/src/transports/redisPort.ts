@@ -12,7 +12,7 @@ import {
   trailsKey,
 } from "../contract/contract.js";
 import { PUBLISH, publishNames, RESPONDERS, respondersNames, TRAIL, trailNames } from "../contract/scripts.js";
-import { type Envelope, serializeFrame } from "../envelope.js";
+import { type Envelope, REPLY, serializeFrame } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
 import { type Interest, interestKey, type Place, type Port, type Probed, type Receiver } from "../transport.js";
@@ -168,8 +168,8 @@ export class RedisPort implements Port {
   /** See `Port.answer`. */
   answer(to: string, envelope: Envelope): void {
     const { link, outbox, runs } = this.#transport;
-    if (envelope.idempotencyKey === "") outbox.answer(link, to, serializeFrame(envelope));
-    else runs.settle(link, this, to, envelope);
+    if (envelope.kind === REPLY && envelope.idempotencyKey !== "") runs.settle(link, this, to, envelope);
+    else outbox.answer(link, to, serializeFrame(envelope));
   }
 
   /** See `Port.release`. */

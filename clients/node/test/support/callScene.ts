@@ -231,6 +231,7 @@ export class Scene implements Effects {
     const envelope = { ...newEnvelope(kind), callId: id, source: "s/r1", ...fields };
     if (error !== undefined) envelope.error = errorToWire(error);
     const asked = this.attempts.find((attempt) => attempt.id.equals(id));
+    if (asked?.joined && error?.outcome === "NOT_DELIVERED") asked.mayHaveRun = false; // the owner of the run says so
     if ((asked?.call.call.inflow?.received ?? 0) >= (asked?.allowed ?? 0) && asked) asked.call.wronged = true;
     this.calls.answered(envelope, this.now);
   }
