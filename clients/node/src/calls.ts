@@ -294,6 +294,7 @@ export class Calls implements CallTable {
       call.refusals += 1;
       call.lastError = error;
       call.avoid = call.instance || instanceOf(reply.source);
+      call.joined = false; // the run it joined was refused: nothing has run
       this.#setAside(call);
       this.#attempt(call, now);
     } else {

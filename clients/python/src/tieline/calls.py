@@ -299,6 +299,7 @@ class Calls:
             call.refusals += 1
             call.last_error = error
             call.avoid = call.instance or reply.source.rpartition("/")[2]
+            call.joined = False  # the run it joined was refused: nothing has run
             self._set_aside(call)
             self._attempt(call, now)
         else:
