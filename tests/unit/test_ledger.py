@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tieline import EventSystem, UnavailableError
+from tieline import EventSystem, UnavailableError, codec
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REPLY, REQUEST
@@ -134,6 +136,27 @@ def test_equal_payloads_have_the_fingerprint_of_every_language(case: dict[str, A
     for written in case["payloads"]:
         data, content_type = bytes.fromhex(written["hex"]), written.get("content_type", "")
         assert fingerprint(data, content_type).hex() == case["fingerprint"], written
+
+
+def _fastest(work: Callable[[bytes, str], Any], data: bytes) -> float:
+    spent = []
+    for _ in range(3):
+        began = time.perf_counter()
+        work(data, "")
+        spent.append(time.perf_counter() - began)
+    return min(spent)
+
+
+def test_the_fingerprint_of_a_large_payload_takes_little_longer_than_reading_it() -> None:
+    data = codec.encode([1] * 1_000_000)
+    assert _fastest(fingerprint, data) < 8 * _fastest(codec.decode, data)
+
+
+def test_one_odd_value_deep_inside_is_written_as_alone() -> None:
+    data = codec.encode({"b": [[], {"y": [0, 1.0]}], "a": [{}, [1.5]]})
+    same = codec.encode({"a": [{}, [1.5]], "b": [[], {"y": [0.0, 1]}]})
+    other = codec.encode({"a": [{}, [1.5]], "b": [[], {"y": [0.0, -0.0]}]})
+    assert fingerprint(data, "") == fingerprint(same, "") != fingerprint(other, "")
 
 
 def test_different_payloads_have_different_fingerprints() -> None:
