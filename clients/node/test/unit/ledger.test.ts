@@ -138,6 +138,16 @@ test("so many may join and no more", () => {
   assert.match(error?.message ?? "", /calls wait for the run/);
 });
 
+test("runs are bounded, and those that ended make room", () => {
+  const ledger = new Ledger(10, 1000, 10);
+  for (let n = 0; n < 10; n++) ledger.claim(request(`k${n}`), "r1");
+  const refused = ledger.look(request("one more"), "", NOW) as Envelope;
+  assert.match(refused.error?.message ?? "", /10 runs of idempotency keys are under way/);
+  assert.ok("until" in (ledger.look(request("k0"), "", NOW) ?? {}), "joined");
+  assert.equal(ledger.look(request("k0"), "r1", NOW), undefined, "taken over");
+  assert.equal(ledger.look(request("one more"), "", NOW + 1000), undefined);
+});
+
 test("claims that ended without a word are forgotten", () => {
   const ledger = new Ledger();
   for (let n = 0; n < 5000; n++) ledger.claim({ ...request(`k${n}`, "x", NOW + n + 1), time: NOW + n }, "r1");

@@ -256,7 +256,7 @@ def too_many(request: Envelope) -> TielineError:
 
 def too_many_runs() -> TielineError:
     """So many keys are claimed that no more can be."""
-    message = f"{contract.LIMIT_RUNS} runs of idempotency keys are under way; call with shorter ttl, or wait"
+    message = f"{contract.LIMIT_RUNS} runs of idempotency keys are under way; call with a shorter ttl, or wait"
     return OverloadedError(message, retry_after=contract.DEFAULT_RETRY_AFTER_MS / 1000)
 
 
