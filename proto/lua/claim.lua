@@ -32,7 +32,7 @@ if reply then
   return { 'done', reply }
 end
 if alive and runner ~= avoid then
-  if redis.call('HLEN', run) > most + 6 then
+  if redis.call('HLEN', run) >= most + 6 then
     return { 'full' }
   end
   redis.call('HSET', run, caller, '')

@@ -17,11 +17,15 @@ from tieline import (
     InvalidArgumentError,
     InvalidPayloadError,
     NoRespondersError,
+    OverloadedError,
     Settings,
 )
+from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import CANCEL, REPLY, error_to_wire
 from tieline.errors import Outcome
+from tieline.transports.redis import RedisTransport
+from tieline.transports.redis_link import LinkDownError
 
 HERE = pytest.mark.parametrize("here", [True, False], ids=["here", "elsewhere"])
 
@@ -220,6 +224,58 @@ async def test_the_first_result_is_the_one_that_counts(world: World, topic: str)
         raw.reply(request, value, **key)
     assert await again == "first"
     assert await late.publish_and_wait(topic, "x", idempotency_key="k") == "first"
+
+
+async def test_so_many_join_and_no_more(world: World, topic: str) -> None:
+    work = Work()
+    first, second = await _pair(world, topic, work)
+    work.gate.clear()
+    running = asyncio.create_task(first.publish_and_wait(topic, "x", idempotency_key="k"))
+    await until(lambda: work.runs)
+    joining = [
+        asyncio.create_task(second.publish_and_wait(topic, "x", idempotency_key="k"))
+        for _ in range(contract.LIMIT_JOINERS + 3)
+    ]
+    await until(lambda: sum(call.done() for call in joining) == 3)
+    work.gate.set()
+    assert await running == {"run": 1, "data": "x"}
+    results = await asyncio.gather(*joining, return_exceptions=True)
+    assert sum(isinstance(result, OverloadedError) for result in results) == 3
+    assert work.runs == 1
+
+
+@needs(Feature.REDIS)
+async def test_whoever_joined_is_answered_although_the_link_broke_when_the_result_was_stored(
+    world: World, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, work = world.transport(), Work()
+    assert isinstance(transport, RedisTransport)
+    responder = await EventSystem(transport=transport, service="test").start()
+    first, second = await world.system(), await world.system()
+    await responder.subscribe(topic, work.do).ready()
+    work.gate.clear()
+    calls = [
+        asyncio.create_task(caller.publish_and_wait(topic, "x", idempotency_key="k")) for caller in (first, second)
+    ]
+    await until(lambda: work.runs)
+    await asyncio.sleep(0.2)
+    settled, cut = transport.runs._settled, []
+
+    def cut_before_the_answer_is_read(*arguments: Any) -> None:
+        if not cut:
+            cut.append(arguments)
+            assert transport.link is not None
+            transport.link.abort("cut")
+            arguments = (*arguments[:-1], LinkDownError("cut"))
+        settled(*arguments)
+
+    monkeypatch.setattr(transport.runs, "_settled", cut_before_the_answer_is_read)
+    work.gate.set()
+    try:
+        assert await asyncio.wait_for(asyncio.gather(*calls), 20.0) == [{"run": 1, "data": "x"}] * 2
+    finally:
+        await responder.aclose(0.0)
+    assert cut
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\nb", 7, b"k", "\ud800"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import dataclasses
 import functools
 import threading
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ from tieline import Event, InvalidArgumentError, InvalidPayloadError, Timestamp
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.handler import THREADS, bind
+from tieline.streaming import from_thread
 
 if TYPE_CHECKING:
     from nowhere import Missing  # type: ignore[import-not-found]
@@ -114,6 +117,67 @@ async def test_a_synchronous_generator_that_is_left_is_closed_when_its_step_has_
     assert not closed.is_set()
     go_on.set()
     assert await asyncio.to_thread(closed.wait, 10.0)
+
+
+class Racing(Future[Any]):
+    """Ends just after it was asked whether it has ended."""
+
+    go_on: threading.Event
+
+    def done(self) -> bool:
+        was = super().done()
+        self.go_on.set()
+        concurrent.futures.wait([self], 10.0)
+        return was
+
+
+async def test_the_end_of_a_synchronous_generator_runs_in_a_thread_even_if_its_step_ends_while_one_looks() -> None:
+    begun, closed = threading.Event(), threading.Event()
+    Racing.go_on, where = threading.Event(), list[str]()
+
+    def slow() -> Any:
+        try:
+            begun.set()
+            Racing.go_on.wait()
+            yield 1
+        finally:
+            where.append(threading.current_thread().name)
+            closed.set()
+
+    def submit(work: Any) -> Racing:
+        def run() -> None:
+            future.set_running_or_notify_cancel()
+            future.set_result(work())
+
+        future = Racing()
+        threading.Thread(target=run, name="handler").start()
+        return future
+
+    items = from_thread(slow, submit)
+    step = asyncio.ensure_future(anext(items))
+    await asyncio.to_thread(begun.wait)
+    step.cancel()
+    await asyncio.wait([step])
+    assert await asyncio.to_thread(closed.wait, 10.0)
+    assert where == ["handler"]
+
+
+async def test_a_synchronous_generator_cannot_end_the_event_loop() -> None:
+    def leaves() -> Any:
+        try:
+            yield 1
+            raise SystemExit(3)
+        finally:
+            raise SystemExit(4)
+
+    items = await bind(leaves).invoke(None, EVENT)
+    assert await anext(items) == 1
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        await anext(items)
+    items = await bind(leaves).invoke(None, EVENT)
+    assert await anext(items) == 1
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        await items.aclose()
 
 
 def test_an_annotation_that_cannot_be_resolved_is_refused() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,6 +169,24 @@ def test_in_a_new_loop_a_request_from_elsewhere_is_watched_over_as_before(redis_
     cancelled.clear()
     assert asyncio.run(be_called(0.8))
     assert cancelled == ["x"]
+
+
+def test_the_file_of_a_loop_that_is_gone_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIELINE_URL", f"memory://{tmp_path}/results.db")
+    system = get_event_system()
+    system.subscribe("double", lambda data: data * 2)
+
+    async def use(data: int) -> tuple[Any, threading.Thread]:
+        answer = await publish_event_and_wait("double", data, ttl=5.0, idempotency_key=f"k{data}")
+        return answer, next(thread for thread in reversed(threading.enumerate()) if thread.name == "tieline-results")
+
+    used = [asyncio.run(use(number % 2)) for number in range(4)]
+    assert [answer for answer, _ in used] == [0, 2, 0, 2]
+    for _, thread in used[:-1]:
+        thread.join(10.0)
+    assert [thread.is_alive() for _, thread in used] == [False] * 3 + [True]
+    asyncio.run(_hang_up(system))
+    assert not used[-1][1].is_alive()
 
 
 def test_while_its_loop_runs_another_loop_may_not_use_it() -> None:

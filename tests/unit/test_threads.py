@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -111,6 +113,28 @@ def test_a_failure_comes_out_and_the_thread_works_on() -> None:
     with pytest.raises(ZeroDivisionError):
         threads.submit(divmod, 1, 0).result(SECONDS)
     assert threads.submit(divmod, 7, 2).result(SECONDS) == (3, 1)
+
+
+def test_a_failure_is_gone_with_all_it_held_when_nobody_holds_it() -> None:
+    class Held:
+        """What a handler had in its hands."""
+
+    held: list[weakref.ref[Held]] = []
+
+    def fail() -> None:
+        mine = Held()
+        held.append(weakref.ref(mine))
+        raise LookupError
+
+    threads = HandlerThreads(1)
+    gc.disable()
+    try:
+        for _ in range(3):
+            assert isinstance(threads.submit(fail).exception(SECONDS), LookupError)
+        assert threads.submit(abs, -1).result(SECONDS) == 1  # its thread has let go of the failures
+        assert [ref() for ref in held] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_work_that_was_cancelled_before_its_turn_is_not_done(gate: threading.Event) -> None:

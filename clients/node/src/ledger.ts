@@ -2,6 +2,7 @@ import {
   DEFAULT_IDEMPOTENCY_WINDOW_MS,
   DEFAULT_RETRY_AFTER_MS,
   LIMIT_JOINERS,
+  LIMIT_RUNS,
   LIMIT_STORED_RESULTS,
   LIMIT_STORED_RESULTS_BYTES,
 } from "./contract/contract.js";
@@ -10,6 +11,7 @@ import { errorToWire, newEnvelope, parse, REPLY, serialize } from "./envelope.js
 import { ConflictError, OverloadedError, type TielineError } from "./errors.js";
 
 const TIDY_AT = 1024;
+const LOOK_AGAIN = 1000;
 
 /** Who waits for a run: its instance, and the id of its call. */
 export interface Waiting {
@@ -80,10 +82,17 @@ interface Run {
 export class Ledger {
   readonly #results: Results;
   #runs = new Map<string, Run>();
+  readonly #mostRuns: number;
   #tidyAt = TIDY_AT;
+  #tidied = 0;
 
-  constructor(most: number = LIMIT_STORED_RESULTS, mostBytes: number = LIMIT_STORED_RESULTS_BYTES) {
+  constructor(
+    most: number = LIMIT_STORED_RESULTS,
+    mostBytes: number = LIMIT_STORED_RESULTS_BYTES,
+    mostRuns: number = LIMIT_RUNS,
+  ) {
     this.#results = new Results(most, mostBytes);
+    this.#mostRuns = mostRuns;
   }
 
   /**
@@ -97,7 +106,11 @@ export class Ledger {
     const known = (stored ?? alive)?.fingerprint;
     if (known !== undefined && !known.equals(request.fingerprint)) return errorReply(request.callId, conflict(request));
     if (stored !== undefined) return replyFor(stored.reply, request.callId, request.idempotencyKey);
-    if (alive === undefined || alive.instance === avoid) return undefined;
+    if (alive === undefined || alive.instance === avoid) {
+      return run !== undefined || this.#hasRoom(now)
+        ? undefined
+        : errorReply(request.callId, tooManyRuns(this.#mostRuns));
+    }
     if (alive.waiting.size > LIMIT_JOINERS) return errorReply(request.callId, tooMany(request));
     join(alive, request);
     return { until: alive.ends, at: alive.instance };
@@ -143,6 +156,13 @@ export class Ledger {
   #tidy(now: number): void {
     this.#runs = new Map([...this.#runs].filter(([, run]) => run.ends > now));
     this.#tidyAt = Math.max(TIDY_AT, 2 * this.#runs.size);
+    this.#tidied = now;
+  }
+
+  /** Whether there may be one more run; where there are so many, one looks once a second which have ended. */
+  #hasRoom(now: number): boolean {
+    if (this.#runs.size >= this.#mostRuns && now - this.#tidied >= LOOK_AGAIN) this.#tidy(now);
+    return this.#runs.size < this.#mostRuns;
   }
 }
 
@@ -154,6 +174,12 @@ export function conflict({ idempotencyKey, topic }: Envelope): ConflictError {
 /** So many wait for the run that no more can. */
 export function tooMany({ idempotencyKey }: Envelope): OverloadedError {
   const message = `${LIMIT_JOINERS} calls wait for the run of the idempotency key "${idempotencyKey}" already`;
+  return new OverloadedError(message, { retryAfter: DEFAULT_RETRY_AFTER_MS });
+}
+
+/** So many keys are claimed that no more can be. */
+export function tooManyRuns(most: number): OverloadedError {
+  const message = `${most} runs of idempotency keys are under way; call with a shorter ttl, or wait`;
   return new OverloadedError(message, { retryAfter: DEFAULT_RETRY_AFTER_MS });
 }
 

@@ -9,23 +9,35 @@ const FIRST_BYTES = 4096;
 const KEPT_BYTES = 65_536;
 const WORD = /^[A-Za-z_][A-Za-z0-9_]{0,79}$/;
 const SURROGATE = /\p{Surrogate}/u;
+const WIDE = /[\ud800-\uffff]/;
+const NAN = Buffer.from("7ff8000000000000", "hex");
 const MIN_INT64 = -(2n ** 63n);
 const MAX_UINT64 = 2n ** 64n - 1n;
 
-/** Writes one payload value as MessagePack, by the rules of SPEC.md, section 3. */
+/**
+ * Writes one payload value as MessagePack, by the rules of SPEC.md, section 3. The canonical form (section 12) has the keys of
+ * maps in the order of their UTF-8 bytes and one NaN, and may be longer than a payload.
+ */
 export class Packer {
   #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #view = new DataView(this.#bytes.buffer);
   #at = 0;
   #depth = 0;
   readonly #trail: (string | number)[] = [];
+  readonly #canonical: boolean;
+  readonly #most: number;
+
+  constructor({ canonical = false } = {}) {
+    this.#canonical = canonical;
+    this.#most = canonical ? Number.POSITIVE_INFINITY : LIMIT_PAYLOAD_BYTES;
+  }
 
   /** The value's bytes. Throws InvalidPayloadError or PayloadTooLargeError. */
   pack(value: unknown): Buffer {
     this.#at = 0;
     this.#depth = 0;
     this.#value(value);
-    if (this.#at > LIMIT_PAYLOAD_BYTES) throw tooLarge();
+    if (this.#at > this.#most) throw tooLarge();
     const packed = Buffer.allocUnsafe(this.#at);
     this.#bytes.copy(packed, 0, 0, this.#at);
     if (this.#bytes.length > KEPT_BYTES) this.#resize(FIRST_BYTES);
@@ -89,6 +101,7 @@ export class Packer {
     this.#enter();
     let keys = Object.keys(map);
     if (keys.some((key) => map[key] === undefined)) keys = keys.filter((key) => map[key] !== undefined);
+    if (this.#canonical) sort(keys);
     this.#head(keys.length, 0x80, 15, 0xde);
     const at = this.#depth - 1;
     for (const key of keys) {
@@ -122,7 +135,8 @@ export class Packer {
     if (!Number.isSafeInteger(value) || Object.is(value, -0)) {
       this.#reserve(9);
       this.#bytes[this.#at] = 0xcb;
-      this.#view.setFloat64(this.#at + 1, value);
+      if (Number.isNaN(value)) this.#bytes.set(NAN, this.#at + 1);
+      else this.#view.setFloat64(this.#at + 1, value);
       this.#at += 9;
     } else if (value >= 0) this.#unsigned(value);
     else this.#negative(value);
@@ -263,7 +277,7 @@ export class Packer {
   #reserve(size: number): void {
     const needed = this.#at + size;
     if (needed <= this.#bytes.length) return;
-    if (this.#at > LIMIT_PAYLOAD_BYTES) throw tooLarge();
+    if (this.#at > this.#most) throw tooLarge();
     this.#resize(Math.max(2 * this.#bytes.length, needed));
   }
 
@@ -288,6 +302,12 @@ export function pathOf(steps: readonly (string | number)[]): string {
 function stepOf(step: string | number): string {
   if (typeof step === "number") return `[${step}]`;
   return WORD.test(step) ? `.${step}` : `[${JSON.stringify(step.slice(0, 80))}]`;
+}
+
+/** Sorts by UTF-8 bytes, which is what JavaScript does unless there are surrogates. */
+function sort(keys: string[]): void {
+  if (keys.some((key) => WIDE.test(key))) keys.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  else keys.sort();
 }
 
 function tooLarge(): PayloadTooLargeError {

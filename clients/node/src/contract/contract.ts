@@ -76,6 +76,7 @@ export const LIMIT_MESSAGE_BYTES = 8_388_608;
 export const LIMIT_STREAM_WINDOW = 1_024;
 export const LIMIT_STREAM_WINDOW_BYTES = 1_048_576;
 export const LIMIT_JOINERS = 1_000;
+export const LIMIT_RUNS = 100_000;
 export const LIMIT_STORED_RESULTS = 10_000;
 export const LIMIT_STORED_RESULTS_BYTES = 67_108_864;
 export const LIMIT_TRAILS = 1_000;
@@ -161,6 +162,11 @@ export function leaseKey(prefix: string, instance: string): string {
 /** `<prefix>ik:{<topic>}:<key>` */
 export function runKey(prefix: string, topic: string, key: string): string {
   return `${prefix}ik:{${topic}}:${key}`;
+}
+
+/** `<prefix>is:{<topic>}:<key>` */
+export function settledKey(prefix: string, topic: string, key: string): string {
+  return `${prefix}is:{${topic}}:${key}`;
 }
 
 /** `<prefix>{tr}:data` */

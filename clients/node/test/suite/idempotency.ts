@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { LIMIT_JOINERS } from "../../src/contract/contract.js";
 import { CANCEL, errorToWire } from "../../src/envelope.js";
-import { type CallOptions, type EventSystem, InvalidPayloadError } from "../../src/index.js";
+import { type CallOptions, type EventSystem, InvalidPayloadError, type TielineError } from "../../src/index.js";
+import { DEFAULT_SETTINGS } from "../../src/settings.js";
+import { RedisTransport } from "../../src/transports/redis.js";
+import { LinkDownError, type RedisLink } from "../../src/transports/redisLink.js";
 import { fails, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
@@ -180,7 +184,44 @@ function otherTests(world: World): void {
     assert.equal(ran.length, 100);
   });
 
-  if (world.redis) {
+  test("so many join, and no more", async () => {
+    const [topic, work] = [newTopic(), new Work()];
+    const [first, second] = await pair(world, topic, work);
+    work.close();
+    const running = first.publishAndWait(topic, "x", KEY);
+    await until(() => work.runs === 1, "it runs");
+    const codes: string[] = [];
+    const joining = Array.from({ length: LIMIT_JOINERS + 3 }, () =>
+      second.publishAndWait(topic, "x", KEY).catch((error: TielineError) => void codes.push(error.code)),
+    );
+    await until(() => codes.length === 3, "those beyond the bound are refused");
+    work.open();
+    await Promise.all([running, ...joining]);
+    assert.deepStrictEqual(codes, Array(3).fill("OVERLOADED"));
+    assert.equal(work.runs, 1);
+  });
+
+  const { redis } = world;
+  if (redis) {
+    test("whoever joined is answered although the link broke when the result was stored", async () => {
+      const [topic, work] = [newTopic(), new Work()];
+      const transport = new RedisTransport(redis.url, { namespace: "", settings: DEFAULT_SETTINGS });
+      const [first, second, responder] = [world.system(), world.system(), world.system({ url: "", transport })];
+      await Promise.all([first.start(), second.start()]);
+      await responder.subscribe(topic, work.do).ready();
+      work.close();
+      const calls = [first, second].map((caller) => caller.publishAndWait(topic, "x", KEY));
+      await until(() => work.runs === 1, "it runs");
+      await sleep(200);
+      const settling = transport.runs.settle.bind(transport.runs);
+      transport.runs.settle = (link, ...rest) => {
+        transport.runs.settle = settling;
+        settling(link && cutBeforeTheAnswer(link), ...rest);
+      };
+      work.open();
+      assert.deepStrictEqual(await Promise.all(calls), Array(2).fill({ run: 1, data: "x" }));
+    });
+
     test("results expire with their window", async () => {
       const [topic, work, settings] = [newTopic(), new Work(), { idempotencyWindow: 300 }];
       const caller = world.system({ settings });
@@ -294,6 +335,19 @@ function claimTests(world: World): void {
       assert.ok(performance.now() - start < 20_000, "long before the claim ended");
     });
   }
+}
+
+/** A link that breaks when its next command was done, before its answer is read. */
+function cutBeforeTheAnswer(link: RedisLink): RedisLink {
+  const cut = async (asked: Promise<unknown>) => {
+    await asked;
+    link.abort("cut");
+    throw new LinkDownError("cut");
+  };
+  const call = (...parts: Parameters<RedisLink["call"]>) => cut(link.call(...parts));
+  const ask = (...command: Parameters<RedisLink["ask"]>) =>
+    link.ask(...command).then((reply) => cut(Promise.resolve(reply)));
+  return { ask, call } as unknown as RedisLink;
 }
 
 function settle(raw: Awaited<ReturnType<World["raw"]>>, topic: string, at: number, value: unknown): void {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { canonicalJson } from "../../src/canonicalJson.js";
+import { decode, encode } from "../../src/codec.js";
 import { DEFAULT_IDEMPOTENCY_WINDOW_MS, LIMIT_JOINERS } from "../../src/contract/contract.js";
 import { type Envelope, newEnvelope, REPLY, REQUEST } from "../../src/envelope.js";
 import { canonical, fingerprint } from "../../src/fingerprint.js";
@@ -33,6 +35,42 @@ test("JSON is read as any reader of JSON reads it", () => {
   for (const text of ["{", "[1,]", "nul", '"\n"']) assert.throws(() => canonicalOf(text), { code: "INVALID_PAYLOAD" });
   assert.throws(() => canonicalOf("36893488147419103232"), { code: "INVALID_PAYLOAD" }, "an integer beyond 64 bits");
 });
+
+test("the order of keys is that of their UTF-8 bytes, whatever they look like", () => {
+  const keys = ["10", "9", "b", "a", "\uffff", "\u{1f600}", "\ue000", "é", "__proto__", ""];
+  const json = (names: string[]) => `{${names.map((name) => `${JSON.stringify(name)}:[{"y":1,"x":1.5}]`).join()}}`;
+  const [first, ...others] = [keys, keys.toReversed(), keys.toSorted()].map((names) => Buffer.from(json(names)));
+  assert.ok(first !== undefined);
+  const byHand = canonicalJson(first.toString());
+  for (const text of [first, ...others]) {
+    assert.deepStrictEqual(canonical(text, "application/json"), byHand);
+    assert.deepStrictEqual(canonical(encode(decode(text, "application/json")), ""), byHand);
+  }
+  const sorted = keys.map((key) => Buffer.from(key)).toSorted(Buffer.compare);
+  const places = sorted.map((key) =>
+    byHand.indexOf(Buffer.concat([Buffer.from([0xa0 | key.length]), key, Buffer.of(0x91)])),
+  );
+  assert.deepStrictEqual(
+    places,
+    places.toSorted((a, b) => a - b),
+  );
+});
+
+test("the fingerprint of a large payload takes little longer than reading it", () => {
+  const data = encode(Array(1_000_000).fill(1));
+  assert.ok(fastest(() => fingerprint(data, "")) < 7 * fastest(() => decode(data)));
+  const many = Buffer.from(JSON.stringify(Array(200_000).fill(0.5)));
+  assert.equal(fingerprint(many, "application/json").length, 16, "although it takes more than a payload may");
+});
+
+function fastest(work: () => unknown): number {
+  const spent = Array.from({ length: 5 }, () => {
+    const began = performance.now();
+    work();
+    return performance.now() - began;
+  });
+  return Math.min(...spent);
+}
 
 const NOW = 1000;
 
@@ -98,6 +136,16 @@ test("so many may join and no more", () => {
   for (let n = 0; n < LIMIT_JOINERS; n++) assert.ok("until" in (ledger.look(request("k"), "", NOW) ?? {}));
   const error = (ledger.look(request("k"), "", NOW) as Envelope).error;
   assert.match(error?.message ?? "", /calls wait for the run/);
+});
+
+test("runs are bounded, and those that ended make room", () => {
+  const ledger = new Ledger(10, 1000, 10);
+  for (let n = 0; n < 10; n++) ledger.claim(request(`k${n}`), "r1");
+  const refused = ledger.look(request("one more"), "", NOW) as Envelope;
+  assert.match(refused.error?.message ?? "", /10 runs of idempotency keys are under way/);
+  assert.ok("until" in (ledger.look(request("k0"), "", NOW) ?? {}), "joined");
+  assert.equal(ledger.look(request("k0"), "r1", NOW), undefined, "taken over");
+  assert.equal(ledger.look(request("one more"), "", NOW + 1000), undefined);
 });
 
 test("claims that ended without a word are forgotten", () => {

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-import struct
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
 import msgspec
 
 from tieline import codec
+from tieline.plain import to_plain
 
 _SAFE = 2**53 - 1
-_NAN = struct.pack(">d", math.nan)
-_pack = msgspec.msgpack.Encoder().encode
+_SCALARS: Final = frozenset({type(None), bool, int, str, bytes})
+_AS_IT_IS: Final = _SCALARS | {dict, list}
+_pack = msgspec.msgpack.Encoder(order="deterministic").encode  # keys in the order of their UTF-8 bytes
 _BYTES = 16
 
 
@@ -36,28 +38,42 @@ def fingerprint(data: bytes, content_type: str) -> bytes:
 
 
 def _canonical(value: Any) -> bytes:
-    if isinstance(value, float):
+    plain = _plain(value) if _holds_others(value) else value
+    try:
+        return _pack(plain)
+    except OverflowError:
+        return _pack(to_plain(plain))  # says where
+
+
+def _holds_others(value: Any) -> bool:
+    """Whether anything is written otherwise than it is: one look at each level, for most payloads hold nothing."""
+    level = [value]
+    while level:
+        kinds = set(map(type, level))
+        if not kinds <= _AS_IT_IS:
+            return True
+        maps = [item.values() for item in level if type(item) is dict] if dict in kinds else []
+        lists = [item for item in level if type(item) is list] if list in kinds else []
+        level = [*chain.from_iterable(lists), *chain.from_iterable(maps)]
+    return False
+
+
+def _plain(value: Any) -> Any:
+    """The value with each number and each time as it is written."""
+    kind: type[Any] = type(value)
+    if kind is float:
         return _number(value)
-    if isinstance(value, dict):
-        pairs = sorted((key.encode(), item) for key, item in value.items())
-        body = b"".join(_pack(key.decode()) + _canonical(item) for key, item in pairs)
-        return _head(len(pairs), 0x80, 0xDE) + body
-    if isinstance(value, list):
-        return _head(len(value), 0x90, 0xDC) + b"".join(map(_canonical, value))
-    return codec.encode(value)
+    if kind is dict:
+        return {key: _plain(item) for key, item in value.items()}
+    if kind is list:
+        return value if _SCALARS.issuperset(map(type, value)) else [_plain(item) for item in value]
+    return value if kind in _SCALARS else to_plain(value)
 
 
-def _number(value: float) -> bytes:
+def _number(value: float) -> int | float:
     """Integral doubles arrive as integers from JavaScript, except minus zero."""
     if math.isnan(value):
-        return b"\xcb" + _NAN
+        return math.nan
     minus_zero = value == 0 and math.copysign(1, value) < 0
     whole = value.is_integer() and abs(value) <= _SAFE and not minus_zero
-    return _pack(int(value)) if whole else _pack(value)
-
-
-def _head(count: int, short: int, long: int) -> bytes:
-    """MessagePack's head of a map or list: shortest form."""
-    if count < 16:
-        return bytes([short | count])
-    return struct.pack(">BH", long, count) if count < 65_536 else struct.pack(">BI", long + 1, count)
+    return int(value) if whole else value

@@ -151,14 +151,8 @@ def _generating_in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:
 
 
 def _in_thread(plain: Callable[[Any, Event], Any]) -> Invoke:
-    def run(data: Any, event: Event) -> Any:
-        try:
-            return plain(data, event)
-        except (StopIteration, SystemExit) as error:  # the one asyncio cannot carry, the other would end the loop
-            raise RuntimeError(f"the handler raised {type(error).__name__}") from error
-
     async def invoke(data: Any, event: Event) -> Any:
-        work = functools.partial(run, data, event)
+        work = functools.partial(plain, data, event)
         result = await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, work)
         return await result if inspect.isawaitable(result) else result
 

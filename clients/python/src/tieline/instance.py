@@ -94,10 +94,10 @@ class Instance:
     async def start(self) -> None:
         """See `EventSystem.start`."""
         loop = asyncio.get_running_loop()
-        if self.loop is not None and self.loop is not loop:
-            self._leave_dead_loop()
         if self.closed:
             raise InvalidArgumentError("this event system is closed; make a new one")
+        if self.loop is not None and self.loop is not loop:
+            self._leave_dead_loop()
         if self.port is None:
             if self._starting is None:
                 self.loop = loop
@@ -147,7 +147,11 @@ class Instance:
                 "this event system belongs to the event loop that started it; "
                 "use it there, make one for this loop, or use tieline.blocking, whose calls any thread may make"
             )
-        self.loop = self.port = self._starting = self._transport = None
+        fresh = self._make_transport()
+        if self._transport is not None and self._transport is not fresh:
+            self._transport.abandon()
+        self._transport = fresh
+        self.loop = self.port = self._starting = None
         self._background.clear()
         for subscription in self._leaving:
             self.router.forget(subscription)

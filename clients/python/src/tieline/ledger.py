@@ -5,20 +5,28 @@ It does what the scripts claim, settle and release do.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REPLY, error_to_wire
-from tieline.errors import ConflictError, OverloadedError, TielineError
+from tieline.errors import ConflictError, OverloadedError, TielineError, UnavailableError
+
+log = logging.getLogger("tieline")
 
 _WINDOW_MS = contract.DEFAULT_IDEMPOTENCY_WINDOW_MS
 
 _TIDY_AT = 1024
+_LOOK_AGAIN_MS = 1_000
 
 Key = tuple[str, str]
+
+
+Tell = Callable[[bytes, "list[Caller]"], None]
 
 
 class Caller(NamedTuple):
@@ -46,14 +54,22 @@ class Results(Protocol):
     """Where results are kept for their window."""
 
     def get(self, key: Key, now: int) -> Stored | None:
-        """The result under a key, if it has not expired (ms since 1970)."""
+        """The result under a key, if it has not expired (ms since 1970).
+
+        Raises:
+            UnavailableError: it cannot be read (NOT_DELIVERED).
+
+        """
         ...
 
     def put(self, key: Key, result: Stored, expires: int, then: Callable[[], None]) -> None:
         """Keep a result until it expires, and call `then` when it is kept as safely as it ever will be."""
 
-    def close(self) -> None:
-        """Nothing more will be kept or asked for. Idempotent."""
+    async def aclose(self) -> None:
+        """Nothing more will be kept or asked for; wait a while for what is being kept. Idempotent."""
+
+    def abandon(self) -> None:
+        """As `aclose`, where there is no loop to wait in. Idempotent."""
 
 
 class MemoryResults:
@@ -86,8 +102,11 @@ class MemoryResults:
             self._drop(next(iter(self._kept)))
         then()
 
-    def close(self) -> None:
-        """See `Results.close`."""
+    async def aclose(self) -> None:
+        """See `Results.aclose`."""
+
+    def abandon(self) -> None:
+        """See `Results.abandon`."""
 
     def _drop(self, key: Key) -> None:
         found = self._kept.pop(key, None)
@@ -96,17 +115,21 @@ class MemoryResults:
 
 
 class _Run:
-    """A claim that has no result yet."""
+    """A claim that has no result yet, or whose result is on its way into the store: then `tell` waits for it."""
 
-    __slots__ = ("callers", "ends", "fingerprint", "instance", "result", "token")
+    __slots__ = ("callers", "ends", "fingerprint", "instance", "result", "tell", "token")
 
-    def __init__(self, request: Envelope) -> None:
-        self.token = request.id
-        self.instance = ""
-        self.fingerprint = request.fingerprint
-        self.ends = request.expires_at
+    def __init__(self, fingerprint: bytes) -> None:
+        self.token = self.instance = ""
+        self.fingerprint = fingerprint
+        self.ends = 0
         self.callers: dict[Caller, None] = {}
         self.result: Stored | None = None
+        self.tell: list[Tell] = []
+
+    def alive(self, now: int) -> bool:
+        """Whether it is not to be run again."""
+        return self.ends > now or self.result is not None
 
 
 class Ledger:
@@ -116,31 +139,40 @@ class Ledger:
         self._results = results or MemoryResults()
         self._runs: dict[Key, _Run] = {}
         self._tidy_at = _TIDY_AT
+        self._tidied = 0
 
     def look(self, request: Envelope, avoid: str, now: int) -> Envelope | Joined | None:
         """What a request with a key finds.
 
         The REPLY that it gets without being run; the run that it has joined; or nothing: then it may be dispatched and
         claimed. A run whose responder is to be avoided refused, or is lost, and can be taken over.
+
+        Raises:
+            UnavailableError: the results cannot be read.
+
         """
         key = (request.topic, request.idempotency_key)
         stored, run = self._results.get(key, now), self._runs.get(key)
-        alive = run if run is not None and run.ends > now else None
+        alive = run if run is not None and run.alive(now) else None
         known = stored.fingerprint if stored is not None else alive.fingerprint if alive is not None else None
         if known is not None and known != request.fingerprint:
             return _refused(request, conflict(request))
         if stored is not None:
             return reply_for(stored.reply, request.call_id, request.idempotency_key)
-        if alive is None or alive.instance == avoid:
-            return None
+        if alive is None or (alive.instance == avoid and alive.result is None):
+            return None if run is not None or self._has_room(now) else _refused(request, too_many_runs())
         if len(alive.callers) > contract.LIMIT_JOINERS:
             return _refused(request, too_many(request))
         alive.callers[Caller(request.reply_to, request.call_id)] = None
-        return Joined(alive.ends, alive.instance)
+        return Joined(alive.ends if alive.result is None else now + _LOOK_AGAIN_MS, alive.instance)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Let go of the results."""
-        self._results.close()
+        await self._results.aclose()
+
+    def abandon(self) -> None:
+        """Let go of the results; the loop is gone."""
+        self._results.abandon()
 
     def claim(self, request: Envelope, instance: str) -> None:
         """The request is being handed to a responder."""
@@ -149,27 +181,39 @@ class Ledger:
         if len(self._runs) >= self._tidy_at:
             self._tidy(request.time)
         if run is None or run.fingerprint != request.fingerprint:
-            run = self._runs[key] = _Run(request)
+            run = self._runs[key] = _Run(request.fingerprint)
         run.token, run.ends, run.instance = request.id, request.expires_at, instance
         run.callers[Caller(request.reply_to, request.call_id)] = None
 
-    def settle(self, reply: Envelope, now: int, then: Callable[[bytes, list[Caller]], None]) -> None:
-        """A run has a result: `then` gets the reply that counts, and all who wait for it."""
+    def settle(self, reply: Envelope, now: int, then: Tell) -> None:
+        """A run has a result: `then` gets the reply that counts, and all who wait for it, when it is stored."""
         key = (reply.topic, reply.idempotency_key)
-        run, stored = self._runs.get(key), self._results.get(key, now)
+        run, stored = self._runs.get(key), self._stored(key, now)
         mine = without_key(reply)
         if (stored or run or reply).fingerprint != reply.fingerprint:
             then(mine, [])
-            return
-        if stored is None and run is not None:
-            stored = run.result  # on its way into the store
-        if stored is not None:
+        elif stored is not None:
             then(stored.reply, self._waiting(key))
-            return
-        result = Stored(reply.fingerprint, mine)
-        if run is not None:
-            run.result = result
-        self._results.put(key, result, now + _WINDOW_MS, lambda: then(mine, self._waiting(key)))
+        else:
+            run = run or self._runs.setdefault(key, _Run(reply.fingerprint))
+            run.tell.append(then)
+            if run.result is None:
+                run.result = Stored(reply.fingerprint, mine)
+                self._results.put(key, run.result, now + _WINDOW_MS, partial(self._settled, key, run, mine))
+
+    def _stored(self, key: Key, now: int) -> Stored | None:
+        """The result that was stored first; where that cannot be read, who waits shall have its reply all the same."""
+        try:
+            return self._results.get(key, now)
+        except UnavailableError as error:
+            log.error("whether %r of %r has a result already is unknown: %s", key[1], key[0], error)
+            return None
+
+    def _settled(self, key: Key, run: _Run, counts: bytes) -> None:
+        waiting = self._waiting(key) if self._runs.get(key) is run else []
+        for then in run.tell:
+            then(counts, waiting)
+            waiting = []
 
     def _waiting(self, key: Key) -> list[Caller]:
         """The run is over; returns all who wait for it."""
@@ -179,14 +223,21 @@ class Ledger:
     def release(self, request: Envelope) -> list[Caller]:
         """A run ended without a result; returns all who wait for it."""
         run = self._runs.get((request.topic, request.idempotency_key))
-        if run is None or run.token != request.id:
+        if run is None or run.token != request.id or run.result is not None:
             return []
         return self._waiting((request.topic, request.idempotency_key))
 
     def _tidy(self, now: int) -> None:
         """Forget the claims that have ended without a word."""
-        self._runs = {key: run for key, run in self._runs.items() if run.ends > now}
+        self._runs = {key: run for key, run in self._runs.items() if run.alive(now)}
         self._tidy_at = max(_TIDY_AT, 2 * len(self._runs))
+        self._tidied = now
+
+    def _has_room(self, now: int) -> bool:
+        """Whether there may be one more run; where there are so many, one looks once a second which have ended."""
+        if len(self._runs) >= contract.LIMIT_RUNS and now - self._tidied >= _LOOK_AGAIN_MS:
+            self._tidy(now)
+        return len(self._runs) < contract.LIMIT_RUNS
 
 
 def conflict(request: Envelope) -> TielineError:
@@ -201,6 +252,12 @@ def too_many(request: Envelope) -> TielineError:
     most = contract.LIMIT_JOINERS
     message = f"{most} calls wait for the run of the idempotency key {request.idempotency_key!r} already"
     return OverloadedError(message, retry_after=retry_after)
+
+
+def too_many_runs() -> TielineError:
+    """So many keys are claimed that no more can be."""
+    message = f"{contract.LIMIT_RUNS} runs of idempotency keys are under way; call with a shorter ttl, or wait"
+    return OverloadedError(message, retry_after=contract.DEFAULT_RETRY_AFTER_MS / 1000)
 
 
 def _refused(request: Envelope, error: TielineError) -> Envelope:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tieline.delivery import Delivery
+
+log = logging.getLogger("tieline")
 
 NO_STREAMS = frozenset({type(None), bool, int, float, str, bytes, list, dict, tuple})
 """Types of which no value is to be iterated instead of sent."""
@@ -59,8 +62,17 @@ def from_thread(
                 yield item
         finally:
             if step is not None and not step.done():  # cancelled in the middle of a step, which must end first
-                step.add_done_callback(lambda _: close())
+                at_the_end = functools.partial(submit, functools.partial(_unheard, close))
+                step.add_done_callback(lambda _: at_the_end())  # called here if it has ended just now
             else:
                 await asyncio.wrap_future(submit(close))
 
     return items()
+
+
+def _unheard(close: Callable[[], None]) -> None:
+    """Run what a generator has to do at its end, where nobody waits for it any more."""
+    try:
+        close()
+    except BaseException:
+        log.exception("a handler that streams raised when it was closed")

@@ -126,6 +126,16 @@ def _run(future: Future[Any], work: Callable[[], Any]) -> None:
     try:
         result = work()
     except BaseException as error:
-        future.set_exception(error)
+        future.set_exception(_carried(error))
+        del future, work  # else the traceback would keep this frame, and all its callees' values, until a collection
     else:
         future.set_result(result)
+
+
+def _carried(error: BaseException) -> BaseException:
+    """What a handler raised, as it can be told to an event loop."""
+    if not isinstance(error, StopIteration | SystemExit):  # asyncio cannot carry the one, the other would end the loop
+        return error
+    told = RuntimeError(f"the handler raised {type(error).__name__}")
+    told.__cause__ = error
+    return told

@@ -208,3 +208,6 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Close all ports and the connection. Idempotent."""
         ...
+
+    def abandon(self) -> None:
+        """Let go of what outlives the event loop, which is gone, and with it every connection. Idempotent."""

@@ -56,6 +56,7 @@ LIMIT_MESSAGE_BYTES: Final = 8_388_608
 LIMIT_STREAM_WINDOW: Final = 1_024
 LIMIT_STREAM_WINDOW_BYTES: Final = 1_048_576
 LIMIT_JOINERS: Final = 1_000
+LIMIT_RUNS: Final = 100_000
 LIMIT_STORED_RESULTS: Final = 10_000
 LIMIT_STORED_RESULTS_BYTES: Final = 67_108_864
 LIMIT_TRAILS: Final = 1_000
@@ -142,6 +143,11 @@ def lease_key(prefix: str, instance: str) -> str:
 def run_key(prefix: str, topic: str, key: str) -> str:
     """`<prefix>ik:{<topic>}:<key>`."""
     return f"{prefix}ik:{{{topic}}}:{key}"
+
+
+def settled_key(prefix: str, topic: str, key: str) -> str:
+    """`<prefix>is:{<topic>}:<key>`."""
+    return f"{prefix}is:{{{topic}}}:{key}"
 
 
 def trails_key(prefix: str) -> str:

@@ -70,6 +70,10 @@ class FaultyTransport:
         """See `Transport.aclose`."""
         await self._inner.aclose()
 
+    def abandon(self) -> None:
+        """See `Transport.abandon`."""
+        self._inner.abandon()
+
 
 class Arrivals:
     """The `Receiver` between a port and an instance: here what arrives meets its fate."""

@@ -67,6 +67,10 @@ class GrpcTransport:
         if self._port is not None:
             await self._port.aclose()
 
+    def abandon(self) -> None:
+        """See `Transport.abandon`: the channel is closed when it is collected."""
+        self._port = None
+
 
 class GrpcPort:
     """One instance at a gateway, through as many Links as it takes."""

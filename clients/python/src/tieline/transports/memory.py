@@ -15,7 +15,7 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import REPLY, new_instance
-from tieline.errors import TielineError
+from tieline.errors import TielineError, UnavailableError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
 from tieline.transport import Interest, Place, Probed, Receiver, Route
 from tieline.transports.sqlite_results import SqliteResults
@@ -111,7 +111,11 @@ class MemoryBroker:
         """Hand a request to the next responder, or to that one."""
         members = self._responders.get(envelope.topic)
         able = (p for p in members.in_turn() if p.instance == (to or p.instance) != avoid) if members else iter(())
-        found = self.ledger.look(envelope, avoid, self.clock.now()) if envelope.idempotency_key else None
+        try:
+            found = self.ledger.look(envelope, avoid, self.clock.now()) if envelope.idempotency_key else None
+        except UnavailableError as error:
+            sender.receiver.on_dispatched(envelope.call_id, "", error)
+            return
         if isinstance(found, Envelope):
             sender.receiver.on_answer(found)
             return
@@ -258,7 +262,8 @@ class MemoryTransport:
 
     def __init__(self, broker: MemoryBroker | None = None, *, store: Path | None = None) -> None:
         self._shared = broker is not None
-        self.broker = broker or MemoryBroker(SqliteResults(store) if store else None)
+        clock = Clock()
+        self.broker = broker or MemoryBroker(SqliteResults(store, clock) if store else None, clock)
         self._ports: weakref.WeakSet[MemoryPort] = weakref.WeakSet()
 
     async def open(self, service: str, receiver: Receiver) -> MemoryPort:
@@ -273,4 +278,9 @@ class MemoryTransport:
         for port in list(self._ports):
             await port.aclose()
         if not self._shared:
-            self.broker.ledger.close()
+            await self.broker.ledger.aclose()
+
+    def abandon(self) -> None:
+        """See `Transport.abandon`."""
+        if not self._shared:
+            self.broker.ledger.abandon()

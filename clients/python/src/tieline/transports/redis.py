@@ -108,6 +108,9 @@ class RedisTransport:
         if self.link is not None:
             self.link.close("closed")
 
+    def abandon(self) -> None:
+        """See `Transport.abandon`: the socket is closed when the link is collected."""
+
     # --- the link -------------------------------------------------------------------------------------------------
 
     async def up(self) -> RedisLink:

@@ -11,11 +11,11 @@ import logging
 import queue
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tieline.clock import Clock
 from tieline.errors import Outcome, UnavailableError
 from tieline.ledger import Key, Stored
 
@@ -31,7 +31,8 @@ _GET = "SELECT fingerprint, reply FROM results WHERE topic = ? AND key = ? AND e
 _PUT = "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM results WHERE expires <= ?"
 _TOGETHER = 1_000
-_SWEEP_SECONDS = 60.0
+_SWEEP_MS = 60_000
+_CLOSE_SECONDS = 5.0
 
 
 class _Put(NamedTuple):
@@ -45,14 +46,16 @@ class SqliteResults:
 
     Args:
         path: the file; it is made if it does not exist.
+        clock: the broker's, which says what has expired.
 
     Raises:
         UnavailableError: the file cannot be opened; the message says why.
 
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
+        self._clock = clock
         self._reader = self._open()
         self._queue: queue.SimpleQueue[_Put | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="tieline-results", daemon=True)
@@ -60,7 +63,10 @@ class SqliteResults:
 
     def get(self, key: Key, now: int) -> Stored | None:
         """See `Results.get`."""
-        row = self._reader.execute(_GET, (*key, now)).fetchone()
+        try:
+            row = self._reader.execute(_GET, (*key, now)).fetchone()
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
         return Stored(*row) if row else None
 
     def put(self, key: Key, result: Stored, expires: int, then: Callable[[], None]) -> None:
@@ -68,10 +74,16 @@ class SqliteResults:
         row = (*key, result.fingerprint, result.reply, expires)
         self._queue.put(_Put(row, asyncio.get_running_loop(), then))
 
-    def close(self) -> None:
-        """Write what waits, and let the file go. Idempotent."""
+    async def aclose(self) -> None:
+        """See `Results.aclose`: what waits is written, within 5 s or behind our back."""
+        self.abandon()
+        await asyncio.to_thread(self._writer.join, _CLOSE_SECONDS)
+        if self._writer.is_alive():
+            log.warning("the store %s is still being written to; what holds it up?", self._path)
+
+    def abandon(self) -> None:
+        """See `Results.abandon`: the thread ends when it has written what waits."""
         self._queue.put(None)
-        self._writer.join()
         self._reader.close()
 
     def _open(self) -> sqlite3.Connection:
@@ -81,21 +93,24 @@ class SqliteResults:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(_SCHEMA)
         except sqlite3.Error as error:
-            message = f"the store {self._path} cannot be used: {error}"
-            raise UnavailableError(message, outcome=Outcome.NOT_DELIVERED) from error
+            raise self._unusable(error) from error
         return connection
+
+    def _unusable(self, error: sqlite3.Error) -> UnavailableError:
+        message = f"the store {self._path} cannot be used: {error}"
+        return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)
 
     def _write(self) -> None:
         connection = self._open()
-        swept = 0.0
+        swept = 0
         with contextlib.closing(connection):
             while puts := self._waiting():
                 try:
                     with connection:
                         connection.executemany(_PUT, [put.row for put in puts])
-                        if time.monotonic() - swept > _SWEEP_SECONDS:
-                            swept = time.monotonic()
-                            connection.execute(_FORGET, (int(time.time() * 1000),))
+                        if (now := self._clock.now()) - swept > _SWEEP_MS:
+                            connection.execute(_FORGET, (now,))
+                            swept = now
                 except sqlite3.Error as error:  # the callers shall have their replies all the same
                     log.error("%d results were not stored in %s: %s", len(puts), self._path, error)
                 for put in puts:
