@@ -147,7 +147,7 @@ class Publisher:
         instance = self._instance
         idle = self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)
         longest = math.inf if total is None else ttl_ms(total, 0) / 1000
-        if not 0 <= window <= LIMIT_STREAM_WINDOW:
+        if isinstance(window, bool) or not isinstance(window, int) or not 0 <= window <= LIMIT_STREAM_WINDOW:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"window is a number of items up to {LIMIT_STREAM_WINDOW}, not {window!r}")
 
         async def begin() -> StreamCall:
