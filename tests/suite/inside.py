@@ -271,6 +271,12 @@ async def test_events_batches_and_filters_get_the_lifted_payload(world: World, t
         ({"schema_version": "9", "upcasters": UPCASTERS}, "do not lead to '9'"),
         ({"schema_version": "3", "upcasters": [("1", "1", _split)]}, "do not lead"),
         ({"schema_version": "3", "upcasters": [("1", "3", _split), ("1", "2", _split)]}, "two upcasters"),
+        ({"schema_version": "2", "upcasters": [("1", "2")]}, "an upcaster is"),
+        ({"schema_version": "2", "upcasters": [("1", "2", None)]}, "an upcaster is"),
+        ({"schema_version": "2", "upcasters": [(1, "2", _split)]}, "an upcaster is"),
+        ({"schema_version": "2", "upcasters": [5]}, "an upcaster is"),
+        ({"schema_version": "2", "upcasters": 5}, "upcasters is a list"),
+        ({"schema_version": 2}, "schema_version is text"),
     ],
 )
 async def test_upcasters_that_lead_nowhere_are_refused(
