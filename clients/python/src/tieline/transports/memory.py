@@ -57,7 +57,7 @@ class MemoryBroker:
     def leave(self, port: MemoryPort) -> None:
         """An instance is gone, with all it registered."""
         if self._ports.pop(port.instance, None):
-            for interest in [i for i, members in self._members.items() if port in members.ports]:
+            for interest in list(port.interests):
                 self.unregister(port, interest)
 
     def register(self, port: MemoryPort, interest: Interest) -> None:
@@ -70,14 +70,16 @@ class MemoryBroker:
                 self._responders[interest.pattern] = members
             else:
                 self._patterns.insert(interest.pattern, interest)
-        if port not in members.ports:
+        if interest not in port.interests:
+            port.interests[interest] = None
             members.ports.append(port)
 
     def unregister(self, port: MemoryPort, interest: Interest) -> None:
         """An instance no longer wants it."""
-        members = self._members.get(interest)
-        if members is None or port not in members.ports:
+        if interest not in port.interests:
             return
+        del port.interests[interest]
+        members = self._members[interest]
         members.ports.remove(port)
         if not members.ports:
             del self._members[interest]
@@ -109,8 +111,6 @@ class MemoryBroker:
 
     def dispatch(self, sender: MemoryPort, envelope: Envelope, avoid: str, to: str) -> None:
         """Hand a request to the next responder, or to that one."""
-        members = self._responders.get(envelope.topic)
-        able = (p for p in members.in_turn() if p.instance == (to or p.instance) != avoid) if members else iter(())
         found = self.ledger.look(envelope, avoid, self.clock.now()) if envelope.idempotency_key else None
         if isinstance(found, Envelope):
             sender.receiver.on_answer(found)
@@ -118,12 +118,22 @@ class MemoryBroker:
         if found is not None:
             sender.receiver.on_joined(envelope.call_id, found.until, found.instance)
             return
-        taker = next(able, None)
+        taker = self._taker(envelope.topic, avoid, to)
         if taker is not None:
             if envelope.idempotency_key:
                 self.ledger.claim(envelope, taker.instance)
             taker.receiver.on_request(envelope)
         sender.receiver.on_dispatched(envelope.call_id, taker.instance if taker else "", None)
+
+    def _taker(self, topic: str, avoid: str, to: str) -> MemoryPort | None:
+        """Whose turn it is, or that one if it answers the topic."""
+        members = self._responders.get(topic)
+        if members is None:
+            return None
+        if to:
+            port = self._ports.get(to)
+            return port if port is not None and Interest(Route.REQUEST, topic) in port.interests else None
+        return next((port for port in members.in_turn() if port.instance != avoid), None)
 
     def responders(self, topic: str) -> list[Place]:
         """Who answers a topic, and the groups of each there."""
@@ -183,6 +193,7 @@ class MemoryPort:
         self.clock = broker.clock
         self.receiver = receiver
         self.connected = True
+        self.interests: dict[Interest, None] = {}
         self._broker = broker
         broker.join(self)
 
