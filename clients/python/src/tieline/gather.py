@@ -165,6 +165,8 @@ class Gathering:
 
     def _done(self, question: _Question, waiter: asyncio.Future[Envelope]) -> None:
         """The call to the place that was asked is over."""
+        if question.call is not None:
+            question.call.waiter = question.call = None  # what came of it is not kept until its deadline
         error = waiter.exception()
         if question not in self._waiting:
             return

@@ -97,6 +97,8 @@ class Publisher:
                 refusal, deadline = error, local.deadline
             finally:
                 instance.caller.end_local(local)
+                if local.future is not None:
+                    local.forget()
         else:
             refusal, deadline = None if keyed else self._crowded(topic), 0.0
         call = instance.caller.begin(request, idempotent, wait_for_responders, wait_for_connection, refusal, deadline)
@@ -106,6 +108,8 @@ class Publisher:
         except CancelledError:
             instance.caller.abandon(call)
             raise
+        finally:
+            call.waiter = call.last_error = None  # what came of it is not kept until its deadline
 
     async def persist(
         self, retry: Retry, topic: str, data: Any, headers: Mapping[str, str] | None, ttl: float | None, *rest: Any
@@ -259,6 +263,8 @@ class Publisher:
         except CancelledError:
             caller.abandon(call)
             raise
+        finally:
+            call.waiter = call.last_error = None
 
     async def survey(
         self, request: Envelope, max_replies: int, *, every_instance: bool, shown: bool = True

@@ -17,6 +17,7 @@ from tieline.clock import Clock
 from tieline.envelope import new_instance
 from tieline.errors import TielineError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
+from tieline.trail_bytes import joined
 from tieline.transport import Interest, Place, Probed, Receiver, Route
 from tieline.transports.sqlite_results import SqliteResults
 
@@ -167,10 +168,9 @@ class MemoryBroker:
             self.answer(caller.instance, error_reply(caller.call_id, error))
 
     def keep_trail(self, correlation_id: str, trail: bytes) -> None:
-        """Join steps to what is kept; the oldest trails give way."""
+        """Join steps to what is kept; the oldest steps give way, and the oldest trails."""
         there = self._trails.pop(correlation_id, b"")
-        fits = len(there) + len(trail) <= contract.LIMIT_TRAIL_BYTES
-        self._trails[correlation_id] = there + trail if fits else there
+        self._trails[correlation_id] = joined(there, trail, contract.LIMIT_TRAIL_BYTES)
         if len(self._trails) > contract.LIMIT_TRAILS:
             self._trails.popitem(last=False)
 
