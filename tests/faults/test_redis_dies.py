@@ -21,6 +21,7 @@ from tests.suite.world import in_step
 from tests.support.processes import Peer
 from tests.support.servers import paused
 from tieline import (
+    CallTimeoutError,
     EventSystem,
     NoRespondersError,
     Outcome,
@@ -204,6 +205,24 @@ async def test_closing_while_redis_is_away_takes_no_time(bench: Bench) -> None:
     for task in (never_ready, call):
         with pytest.raises(UnavailableError):
             await task
+
+
+async def test_who_is_there_and_what_was_stored_are_asked_no_longer_than_the_deadline(bench: Bench) -> None:
+    asker = await bench.system("asker", ping_interval=60.0, pong_timeout=120.0)
+    await asker.subscribe("slow.topic", lambda data: data).ready()
+    for ask in (
+        lambda: asker.publish_and_gather("slow.topic", ttl=0.3),
+        lambda: asker.explain("x", ttl=0.3),
+        lambda: asker.services(ttl=0.3),
+    ):
+        watch = Watch()
+        with paused(bench.server):
+            with pytest.raises(CallTimeoutError) as caught:
+                async with asyncio.timeout(30.0):
+                    await ask()
+            assert caught.value.outcome is Outcome.NOT_DELIVERED
+        assert 0.3 <= watch.seconds < 10.0
+        assert (await asker.publish_and_gather("slow.topic", 1)).values == [1], "and it goes on"
 
 
 async def test_a_frozen_redis_ends_calls_and_they_succeed_when_it_thaws(bench: Bench) -> None:

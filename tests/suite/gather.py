@@ -17,8 +17,10 @@ from tieline import (
     HandlerError,
     InvalidArgumentError,
     NoRespondersError,
+    Outcome,
     Responder,
     ResponderLostError,
+    Settings,
 )
 from tieline.envelope import CANCEL
 
@@ -128,6 +130,62 @@ async def test_it_ends_with_so_many_replies_and_the_others_are_cancelled(world: 
     (missing,) = gathered.missing
     assert (missing.responder.service, type(missing.error)) == ("raw", CallCancelledError)
     await until(lambda: any(answer.kind == CANCEL for answer in raw.answers))
+
+
+async def test_it_never_has_more_replies_than_were_asked_for(world: World, topic: str) -> None:
+    caller = await world.system()
+    raws = [await (await world.raw()).answers_to(topic) for _ in range(4)]
+    asking = asyncio.create_task(caller.publish_and_gather(topic, max_replies=2, every_instance=True))
+    for raw in raws:
+        await raw.request()
+    for raw in raws:
+        raw.reply(raw.requests[0], "here")
+    gathered = await asking
+    assert gathered.values == ["here"] * 2
+    assert [type(missing.error) for missing in gathered.missing] == [CallCancelledError] * 2
+    named = [answer.responder.instance for answer in [*gathered.replies, *gathered.missing]]
+    assert sorted(named) == sorted(raw.port.instance for raw in raws)
+
+
+async def test_who_was_not_waited_for_is_the_one_that_was_asked_last(world: World, topic: str) -> None:
+    caller, gate = await world.system(), asyncio.Event()
+    await _service(world, topic, "quick", lambda data: gate.wait())
+    raws = [await (await world.raw()).answers_to(topic) for _ in range(2)]
+    asking = asyncio.create_task(caller.publish_and_gather(topic, max_replies=1))
+    await until(lambda: any(raw.requests for raw in raws))
+    refuses, asked = sorted(raws, key=lambda raw: not raw.requests)
+    refuses.reply(refuses.requests[0], None, data=b"", error={"code": 5, "message": "full", "outcome": 1})
+    await asked.request()
+    gate.set()
+    (missing,) = (await asking).missing
+    assert missing.responder.instance == asked.port.instance
+
+
+async def test_a_reply_that_cannot_be_read_is_an_error_beside_the_others(world: World, topic: str) -> None:
+    caller = await world.system()
+    await _service(world, topic, "good")
+    raw = await (await world.raw()).answers_to(topic)
+    asking = asyncio.create_task(caller.publish_and_gather(topic, 1))
+    raw.reply(await raw.request(), None, data=b"\xc1")
+    gathered = await asking
+    assert _services(gathered) == ["good"]
+    (failure,) = gathered.errors
+    assert failure.responder.service == "raw"
+    assert (failure.error.code, failure.error.outcome) == ("INVALID_PAYLOAD", Outcome.RAN)
+
+
+async def test_who_cannot_be_asked_because_too_much_is_out_is_missing(world: World, topic: str) -> None:
+    caller = await world.system(settings=Settings(pending_calls=2))
+    raws = [await (await world.raw()).answers_to(topic) for _ in range(3)]
+    asking = asyncio.create_task(caller.publish_and_gather(topic, every_instance=True))
+    await until(lambda: sum(bool(raw.requests) for raw in raws) == 2)
+    for raw in raws:
+        for request in raw.requests:
+            raw.reply(request, "here")
+    gathered = await asking
+    assert gathered.values == ["here"] * 2
+    (missing,) = gathered.missing
+    assert (missing.error.code, missing.error.outcome) == ("OVERLOADED", Outcome.NOT_DELIVERED)
 
 
 async def test_giving_up_cancels_everybody(world: World, topic: str) -> None:

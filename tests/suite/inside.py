@@ -20,6 +20,7 @@ from tieline import (
     NoRespondersError,
     Settings,
 )
+from tieline._contract.contract import LIMIT_TRAIL_BYTES
 from tieline.errors import Outcome
 
 
@@ -92,6 +93,59 @@ async def test_a_failure_is_remembered_when_its_processes_are_gone(world: World,
     assert told["failed"]["code"] == "HANDLER_ERROR"
     assert told["failed"]["outcome"] == "RAN"
     assert told["replied"] == {"subscription": "finder", "error": "HANDLER_ERROR"}
+
+
+async def test_a_failure_after_more_than_a_trail_holds_is_stored_all_the_same(world: World, topic: str) -> None:
+    caller, responder, later = await world.system(), await world.system(), await world.system()
+
+    def fail(number: int) -> int:
+        if number < 0:
+            raise LookupError(f"no row {number}")
+        return number
+
+    await responder.subscribe(topic, fail, name="finder").ready()
+    for number in range(200):
+        await caller.publish_and_wait(topic, number, correlation_id=f"c-{topic}")
+    for number in range(1, 41):
+        with pytest.raises(HandlerError):
+            await caller.publish_and_wait(topic, -number, correlation_id=f"c-{topic}")
+    await later.publish(f"{topic}.in-step")
+    await caller.aclose()
+    await responder.aclose()
+    steps = (await later.explain(f"c-{topic}")).steps
+    failed = [step for step in steps if step.name == "failed"]
+    assert [step.detail["message"] for step in failed[-3:]] == ["no row -38", "no row -39", "no row -40"]
+    last = [step.name for step in steps if step.call_id == failed[-1].call_id]
+    assert sorted(last) == ["dispatched", "failed", "received", "replied", "routed_remote"]
+    assert len(failed) < 40, "the oldest give way"
+    port = later._instance.port
+    assert port is not None
+    assert len(await port.find_trail(f"c-{topic}")) <= LIMIT_TRAIL_BYTES
+
+
+async def test_who_answers_nonsense_is_named_and_hides_nobody(world: World, topic: str) -> None:
+    shop, raw = await world.system(service="shop"), await (await world.raw()).answers_to("system.ask")
+    await shop.subscribe(topic, lambda data: data).ready()
+    await shop.publish_and_wait(topic, 1, correlation_id=f"c-{topic}")
+    nonsense: list[Any] = [5, {"trail": 5}, {"trail": b"\xff"}, {"service": "odd", "subscriptions": [5]}]
+    for value in [*nonsense, {"service": "odd", "subscriptions": 5}]:
+        raw.requests.clear()
+        asking = asyncio.gather(shop.explain(f"c-{topic}"), shop.services())
+        await raw.requests.reach(2)
+        for request in raw.requests:
+            raw.reply(request, value)
+        explained, services = await asking
+        assert [step.name for step in explained.steps] == ["routed_local", "completed"]
+        assert [one.topic for service in services for one in service.subscriptions] == [topic]
+    for reply in ({"data": b"\xc1"}, {"data": b"", "error": {"code": 6, "message": "no", "outcome": 3}}):
+        raw.requests.clear()
+        asking = asyncio.gather(shop.explain(f"c-{topic}"), shop.services())
+        await raw.requests.reach(2)
+        for request in raw.requests:
+            raw.reply(request, None, **reply)
+        explained, services = await asking
+        assert raw.port.instance in [responder.instance for responder in explained.missing]
+        assert {"raw", "shop"} <= {service.name for service in services}
 
 
 async def test_unusual_steps_are_told_with_their_reasons(world: World, topic: str) -> None:
@@ -271,6 +325,12 @@ async def test_events_batches_and_filters_get_the_lifted_payload(world: World, t
         ({"schema_version": "9", "upcasters": UPCASTERS}, "do not lead to '9'"),
         ({"schema_version": "3", "upcasters": [("1", "1", _split)]}, "do not lead"),
         ({"schema_version": "3", "upcasters": [("1", "3", _split), ("1", "2", _split)]}, "two upcasters"),
+        ({"schema_version": "2", "upcasters": [("1", "2")]}, "an upcaster is"),
+        ({"schema_version": "2", "upcasters": [("1", "2", None)]}, "an upcaster is"),
+        ({"schema_version": "2", "upcasters": [(1, "2", _split)]}, "an upcaster is"),
+        ({"schema_version": "2", "upcasters": [5]}, "an upcaster is"),
+        ({"schema_version": "2", "upcasters": 5}, "upcasters is a list"),
+        ({"schema_version": 2}, "schema_version is text"),
     ],
 )
 async def test_upcasters_that_lead_nowhere_are_refused(

@@ -132,15 +132,18 @@ async def test_what_one_filter_refuses_another_responder_may_take(world: World, 
 
 
 async def test_a_full_queue_drops_the_oldest_event_and_warns(world: World, topic: str) -> None:
-    publisher, system, warner = await world.system(), await world.system(), await world.system()
-    stuck, warnings, marker = Stuck(), Seen(), Seen()
+    steps = list[Step]()
+    publisher, system = await world.system(), await world.system(observe=steps.append)
+    warner, stuck, warnings, marker = await world.system(), Stuck(), Seen(), Seen()
     await warner.subscribe("system.warning", warnings.take).ready()
     subscription = system.subscribe(topic, stuck.handle, concurrency=1, queue=2, name="slow one")
     await subscription.ready()
     await system.subscribe(topic, marker.take).ready()
     for number in range(6):
-        await publisher.publish(topic, number)
+        await publisher.publish(topic, number, correlation_id=f"n{number}")
     await marker.reach(6)
+    dropped = [step.correlation_id for step in steps if step.name == StepName.DROPPED]
+    assert dropped == ["n1", "n2", "n3"], "who gave way, not who came"
     stuck.gate.set()
     await stuck.began.stay(3)
     assert stuck.began == [0, 4, 5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -161,7 +162,21 @@ async def test_the_pause_is_at_least_what_the_other_side_asked_for() -> None:
     assert QUICK.pause(4, error) is None
 
 
-@pytest.mark.parametrize("options", [{"attempts": 0}, {"base": -1.0}, {"base": 2.0, "cap": 1.0}, {"attempts": 1.5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"attempts": 0},
+        {"base": -1.0},
+        {"base": 2.0, "cap": 1.0},
+        {"attempts": 1.5},
+        {"attempts": True},
+        {"attempts": "3"},
+        {"base": "x"},
+        {"cap": None},
+        {"base": math.nan},
+        {"when": "always"},
+    ],
+)
 async def test_a_policy_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError, match="retry policy"):
         Retry(**options)

@@ -20,6 +20,8 @@ from tieline import (
     InvalidArgumentError,
     NoRespondersError,
     ResponderLostError,
+    Step,
+    StepName,
     UnavailableError,
     UnsupportedError,
 )
@@ -361,11 +363,21 @@ async def test_a_stream_has_one_reader_and_checks_what_it_is_given(world: World,
     with pytest.raises(InvalidArgumentError, match="one reader"):
         await anext(stream)
     waiting.cancel()
-    for options in ({"window": -1}, {"window": 1_000_000}, {"ttl": 0}, {"total": -1.0}):
+    windows: list[Any] = [-1, 1_000_000, "5", 2.5, True, None]
+    options: dict[str, Any]
+    for options in (*({"window": window} for window in windows), {"ttl": 0}, {"total": -1.0}):
         with pytest.raises(InvalidArgumentError):
             caller.publish_and_stream(topic, **options)
     with pytest.raises(TielineError, match="batch"):
         caller.subscribe(topic, never, batch=(2, 1.0))
+
+
+async def test_the_items_of_a_stream_are_not_told_as_accepted(world: World, topic: str) -> None:
+    steps = list[Step]()
+    await (await world.system()).subscribe(topic, Counter().count).ready()
+    caller = await world.system(observe=steps.append)
+    assert [item async for item in caller.publish_and_stream(topic, 5)] == [0, 1, 2, 3, 4]
+    assert [step.name for step in steps] == [StepName.ROUTED_REMOTE, StepName.COMPLETED]
 
 
 async def test_an_event_runs_a_streaming_handler_to_its_end(world: World, topic: str) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from tests.suite.seen import Watch
 from tieline import codec
 from tieline._contract.envelope_pb2 import Step, Trail
 from tieline.explain import explanation
+from tieline.trail_bytes import joined
 
 AT = 1_700_000_000_000
 
@@ -17,7 +23,7 @@ def told(*steps: Step) -> bytes:
     return Trail(steps=steps).SerializeToString()
 
 
-def names(stored: bytes, *trails: bytes) -> list[str]:
+def names(stored: bytes, *trails: Any) -> list[str]:
     return [step.name for step in explanation("c", stored, trails, []).steps]
 
 
@@ -44,3 +50,33 @@ def test_what_happened_several_times_in_a_process_is_told_as_often() -> None:
 
 def test_a_trail_that_cannot_be_read_does_not_hide_the_others() -> None:
     assert names(b"\xff\xff", b"\xff", told(step("published", 0))) == ["published"]
+    assert names(b"", 5, "text", None, told(step("published", 0))) == ["published"]
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\xff\xff\xff", b"\x0a", b"\x0a\x7f", b"\x12\x7f", b"\x0a\xff\xff\xff\xff\x7f", b"\x0a\x02\x0a\x00"]
+)
+def test_what_cannot_be_read_of_a_trail_hides_nothing_else_of_it(garbage: bytes) -> None:
+    stored = garbage + told(step("received", 1)) + garbage + told(step("replied", 5)) + garbage
+    assert names(stored) == ["received", "replied"]
+
+
+@pytest.mark.parametrize("time", [2**62, -1, 253_402_300_800_000])
+def test_a_step_at_a_moment_that_cannot_be_is_left_out(time: int) -> None:
+    trail = Trail(steps=[Step(name="received", time=time), step("replied", 5)])
+    assert names(trail.SerializeToString()) == ["replied"]
+
+
+def test_a_large_answer_of_nonsense_is_not_searched_to_its_end() -> None:
+    watch = Watch()
+    assert names(b"", b"\x0a\xff\x7f\x0a" * 250_000, told(step("received", 1))) == ["received"]
+    assert watch.seconds < 8.0
+
+
+def test_joined_trails_keep_their_last_steps() -> None:
+    one = told(step("received", 1))
+    assert joined(one * 3, one, len(one) * 3) == one * 3
+    assert joined(one * 3, one, len(one) * 3 - 1) == one * 2
+    assert joined(b"", one, len(one) - 1) == b""
+    assert joined(b"\xff" + one, one, len(one) * 2) == one
+    assert joined(b"\x0a\x7f" + one, one, len(one) + 2) == one, "what is broken ends where the new steps begin"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any, cast
 
 import pytest
 
+from tests.suite.raw import Raw
 from tests.support.servers import RedisServer
-from tieline import EventSystem
+from tieline import EventSystem, Outcome, UnavailableError
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REPLY
+from tieline.transport import Interest, Route
 from tieline.transports.redis import RedisTransport
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack
 from tieline.transports.redis_patterns import group_entry
@@ -334,3 +337,36 @@ async def test_answers_that_were_sent_come_back_before_those_that_only_waited() 
                     transport.link.flush()
             transport.link.abort("by the test")
             assert [b"first" in packed for packed in transport._kept] == [True, False]
+
+
+async def test_a_link_that_breaks_while_responders_are_looked_up_leaves_no_failure_unheard(
+    redis_server: RedisServer,
+) -> None:
+    unheard = list[str]()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unheard.append(context["message"]))
+    transport = RedisTransport(redis_server.url)
+    ports = [await transport.open("lost", Raw(transport)) for _ in range(3)]
+    for port in ports:
+        await port.register([Interest(Route.REQUEST, "lost.topic")])
+    answer_of = transport.answer_of
+
+    async def then_cut(*asked: Any) -> Any:
+        answer = await answer_of(*asked)
+        _link(transport).close("cut off in the middle of a question")
+        return answer
+
+    transport.answer_of = then_cut  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError) as caught:
+        await ports[0].responders("lost.topic")
+    assert caught.value.outcome is Outcome.NOT_DELIVERED
+    del caught  # it holds the frames that hold the questions
+    transport.answer_of = answer_of  # type: ignore[method-assign]
+    gc.collect()
+    await asyncio.sleep(0)
+    assert unheard == []
+    await transport.aclose()
+
+
+def _link(transport: RedisTransport) -> RedisLink:
+    assert transport.link is not None
+    return transport.link

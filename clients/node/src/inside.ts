@@ -2,9 +2,7 @@ import { InvalidArgumentError } from "./errors.js";
 import type { Instance } from "./instance.js";
 import type { Router } from "./router.js";
 import type { Subscription } from "./subscription.js";
-
-/** The client and its version, as instances name it. */
-export const CLIENT = "node/0.1.0";
+import { CLIENT } from "./version.js";
 
 /** The handler of `system.ask`: what an instance tells of itself (SPEC.md, section 13). */
 export class Inside {

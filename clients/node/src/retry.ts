@@ -21,10 +21,14 @@ const NAMES: Record<keyof Retry, true> = { attempts: true, base: true, cap: true
 /** Throws InvalidArgumentError if the policy makes no sense. */
 export function checkRetry(retry: Retry): void {
   checkNames(retry, NAMES, "a retry policy");
-  const { attempts, base, cap } = chosen(retry);
-  if (Number.isInteger(attempts) && attempts >= 1 && base >= 0 && base <= cap && cap < DAY_MS) return;
+  const { attempts, base, cap, when } = chosen(retry);
+  if (when !== undefined && typeof when !== "function") {
+    throw new InvalidArgumentError("when of a retry policy is asked about an error: a function");
+  }
+  const pauses = typeof base === "number" && typeof cap === "number" && base >= 0 && base <= cap && cap < DAY_MS;
+  if (Number.isInteger(attempts) && attempts >= 1 && pauses) return;
   throw new InvalidArgumentError(
-    `a retry policy has at least 1 attempt and pauses 0 <= base <= cap in milliseconds, not ${JSON.stringify(retry)}`,
+    `a retry policy has at least 1 attempt and pauses 0 <= base <= cap in milliseconds, not ${attempts}, ${base}, ${cap}`,
   );
 }
 

@@ -10,13 +10,13 @@ import {
 } from "../errors.js";
 import type { Settings } from "../settings.js";
 import type { Port, Receiver, Transport } from "../transport.js";
+import { CLIENT } from "../version.js";
 import type { LinkStream, StreamEvents } from "./grpcLink.js";
 import { type Gateway, GrpcPort } from "./grpcPort.js";
 import { type GatewayTarget, parseGatewayUrl } from "./grpcUrl.js";
 import { readPem, usePem } from "./pem.js";
 
 const METHOD = "/tieline.v1.EventGateway/Link";
-const CLIENT = "node/0.1.0";
 const OPTIONS = {
   "grpc.max_receive_message_length": LIMIT_MESSAGE_BYTES,
   "grpc.max_send_message_length": LIMIT_MESSAGE_BYTES,

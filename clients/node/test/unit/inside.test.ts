@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { CLIENT, Inside } from "../../src/inside.js";
+import { Inside } from "../../src/inside.js";
 import { Instance } from "../../src/instance.js";
 import { Router } from "../../src/router.js";
 import { DEFAULT_SETTINGS } from "../../src/settings.js";
+import { CLIENT } from "../../src/version.js";
 import { silent } from "../support/world.js";
 
 test("the client names the version of its package", () => {

@@ -27,14 +27,18 @@ test("no more tries than allowed, and none where it may do harm", () => {
 });
 
 test("a policy that makes no sense is refused", () => {
-  for (const retry of [
+  const policies: object[] = [
     { attempts: 0 },
     { base: -1 },
     { base: 2, cap: 1 },
     { attempts: 1.5 },
     { cap: Infinity },
     { tries: 1 },
-  ]) {
+    { base: "5" },
+    { cap: 500n },
+    { when: "always" },
+  ];
+  for (const retry of policies) {
     assert.throws(() => checkRetry(retry), { code: "INVALID_ARGUMENT", message: /retry policy/ });
   }
   checkRetry({});

@@ -14,7 +14,7 @@ from tieline.clock import Timer
 from tieline.context import Event
 from tieline.deadlines import Deadlines
 from tieline.delivery import Around, Delivery
-from tieline.envelope import CANCEL, CREDIT, REPLY, new_id
+from tieline.envelope import ACCEPTED, CANCEL, CREDIT, REPLY, new_id
 from tieline.errors import InvalidPayloadError, Outcome, TielineError, UnavailableError
 from tieline.local_call import LocalCall
 from tieline.observe import Observer, StepName, step_of
@@ -221,7 +221,7 @@ class Caller:
         if self._observer:
             if call is None:
                 self._say(StepName.DROPPED, envelope, why="it answers no call that is out")
-            elif not call.done:
+            elif envelope.kind == ACCEPTED:
                 self._say(StepName.ACCEPTED, call.envelope, instance=call.instance)
 
     def link_down(self) -> None:

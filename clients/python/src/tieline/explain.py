@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from tieline import codec
 from tieline._contract.envelope_pb2 import Step as WireStep
-from tieline._contract.envelope_pb2 import Trail as WireTrail
 from tieline.errors import TielineError
 from tieline.gather import Responder
+from tieline.trail_bytes import steps_of
 
 _ORDER = {
     name: place
@@ -52,13 +52,16 @@ class Explanation(NamedTuple):
         return "\n".join([self.correlation_id, *(f"  {step}" for step in self.steps)])
 
 
-def explanation(correlation_id: str, stored: bytes, trails: Iterable[bytes], missing: list[Responder]) -> Explanation:
-    """Join what the processes told; what is stored is added where none of them tells it any more."""
-    told = list(itertools.chain.from_iterable(map(_told, trails)))
+def explanation(correlation_id: str, stored: bytes, trails: Iterable[Any], missing: list[Responder]) -> Explanation:
+    """Join what the processes told; what is stored is added where none of them tells it any more.
+
+    What one process tells badly does not hide what the others tell.
+    """
+    told = list(itertools.chain.from_iterable(map(steps_of, filter(_is_trail, trails))))
     known: dict[bytes, list[int]] = {}
     for step in told:
         known.setdefault(_what(step), []).append(step.time)
-    for step in _told(stored):
+    for step in steps_of(stored):
         times = known.setdefault(_what(step), [])
         if all(abs(step.time - time) > _SAME_MS for time in times):
             times.append(step.time)
@@ -84,12 +87,8 @@ def _when(step: TrailStep) -> tuple[datetime, int]:
     return step.time, _ORDER.get(step.name, 0)
 
 
-def _told(trail: bytes) -> Sequence[WireStep]:
-    """The steps of one trail; what one process tells badly does not hide what the others tell."""
-    try:
-        return WireTrail.FromString(trail).steps
-    except Exception:  # protobuf's DecodeError
-        return ()
+def _is_trail(told: Any) -> bool:
+    return isinstance(told, bytes)
 
 
 def _detail(data: bytes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -88,13 +89,42 @@ Begin = Callable[[Envelope, str], Call]
 Answer = tuple[Responder, Envelope | TielineError]
 
 
+class _Question:
+    """What one unit is asked: the place that is asked now, and the call to it."""
+
+    __slots__ = ("at", "call", "unit")
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.at = 0
+        self.call: Call | None = None
+
+    @property
+    def responder(self) -> Responder:
+        """Who is asked now."""
+        place = self.unit.places[self.at]
+        return Responder(place.service, place.instance, self.unit.group)
+
+    def passes_on(self, error: TielineError) -> bool:
+        """Whether somebody else of the unit is asked after this error; if so, it is that one's turn."""
+        another = is_refusal(error) and self.at + 1 < len(self.unit.places)
+        self.at += another
+        return another
+
+
 class Gathering:
-    """The calls of one gather. `begin` makes a call to one instance, `abandon` ends it."""
+    """The calls of one gather. `begin` makes a call to one instance, `abandon` ends it.
+
+    Each call tells when it is done: with thousands of them nobody looks through those that are still out.
+    """
 
     def __init__(self, request: Envelope, begin: Begin, abandon: Callable[[Call], None]) -> None:
         self._request = request
         self._begin = begin
         self._abandon = abandon
+        self._waiting: dict[_Question, None] = {}
+        self._answers: list[Answer] = []
+        self._wanted = 0
 
     async def ask(self, asked: Sequence[Unit], max_replies: int) -> list[Answer]:
         """Ask all units; returns when all have answered or died, or when so many have replied (0: all).
@@ -105,52 +135,66 @@ class Gathering:
         """
         if not asked:
             raise NoRespondersError(f"nobody answers {self._request.topic!r}: start a subscriber of it")
-        tasks = {asyncio.create_task(self._ask(unit)): unit for unit in asked}
-        answers: list[Answer] = []
-        waiting, replies = set(tasks), 0
+        self._wanted = max_replies or len(asked)
+        self._over = asyncio.get_running_loop().create_future()
+        self._waiting = dict.fromkeys(map(_Question, asked))
         try:
-            while waiting and not (max_replies and replies >= max_replies):
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                came = [task.result() for task in done]
-                answers += came
-                replies += sum(isinstance(answer, Envelope) for _, answer in came)
+            for question in list(self._waiting):
+                self._ask(question)
+            await self._over
         finally:
-            for task in waiting:
-                task.cancel()
-        return answers + [_not_awaited(tasks[task]) for task in waiting]
+            self._leave()
+        return self._answers
 
-    async def _ask(self, unit: Unit) -> Answer:
-        """Ask one after the other until somebody takes it."""
-        for place in unit.places[:-1]:
-            answer = await self._ask_one(unit.group, place)
-            if isinstance(answer, Envelope) or not is_refusal(answer):
-                return _named(unit, place), answer
-        return _named(unit, unit.places[-1]), await self._ask_one(unit.group, unit.places[-1])
+    def _ask(self, question: _Question) -> None:
+        """Ask one after the other until a call is on its way."""
+        while True:
+            request = Envelope()
+            request.CopyFrom(self._request)
+            request.group = question.unit.group
+            try:
+                call = self._begin(request, question.responder.instance)
+            except TielineError as error:
+                if question.passes_on(error):
+                    continue
+                self._answered(question, error)
+            else:
+                question.call = call
+                call.waiter.add_done_callback(functools.partial(self._done, question))
+            return
 
-    async def _ask_one(self, group: str, place: Place) -> Envelope | TielineError:
-        request = Envelope()
-        request.CopyFrom(self._request)
-        request.group = group
-        call = self._begin(request, place.instance)
-        try:
-            reply: Envelope = await call.waiter
-        except asyncio.CancelledError:
-            self._abandon(call)
-            raise
-        except TielineError as error:
-            return error
-        return reply
+    def _done(self, question: _Question, waiter: asyncio.Future[Envelope]) -> None:
+        """The call to the place that was asked is over."""
+        if question.call is not None:
+            question.call.waiter = question.call = None  # what came of it is not kept until its deadline
+        error = waiter.exception()
+        if question not in self._waiting:
+            return
+        if isinstance(error, TielineError) and question.passes_on(error):
+            self._ask(question)
+        else:
+            self._answered(question, error if isinstance(error, TielineError) else waiter.result())
+
+    def _answered(self, question: _Question, answer: Envelope | TielineError) -> None:
+        del self._waiting[question]
+        self._answers.append((question.responder, answer))
+        self._wanted -= isinstance(answer, Envelope)
+        if self._wanted == 0:
+            self._leave()  # at once: what comes in this turn of the loop comes after the last reply that counts
+        if not self._waiting and not self._over.done():
+            self._over.set_result(None)
+
+    def _leave(self) -> None:
+        """End the calls that are still out."""
+        waiting, self._waiting = self._waiting, {}
+        for question in waiting:
+            call, question.call = question.call, None  # no cycle for the collector
+            if call is not None and not call.done:
+                self._abandon(call)
+            error = CallCancelledError("there were enough replies without it", outcome=Outcome.MAY_HAVE_RUN)
+            self._answers.append((question.responder, error))
 
 
 def is_missing(error: TielineError) -> bool:
     """Whether an error means that there was no answer, rather than being one."""
     return not error.from_wire or error.code in _GONE
-
-
-def _named(unit: Unit, place: Place) -> Responder:
-    return Responder(place.service, place.instance, unit.group)
-
-
-def _not_awaited(unit: Unit) -> Answer:
-    error = CallCancelledError("there were enough replies without it", outcome=Outcome.MAY_HAVE_RUN)
-    return _named(unit, unit.places[0]), error

@@ -11,8 +11,7 @@ from tieline.errors import InvalidArgumentError
 from tieline.schemas import json_schema, payload_of_batch
 from tieline.subscription import Subscription
 from tieline.trail import Trail
-
-CLIENT = "python/0.1.0"
+from tieline.version import CLIENT
 
 
 class Asked(Protocol):

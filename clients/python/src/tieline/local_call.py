@@ -34,7 +34,7 @@ class LocalCall:
         """Encode the reply exactly as it would have travelled; immutable values are shared as they are."""
         self.answered = True
         future = self.future
-        if future is not None and future.done():
+        if self.done or (future is not None and future.done()):
             return
         try:
             if type(result) in _SHARED or delivery.subscription.by_reference:
@@ -84,6 +84,11 @@ class LocalCall:
             return self.error
         error = self.future.exception()
         return error if isinstance(error, TielineError) else None
+
+    def forget(self) -> None:
+        """It is over and its caller was told: what came of it is not kept until its deadline."""
+        self.error = self.future = self.value = None
+        self.data = b""
 
     def result(self) -> Any:
         """What the caller gets, as a value or as an error."""

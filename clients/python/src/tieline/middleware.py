@@ -25,7 +25,10 @@ HandleNext = Callable[[], Awaitable[Any]]
 
 
 class Middleware:
-    """Override one or both methods. What is raised is raised to the publisher, or is the handler's failure."""
+    """Override one or both methods. What is raised is raised to the publisher, or is the handler's failure.
+
+    A batch is not handled by one event: it passes no `handle`.
+    """
 
     async def publish(self, message: Message, call_next: PublishNext) -> Any:
         """Around a publish (returns its `Receipt`) or a call (returns the reply)."""

@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import math
 from asyncio import CancelledError, get_running_loop
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from tieline._contract.contract import ASK_TOPIC, LIMIT_STREAM_WINDOW
 from tieline._contract.envelope_pb2 import Envelope
@@ -16,11 +16,12 @@ from tieline.caller import reply_value
 from tieline.context import CURRENT
 from tieline.delivery import Delivery, crowded
 from tieline.envelope import EVENT, REQUEST, new_id
-from tieline.errors import InvalidArgumentError, Outcome, TielineError
+from tieline.errors import CallTimeoutError, InvalidArgumentError, Outcome, TielineError
 from tieline.event_outlet import EventOutlet
 from tieline.explain import Explanation, explanation
 from tieline.fingerprint import fingerprint
 from tieline.gather import Answer, Failure, Gathered, Gathering, Reply, is_missing, units
+from tieline.gather import Responder as GatherResponder
 from tieline.instance import Instance
 from tieline.observe import StepName
 from tieline.outgoing import check_key, compose, inherited_seconds, ttl_ms
@@ -28,6 +29,8 @@ from tieline.retry import Retry
 from tieline.services import Service, services
 from tieline.stream import Stream
 from tieline.stream_call import StreamCall
+
+T = TypeVar("T")
 
 _UNBROKEN = 128
 _LEAST_SECONDS = 0.001
@@ -94,6 +97,8 @@ class Publisher:
                 refusal, deadline = error, local.deadline
             finally:
                 instance.caller.end_local(local)
+                if local.future is not None:
+                    local.forget()
         else:
             refusal, deadline = None if keyed else self._crowded(topic), 0.0
         call = instance.caller.begin(request, idempotent, wait_for_responders, wait_for_connection, refusal, deadline)
@@ -103,6 +108,8 @@ class Publisher:
         except CancelledError:
             instance.caller.abandon(call)
             raise
+        finally:
+            call.waiter = call.last_error = None  # what came of it is not kept until its deadline
 
     async def persist(
         self, retry: Retry, topic: str, data: Any, headers: Mapping[str, str] | None, ttl: float | None, *rest: Any
@@ -147,7 +154,7 @@ class Publisher:
         instance = self._instance
         idle = self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)
         longest = math.inf if total is None else ttl_ms(total, 0) / 1000
-        if not 0 <= window <= LIMIT_STREAM_WINDOW:
+        if isinstance(window, bool) or not isinstance(window, int) or not 0 <= window <= LIMIT_STREAM_WINDOW:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"window is a number of items up to {LIMIT_STREAM_WINDOW}, not {window!r}")
 
         async def begin() -> StreamCall:
@@ -193,23 +200,26 @@ class Publisher:
 
     async def explain(self, correlation_id: str, ttl: float) -> Explanation:
         """See `EventSystem.explain`."""
-        gathered = await self._ask({"trail": correlation_id}, ttl)
-        port = self._instance.port
-        assert port is not None
-        stored = await port.find_trail(correlation_id)
+        asked, stored = self._ask({"trail": correlation_id}, ttl), self._stored(correlation_id, ttl)
+        gathered, trail = await asyncio.gather(asked, stored)
         trails = [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
-        return explanation(correlation_id, stored, trails, [failure.responder for failure in gathered.missing])
+        return explanation(correlation_id, trail, trails, _silent(gathered))
+
+    async def _stored(self, correlation_id: str, ttl: float) -> bytes:
+        """The trail that is stored; looked for at the same time as everybody is asked, for both have one deadline."""
+        instance = await self._started()
+        deadline = instance.clock.monotonic() + ttl_ms(ttl, 0) / 1000
+        assert instance.port is not None
+        return await self._in_time(deadline, instance.port.find_trail(correlation_id))
 
     async def services(self, ttl: float) -> list[Service]:
         """See `EventSystem.services`."""
         gathered = await self._ask({"subscriptions": True}, ttl)
-        return services(gathered.values, [failure.responder for failure in gathered.missing])
+        return services(gathered.values, _silent(gathered))
 
     async def _ask(self, question: dict[str, Any], ttl: float) -> Gathered:
         """Ask every instance what it knows."""
-        instance = self._instance
-        if instance.port is None or get_running_loop() is not instance.loop:
-            await instance.start()
+        instance = await self._started()
         request = compose(REQUEST, ASK_TOPIC, question, ttl_ms(ttl, 0), instance, by_system=True)
         return _gathered(await self.survey(request, 0, every_instance=True, shown=False))
 
@@ -253,6 +263,8 @@ class Publisher:
         except CancelledError:
             caller.abandon(call)
             raise
+        finally:
+            call.waiter = call.last_error = None
 
     async def survey(
         self, request: Envelope, max_replies: int, *, every_instance: bool, shown: bool = True
@@ -265,9 +277,33 @@ class Publisher:
         if shown:
             self._show_observers(request)
         request.id = request.id or new_id()
-        asked = units(await port.responders(request.topic), port.instance, every_instance=every_instance)
+        places = await self._in_time(deadline, port.responders(request.topic))
+        asked = units(places, port.instance, every_instance=every_instance)
         gathering = Gathering(request, lambda one, to: caller.begin_at(one, to, deadline), caller.abandon)
         return await gathering.ask(asked, max_replies)
+
+    async def _in_time(self, deadline: float, answer: Awaitable[T]) -> T:
+        """What the broker itself is asked for; a broker that says nothing is no reason to be late.
+
+        Raises:
+            CallTimeoutError: the deadline (monotonic seconds) came first.
+
+        """
+        clock = self._instance.clock
+        try:
+            async with clock.timeout(max(0.0, deadline - clock.monotonic())):
+                return await answer
+        except TielineError:
+            raise
+        except TimeoutError:
+            message = "the broker did not answer in time; it may be frozen or overloaded"
+            raise CallTimeoutError(message, outcome=Outcome.NOT_DELIVERED) from None
+
+    async def _started(self) -> Instance:
+        instance = self._instance
+        if instance.port is None or get_running_loop() is not instance.loop:
+            await instance.start()
+        return instance
 
     def exchange_stream(self, request: Envelope, seconds: float) -> Stream:
         """Read what somebody streams elsewhere for a composed request; all of it must end within so many seconds."""
@@ -353,11 +389,19 @@ def _add_key(request: Envelope, key: str) -> bool:
 def _gathered(answers: list[Answer]) -> Gathered:
     gathered = Gathered([], [], [])
     for responder, answer in answers:
-        if isinstance(answer, Envelope):
-            gathered.replies.append(Reply(responder, reply_value(answer)))
-        else:
+        if isinstance(answer, TielineError):
             (gathered.missing if is_missing(answer) else gathered.errors).append(Failure(responder, answer))
+            continue
+        try:
+            gathered.replies.append(Reply(responder, reply_value(answer)))
+        except TielineError as error:
+            gathered.errors.append(Failure(responder, error))
     return gathered
+
+
+def _silent(gathered: Gathered) -> list[GatherResponder]:
+    """Who did not tell what it was asked for."""
+    return [failure.responder for failure in [*gathered.missing, *gathered.errors]]
 
 
 class _Handled:

@@ -270,10 +270,10 @@ class Responder:
         pushed_out = subscription.take(Delivery(subscription, event, outlet or self._event_outlet, self.around))
         if pushed_out is not None:
             pushed_out.interrupted()
+            self.unusual(StepName.DROPPED, pushed_out.event.envelope, why="OVERLOADED", subscription=subscription.name)
             self._overloaded(subscription, envelope)
 
     def _overloaded(self, subscription: Subscription, envelope: Envelope) -> None:
-        self.unusual(StepName.DROPPED, envelope, why="OVERLOADED", subscription=subscription.name)
         now = self._monotonic()
         if now - subscription.warned_at >= _WARN_SECONDS:
             subscription.warned_at = now

@@ -29,10 +29,14 @@ class Retry:
     when: Callable[[TielineError], bool] | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.attempts, int) and self.attempts >= 1 and 0 <= self.base <= self.cap < 86_400):  # pyright: ignore[reportUnnecessaryIsInstance]
+        numbers = all(map(_is_number, (self.attempts, self.base, self.cap))) and isinstance(self.attempts, int)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not (numbers and self.attempts >= 1 and 0 <= self.base <= self.cap < 86_400):
             raise InvalidArgumentError(
                 f"a retry policy has at least 1 attempt and pauses 0 <= base <= cap in seconds, not {self!r}"
             )
+
+        if self.when is not None and not callable(self.when):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidArgumentError(f"when of a retry policy is asked about an error: a function, not {self.when!r}")
 
     def pause(self, made: int, error: TielineError) -> float | None:
         """Seconds to wait after so many tries and this error, chosen at random; None: do not try again."""
@@ -41,3 +45,7 @@ class Retry:
             return None
         ceiling = min(self.cap, self.base * 2 ** min(made - 1, 64))
         return max(random.uniform(0, ceiling), error.retry_after or 0.0)  # noqa: S311 - jitter is no secret
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, (int, float)) and not isinstance(given, bool)

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from tieline import codec
+
 _STREAMS = (AsyncGenerator, AsyncIterator, AsyncIterable, Generator, Iterator, Iterable)
 
 
@@ -15,12 +17,13 @@ def json_schema(annotation: Any) -> dict[str, Any] | None:
     """The schema of an annotation; None where it says nothing, or nothing that JSON Schema can say."""
     if annotation is Any or annotation is object:
         return None
-    if hasattr(annotation, "model_json_schema"):  # pydantic
-        return annotation.model_json_schema()
     try:
-        return msgspec.json.schema(annotation)
-    except (TypeError, NotImplementedError):
+        pydantic = hasattr(annotation, "model_json_schema")
+        schema = annotation.model_json_schema() if pydantic else msgspec.json.schema(annotation)
+        codec.encode({"subscriptions": [{"input": schema}]})
+    except Exception:  # of whatever library: one type that cannot be described must not hide all the others
         return None
+    return schema if isinstance(schema, dict) else None
 
 
 def payload_of_batch(annotation: Any) -> Any:
@@ -31,6 +34,5 @@ def payload_of_batch(annotation: Any) -> Any:
 
 def item_of(annotation: Any) -> Any:
     """What a generator yields, by its return annotation."""
-    if typing.get_origin(annotation) in _STREAMS:
-        return typing.get_args(annotation)[0]
-    return Any
+    given = typing.get_args(annotation)
+    return given[0] if given and typing.get_origin(annotation) in _STREAMS else Any

@@ -56,7 +56,9 @@ def services(told: Iterable[Any], missing: Iterable[Responder] = ()) -> list[Ser
         if isinstance(one, dict) and isinstance(one.get("service"), str):
             service = found.setdefault(one["service"], Service(one["service"]))
             service.instances[str(one.get("instance"))] = str(one.get("client", ""))
-            for subscription in map(_read, one.get("subscriptions") or ()):
+            subscriptions = one.get("subscriptions")
+            told_of = subscriptions if isinstance(subscriptions, list) else []
+            for subscription in [_read(each) for each in told_of if isinstance(each, dict)]:
                 if subscription not in service.subscriptions:
                     service.subscriptions.append(subscription)
     for service in found.values():
@@ -73,6 +75,10 @@ def _read(told: dict[str, Any]) -> Subscribed:
         kind,
         bool(told.get("streams")),
         str(told.get("schema_version", "")),
-        told.get("input"),
-        told.get("output"),
+        _schema(told.get("input")),
+        _schema(told.get("output")),
     )
+
+
+def _schema(told: Any) -> dict[str, Any] | None:
+    return told if isinstance(told, dict) else None

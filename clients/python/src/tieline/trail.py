@@ -6,11 +6,12 @@ Unusual steps are records of their own.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tieline import codec
 from tieline._contract import contract
@@ -27,20 +28,32 @@ if TYPE_CHECKING:
     from tieline.transport import Port
 
 _STORED_EACH_SECOND = 50
+_MESSAGE_LETTERS = 200
+_FRAME_BYTES = 5
+_TOLD_BYTES = contract.LIMIT_PAYLOAD_BYTES - 1024
 
 
 class Kind(Enum):
     """What a record is about. After the kind come the correlation id, the topic and the moment (monotonic seconds)."""
 
-    CALLED = 1  # call_id, began, instance, attempts, accepted, error
-    LOCAL = 2  # call_id, began, subscription, error
-    SERVED = 3  # call_id, began, subscription, accepted, items, error
+    CALLED = 1  # call_id, began, instance, attempts, accepted, failure
+    LOCAL = 2  # call_id, began, subscription, failure
+    SERVED = 3  # call_id, began, subscription, accepted, items, number of the error
     PUBLISHED = 4  # id
     HANDLED = 5  # subscription, how
     STEP = 6  # call_id, name, detail
 
 
 CALLED, LOCAL, SERVED, PUBLISHED, HANDLED, STEP = Kind
+_EVENTS = (PUBLISHED, HANDLED)
+
+
+class Failure(NamedTuple):
+    """What is said of an error: the error itself would hold on to everything its call knew."""
+
+    code: str
+    outcome: str
+    message: str
 
 
 class Trail:
@@ -58,6 +71,7 @@ class Trail:
         self.monotonic = time.monotonic
         self._second = 0
         self._stored = 0
+        self._stored_to: dict[str, tuple[Any, ...]] = {}
 
     def refill(self) -> None:
         """A second has passed."""
@@ -72,14 +86,14 @@ class Trail:
         """Remember a call that has ended; returns its correlation id."""
         if not call.correlation_id:
             call.correlation_id = call.envelope.correlation_id or call.envelope.id
-        about = (call.call_id, call.began, call.instance, call.attempts, call.accepted, error)
+        about = (call.call_id, call.began, call.instance, call.attempts, call.accepted, _failure(error))
         self._remember((CALLED, call.correlation_id, call.topic, self.monotonic(), *about))
         return call.correlation_id
 
     def local(self, delivery: Delivery, began: float, error: TielineError | None) -> str:
         """Remember a call that ended in this process; returns its correlation id."""
         event = delivery.event
-        about = (b"", began, delivery.subscription.name, error)
+        about = (b"", began, delivery.subscription.name, _failure(error))
         self._remember((LOCAL, event.correlation_id, event.topic, self.monotonic(), *about))
         return event.correlation_id
 
@@ -105,55 +119,90 @@ class Trail:
         self._records.append(record)
 
     def of(self, correlation_id: str, source: str, clock: Clock) -> WireTrail:
-        """All steps of one chain that are remembered here."""
-        trail = WireTrail()
-        for record in [record for record in self._records if record[1] == correlation_id]:
-            for moment, name, detail in _TELL[record[0]](record):
-                trail.steps.append(
-                    WireStep(
-                        name=name,
-                        time=clock.at(moment),
-                        source=source,
-                        topic=record[2],
-                        call_id=record[4] if record[0] not in _EVENTS else b"",
-                        detail=codec.encode({key: value for key, value in detail.items() if value}),
-                    )
-                )
-        return trail
+        """The steps of one chain that are remembered here; the last ones, if all are more than an answer holds."""
+        return _trail(self._chain(correlation_id), source, clock, _TOLD_BYTES)
 
     def store(self, correlation_id: str, source: str, port: Port) -> None:
-        """Store the steps of something that failed, unless too much fails."""
+        """Store the steps of something that has just failed, as far as they are not stored, unless too much fails."""
         second = int(self.monotonic())
         if second != self._second:
             self._second, self._stored = second, 0
         self._stored += 1
-        if self._stored <= _STORED_EACH_SECOND and self._capacity:
-            port.keep_trail(correlation_id, self.of(correlation_id, source, port.clock).SerializeToString())
+        if self._stored <= _STORED_EACH_SECOND and self._capacity and port.connected:
+            trail = _trail(self._unstored(correlation_id), source, port.clock, contract.LIMIT_TRAIL_BYTES)
+            port.keep_trail(correlation_id, trail.SerializeToString())
+
+    def _chain(self, correlation_id: str) -> list[tuple[Any, ...]]:
+        return [record for record in self._records if record[1] == correlation_id]
+
+    def _unstored(self, correlation_id: str) -> list[tuple[Any, ...]]:
+        """The records of a chain that came after those that were stored; from now on they count as stored."""
+        chain, last = self._chain(correlation_id), self._stored_to.pop(correlation_id, None)
+        if chain:
+            self._stored_to[correlation_id] = chain[-1]
+        if len(self._stored_to) > self._capacity:
+            del self._stored_to[next(iter(self._stored_to))]
+        stored = next((at for at, record in enumerate(chain) if record is last), -1)
+        return chain[stored + 1 :]
+
+
+def _failure(error: TielineError | None) -> Failure | None:
+    return None if error is None else Failure(error.code, error.outcome.value, error.message[:_MESSAGE_LETTERS])
+
+
+def _trail(records: list[tuple[Any, ...]], source: str, clock: Clock, most_bytes: int) -> WireTrail:
+    """The steps of the last call, and of the others as many of the last ones as there is room for, in their order."""
+    call = _call_id(records[-1]) if records else b""
+    own = [bool(call) and _call_id(record) == call for record in records]
+    told: dict[int, list[WireStep]] = {}
+    for at in sorted(range(len(records)), key=lambda at: (own[at], at), reverse=True):
+        told[at] = _steps(records[at], source, clock)
+        most_bytes -= sum(step.ByteSize() + _FRAME_BYTES for step in told[at])
+        if most_bytes < 0:
+            del told[at]
+            break
+    return WireTrail(steps=itertools.chain.from_iterable(told[at] for at in sorted(told)))
+
+
+def _steps(record: tuple[Any, ...], source: str, clock: Clock) -> list[WireStep]:
+    return [
+        WireStep(
+            name=name,
+            time=clock.at(moment),
+            source=source,
+            topic=record[2],
+            call_id=_call_id(record),
+            detail=codec.encode({key: value for key, value in detail.items() if value}),
+        )
+        for moment, name, detail in _TELL[record[0]](record)
+    ]
+
+
+def _call_id(record: tuple[Any, ...]) -> bytes:
+    return b"" if record[0] in _EVENTS else record[4]
 
 
 Told = Iterator[tuple[float, str, dict[str, Any]]]
 
-_EVENTS = (PUBLISHED, HANDLED)
-
 
 def _called(record: tuple[Any, ...]) -> Told:
-    _, _, _, ended, _, began, instance, attempts, accepted, error = record
+    _, _, _, ended, _, began, instance, attempts, accepted, failure = record
     yield began, StepName.ROUTED_REMOTE, {"attempts": attempts if attempts > 1 else 0}
     if instance:
         yield began, StepName.DISPATCHED, {"instance": instance}
-    yield _ended(ended, error, accepted=accepted)
+    yield _ended(ended, failure, accepted=accepted)
 
 
 def _local(record: tuple[Any, ...]) -> Told:
-    _, _, _, ended, _, began, subscription, error = record
+    _, _, _, ended, _, began, subscription, failure = record
     yield began, StepName.ROUTED_LOCAL, {"subscription": subscription}
-    yield _ended(ended, error)
+    yield _ended(ended, failure)
 
 
-def _ended(moment: float, error: TielineError | None, *, accepted: bool = False) -> tuple[float, str, dict[str, Any]]:
-    if error is None:
+def _ended(moment: float, failure: Failure | None, *, accepted: bool = False) -> tuple[float, str, dict[str, Any]]:
+    if failure is None:
         return moment, StepName.COMPLETED, {"accepted": accepted}
-    return moment, StepName.FAILED, {"code": error.code, "outcome": error.outcome.value, "message": error.message[:200]}
+    return moment, StepName.FAILED, failure._asdict()
 
 
 def _served(record: tuple[Any, ...]) -> Told:

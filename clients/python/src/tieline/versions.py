@@ -24,7 +24,7 @@ class Versions:
     def __init__(self, version: str, upcasters: Sequence[Upcaster]) -> None:
         self.version = version
         self._steps: dict[str, tuple[str, Callable[[Any], Any]]] = {}
-        for since, to, lift in upcasters:
+        for since, to, lift in map(_checked, upcasters):
             if since in self._steps:
                 raise InvalidArgumentError(f"two upcasters begin at schema version {since!r}")
             self._steps[since] = (to, lift)
@@ -71,6 +71,18 @@ class Versions:
 
 def versions(version: str, upcasters: Sequence[Upcaster]) -> Versions | None:
     """What a subscription declared; None if it declared nothing."""
+    if not isinstance(version, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"schema_version is text, not {version!r}")
+    if not isinstance(upcasters, (list, tuple)):
+        raise InvalidArgumentError(f"upcasters is a list of (from, to, function), not {upcasters!r}")
     if upcasters and not version:
         raise InvalidArgumentError("upcasters need schema_version: the version that the handler understands")
     return Versions(version, upcasters) if version else None
+
+
+def _checked(upcaster: Upcaster) -> Upcaster:
+    given = upcaster if isinstance(upcaster, (list, tuple)) and len(upcaster) == 3 else (None, None, None)  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison]
+    since, to, lift = given
+    if isinstance(since, str) and since and isinstance(to, str) and callable(lift):
+        return since, to, lift
+    raise InvalidArgumentError(f"an upcaster is (from, to, function), two versions and what lifts, not {upcaster!r}")

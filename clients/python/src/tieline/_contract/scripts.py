@@ -172,14 +172,14 @@ def settle_names(prefix: str, pattern: str, key: str) -> tuple[str, ...]:
 
 TRAIL: Final = Script(
     "trail",
-    "5c9868e4c99630ae1f351f3b34da3841e78416bf",
+    "1892c829d65be1f66af514db7161845b6b8d695c",
     2,
-    "#!lua\n-- trail: keep the steps of something that failed; the oldest trails give way.\n-- @key trails\n-- @key trail_order\n-- @arg correlation_id string\n-- @arg steps bytes             a Trail; joined to what is there\n-- @arg most integer            trails to keep\n-- @arg most_bytes integer      of one trail\n-- @return integer              trails kept now\nlocal trails, order = KEYS[1], KEYS[2]\nlocal id, steps, most, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])\nlocal there = redis.call('HGET', trails, id) or ''\nif #there + #steps <= most_bytes then\n  redis.call('HSET', trails, id, there .. steps)\nend\nlocal clock = redis.call('TIME')\nredis.call('ZADD', order, string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000)), id)\nlocal kept = redis.call('ZCARD', order)\nif kept > most then\n  for at, old in ipairs(redis.call('ZPOPMIN', order, kept - most)) do\n    if at % 2 == 1 then\n      redis.call('HDEL', trails, old)\n    end\n  end\n  kept = most\nend\nreturn kept\n",
+    "#!lua\n-- trail: keep the steps of something that failed; the oldest steps of its trail give way, and the oldest trails.\n-- @key trails\n-- @key trail_order\n-- @arg correlation_id string\n-- @arg steps bytes             a Trail; joined to what is there\n-- @arg most integer            trails to keep\n-- @arg most_bytes integer      of one trail\n-- @return integer              trails kept now\nlocal trails, order = KEYS[1], KEYS[2]\nlocal id, steps, most, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])\n-- Where the step that begins here ends (a Trail is its steps, each after its tag and its length); nil if none begins here.\nlocal function end_of(trail, at)\n  local length, scale = 0, 1\n  for place = at + 1, trail:byte(at) == 10 and at + 4 or 0 do\n    local byte = trail:byte(place)\n    if not byte then\n      return nil\n    end\n    length, scale = length + byte % 128 * scale, scale * 128\n    if byte < 128 then\n      return place + length\n    end\n  end\n  return nil\nend\nlocal there = redis.call('HGET', trails, id) or ''\nlocal whole, gone = there .. steps, 0\nwhile #whole - gone > most_bytes do\n  local bound = gone < #there and #there or #whole\n  local past = end_of(whole, gone + 1)\n  gone = past and past <= bound and past or bound\nend\nredis.call('HSET', trails, id, whole:sub(gone + 1))\nlocal clock = redis.call('TIME')\nredis.call('ZADD', order, string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000)), id)\nlocal kept = redis.call('ZCARD', order)\nif kept > most then\n  for at, old in ipairs(redis.call('ZPOPMIN', order, kept - most)) do\n    if at % 2 == 1 then\n      redis.call('HDEL', trails, old)\n    end\n  end\n  kept = most\nend\nreturn kept\n",
 )
 
 
 def trail_names(prefix: str) -> tuple[str, ...]:
-    """Keys and channels of trail: keep the steps of something that failed; the oldest trails give way.
+    """Keys and channels of trail: keep the steps of something that failed; the oldest steps of its trail give way, and the oldest trails.
 
     Arguments to append: correlation_id: str, steps: bytes, most: int, most_bytes: int. Returns: integer trails kept now.
     """

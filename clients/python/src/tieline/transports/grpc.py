@@ -23,9 +23,9 @@ from tieline.settings import Settings
 from tieline.transport import Gap, Interest, Place, Probed, Receiver, Route
 from tieline.transports.grpc_frames import Kept, interest_from_wire, interests_to_wire
 from tieline.transports.grpc_link import ClientLink, LinkBrokenError, Target, parse_target
+from tieline.version import CLIENT
 
 _log = logging.getLogger("tieline.grpc")
-_CLIENT = "python/0.1.0"
 _BROKER_LOST = "the gateway lost its broker"
 
 
@@ -78,7 +78,7 @@ class GrpcPort:
     def __init__(self, target: Target, service: str, receiver: Receiver, settings: Settings) -> None:
         self.clock = Clock()
         self._target = target
-        self._hello = wire.Hello(service=service, client=_CLIENT)
+        self._hello = wire.Hello(service=service, client=CLIENT)
         self._receiver = receiver
         self._settings = settings
         self._interests: dict[Interest, None] = {}

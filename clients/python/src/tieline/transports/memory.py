@@ -17,6 +17,7 @@ from tieline.clock import Clock
 from tieline.envelope import REPLY, new_instance
 from tieline.errors import TielineError, UnavailableError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
+from tieline.trail_bytes import joined
 from tieline.transport import Interest, Place, Probed, Receiver, Route
 from tieline.transports.sqlite_results import SqliteResults
 
@@ -57,7 +58,7 @@ class MemoryBroker:
     def leave(self, port: MemoryPort) -> None:
         """An instance is gone, with all it registered."""
         if self._ports.pop(port.instance, None):
-            for interest in [i for i, members in self._members.items() if port in members.ports]:
+            for interest in list(port.interests):
                 self.unregister(port, interest)
 
     def register(self, port: MemoryPort, interest: Interest) -> None:
@@ -70,14 +71,16 @@ class MemoryBroker:
                 self._responders[interest.pattern] = members
             else:
                 self._patterns.insert(interest.pattern, interest)
-        if port not in members.ports:
+        if interest not in port.interests:
+            port.interests[interest] = None
             members.ports.append(port)
 
     def unregister(self, port: MemoryPort, interest: Interest) -> None:
         """An instance no longer wants it."""
-        members = self._members.get(interest)
-        if members is None or port not in members.ports:
+        if interest not in port.interests:
             return
+        del port.interests[interest]
+        members = self._members[interest]
         members.ports.remove(port)
         if not members.ports:
             del self._members[interest]
@@ -109,8 +112,6 @@ class MemoryBroker:
 
     def dispatch(self, sender: MemoryPort, envelope: Envelope, avoid: str, to: str) -> None:
         """Hand a request to the next responder, or to that one."""
-        members = self._responders.get(envelope.topic)
-        able = (p for p in members.in_turn() if p.instance == (to or p.instance) != avoid) if members else iter(())
         try:
             found = self.ledger.look(envelope, avoid, self.clock.now()) if envelope.idempotency_key else None
         except UnavailableError as error:
@@ -122,12 +123,22 @@ class MemoryBroker:
         if found is not None:
             sender.receiver.on_joined(envelope.call_id, found.until, found.instance)
             return
-        taker = next(able, None)
+        taker = self._taker(envelope.topic, avoid, to)
         if taker is not None:
             if envelope.idempotency_key:
                 self.ledger.claim(envelope, taker.instance)
             taker.receiver.on_request(envelope)
         sender.receiver.on_dispatched(envelope.call_id, taker.instance if taker else "", None)
+
+    def _taker(self, topic: str, avoid: str, to: str) -> MemoryPort | None:
+        """Whose turn it is, or that one if it answers the topic."""
+        members = self._responders.get(topic)
+        if members is None:
+            return None
+        if to:
+            port = self._ports.get(to)
+            return port if port is not None and Interest(Route.REQUEST, topic) in port.interests else None
+        return next((port for port in members.in_turn() if port.instance != avoid), None)
 
     def responders(self, topic: str) -> list[Place]:
         """Who answers a topic, and the groups of each there."""
@@ -161,10 +172,9 @@ class MemoryBroker:
             self.answer(caller.instance, error_reply(caller.call_id, error))
 
     def keep_trail(self, correlation_id: str, trail: bytes) -> None:
-        """Join steps to what is kept; the oldest trails give way."""
+        """Join steps to what is kept; the oldest steps give way, and the oldest trails."""
         there = self._trails.pop(correlation_id, b"")
-        fits = len(there) + len(trail) <= contract.LIMIT_TRAIL_BYTES
-        self._trails[correlation_id] = there + trail if fits else there
+        self._trails[correlation_id] = joined(there, trail, contract.LIMIT_TRAIL_BYTES)
         if len(self._trails) > contract.LIMIT_TRAILS:
             self._trails.popitem(last=False)
 
@@ -187,6 +197,7 @@ class MemoryPort:
         self.clock = broker.clock
         self.receiver = receiver
         self.connected = True
+        self.interests: dict[Interest, None] = {}
         self._broker = broker
         broker.join(self)
 

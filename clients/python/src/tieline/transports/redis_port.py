@@ -128,13 +128,21 @@ class RedisPort:
         try:
             found = await transport.answer_of(link, scripts.RESPONDERS, scripts.responders_names, topic, [])
             groups = {found[at].decode(): tuple(map(bytes.decode, found[at + 1])) for at in range(0, len(found), 2)}
-            leases = [(i, link.ask(pack("GET", contract.lease_key(transport.prefix, i)))) for i in groups]
-            alive = [(instance, service) for instance, lease in leases if (service := await lease) is not None]
+            services = await self._services(link, groups)
         except (LinkDownError, ReplyError) as failure:
             error = command_error(failure)
             error.outcome = Outcome.NOT_DELIVERED
             raise error from None
-        return [Place(service.decode(), instance, groups[instance]) for instance, service in alive]
+        return [Place(service.decode(), instance, groups[instance]) for instance, service in services.items()]
+
+    async def _services(self, link: RedisLink, instances: Collection[str]) -> dict[str, bytes]:
+        """The service of each instance that is alive, from its lease."""
+        leases = {i: link.ask(pack("GET", contract.lease_key(self._transport.prefix, i))) for i in instances}
+        try:
+            return {i: service for i, lease in leases.items() if (service := await lease) is not None}
+        finally:
+            for lease in leases.values():
+                lease.cancel()
 
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""
