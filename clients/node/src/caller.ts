@@ -15,6 +15,7 @@ import type { Router } from "./router.js";
 import { gaveUp, type Scopes, scopesOf, whenOver } from "./scopes.js";
 import { Reader, StreamCall } from "./streamCall.js";
 import type { Subscription } from "./subscription.js";
+import { inTime } from "./within.js";
 
 /** What a caller may ask of a call, in milliseconds. */
 export interface Request {
@@ -242,7 +243,7 @@ export class Caller implements Effects {
           gathering.stop();
           reject(gaveUp(reason));
         });
-        this.#units(envelope.topic, asked)
+        this.#units(envelope, asked)
           .then((units) => gathering.ask(units, asked.maxReplies))
           .then(resolve, reject);
       });
@@ -252,9 +253,10 @@ export class Caller implements Effects {
     }
   }
 
-  async #units(topic: string, { everyInstance }: Asked): Promise<Unit[]> {
-    const { port } = this.#instance;
-    return port === undefined ? [] : units(await port.responders(topic), port.instance, everyInstance);
+  async #units({ topic, ttlMs }: Envelope, { everyInstance }: Asked): Promise<Unit[]> {
+    const { port, clock } = this.#instance;
+    if (port === undefined) return [];
+    return units(await inTime(ttlMs, port.responders(topic), clock), port.instance, everyInstance);
   }
 
   /** Has this instance answer, or nobody. */

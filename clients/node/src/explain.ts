@@ -1,6 +1,7 @@
 import { decode } from "./codec.js";
-import { Step, Trail, type Step as WireStep } from "./contract/envelope.js";
+import { Step, type Step as WireStep } from "./contract/envelope.js";
 import type { Responder } from "./gather.js";
+import { stepsOf } from "./trailBytes.js";
 
 const ORDER = [
   "published",
@@ -46,27 +47,21 @@ export class Explanation {
   }
 }
 
-/** Joins what was told, as serialized Trails; what several tell alike is said once. */
+/**
+ * Joins what was told, as serialized Trails; what several tell alike is said once, and what one tells badly does not hide
+ * what the others tell.
+ */
 export function explanationOf(
   correlationId: string,
   trails: readonly Uint8Array[],
   missing: readonly Responder[],
 ): Explanation {
   const steps = new Map<string, TrailStep>();
-  for (const step of trails.flatMap(toldBy)) {
+  for (const step of trails.flatMap(stepsOf)) {
     steps.set(Buffer.from(Step.encode(step).finish()).toString("latin1"), readable(step));
   }
   const sorted = [...steps.values()].sort((a, b) => Number(a.time) - Number(b.time) || place(a) - place(b));
   return new Explanation(correlationId, sorted, missing);
-}
-
-/** The steps of one trail; what one process tells badly does not hide what the others tell. */
-function toldBy(trail: Uint8Array): WireStep[] {
-  try {
-    return Trail.decode(trail).steps;
-  } catch {
-    return [];
-  }
 }
 
 function readable({ name, time, source, topic, callId, detail }: WireStep): TrailStep {

@@ -81,13 +81,35 @@ export interface Answer {
 /** Makes a call to one instance. */
 export type Begin = (request: Envelope, instance: string, waiter: Waiter) => Call;
 
+/** What one unit is asked: the place that is asked now, and the call to it. */
+class Question {
+  call: Call | undefined;
+  #at = 0;
+
+  constructor(readonly unit: Unit) {}
+
+  /** Who is asked now. */
+  get responder(): Responder {
+    const { service, instance } = this.unit.places[this.#at] ?? this.unit.places[0];
+    return { service, instance, group: this.unit.group };
+  }
+
+  /** Whether somebody else of the unit is asked after this error; if so, it is that one's turn. */
+  passesOn(error: TielineError): boolean {
+    if (!isRefusal(error) || this.#at + 1 >= this.unit.places.length) return false;
+    this.#at += 1;
+    return true;
+  }
+}
+
 /** The calls of one gather. */
 export class Gathering {
   readonly #request: Envelope;
   readonly #begin: Begin;
   readonly #abandon: (call: Call) => void;
-  readonly #waiting = new Map<Unit, Call | undefined>();
+  readonly #waiting = new Set<Question>();
   readonly #answers: Answer[] = [];
+  #isOver = false;
   #missingReplies = Infinity;
   #tell: (answers: Answer[]) => void = () => undefined;
 
@@ -106,44 +128,54 @@ export class Gathering {
     if (asked.length === 0) {
       throw new NoRespondersError(`nobody answers "${this.#request.topic}": start a subscriber of it`);
     }
+    if (this.#isOver) return this.#answers;
     if (maxReplies > 0) this.#missingReplies = maxReplies;
     return new Promise((resolve) => {
       this.#tell = resolve;
-      for (const unit of asked) this.#waiting.set(unit, undefined);
-      for (const unit of asked) this.#askOne(unit, unit.places);
+      for (const unit of asked) this.#waiting.add(new Question(unit));
+      for (const question of [...this.#waiting]) this.#ask(question);
     });
   }
 
   /** Nobody waits for it any more. */
   stop(): void {
+    this.#isOver = true;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
-    for (const [unit, call] of waiting) {
+    for (const { call, responder } of waiting) {
       if (call !== undefined) this.#abandon(call);
-      this.#answers.push({ responder: named(unit, unit.places[0]), error: notAwaited() });
+      this.#answers.push({ responder, error: notAwaited() });
     }
   }
 
-  /** Asks one after the other until somebody takes it. */
-  #askOne(unit: Unit, [place, next, ...more]: readonly [Place, ...Place[]]): void {
-    if (!this.#waiting.has(unit)) return; // there were enough replies
-    const waiter: Waiter = {
-      resolve: (reply) => this.#answered(unit, { responder: named(unit, place), reply }),
+  /** Asks one after the other until a call is on its way. */
+  #ask(question: Question): void {
+    while (this.#waiting.has(question)) {
+      try {
+        this.#askOne(question);
+        return;
+      } catch (error) {
+        if (!question.passesOn(error as TielineError)) {
+          this.#answered(question, { responder: question.responder, error: error as TielineError });
+        }
+      }
+    }
+  }
+
+  #askOne(question: Question): void {
+    const { responder, unit } = question;
+    const call = this.#begin({ ...this.#request, group: unit.group }, responder.instance, {
+      resolve: (reply) => this.#answered(question, { responder, reply }),
       reject: (error) => {
-        if (next !== undefined && isRefusal(error)) this.#askOne(unit, [next, ...more]);
-        else this.#answered(unit, { responder: named(unit, place), error });
+        if (question.passesOn(error)) this.#ask(question);
+        else this.#answered(question, { responder, error });
       },
-    };
-    try {
-      const call = this.#begin({ ...this.#request, group: unit.group }, place.instance, waiter);
-      if (!call.done && this.#waiting.has(unit)) this.#waiting.set(unit, call);
-    } catch (error) {
-      waiter.reject(error as TielineError);
-    }
+    });
+    if (!call.done && this.#waiting.has(question)) question.call = call;
   }
 
-  #answered(unit: Unit, answer: Answer): void {
-    if (!this.#waiting.delete(unit)) return;
+  #answered(question: Question, answer: Answer): void {
+    if (!this.#waiting.delete(question)) return;
     this.#answers.push(answer);
     if (answer.reply !== undefined) this.#missingReplies -= 1;
     if (this.#missingReplies === 0) this.stop();
@@ -156,10 +188,6 @@ const GONE: ReadonlySet<string> = new Set(["RESPONDER_LOST", "NO_RESPONDERS"]);
 /** Whether an error means that there was no answer, rather than being one. */
 export function isMissing(error: TielineError): boolean {
   return !error.fromWire || GONE.has(error.code);
-}
-
-function named({ group }: Unit, { service, instance }: Place): Responder {
-  return { service, instance, group };
 }
 
 function notAwaited(): CallCancelledError {

@@ -19,6 +19,7 @@ import type { Router } from "./router.js";
 import { type Service, servicesOf } from "./services.js";
 import type { StreamCall } from "./streamCall.js";
 import type { Port } from "./transport.js";
+import { inTime } from "./within.js";
 
 /** How an event is published. */
 export interface PublishOptions extends MessageOptions {
@@ -141,20 +142,18 @@ export class Publisher {
 
   /** See `EventSystem.explain`. */
   async explain(correlationId: string, ttl: number): Promise<Explanation> {
-    const gathered = await this.#ask({ trail: correlationId }, ttl);
-    const stored = await this.#port().findTrail(correlationId);
+    const asked = this.#ask({ trail: correlationId }, ttl); // both at the same time, for both have one deadline
+    const found = inTime(ttl, this.#port().findTrail(correlationId), this.#instance.clock);
+    const [gathered, stored] = await Promise.all([asked, found]);
     const told = gathered.values.map((value) => (value as { trail?: unknown } | null)?.trail);
     const trails = [stored, ...told.filter((trail) => trail instanceof Uint8Array)];
-    return explanationOf(
-      correlationId,
-      trails,
-      gathered.missing.map(({ responder }) => responder),
-    );
+    return explanationOf(correlationId, trails, silentOf(gathered));
   }
 
   /** See `EventSystem.services`. */
   async services(ttl: number): Promise<Service[]> {
-    return servicesOf((await this.#ask({ subscriptions: true }, ttl)).values);
+    const gathered = await this.#ask({ subscriptions: true }, ttl);
+    return servicesOf(gathered.values, silentOf(gathered));
   }
 
   /** Asks every instance what it knows; neither middleware nor observers see it. */
@@ -259,6 +258,11 @@ function gatheredOf(answers: readonly Answer[]): Gathered {
     else if (reply !== undefined) addReply(gathered, responder, reply);
   }
   return gathered;
+}
+
+/** Who did not tell what it was asked for. */
+function silentOf({ missing, errors }: Gathered): GatherResponder[] {
+  return [...missing, ...errors].map(({ responder }) => responder);
 }
 
 function addReply(gathered: Gathered, responder: GatherResponder, reply: Envelope): void {

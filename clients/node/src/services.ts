@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import type { Responder } from "./gather.js";
 import type { JsonSchema } from "./jsonSchema.js";
 
 /** One subscription of a service. */
@@ -26,20 +27,24 @@ export interface Subscribed {
  */
 export interface Service {
   readonly name: string;
-  /** The client that each instance uses, by the name of the instance. */
+  /** The client that each instance uses, by the name of the instance; empty for one that is there but did not answer. */
   readonly instances: Readonly<Record<string, string>>;
   readonly subscriptions: readonly Subscribed[];
 }
 
-/** Joins what instances told, by the name of their service; what cannot be read is left out. */
-export function servicesOf(told: readonly unknown[]): Service[] {
+/**
+ * Joins what instances told, by the name of their service; what cannot be read is left out. Who is silent is told as an
+ * instance without a client.
+ */
+export function servicesOf(told: readonly unknown[], silent: readonly Responder[] = []): Service[] {
   const found = new Map<string, Found>();
-  for (const one of told.filter(isObject)) {
-    if (typeof one.service !== "string") continue;
-    const service = found.get(one.service) ?? new Found(one.service);
-    found.set(service.name, service);
-    service.take(one);
-  }
+  const serviceOf = (name: string) => {
+    const service = found.get(name) ?? new Found(name);
+    found.set(name, service);
+    return service;
+  };
+  for (const { service, instance } of silent) serviceOf(service).take({ instance });
+  for (const one of told.filter(isObject)) if (typeof one.service === "string") serviceOf(one.service).take(one);
   const services = [...found.values()].map((service) => service.told());
   return services.sort((a, b) => inOrder(a.name, b.name));
 }

@@ -1,8 +1,8 @@
 import type { Call } from "./call.js";
 import type { Clock } from "./clock.js";
 import { encode } from "./codec.js";
-import { type Code, ERRORS } from "./contract/contract.js";
-import { type Step as WireStep, Trail as WireTrail } from "./contract/envelope.js";
+import { type Code, ERRORS, LIMIT_PAYLOAD_BYTES, LIMIT_TRAIL_BYTES } from "./contract/contract.js";
+import { Step, type Step as WireStep, Trail as WireTrail } from "./contract/envelope.js";
 import type { Delivery } from "./delivery.js";
 import type { Envelope } from "./envelope.js";
 import type { TielineError } from "./errors.js";
@@ -12,6 +12,8 @@ import type { Port } from "./transport.js";
 const NO_CALL = Buffer.alloc(0);
 const STORED_EACH_SECOND = 50;
 const MESSAGE_LETTERS = 200;
+const FRAME_BYTES = 5;
+const TOLD_BYTES = LIMIT_PAYLOAD_BYTES - 1024;
 const CODES = new Map(Object.entries(ERRORS).map(([code, spec]) => [spec.number, code as Code]));
 
 /** What a step says: its moment (local monotonic ms), its name and what else there is to say. */
@@ -37,6 +39,7 @@ export class Trail {
   readonly #capacity: number;
   readonly #records: Recorded[] = [];
   readonly #now: () => number;
+  readonly #storedTo = new Map<string, Recorded>();
   #next = 0;
   #stored = 0;
 
@@ -62,17 +65,19 @@ export class Trail {
   called(call: Call, began: number, error?: TielineError): void {
     const { envelope, instance, attempts, accepted } = call;
     const ended = this.#now();
+    const failure = failureOf(error);
     this.#remember(envelope, envelope.callId, () => [
       [began, "routed_remote", { attempts: attempts > 1 ? attempts : 0 }],
       ...(instance === "" ? [] : ([[began, "dispatched", { instance }]] satisfies Told[])),
-      endOf(ended, error, accepted),
+      endOf(ended, failure, accepted),
     ]);
   }
 
   /** Remembers a call that ended in this process. */
   local(envelope: Envelope, subscription: string, began: number, error: TielineError | undefined): void {
     const ended = this.#now();
-    this.#remember(envelope, NO_CALL, () => [[began, "routed_local", { subscription }], endOf(ended, error, false)]);
+    const failure = failureOf(error);
+    this.#remember(envelope, NO_CALL, () => [[began, "routed_local", { subscription }], endOf(ended, failure, false)]);
   }
 
   /** Remembers a request that was answered, with the number of an error or 0. */
@@ -100,43 +105,80 @@ export class Trail {
     this.#remember(envelope, NO_CALL, () => [[moment, "handled", { subscription, how }]]);
   }
 
-  /** All steps of one chain that are remembered here, as a serialized Trail. */
+  /** The steps of one chain that are remembered here, as a serialized Trail; the last ones, if an answer cannot hold all. */
   of(correlationId: string, source: string, clock: Clock): Buffer {
-    const inOrder = [...this.#records.slice(this.#next), ...this.#records.slice(0, this.#next)];
-    const mine = inOrder.filter((record) => record.correlationId === correlationId);
-    const steps = mine.flatMap(({ tell, topic, callId }) =>
-      tell().map(
-        ([moment, name, detail]): WireStep => ({
-          name,
-          time: clock.at(moment),
-          source,
-          topic,
-          callId,
-          detail: encode(Object.fromEntries(Object.entries(detail).filter(([, value]) => Boolean(value)))),
-        }),
-      ),
-    );
-    return Buffer.from(WireTrail.encode({ steps }).finish());
+    return trailOf(this.#chain(correlationId), source, clock, TOLD_BYTES);
   }
 
-  /** Stores the steps of something that failed, unless too much fails. */
+  /** Stores the steps of something that has just failed, as far as they are not stored, unless too much fails. */
   store(envelope: Envelope, source: string, port: Port | undefined): void {
     this.#stored += 1;
-    if (this.#stored > STORED_EACH_SECOND || this.#capacity === 0) return;
+    if (this.#stored > STORED_EACH_SECOND || this.#capacity === 0 || !port?.connected) return;
     const correlationId = envelope.correlationId || envelope.id;
-    port?.keepTrail(correlationId, this.of(correlationId, source, port.clock));
+    port.keepTrail(correlationId, trailOf(this.#unstored(correlationId), source, port.clock, LIMIT_TRAIL_BYTES));
+  }
+
+  #chain(correlationId: string): Recorded[] {
+    const inOrder = [...this.#records.slice(this.#next), ...this.#records.slice(0, this.#next)];
+    return inOrder.filter((record) => record.correlationId === correlationId);
+  }
+
+  /** The records of a chain that came after those that were stored; from now on they count as stored. */
+  #unstored(correlationId: string): Recorded[] {
+    const chain = this.#chain(correlationId);
+    const last = this.#storedTo.get(correlationId);
+    this.#storedTo.delete(correlationId);
+    const [newest] = chain.slice(-1);
+    if (newest !== undefined) this.#storedTo.set(correlationId, newest);
+    const [oldest] = this.#storedTo.keys();
+    if (this.#storedTo.size > this.#capacity && oldest !== undefined) this.#storedTo.delete(oldest);
+    return last === undefined ? chain : chain.slice(chain.indexOf(last) + 1);
   }
 
   #remember({ correlationId, id, topic }: Envelope, callId: Buffer, tell: () => Told[]): void {
     if (this.#capacity === 0) return;
     if (this.room > 0) this.room -= 1;
-    this.#records[this.#next] = { correlationId: correlationId || id, topic, callId, tell };
+    // A copy: what arrived is a part of the whole frame it came in.
+    const copied = callId.length === 0 ? NO_CALL : Buffer.from(callId);
+    this.#records[this.#next] = { correlationId: correlationId || id, topic, callId: copied, tell };
     this.#next = (this.#next + 1) % this.#capacity;
   }
 }
 
-function endOf(moment: number, error: TielineError | undefined, accepted: boolean): Told {
-  if (error === undefined) return [moment, "completed", { accepted }];
+/** What is said of an error: the error itself would hold on to what caused it. */
+function failureOf(error: TielineError | undefined): Readonly<Record<string, unknown>> | undefined {
+  if (error === undefined) return undefined;
   const { code, outcome, message } = error;
-  return [moment, "failed", { code, outcome, message: message.slice(0, MESSAGE_LETTERS) }];
+  return { code, outcome, message: message.slice(0, MESSAGE_LETTERS) };
+}
+
+function endOf(moment: number, failure: Readonly<Record<string, unknown>> | undefined, accepted: boolean): Told {
+  return failure === undefined ? [moment, "completed", { accepted }] : [moment, "failed", failure];
+}
+
+/** The steps of the last call, and of the others as many of the last ones as there is room for, in their order. */
+function trailOf(records: readonly Recorded[], source: string, clock: Clock, mostBytes: number): Buffer {
+  const callId = records.at(-1)?.callId ?? NO_CALL;
+  const isOwn = (record: Recorded) => callId.length > 0 && record.callId.equals(callId);
+  const told = new Map<Recorded, WireStep[]>();
+  let left = mostBytes;
+  for (const record of [...records.filter((one) => !isOwn(one)), ...records.filter(isOwn)].reverse()) {
+    const steps = stepsOf(record, source, clock);
+    for (const step of steps) left -= Step.encode(step).finish().length + FRAME_BYTES;
+    if (left < 0) break;
+    told.set(record, steps);
+  }
+  const steps = records.flatMap((record) => told.get(record) ?? []);
+  return Buffer.from(WireTrail.encode({ steps }).finish());
+}
+
+function stepsOf({ tell, topic, callId }: Recorded, source: string, clock: Clock): WireStep[] {
+  return tell().map(([moment, name, detail]) => ({
+    name,
+    time: clock.at(moment),
+    source,
+    topic,
+    callId,
+    detail: encode(Object.fromEntries(Object.entries(detail).filter(([, value]) => Boolean(value)))),
+  }));
 }

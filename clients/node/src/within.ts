@@ -1,4 +1,5 @@
 import type { Clock, Timer } from "./clock.js";
+import { CallTimeoutError } from "./errors.js";
 
 /** Whether something ends within so many milliseconds of a clock; rejects if it rejects by then. */
 export async function within(ms: number, done: Promise<unknown>, clock: Clock): Promise<boolean> {
@@ -11,4 +12,15 @@ export async function within(ms: number, done: Promise<unknown>, clock: Clock): 
   } finally {
     timer?.cancel();
   }
+}
+
+/**
+ * What the broker itself is asked for, within so many milliseconds: a broker that says nothing is no reason to be late.
+ * Rejects with CallTimeoutError.
+ */
+export async function inTime<Answer>(ms: number, answer: Promise<Answer>, clock: Clock): Promise<Answer> {
+  if (await within(ms, answer, clock)) return answer;
+  throw new CallTimeoutError("the broker did not answer in time; it may be frozen or overloaded", {
+    outcome: "NOT_DELIVERED",
+  });
 }

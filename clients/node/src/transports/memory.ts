@@ -6,6 +6,7 @@ import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
 import { errorReply, Ledger, replyFor } from "../ledger.js";
 import { PatternTrie } from "../topics.js";
+import { joined } from "../trailBytes.js";
 import {
   type Interest,
   interestKey,
@@ -24,13 +25,13 @@ class Members {
 
   constructor(readonly interest: Interest) {}
 
-  /** The next one that is not to be avoided, or that one. */
-  next(avoid = "", to = ""): MemoryPort | undefined {
+  /** The next one that is not to be avoided. */
+  next(avoid = ""): MemoryPort | undefined {
     this.#turn += 1;
     const count = this.ports.length;
     for (let step = 0; step < count; step++) {
       const port = this.ports[(this.#turn + step) % count];
-      if (port !== undefined && port.instance !== avoid && (to === "" || port.instance === to)) return port;
+      if (port !== undefined && port.instance !== avoid) return port;
     }
     return undefined;
   }
@@ -67,8 +68,7 @@ export class MemoryBroker {
   /** An instance is gone, with all it registered. */
   leave(port: MemoryPort): void {
     if (!this.#ports.delete(port.instance)) return;
-    const mine = [...this.#members.values()].filter((members) => members.ports.includes(port));
-    for (const members of mine) this.unregister(port, members.interest);
+    for (const interest of [...port.interests.values()]) this.unregister(port, interest);
   }
 
   /** An instance wants to receive something. */
@@ -80,16 +80,17 @@ export class MemoryBroker {
       if (interest.route === Route.REQUEST) this.#responders.set(interest.pattern, members);
       else this.#trie(interest).insert(interest.pattern, members);
     }
-    if (!members.ports.includes(port)) members.ports.push(port);
+    if (port.interests.has(key)) return;
+    port.interests.set(key, interest);
+    members.ports.push(port);
   }
 
   /** An instance no longer wants it. */
   unregister(port: MemoryPort, interest: Interest): void {
     const key = interestKey(interest);
     const members = this.#members.get(key);
-    const place = members?.ports.indexOf(port) ?? -1;
-    if (members === undefined || place < 0) return;
-    members.ports.splice(place, 1);
+    if (members === undefined || !port.interests.delete(key)) return;
+    members.ports.splice(members.ports.indexOf(port), 1);
     if (members.ports.length > 0) return;
     this.#members.delete(key);
     if (interest.route === Route.REQUEST) this.#responders.delete(interest.pattern);
@@ -131,10 +132,17 @@ export class MemoryBroker {
       return sender.receiver.onJoined(envelope.callId, found.until, found.at);
     }
     if (found !== undefined) return sender.receiver.onAnswer(found);
-    const taker = this.#responders.get(envelope.topic)?.next(avoid, to);
+    const taker = to === "" ? this.#responders.get(envelope.topic)?.next(avoid) : this.#named(to, envelope.topic);
     if (keyed && taker !== undefined) this.#ledger.claim(envelope, taker.instance);
     taker?.receiver.onRequest(envelope);
     sender.receiver.onDispatched(envelope.callId, taker?.instance ?? "", undefined);
+  }
+
+  /** That one, if it answers the topic. */
+  #named(instance: string, pattern: string): MemoryPort | undefined {
+    const port = this.#ports.get(instance);
+    const answers = port?.interests.has(interestKey({ route: Route.REQUEST, pattern, group: "" }));
+    return answers ? port : undefined;
   }
 
   /** Who answers a topic, and the groups of each there. */
@@ -168,12 +176,11 @@ export class MemoryBroker {
     for (const { instance, callId } of this.#ledger.release(request)) this.answer(instance, errorReply(callId, error));
   }
 
-  /** Joins steps to what is kept; the oldest trails give way. */
+  /** Joins steps to what is kept; the oldest steps give way, and the oldest trails. */
   keepTrail(correlationId: string, trail: Buffer): void {
-    const there = this.findTrail(correlationId);
-    const fits = there.length + trail.length <= LIMIT_TRAIL_BYTES;
+    const kept = joined(this.findTrail(correlationId), trail, LIMIT_TRAIL_BYTES);
     this.#trails.delete(correlationId);
-    this.#trails.set(correlationId, fits ? Buffer.concat([there, trail]) : there);
+    this.#trails.set(correlationId, kept);
     const [oldest] = this.#trails.keys();
     if (this.#trails.size > LIMIT_TRAILS && oldest !== undefined) this.#trails.delete(oldest);
   }
@@ -199,6 +206,8 @@ export class MemoryPort implements Port {
   readonly instance = newInstance();
   readonly clock: Clock;
   readonly receiver: Receiver;
+  /** What it registered, by the key of the interest. */
+  readonly interests = new Map<string, Interest>();
   connected = true;
   readonly #broker: MemoryBroker;
 

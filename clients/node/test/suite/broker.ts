@@ -233,6 +233,31 @@ export function brokerTests(world: World, redis: RedisServer): void {
     }
   });
 
+  test("who is there and what was stored are asked no longer than the deadline", async () => {
+    const frozen = await RedisServer.start([]);
+    const system = world.system({ url: frozen.url, settings: { pingInterval: 60_000, pongTimeout: 120_000 } });
+    try {
+      await system.subscribe("slow.topic", (data) => data).ready();
+      const asks: (() => Promise<unknown>)[] = [
+        () => system.publishAndGather("slow.topic", 1, { ttl: 300 }),
+        () => system.explain("x", { ttl: 300 }),
+        () => system.services({ ttl: 300 }),
+      ];
+      for (const ask of asks) {
+        frozen.pause();
+        const [error, ms] = await timed(fails(ask(), "TIMEOUT"));
+        frozen.resume();
+        assert.equal(error.outcome, "NOT_DELIVERED");
+        assert.ok(ms >= 299 && ms < 10_000, `${ms} ms`);
+        assert.deepStrictEqual((await system.publishAndGather("slow.topic", 1)).values, [1], "and it goes on");
+      }
+    } finally {
+      frozen.resume();
+      await world.clean();
+      await frozen.stop();
+    }
+  });
+
   test("an observer that throws disturbs nobody", async () => {
     const observe = () => {
       throw new Error("never mind");

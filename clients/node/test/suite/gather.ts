@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CANCEL } from "../../src/envelope.js";
-import type { EventSystem, Gathered, Handler, SubscribeOptions } from "../../src/index.js";
+import { CANCEL, type Envelope, errorToWire } from "../../src/envelope.js";
+import {
+  type EventSystem,
+  type Gathered,
+  type Handler,
+  OverloadedError,
+  type SubscribeOptions,
+} from "../../src/index.js";
+import type { Raw } from "../support/raw.js";
 import { fails, sleep, timed, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
@@ -105,6 +112,77 @@ export function gatherTests(world: World): void {
     assert.deepStrictEqual(services(gathered), ["a", "b"]);
     assert.deepStrictEqual(missing(gathered), [["raw", "CANCELLED"]]);
     await until(() => raw.answers.some((answer) => answer.kind === CANCEL), "CANCEL came");
+  });
+
+  test("there are never more replies than were asked for", async () => {
+    const caller = await asker();
+    const raws = await Promise.all([1, 2, 3, 4].map(() => world.raw()));
+    for (const raw of raws) await raw.answersTo("gather.exact");
+    const asking = caller.publishAndGather("gather.exact", 1, { maxReplies: 2, everyInstance: true });
+    const requests = await Promise.all(raws.map((raw) => raw.request()));
+    for (const [at, raw] of raws.entries()) raw.reply(requests[at] as Envelope, "here");
+    const gathered = await asking;
+    assert.deepStrictEqual(gathered.values, ["here", "here"]);
+    const codes = gathered.missing.map(({ error }) => error.code);
+    assert.deepStrictEqual(codes, ["CANCELLED", "CANCELLED"]);
+    const named = [...gathered.replies, ...gathered.missing].map(({ responder }) => responder.instance);
+    assert.deepStrictEqual(named.sort(), raws.map((raw) => raw.port.instance).sort());
+  });
+
+  test("who was not waited for is the one that was asked last", async () => {
+    const caller = await asker();
+    let open: (value: string) => void = () => undefined;
+    const gate = new Promise<string>((resolve) => {
+      open = resolve;
+    });
+    await service("gather.last", "quick", () => gate);
+    const raws = await Promise.all([world.raw(), world.raw()]);
+    for (const raw of raws) await raw.answersTo("gather.last");
+    const asking = caller.publishAndGather("gather.last", 1, { maxReplies: 1 });
+    await until(() => raws.some((raw) => raw.requests.length > 0), "one is asked");
+    const refuses = raws.find((raw) => raw.requests.length > 0) as Raw;
+    const asked = raws.find((raw) => raw !== refuses) as Raw;
+    const error = errorToWire(new OverloadedError("full", { outcome: "NOT_DELIVERED" }));
+    refuses.reply(await refuses.request(), undefined, { data: Buffer.alloc(0), error });
+    await asked.request();
+    open("here");
+    const { missing } = await asking;
+    assert.deepStrictEqual(
+      missing.map(({ responder }) => responder.instance),
+      [asked.port.instance],
+    );
+  });
+
+  test("a reply that cannot be read, or who could not be asked, is told beside the others", async () => {
+    const caller = world.system({ settings: { pendingCalls: 2 } });
+    await caller.start();
+    const raws = await Promise.all([1, 2, 3].map(() => world.raw()));
+    for (const raw of raws) await raw.answersTo("gather.odd");
+    const asking = caller.publishAndGather("gather.odd", 1, { everyInstance: true });
+    const reached = () => raws.filter((raw) => raw.requests.length > 0);
+    await until(() => reached().length === 2, "two are asked");
+    const [good, odd] = reached() as [Raw, Raw];
+    odd.reply(await odd.request(), undefined, { data: Buffer.from([0xc1]) });
+    good.reply(await good.request(), "here");
+    const { values, errors, missing } = await asking;
+    assert.deepStrictEqual(values, ["here"]);
+    const said = [...errors, ...missing].map(({ error }) => [error.code, error.outcome]);
+    assert.deepStrictEqual(said, [
+      ["INVALID_PAYLOAD", "RAN"],
+      ["OVERLOADED", "NOT_DELIVERED"],
+    ]);
+  });
+
+  test("who gives up before it is known whom to ask asks nobody", async () => {
+    const caller = await asker();
+    const raw = await world.raw();
+    await raw.answersTo("gather.never");
+    const controller = new AbortController();
+    const asking = caller.publishAndGather("gather.never", 1, { signal: controller.signal });
+    controller.abort();
+    await fails(asking, "CANCELLED");
+    await caller.publishAndGather("gather.never", 2, { ttl: 200 });
+    assert.equal(raw.requests.length, 1);
   });
 
   test("giving up cancels everybody", async () => {

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { EventSystem, Middleware } from "../../src/index.js";
+import { encode } from "../../src/codec.js";
+import { ASK_TOPIC } from "../../src/contract/contract.js";
+import { type Envelope, errorToWire } from "../../src/envelope.js";
+import { type EventSystem, InternalError, type Middleware } from "../../src/index.js";
 import { fails, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
@@ -106,6 +109,55 @@ function explainTests(world: World): void {
     const details = Object.fromEntries((await later.explain("c-fail")).steps.map((step) => [step.name, step.detail]));
     assert.deepStrictEqual(details.failed, { code: "HANDLER_ERROR", outcome: "RAN", message: "no such row" });
     assert.deepStrictEqual(details.replied, { subscription: "finder", error: "HANDLER_ERROR" });
+  });
+
+  test("a failure after more than a trail holds is stored all the same", async () => {
+    const [caller, responder, later] = [world.system(), world.system(), world.system()];
+    const fail = (number: number) => {
+      if (number < 0) throw new RangeError(`no row ${number}`);
+      return number;
+    };
+    await responder.subscribe("inside.long", fail, { name: "finder" }).ready();
+    await later.start();
+    const own = { correlationId: "c-long" };
+    for (let n = 0; n < 200; n++) await caller.publishAndWait("inside.long", n, own);
+    for (let n = 1; n <= 40; n++) await fails(caller.publishAndWait("inside.long", -n, own), "HANDLER_ERROR");
+    await caller.close();
+    await responder.close();
+    const { steps } = await later.explain("c-long");
+    const failed = steps.filter(({ name }) => name === "failed");
+    assert.deepStrictEqual(
+      failed.slice(-2).map(({ detail }) => detail.message),
+      ["no row -39", "no row -40"],
+    );
+    const last = steps.filter(({ callId }) => callId === failed.at(-1)?.callId).map(({ name }) => name);
+    assert.deepStrictEqual(last.sort(), ["dispatched", "failed", "received", "replied", "routed_remote"]);
+    assert.ok(failed.length < 40, "the oldest give way");
+  });
+
+  test("who cannot tell is missing, and nonsense hides nothing", async () => {
+    const [system, raw] = [world.system({ service: "shop" }), await world.raw()];
+    await raw.answersTo(ASK_TOPIC);
+    await system.subscribe("inside.odd", (data) => data).ready();
+    await system.publishAndWait("inside.odd", 1, { correlationId: "c-odd" });
+    const error = errorToWire(new InternalError("no"));
+    const answers: Partial<Envelope>[] = [
+      { data: encode({ trail: Buffer.from([0xff]) }) },
+      { data: encode({ trail: 5 }) },
+      { data: Buffer.from([0xc1]) },
+      { data: Buffer.alloc(0), error },
+    ];
+    for (const [at, answer] of answers.entries()) {
+      raw.requests.length = 0;
+      const asking = system.explain("c-odd");
+      raw.reply(await raw.request(), undefined, answer);
+      const { steps, missing } = await asking;
+      assert.deepStrictEqual(
+        steps.map(({ name }) => name),
+        ["routed_local", "completed"],
+      );
+      assert.equal(missing.filter(({ service }) => service === "raw").length, at < 2 ? 0 : 1);
+    }
   });
 
   test("unusual steps are told", async () => {

@@ -123,8 +123,11 @@ export function serviceTests(world: World): void {
       [
         ["asker", []],
         ["odd", [{ ...nothing, input: undefined, output: undefined }]],
+        ["raw", []],
       ],
     );
+    const told = named(await found(asker, 500), "raw") ?? assert.fail("who is silent is not told");
+    assert.equal(told.instances[silent.port.instance], "", "it is there, but did not answer");
   });
 
   test("neither observers nor middleware see what is asked inside, and nobody else can ask", async () => {
@@ -161,9 +164,9 @@ export function serviceTests(world: World): void {
   });
 }
 
-/** Who is there, besides a gateway: it is an instance like any other. */
+/** Who is there, besides a gateway, which is an instance like any other, and peers that other tests killed. */
 async function found(asker: EventSystem, ttl = 5000): Promise<Service[]> {
-  return (await asker.services({ ttl })).filter(({ name }) => name !== "gateway");
+  return (await asker.services({ ttl })).filter(({ name }) => !["gateway", "peer"].includes(name));
 }
 
 async function subscriptions(asker: EventSystem, service: string): Promise<Map<string, Subscribed>> {

@@ -79,6 +79,15 @@ export class RedisServer {
     }
   }
 
+  /** It stands still, with its connections open, until `resume`. */
+  pause(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#process?.kill("SIGCONT");
+  }
+
   kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     const running = this.#process;
     if (running === undefined) return Promise.resolve();
