@@ -3,7 +3,7 @@ import type { Caller, Request } from "./caller.js";
 import { ASK_TOPIC, LIMIT_STREAM_WINDOW } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { EVENT, REQUEST } from "./envelope.js";
-import { InvalidArgumentError, TielineError } from "./errors.js";
+import { CallTimeoutError, InvalidArgumentError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
 import { type Explanation, explanationOf } from "./explain.js";
 import { fingerprint } from "./fingerprint.js";
@@ -113,7 +113,8 @@ export class Publisher {
         return await this.#caller.call(attempt, data, asked);
       } catch (error) {
         const pause = error instanceof TielineError ? pauseAfter(retry, made, error) : undefined;
-        if (pause === undefined || instance.now() + pause >= deadline) throw error;
+        const over = error instanceof CallTimeoutError && !error.fromWire; // a try's deadline is that of all
+        if (over || pause === undefined || instance.now() + pause >= deadline) throw error;
         instance.unusual("retried", attempt, { after: pause, code: (error as TielineError).code });
         await this.#caller.rest(pause, asked.signal);
       }

@@ -124,7 +124,8 @@ class Publisher:
                 return await self.call(topic, data, headers, remaining, *rest, identity=identity)
             except TielineError as error:
                 pause = retry.pause(made, error)
-                if pause is None or clock.monotonic() + pause >= deadline:
+                over = error.code == "TIMEOUT" and not error.from_wire  # a try's deadline is that of all
+                if over or pause is None or clock.monotonic() + pause >= deadline:
                     raise
                 self._say_retried(topic, rest[2] or identity, pause, error)
                 await clock.sleep(pause)
