@@ -26,6 +26,7 @@ _TRAILS_A_SECOND = 50
 _MOST_INTERESTS = 10_000
 
 Change = Callable[[], Coroutine[Any, Any, None]]
+Question = wire.Probed | wire.Responders | wire.TrailFound
 
 
 class House(Protocol):
@@ -199,35 +200,23 @@ class Uplink:
             self._port.release(request, error)
 
     def _probe(self, item: wire.Probe) -> None:
-        if len(self._tasks) < _MOST_WAITING:
-            self._spawn(self._ask(item.ref, frozenset(filter(door.is_instance, item.instances))))
-        else:
-            self._down.put(wire.GatewayItem(probed=wire.Probed(ref=item.ref, error=error_to_wire(_crowded()))))
+        answer = wire.Probed(ref=item.ref)
 
-    async def _ask(self, ref: int, instances: frozenset[str]) -> None:
-        answer = wire.Probed(ref=ref)
-        try:
-            silent, expired = await self._port.probe(instances)
+        async def ask() -> None:
+            silent, expired = await self._port.probe(frozenset(filter(door.is_instance, item.instances)))
             answer.silent.extend(silent)
             answer.expired.extend(expired)
-        except TielineError as error:
-            answer.error.CopyFrom(error_to_wire(error))
-        self._down.put(wire.GatewayItem(probed=answer))
+
+        self._ask("probed", answer, ask)
 
     def _find_responders(self, item: wire.FindResponders) -> None:
-        if len(self._tasks) < _MOST_WAITING:
-            self._spawn(self._tell_responders(item.ref, item.topic))
-        else:
-            self._down.put(wire.GatewayItem(responders=wire.Responders(ref=item.ref, error=error_to_wire(_crowded()))))
+        answer = wire.Responders(ref=item.ref)
 
-    async def _tell_responders(self, ref: int, topic: str) -> None:
-        answer = wire.Responders(ref=ref)
-        try:
-            for place in await self._port.responders(topics.check_topic(topic)):
+        async def ask() -> None:
+            for place in await self._port.responders(topics.check_topic(item.topic)):
                 answer.responders.add(service=place.service, instance=place.instance, groups=place.groups)
-        except TielineError as error:
-            answer.error.CopyFrom(error_to_wire(error))
-        self._down.put(wire.GatewayItem(responders=answer))
+
+        self._ask("responders", answer, ask)
 
     def _send_trail(self, item: wire.SendTrail) -> None:
         second = self._now // 1000
@@ -238,19 +227,31 @@ class Uplink:
             self._port.keep_trail(item.correlation_id, item.trail)
 
     def _find_trail(self, item: wire.FindTrail) -> None:
-        if len(self._tasks) < _MOST_WAITING:
-            self._spawn(self._tell_trail(item.ref, item.correlation_id))
-        else:
-            error = error_to_wire(_crowded())
-            self._down.put(wire.GatewayItem(trail_found=wire.TrailFound(ref=item.ref, error=error)))
+        answer = wire.TrailFound(ref=item.ref)
 
-    async def _tell_trail(self, ref: int, correlation_id: str) -> None:
-        answer = wire.TrailFound(ref=ref)
+        async def ask() -> None:
+            answer.trail = await self._port.find_trail(item.correlation_id)
+
+        self._ask("trail_found", answer, ask)
+
+    def _ask(self, name: str, answer: Question, ask: Change) -> None:
+        """Ask the broker, and say what it answered, or why there is no answer, as the item of this name."""
+        if len(self._tasks) < _MOST_WAITING:
+            self._spawn(self._tell(name, answer, ask))
+        else:
+            crowded = OverloadedError("too much waits for the broker", retry_after=RETRY_AFTER)
+            answer.error.CopyFrom(error_to_wire(crowded))
+            self._say(name, answer)
+
+    async def _tell(self, name: str, answer: Question, ask: Change) -> None:
         try:
-            answer.trail = await self._port.find_trail(correlation_id)
+            await ask()
         except TielineError as error:
             answer.error.CopyFrom(error_to_wire(error))
-        self._down.put(wire.GatewayItem(trail_found=answer))
+        self._say(name, answer)
+
+    def _say(self, name: str, answer: Any) -> None:
+        self._down.put(wire.GatewayItem(**{name: answer}))
 
     def _ping(self, item: wire.Ping) -> None:
         self._down.put(wire.GatewayItem(pong=wire.Pong(ref=item.ref, time=self._now)))
@@ -268,7 +269,3 @@ class Uplink:
         if not task.done():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-
-def _crowded() -> OverloadedError:
-    return OverloadedError("too much waits for the broker", retry_after=RETRY_AFTER)
