@@ -6,6 +6,8 @@ NODE_CLIENT := clients/node
 NODE_BIN := $(NODE_CLIENT)/node_modules/.bin
 BIN := .venv/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
+# Tests wait more than they work, so more of them run at a time than there are cores. 0 workers: in one process, for -s and --pdb.
+TEST_WORKERS ?= 4
 
 PYTHON_READY := .venv/.stamp
 BENCH_READY := .venv/.stamp-bench
@@ -88,13 +90,13 @@ test: test-python test-node ## Run all tests, in both languages
 
 .PHONY: test-python
 test-python: setup ## Run the tests that pytest drives
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: test-node
 test-node: setup ## Run the Node client's own tests, beside a private server
 	cd $(NODE_CLIENT) && rm -rf build-test && $(NODE_TESTS)
 
-NODE_TESTS = PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python -m tests.support.with_redis npm run --silent test
+NODE_TESTS = TEST_WORKERS=$(TEST_WORKERS) PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python -m tests.support.with_redis npm run --silent test
 
 .PHONY: conformance
 conformance: setup ## Show that every language behaves the same

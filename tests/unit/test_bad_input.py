@@ -114,20 +114,20 @@ def _cyclic() -> Any:
 @pytest.mark.parametrize(
     ("data", "content_type", "says"),
     [
-        ({"items": [0, object()]}, "", "$.items[1]"),
+        ({"items": [0, object]}, "", "$.items[1]"),
         ({"a": {1: 2}}, "", "$.a"),
         ("\ud800", "", "$"),
         (2**64, "", "$"),
         (_deep(65), "", "deeper than 64"),
         (_cyclic(), "", "deeper than 64"),
-        (lambda: None, "", "$"),
+        (_deep, "", "$"),
         ({"a": float("nan")}, "application/json", "$.a"),
         ({"a": b"x"}, "application/json", "$.a"),
         ({"a": 1}, "text/plain", "text"),
         ("text", "application/octet-stream", "bytes"),
         (5, "image/png", "bytes"),
     ],
-    ids=str,
+    ids=lambda value: value.__name__ if callable(value) else str(value),
 )
 async def test_a_payload_that_cannot_travel_is_refused(
     system: EventSystem, data: Any, content_type: str, says: str

@@ -310,6 +310,7 @@ def test_an_interrupted_reader_cancels_the_handler(events: blocking.EventSystem,
     def interrupt() -> None:
         while counting.sent < 3:
             time.sleep(0.005)
+        time.sleep(0.5)  # until the reader has them, and waits
         signal.pthread_kill(main, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -472,6 +473,7 @@ def test_a_call_inside_a_handler_ends_when_the_request_does(events: blocking.Eve
             events.publish_and_wait("inner", ttl=300.0)
         except CallTimeoutError as error:
             ended.put(error)
+            time.sleep(0.5)  # an answer at once could still be in time: both calls end at the same moment
 
     events.subscribe("outer", outer)
     events.subscribe("inner", lambda: asyncio.sleep(300))

@@ -296,10 +296,14 @@ export function callTests(world: World): void {
 
   test("an unsubscribed responder gets no more calls, and finishes what it has", async () => {
     const [a, b] = [world.system(), world.system()];
-    const subscription = b.subscribe("last.call", () => sleep(150).then(() => "done"));
+    let begun = false;
+    const subscription = b.subscribe("last.call", () => {
+      begun = true;
+      return sleep(150).then(() => "done");
+    });
     await subscription.ready();
     const call = a.publishAndWait("last.call");
-    await sleep(30);
+    await until(() => begun, "the call has begun");
     await subscription.unsubscribe();
     assert.equal(await call, "done");
     await fails(a.publishAndWait("last.call"), "NO_RESPONDERS");
@@ -308,12 +312,17 @@ export function callTests(world: World): void {
 
   test("a system that closes finishes what it has; what takes longer is answered with RESPONDER_LOST", async () => {
     const [a, b] = [world.system(), world.system()];
-    await b.subscribe("closing.time", (ms: number) => sleep(ms).then(() => "done")).ready();
+    let begun = 0;
+    const slow = (ms: number) => {
+      begun += 1;
+      return sleep(ms).then(() => "done");
+    };
+    await b.subscribe("closing.time", slow).ready();
     const [short, long] = [
       a.publishAndWait("closing.time", 100),
       fails(a.publishAndWait("closing.time", 5000), "RESPONDER_LOST"),
     ];
-    await sleep(30);
+    await until(() => begun === 2, "both have begun");
     await b.close(300);
     assert.equal(await short, "done");
     assert.deepStrictEqual([(await long).outcome, (await long).fromWire], ["MAY_HAVE_RUN", true]);

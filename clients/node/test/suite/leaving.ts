@@ -8,11 +8,17 @@ import type { World } from "../support/world.js";
 export function leavingTests(world: World): void {
   test("a system that closes finishes what was given to it before the broker knew", async () => {
     const [a, b] = [world.system(), world.system()];
-    await b.subscribe("given.late", () => sleep(150).then(() => "done")).ready();
-    await a.start();
-    const calls = Array.from({ length: 50 }, () =>
-      a.publishAndWait("given.late").catch((error: TielineError) => error.code),
-    );
+    let begun = 0;
+    await b
+      .subscribe("given.late", () => {
+        begun += 1;
+        return sleep(150).then(() => "done");
+      })
+      .ready();
+    const call = () => a.publishAndWait("given.late").catch((error: TielineError) => error.code);
+    const calls = Array.from({ length: 25 }, call);
+    await until(() => begun > 0, "the first call has begun");
+    calls.push(...Array.from({ length: 25 }, call));
     await b.close();
     const outcomes = new Set(await Promise.all(calls));
     outcomes.delete("NO_RESPONDERS"); // the broker knew
