@@ -16,6 +16,7 @@ import redis
 from tests.suite.seen import Seen, Watch, until
 from tests.support.servers import RedisServer
 from tieline import (
+    CallTimeoutError,
     EventSystem,
     InvalidArgumentError,
     InvalidPayloadError,
@@ -401,6 +402,28 @@ async def test_a_silent_server_is_told_within_5_seconds() -> None:
     assert isinstance(error, UnavailableError)
     assert f"127.0.0.1:{port}" in error.message
     assert "no answer within 4 s" in error.message
+
+
+@pytest.mark.parametrize(
+    "method", ["publish_and_wait", "publish_and_gather", "publish_and_stream", "explain", "services"]
+)
+async def test_the_first_call_is_not_late_because_a_server_is_silent(method: str) -> None:
+    async with other_server(_silent) as port, unstarted(port) as system:
+        topic = [] if method == "services" else ["topic"]
+        call, watch = getattr(system, method)(*topic, ttl=0.2), Watch()
+        with pytest.raises(CallTimeoutError, match="did not answer in time") as caught:
+            await (anext(call) if method == "publish_and_stream" else call)
+        assert watch.seconds < 3.0
+    assert caught.value.outcome == "NOT_DELIVERED"
+
+
+@contextlib.asynccontextmanager
+async def unstarted(port: int) -> AsyncIterator[EventSystem]:
+    system = EventSystem(f"redis://127.0.0.1:{port}")
+    try:
+        yield system
+    finally:
+        await system.aclose()
 
 
 async def refused_once(url: str) -> TielineError:

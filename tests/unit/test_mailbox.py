@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -43,6 +44,17 @@ class Job:
         self.log.append(f"{self.name} interrupted")
 
 
+@pytest.fixture(autouse=True)
+async def _nothing_is_left_running(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    made = list[Job]()
+    monkeypatch.setattr(Box, "made", made)
+    yield
+    tasks = [job.task for job in made if job.task is not None]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def settle() -> None:
     """Let everything run that can."""
     for _ in range(5):
@@ -52,11 +64,14 @@ async def settle() -> None:
 class Box:
     """A mailbox and the jobs for it."""
 
+    made: ClassVar[list[Job]]
+
     def __init__(self, concurrency: int, capacity: int) -> None:
         self.mailbox, self.log = Mailbox(concurrency, capacity), list[str]()
 
     def job(self, name: str, **options: Any) -> Job:
-        return Job(self.mailbox, self.log, name, **options)
+        self.made.append(Job(self.mailbox, self.log, name, **options))
+        return self.made[-1]
 
     def jobs(self, names: str) -> list[Job]:
         return [self.job(name) for name in names]

@@ -16,6 +16,8 @@ from tieline.gather import Responder, is_missing
 from tieline.instance import Instance
 from tieline.outgoing import check_key
 from tieline.publisher import Publisher
+from tieline.requester import Requester
+from tieline.surveyor import Surveyor
 from tieline_gateway.door import compose
 
 _LONGEST_MARGIN = 0.05
@@ -28,6 +30,8 @@ class SimpleCalls:
         self.running = 0
         self._instance = instance
         self._publisher = Publisher(instance)
+        self._requester = Requester(instance)
+        self._surveyor = Surveyor(instance)
 
     async def publish(self, request: wire.PublishRequest) -> wire.PublishResponse:
         """Publish one event.
@@ -56,7 +60,7 @@ class SimpleCalls:
             envelope.fingerprint = fingerprint(request.data, request.content_type)
         self.running += 1
         try:
-            reply = await self._publisher.exchange(
+            reply = await self._requester.exchange(
                 envelope, idempotent=request.idempotent or bool(request.idempotency_key)
             )
         finally:
@@ -74,7 +78,7 @@ class SimpleCalls:
         """
         seconds = math.inf if remaining is None else _ttl_ms(remaining) / 1000
         envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
-        stream = self._publisher.exchange_stream(envelope, seconds)
+        stream = self._requester.exchange_stream(envelope, seconds)
         self.running += 1
         try:
             async with stream:
@@ -97,7 +101,7 @@ class SimpleCalls:
         envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
         self.running += 1
         try:
-            answers = await self._publisher.survey(envelope, request.max_replies, every_instance=request.every_instance)
+            answers = await self._surveyor.survey(envelope, request.max_replies, every_instance=request.every_instance)
         finally:
             self.running -= 1
         return wire.PublishAndGatherResponse(answers=[_gathered(*answer) for answer in answers])

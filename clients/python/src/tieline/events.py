@@ -31,11 +31,13 @@ from tieline.instance import Instance
 from tieline.middleware import HandleNext, Message, Middleware, handle_through, publish_through
 from tieline.observe import Observer
 from tieline.publisher import Publisher, Receipt
+from tieline.requester import Requester
 from tieline.retry import Retry
 from tieline.services import Service
 from tieline.settings import Settings, choose_service, choose_url
 from tieline.stream import Stream
 from tieline.subscription import Subscription, SubscriptionOptions
+from tieline.surveyor import Surveyor
 from tieline.transport import Transport
 from tieline.transports import make_transport
 
@@ -78,6 +80,8 @@ class EventSystem:
         make = (lambda: transport) if transport else partial(make_transport, choose_url(url), namespace, self.settings)
         self._instance = Instance(self.service, self.settings, make, observe, self._publish_warning)
         self._publisher = Publisher(self._instance)
+        self._requester = Requester(self._instance)
+        self._surveyor = Surveyor(self._instance)
         self._middleware = list(middleware)
         if middleware:
             self._instance.responder.around = self._instance.caller.around = self._around
@@ -165,7 +169,7 @@ class EventSystem:
             OverloadedError, UnavailableError, InvalidTopicError, InvalidPayloadError, …: see `TielineError.code`.
 
         """
-        call = self._publisher.call if retry is None else partial(self._publisher.persist, retry)
+        call = self._requester.call if retry is None else partial(self._requester.persist, retry)
         rest = (content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection)
         options = (ttl, *rest, idempotency_key)
         if self._middleware:
@@ -213,9 +217,9 @@ class EventSystem:
         rest = (content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection)
         options = (ttl, total, window, *rest)
         if not self._middleware:
-            return self._publisher.stream(topic, data, headers, *options)
+            return self._requester.stream(topic, data, headers, *options)
         message = Message(topic, data, dict(headers or {}), is_request=True)
-        last = partial(_stream, self._publisher.stream, options)
+        last = partial(_stream, self._requester.stream, options)
         return Stream(partial(publish_through, self._middleware, message, last), lambda: self._instance.caller)
 
     def publish_and_gather(
@@ -255,8 +259,8 @@ class EventSystem:
         options = (ttl, max_replies, every_instance, *rest)
         if self._middleware:
             message = Message(topic, data, dict(headers or {}), is_request=True)
-            return publish_through(self._middleware, message, partial(_send, self._publisher.gather, options))
-        return self._publisher.gather(topic, data, headers, *options)
+            return publish_through(self._middleware, message, partial(_send, self._surveyor.gather, options))
+        return self._surveyor.gather(topic, data, headers, *options)
 
     # --- subscribe ------------------------------------------------------------------------------------------------
 
@@ -330,7 +334,7 @@ class EventSystem:
             UnavailableError: the broker is away.
 
         """
-        return await self._publisher.explain(correlation_id, ttl)
+        return await self._surveyor.explain(correlation_id, ttl)
 
     async def services(self, *, ttl: float = _ASK_SECONDS) -> list[Service]:
         """Who is there: services, their instances, and what they are subscribed to, with schemas and versions.
@@ -342,7 +346,7 @@ class EventSystem:
             UnavailableError: the broker is away.
 
         """
-        return await self._publisher.services(ttl)
+        return await self._surveyor.services(ttl)
 
     # --- life -----------------------------------------------------------------------------------------------------
 

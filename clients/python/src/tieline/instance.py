@@ -38,6 +38,7 @@ from tieline.settings import Settings
 from tieline.subscription import Subscription
 from tieline.trail import Trail
 from tieline.transport import Gap, Interest, Port, Route, Transport
+from tieline.within import in_time
 
 log = logging.getLogger("tieline")
 
@@ -103,6 +104,19 @@ class Instance:
                 self.loop = loop
                 self._starting = loop.create_task(self._start())
             await asyncio.shield(self._starting)
+
+    async def ready(self, milliseconds: int) -> int:
+        """Start if need be, for a call of this TTL; returns what is left of it, and at least 1.
+
+        Raises:
+            CallTimeoutError: it takes longer; it goes on.
+
+        """
+        if self.port is not None and self.loop is running_loop():
+            return milliseconds
+        begun = time.monotonic()
+        await in_time(milliseconds / 1000, self.start(), self.clock)
+        return max(1, milliseconds - int((time.monotonic() - begun) * 1000))
 
     async def _start(self) -> None:
         transport = self._transport = self._transport or self._make_transport()
