@@ -49,7 +49,8 @@ async def _nothing_is_left_running(monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     made = list[Job]()
     monkeypatch.setattr(Box, "made", made)
     yield
-    tasks = [job.task for job in made if job.task is not None]
+    here = asyncio.get_running_loop()
+    tasks = [job.task for job in made if job.task is not None and job.task.get_loop() is here]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -64,7 +65,7 @@ async def settle() -> None:
 class Box:
     """A mailbox and the jobs for it."""
 
-    made: ClassVar[list[Job]]
+    made: ClassVar[list[Job]] = []
 
     def __init__(self, concurrency: int, capacity: int) -> None:
         self.mailbox, self.log = Mailbox(concurrency, capacity), list[str]()
