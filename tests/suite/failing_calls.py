@@ -225,6 +225,19 @@ async def test_a_closing_responder_finishes_what_runs_and_what_waits(world: Worl
     assert await asyncio.gather(*calls) == [0, 1, 2]
 
 
+async def test_serve_ends_when_somebody_else_closes_the_system(world: World, topic: str) -> None:
+    system = world.make()
+
+    async def leave() -> None:
+        await system.aclose()
+
+    serving = asyncio.create_task(system.serve())
+    await system.subscribe(topic, leave).ready()
+    await (await world.system()).publish_and_wait(topic)
+    async with asyncio.timeout(10.0):
+        await serving
+
+
 async def test_closing_waits_for_a_responder_that_is_unsubscribing(world: World, topic: str) -> None:
     slow = Slow(0.4)
     caller, system = await _pair(world, topic, False, slow)

@@ -332,7 +332,7 @@ async def test_who_joined_takes_over_when_caller_and_responder_have_gone(world: 
     assert watch.seconds < 20.0, "long before the claim ended"
 
 
-@needs(Feature.REDIS)
+@needs(Feature.OWN_WINDOW)
 async def test_results_expire_with_their_window(world: World, topic: str) -> None:
     work, settings = Work(), Settings(idempotency_window=0.3)
     caller = await world.system(settings=settings)

@@ -96,6 +96,20 @@ async def test_what_an_idempotent_call_raised_is_tried_again_where_the_policy_sa
     assert flaky.runs == 1
 
 
+async def test_a_last_try_that_reached_nobody_does_not_hide_that_an_earlier_one_ran(world: World, topic: str) -> None:
+    caller, responder = await world.system(), await world.system()
+
+    async def once(data: Any) -> None:
+        await responder.subscriptions[0].unsubscribe()
+        raise LookupError("once")
+
+    await responder.subscribe(topic, once).ready()
+    policy = Retry(attempts=3, base=0.1, cap=0.1, when=lambda error: error.type == "LookupError")
+    with pytest.raises(NoRespondersError) as caught:
+        await caller.publish_and_wait(topic, retry=policy, idempotent=True)
+    assert caught.value.outcome == "MAY_HAVE_RUN"
+
+
 async def test_what_may_have_run_is_tried_again_only_if_that_does_no_harm(world: World, topic: str) -> None:
     raw = await (await world.raw()).answers_to(topic)
     caller = await world.system()

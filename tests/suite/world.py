@@ -29,6 +29,7 @@ class Feature(StrEnum):
 
     PROCESSES = "instances live in processes of their own, which can be killed and frozen"
     OWN_LEASE = "a client's Settings decide how long its lease is"
+    OWN_WINDOW = "a client's Settings decide how long results of its handlers stay"
     REDIS = "a test can speak to the broker as any Redis client would"
 
 
@@ -80,7 +81,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "memory": Kind(_memory, frozenset()),
+    "memory": Kind(_memory, frozenset({Feature.OWN_WINDOW})),
     "redis": Kind(_redis, frozenset(Feature)),
     "gateway": Kind(_gateway, frozenset({Feature.PROCESSES})),
     "gateway+redis": Kind(_gateway_redis, frozenset({Feature.PROCESSES})),
@@ -120,7 +121,7 @@ class World:
     def transport(self, settings: Settings | None = None) -> Transport:
         """One more way to the broker."""
         if not self.place.url:
-            return MemoryTransport(self._broker)
+            return MemoryTransport(self._broker, settings=settings)
         return make_transport(self.place.url, "", settings or Settings())
 
     async def close(self) -> None:

@@ -159,6 +159,28 @@ async def test_an_absurd_ttl_is_refused(system: EventSystem, ttl: Any) -> None:
         assert "ttl is in seconds" in error.message
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"call_ttl": float("nan")},
+        {"event_ttl": float("inf")},
+        {"call_ttl": 0},
+        {"event_ttl": 86_401},
+        {"lease": "10"},
+        {"drain": -1},
+        {"concurrency": 0},
+        {"queue": 1.5},
+        {"attempts": True},
+        {"offline_buffer": None},
+    ],
+    ids=str,
+)
+def test_absurd_settings_are_refused(setting: dict[str, Any]) -> None:
+    (name, value), *_ = setting.items()
+    with pytest.raises(InvalidArgumentError, match=f"the setting {name} is a .*, not {value!r}"):
+        Settings(**setting)
+
+
 @pytest.mark.parametrize("ttl", [0.001, 1, 86_400])
 async def test_the_shortest_and_the_longest_ttl_are_fine(system: EventSystem, ttl: float) -> None:
     assert (await system.publish("ok", ttl=ttl)).id

@@ -26,6 +26,7 @@ from tieline.transports.sqlite_results import SqliteResults
 
 VECTORS = json.loads((Path(__file__).parents[2] / "proto/vectors/fingerprints.json").read_text())
 NOW = 1_000_000
+LATER = NOW + 86_400_000
 
 
 def request(key: str = "k", *, token: str = "t", data: bytes = b"\x01", caller: str = "a" * 16) -> Envelope:
@@ -104,7 +105,9 @@ def test_a_result_on_its_way_into_the_store_counts() -> None:
     ledger, told = Ledger(results), []
     ledger.claim(request(), "i")
     for number in range(2):
-        ledger.settle(reply(request(), bytes([number])), NOW, lambda counts, waiting: told.append((counts, waiting)))
+        ledger.settle(
+            reply(request(), bytes([number])), NOW, LATER, lambda counts, waiting: told.append((counts, waiting))
+        )
     late = NOW + 2_000
     for avoid in ("", "i"):  # although the claim has ended, and although its responder is to be avoided
         found = ledger.look(request(token="u"), avoid, late)
@@ -146,9 +149,9 @@ def test_a_dead_claim_with_another_payload_is_overwritten_and_its_result_told_to
     late.expires_at = NOW + 9_000
     assert ledger.look(late, "", NOW + 2_000) is None
     ledger.claim(late, "i")
-    ledger.settle(reply(old), NOW + 2_000, lambda counts, waiting: told.append(waiting))
+    ledger.settle(reply(old), NOW + 2_000, LATER, lambda counts, waiting: told.append(waiting))
     assert told == [[]]
-    ledger.settle(reply(late), NOW + 2_000, lambda counts, waiting: told.append(waiting))
+    ledger.settle(reply(late), NOW + 2_000, LATER, lambda counts, waiting: told.append(waiting))
     assert told[1] == [Caller("a" * 16, b"u" * 16)]
 
 

@@ -289,12 +289,12 @@ class Caller:
         """The call failed."""
         if self._observer:
             self._say(StepName.FAILED, call.envelope, code=error.code, outcome=str(error.outcome))
-        self._store(self._trail.called(call, error))
         if isinstance(call, StreamCall):
             call.error = error
             call.wake()
         elif not call.waiter.done():
             call.waiter.set_exception(error)
+        self._store(self._trail.called(call, error))
 
     def wake_at(self, moment: float) -> None:
         """Look at the deadlines at this moment."""

@@ -199,7 +199,7 @@ class EventSystem:
             topic: concrete topic.
             data: payload.
             ttl: longest time in seconds between two items while the reader waits; 30 unless given.
-            total: seconds until all of it must have been read; no limit unless given.
+            total: seconds until all of it must have arrived; no limit unless given.
             window: items the responder may be ahead of the reader, at most; unless given it follows their size.
             headers: text by name.
             content_type: media type; MessagePack unless given. The items of a reply to JSON are JSON.
@@ -366,9 +366,10 @@ class EventSystem:
         await self._instance.close(self.settings.drain if drain is None else drain)
 
     async def serve(self) -> None:
-        """Run until SIGTERM or SIGINT, then drain and close."""
+        """Run until SIGTERM or SIGINT, then drain and close; or until somebody else closes it."""
         await self.start()
         stop = asyncio.Event()
+        self._instance.at_close(stop.set)
         loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as signals:
             for number in (signal.SIGTERM, signal.SIGINT):

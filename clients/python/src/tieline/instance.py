@@ -74,6 +74,7 @@ class Instance:
         self._warn = warn
         self._starting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._at_close: list[Callable[[], None]] = []
         self._linked = asyncio.Event()
         self._waiting_bytes = 0
         self._background: set[asyncio.Task[Any]] = set()
@@ -176,12 +177,18 @@ class Instance:
             subscription.begin_anew()
         self._renew()
 
+    def at_close(self, tell: Callable[[], None]) -> None:
+        """Have somebody told when it begins to close."""
+        self._at_close.append(tell)
+
     async def close(self, drain: float) -> None:
         """See `EventSystem.aclose`. It goes on if whoever waits for it is cancelled; all wait for the same.
 
         A handler of its own does not wait: it would wait for itself.
         """
         self.closed = True
+        for tell in self._at_close:
+            tell()
         inside = any(subscription.mailbox.is_caller for subscription in [*self.router, *self._leaving])
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(drain), context=Context())

@@ -18,7 +18,6 @@ from tieline.errors import ConflictError, OverloadedError, TielineError, Unavail
 
 log = logging.getLogger("tieline")
 
-_WINDOW_MS = contract.DEFAULT_IDEMPOTENCY_WINDOW_MS
 
 _TIDY_AT = 1024
 _LOOK_AGAIN_MS = 1_000
@@ -185,8 +184,8 @@ class Ledger:
         run.token, run.ends, run.instance = request.id, request.expires_at, instance
         run.callers[Caller(request.reply_to, request.call_id)] = None
 
-    def settle(self, reply: Envelope, now: int, then: Tell) -> None:
-        """A run has a result: `then` gets the reply that counts, and all who wait for it, when it is stored."""
+    def settle(self, reply: Envelope, now: int, until: int, then: Tell) -> None:
+        """A run has a result, which stays until then: `then` gets what counts, and all who wait, when it is stored."""
         key = (reply.topic, reply.idempotency_key)
         run, stored = self._runs.get(key), self._stored(key, now)
         mine = without_key(reply)
@@ -199,7 +198,7 @@ class Ledger:
             run.tell.append(then)
             if run.result is None:
                 run.result = Stored(reply.fingerprint, mine)
-                self._results.put(key, run.result, now + _WINDOW_MS, partial(self._settled, key, run, mine))
+                self._results.put(key, run.result, until, partial(self._settled, key, run, mine))
 
     def _stored(self, key: Key, now: int) -> Stored | None:
         """The result that was stored first; where that cannot be read, who waits shall have its reply all the same."""

@@ -16,7 +16,7 @@ from tieline.caller import reply_value
 from tieline.context import CURRENT
 from tieline.delivery import crowded
 from tieline.envelope import REQUEST, new_id
-from tieline.errors import InvalidArgumentError, TielineError
+from tieline.errors import InvalidArgumentError, Outcome, TielineError
 from tieline.fingerprint import fingerprint
 from tieline.instance import Instance
 from tieline.observe import StepName
@@ -103,7 +103,7 @@ class Requester:
         """Call until it succeeds, the policy says no, or no time is left for another try; `rest` as `call` takes it."""
         clock = self._instance.clock
         deadline = clock.monotonic() + (self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)) / 1000
-        identity = new_id()
+        identity, may_have_run = new_id(), False
         for made in itertools.count(1):
             remaining = max(_LEAST_SECONDS, deadline - clock.monotonic())
             try:
@@ -111,7 +111,10 @@ class Requester:
             except TielineError as error:
                 pause = retry.pause(made, error)
                 over = error.code == "TIMEOUT" and not error.from_wire  # a try's deadline is that of all
+                may_have_run |= error.outcome is not Outcome.NOT_DELIVERED
                 if over or pause is None or clock.monotonic() + pause >= deadline:
+                    if may_have_run and error.outcome is Outcome.NOT_DELIVERED:
+                        error.outcome = Outcome.MAY_HAVE_RUN  # an earlier try did
                     raise
                 self._say_retried(topic, rest[2] or identity, pause, error)
                 await clock.sleep(pause)

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tieline._contract import contract
+from tieline.errors import InvalidArgumentError
+
+_MAY_BE_NOTHING = frozenset(
+    {
+        "queue",
+        "explain_calls",
+        "offline_buffer",
+        "drain",
+        "retry_after",
+        "responders_grace",
+        "accept_after",
+        "probe_after",
+        "reconnect_min",
+        "reconnect_max",
+        "redispatch",
+    }
+)
+_TTLS = frozenset({"call_ttl", "event_ttl"})
+_LONGEST_TTL = contract.LIMIT_CALL_TTL_MAX_MS / 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +61,16 @@ class Settings:
     explain_calls: int = contract.DEFAULT_EXPLAIN_CALLS
     offline_buffer: int = contract.LIMIT_OFFLINE_BUFFER_BYTES
 
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InvalidArgumentError: one is no number, or outside of what is possible.
+
+        """
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name), whole=isinstance(field.default, int))
+
 
 def choose_url(url: str | None) -> str:
     """The broker's URL: the argument, else `TIELINE_URL`, else `REDIS_URL`, else `memory://`."""
@@ -50,3 +81,13 @@ def choose_service(service: str | None) -> str:
     """Name of the service: the argument, else `TIELINE_SERVICE`, else the program's name."""
     name = service or os.environ.get("TIELINE_SERVICE") or Path(sys.argv[0] or "python").stem
     return "".join(c if c.isalnum() or c in "_-." else "-" for c in name)[:64] or "python"
+
+
+def _check(name: str, value: Any, *, whole: bool) -> None:
+    kind = "a whole number" if whole else "a number of seconds"
+    least = 0 if name in _MAY_BE_NOTHING else 1 if whole else 0.001
+    most = _LONGEST_TTL if name in _TTLS else math.inf
+    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not (is_number and least <= value <= most and value != math.inf):
+        bounds = f"from {least} to {most:.0f}" if most < math.inf else f"of at least {least}"
+        raise InvalidArgumentError(f"the setting {name} is {kind} {bounds}, not {value!r}")

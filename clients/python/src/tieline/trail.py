@@ -7,6 +7,7 @@ Unusual steps are records of their own.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tieline.call import Call
     from tieline.delivery import Delivery
     from tieline.transport import Port
+
+log = logging.getLogger("tieline")
 
 _STORED_EACH_SECOND = 50
 _MESSAGE_LETTERS = 200
@@ -129,8 +132,11 @@ class Trail:
             self._second, self._stored = second, 0
         self._stored += 1
         if self._stored <= _STORED_EACH_SECOND and self._capacity and port.connected:
-            trail = _trail(self._unstored(correlation_id), source, port.clock, contract.LIMIT_TRAIL_BYTES)
-            port.keep_trail(correlation_id, trail.SerializeToString())
+            try:
+                trail = _trail(self._unstored(correlation_id), source, port.clock, contract.LIMIT_TRAIL_BYTES)
+                port.keep_trail(correlation_id, trail.SerializeToString())
+            except Exception:  # what is only told must not change what becomes of a call
+                log.exception("the trail of %r could not be stored", correlation_id)
 
     def _chain(self, correlation_id: str) -> list[tuple[Any, ...]]:
         return [record for record in self._records if record[1] == correlation_id]

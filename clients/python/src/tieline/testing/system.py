@@ -65,9 +65,9 @@ class Broker:
         """
         return System(self, service, remote=remote, settings=settings, middleware=middleware, observe=observe)
 
-    def transport(self) -> Transport:
+    def transport(self, settings: Settings | None = None) -> Transport:
         """A way to this broker for an event system that the program under test makes; each needs its own."""
-        return self.faults.around(MemoryTransport(self._memory))
+        return self.faults.around(MemoryTransport(self._memory, settings=settings))
 
     def joined(self, system: EventSystem) -> None:
         """A system was made on this broker."""
@@ -118,7 +118,7 @@ class System(EventSystem):
         self.broker = broker
         chain = [*middleware, _InStep(broker), broker.recorder]
         super().__init__(
-            service=service, settings=settings, middleware=chain, observe=observe, transport=broker.transport()
+            service=service, settings=settings, middleware=chain, observe=observe, transport=broker.transport(settings)
         )
         self._instance.clock = broker.clock  # before the start too: a call that makes the start may be tried again
         broker.joined(self)

@@ -21,7 +21,7 @@ def make_transport(url: str, namespace: str, settings: Settings) -> Transport:
     if scheme == "memory":
         from tieline.transports.memory import MemoryTransport
 
-        return MemoryTransport(store=_store(url))
+        return MemoryTransport(store=_store(url), settings=settings)
     if scheme in ("redis", "rediss", "unix"):
         from tieline.transports.redis import RedisTransport
 

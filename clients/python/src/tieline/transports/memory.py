@@ -17,6 +17,7 @@ from tieline.clock import Clock
 from tieline.envelope import REPLY, new_instance
 from tieline.errors import TielineError, UnavailableError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
+from tieline.settings import Settings
 from tieline.trail_bytes import joined
 from tieline.transport import Interest, Place, Probed, Receiver, Route
 from tieline.transports.sqlite_results import SqliteResults
@@ -157,14 +158,15 @@ class MemoryBroker:
         if port is not None:
             port.receiver.on_answer(envelope)
 
-    def settle(self, to: str, reply: Envelope) -> None:
-        """Store a REPLY, and answer everyone who waits for it."""
+    def settle(self, to: str, reply: Envelope, window: float) -> None:
+        """Store a REPLY for so many seconds, and answer everyone who waits for it."""
 
         def then(counts: bytes, waiting: list[Caller]) -> None:
             for caller in {Caller(to, reply.call_id): None, **dict.fromkeys(waiting)}:
                 self.answer(caller.instance, reply_for(counts, caller.call_id))
 
-        self.ledger.settle(reply, self.clock.now(), then)
+        now = self.clock.now()
+        self.ledger.settle(reply, now, now + int(window * 1000), then)
 
     def release(self, request: Envelope, error: TielineError) -> None:
         """Tell everyone who waits for a run that there is no result."""
@@ -191,7 +193,7 @@ class MemoryBroker:
 class MemoryPort:
     """One instance's place at a `MemoryBroker`."""
 
-    def __init__(self, broker: MemoryBroker, service: str, receiver: Receiver) -> None:
+    def __init__(self, broker: MemoryBroker, service: str, receiver: Receiver, settings: Settings) -> None:
         self.instance = new_instance()
         self.service = service
         self.clock = broker.clock
@@ -199,6 +201,7 @@ class MemoryPort:
         self.connected = True
         self.interests: dict[Interest, None] = {}
         self._broker = broker
+        self._window = settings.idempotency_window
         broker.join(self)
 
     @property
@@ -232,7 +235,7 @@ class MemoryPort:
     def answer(self, to: str, envelope: Envelope) -> None:
         """See `Port.answer`."""
         if envelope.kind == REPLY and envelope.idempotency_key:
-            self._broker.settle(to, envelope)
+            self._broker.settle(to, envelope, self._window)
         else:
             self._broker.answer(to, envelope)
 
@@ -268,18 +271,22 @@ class MemoryTransport:
     Args:
         broker: the one to share; whoever made it closes what it keeps its results in.
         store: SQLite file of its own broker's results; in memory unless given.
+        settings: how long results stay.
 
     """
 
-    def __init__(self, broker: MemoryBroker | None = None, *, store: Path | None = None) -> None:
+    def __init__(
+        self, broker: MemoryBroker | None = None, *, store: Path | None = None, settings: Settings | None = None
+    ) -> None:
         self._shared = broker is not None
+        self._settings = settings or Settings()
         clock = Clock()
         self.broker = broker or MemoryBroker(SqliteResults(store, clock) if store else None, clock)
         self._ports: weakref.WeakSet[MemoryPort] = weakref.WeakSet()
 
     async def open(self, service: str, receiver: Receiver) -> MemoryPort:
         """See `Transport.open`; always succeeds."""
-        port = MemoryPort(self.broker, service, receiver)
+        port = MemoryPort(self.broker, service, receiver, self._settings)
         self._ports.add(port)
         receiver.on_connected(None)
         return port
