@@ -189,6 +189,7 @@ async def test_the_pause_is_at_least_what_the_other_side_asked_for() -> None:
         {"cap": None},
         {"base": math.nan},
         {"when": "always"},
+        {"when": asyncio.sleep},
     ],
 )
 async def test_a_policy_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:

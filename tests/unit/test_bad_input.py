@@ -205,6 +205,10 @@ async def test_bad_headers_are_refused(system: EventSystem, headers: Any, error:
     assert [type(each) for each in await both(system, "ok", headers=headers)] == [error, error]
 
 
+async def _soon(data: Any) -> Any:
+    return data
+
+
 # --- subscriptions --------------------------------------------------------------------------------------------------
 
 
@@ -230,8 +234,13 @@ async def test_bad_headers_are_refused(system: EventSystem, headers: Any, error:
         {"group": 5},
         {"observe": True, "group": "g"},
         {"observe": True, "batch": (1, 1.0)},
+        {"name": 5},
+        {"name": "\ud800"},
+        {"filter": 5},
+        {"filter": _soon},
+        {"schema_version": "2", "upcasters": [("1", "2", _soon)]},
     ],
-    ids=str,
+    ids=lambda options: ascii(sorted(options)) + ascii(list(options.values()))[:20],
 )
 def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> None:
     system = EventSystem("memory://")

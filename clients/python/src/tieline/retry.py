@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tieline._contract import contract
 from tieline.errors import InvalidArgumentError, TielineError
+from tieline.prompt import check_prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Retry:
                 f"a retry policy has at least 1 attempt and pauses 0 <= base <= cap in seconds, not {self!r}"
             )
 
-        if self.when is not None and not callable(self.when):  # pyright: ignore[reportUnnecessaryComparison]
-            raise InvalidArgumentError(f"when of a retry policy is asked about an error: a function, not {self.when!r}")
+        if self.when is not None:
+            check_prompt("when of a retry policy", self.when)
 
     def pause(self, made: int, error: TielineError) -> float | None:
         """Seconds to wait after so many tries and this error, chosen at random; None: do not try again."""

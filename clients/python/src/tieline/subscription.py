@@ -12,6 +12,7 @@ from tieline.delivery import Delivery
 from tieline.errors import InvalidArgumentError
 from tieline.handler import Handler
 from tieline.mailbox import Mailbox, Work
+from tieline.prompt import check_prompt
 from tieline.settings import Settings
 from tieline.transport import Interest, Route
 from tieline.versions import Upcaster, versions
@@ -96,9 +97,12 @@ class Subscription:
         self.group = topics.check_group(group) if group else ""
         self.observe = options.get("observe", False)
         self.filter = options.get("filter")
+        if self.filter is not None:
+            check_prompt("filter", self.filter)
         self.on_gap = options.get("on_gap")
         self.by_reference = options.get("by_reference", False)
-        self.name = options.get("name") or getattr(handler.function, "__name__", type(handler.function).__name__)
+        named = _checked_name(options.get("name", ""))
+        self.name = named or getattr(handler.function, "__name__", type(handler.function).__name__)
         self.warned_at = 0.0
         self.versions = versions(options.get("schema_version", ""), options.get("upcasters", ()))
         self._batcher = Batcher(self, *_checked_batch(batch)) if batch is not None else None
@@ -190,6 +194,14 @@ def _whole(name: str, given: int, least: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < least:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"{name} is a whole number of at least {least}, not {given!r}")
     return given
+
+
+def _checked_name(name: str) -> str:
+    try:
+        name.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise InvalidArgumentError(f"name is text, not {name!r}") from None
+    return name
 
 
 def _checked_batch(batch: tuple[int, float]) -> tuple[int, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tieline.context import Event
 from tieline.errors import InvalidArgumentError, InvalidPayloadError
+from tieline.prompt import check_prompt
 
 Upcaster = tuple[str, str, Callable[[Any], Any]]
 
@@ -84,5 +85,6 @@ def _checked(upcaster: Upcaster) -> Upcaster:
     given = upcaster if isinstance(upcaster, (list, tuple)) and len(upcaster) == 3 else (None, None, None)  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison]
     since, to, lift = given
     if isinstance(since, str) and since and isinstance(to, str) and callable(lift):
+        check_prompt(f"the upcaster from schema version {since!r} to {to!r}", lift)
         return since, to, lift
     raise InvalidArgumentError(f"an upcaster is (from, to, function), two versions and what lifts, not {upcaster!r}")
