@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
+import logging
 import threading
 from typing import Any, Literal, TypedDict
 
 import msgspec
 import pytest
 
-from tests.suite.seen import Seen
+from tests.suite.seen import Seen, until
 from tests.suite.world import World
 from tieline import Event, HandlerError, InvalidPayloadError, NoRespondersError, Outcome, current_event
 
@@ -335,10 +337,44 @@ class _Touchy(Exception):
 
 
 @places
+@pytest.mark.parametrize("how", ["publish_and_wait", "publish"])
+async def test_where_a_handler_raised_is_in_the_log_of_its_process(
+    world: World, topic: str, here: bool, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    system = await world.system()
+
+    async def divide(data: int) -> float:
+        if data == 1:
+            raise HandlerError("an answer like others")
+        return data / 0
+
+    await system.subscribe(topic, divide).ready()
+    caller = system if here else await world.system()
+    for data in (1, 2):
+        with contextlib.suppress(HandlerError):
+            await getattr(caller, how)(topic, data)
+    await until(lambda: any(record.exc_info for record in caplog.records))
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
+    assert topic in record.getMessage()
+    assert "return data / 0" in caplog.text
+
+
+async def test_who_calls_within_the_process_sees_where_the_handler_raised(world: World, topic: str) -> None:
+    system = await world.system()
+    system.subscribe(topic, lambda data: data / 0)
+    with pytest.raises(HandlerError) as caught:
+        await system.publish_and_wait(topic, 1)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@places
 @pytest.mark.parametrize("error", [_Strange("no"), _Speechless(), _Touchy(), ValueError("half: \ud800")])
 async def test_whatever_a_handler_raises_its_caller_is_told(
-    world: World, topic: str, here: bool, error: Exception
+    world: World, topic: str, here: bool, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.CRITICAL, logger="tieline")  # half a character is more than a report of tests can carry
     system = await world.system()
 
     async def fail(data: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.suite.seen import Seen, until
 from tests.suite.world import Feature, World, needs
 from tieline import (
+    CallTimeoutError,
     Event,
     EventSystem,
     HandlerError,
@@ -45,6 +46,76 @@ async def test_a_call_is_explained_by_both_sides(world: World, topic: str) -> No
     assert len({step.call_id for step in explained.steps}) == 1
     assert explained.steps == sorted(explained.steps, key=lambda step: step.time)
     assert str(explained).splitlines()[0] == f"c-{topic}"
+
+
+async def test_what_is_under_way_is_explained_too(world: World, topic: str) -> None:
+    shop, prices = [await world.system(service=name) for name in ("shop", "prices")]
+    gate, began = asyncio.Event(), Seen()
+
+    async def price(data: Any) -> Any:
+        began.append(data)
+        await gate.wait()
+        return data
+
+    await prices.subscribe(topic, price, name="price", concurrency=1).ready()
+    calls = [asyncio.create_task(shop.publish_and_wait(topic, n, correlation_id=f"c{n}-{topic}")) for n in (1, 2)]
+    await began.reach(1)
+    await until(lambda: prices.subscriptions[0].mailbox.waiting)
+    first, second = began[0], 3 - began[0]
+    running, queued = [await shop.explain(f"c{n}-{topic}") for n in (first, second)]
+    usual = ["routed_remote", "dispatched", "received", "waiting"]
+    assert sorted(step.name for step in running.steps) == sorted([*usual, "running"])
+    assert sorted(step.name for step in queued.steps) == sorted([*usual, "queued"])
+    details = {step.name: step.detail for step in running.steps}
+    assert details["running"]["subscription"] == "price"
+    assert 0 < details["waiting"]["left_ms"] <= 30_000
+    gate.set()
+    await asyncio.gather(*calls)
+    assert "running" not in [name for _, name in await _names(shop, f"c{first}-{topic}")]
+
+
+async def test_what_runs_within_the_process_is_explained_too(world: World, topic: str) -> None:
+    system, gate = await world.system(service="one"), asyncio.Event()
+    system.subscribe(topic, gate.wait)
+    call = asyncio.create_task(system.publish_and_wait(topic, correlation_id=f"c-{topic}"))
+    await asyncio.sleep(0)
+    assert await _names(system, f"c-{topic}") == [("one", "running")]
+    gate.set()
+    await call
+
+
+async def test_what_was_given_up_was_received(world: World, topic: str) -> None:
+    shop, prices = [await world.system(service=name) for name in ("shop", "prices")]
+    await prices.subscribe(topic, asyncio.Event().wait, name="price").ready()
+    with pytest.raises(CallTimeoutError) as caught:
+        await shop.publish_and_wait(topic, ttl=0.5)
+    explained = Seen()
+
+    async def told() -> bool:
+        explained[:] = [(step.name, step.detail) for step in (await shop.explain(caught.value.correlation_id)).steps]
+        return "cancelled" in dict(explained)
+
+    while not await told():
+        await asyncio.sleep(0.01)
+    assert [name for name, _ in explained if name in ("received", "accepted", "cancelled")] == [
+        "received",
+        "accepted",
+        "cancelled",
+    ]
+    assert dict(explained)["cancelled"] == {"subscription": "price"}
+
+
+async def test_an_error_names_the_chain_of_its_call(world: World, topic: str) -> None:
+    system, other = await world.system(), await world.system()
+    await other.subscribe(f"{topic}.raises", lambda data: data / 0).ready()
+    await system.subscribe(f"{topic}.here", lambda data: data / 0).ready()
+    for name in ("raises", "here", "nobody"):
+        with pytest.raises((HandlerError, NoRespondersError)) as caught:
+            await system.publish_and_wait(f"{topic}.{name}", 1)
+        error = caught.value
+        assert repr(error.correlation_id) in repr(error)
+        steps = (await system.explain(error.correlation_id)).steps
+        assert ("failed", error.code) in [(step.name, step.detail.get("code")) for step in steps]
 
 
 async def test_a_call_within_the_process_is_explained(world: World, topic: str) -> None:

@@ -74,7 +74,7 @@ def test_copies_are_whole(code: str, copied: Any) -> None:
     error = error_class(code)(
         "why", details={"a": [1]}, outcome=Outcome.RAN, type="KeyError", retry_after=0.2, from_wire=True
     )
-    error.idempotent = True
+    error.idempotent, error.correlation_id = True, "c"
     twin = copied(error)
     assert type(twin) is type(error)
     assert vars(twin) == vars(error)
@@ -87,6 +87,7 @@ def test_copies_are_whole(code: str, copied: Any) -> None:
         "retry_after": 0.2,
         "from_wire": True,
         "idempotent": True,
+        "correlation_id": "c",
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tieline.clock import Timer
 from tieline.context import CURRENT, Event
-from tieline.delivery import Delivery, handler_error, passes
+from tieline.delivery import Delivery, failure_of, passes
 from tieline.errors import TielineError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Batch:
             data = payloads if handler.convert is None else handler.convert(payloads)
             await handler.invoke(data, taken[0].event)
         except Exception as error:
-            failure = error if isinstance(error, TielineError) else handler_error(error)
+            failure = error if isinstance(error, TielineError) else failure_of(taken[0], error)
             for delivery in taken:
                 delivery.outlet.failed(delivery, failure)
         else:

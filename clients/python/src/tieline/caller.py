@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from tieline import codec
@@ -22,7 +23,7 @@ from tieline.outgoing import Origin
 from tieline.settings import Settings
 from tieline.stream_call import StreamCall
 from tieline.subscription import Subscription
-from tieline.trail import Trail
+from tieline.trail import Record, Trail
 from tieline.transport import Port
 
 
@@ -59,6 +60,10 @@ class Caller:
     def active(self) -> int:
         """Remote calls that are not done."""
         return self._calls.active
+
+    def waiting(self) -> Iterator[Record]:
+        """What there is to tell of the remote calls that are not done."""
+        return map(self._trail.waiting, self._calls.all())
 
     def attach(self, port: Port) -> None:
         """Call through this port from now on."""

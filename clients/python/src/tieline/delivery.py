@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,8 @@ from tieline.streams import Outflow
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
+
+log = logging.getLogger("tieline")
 
 Around = Callable[[Event, Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
@@ -107,7 +110,7 @@ class Delivery:
             raise
         except Exception as error:
             refusal = self.refusal
-            self.outlet.failed(self, refusal if refusal is error and refusal else handler_error(error))
+            self.outlet.failed(self, refusal if refusal is error and refusal else failure_of(self, error))
         finally:
             subscription.mailbox.finished(self)
 
@@ -157,6 +160,18 @@ def passes(subscription: Subscription, data: Any) -> bool:
         return bool(subscription.filter(data))
     except Exception as error:
         raise handler_error(error, "the filter raised: ") from error
+
+
+def failure_of(delivery: Delivery, error: BaseException) -> TielineError:
+    """What is told of what a handler raised. Where it raised it is for the log of this process only.
+
+    A HandlerError it made itself is an answer like others, and no news.
+    """
+    failure = handler_error(error)
+    if failure is not error:
+        failure.__cause__ = error
+        log.error("handler %r of %r raised", delivery.subscription.name, delivery.event.topic, exc_info=error)
+    return failure
 
 
 def handler_error(error: BaseException, prefix: str = "") -> TielineError:

@@ -29,6 +29,7 @@ class TielineError(Exception):
         retry_after: seconds to wait before another try, if the other side said so.
         from_wire: the other side said so; otherwise it was found out here.
         idempotent: the call it ended was marked so; set by the call.
+        correlation_id: name of the chain whose call it ended, for `explain`; set by the call, else empty.
 
     """
 
@@ -41,6 +42,7 @@ class TielineError(Exception):
     retry_after: float | None
     from_wire: bool
     idempotent: bool
+    correlation_id: str
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class TielineError(Exception):
         self.retry_after = retry_after
         self.from_wire = from_wire
         self.idempotent = False
+        self.correlation_id = ""
 
     @property
     def retryable(self) -> bool:
@@ -75,6 +78,7 @@ class TielineError(Exception):
         parts += [f"type={self.type!r}"] if self.type else []
         parts += [f"details={self.details!r}"] if self.details else []
         parts += [f"retry_after={self.retry_after!r}"] if self.retry_after is not None else []
+        parts += [f"correlation_id={self.correlation_id!r}"] if self.correlation_id else []
         return f"{self.__class__.__name__}({', '.join(parts)})"
 
 

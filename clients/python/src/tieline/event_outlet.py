@@ -31,7 +31,8 @@ class EventOutlet:
 
     def failed(self, delivery: Delivery, error: TielineError) -> None:
         """The handler raised or could not be run."""
-        if not isinstance(error, NoRespondersError):  # a filter that refuses is no failure
+        told = error.__cause__ is not None  # with all that is known of it
+        if not told and not isinstance(error, NoRespondersError):  # a filter that refuses is no failure
             log.warning("handler %r of %r failed: %s", delivery.subscription.name, delivery.event.topic, error)
         self._end(delivery, error.code)
 

@@ -16,8 +16,8 @@ from tieline.trail_bytes import steps_of
 _ORDER = {
     name: place
     for place, name in enumerate(
-        ("published", "routed_local", "routed_remote", "dispatched", "joined", "received", "accepted", "handled",
-         "streamed", "replied", "completed", "failed")
+        ("published", "routed_local", "routed_remote", "dispatched", "joined", "received", "accepted", "waiting",
+         "queued", "running", "handled", "streamed", "replied", "completed", "failed")
     )
 }  # fmt: skip
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from tieline._contract.contract import ASK_TOPIC
+from tieline.caller import Caller
 from tieline.clock import Clock
 from tieline.errors import InvalidArgumentError
 from tieline.schemas import json_schema, payload_of_batch
 from tieline.subscription import Subscription
-from tieline.trail import Trail
+from tieline.trail import Record, Trail
 from tieline.version import CLIENT
 
 
@@ -21,6 +23,8 @@ class Asked(Protocol):
     source: str
     clock: Clock
     trail: Trail
+
+    caller: Caller
 
     @property
     def router(self) -> Iterable[Subscription]:
@@ -43,9 +47,15 @@ class Inside:
         raise InvalidArgumentError("what can be asked for is 'trail' and 'subscriptions'")
 
     def trail(self, correlation_id: str) -> bytes:
-        """The steps of a chain that are remembered here, as a serialized Trail."""
+        """The steps of a chain that are remembered here, and what of it is under way, as a serialized Trail."""
         asked = self._asked
-        return asked.trail.of(correlation_id, asked.source, asked.clock).SerializeToString()
+        now = itertools.chain(asked.caller.waiting(), self._at_work())
+        return asked.trail.of(correlation_id, asked.source, asked.clock, now).SerializeToString()
+
+    def _at_work(self) -> Iterator[Record]:
+        for subscription in self._asked.router:
+            for delivery, queued in subscription.at_work():
+                yield self._asked.trail.at_work(delivery, queued=queued)
 
     def subscriptions(self) -> dict[str, Any]:
         """What is subscribed here, with schemas."""

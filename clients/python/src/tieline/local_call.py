@@ -51,6 +51,7 @@ class LocalCall:
     def failed(self, delivery: Delivery, error: TielineError) -> None:
         """The error as the caller would have got it from elsewhere."""
         travelled = error_from_wire(error_to_wire(error))
+        travelled.__cause__ = error.__cause__
         self.answered = True
         if self.future is None:
             self.error = travelled

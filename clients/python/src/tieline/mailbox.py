@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, Protocol
 
 from tieline.context import CURRENT, Event
@@ -59,6 +60,11 @@ class Mailbox:
         """Whether whoever asks is a handler that runs here."""
         own = CURRENT.get()
         return own is not None and any(work.event is own for work in self.running)
+
+    def at_work(self) -> Iterator[tuple[Work, bool]]:
+        """What runs, and what waits (true)."""
+        yield from zip(self.running, itertools.repeat(False), strict=False)
+        yield from zip(self.waiting, itertools.repeat(True), strict=False)
 
     def offer(self, work: Work) -> bool:
         """Run it now or later; false when there is no room."""

@@ -83,7 +83,7 @@ class Requester:
                 refusal, deadline = error, local.deadline
             finally:
                 instance.caller.end_local(local)
-                if local.future is not None:
+                if local.future is not None or local.error is not None:
                     local.forget()
         else:
             refusal, deadline = None if keyed else self._crowded(topic), 0.0

@@ -109,8 +109,15 @@ class Responder:
         """The caller gave up; unknown and finished calls are ignored."""
         delivery = self._serving.get(call_id)
         if delivery is not None:
-            self.unusual(StepName.CANCELLED, delivery.event.envelope)
-            delivery.cancel()
+            self._give_up(delivery)
+
+    def _give_up(self, delivery: Delivery) -> None:
+        """Nobody waits for the reply any more: it has expired, or the caller says so, or both."""
+        if delivery.event.cancelled:
+            return
+        self._trail.given_up(delivery)
+        self.say(StepName.CANCELLED, delivery.event.envelope)
+        delivery.cancel()
 
     def succeeded(self, delivery: Delivery, result: Any) -> None:
         """A handler returned: send the reply."""
@@ -237,7 +244,7 @@ class Responder:
         if flow is not None and self._monotonic() - flow.heard > _STREAM_LEASE_SECONDS:
             delivery.subscription.mailbox.cancel(delivery)  # and say so: perhaps the reader only slept
         elif flow is None and 0 < request.expires_at <= broker_now:
-            delivery.cancel()
+            self._give_up(delivery)
         elif not delivery.accepted:
             delivery.accepted = True
             self._answer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypedDict
 
@@ -147,6 +147,13 @@ class Subscription:
         """Take nothing new, finish what is here, and leave. Idempotent."""
         if self._owner is not None:
             await self._owner.unsubscribe(self)
+
+    def at_work(self) -> Iterator[tuple[Delivery, bool]]:
+        """What its handler has now, and what waits for it (true)."""
+        for work, queued in self.mailbox.at_work():
+            for delivery in work.deliveries if isinstance(work, Batch) else (work,):
+                if isinstance(delivery, Delivery):
+                    yield delivery, queued
 
     def take(self, delivery: Delivery) -> Work | None:
         """Take an event; returns what had to give way to it, if anything."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,10 +46,15 @@ class Kind(Enum):
     PUBLISHED = 4  # id
     HANDLED = 5  # subscription, how
     STEP = 6  # call_id, name, detail
+    GIVEN_UP = 7  # call_id, began, subscription, accepted
+    WAITING = 8  # call_id, began, instance, attempts, accepted, deadline; never kept, as the next one
+    AT_WORK = 9  # call_id, began, subscription, accepted, queued
 
 
-CALLED, LOCAL, SERVED, PUBLISHED, HANDLED, STEP = Kind
+CALLED, LOCAL, SERVED, PUBLISHED, HANDLED, STEP, GIVEN_UP, WAITING, AT_WORK = Kind
 _EVENTS = (PUBLISHED, HANDLED)
+
+Record = tuple[Any, ...]
 
 
 class Failure(NamedTuple):
@@ -69,12 +75,12 @@ class Trail:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._records: deque[tuple[Any, ...]] = deque(maxlen=capacity)
+        self._records: deque[Record] = deque(maxlen=capacity)
         self.room = capacity
         self.monotonic = time.monotonic
         self._second = 0
         self._stored = 0
-        self._stored_to: dict[str, tuple[Any, ...]] = {}
+        self._stored_to: dict[str, Record] = {}
 
     def refill(self) -> None:
         """A second has passed."""
@@ -86,16 +92,20 @@ class Trail:
         self._records.append((STEP, correlation_id, envelope.topic, self.monotonic(), envelope.call_id, name, detail))
 
     def called(self, call: Call, error: TielineError | None = None) -> str:
-        """Remember a call that has ended; returns its correlation id."""
+        """Remember a call that has ended; returns its correlation id, which the error gets too."""
         if not call.correlation_id:
             call.correlation_id = call.envelope.correlation_id or call.envelope.id
+        if error is not None:
+            error.correlation_id = call.correlation_id
         about = (call.call_id, call.began, call.instance, call.attempts, call.accepted, _failure(error))
         self._remember((CALLED, call.correlation_id, call.topic, self.monotonic(), *about))
         return call.correlation_id
 
     def local(self, delivery: Delivery, began: float, error: TielineError | None) -> str:
-        """Remember a call that ended in this process; returns its correlation id."""
+        """Remember a call that ended in this process; returns its correlation id, which the error gets too."""
         event = delivery.event
+        if error is not None:
+            error.correlation_id = event.correlation_id
         about = (b"", began, delivery.subscription.name, _failure(error))
         self._remember((LOCAL, event.correlation_id, event.topic, self.monotonic(), *about))
         return event.correlation_id
@@ -108,6 +118,24 @@ class Trail:
         self._remember((SERVED, event.correlation_id, event.topic, self.monotonic(), *about))
         return event.correlation_id
 
+    def given_up(self, delivery: Delivery) -> None:
+        """Remember a request whose caller gave up."""
+        event = delivery.event
+        about = (event.envelope.call_id, delivery.started, delivery.subscription.name, delivery.accepted)
+        self._remember((GIVEN_UP, event.correlation_id, event.topic, self.monotonic(), *about))
+
+    def waiting(self, call: Call) -> Record:
+        """What there is to tell of a call that is out."""
+        correlation_id = call.envelope.correlation_id or call.envelope.id
+        about = (call.call_id, call.began, call.instance, call.attempts, call.accepted, call.deadline)
+        return (WAITING, correlation_id, call.topic, self.monotonic(), *about)
+
+    def at_work(self, delivery: Delivery, *, queued: bool) -> Record:
+        """What there is to tell of what a handler has, or will have."""
+        event = delivery.event
+        about = (event.envelope.call_id, delivery.started, delivery.subscription.name, delivery.accepted, queued)
+        return (AT_WORK, event.correlation_id, event.topic, self.monotonic(), *about)
+
     def published(self, event: Envelope) -> None:
         """Remember an event that is being published."""
         self._remember((PUBLISHED, event.correlation_id or event.id, event.topic, self.monotonic(), event.id))
@@ -117,13 +145,17 @@ class Trail:
         event = delivery.event
         self._remember((HANDLED, event.correlation_id, event.topic, self.monotonic(), delivery.subscription.name, how))
 
-    def _remember(self, record: tuple[Any, ...]) -> None:
+    def _remember(self, record: Record) -> None:
         self.room -= self.room > 0
         self._records.append(record)
 
-    def of(self, correlation_id: str, source: str, clock: Clock) -> WireTrail:
-        """The steps of one chain that are remembered here; the last ones, if all are more than an answer holds."""
-        return _trail(self._chain(correlation_id), source, clock, _TOLD_BYTES)
+    def of(self, correlation_id: str, source: str, clock: Clock, now: Iterable[Record] = ()) -> WireTrail:
+        """The steps of one chain that are remembered here; the last ones, if all are more than an answer holds.
+
+        `now` is what is under way, of which this chain's is told too.
+        """
+        under_way = [record for record in now if record[1] == correlation_id]
+        return _trail(self._chain(correlation_id) + under_way, source, clock, _TOLD_BYTES)
 
     def store(self, correlation_id: str, source: str, port: Port) -> None:
         """Store the steps of something that has just failed, as far as they are not stored, unless too much fails."""
@@ -138,10 +170,10 @@ class Trail:
             except Exception:  # what is only told must not change what becomes of a call
                 log.exception("the trail of %r could not be stored", correlation_id)
 
-    def _chain(self, correlation_id: str) -> list[tuple[Any, ...]]:
+    def _chain(self, correlation_id: str) -> list[Record]:
         return [record for record in self._records if record[1] == correlation_id]
 
-    def _unstored(self, correlation_id: str) -> list[tuple[Any, ...]]:
+    def _unstored(self, correlation_id: str) -> list[Record]:
         """The records of a chain that came after those that were stored; from now on they count as stored."""
         chain, last = self._chain(correlation_id), self._stored_to.pop(correlation_id, None)
         if chain:
@@ -156,7 +188,7 @@ def _failure(error: TielineError | None) -> Failure | None:
     return None if error is None else Failure(error.code, error.outcome.value, error.message[:_MESSAGE_LETTERS])
 
 
-def _trail(records: list[tuple[Any, ...]], source: str, clock: Clock, most_bytes: int) -> WireTrail:
+def _trail(records: list[Record], source: str, clock: Clock, most_bytes: int) -> WireTrail:
     """The steps of the last call, and of the others as many of the last ones as there is room for, in their order."""
     call = _call_id(records[-1]) if records else b""
     own = [bool(call) and _call_id(record) == call for record in records]
@@ -170,7 +202,7 @@ def _trail(records: list[tuple[Any, ...]], source: str, clock: Clock, most_bytes
     return WireTrail(steps=itertools.chain.from_iterable(told[at] for at in sorted(told)))
 
 
-def _steps(record: tuple[Any, ...], source: str, clock: Clock) -> list[WireStep]:
+def _steps(record: Record, source: str, clock: Clock) -> list[WireStep]:
     return [
         WireStep(
             name=name,
@@ -184,22 +216,32 @@ def _steps(record: tuple[Any, ...], source: str, clock: Clock) -> list[WireStep]
     ]
 
 
-def _call_id(record: tuple[Any, ...]) -> bytes:
+def _call_id(record: Record) -> bytes:
     return b"" if record[0] in _EVENTS else record[4]
 
 
 Told = Iterator[tuple[float, str, dict[str, Any]]]
 
 
-def _called(record: tuple[Any, ...]) -> Told:
+def _called(record: Record) -> Told:
     _, _, _, ended, _, began, instance, attempts, accepted, failure = record
-    yield began, StepName.ROUTED_REMOTE, {"attempts": attempts if attempts > 1 else 0}
-    if instance:
-        yield began, StepName.DISPATCHED, {"instance": instance}
+    yield from _routed(began, instance, attempts)
     yield _ended(ended, failure, accepted=accepted)
 
 
-def _local(record: tuple[Any, ...]) -> Told:
+def _waiting(record: Record) -> Told:
+    _, _, _, now, _, began, instance, attempts, accepted, deadline = record
+    yield from _routed(began, instance, attempts)
+    yield now, StepName.WAITING, {"accepted": accepted, "left_ms": _ms(deadline - now)}
+
+
+def _routed(began: float, instance: str, attempts: int) -> Told:
+    yield began, StepName.ROUTED_REMOTE, {"attempts": attempts if attempts > 1 else 0}
+    if instance:
+        yield began, StepName.DISPATCHED, {"instance": instance}
+
+
+def _local(record: Record) -> Told:
     _, _, _, ended, _, began, subscription, failure = record
     yield began, StepName.ROUTED_LOCAL, {"subscription": subscription}
     yield _ended(ended, failure)
@@ -211,34 +253,59 @@ def _ended(moment: float, failure: Failure | None, *, accepted: bool = False) ->
     return moment, StepName.FAILED, failure._asdict()
 
 
-def _served(record: tuple[Any, ...]) -> Told:
+def _served(record: Record) -> Told:
     _, _, _, ended, _, began, subscription, accepted, items, code = record
-    yield began, StepName.RECEIVED, {}
-    if accepted:
-        yield began, StepName.ACCEPTED, {}
+    yield from _received(began, accepted)
     if items:
         yield ended, StepName.STREAMED, {"items": items}
     yield ended, StepName.REPLIED, {"subscription": subscription, "error": _CODES.get(code, "")}
 
 
-def _published(record: tuple[Any, ...]) -> Told:
+def _given_up(record: Record) -> Told:
+    _, _, _, ended, _, began, subscription, accepted = record
+    yield from _received(began, accepted)
+    yield ended, StepName.CANCELLED, {"subscription": subscription}
+
+
+def _at_work(record: Record) -> Told:
+    _, _, _, now, call_id, began, subscription, accepted, queued = record
+    if call_id and began:
+        yield from _received(began, accepted)
+    name = StepName.QUEUED if queued else StepName.RUNNING
+    yield now, name, {"subscription": subscription, "for_ms": _ms(now - began) if began else 0}
+
+
+def _received(began: float, accepted: bool) -> Told:
+    yield began, StepName.RECEIVED, {}
+    if accepted:
+        yield began, StepName.ACCEPTED, {}
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000) if math.isfinite(seconds) else 0
+
+
+def _published(record: Record) -> Told:
     yield record[3], StepName.PUBLISHED, {"id": record[4]}
 
 
-def _handled(record: tuple[Any, ...]) -> Told:
+def _handled(record: Record) -> Told:
     yield record[3], StepName.HANDLED, {"subscription": record[4], "how": record[5]}
 
 
-def _step(record: tuple[Any, ...]) -> Told:
+def _step(record: Record) -> Told:
     yield record[3], record[5], record[6]
 
 
 _CODES = {spec.number: code for code, spec in contract.ERRORS.items()}
-_TELL: dict[Kind, Callable[[tuple[Any, ...]], Told]] = {
+_TELL: dict[Kind, Callable[[Record], Told]] = {
     CALLED: _called,
     LOCAL: _local,
     SERVED: _served,
     PUBLISHED: _published,
     HANDLED: _handled,
     STEP: _step,
+    GIVEN_UP: _given_up,
+    WAITING: _waiting,
+    AT_WORK: _at_work,
 }
