@@ -269,7 +269,10 @@ async def test_observers_and_middleware_do_not_see_what_is_asked_inside(world: W
     assert [data for data in seen if isinstance(data, dict) and ("trail" in data or "subscriptions" in data)] == []
     with pytest.raises(InvalidTopicError):
         await watcher.publish_and_wait("system.ask", {"subscriptions": True})
-    assert "system.ask" not in {subscription.topic for subscription in watcher.subscriptions}
+    with pytest.raises(InvalidTopicError, match="answered by the system itself"):
+        watcher.subscribe("system.ask", lambda data: data)
+    watcher.subscribe("system.ask", lambda data: data, observe=True)
+    assert "system.ask" in {subscription.topic for subscription in watcher.subscriptions}
 
 
 class Order(TypedDict):

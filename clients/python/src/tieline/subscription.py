@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any, Protocol, TypedDict
 
 from tieline import topics
+from tieline._contract.contract import ASK_TOPIC
 from tieline.batch import Batch, Batcher
 from tieline.delivery import Delivery
-from tieline.errors import InvalidArgumentError
+from tieline.errors import InvalidArgumentError, InvalidTopicError
 from tieline.handler import Handler
 from tieline.mailbox import Mailbox, Work
 from tieline.prompt import check_prompt
@@ -96,6 +97,8 @@ class Subscription:
         group, batch = options.get("group", ""), options.get("batch")
         self.group = topics.check_group(group) if group else ""
         self.observe = options.get("observe", False)
+        if topic == ASK_TOPIC and owner is not None and not self.observe:
+            raise InvalidTopicError(f"{topic!r} is answered by the system itself; it can only be observed")
         self.filter = options.get("filter")
         if self.filter is not None:
             check_prompt("filter", self.filter)
