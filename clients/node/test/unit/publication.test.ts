@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { EventSystem, type TielineError } from "../../src/index.js";
+import { sleep, until } from "../support/waiting.js";
 import { silent } from "../support/world.js";
 
 const INDEX = fileURLToPath(new URL("../../src/index.js", import.meta.url));
@@ -31,10 +32,10 @@ test("awaited, it rejects as usual, and is not reported a second time", async ()
     { code: "INVALID_TOPIC" },
   );
   assert.equal(await events.publish("not a topic").catch((error: TielineError) => error.code), "INVALID_TOPIC");
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await sleep(30);
   assert.deepStrictEqual(reported, []);
   events.publish("not a topic");
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await until(() => reported.length > 0, "it is reported");
   assert.equal((reported as TielineError[])[0]?.code, "INVALID_TOPIC");
   await events.close();
 });
