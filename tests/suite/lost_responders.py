@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 
 from tests.suite.failing_calls import CURIOUS
-from tests.suite.seen import Seen, Watch, until
+from tests.suite.seen import BUSY_SECONDS, Seen, Watch, until
 from tests.suite.world import Feature, World, needs
 from tieline import NoRespondersError, Outcome, ResponderLostError, Step, StepName
 
 HOUR = 3_600.0
 SHORT_LEASE = {"lease": 2.0, "lease_refresh": 0.5}
-BUSY = 3.0
-"""What a machine that is busy may take longer, in seconds. It is less than a lease."""
 
 
 def _sleep(seconds: float) -> dict[str, Any]:
@@ -32,7 +30,7 @@ async def test_kill_9_of_a_responder_ends_its_call_within_3_seconds(world: World
     peer.kill()
     with pytest.raises(ResponderLostError) as caught:
         await call
-    assert watch.seconds < 3.0 + BUSY
+    assert watch.seconds < 3.0 + BUSY_SECONDS
     assert caught.value.outcome is Outcome.MAY_HAVE_RUN
     assert caught.value.details["accepted"] is True
     with pytest.raises(NoRespondersError):
@@ -59,7 +57,7 @@ async def test_a_frozen_responder_is_lost_when_its_lease_has_ended(world: World,
     peer.stop()
     with pytest.raises(ResponderLostError, match="lease"):
         await call
-    assert 0.5 < watch.seconds < SHORT_LEASE["lease"] + 2.0 + BUSY
+    assert 0.5 < watch.seconds < SHORT_LEASE["lease"] + 2.0 + BUSY_SECONDS
 
 
 @needs(Feature.PROCESSES, Feature.OWN_LEASE)

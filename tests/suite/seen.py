@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 QUIET_SECONDS = 0.08
+BUSY_SECONDS = 3.0
+"""What a machine with other work may take longer. It is far less than the lease that ends things otherwise."""
 
 
 class Seen(list[Any]):
