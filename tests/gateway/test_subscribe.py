@@ -149,9 +149,11 @@ async def test_who_does_not_keep_up_loses_the_oldest_and_is_told(client: Client,
         received = await slow.quiet(1.0)
         assert received[-1] == b"last"
         assert 3 < len(received) < 40
-        assert len(slow.gaps) == 1
-        assert 0 < slow.gaps[0].since < slow.gaps[0].until
-        assert "keep up" in slow.gaps[0].reason
+        assert 0 < len(slow.gaps) < 41 - len(received), "not one for each event that was lost"
+        ends = [moment for gap in slow.gaps for moment in (gap.since, gap.until)]
+        assert 0 < ends[0] < ends[1]
+        assert ends == sorted(ends)
+        assert all("keep up" in gap.reason for gap in slow.gaps)
         assert not quick.gaps
 
 

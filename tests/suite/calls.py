@@ -58,9 +58,9 @@ async def test_ten_thousand_calls_at_once_are_answered_each_with_its_own(world: 
         return data * 2
 
     await system.subscribe(topic, slow, concurrency=10_000).ready()
-    calls = [asyncio.create_task(caller.publish_and_wait(topic, number, ttl=50.0)) for number in range(10_000)]
+    calls = [asyncio.create_task(caller.publish_and_wait(topic, number, ttl=160.0)) for number in range(10_000)]
     running = system.subscriptions[0].mailbox.running
-    await until(lambda: len(running) == 10_000, 40.0, lambda: str(len(running)))
+    await until(lambda: len(running) == 10_000, 120.0, lambda: str(len(running)))
     gate.set()
     assert await asyncio.gather(*calls) == [number * 2 for number in range(10_000)]
 

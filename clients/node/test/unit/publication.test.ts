@@ -11,7 +11,7 @@ const INDEX = fileURLToPath(new URL("../../src/index.js", import.meta.url));
 function run(program: string): { status: number | null; stdout: string; stderr: string } {
   const script = `import { EventSystem, publishEvent, publishEventAndWait } from ${JSON.stringify(INDEX)};\n${program}`;
   const env = { PATH: process.env.PATH ?? "" };
-  return spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", env, timeout: 20_000 });
+  return spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", env, timeout: 60_000 });
 }
 
 test("a publish that nobody awaits never ends the process; its failure goes to the log", () => {
