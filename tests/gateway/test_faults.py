@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -20,7 +21,11 @@ from tests.support.processes import Peer
 from tests.support.proxy import FaultProxy
 from tieline import EventSystem, Settings
 from tieline._contract import gateway_pb2 as wire
-from tieline._contract.gateway_pb2_grpc import EventGatewayStub
+from tieline._contract.gateway_pb2_grpc import (
+    EventGatewayServicer,
+    EventGatewayStub,
+    add_EventGatewayServicer_to_server,
+)
 from tieline.errors import NoRespondersError, ResponderLostError, UnavailableError, UnsupportedError
 from tieline.transports.grpc import GrpcTransport
 
@@ -204,6 +209,48 @@ async def test_a_network_that_swallows_everything_is_noticed(stack: AsyncExitSta
     client = await stack.enter_async_context(Client(up.address))
     await until(lambda: events.connected)
     await client.stub.PublishAndWait(wire.PublishAndWaitRequest(topic=topic), timeout=5)
+
+
+class Chatterer(EventGatewayServicer):
+    """A gateway that always has something to say before it answers a ping, until it says nothing any more."""
+
+    def __init__(self) -> None:
+        self.quiet = asyncio.Event()
+        self.links = 0
+
+    async def Link(self, frames: AsyncIterator[wire.LinkRequest], _context: object) -> AsyncIterator[wire.LinkResponse]:  # noqa: N802
+        self.links += 1
+        yield _down(welcome=wire.Welcome(instance=f"{self.links:016x}", time=int(time.time() * 1000)))
+        async for frame in frames:
+            for item in frame.items:
+                if item.HasField("register"):
+                    yield _down(done=wire.Done(ref=item.register.ref))
+            if frame.items[0].HasField("ping"):
+                break
+        while not self.quiet.is_set():
+            yield _down(observing=wire.Observing(any=False))
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(60)
+
+
+def _down(**item: Any) -> wire.LinkResponse:
+    return wire.LinkResponse(items=[wire.GatewayItem(**item)])
+
+
+async def test_a_gateway_whose_pong_waits_behind_other_frames_is_alive(stack: AsyncExitStack) -> None:
+    server, gateway = grpc.aio.server(), Chatterer()
+    add_EventGatewayServicer_to_server(gateway, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    stack.push_async_callback(server.stop, None)
+    settings = Settings(ping_interval=0.1, pong_timeout=1.0, drain=0.1)
+    events = EventSystem(f"grpc://127.0.0.1:{port}", service="test", settings=settings)
+    await stack.enter_async_context(events)
+    await asyncio.sleep(2.5)
+    assert events.connected
+    assert gateway.links == 1
+    gateway.quiet.set()
+    await until(lambda: gateway.links == 2)
 
 
 async def test_a_reset_connection_comes_back(stack: AsyncExitStack, up: Up, topic: str) -> None:
