@@ -238,6 +238,28 @@ async def test_a_frozen_redis_ends_calls_and_they_succeed_when_it_thaws(bench: B
     load.check(ran)
 
 
+async def test_a_loop_that_stood_still_is_not_taken_for_a_silent_server(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, asked = await bench.system("busy", ping_interval=0.05, pong_timeout=0.3), Seen()
+    link = link_of(system)
+    call = link.call
+
+    async def stand_still(*command: str) -> Any:
+        answer = asyncio.ensure_future(call(*command))
+        await asyncio.sleep(0)
+        link.flush()
+        time.sleep(0.5)  # noqa: ASYNC251 - that is what is tested
+        asked.append(command)
+        return await answer
+
+    monkeypatch.setattr(link, "call", stand_still)
+    await asked.reach(3)
+    monkeypatch.undo()
+    await asyncio.sleep(0.2)
+    assert link_of(system) is link
+
+
 async def test_after_a_restart_nobody_elses_connection_is_killed(bench: Bench) -> None:
     """A new server numbers its clients from the beginning: the id of our lost connection is now somebody else's."""
     system = await bench.system("ours", reconnect_min=0.4, reconnect_max=0.4)
