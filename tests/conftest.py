@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.binaries import ServerNotFound, find_server, server_version
 from tests.support.servers import RedisServer
+
+
+def pytest_configure() -> None:
+    """SIGINT interrupts, also where a shell runs us in the background, which has it ignored by us and our children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

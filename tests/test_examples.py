@@ -19,6 +19,7 @@ import pytest
 from examples.node_package import ROOT, provide
 
 from tests.suite.gateways import GatewayProcess
+from tests.suite.seen import until
 from tests.support.processes import Program, alive, children
 from tieline import EventSystem
 
@@ -47,7 +48,7 @@ def program(path: Path, *, url: str, **environment: str) -> Program:
 async def printed(running: Program) -> list[str]:
     """All that a program prints, once it has ended well."""
     async with running:
-        code = await running.wait(seconds=30)
+        code = await running.wait(seconds=60)
         await running.close()
         assert code == 0, running.text
     return running.output
@@ -113,10 +114,10 @@ async def test_a_flask_application_calls_answers_and_hears(redis_url: str) -> No
     async with flask(redis_url) as (web, address), services(redis_url):
         await printed(program(EXAMPLES / "python_client.py", url=redis_url))  # waits for the services
         assert await get(f"{address}/sum/1/2/3") == (200, {"sum": 6})
-        async with EventSystem(redis_url) as system, asyncio.timeout(10):
+        async with EventSystem(redis_url) as system, asyncio.timeout(40):
             while await get(f"{address}/visits") == (200, {"visitors": []}):
                 await system.publish("user.created", {"id": 123})
-            assert 123 in await system.publish_and_wait("web.visitors", wait_for_responders=5)
+            assert 123 in await system.publish_and_wait("web.visitors", wait_for_responders=20)
         os.kill(web.pid, signal.SIGINT)
         assert await web.wait() == 0, web.text
 
@@ -142,8 +143,7 @@ async def test_an_interrupted_demo_leaves_nothing_behind() -> None:
         demo.terminate()
         assert await demo.wait() == 130, demo.text
         assert len(started) >= 3
-        await asyncio.sleep(0.2)
-        assert not [pid for pid in started if alive(pid)]
+        await until(lambda: not [pid for pid in started if alive(pid)])
 
 
 def blocks() -> list[Block]:

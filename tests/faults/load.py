@@ -75,7 +75,7 @@ class Load:
         assert self.ended
         late = max(each.took for each in self.ended) - self.ttl
         print(f"  {dict(self.codes())}, the latest {late:+.3f} s from its deadline, loop lag {self.worst_lag:.3f} s")
-        assert late <= GRACE_SECONDS + self.worst_lag
+        assert late <= GRACE_SECONDS + 2 * self.worst_lag  # the deadline comes late, and then the caller's turn
         known = set(ran)
         for each in self.ended:
             if each.error is not None and each.error.outcome is Outcome.NOT_DELIVERED:

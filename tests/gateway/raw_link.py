@@ -37,7 +37,7 @@ class RawLink(Client):
         """Send a frame, whatever is in it."""
         await self.call.write(frame)
 
-    async def hear(self, name: str, seconds: float = 5.0) -> Any:
+    async def hear(self, name: str, seconds: float = 20.0) -> Any:
         """The next item of this name; others before it are forgotten."""
         async with asyncio.timeout(seconds):
             while True:
@@ -47,7 +47,7 @@ class RawLink(Client):
                         return getattr(item, name)
                 await asyncio.shield(self._reading())
 
-    async def rest(self, quiet: float = 0.5) -> list[wire.GatewayItem]:
+    async def rest(self, quiet: float = 1.0) -> list[wire.GatewayItem]:
         """All that comes until it is quiet for a while."""
         while True:
             before = len(self._items)
@@ -58,7 +58,7 @@ class RawLink(Client):
                 if len(self._items) == before:
                     return self._items
 
-    async def end(self, seconds: float = 5.0) -> tuple[grpc.StatusCode, str]:
+    async def end(self, seconds: float = 20.0) -> tuple[grpc.StatusCode, str]:
         """The status the gateway ended it with."""
         async with asyncio.timeout(seconds):
             return await self.call.code(), await self.call.details()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -14,13 +15,17 @@ import grpc.aio
 import pytest
 
 from tests.gateway.up import Client, Up, system
-from tests.suite.seen import Seen, Watch, until
+from tests.suite.seen import BUSY_SECONDS, Seen, Watch, until
 from tests.suite.world import RESPONDER
 from tests.support.processes import Peer
 from tests.support.proxy import FaultProxy
 from tieline import EventSystem, Settings
 from tieline._contract import gateway_pb2 as wire
-from tieline._contract.gateway_pb2_grpc import EventGatewayStub
+from tieline._contract.gateway_pb2_grpc import (
+    EventGatewayServicer,
+    EventGatewayStub,
+    add_EventGatewayServicer_to_server,
+)
 from tieline.errors import NoRespondersError, ResponderLostError, UnavailableError, UnsupportedError
 from tieline.transports.grpc import GrpcTransport
 
@@ -55,7 +60,7 @@ async def test_a_killed_responder_is_told_within_three_seconds(
     with pytest.raises(ResponderLostError) as caught:
         await calling
     assert caught.value.outcome == "MAY_HAVE_RUN"
-    assert watch.seconds < 3
+    assert watch.seconds < 3 + BUSY_SECONDS
     with pytest.raises(NoRespondersError):
         await events.publish_and_wait(topic)
 
@@ -69,7 +74,7 @@ async def test_a_simple_call_is_told_too(stack: AsyncExitStack, up: Up, client: 
     await peer.line("^BEGUN")
     peer.kill()
     with pytest.raises(Exception, match="UNAVAILABLE") as caught:
-        await asyncio.wait_for(calling, 3)
+        await asyncio.wait_for(calling, 3 + BUSY_SECONDS)
     metadata = dict(caught.value.trailing_metadata())  # type: ignore[attr-defined]
     assert b"RESPONDER_LOST" in metadata["grpc-status-details-bin"]
 
@@ -84,7 +89,7 @@ async def test_a_frozen_client_is_gone_after_its_lease(
     peer.stop()
     with pytest.raises(ResponderLostError):
         await calling
-    assert 10 < watch.seconds < 17.5
+    assert 10 < watch.seconds < 17.5 + BUSY_SECONDS
 
 
 # --- the gateway dies -----------------------------------------------------------------------------------------------
@@ -159,7 +164,7 @@ async def test_subscribing_while_the_gateway_is_away_waits_for_it(stack: AsyncEx
     await asyncio.sleep(0.2)
     assert not ready.done()
     await up.start()
-    await asyncio.wait_for(ready, 5)
+    await asyncio.wait_for(ready, 20)
     client = await stack.enter_async_context(Client(up.address))
     await client.stub.PublishAndWait(wire.PublishAndWaitRequest(topic=topic), timeout=5)
 
@@ -191,19 +196,61 @@ async def test_replies_made_while_the_gateway_is_away_do_no_harm(stack: AsyncExi
 
 
 async def test_a_network_that_swallows_everything_is_noticed(stack: AsyncExitStack, up: Up, topic: str) -> None:
-    settings = Settings(reconnect_min=0.02, reconnect_max=0.1, ping_interval=0.3, pong_timeout=0.5, drain=0.1)
+    settings = Settings(reconnect_min=0.02, reconnect_max=0.1, ping_interval=0.3, pong_timeout=1.0, drain=0.1)
     events, proxy = await through_proxy(stack, up, settings)
     await events.subscribe(topic, lambda data: data).ready()
     watch = Watch()
     proxy.black_hole()
-    await until(lambda: not events.connected, 5.0)
-    assert watch.seconds < 2
+    await until(lambda: not events.connected)
+    assert watch.seconds < 2 + BUSY_SECONDS
     proxy.reset()
     await proxy.restore()
-    await until(lambda: events.connected, 10.0)
+    await until(lambda: events.connected)
     client = await stack.enter_async_context(Client(up.address))
     await until(lambda: events.connected)
     await client.stub.PublishAndWait(wire.PublishAndWaitRequest(topic=topic), timeout=5)
+
+
+class Chatterer(EventGatewayServicer):
+    """A gateway that always has something to say before it answers a ping, until it says nothing any more."""
+
+    def __init__(self) -> None:
+        self.quiet = asyncio.Event()
+        self.links = 0
+
+    async def Link(self, frames: AsyncIterator[wire.LinkRequest], _context: object) -> AsyncIterator[wire.LinkResponse]:  # noqa: N802
+        self.links += 1
+        yield _down(welcome=wire.Welcome(instance=f"{self.links:016x}", time=int(time.time() * 1000)))
+        async for frame in frames:
+            for item in frame.items:
+                if item.HasField("register"):
+                    yield _down(done=wire.Done(ref=item.register.ref))
+            if frame.items[0].HasField("ping"):
+                break
+        while not self.quiet.is_set():
+            yield _down(observing=wire.Observing(any=False))
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(60)
+
+
+def _down(**item: Any) -> wire.LinkResponse:
+    return wire.LinkResponse(items=[wire.GatewayItem(**item)])
+
+
+async def test_a_gateway_whose_pong_waits_behind_other_frames_is_alive(stack: AsyncExitStack) -> None:
+    server, gateway = grpc.aio.server(), Chatterer()
+    add_EventGatewayServicer_to_server(gateway, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    stack.push_async_callback(server.stop, None)
+    settings = Settings(ping_interval=0.1, pong_timeout=1.0, drain=0.1)
+    events = EventSystem(f"grpc://127.0.0.1:{port}", service="test", settings=settings)
+    await stack.enter_async_context(events)
+    await asyncio.sleep(2.5)
+    assert events.connected
+    assert gateway.links == 1
+    gateway.quiet.set()
+    await until(lambda: gateway.links == 2)
 
 
 async def test_a_reset_connection_comes_back(stack: AsyncExitStack, up: Up, topic: str) -> None:
@@ -214,7 +261,7 @@ async def test_a_reset_connection_comes_back(stack: AsyncExitStack, up: Up, topi
         name = events.instance
         assert proxy.reset() == 1
         await until(lambda name=name: events.connected and events.instance != name)
-        assert await other.publish_and_wait(topic, 1, wait_for_responders=3.0) == 1
+        assert await other.publish_and_wait(topic, 1, wait_for_responders=20.0) == 1
 
 
 async def test_nobody_there_is_told_at_once_and_says_what_to_do() -> None:
@@ -222,7 +269,7 @@ async def test_nobody_there_is_told_at_once_and_says_what_to_do() -> None:
     events = EventSystem("grpc://127.0.0.1:1", service="test")
     with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1.*tieline up") as caught:
         await events.start()
-    assert watch.seconds < 5
+    assert watch.seconds < 5 + BUSY_SECONDS
     assert caught.value.outcome == "NOT_DELIVERED"
     await events.aclose()
 
@@ -235,7 +282,7 @@ async def test_somebody_who_never_answers_is_told_within_five_seconds(stack: Asy
     events = EventSystem(f"grpc://127.0.0.1:{proxy.port}", service="test")
     with pytest.raises(UnavailableError, match=str(proxy.port)):
         await events.start()
-    assert watch.seconds < 5
+    assert watch.seconds < 5 + BUSY_SECONDS
     await events.aclose()
 
 
@@ -282,7 +329,7 @@ async def test_something_that_does_not_speak_grpc_is_unavailable(stack: AsyncExi
     watch = Watch()
     with pytest.raises(UnavailableError, match=str(port)):
         await events.start()
-    assert watch.seconds < 5
+    assert watch.seconds < 5 + BUSY_SECONDS
     await events.aclose()
 
 
@@ -297,9 +344,9 @@ async def test_a_link_that_breaks_while_something_is_being_registered_leaves_the
     await asyncio.sleep(late)
     proxy.reset()
     await proxy.restore()
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(20.0):
         await ready
-    assert await other.publish_and_wait(topic, 1, wait_for_responders=3.0, idempotent=True) == 1
+    assert await other.publish_and_wait(topic, 1, wait_for_responders=20.0, idempotent=True) == 1
 
 
 @pytest.mark.parametrize("late", [0.0, 0.05, 0.15])
@@ -316,11 +363,11 @@ async def test_unsubscribing_while_a_reconnect_registers_everything_leaves_nothi
     proxy.delay(100)
     name = events.instance
     proxy.reset()
-    await until(lambda: events.instance not in (name, ""), 5.0)
+    await until(lambda: events.instance not in (name, ""))
     await asyncio.sleep(late)
     await subscription.unsubscribe()
     await proxy.restore()
-    assert await other.publish_and_wait(f"{topic}.kept", 1, wait_for_responders=3.0, idempotent=True) == 1
+    assert await other.publish_and_wait(f"{topic}.kept", 1, wait_for_responders=20.0, idempotent=True) == 1
     with pytest.raises(NoRespondersError, match="nobody answers"):
         await other.publish_and_wait(topic, 1)
 

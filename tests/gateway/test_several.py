@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.gateway.up import Client, Up, system
-from tests.suite.seen import Seen, Watch, until
+from tests.suite.seen import BUSY_SECONDS, Seen, Watch, until
 from tests.suite.world import RESPONDER
 from tests.support.processes import Peer
 from tests.support.servers import RedisServer
@@ -101,7 +101,7 @@ async def test_cancelling_reaches_the_handler_behind_the_other_gateway(
     calling = asyncio.create_task(here.publish_and_wait(topic))
     await steps.reach(1)
     calling.cancel()
-    await steps.reach(2, 2.0)
+    await steps.reach(2)
 
 
 async def test_a_gateway_that_is_killed_takes_its_responders_with_it(
@@ -121,7 +121,7 @@ async def test_a_gateway_that_is_killed_takes_its_responders_with_it(
     pair[1].kill()
     with pytest.raises(ResponderLostError):
         await calling
-    assert watch.seconds < 3.5
+    assert watch.seconds < 3.5 + BUSY_SECONDS
 
 
 async def test_a_gateway_that_stops_lets_others_take_over(
@@ -141,11 +141,12 @@ async def test_a_gateway_that_stops_lets_others_take_over(
     await second.subscribe(topic, lambda data: "second").ready()
     pair[1].terminate()
     await pair[1].line("stopping")
-    await asyncio.sleep(0.2)
+    while len(await caller._instance.port.responders(topic)) > 1:  # type: ignore[union-attr]
+        await asyncio.sleep(0.01)
     assert [await caller.publish_and_wait(topic, 2) for _ in range(6)] == ["second"] * 6
     gate.set()
     assert await calling == "first"
-    assert await pair[1].wait(seconds=5) == 0
+    assert await pair[1].wait(seconds=20) == 0
 
 
 async def test_while_redis_is_away_calls_fail_and_then_work_again(
@@ -157,14 +158,14 @@ async def test_while_redis_is_away_calls_fail_and_then_work_again(
     subscription = there.subscribe(topic, lambda data: data, on_gap=lambda *gap: gaps.append(gap))
     await subscription.ready()
     server.kill()
-    await until(lambda: not here.connected and not there.connected, 8.0)
+    await until(lambda: not here.connected and not there.connected)
     with pytest.raises(UnavailableError) as caught:
         await here.publish_and_wait(topic, 1)
     assert (caught.value.outcome, caught.value.retryable) == ("NOT_DELIVERED", True)
     server.start()
-    await until(lambda: here.connected and there.connected, 8.0)
+    await until(lambda: here.connected and there.connected)
     await gaps.reach(1)
-    assert await here.publish_and_wait(topic, 2, ttl=5.0, wait_for_responders=3.0) == 2
+    assert await here.publish_and_wait(topic, 2, ttl=20.0, wait_for_responders=20.0) == 2
 
 
 async def test_simple_calls_while_redis_is_away(stack: AsyncExitStack, server: RedisServer, topic: str) -> None:
@@ -172,7 +173,7 @@ async def test_simple_calls_while_redis_is_away(stack: AsyncExitStack, server: R
     there = await stack.enter_async_context(system(up))
     client = await stack.enter_async_context(Client(up.address))
     server.kill()
-    await until(lambda: not there.connected, 8.0)
+    await until(lambda: not there.connected)
     for made in (
         client.stub.Publish(wire.PublishRequest(topic=topic), timeout=5),
         client.stub.PublishAndWait(wire.PublishAndWaitRequest(topic=topic), timeout=5),
@@ -194,14 +195,14 @@ async def test_a_responder_process_behind_another_gateway(
     with pytest.raises(TielineError) as caught:
         await calling
     assert (caught.value.code, caught.value.outcome) == ("RESPONDER_LOST", "MAY_HAVE_RUN")
-    assert watch.seconds < 3.5
+    assert watch.seconds < 3.5 + BUSY_SECONDS
 
 
 async def test_health_follows_redis(stack: AsyncExitStack, server: RedisServer) -> None:
     up = await stack.enter_async_context(Up("--redis-url", server.url))
     stub: Any = health_pb2_grpc.HealthStub((await stack.enter_async_context(Client(up.address))).channel)
     watching = stub.Watch(health_pb2.HealthCheckRequest())
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
         server.kill()
         assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING

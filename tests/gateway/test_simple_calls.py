@@ -95,11 +95,11 @@ async def test_publish_reaches_subscribers_and_returns_a_receipt(
 async def test_an_event_lives_as_long_as_the_program_said(client: Client, events: EventSystem, topic: str) -> None:
     left = Seen()
     await events.subscribe(topic, lambda data, event: left.append(event.remaining())).ready()
-    await client.stub.Publish(wire.PublishRequest(topic=topic, ttl_ms=5_000), timeout=5)
+    await client.stub.Publish(wire.PublishRequest(topic=topic, ttl_ms=60_000), timeout=5)
     await client.stub.Publish(wire.PublishRequest(topic=topic), timeout=5)
     await left.reach(2)
-    assert 3 < left[0] < 5.1
-    assert 28 < left[1] < 30.1
+    assert 40 < left[0] < 62
+    assert 20 < left[1] < 32
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -214,22 +214,22 @@ async def test_the_deadline_of_the_call_is_its_timeout(client: Client, events: E
             raise
 
     await events.subscribe(topic, slow).ready()
-    told = await failure(client.stub.PublishAndWait(call(topic), timeout=1))
+    told = await failure(client.stub.PublishAndWait(call(topic), timeout=2))
     assert (told.status, told.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TIMEOUT")
     assert told.metadata["outcome"] == "MAY_HAVE_RUN"
-    await ended.reach(1, 2.0)
+    await ended.reach(1)
 
 
 async def test_without_a_deadline_it_is_thirty_seconds(client: Client, events: EventSystem, topic: str) -> None:
     await events.subscribe(topic, lambda data, event: event.remaining()).ready()
     reply = await client.stub.PublishAndWait(call(topic))
-    assert 28 < msgpack.unpackb(reply.data) < 30.1
+    assert 20 < msgpack.unpackb(reply.data) < 32
 
 
 async def test_the_handler_sees_the_callers_deadline(client: Client, events: EventSystem, topic: str) -> None:
     await events.subscribe(topic, lambda data, event: event.remaining()).ready()
-    reply = await client.stub.PublishAndWait(call(topic), timeout=3)
-    assert 2 < msgpack.unpackb(reply.data) < 3.1
+    reply = await client.stub.PublishAndWait(call(topic), timeout=10)
+    assert 5 < msgpack.unpackb(reply.data) < 12
 
 
 async def test_a_cancelled_call_cancels_the_handler(client: Client, events: EventSystem, topic: str) -> None:
@@ -247,14 +247,14 @@ async def test_a_cancelled_call_cancels_the_handler(client: Client, events: Even
     made = client.stub.PublishAndWait(call(topic), timeout=20)
     await steps.reach(1)
     made.cancel()
-    await steps.reach(2, 2.0)
+    await steps.reach(2)
 
 
 async def test_an_idempotent_call_says_that_trying_again_is_safe(
     client: Client, events: EventSystem, topic: str
 ) -> None:
     await events.subscribe(topic, asyncio.Event().wait).ready()
-    told = await failure(client.stub.PublishAndWait(call(topic, idempotent=True), timeout=0.5))
+    told = await failure(client.stub.PublishAndWait(call(topic, idempotent=True), timeout=1.5))
     assert (told.reason, told.metadata["retryable"]) == ("TIMEOUT", "true")
 
 
@@ -366,7 +366,7 @@ async def test_the_deadline_of_a_stream_ends_all_of_it(client: Client, events: E
     await events.subscribe(topic, endless).ready()
 
     async def read() -> None:
-        async for _ in client.stub.PublishAndStream(stream(topic), timeout=1.0):
+        async for _ in client.stub.PublishAndStream(stream(topic), timeout=2.0):
             pass
 
     told = await failure(read())
@@ -394,6 +394,6 @@ async def test_a_gather_names_everybody_who_was_asked(client: Client, events: Ev
 async def test_a_gather_names_who_is_missing_at_its_deadline(client: Client, events: EventSystem, topic: str) -> None:
     await events.subscribe(topic, lambda data: asyncio.sleep(60)).ready()
     request = wire.PublishAndGatherRequest(topic=topic, every_instance=True)
-    (answer,) = (await client.stub.PublishAndGather(request, timeout=1.0)).answers
+    (answer,) = (await client.stub.PublishAndGather(request, timeout=2.0)).answers
     assert answer.missing
     assert answer.error.code == 1, "TIMEOUT"

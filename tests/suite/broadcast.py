@@ -99,7 +99,7 @@ async def test_an_event_that_expires_while_it_waits_is_not_handled(world: World,
 
     async def slow(data: int) -> None:
         seen.append(data)
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(1.0)
 
     await there.subscribe(topic, slow, concurrency=1).ready()
     await here.publish(topic, 1)

@@ -58,18 +58,18 @@ async def test_ten_thousand_calls_at_once_are_answered_each_with_its_own(world: 
         return data * 2
 
     await system.subscribe(topic, slow, concurrency=10_000).ready()
-    calls = [asyncio.create_task(caller.publish_and_wait(topic, number, ttl=50.0)) for number in range(10_000)]
+    calls = [asyncio.create_task(caller.publish_and_wait(topic, number, ttl=160.0)) for number in range(10_000)]
     running = system.subscriptions[0].mailbox.running
-    await until(lambda: len(running) == 10_000, 40.0, lambda: str(len(running)))
+    await until(lambda: len(running) == 10_000, 120.0, lambda: str(len(running)))
     gate.set()
     assert await asyncio.gather(*calls) == [number * 2 for number in range(10_000)]
 
 
 async def test_nobody_answers_is_told_at_once(world: World, topic: str) -> None:
-    caller, watch = await world.system(), Watch()
+    caller, watch = await world.system(settings=Settings(responders_grace=60.0)), Watch()
     with pytest.raises(NoRespondersError, match=topic) as caught:
         await caller.publish_and_wait(topic, ttl=20.0)
-    assert watch.seconds < 0.9
+    assert watch.seconds < 10.0
     assert caught.value.outcome is Outcome.NOT_DELIVERED
     assert caught.value.retryable
 
@@ -81,12 +81,13 @@ async def test_nobody_answers_is_told_at_once_although_a_monitor_listens(world: 
     try:
         monitor.write(b"PSUBSCRIBE *\r\n")
         await until(lambda: world.place.redis.command("PUBSUB", "NUMPAT") != ":0")  # type: ignore[union-attr]
-        caller, gone, watch = await world.system(), await world.system(), Watch()
+        caller, gone = await world.system(settings=Settings(responders_grace=60.0)), await world.system()
         await gone.subscribe(topic, Seen().take).ready()
         await gone.aclose()
+        watch = Watch()
         with pytest.raises(NoRespondersError):
             await caller.publish_and_wait(topic, ttl=20.0)
-        assert watch.seconds < 0.9
+        assert watch.seconds < 10.0
     finally:
         monitor.close()
 
@@ -110,7 +111,7 @@ async def test_wildcard_subscriptions_never_answer(world: World, topic: str) -> 
 
 async def test_a_call_can_wait_for_its_responder(world: World, topic: str) -> None:
     caller, system = await world.system(), await world.system()
-    call = asyncio.create_task(caller.publish_and_wait(topic, 1, wait_for_responders=10.0))
+    call = asyncio.create_task(caller.publish_and_wait(topic, 1, wait_for_responders=20.0))
     await asyncio.sleep(0.2)
     assert not call.done()
     await system.subscribe(topic, lambda data: data + 1).ready()
@@ -121,25 +122,25 @@ async def test_a_call_waits_for_its_responder_no_longer_than_it_said(world: Worl
     caller, watch = await world.system(), Watch()
     with pytest.raises(NoRespondersError):
         await caller.publish_and_wait(topic, wait_for_responders=0.4)
-    assert 0.35 <= watch.seconds < 3.0
+    assert 0.35 <= watch.seconds < 10.0
 
 
 async def test_a_call_that_waits_for_its_responder_until_its_deadline_says_that_nobody_answers(
     world: World, topic: str
 ) -> None:
-    caller, watch = await world.system(settings=Settings(redispatch=5.0)), Watch()
+    caller, watch = await world.system(settings=Settings(redispatch=20.0)), Watch()
     with pytest.raises(NoRespondersError) as caught:
         await caller.publish_and_wait(topic, wait_for_responders=20.0, ttl=0.4)
     assert caught.value.outcome is Outcome.NOT_DELIVERED
-    assert watch.seconds < 3.0
+    assert watch.seconds < 10.0
 
 
 async def test_no_reply_in_time_is_a_timeout_and_the_call_may_have_run(world: World, topic: str) -> None:
     caller, raw, watch = await world.system(), await world.raw(), Watch()
     await raw.answers_to(topic)
     with pytest.raises(CallTimeoutError) as caught:
-        await caller.publish_and_wait(topic, ttl=0.5)
-    assert 0.45 <= watch.seconds < 0.5 + 2.0
+        await caller.publish_and_wait(topic, ttl=1.0)
+    assert 0.95 <= watch.seconds < 10.0
     assert caught.value.outcome is Outcome.MAY_HAVE_RUN
     assert not caught.value.details["accepted"]
     assert not caught.value.retryable
@@ -150,20 +151,20 @@ async def test_a_responder_that_takes_long_says_that_it_accepted(world: World, t
     caller, system = await world.system(), await world.system()
 
     async def slow(data: Any) -> None:
-        await asyncio.sleep(10.0)
+        await asyncio.sleep(30.0)
 
     await system.subscribe(topic, slow).ready()
     with pytest.raises(CallTimeoutError) as caught:
-        await caller.publish_and_wait(topic, ttl=0.8)
+        await caller.publish_and_wait(topic, ttl=2.0)
     assert caught.value.details["accepted"]
 
 
 async def test_a_quick_responder_does_not_say_that_it_accepted(world: World, topic: str) -> None:
-    raw, system = await world.raw(), await world.system()
+    raw, system = await world.raw(), await world.system(settings=Settings(accept_after=1.0))
     await system.subscribe(topic, lambda data: data).ready()
     raw.port.dispatch(raw.envelope(REQUEST, topic, 1), "")
     await raw.answers.reach(1)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.2)
     assert [answer.kind for answer in raw.answers] == [REPLY]
 
 
@@ -198,17 +199,19 @@ async def test_a_request_that_has_expired_is_refused_and_not_run(world: World, t
 
 
 async def test_a_request_that_expires_while_it_waits_is_not_run(world: World, topic: str) -> None:
-    caller, system, ran = await world.system(), await world.system(), Seen()
+    caller, system, ran, gate = await world.system(), await world.system(), Seen(), asyncio.Event()
 
     async def slow(data: int) -> None:
         ran.append(data)
-        await asyncio.sleep(0.5)
+        await gate.wait()
 
     await system.subscribe(topic, slow, concurrency=1).ready()
     first = asyncio.create_task(caller.publish_and_wait(topic, 1))
     await ran.reach(1)
     with pytest.raises(CallTimeoutError):
         await caller.publish_and_wait(topic, 2, ttl=0.2)
+    await asyncio.sleep(0.3)
+    gate.set()
     await first
     await ran.stay(1)
 
@@ -217,7 +220,7 @@ async def test_late_duplicate_and_unknown_replies_change_nothing(world: World, t
     caller, raw = await world.system(), await world.raw()
     await raw.answers_to(topic)
     with pytest.raises(CallTimeoutError):
-        await caller.publish_and_wait(topic, ttl=0.3)
+        await caller.publish_and_wait(topic, ttl=1.0)
     late = await raw.request()
     call = asyncio.create_task(caller.publish_and_wait(topic, ttl=10.0))
     await raw.requests.reach(2)

@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Self
 
-START_SECONDS = 15.0
+START_SECONDS = 40.0
 
 
 class GatewayProcess:

@@ -112,7 +112,7 @@ async def test_who_does_not_answer_in_time_is_missing_and_cancelled(world: World
 
     await _service(world, topic, "quick")
     await _service(world, topic, "slow", slow)
-    gathered = await caller.publish_and_gather(topic, ttl=0.5)
+    gathered = await caller.publish_and_gather(topic, ttl=1.5)
     assert _services(gathered) == ["quick"]
     (missing,) = gathered.missing
     assert (missing.responder.service, type(missing.error)) == ("slow", CallTimeoutError)

@@ -392,14 +392,16 @@ async def test_whatever_a_handler_raises_its_caller_is_told(
 @pytest.mark.parametrize("drain", [0.0, 0.05])
 async def test_nothing_is_handled_after_the_system_was_closed(world: World, topic: str, drain: float) -> None:
     system, other, seen, gate = await world.system(), await world.system(), Seen(), asyncio.Event()
+    began = Seen()
 
     async def stuck(data: Any) -> None:
+        began.append(data)
         await gate.wait()
 
     await system.subscribe(topic, seen.take, batch=(10, 0.2)).ready()
     await system.subscribe(topic, stuck).ready()
     await other.publish(topic, 1)
-    await asyncio.sleep(0.1)
+    await began.reach(1)
     await system.aclose(drain)
     handled = len(seen)
     await asyncio.sleep(0.3)

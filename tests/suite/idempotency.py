@@ -19,6 +19,8 @@ from tieline import (
     NoRespondersError,
     OverloadedError,
     Settings,
+    Step,
+    StepName,
 )
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
@@ -47,9 +49,24 @@ class Work:
         return {"run": run, "data": data}
 
 
-async def _pair(world: World, topic: str, work: Work, here: bool = False) -> tuple[EventSystem, EventSystem]:
+class Joined:
+    """How many calls have joined a run, as systems with this observer tell."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def observe(self, step: Step) -> None:
+        self.count += step.name == StepName.JOINED
+
+    async def reach(self, count: int) -> None:
+        await until(lambda: self.count >= count, say=lambda: f"{self.count} of {count} joined")
+
+
+async def _pair(
+    world: World, topic: str, work: Work, here: bool = False, **options: Any
+) -> tuple[EventSystem, EventSystem]:
     """Two callers; the first one may be the responder too."""
-    first, second = await world.system(), await world.system()
+    first, second = await world.system(**options), await world.system(**options)
     responder = first if here else await world.system()
     await responder.subscribe(topic, work.do).ready()
     return first, second
@@ -75,14 +92,14 @@ async def test_keys_are_those_of_their_topic(world: World, topic: str) -> None:
 
 @HERE
 async def test_who_comes_meanwhile_joins_the_run(world: World, topic: str, here: bool) -> None:
-    work = Work()
-    first, second = await _pair(world, topic, work, here)
+    work, joined = Work(), Joined()
+    first, second = await _pair(world, topic, work, here, observe=joined.observe)
     work.gate.clear()
     calls = [
         asyncio.create_task(caller.publish_and_wait(topic, "x", idempotency_key="k")) for caller in (first, second) * 20
     ]
     await until(lambda: work.runs == 1)
-    await asyncio.sleep(0.1)
+    await joined.reach(39)
     work.gate.set()
     assert await asyncio.gather(*calls) == [{"run": 1, "data": "x"}] * 40
     assert work.runs == 1
@@ -133,14 +150,15 @@ async def test_the_error_of_a_handler_is_stored_like_a_reply(world: World, topic
 
 async def test_a_refusal_is_not_stored_and_is_told_to_those_who_joined(world: World, topic: str) -> None:
     raw = await (await world.raw()).answers_to(topic)
-    first, second = await world.system(), await world.system()
+    joined = Joined()
+    first, second = await world.system(), await world.system(observe=joined.observe)
     running = asyncio.create_task(first.publish_and_wait(topic, "x", idempotency_key="k"))
     request = await raw.request()
-    joined = asyncio.create_task(second.publish_and_wait(topic, "x", idempotency_key="k"))
-    await asyncio.sleep(0.2)
+    joining = asyncio.create_task(second.publish_and_wait(topic, "x", idempotency_key="k"))
+    await joined.reach(1)
     error = error_to_wire(InvalidPayloadError("not this one"))
     raw.port.answer(request.reply_to, Envelope(kind=REPLY, call_id=request.call_id, error=error))
-    for call in (running, joined):
+    for call in (running, joining):
         with pytest.raises(InvalidPayloadError, match="not this one"):
             await asyncio.wait_for(call, 10.0)
     again = asyncio.create_task(first.publish_and_wait(topic, "x", idempotency_key="k"))
@@ -170,25 +188,25 @@ async def test_nobody_to_run_it_leaves_no_claim(world: World, topic: str) -> Non
 
 @HERE
 async def test_leaving_does_not_cancel_the_run(world: World, topic: str, here: bool) -> None:
-    work = Work()
-    first, second = await _pair(world, topic, work, here)
+    work, joined = Work(), Joined()
+    first, second = await _pair(world, topic, work, here, observe=joined.observe)
     work.gate.clear()
     leaving = asyncio.create_task(first.publish_and_wait(topic, "x", idempotency_key="k"))
     await until(lambda: work.runs)
     leaving.cancel()
     await asyncio.wait([leaving])
-    joined = asyncio.create_task(second.publish_and_wait(topic, "x", idempotency_key="k"))
-    await asyncio.sleep(0.1)
+    call = asyncio.create_task(second.publish_and_wait(topic, "x", idempotency_key="k"))
+    await joined.reach(1)
     work.gate.set()
-    assert await joined == {"run": 1, "data": "x"}
+    assert await call == {"run": 1, "data": "x"}
 
 
 async def test_who_joined_takes_over_when_the_claim_has_ended(world: World, topic: str) -> None:
     deaf = await (await world.raw()).answers_to(topic)
     first, second, work = await world.system(), await world.system(), Work()
     with pytest.raises(CallTimeoutError):
-        await first.publish_and_wait(topic, "x", idempotency_key="k", ttl=0.3)
-    dying = asyncio.create_task(first.publish_and_wait(topic, "x", idempotency_key="k", ttl=0.8))
+        await first.publish_and_wait(topic, "x", idempotency_key="k", ttl=1.0)
+    dying = asyncio.create_task(first.publish_and_wait(topic, "x", idempotency_key="k", ttl=2.0))
     await deaf.requests.reach(2)
     await (await world.system()).subscribe(topic, work.do).ready()
     await deaf.port.aclose()
@@ -205,7 +223,7 @@ async def test_who_joined_waits_no_longer_than_it_said(world: World, topic: str)
     running = asyncio.create_task(first.publish_and_wait(topic, "x", idempotency_key="k"))
     await until(lambda: work.runs)
     with pytest.raises(CallTimeoutError) as caught:
-        await second.publish_and_wait(topic, "x", idempotency_key="k", ttl=0.3)
+        await second.publish_and_wait(topic, "x", idempotency_key="k", ttl=1.0)
     assert caught.value.outcome is Outcome.MAY_HAVE_RUN
     work.gate.set()
     await running
@@ -215,7 +233,7 @@ async def test_the_first_result_is_the_one_that_counts(world: World, topic: str)
     raw = await (await world.raw()).answers_to(topic)
     caller, late = await world.system(), await world.system()
     with pytest.raises(CallTimeoutError):
-        await caller.publish_and_wait(topic, "x", idempotency_key="k", ttl=0.3)
+        await caller.publish_and_wait(topic, "x", idempotency_key="k", ttl=1.0)
     again = asyncio.create_task(caller.publish_and_wait(topic, "x", idempotency_key="k"))
     await raw.requests.reach(2)
     first, second = raw.requests
@@ -251,14 +269,15 @@ async def test_whoever_joined_is_answered_although_the_link_broke_when_the_resul
     transport, work = world.transport(), Work()
     assert isinstance(transport, RedisTransport)
     responder = await EventSystem(transport=transport, service="test").start()
-    first, second = await world.system(), await world.system()
+    joined = Joined()
+    first, second = await world.system(observe=joined.observe), await world.system(observe=joined.observe)
     await responder.subscribe(topic, work.do).ready()
     work.gate.clear()
     calls = [
         asyncio.create_task(caller.publish_and_wait(topic, "x", idempotency_key="k")) for caller in (first, second)
     ]
     await until(lambda: work.runs)
-    await asyncio.sleep(0.2)
+    await joined.reach(1)
     settled, cut = transport.runs._settled, []
 
     def cut_before_the_answer_is_read(*arguments: Any) -> None:
@@ -297,7 +316,7 @@ async def test_leaving_sends_no_cancel(world: World, topic: str) -> None:
     raw = await (await world.raw()).answers_to(topic)
     caller = await world.system()
     with pytest.raises(CallTimeoutError):
-        await caller.publish_and_wait(topic, "x", idempotency_key="k", ttl=0.2)
+        await caller.publish_and_wait(topic, "x", idempotency_key="k", ttl=1.0)
     await asyncio.sleep(0.2)
     assert not [answer for answer in raw.answers if answer.kind == CANCEL]
 
@@ -319,16 +338,17 @@ async def test_a_run_whose_responder_dies_is_run_again_for_everyone(world: World
 @needs(Feature.PROCESSES)
 async def test_who_joined_takes_over_when_caller_and_responder_have_gone(world: World, topic: str) -> None:
     peer, work, data = await world.peer(topic), Work(), {"do": "sleep", "seconds": 60}
-    first, second = await world.system(), await world.system()
+    joined = Joined()
+    first, second = await world.system(), await world.system(observe=joined.observe)
     claiming = asyncio.create_task(first.publish_and_wait(topic, data, idempotency_key="k", ttl=50.0))
     await peer.line("BEGUN")
-    joined = asyncio.create_task(second.publish_and_wait(topic, data, idempotency_key="k", ttl=50.0))
-    await asyncio.sleep(0.2)
+    joining = asyncio.create_task(second.publish_and_wait(topic, data, idempotency_key="k", ttl=50.0))
+    await joined.reach(1)
     claiming.cancel()
     await (await world.system()).subscribe(topic, work.do).ready()
     watch = Watch()
     peer.kill()
-    assert (await joined)["run"] == 1
+    assert (await joining)["run"] == 1
     assert watch.seconds < 20.0, "long before the claim ended"
 
 
@@ -338,7 +358,7 @@ async def test_results_expire_with_their_window(world: World, topic: str) -> Non
     caller = await world.system(settings=settings)
     await (await world.system(settings=settings)).subscribe(topic, work.do).ready()
     assert (await caller.publish_and_wait(topic, "x", idempotency_key="k"))["run"] == 1
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.0)
     assert (await caller.publish_and_wait(topic, "y", idempotency_key="k"))["run"] == 2
 
 

@@ -20,6 +20,8 @@ from tieline import (
     InvalidTopicError,
     NoRespondersError,
     Settings,
+    Step,
+    StepName,
 )
 from tieline._contract.contract import LIMIT_TRAIL_BYTES
 from tieline.errors import Outcome
@@ -220,25 +222,33 @@ async def test_who_answers_nonsense_is_named_and_hides_nobody(world: World, topi
 
 
 async def test_unusual_steps_are_told_with_their_reasons(world: World, topic: str) -> None:
-    caller = await world.system()
+    steps = list[Step]()
+    caller = await world.system(observe=steps.append)
     with pytest.raises(NoRespondersError):
         await caller.publish_and_wait(topic, 1, correlation_id=f"none-{topic}")
     (failed,) = [step for step in (await caller.explain(f"none-{topic}")).steps if step.name == "failed"]
     assert failed.detail["code"] == "NO_RESPONDERS"
 
+    began, gate = Seen(), asyncio.Event()
+
     async def run(data: Any) -> Any:
-        await asyncio.sleep(0.2)
+        began.append(data)
+        await gate.wait()
         return data
 
     await (await world.system()).subscribe(topic, run).ready()
     calls = [caller.publish_and_wait(topic, 1, idempotency_key="k", correlation_id=f"key-{topic}") for _ in range(2)]
-    await asyncio.gather(*calls)
+    both = asyncio.gather(*calls)
+    await until(lambda: StepName.JOINED in [step.name for step in steps])
+    gate.set()
+    await both
     await caller.publish_and_wait(topic, 1, idempotency_key="k", correlation_id=f"key-{topic}")
     names = [name for _, name in await _names(caller, f"key-{topic}")]
     assert names.count("joined") == 1
     assert names.count("deduplicated") == 1
+    gate.clear()
     cancelled = asyncio.create_task(caller.publish_and_wait(topic, 1, correlation_id=f"gone-{topic}"))
-    await asyncio.sleep(0.05)
+    await began.reach(2)
     cancelled.cancel()
     await asyncio.wait([cancelled])
     assert ("test", "cancelled") in await _names(caller, f"gone-{topic}")
@@ -419,11 +429,11 @@ async def test_a_frozen_instance_does_not_hide_what_the_others_tell(world: World
     caller, peer = await world.system(), await world.peer(topic)
     await caller.publish_and_wait(topic, {"do": "echo"}, correlation_id=f"c-{topic}")
     peer.stop()
-    explained = await caller.explain(f"c-{topic}", ttl=0.5)
+    explained = await caller.explain(f"c-{topic}", ttl=1.5)
     assert [step.name for step in explained.steps] == ["routed_remote", "dispatched", "completed"]
     frozen = explained.steps[1].detail["instance"]
     assert ("peer", frozen, "") in explained.missing
-    told = {service.name: service.instances for service in await caller.services(ttl=1.0)}
+    told = {service.name: service.instances for service in await caller.services(ttl=2.0)}
     assert told["peer"][frozen] == "", "it is there, but did not answer"
     peer.cont()
     await until(lambda: caller.connected)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.suite.failing_calls import CURIOUS
-from tests.suite.seen import Seen, Watch
+from tests.suite.seen import BUSY_SECONDS, Seen, Watch, until
 from tests.suite.world import Feature, World, needs
-from tieline import NoRespondersError, Outcome, ResponderLostError
+from tieline import NoRespondersError, Outcome, ResponderLostError, Step, StepName
 
 HOUR = 3_600.0
 SHORT_LEASE = {"lease": 2.0, "lease_refresh": 0.5}
@@ -22,15 +22,15 @@ def _sleep(seconds: float) -> dict[str, Any]:
 
 @needs(Feature.PROCESSES)
 async def test_kill_9_of_a_responder_ends_its_call_within_3_seconds(world: World, topic: str) -> None:
-    caller, peer = await world.system(), await world.peer(topic)
+    steps = list[Step]()
+    caller, peer = await world.system(observe=steps.append), await world.peer(topic)
     call = asyncio.create_task(caller.publish_and_wait(topic, _sleep(60)))
-    await peer.line("^BEGUN")
-    await asyncio.sleep(0.5)
+    await until(lambda: StepName.ACCEPTED in [step.name for step in steps])
     watch = Watch()
     peer.kill()
     with pytest.raises(ResponderLostError) as caught:
         await call
-    assert watch.seconds < 3.0
+    assert watch.seconds < 3.0 + BUSY_SECONDS
     assert caught.value.outcome is Outcome.MAY_HAVE_RUN
     assert caught.value.details["accepted"] is True
     with pytest.raises(NoRespondersError):
@@ -57,13 +57,13 @@ async def test_a_frozen_responder_is_lost_when_its_lease_has_ended(world: World,
     peer.stop()
     with pytest.raises(ResponderLostError, match="lease"):
         await call
-    assert 0.5 < watch.seconds < SHORT_LEASE["lease"] + 2.0
+    assert 0.5 < watch.seconds < SHORT_LEASE["lease"] + 2.0 + BUSY_SECONDS
 
 
 @needs(Feature.PROCESSES, Feature.OWN_LEASE)
 async def test_a_frozen_responder_that_wakes_in_time_answers(world: World, topic: str) -> None:
     caller, peer = await world.system(), await world.peer(topic)
-    call = asyncio.create_task(caller.publish_and_wait(topic, _sleep(0.3)))
+    call = asyncio.create_task(caller.publish_and_wait(topic, _sleep(1.5)))
     await peer.line("^BEGUN")
     peer.stop()
     await asyncio.sleep(2.0)
@@ -109,12 +109,12 @@ async def test_a_clock_that_is_an_hour_wrong_changes_nothing(world: World, topic
     caller, peer, seen = await world.system(), await world.peer(topic, clock=clock), Seen()
     await caller.subscribe(f"{topic}.event", seen.take).ready()
     await caller.subscribe(f"{topic}.back", lambda data: data + 1).ready()
-    assert await caller.publish_and_wait(topic, {"do": "echo", "value": 1}, ttl=5.0) == 1
-    assert 3.0 < await caller.publish_and_wait(topic, {"do": "remaining"}, ttl=5.0) <= 5.1
-    assert await caller.publish_and_wait(topic, {"do": "call", "topic": f"{topic}.back", "value": 1}, ttl=5.0) == 2
-    await caller.publish_and_wait(topic, {"do": "publish", "topic": f"{topic}.event", "value": "soon", "ttl": 5.0})
+    assert await caller.publish_and_wait(topic, {"do": "echo", "value": 1}, ttl=20.0) == 1
+    assert 30.0 < await caller.publish_and_wait(topic, {"do": "remaining"}, ttl=60.0) < 90.0
+    assert await caller.publish_and_wait(topic, {"do": "call", "topic": f"{topic}.back", "value": 1}, ttl=20.0) == 2
+    await caller.publish_and_wait(topic, {"do": "publish", "topic": f"{topic}.event", "value": "soon", "ttl": 20.0})
     await seen.reach(1)
-    await caller.publish(topic, {"short": "life"}, ttl=5.0)
+    await caller.publish(topic, {"short": "life"}, ttl=20.0)
     await peer.line("^EVENT.*life")
 
 
@@ -123,7 +123,7 @@ async def test_a_call_nested_in_another_process_has_the_time_that_remains(world:
     caller, peer = await world.system(), await world.peer(topic)
     inner = await world.peer(f"{topic}.inner")
     nested = {"do": "call", "topic": f"{topic}.inner", "value": {"do": "remaining"}}
-    assert 1.0 < await caller.publish_and_wait(topic, nested, ttl=4.0) <= 4.1
+    assert 1.0 < await caller.publish_and_wait(topic, nested, ttl=10.0) <= 12.0
     assert peer.pid != inner.pid
 
 
@@ -133,7 +133,10 @@ async def test_three_processes_share_the_events_of_a_group(world: World, topic: 
     peers = [await world.peer(topic, group="g") for _ in range(3)]
     for number in range(30):
         await publisher.publish(topic, {"number": number})
-    for peer in peers:
-        await peer.line("^EVENT")
+
+    def counts() -> list[int]:
+        return [len([line for line in peer.output if line.startswith("EVENT")]) for peer in peers]
+
+    await until(lambda: sum(counts()) >= 30, say=lambda: str(counts()))
     await asyncio.sleep(0.3)
-    assert sorted(len([line for line in peer.output if line.startswith("EVENT")]) for peer in peers) == [10, 10, 10]
+    assert counts() == [10, 10, 10]

@@ -39,7 +39,7 @@ async def test_a_full_responder_refuses_at_once_and_says_when_to_come_back(world
     caller, watch = await world.system(), Watch()
     with pytest.raises(OverloadedError) as caught:
         await caller.publish_and_wait(topic, "second")
-    assert watch.seconds < 2.0
+    assert watch.seconds < 10.0
     assert caught.value.outcome is Outcome.NOT_DELIVERED
     assert caught.value.retryable
     assert caught.value.retry_after is not None
@@ -102,10 +102,11 @@ async def test_two_full_responders_are_asked_and_then_the_caller_is_told(world: 
 async def test_requests_wait_in_the_queue_in_their_order(world: World, topic: str) -> None:
     caller, system, stuck = await world.system(), await world.system(), Stuck()
     await system.subscribe(topic, stuck.handle, concurrency=1, queue=5).ready()
+    mailbox = system.subscriptions[0].mailbox
     calls = []
     for number in range(6):
         calls.append(asyncio.create_task(caller.publish_and_wait(topic, number)))
-        await asyncio.sleep(0.01)
+        await until(lambda number=number: len(stuck.began) + len(mailbox.waiting) == number + 1)
     stuck.gate.set()
     assert await asyncio.gather(*calls) == list(range(6))
     assert stuck.began == list(range(6))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.suite.seen import Watch
+from tests.suite.seen import Watch, until
 from tests.suite.world import World
 from tieline import (
     CallTimeoutError,
@@ -21,6 +21,7 @@ from tieline import (
     OverloadedError,
     Retry,
     Step,
+    StepName,
     current_event,
 )
 from tieline.envelope import REPLY, error_to_wire
@@ -53,8 +54,8 @@ async def _pair(world: World, topic: str, here: bool, handler: Any, **options: A
 async def test_who_is_not_there_yet_is_asked_again(world: World, topic: str) -> None:
     steps: list[Step] = []
     caller, responder = await world.system(observe=steps.append), await world.system()
-    call = asyncio.create_task(caller.publish_and_wait(topic, 1, retry=Retry(attempts=50, base=0.05, cap=0.05)))
-    await asyncio.sleep(0.2)
+    call = asyncio.create_task(caller.publish_and_wait(topic, 1, retry=Retry(attempts=200, base=0.05, cap=0.05)))
+    await until(lambda: StepName.RETRIED in [step.name for step in steps])
     await responder.subscribe(topic, lambda data: data + 1).ready()
     assert await call == 2
     retried = [step for step in steps if step.name == "retried"]
@@ -155,14 +156,14 @@ async def test_all_tries_share_one_deadline(world: World, topic: str) -> None:
         event = current_event()
         assert event is not None
         remaining.append(event.remaining())
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.8)
         raise LookupError
 
     caller, watch = await _pair(world, topic, False, slow), Watch()
     policy = Retry(attempts=100, base=0.0, cap=0.0, when=lambda error: True)
     with pytest.raises((HandlerError, CallTimeoutError, ExpiredError)):
-        await caller.publish_and_wait(topic, ttl=0.7, retry=policy, idempotent=True)
-    assert watch.seconds < 5.0
+        await caller.publish_and_wait(topic, ttl=3.0, retry=policy, idempotent=True)
+    assert watch.seconds < 10.0
     assert 2 <= len(remaining) <= 4
     assert remaining == sorted(remaining, reverse=True)
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 QUIET_SECONDS = 0.08
+BUSY_SECONDS = 3.0
+"""What a machine with other work may take longer. It is far less than the lease that ends things otherwise."""
 
 
 class Seen(list[Any]):
@@ -16,7 +18,7 @@ class Seen(list[Any]):
     async def take(self, data: Any) -> None:
         self.append(data)
 
-    async def reach(self, count: int, seconds: float = 10.0) -> None:
+    async def reach(self, count: int, seconds: float = 30.0) -> None:
         """Wait until so many have arrived."""
         await until(lambda: len(self) >= count, seconds, lambda: f"{len(self)} of {count}: {self[:20]}")
 
@@ -27,7 +29,7 @@ class Seen(list[Any]):
         assert len(self) == count, self[:20]
 
 
-async def until(true: Callable[[], object], seconds: float = 10.0, say: Callable[[], str] = lambda: "") -> None:
+async def until(true: Callable[[], object], seconds: float = 30.0, say: Callable[[], str] = lambda: "") -> None:
     """Wait for something to become true.
 
     Raises:

@@ -115,15 +115,16 @@ async def test_a_subscription_can_come_back_on_the_same_topic(world: World, topi
 
 
 async def test_every_unsubscribe_returns_when_what_runs_is_done(world: World, topic: str) -> None:
-    system, gate = await world.system(), asyncio.Event()
+    system, gate, began = await world.system(), asyncio.Event(), Seen()
 
     async def slow(data: Any) -> str:
+        began.append(data)
         await gate.wait()
         return "done"
 
     subscription = system.subscribe(topic, slow)
     call = asyncio.create_task(system.publish_and_wait(topic))
-    await asyncio.sleep(0.05)
+    await began.reach(1)
     leaving = [asyncio.create_task(subscription.unsubscribe()) for _ in range(3)]
     await asyncio.sleep(0.05)
     assert not any(task.done() for task in leaving)

@@ -27,7 +27,7 @@ class Peer:
     `output`. Leaving `async with` kills it and everything it started, also when it is frozen.
     """
 
-    def __init__(self, *command: str | Path, env: Mapping[str, str] | None = None, ready_seconds: float = 15.0) -> None:
+    def __init__(self, *command: str | Path, env: Mapping[str, str] | None = None, ready_seconds: float = 40.0) -> None:
         self.command = [str(part) for part in command]
         self.output: list[str] = []
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
@@ -81,7 +81,7 @@ class Peer:
             raise
         return self
 
-    async def line(self, pattern: str, *, seconds: float = 10.0) -> str:
+    async def line(self, pattern: str, *, seconds: float = 30.0) -> str:
         """The first line it printed, or will print, that matches the pattern.
 
         Raises:
@@ -118,7 +118,7 @@ class Peer:
         """Let it go on after `stop` (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
-    async def wait(self, *, seconds: float = 10.0) -> int:
+    async def wait(self, *, seconds: float = 30.0) -> int:
         """Its exit code, once it has ended.
 
         Raises:
@@ -177,7 +177,7 @@ class Peer:
 class Program(Peer):
     """A program as anybody would start it: it announces nothing."""
 
-    async def line(self, pattern: str, *, seconds: float = 20.0) -> str:
+    async def line(self, pattern: str, *, seconds: float = 30.0) -> str:
         """See `Peer.line`."""
         return "" if pattern == f"^{READY}" else await super().line(pattern, seconds=seconds)
 

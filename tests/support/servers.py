@@ -15,7 +15,7 @@ from typing import Self
 
 from tests.support.binaries import find_server, server_version
 
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 
 

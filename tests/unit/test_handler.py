@@ -275,7 +275,7 @@ async def test_handlers_that_block_their_threads_do_not_keep_names_from_being_lo
     handler = bind(block)
     running = [asyncio.ensure_future(handler.invoke(None, EVENT)) for _ in range(THREADS)]
     try:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(20.0):
             await asyncio.get_running_loop().getaddrinfo("localhost", 80)
     finally:
         gate.set()

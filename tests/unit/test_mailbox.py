@@ -176,7 +176,7 @@ async def test_draining_waits_for_all_and_any_number_may_wait() -> None:
         await settle()
         assert not any(drain.done() for drain in drains)
         job.gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(*drains, box.mailbox.drain())
     assert box.log[-1] == "b done"
 
@@ -193,7 +193,7 @@ async def test_a_job_that_drains_its_own_mailbox_does_not_wait_for_itself() -> N
             await asyncio.gather(self.mailbox.drain())
 
     box.mailbox.offer(Drains(box.mailbox, box.log, "a"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await box.mailbox.drain()
     assert box.log == ["a runs", "a done"]
 

@@ -64,25 +64,26 @@ async def test_a_node_peer(tmp_path: Path) -> None:
 async def test_killed_it_is_gone_at_once(tmp_path: Path) -> None:
     async with Peer.python(script(tmp_path, TICKING)) as peer:
         peer.kill()
-        assert await peer.wait(seconds=2) == -signal.SIGKILL
+        assert await peer.wait() == -signal.SIGKILL
 
 
 async def test_terminated_it_may_end_in_its_own_way(tmp_path: Path) -> None:
     source = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n" + TICKING
     async with Peer.python(script(tmp_path, source)) as peer:
         peer.terminate()
-        assert await peer.wait(seconds=2) == 7
+        assert await peer.wait() == 7
 
 
 async def test_stopped_it_stands_still_until_it_goes_on(tmp_path: Path) -> None:
     async with Peer.python(script(tmp_path, TICKING)) as peer:
         peer.stop()
-        await asyncio.sleep(0.1)
-        printed = len(peer.output)
-        await asyncio.sleep(0.2)
-        assert len(peer.output) == printed
+        printed = -1
+        while printed != len(peer.output):  # until what it had printed is read
+            printed = len(peer.output)
+            await asyncio.sleep(0.3)
         peer.cont()
-        await peer.line(rf"tick {printed + 2}$", seconds=2)
+        await peer.line(rf"tick {printed + 2}$")
+        assert printed < 900, "it went on to its end"
 
 
 async def test_closing_ends_a_frozen_peer_and_its_children(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ async def test_closing_ends_a_frozen_peer_and_its_children(tmp_path: Path) -> No
         pid = peer.pid
         assert not gone(child)
         peer.stop()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         while not (gone(pid) and gone(child)):
             await asyncio.sleep(0.01)
 
@@ -103,8 +104,8 @@ async def test_one_that_ends_before_it_is_ready_says_what_it_printed(tmp_path: P
 
 async def test_one_that_is_never_ready_is_killed(tmp_path: Path) -> None:
     peer = Peer.python(script(tmp_path, "import time\nprint('busy', flush=True)\ntime.sleep(60)"))
-    peer.ready_seconds = 0.5
-    with pytest.raises(PeerFailed, match=r"within 0\.5 s:\nbusy"):
+    peer.ready_seconds = 3.0
+    with pytest.raises(PeerFailed, match=r"within 3\.0 s:\nbusy"):
         await peer.start()
     assert gone(peer.pid)
 

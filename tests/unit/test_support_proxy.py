@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.proxy import FaultProxy, Stream
 
-SOON = 2.0
+SOON = 20.0
 A_WHILE = 0.2
 
 
@@ -113,11 +113,11 @@ async def test_a_server_that_is_gone_breaks_the_connection_at_once(unused_port: 
 
 async def test_delay_works_each_way_and_keeps_the_rate(proxy: FaultProxy) -> None:
     async with connected(proxy) as stream:
-        proxy.delay(ms=50)
-        assert 0.1 <= await echoed(stream, b"x") < 0.4
-        assert await echoed(stream, b"y" * 4_000_000) < 0.6  # 61 chunks; a few at a time would take a second and more
+        proxy.delay(ms=250)
+        assert 0.5 <= await echoed(stream, b"x") < 4
+        assert await echoed(stream, b"y" * 4_000_000) < 4  # 61 chunks; a few at a time would take five seconds and more
         await proxy.restore()
-        assert await echoed(stream, b"z") < 0.05
+        assert min([await echoed(stream, b"z") for _ in range(5)]) < 0.4
 
 
 async def test_a_black_hole_is_silent_and_delivers_late(proxy: FaultProxy) -> None:
@@ -180,9 +180,9 @@ async def test_a_slow_drip_arrives_in_small_pieces(proxy: FaultProxy) -> None:
             first = await stream[0].read(200)
             await stream[0].readexactly(200 - len(first))
         assert len(first) <= 40
-        assert 0.15 <= time.monotonic() - begin < 1
+        assert 0.15 <= time.monotonic() - begin < 4
         await proxy.restore()
-        assert await echoed(stream, b"y" * 2000) < 0.5
+        assert min([await echoed(stream, b"y" * 2000) for _ in range(5)]) < 1.5
 
 
 async def test_refuse_turns_new_connections_away_and_leaves_open_ones(proxy: FaultProxy) -> None:

@@ -24,7 +24,7 @@ def server() -> Iterator[RedisServer]:
 def test_answers_over_tcp_and_over_its_unix_socket(server: RedisServer) -> None:
     assert server.command("PING") == "+PONG"
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(2)
+        connection.settimeout(20)
         connection.connect(str(server.unix_path))
         connection.sendall(b"PING\r\n")
         assert connection.recv(100) == b"+PONG\r\n"
@@ -67,7 +67,7 @@ def test_a_paused_server_accepts_and_does_not_answer(server: RedisServer) -> Non
         begin = time.monotonic()
         with pytest.raises(TimeoutError):
             server.command("PING", timeout=0.2)
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 4
     assert server.command("PING") == "+PONG"
 
 
@@ -76,7 +76,7 @@ def test_a_paused_server_can_be_stopped(server: RedisServer) -> None:
     begin = time.monotonic()
     server.stop()
     assert server.pid is None
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 4
 
 
 def test_a_password_is_asked_for() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tieline.threads import HandlerThreads, set_aside
 
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 @pytest.fixture

@@ -192,16 +192,16 @@ def test_hostile_patterns_cost_no_more_than_their_number() -> None:
     trie: PatternTrie[int] = PatternTrie()
     for number, tokens in enumerate(itertools.product("a*", repeat=12)):
         trie.insert(".".join(tokens) + ".b.c.d", number)
-    start = time.perf_counter()
+    start = time.process_time()
     assert trie.match(".".join("a" * 16)) == []
     assert len(trie.match(".".join("a" * 12) + ".b.c.d")) == 4096
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 2.0
 
 
 def test_hostile_texts_are_refused_fast() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for text in ("a." * 500_000, "a" * 1_000_000, "a.*." * 8 + "!", ".".join(["*"] * 15 + [">", ">"])):
         for check in (check_topic, check_pattern, check_group):
             with pytest.raises(TielineError):
                 check(text)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 2.0

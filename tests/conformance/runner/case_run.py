@@ -316,7 +316,7 @@ class CaseRun:
         if "unsubscribe" in command:
             peer.begin(Command(system=system, release={"id": command["unsubscribe"]["id"], "count": 1_000}))
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await peer.ask(Command(system=system, **command))
         except TimeoutError:
             raise CaseFailed(f"{name} does not end: {command}") from None

@@ -67,7 +67,7 @@ async def _wire_faults(run: CaseRun, wanted: schema.Exchange, topic: str, observ
 
 
 async def _ask(run: CaseRun, **command: Any) -> Any:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await run.place.caller.ask(Command(system="caller", **command))
 
 

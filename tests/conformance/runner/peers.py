@@ -59,7 +59,7 @@ class Peer:
         atexit.register(self.kill)
         self._hello = asyncio.get_running_loop().create_future()
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_errors())]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             language = await self._hello
         if language != self.language:
             raise PeerDiedError(f"a peer for {self.language} says that it is {language}")
@@ -119,7 +119,7 @@ class Peer:
                 self._hear(Report.FromString(await self._process.stdout.readexactly(size)))
         await self._process.wait()
         if not self.expected_to_die:
-            await asyncio.sleep(0.1)  # for its last words
+            await asyncio.wait(self._tasks[1:], timeout=10)  # for its last words
         self._died = died = PeerDiedError(
             f"the {self.language} peer ended: {self._said.decode(errors='replace')[-_SAID:]}"
         )

@@ -14,7 +14,7 @@ from tests.conformance.runner.places import Combination, Place
 PLACES_AT_ONCE = 2
 LONE_AT_ONCE = 2
 CASES_AT_ONCE = 12
-CASE_SECONDS = 60.0
+CASE_SECONDS = 120.0
 
 Commands = dict[str, list[str]]
 

@@ -10,7 +10,7 @@ from typing import Any
 from tests.conformance._contract.peer_pb2 import Answer, Delivered, Ended, Report
 from tieline._contract.envelope_pb2 import Envelope
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 30.0
 
 
 class Log:

@@ -185,8 +185,15 @@ export class GrpcLink implements StreamEvents {
   async #ping(): Promise<void> {
     const { pongTimeout } = this.#settings;
     let answered = false;
-    // After the timeout one more turn, so that an answer that lies there already is read.
-    const late = setTimeout(() => setImmediate(() => answered || this.#silent(pongTimeout)), pongTimeout).unref();
+    // After the timeout one more turn, so that what lies there already is read: the answer, or what it waits behind.
+    const later = (ms: number) => setTimeout(() => setImmediate(look), ms).unref();
+    const look = () => {
+      const silence = monotonic() - this.heardAt;
+      if (answered) return;
+      if (silence < pongTimeout) late = later(pongTimeout - silence);
+      else this.#silent(Math.round(silence));
+    };
+    let late = later(pongTimeout);
     const asked = monotonic();
     try {
       const pong = await this.ask({ $case: "ping", value: { ref: 0 } });

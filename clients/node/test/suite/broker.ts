@@ -13,28 +13,29 @@ import { newCallId } from "../../src/identity.js";
 import { EventSystem, TielineError } from "../../src/index.js";
 import { makeCertificates } from "../support/certificates.js";
 import { RedisServer } from "../support/server.js";
-import { fails, failure, sleep, timed, until } from "../support/waiting.js";
+import { fails, failure, gate, sleep, timed, until } from "../support/waiting.js";
 import { silent, type World } from "../support/world.js";
 
 /** What only a Redis can show: monitors, forged replies, restarts, refused logins. */
 export function brokerTests(world: World, redis: RedisServer): void {
   test("no responders is told at once with a monitor of all channels attached", async () => {
     const monitor = connect(redis.port, "127.0.0.1", () => monitor.write("PSUBSCRIBE *\r\n"));
-    const a = world.system();
+    await once(monitor, "data");
+    const a = world.system({ settings: { respondersGrace: 60_000 } });
     await a.start();
-    await sleep(50);
     const [, ms] = await timed(fails(a.publishAndWait("no.body.there"), "NO_RESPONDERS"));
     monitor.destroy();
-    assert.ok(ms < 500, `${ms} ms`);
+    assert.ok(ms < 10_000, `${ms} ms`);
   });
 
   test("late, duplicate, unknown and forged replies and garbage change nothing", async () => {
     const [a, b] = [world.system(), world.system()];
     const ids: Buffer[] = [];
+    const held = gate();
     await b
       .subscribe("forge.me", (data, event) => {
         ids.push(event.envelope.callId);
-        return sleep(30).then(() => data);
+        return data === "second" ? held.opened.then(() => data) : data;
       })
       .ready();
     assert.equal(await a.publishAndWait("forge.me", "first"), "first");
@@ -46,6 +47,7 @@ export function brokerTests(world: World, redis: RedisServer): void {
     }
     await send(redis, inboxChannel("tl:", a.instance), Buffer.from("this is no envelope"));
     await send(redis, "tl:ev:forge.me", Buffer.from([0xff, 0xff]));
+    held.open();
     assert.equal(await call, "second");
     assert.equal(await a.publishAndWait("forge.me", "third"), "third");
   });
@@ -67,9 +69,8 @@ export function brokerTests(world: World, redis: RedisServer): void {
     await b.subscribe("storm.calls", (data) => sleep(5).then(() => data)).ready();
     await a.subscribe("storm.events", () => undefined, { onGap: (...gap) => gaps.push(gap) }).ready();
     const load = new Load(a);
-    await sleep(300);
+    await until(() => load.lastSuccess > 0, "calls succeed");
     await redis.kill();
-    const died = Date.now();
     await sleep(1000);
     await redis.start();
     const restarted = Date.now();
@@ -79,29 +80,36 @@ export function brokerTests(world: World, redis: RedisServer): void {
       assert.ok(error instanceof TielineError, String(error));
       assert.ok(["UNAVAILABLE", "NO_RESPONDERS", "TIMEOUT", "RESPONDER_LOST"].includes(error.code), error.code);
     }
-    assert.ok(load.errors.length > 0 && load.slowest < 2250, `${load.slowest} ms`);
+    assert.ok(load.errors.length > 0 && load.slowest < 5000, `${load.slowest} ms`);
     assert.equal(gaps.length, 1);
     const [since, until_, reason] = gaps[0] ?? [];
-    assert.ok(since && since.getTime() <= died + 500 && until_ && until_ > since && reason);
+    assert.ok(since && since.getTime() < restarted && until_ && until_ > since && reason);
   });
 
   test("while Redis is away: calls fail at once, or wait where they may; idempotent ones are sent again", async () => {
     const [a, b] = [world.system(), world.system()];
-    await b.subscribe("away.calls", (ms: number) => sleep(ms).then(() => "done")).ready();
+    const held = gate();
+    let begun = 0;
+    const slow = () => {
+      begun += 1;
+      return held.opened.then(() => "done");
+    };
+    await b.subscribe("away.calls", slow).ready();
     await a.start();
-    const idempotent = a.publishAndWait("away.calls", 200, { idempotent: true });
-    const broken = fails(a.publishAndWait("away.calls", 200), "UNAVAILABLE");
-    await sleep(50);
+    const idempotent = a.publishAndWait("away.calls", 1, { idempotent: true });
+    const broken = fails(a.publishAndWait("away.calls", 1), "UNAVAILABLE");
+    await until(() => begun === 2, "both have begun");
     await redis.kill();
     assert.equal((await broken).outcome, "MAY_HAVE_RUN");
     await until(() => !a.connected, "the system knows");
+    held.open();
     const [error, ms] = await timed(fails(a.publishAndWait("away.calls", 1), "UNAVAILABLE"));
     assert.deepStrictEqual([error.outcome, error.retryable], ["NOT_DELIVERED", true]);
-    assert.ok(ms < 50);
+    assert.ok(ms < 2000, `${ms} ms`);
     await fails(a.publish("away.events"), "UNAVAILABLE");
     await fails(a.publishAndWait("away.calls", 1, { waitForConnection: 100 }), "UNAVAILABLE");
-    const patient = a.publishAndWait("away.calls", 1, { waitForConnection: 10_000 });
-    const event = a.publish("away.events", 1, { waitForConnection: 10_000 });
+    const patient = a.publishAndWait("away.calls", 1, { waitForConnection: 25_000 });
+    const event = a.publish("away.events", 1, { waitForConnection: 25_000 });
     await redis.start();
     assert.equal(await patient, "done");
     assert.equal(await idempotent, "done");
@@ -110,16 +118,18 @@ export function brokerTests(world: World, redis: RedisServer): void {
 
   test("a reply whose responder lost its link is sent when it is back", async () => {
     const [a, b] = [world.system(), world.system()];
+    let begun = false;
     let whileDown = false;
     await b
       .subscribe("link.cut", async () => {
+        begun = true;
         while (b.connected) await new Promise(setImmediate);
         whileDown = true;
         return "kept";
       })
       .ready();
     const call = a.publishAndWait("link.cut");
-    await sleep(50);
+    await until(() => begun, "the call has begun");
     await killLink(redis, b.instance);
     assert.equal(await call, "kept");
     assert.ok(whileDown);
@@ -163,7 +173,7 @@ export function brokerTests(world: World, redis: RedisServer): void {
       await b.subscribe("allowed.echo", (data) => data).ready();
       await fails(b.subscribe("refused.topic", () => undefined).ready(), "PERMISSION_DENIED");
       await killLink(strict, b.instance);
-      assert.equal(await a.publishAndWait("allowed.echo", 1, { waitForResponders: 5000 }), 1);
+      assert.equal(await a.publishAndWait("allowed.echo", 1, { waitForResponders: 20_000 }), 1);
       await until(() => b.connected, "it is back");
       await b.publish("allowed.echo", 2);
     } finally {
@@ -184,13 +194,13 @@ export function brokerTests(world: World, redis: RedisServer): void {
       const second = a.subscribe("register.away", () => undefined);
       const third = a.subscribe("register.away.too", () => undefined);
       const [, ms] = await timed(Promise.all([first.unsubscribe(), second.unsubscribe()]));
-      assert.ok(ms < 2000, `${ms} ms`);
+      assert.ok(ms < 8000, `${ms} ms`);
       void b
         .subscribe("register.later", () => undefined)
         .ready()
         .catch(() => undefined);
       const [, closing] = await timed(b.close());
-      assert.ok(closing < 5000, `${closing} ms`);
+      assert.ok(closing < 8000, `${closing} ms`);
       await redis.start();
       away = false;
       await third.ready();
@@ -209,7 +219,7 @@ export function brokerTests(world: World, redis: RedisServer): void {
     await a.close(0);
     await started;
     const gone = async () => !(await command(redis, "CLIENT LIST")).includes("tieline:brief:");
-    for (const deadline = Date.now() + 5000; !(await gone()); await sleep(20)) assert.ok(Date.now() < deadline);
+    for (const deadline = Date.now() + 20_000; !(await gone()); await sleep(20)) assert.ok(Date.now() < deadline);
   });
 
   test("an event that handlers here have is never told to be undelivered", async () => {
@@ -278,13 +288,14 @@ export function brokerTests(world: World, redis: RedisServer): void {
       const answer = await a.publishAndWait("hang.echo", n, { ttl: 2000 }).catch((error: unknown) => error);
       if (!(answer instanceof TielineError)) assert.equal(answer, n);
     });
-    await sleep(120);
+    while (!(await command(redis, "GET hang")).startsWith("-BUSY")) await sleep(5);
+    await sleep(100); // calls run into it
     await command(redis, "SCRIPT KILL");
     await hanging;
     await Promise.all(calls);
     await command(redis, "CONFIG SET busy-reply-threshold 5000");
     await until(() => a.connected && b.connected, "both are there again");
-    for (let n = 0; n < 50; n++) assert.equal(await a.publishAndWait("hang.echo", n, { waitForResponders: 2000 }), n);
+    for (let n = 0; n < 50; n++) assert.equal(await a.publishAndWait("hang.echo", n, { waitForResponders: 20_000 }), n);
   });
 
   test("over TLS and over a unix socket it is the same", async () => {
@@ -331,7 +342,7 @@ export function brokerTests(world: World, redis: RedisServer): void {
     `;
     const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], {
       env: { REDIS_URL: redis.url },
-      timeout: 10_000,
+      timeout: 60_000,
     });
     assert.equal(stdout, "null\n");
     await until(() => got.length === 2, "the call and the event");

@@ -6,7 +6,7 @@ import { EventSystem } from "../../src/index.js";
 import { makeCertificates } from "../support/certificates.js";
 import { Gateway } from "../support/gateway.js";
 import { freePort } from "../support/server.js";
-import { fails, failure, sleep, until } from "../support/waiting.js";
+import { fails, failure, gate, until } from "../support/waiting.js";
 import { silent, type World } from "../support/world.js";
 
 /** What only a gateway can show: that it dies, comes back, and is somebody else. */
@@ -14,18 +14,25 @@ export function gatewayTests(world: World, gateway: Gateway): void {
   test("a gateway that is killed and comes back: calls end typed, succeed again within 5 s, and the gap is told", async () => {
     const [a, b] = [world.system(), world.system()];
     const gaps: [Date, Date, string][] = [];
-    await b.subscribe("link.calls", (data) => sleep(300).then(() => data)).ready();
+    const held = gate();
+    let begun = 0;
+    const slow = (data: unknown) => {
+      begun += 1;
+      return held.opened.then(() => data);
+    };
+    await b.subscribe("link.calls", slow).ready();
     await a.subscribe("link.events", () => undefined, { onGap: (...gap) => gaps.push(gap) }).ready();
     const before = a.instance;
     const call = fails(a.publishAndWait("link.calls", 1), "UNAVAILABLE");
     const again = a.publishAndWait("link.calls", 2, { idempotent: true });
-    await sleep(100);
+    await until(() => begun === 2, "both have begun");
     await gateway.stop();
     assert.equal((await call).outcome, "MAY_HAVE_RUN");
     await until(() => !a.connected && !b.connected, "both know");
+    held.open();
     assert.equal((await fails(a.publishAndWait("link.calls", 1), "UNAVAILABLE")).outcome, "NOT_DELIVERED");
     await fails(a.publish("link.events"), "UNAVAILABLE");
-    const patient = a.publishAndWait("link.calls", 3, { waitForConnection: 10_000 });
+    const patient = a.publishAndWait("link.calls", 3, { waitForConnection: 25_000 });
     await gateway.start();
     const back = Date.now();
     assert.equal(await again, 2);

@@ -96,7 +96,7 @@ export function gatherTests(world: World): void {
       event.signal.addEventListener("abort", () => (cancelled = true));
       return sleep(30_000, undefined, { ref: false });
     });
-    const gathered = await caller.publishAndGather("gather.slow", 1, { ttl: 500 });
+    const gathered = await caller.publishAndGather("gather.slow", 1, { ttl: 1500 });
     assert.deepStrictEqual(services(gathered), ["quick"]);
     assert.deepStrictEqual(missing(gathered), [["slow", "TIMEOUT"]]);
     assert.equal(gathered.complete, false);
@@ -181,7 +181,7 @@ export function gatherTests(world: World): void {
     const asking = caller.publishAndGather("gather.never", 1, { signal: controller.signal });
     controller.abort();
     await fails(asking, "CANCELLED");
-    await caller.publishAndGather("gather.never", 2, { ttl: 200 });
+    await caller.publishAndGather("gather.never", 2, { ttl: 1000 });
     assert.equal(raw.requests.length, 1);
   });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sleep, until } from "../support/waiting.js";
-import type { World } from "../support/world.js";
+import { inStep, type World } from "../support/world.js";
 
 export function groupTests(world: World): void {
   test("a group of 3 shares 1,000 events of a non-member evenly, one copy each", async () => {
@@ -32,7 +32,7 @@ export function groupTests(world: World): void {
     await c.subscribe("order.>", () => got.push("audit"), { group: "audit" }).ready();
     await c.subscribe("order.placed", () => got.push("mail"), { group: "mail" }).ready();
     await c.subscribe("order.placed", () => got.push("everyone")).ready();
-    await sleep(20);
+    await inStep(a, b, c);
     for (const [at, publisher] of [a, b, c].entries()) {
       got.length = 0;
       await publisher.publish("order.placed", at);
@@ -48,6 +48,7 @@ export function groupTests(world: World): void {
     await a.subscribe("near.first", () => got.push("near"), { group: "g" }).ready();
     await b.subscribe("near.first", () => got.push("far"), { group: "g" }).ready();
     for (let n = 0; n < 10; n++) await a.publish("near.first", n);
+    await until(() => got.length >= 10, "ten copies");
     await sleep(40);
     assert.deepStrictEqual(got, new Array(10).fill("near"));
   });

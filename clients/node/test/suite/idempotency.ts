@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { LIMIT_JOINERS } from "../../src/contract/contract.js";
 import { CANCEL, errorToWire } from "../../src/envelope.js";
-import { type CallOptions, type EventSystem, InvalidPayloadError, type TielineError } from "../../src/index.js";
+import {
+  type CallOptions,
+  type EventSystem,
+  InvalidPayloadError,
+  type Step,
+  type TielineError,
+} from "../../src/index.js";
 import { DEFAULT_SETTINGS } from "../../src/settings.js";
 import { RedisTransport } from "../../src/transports/redis.js";
 import { LinkDownError, type RedisLink } from "../../src/transports/redisLink.js";
@@ -47,9 +53,26 @@ export function idempotencyTests(world: World): void {
   claimTests(world);
 }
 
+/** How many calls have joined a run, as the systems with this observer tell. */
+class Joined {
+  #count = 0;
+  readonly observe = (step: Step) => void (step.name === "joined" && this.#count++);
+
+  reach(count: number): Promise<void> {
+    return until(() => this.#count >= count, `${count} joined`);
+  }
+}
+
 /** Two callers; the first one may be the responder too. */
-async function pair(world: World, topic: string, work: Work, here = false): Promise<[EventSystem, EventSystem]> {
-  const [first, second] = [world.system(), world.system()];
+async function pair(
+  world: World,
+  topic: string,
+  work: Work,
+  here = false,
+  joined = new Joined(),
+): Promise<[EventSystem, EventSystem]> {
+  const { observe } = joined;
+  const [first, second] = [world.system({ observe }), world.system({ observe })];
   await Promise.all([first.start(), second.start()]);
   await (here ? first : world.system()).subscribe(topic, work.do).ready();
   return [first, second];
@@ -67,12 +90,12 @@ function placedTests(world: World, here: boolean): void {
   });
 
   test("lets who comes meanwhile join the run", async () => {
-    const [topic, work] = [newTopic(), new Work()];
-    const systems = await pair(world, topic, work, here);
+    const [topic, work, joined] = [newTopic(), new Work(), new Joined()];
+    const systems = await pair(world, topic, work, here, joined);
     work.close();
     const calls = Array.from({ length: 40 }, (_, n) => systems[n % 2]?.publishAndWait(topic, "x", KEY));
     await until(() => work.runs === 1, "it runs");
-    await sleep(100);
+    await joined.reach(39);
     work.open();
     for (const call of calls) assert.deepStrictEqual(await call, { run: 1, data: "x" });
     assert.equal(work.runs, 1);
@@ -95,18 +118,18 @@ function placedTests(world: World, here: boolean): void {
   });
 
   test("goes on when its caller has left", async () => {
-    const [topic, work] = [newTopic(), new Work()];
-    const [first, second] = await pair(world, topic, work, here);
+    const [topic, work, joined] = [newTopic(), new Work(), new Joined()];
+    const [first, second] = await pair(world, topic, work, here, joined);
     work.close();
     const controller = new AbortController();
     const leaving = fails(first.publishAndWait(topic, "x", { ...KEY, signal: controller.signal }), "CANCELLED");
     await until(() => work.runs === 1, "it runs");
     controller.abort();
     await leaving;
-    const joined = second.publishAndWait(topic, "x", KEY);
-    await sleep(100);
+    const call = second.publishAndWait(topic, "x", KEY);
+    await joined.reach(1);
     work.open();
-    assert.deepStrictEqual(await joined, { run: 1, data: "x" });
+    assert.deepStrictEqual(await call, { run: 1, data: "x" });
   });
 
   test("that is refused leaves no claim", async () => {
@@ -204,15 +227,17 @@ function otherTests(world: World): void {
   const { redis } = world;
   if (redis) {
     test("whoever joined is answered although the link broke when the result was stored", async () => {
-      const [topic, work] = [newTopic(), new Work()];
+      const [topic, work, joined] = [newTopic(), new Work(), new Joined()];
       const transport = new RedisTransport(redis.url, { namespace: "", settings: DEFAULT_SETTINGS });
-      const [first, second, responder] = [world.system(), world.system(), world.system({ url: "", transport })];
+      const { observe } = joined;
+      const [first, second] = [world.system({ observe }), world.system({ observe })];
+      const responder = world.system({ url: "", transport });
       await Promise.all([first.start(), second.start()]);
       await responder.subscribe(topic, work.do).ready();
       work.close();
       const calls = [first, second].map((caller) => caller.publishAndWait(topic, "x", KEY));
       await until(() => work.runs === 1, "it runs");
-      await sleep(200);
+      await joined.reach(1);
       const settling = transport.runs.settle.bind(transport.runs);
       transport.runs.settle = (link, ...rest) => {
         transport.runs.settle = settling;
@@ -227,7 +252,7 @@ function otherTests(world: World): void {
       const caller = world.system({ settings });
       await world.system({ settings }).subscribe(topic, work.do).ready();
       assert.equal(await runOf(caller.publishAndWait(topic, "x", KEY)), 1);
-      await sleep(500);
+      await sleep(1000);
       assert.equal(await runOf(caller.publishAndWait(topic, "y", KEY)), 2);
     });
   }
@@ -235,16 +260,16 @@ function otherTests(world: World): void {
 
 function claimTests(world: World): void {
   test("a refusal is not stored, and is told to those who joined", async () => {
-    const [topic, raw] = [newTopic(), await world.raw()];
+    const [topic, raw, joined] = [newTopic(), await world.raw(), new Joined()];
     await raw.answersTo(topic);
-    const [first, second] = [world.system(), world.system()];
+    const [first, second] = [world.system(), world.system({ observe: joined.observe })];
     await second.start();
     const running = fails(first.publishAndWait(topic, "x", KEY), "INVALID_PAYLOAD");
     const request = await raw.request();
-    const joined = fails(second.publishAndWait(topic, "x", KEY), "INVALID_PAYLOAD");
-    await sleep(200);
+    const joining = fails(second.publishAndWait(topic, "x", KEY), "INVALID_PAYLOAD");
+    await joined.reach(1);
     raw.reply(request, null, { error: errorToWire(new InvalidPayloadError("not this one")) });
-    for (const call of [running, joined]) assert.equal((await call).message, "not this one");
+    for (const call of [running, joining]) assert.equal((await call).message, "not this one");
     const again = first.publishAndWait(topic, "x", KEY);
     await until(() => raw.requests.length === 2, "it is asked again");
     settle(raw, topic, 1, "ran");
@@ -277,9 +302,9 @@ function claimTests(world: World): void {
     await raw.answersTo(topic);
     const [first, second] = [world.system(), world.system()];
     await second.start();
-    const running = fails(first.publishAndWait(topic, "x", { ...KEY, ttl: 1000 }), "TIMEOUT");
+    const running = fails(first.publishAndWait(topic, "x", { ...KEY, ttl: 3000 }), "TIMEOUT");
     await raw.request();
-    const error = await fails(second.publishAndWait(topic, "x", { ...KEY, ttl: 300 }), "TIMEOUT");
+    const error = await fails(second.publishAndWait(topic, "x", { ...KEY, ttl: 1000 }), "TIMEOUT");
     assert.equal(error.outcome, "MAY_HAVE_RUN");
     await running;
     await sleep(100);
@@ -290,7 +315,7 @@ function claimTests(world: World): void {
     const [topic, raw] = [newTopic(), await world.raw()];
     await raw.answersTo(topic);
     const [caller, late] = [world.system(), world.system()];
-    await fails(caller.publishAndWait(topic, "x", { ...KEY, ttl: 300 }), "TIMEOUT");
+    await fails(caller.publishAndWait(topic, "x", { ...KEY, ttl: 1000 }), "TIMEOUT");
     const again = caller.publishAndWait(topic, "x", KEY);
     await until(() => raw.requests.length === 2, "it is asked again");
     settle(raw, topic, 0, "first");
@@ -313,8 +338,8 @@ function claimTests(world: World): void {
     });
 
     test("who joined takes over when caller and responder have gone", async () => {
-      const work = new Work();
-      const [first, second] = [world.system(), world.system()];
+      const [work, joined] = [new Work(), new Joined()];
+      const [first, second] = [world.system(), world.system({ observe: joined.observe })];
       await second.start();
       const peer = await world.peer();
       const controller = new AbortController();
@@ -324,14 +349,14 @@ function claimTests(world: World): void {
         "CANCELLED",
       );
       await peer.says(/^started$/);
-      const joined = runOf(second.publishAndWait("peer.slow", 60_000, own));
-      await sleep(200);
+      const joining = runOf(second.publishAndWait("peer.slow", 60_000, own));
+      await joined.reach(1);
       controller.abort();
       await claiming;
       await world.system().subscribe("peer.slow", work.do).ready();
       const start = performance.now();
       await peer.kill();
-      assert.equal(await joined, 1);
+      assert.equal(await joining, 1);
       assert.ok(performance.now() - start < 20_000, "long before the claim ended");
     });
   }

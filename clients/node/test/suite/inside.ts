@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { encode } from "../../src/codec.js";
 import { ASK_TOPIC } from "../../src/contract/contract.js";
 import { type Envelope, errorToWire } from "../../src/envelope.js";
-import { type EventSystem, InternalError, type Middleware } from "../../src/index.js";
-import { fails, sleep, until } from "../support/waiting.js";
+import { type EventSystem, InternalError, type Middleware, type Step } from "../../src/index.js";
+import { fails, gate, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 /** The steps of a chain: whose they are and what they are called. */
@@ -161,21 +161,35 @@ function explainTests(world: World): void {
   });
 
   test("unusual steps are told", async () => {
-    const caller = world.system();
+    const steps: Step[] = [];
+    const caller = world.system({ observe: (step) => steps.push(step) });
     const own = (correlationId: string) => ({ correlationId });
     await fails(caller.publishAndWait("inside.rare", 1, own("c-none")), "NO_RESPONDERS");
     assert.ok((await namesOf(caller, "c-none")).some((name) => name.endsWith("failed")));
-    await world
-      .system()
-      .subscribe("inside.rare", (data) => sleep(200).then(() => data))
-      .ready();
+    let [begun, held] = [0, gate()];
+    const slow = (data: unknown) => {
+      begun += 1;
+      return held.opened.then(() => data);
+    };
+    await world.system().subscribe("inside.rare", slow).ready();
     const keyed = { idempotencyKey: "k", ...own("c-key") };
-    await Promise.all([caller.publishAndWait("inside.rare", 1, keyed), caller.publishAndWait("inside.rare", 1, keyed)]);
+    const both = [caller.publishAndWait("inside.rare", 1, keyed), caller.publishAndWait("inside.rare", 1, keyed)];
+    await until(() => steps.some(({ name }) => name === "joined"), "the second has joined");
+    held.open();
+    await Promise.all(both);
     await caller.publishAndWait("inside.rare", 1, keyed);
     const names = (await namesOf(caller, "c-key")).map((name) => name.split(" ")[1]);
     for (const name of ["joined", "deduplicated"]) assert.equal(names.filter((one) => one === name).length, 1, name);
-    const gone = { signal: AbortSignal.timeout(50), ...own("c-gone") };
-    await fails(caller.publishAndWait("inside.rare", 1, gone), "CANCELLED");
+    [begun, held] = [0, gate()];
+    const control = new AbortController();
+    const gone = fails(
+      caller.publishAndWait("inside.rare", 1, { signal: control.signal, ...own("c-gone") }),
+      "CANCELLED",
+    );
+    await until(() => begun === 1, "it runs");
+    control.abort();
+    await gone;
+    held.open();
     assert.ok((await namesOf(caller, "c-gone")).some((name) => name.endsWith("cancelled")));
     const stream = caller.publishAndStream("inside.rare", 1, own("c-stream"));
     for await (const _ of stream);
@@ -207,7 +221,7 @@ function explainTests(world: World): void {
       const peer = await world.peer();
       await caller.publishAndWait("peer.echo", 1, { correlationId: "c-frozen" });
       peer.process.kill("SIGSTOP");
-      const { steps, missing } = await caller.explain("c-frozen", { ttl: 500 });
+      const { steps, missing } = await caller.explain("c-frozen", { ttl: 1500 });
       peer.process.kill("SIGCONT");
       assert.ok(missing.some(({ service }) => service === "peer"));
       assert.deepStrictEqual(

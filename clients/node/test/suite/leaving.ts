@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Subscription, TielineError } from "../../src/index.js";
-import { fails, sleep, until } from "../support/waiting.js";
-import type { World } from "../support/world.js";
+import { fails, gate, sleep, until } from "../support/waiting.js";
+import { inStep, type World } from "../support/world.js";
 
 /** How subscriptions and systems go: what they were given is finished, nothing new comes. */
 export function leavingTests(world: World): void {
@@ -88,13 +88,10 @@ export function leavingTests(world: World): void {
   test("a subscription that has left gets nothing more while its last handler runs", async () => {
     const [a, b] = [world.system(), world.system()];
     const got: string[] = [];
-    let free: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => {
-      free = resolve;
-    });
+    const held = gate();
     const slow = (name: string) => (data: unknown) => {
       got.push(`${name} ${data}`);
-      return held;
+      return held.opened;
     };
     const leaving = [
       b.subscribe("left.topic", slow("event")),
@@ -103,18 +100,18 @@ export function leavingTests(world: World): void {
     await b.subscribe("left.topic", (data) => void got.push(`stays ${data}`)).ready();
     await b.subscribe("left.topic", (data) => void got.push(`watches ${data}`), { observe: true }).ready();
     for (const subscription of leaving) await subscription.ready();
-    await sleep(20);
+    await inStep(a, b);
     await a.publish("left.topic", 1);
     await until(() => got.length === 4, "all four got the first");
     const left = Promise.all(leaving.map((subscription) => subscription.unsubscribe()));
-    await sleep(100);
+    await b.subscribe("left.last", () => undefined).ready(); // what is registered later comes after what has left
     got.length = 0;
     await a.publish("left.topic", "far");
     await b.publish("left.topic", "near");
     await until(() => got.length >= 4, "the other two got both");
     await sleep(50);
     assert.deepStrictEqual(got.sort(), ["stays far", "stays near", "watches far", "watches near"]);
-    free();
+    held.open();
     await left;
   });
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type EventSystem, type Middleware, PermissionDeniedError } from "../../src/index.js";
-import { fails, failure, sleep, until } from "../support/waiting.js";
+import { fails, failure, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 /** Notes when it is passed, in and out. */
@@ -133,13 +133,15 @@ export function middlewareTests(world: World): void {
 
   test("a handler does not begin when its caller has gone while middleware took its time", async () => {
     let held = 0;
+    let told = 0;
     let release: () => void = () => undefined;
     const released = new Promise<void>((resolve) => {
       release = resolve;
     });
     const slow: Middleware = {
-      async handle(_, next) {
+      async handle(event, next) {
         held += 1;
+        event.signal.addEventListener("abort", () => told++);
         await released;
         return next();
       },
@@ -154,7 +156,7 @@ export function middlewareTests(world: World): void {
     await until(() => held === 3, "the third is too");
     control.abort();
     for (const error of await Promise.all(calls)) assert.equal(error.code, "CANCELLED");
-    await sleep(100); // the CANCEL arrives
+    await until(() => told === 2, "the CANCEL came");
     release();
     assert.equal(await waiting, 1);
   });

@@ -85,15 +85,15 @@ export function retryTests(world: World): void {
     const caller = world.system();
     const slow = async () => {
       remaining.push(currentEvent()?.remaining() ?? Infinity);
-      await sleep(200);
+      await sleep(800);
       throw new RangeError("slow");
     };
     await world.system().subscribe("retry.slow", slow).ready();
     const retry = { attempts: 100, base: 0, cap: 0, when: () => true };
-    const call = caller.publishAndWait("retry.slow", 1, { ttl: 700, retry, idempotent: true });
+    const call = caller.publishAndWait("retry.slow", 1, { ttl: 3000, retry, idempotent: true });
     const [error, ms] = await timed(failure(call));
     assert.ok(["HANDLER_ERROR", "TIMEOUT", "EXPIRED"].includes(error.code), error.code);
-    assert.ok(ms < 5000, `${ms} ms`);
+    assert.ok(ms < 10_000, `${ms} ms`);
     assert.ok(remaining.length >= 2 && remaining.length <= 4, String(remaining));
     const falling = [...remaining].sort((a, b) => b - a);
     assert.deepStrictEqual(remaining, falling);
@@ -102,12 +102,14 @@ export function retryTests(world: World): void {
   test("a try ends at the deadline of all", async () => {
     let tries = 0;
     const handler = () =>
-      ++tries === 1 ? sleep(1500).then(() => Promise.reject(new RangeError("once"))) : sleep(9000);
+      ++tries === 1
+        ? sleep(500).then(() => Promise.reject(new RangeError("once")))
+        : sleep(30_000, undefined, { ref: false });
     await world.system().subscribe("retry.hangs", handler).ready();
     const retry = { base: 0, cap: 0, when: () => true };
-    const call = world.system().publishAndWait("retry.hangs", 1, { ttl: 2000, retry, idempotent: true });
+    const call = world.system().publishAndWait("retry.hangs", 1, { ttl: 2500, retry, idempotent: true });
     const [, ms] = await timed(fails(call, "TIMEOUT"));
-    assert.ok(ms < 3000, `${ms} ms`);
+    assert.ok(ms < 10_000, `${ms} ms`);
     assert.equal(tries, 2);
   });
 

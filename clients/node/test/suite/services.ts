@@ -115,7 +115,7 @@ export function serviceTests(world: World): void {
     ];
     const raws = await Promise.all(strange.map(() => world.raw()));
     for (const raw of [silent, ...raws]) await raw.answersTo(ASK_TOPIC);
-    const asking = found(asker, 500);
+    const asking = found(asker, 2000);
     for (const [at, raw] of raws.entries()) raw.reply(await raw.request(), strange[at]);
     const nothing = { topic: "", name: "", group: "", kind: "handler", streams: false, schemaVersion: "" };
     assert.deepStrictEqual(
@@ -126,7 +126,7 @@ export function serviceTests(world: World): void {
         ["raw", []],
       ],
     );
-    const told = named(await found(asker, 500), "raw") ?? assert.fail("who is silent is not told");
+    const told = named(await found(asker, 2000), "raw") ?? assert.fail("who is silent is not told");
     assert.equal(told.instances[silent.port.instance], "", "it is there, but did not answer");
   });
 

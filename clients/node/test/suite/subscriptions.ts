@@ -1,16 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { currentEvent } from "../../src/index.js";
-import { fails, sleep, timed, until } from "../support/waiting.js";
+import { fails, gate, sleep, timed, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
-
-function gate(): { open: () => void; opened: Promise<void> } {
-  let open: () => void = () => undefined;
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { open, opened };
-}
 
 /** How subscriptions come and go, and what waits for them. */
 export function subscriptionTests(world: World): void {

@@ -26,7 +26,7 @@ export class Peer {
   }
 
   /** Resolves when it has said it, or says it. */
-  says(what: RegExp, ms = 15_000): Promise<string> {
+  says(what: RegExp, ms = 40_000): Promise<string> {
     const said = this.said.find((one) => what.test(one));
     if (said !== undefined) return Promise.resolve(said);
     return new Promise((resolve, reject) => {

@@ -54,7 +54,7 @@ export class Raw implements Receiver {
 
   /** So many answers arrive, and then no more. */
   async stay(count: number): Promise<void> {
-    await until(() => this.answers.length >= count, `${count} answers`, 10_000);
+    await until(() => this.answers.length >= count, `${count} answers`);
     await sleep(QUIET_MS);
     if (this.answers.length !== count) throw new Error(`${this.answers.length} answers instead of ${count}`);
   }

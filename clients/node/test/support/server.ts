@@ -74,7 +74,7 @@ export class RedisServer {
   async start(): Promise<void> {
     const fixed = ["--port", String(this.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
     this.#process = spawn(serverBinary(), [...fixed, "--dir", this.#folder, ...this.#options], { stdio: "ignore" });
-    for (const deadline = Date.now() + 10_000; !(await answers(this.port)); ) {
+    for (const deadline = Date.now() + 30_000; !(await answers(this.port)); ) {
       if (Date.now() > deadline) throw new Error("the Redis server did not start");
     }
   }

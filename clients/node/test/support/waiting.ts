@@ -4,11 +4,20 @@ import { type Code, TielineError } from "../../src/index.js";
 
 export { sleep };
 
-/** Resolves when the condition holds; fails after `ms`. */
-export async function until(condition: () => boolean, what: string, ms = 5000): Promise<void> {
+/** Resolves when the condition holds; fails after `ms`, which are many: the machine may be busy. */
+export async function until(condition: () => boolean, what: string, ms = 20_000): Promise<void> {
   for (const deadline = Date.now() + ms; !condition(); await sleep(5)) {
     if (Date.now() > deadline) assert.fail(`not within ${ms} ms: ${what}`);
   }
+}
+
+/** A promise that is kept when somebody says so: what holds a handler for as long as a test needs it. */
+export function gate(): { open: () => void; opened: Promise<void> } {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open, opened };
 }
 
 /** The error that a call ends with; it must be ours. */

@@ -18,6 +18,11 @@ import { RedisServer } from "./server.js";
 /** Says nothing: tests that cause failures on purpose would fill the screen. */
 export const silent: Logger = { debug: () => undefined, warn: () => undefined, error: () => undefined };
 
+/** Resolves when the systems know of every observer and wildcard group there is: notices of them travel ahead of answers. */
+export async function inStep(...systems: EventSystem[]): Promise<void> {
+  for (const system of systems) await system.publish("in.step");
+}
+
 /** A broker to test with. What it cannot do is said here, and the suite has no such test for it. */
 export interface World {
   readonly name: string;

@@ -24,7 +24,7 @@ class Command {
   constructor(words: string[], environment: Record<string, string> = {}) {
     const env = { PATH: process.env.PATH ?? "", ...environment };
     const stdio = ["ignore", "pipe", "pipe"] as const;
-    const child = spawn(process.execPath, [MAIN, ...words], { cwd: folder, env, stdio: [...stdio], timeout: 30_000 });
+    const child = spawn(process.execPath, [MAIN, ...words], { cwd: folder, env, stdio: [...stdio], timeout: 60_000 });
     child.stdout.on("data", (data) => {
       this.stdout += data;
     });
@@ -60,7 +60,7 @@ test("a module is served until SIGTERM, and finishes what it runs", async () => 
     );
     const command = new Command(["run", "./orders.mjs"], { REDIS_URL: redis.url });
     const reply = caller.publishAndWait("order.slow", 1, { waitForResponders: 20_000 });
-    await until(() => /started/.test(command.stdout) && /serves/.test(command.stdout), "the handler runs", 20_000);
+    await until(() => /started/.test(command.stdout) && /serves/.test(command.stdout), "the handler runs");
     command.process.kill("SIGTERM");
     assert.equal(await reply, "order.slow");
     assert.deepStrictEqual([await command.code, command.stderr], [0, ""]);
@@ -89,7 +89,7 @@ test("it serves what is exported as events, app or default, by the name given, o
     return new Command(["run", target.replace(/^\w+/, "$&.mjs")]);
   });
   for (const command of commands) {
-    await until(() => command.stdout.includes("serves the.topic"), "it serves", 20_000);
+    await until(() => command.stdout.includes("serves the.topic"), "it serves");
     command.process.kill("SIGINT");
     assert.equal(await command.code, 0, command.stderr);
   }

@@ -1,16 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventSystem, type EventSystemOptions, MemoryTransport, UnavailableError } from "../../src/index.js";
-import { fails, sleep, timed, until } from "../support/waiting.js";
+import { fails, gate, sleep, timed, until } from "../support/waiting.js";
 import { silent } from "../support/world.js";
-
-function gate(): { open: () => void; opened: Promise<void> } {
-  let open: () => void = () => undefined;
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { open, opened };
-}
 
 test("what cannot be read of a URL or namespace is told by the constructor", () => {
   const wrong: [string, EventSystemOptions?][] = [

@@ -65,9 +65,10 @@ test("the fingerprint of a large payload takes little longer than reading it", (
 
 function fastest(work: () => unknown): number {
   const spent = Array.from({ length: 5 }, () => {
-    const began = performance.now();
+    const began = process.cpuUsage(); // what others on the machine take does not count
     work();
-    return performance.now() - began;
+    const { user, system } = process.cpuUsage(began);
+    return user + system;
   });
   return Math.min(...spent);
 }

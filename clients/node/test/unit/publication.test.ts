@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { EventSystem, type TielineError } from "../../src/index.js";
+import { sleep, until } from "../support/waiting.js";
 import { silent } from "../support/world.js";
 
 const INDEX = fileURLToPath(new URL("../../src/index.js", import.meta.url));
@@ -10,7 +11,7 @@ const INDEX = fileURLToPath(new URL("../../src/index.js", import.meta.url));
 function run(program: string): { status: number | null; stdout: string; stderr: string } {
   const script = `import { EventSystem, publishEvent, publishEventAndWait } from ${JSON.stringify(INDEX)};\n${program}`;
   const env = { PATH: process.env.PATH ?? "" };
-  return spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", env, timeout: 20_000 });
+  return spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", env, timeout: 60_000 });
 }
 
 test("a publish that nobody awaits never ends the process; its failure goes to the log", () => {
@@ -31,10 +32,10 @@ test("awaited, it rejects as usual, and is not reported a second time", async ()
     { code: "INVALID_TOPIC" },
   );
   assert.equal(await events.publish("not a topic").catch((error: TielineError) => error.code), "INVALID_TOPIC");
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await sleep(30);
   assert.deepStrictEqual(reported, []);
   events.publish("not a topic");
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await until(() => reported.length > 0, "it is reported");
   assert.equal((reported as TielineError[])[0]?.code, "INVALID_TOPIC");
   await events.close();
 });

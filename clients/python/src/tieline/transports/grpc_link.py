@@ -242,17 +242,20 @@ class ClientLink:
         return await asyncio.get_running_loop().create_future()
 
     async def _ping(self) -> str:
+        """Ask for the time again and again, until nothing comes, not even what goes before the answer."""
+        patience = self._settings.pong_timeout
         while True:
             await asyncio.sleep(self._settings.ping_interval)
             item = wire.ClientItem(ping=wire.Ping())
             future = self.expect(item)
             asked = time.monotonic()
             self.outbox.put(wire.LinkRequest(items=[item]).SerializeToString())
-            await asyncio.wait([future], timeout=self._settings.pong_timeout)
-            if not future.done():  # perhaps it was this loop that stood still
+            await asyncio.wait([future], timeout=patience)
+            while not future.done():  # perhaps it was this loop that stood still, or the answer waits behind others
                 await asyncio.wait([future], timeout=_LATE_SECONDS)
-            if not future.done():
-                return f"no sign of life for {time.monotonic() - self.seen:.1f} s"
+                silence = time.monotonic() - self.seen
+                if silence > patience and not future.done():
+                    return f"no sign of life for {silence:.1f} s"
             self._clock.learn(future.result().time / 1000, asked, time.monotonic())
 
     def _forget_asked(self) -> None:

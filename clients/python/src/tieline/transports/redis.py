@@ -37,6 +37,7 @@ from tieline.transports.redis_runs import RedisRuns
 from tieline.transports.redis_server import ClientId, RedisServer, command_error
 
 log = logging.getLogger("tieline")
+_LATE_SECONDS = 0.1
 
 
 class RedisTransport:
@@ -220,13 +221,19 @@ class RedisTransport:
             link = self.link
             if link is None:
                 continue
+            asking = asyncio.create_task(self._ask_time(link))
             try:
-                async with asyncio.timeout(self.settings.pong_timeout):
-                    await self._ask_time(link)
-            except TimeoutError:
-                link.abort(f"no answer within {self.settings.pong_timeout:g} s")
+                await asyncio.wait([asking], timeout=self.settings.pong_timeout)
+                if not asking.done():  # perhaps it was this loop that stood still
+                    await asyncio.wait([asking], timeout=_LATE_SECONDS)
+                if asking.done():
+                    asking.result()
+                else:
+                    link.abort(f"no answer within {self.settings.pong_timeout:g} s")
             except (LinkDownError, ReplyError) as error:
                 log.info("asking for the time failed: %s", error)
+            finally:
+                asking.cancel()
 
     async def _keep_leases(self) -> None:
         while True:
