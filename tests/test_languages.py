@@ -40,7 +40,10 @@ async def python(place: Place) -> AsyncIterator[EventSystem]:
     """This side."""
     world = World(place)
     try:
-        yield await world.system(service="python")
+        system = await world.system(service="python")
+        while await system._instance.port.responders("python.count"):  # type: ignore[union-attr]
+            await asyncio.sleep(0.01)  # the gateway has not let go of the one of the test before
+        yield system
     finally:
         await world.close()
 
