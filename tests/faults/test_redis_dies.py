@@ -260,6 +260,25 @@ async def test_a_loop_that_stood_still_is_not_taken_for_a_silent_server(
     assert link_of(system) is link
 
 
+async def test_a_link_whose_answer_is_behind_much_else_is_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, asked, seen = await bench.system("read", ping_interval=0.05, pong_timeout=0.3), Seen(), Seen()
+    publisher, link = await bench.system("publisher"), link_of(system)
+    await system.subscribe("news", seen.take).ready()
+    call = link.call
+
+    async def behind_much_else(*command: str) -> Any:
+        asked.append(command)
+        for _ in range(30):
+            await publisher.publish("news")
+            await asyncio.sleep(0.05)
+        return await call(*command)
+
+    monkeypatch.setattr(link, "call", behind_much_else)
+    await asked.reach(2)
+    monkeypatch.undo()
+    assert link_of(system) is link
+
+
 async def test_after_a_restart_nobody_elses_connection_is_killed(bench: Bench) -> None:
     """A new server numbers its clients from the beginning: the id of our lost connection is now somebody else's."""
     system = await bench.system("ours", reconnect_min=0.4, reconnect_max=0.4)

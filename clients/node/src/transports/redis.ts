@@ -232,15 +232,17 @@ export class RedisTransport implements Transport {
     const { link } = this;
     if (link === undefined) return;
     const { pongTimeout } = this.settings;
-    // After the timeout one more turn, so that an answer that lies there already is read.
-    const late = setTimeout(
-      () => setImmediate(() => pending && link.abort(`no answer within ${pongTimeout} ms`)),
-      pongTimeout,
-    );
+    let { heardAt } = link;
+    // After the timeout one more turn, so that an answer that lies there already is read. It may be behind much else.
+    const late = setInterval(() => setImmediate(look), pongTimeout);
+    const look = () => {
+      if (pending && link.heardAt === heardAt) link.abort(`no answer within ${pongTimeout} ms`);
+      ({ heardAt } = link);
+    };
     let pending = true;
     const over = () => {
       pending = false;
-      clearTimeout(late);
+      clearInterval(late);
     };
     this.#askTime(link).then(over, over);
   }

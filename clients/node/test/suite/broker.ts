@@ -11,6 +11,8 @@ import { inboxChannel } from "../../src/contract/contract.js";
 import { newEnvelope, REPLY, serializeFrame } from "../../src/envelope.js";
 import { newCallId } from "../../src/identity.js";
 import { EventSystem, TielineError } from "../../src/index.js";
+import { DEFAULT_SETTINGS } from "../../src/settings.js";
+import { RedisTransport } from "../../src/transports/redis.js";
 import { makeCertificates } from "../support/certificates.js";
 import { RedisServer } from "../support/server.js";
 import { fails, failure, gate, sleep, timed, until } from "../support/waiting.js";
@@ -241,6 +243,24 @@ export function brokerTests(world: World, redis: RedisServer): void {
       await world.clean();
       await tight.stop();
     }
+  });
+
+  test("a link whose answer is behind much else is kept", async () => {
+    const settings = { ...DEFAULT_SETTINGS, pingInterval: 100, pongTimeout: 400 };
+    const transport = new RedisTransport(redis.url, { namespace: "", settings });
+    const [reader, publisher] = [world.system({ url: "", transport }), world.system()];
+    await reader.subscribe("much.else", () => undefined).ready();
+    const link = transport.require();
+    const call = link.call.bind(link);
+    let answered = 0;
+    link.call = async (...command) => {
+      for (let n = 0; n < 20; n++) await publisher.publish("much.else").then(() => sleep(75));
+      answered += 1;
+      return call(...command);
+    };
+    await until(() => answered > 1, "it was asked", 30_000);
+    assert.equal(transport.require(), link);
+    link.call = call;
   });
 
   test("who is there and what was stored are asked no longer than the deadline", async () => {

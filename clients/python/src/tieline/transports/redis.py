@@ -215,7 +215,7 @@ class RedisTransport:
                 port.receiver.on_connected(gap)
 
     async def _keep_alive(self) -> None:
-        """Ask for the time; a server that does not answer is gone."""
+        """Ask for the time; a server that falls silent instead of answering is gone."""
         while True:
             await asyncio.sleep(self.settings.ping_interval)
             link = self.link
@@ -223,10 +223,7 @@ class RedisTransport:
                 continue
             asking = asyncio.create_task(self._ask_time(link))
             try:
-                await asyncio.wait([asking], timeout=self.settings.pong_timeout)
-                if not asking.done():  # perhaps it was this loop that stood still
-                    await asyncio.wait([asking], timeout=_LATE_SECONDS)
-                if asking.done():
+                if await self._heard(link, asking):
                     asking.result()
                 else:
                     link.abort(f"no answer within {self.settings.pong_timeout:g} s")
@@ -234,6 +231,17 @@ class RedisTransport:
                 log.info("asking for the time failed: %s", error)
             finally:
                 asking.cancel()
+
+    async def _heard(self, link: RedisLink, asking: asyncio.Task[None]) -> bool:
+        """Wait for the answer for as long as anything comes: it may be behind much else."""
+        while not asking.done():
+            heard_at = link.heard_at
+            await asyncio.wait([asking], timeout=self.settings.pong_timeout)
+            if not asking.done():  # perhaps it was this loop that stood still
+                await asyncio.wait([asking], timeout=_LATE_SECONDS)
+            if not asking.done() and link.heard_at == heard_at:
+                return False
+        return True
 
     async def _keep_leases(self) -> None:
         while True:
