@@ -23,6 +23,7 @@ from tieline import (
     InvalidTopicError,
     PayloadTooLargeError,
     PermissionDeniedError,
+    Retry,
     Settings,
     Step,
     StepName,
@@ -157,6 +158,12 @@ async def test_an_absurd_ttl_is_refused(system: EventSystem, ttl: Any) -> None:
     for error in await both(system, "ok", ttl=ttl):
         assert isinstance(error, InvalidArgumentError)
         assert "ttl is in seconds" in error.message
+
+
+@pytest.mark.parametrize("retry", [5, 0, True, "x", {"attempts": 5}, Retry], ids=str)
+async def test_a_retry_that_is_no_policy_is_refused(system: EventSystem, retry: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"retry=Retry\(attempts=5\)"):
+        await system.publish_and_wait("nobody.home", retry=retry)
 
 
 @pytest.mark.parametrize(

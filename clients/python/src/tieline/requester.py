@@ -101,6 +101,8 @@ class Requester:
         self, retry: Retry, topic: str, data: Any, headers: Mapping[str, str] | None, ttl: float | None, *rest: Any
     ) -> Any:
         """Call until it succeeds, the policy says no, or no time is left for another try; `rest` as `call` takes it."""
+        if not isinstance(retry, Retry):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(f"retry is a policy, as in retry=Retry(attempts=5), not {retry!r:.80}")
         clock = self._instance.clock
         deadline = clock.monotonic() + (self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)) / 1000
         identity, may_have_run = new_id(), False
