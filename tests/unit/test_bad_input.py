@@ -245,6 +245,11 @@ async def _soon(data: Any) -> Any:
         {"name": "\ud800"},
         {"filter": 5},
         {"filter": _soon},
+        {"on_gap": 5},
+        {"on_gap": "tell"},
+        {"on_gap": lambda gap: gap},
+        {"on_gap": _soon},
+        {"on_gap": lambda since, until, reason, more: more},
         {"schema_version": "2", "upcasters": [("1", "2", _soon)]},
     ],
     ids=lambda options: ascii(sorted(options)) + ascii(list(options.values()))[:20],
@@ -254,6 +259,11 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> No
     with pytest.raises(InvalidArgumentError):
         system.subscribe("a", lambda: None, **options)
     assert system.subscriptions == []
+
+
+@pytest.mark.parametrize("on_gap", [None, print, lambda *gap: gap, lambda since, until, reason="": reason], ids=str)
+def test_whatever_takes_since_until_and_reason_is_told_of_gaps(on_gap: Any) -> None:
+    assert EventSystem("memory://").subscribe("a", lambda: None, on_gap=on_gap).on_gap is on_gap
 
 
 # --- where to connect -----------------------------------------------------------------------------------------------
