@@ -160,6 +160,26 @@ async def test_an_absurd_ttl_is_refused(system: EventSystem, ttl: Any) -> None:
         assert "ttl is in seconds" in error.message
 
 
+WAITS = [-1, 86_401, float("nan"), float("inf"), 10**400, "5", True, [1], 1j]
+
+
+@pytest.mark.parametrize("wait", WAITS, ids=str)
+async def test_an_absurd_wait_is_refused(system: EventSystem, wait: Any) -> None:
+    for error in await both(system, "ok", wait_for_connection=wait):
+        assert "wait_for_connection is in seconds, from 0 to 86400" in error.message
+    for name in ("wait_for_responders", "wait_for_connection"):
+        options = {name: wait}
+        for use in (system.publish_and_wait, system.publish_and_stream):
+            with pytest.raises(InvalidArgumentError, match=f"{name} is in seconds, from 0 to 86400"):
+                await anext(use("ok", **options)) if use == system.publish_and_stream else await use("ok", **options)
+
+
+@pytest.mark.parametrize("wait", [0, 0.01, 86_400])
+async def test_the_shortest_and_the_longest_wait_are_fine(system: EventSystem, wait: float) -> None:
+    system.subscribe("ok", lambda data: data)
+    assert await system.publish_and_wait("ok", 1, wait_for_responders=wait, wait_for_connection=wait) == 1
+
+
 @pytest.mark.parametrize("retry", [5, 0, True, "x", {"attempts": 5}, Retry], ids=str)
 async def test_a_retry_that_is_no_policy_is_refused(system: EventSystem, retry: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"retry=Retry\(attempts=5\)"):

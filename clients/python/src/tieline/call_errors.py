@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call import Call
 from tieline.envelope import STREAM_END
@@ -58,15 +60,18 @@ def lost(call: Call, why: str) -> ResponderLostError:
     )
 
 
-def timed_out(call: Call) -> CallTimeoutError:
-    """The deadline passed."""
+def timed_out(call: Call, total: float = math.inf) -> CallTimeoutError:
+    """The deadline passed; `total`: that of a whole stream, which had so many seconds."""
     ran = call.attempts > 0 or call.may_have_run or call.joined
     outcome = Outcome.MAY_HAVE_RUN if ran else Outcome.NOT_DELIVERED
     details: dict[str, object] = {"accepted": call.accepted, "attempts": call.attempts}
     if call.inflow is not None:
         details["received"] = call.inflow.received
     what = "reply" if call.inflow is None else "item"
-    return CallTimeoutError(f"no {what} from {call.topic!r} within {call.ttl_ms} ms", details=details, outcome=outcome)
+    message = f"no {what} from {call.topic!r} within {call.ttl_ms / 1000:g} s"
+    if total < math.inf:
+        message = f"the stream from {call.topic!r} was not over within its total of {round(total, 3):g} s"
+    return CallTimeoutError(message, details=details, outcome=outcome)
 
 
 def gap(call: Call, item: Envelope) -> TielineError:

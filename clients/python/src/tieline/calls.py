@@ -12,6 +12,7 @@ its own, so whatever answers an earlier attempt finds nothing and changes nothin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Protocol
 
@@ -336,7 +337,8 @@ class Calls:
 
     def _timed_out(self, call: Call) -> None:
         waited_in_vain = not call.attempts and call.state is _WAITING and self._linked
-        error = nobody_answers(call) if waited_in_vain else timed_out(call)
+        total = call.total if isinstance(call, StreamCall) and call.deadline >= call.limit else math.inf
+        error = nobody_answers(call) if waited_in_vain else timed_out(call, total)
         self._call_off(call)
         self._reject(call, error)
 
