@@ -39,7 +39,7 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     """
     settings.check()
     tls, auth = _tls(settings), _auth(settings)
-    transport = make_transport(_broker_url(settings), settings.namespace, Settings())
+    transport = make_transport(_broker_url(settings), settings.namespace, Settings(), served=True)
     instance = Instance("gateway", Settings(), lambda: transport, None, _log.warning)
     await instance.start()
     gateway = Gateway(transport, instance, embedded=settings.embedded)

@@ -17,6 +17,7 @@ from tieline.errors import (
     UnavailableError,
 )
 
+_IN_PROCESS = ". This is within one process (memory://); with TIELINE_URL others are reached too"
 _RESULTS = frozenset({"HANDLER_ERROR"})
 _GAVE_UP = frozenset({"TIMEOUT", "CANCELLED"})
 _REFUSALS = frozenset({"OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"})
@@ -34,10 +35,20 @@ def leaves_run(error: TielineError) -> bool:
     return error.code in _RESULTS or error.code in _GAVE_UP
 
 
-def nobody_answers(call: Call) -> NoRespondersError:
-    """Nobody took the request."""
-    topic = call.topic
-    return NoRespondersError(f"nobody answers {topic!r}: start a subscriber of it, or wait_for_responders")
+def nobody_answers(call: Call, *, in_process: bool = False) -> NoRespondersError:
+    """Nobody took the request; `in_process`: nor could anybody elsewhere."""
+    waited = min(call.patience, call.deadline) - call.began
+    if waited > 0:
+        what = f"nobody answers {call.topic!r} after {round(waited, 3):g} s: start a subscriber of it"
+    else:
+        what = f"nobody answers {call.topic!r}: start a subscriber of it, or wait_for_responders"
+    return NoRespondersError(f"{what}{_IN_PROCESS if in_process else ''}")
+
+
+def nobody_to_ask(topic: str, *, in_process: bool = False) -> NoRespondersError:
+    """There is nobody whom a gather could ask."""
+    message = f"nobody answers {topic!r}: start a subscriber of it"
+    return NoRespondersError(f"{message}{_IN_PROCESS if in_process else ''}")
 
 
 def away() -> UnavailableError:
@@ -55,7 +66,7 @@ def broken(call: Call) -> UnavailableError:
 def lost(call: Call, why: str) -> ResponderLostError:
     """The responder's process is gone."""
     return ResponderLostError(
-        f"the responder of {call.topic!r} is gone: {why}; whether the call ran is unknown",
+        f"the responder of {call.topic!r}, instance {call.instance}, is gone: {why}; whether the call ran is unknown",
         details={"instance": call.instance, "accepted": call.accepted},
     )
 

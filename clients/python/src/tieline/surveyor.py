@@ -8,6 +8,7 @@ from typing import Any
 
 from tieline._contract.contract import ASK_TOPIC
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.call import Call
 from tieline.caller import reply_value
 from tieline.envelope import REQUEST, new_id
 from tieline.errors import InvalidArgumentError, TielineError
@@ -62,7 +63,11 @@ class Surveyor:
         request.id = request.id or new_id()
         places = await in_time(request.ttl_ms / 1000, port.responders(request.topic), instance.clock)
         asked = units(places, port.instance, every_instance=every_instance)
-        gathering = Gathering(request, lambda one, to: caller.begin_at(one, to, deadline), caller.abandon)
+
+        def begin(one: Envelope, to: str) -> Call:
+            return caller.begin_at(one, to, deadline)
+
+        gathering = Gathering(request, begin, caller.abandon, in_process=port.in_process)
         return await gathering.ask(asked, max_replies)
 
     # --- looking inside -------------------------------------------------------------------------------------------
