@@ -30,6 +30,7 @@ from tieline import (
     UnauthenticatedError,
     UnavailableError,
     UnsupportedError,
+    blocking,
 )
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
@@ -232,6 +233,20 @@ async def test_bad_headers_are_refused(system: EventSystem, headers: Any, error:
     assert [type(each) for each in await both(system, "ok", headers=headers)] == [error, error]
 
 
+@pytest.mark.parametrize("option", ["content_type", "schema_version", "correlation_id"])
+@pytest.mark.parametrize("value", [3, True, b"1", ["1"], "\ud800"], ids=ascii)
+async def test_a_text_that_is_none_is_refused(system: EventSystem, option: str, value: Any) -> None:
+    for error in await both(system, "ok", b"", **{option: value}):
+        assert isinstance(error, InvalidArgumentError)
+        assert f"{option} is text" in error.message
+
+
+@pytest.mark.parametrize("correlation_id", ["", None, 5, b"a", "\ud800"], ids=ascii)
+async def test_what_is_no_id_is_not_explained(system: EventSystem, correlation_id: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="correlation_id is "):
+        await system.explain(correlation_id)
+
+
 async def _soon(data: Any) -> Any:
     return data
 
@@ -281,9 +296,28 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> No
     assert system.subscriptions == []
 
 
-@pytest.mark.parametrize("on_gap", [None, print, lambda *gap: gap, lambda since, until, reason="": reason], ids=str)
+@pytest.mark.parametrize("on_gap", [None, print, lambda *gap: gap, lambda since, until, reason="": reason])
 def test_whatever_takes_since_until_and_reason_is_told_of_gaps(on_gap: Any) -> None:
     assert EventSystem("memory://").subscribe("a", lambda: None, on_gap=on_gap).on_gap is on_gap
+
+
+@pytest.mark.parametrize("given", [None, 5, _soon, ["a"]])
+async def test_what_is_no_subscription_cannot_be_unsubscribed(system: EventSystem, given: Any) -> None:
+    kept = system.subscribe("a", _soon)
+    with pytest.raises(InvalidArgumentError, match="unsubscribe takes"):
+        await system.unsubscribe(given)
+    with pytest.raises(InvalidArgumentError, match="unsubscribe takes"):
+        blocking.EventSystem("memory://").unsubscribe(given)
+    assert system.subscriptions == [kept]
+
+
+async def test_a_name_that_nothing_has_may_be_unsubscribed(system: EventSystem) -> None:
+    kept, named = system.subscribe("a", _soon, name="kept"), system.subscribe("a", _soon, name="named")
+    for _ in range(2):
+        await system.unsubscribe("named")
+    await system.unsubscribe("unknown")
+    assert named.closed
+    assert system.subscriptions == [kept]
 
 
 # --- where to connect -----------------------------------------------------------------------------------------------
@@ -299,6 +333,31 @@ def test_an_unknown_scheme_is_told_when_the_system_is_made(url: str) -> None:
 def test_an_unreadable_redis_url_is_told_when_the_system_is_made(url: str) -> None:
     with pytest.raises(InvalidArgumentError):
         EventSystem(url)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"url": 5}, "the URL is text"),
+        ({"url": b"memory://"}, "the URL is text"),
+        ({"service": 5}, "service is the name of the service"),
+        ({"settings": {"drain": 5}}, r"Settings\(drain=5\)"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [EventSystem, blocking.EventSystem], ids=["asynchronous", "blocking"])
+def test_arguments_of_another_type_are_told_when_the_system_is_made(kind: Any, options: Any, says: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=says):
+        kind(**options)
+
+
+@pytest.mark.parametrize("query", ["foo=1", "foo", "db=1&foo=2", "namespace=shop", "ssl_min_version=771"])
+def test_an_unknown_parameter_of_a_redis_url_is_told_with_those_that_are_known(query: str) -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"unknown parameter '(foo|namespace|ssl_min_version)'; known are db,"
+    ):
+        EventSystem(f"redis://localhost/0?{query}")
+    EventSystem("redis://localhost/0?db=1&socket_timeout=5&decode_responses=true")
 
 
 def test_a_bad_namespace_is_told_when_the_system_is_made() -> None:

@@ -34,9 +34,9 @@ from tieline.publisher import Publisher, Receipt
 from tieline.requester import Requester
 from tieline.retry import Retry
 from tieline.services import Service
-from tieline.settings import Settings, choose_service, choose_url
+from tieline.settings import Settings, choose_service, choose_settings, choose_url
 from tieline.stream import Stream
-from tieline.subscription import Subscription, SubscriptionOptions
+from tieline.subscription import Subscription, SubscriptionOptions, no_subscription
 from tieline.surveyor import Surveyor
 from tieline.transport import Transport
 from tieline.transports import make_transport
@@ -75,7 +75,7 @@ class EventSystem:
         observe: Observer | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings = choose_settings(settings)
         self.service = choose_service(service)
         make = (lambda: transport) if transport else partial(make_transport, choose_url(url), namespace, self.settings)
         self._instance = Instance(self.service, self.settings, make, observe, self._publish_warning)
@@ -308,9 +308,18 @@ class EventSystem:
         return [subscription for subscription in self._instance.router if not subscription.internal]
 
     async def unsubscribe(self, subscription: Subscription | str) -> None:
-        """End a subscription, or all of a name: nothing new is taken, what is here is finished. Idempotent."""
+        """End a subscription, or all of a name: nothing new is taken, what is here is finished.
+
+        Idempotent: a name that no subscription has, or has any more, changes nothing.
+
+        Raises:
+            InvalidArgumentError: it is neither.
+
+        """
         if isinstance(subscription, Subscription):
             await self._instance.remove(subscription)
+        elif not isinstance(subscription, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise no_subscription(subscription)
         else:
             await asyncio.gather(
                 *(self._instance.remove(each) for each in self.subscriptions if each.name == subscription)
@@ -331,6 +340,7 @@ class EventSystem:
             ttl: seconds to wait for the others.
 
         Raises:
+            InvalidArgumentError: it is no id.
             UnavailableError: the broker is away.
 
         """

@@ -191,6 +191,12 @@ class Subscription:
         return f"<Subscription {self.name!r} on {self.topic!r}{group}>"
 
 
+def no_subscription(given: object) -> InvalidArgumentError:
+    """What whoever unsubscribes something else is told."""
+    message = "unsubscribe takes what subscribe(topic, handler) returned, or the name of subscriptions"
+    return InvalidArgumentError(f"{message}, not {given!r:.80}")
+
+
 def _whole(name: str, given: int, least: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < least:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"{name} is a whole number of at least {least}, not {given!r}")

@@ -15,7 +15,7 @@ from tieline.errors import InvalidArgumentError, TielineError
 from tieline.explain import Explanation, explanation
 from tieline.gather import Answer, Failure, Gathered, Gathering, Reply, Responder, is_missing, units
 from tieline.instance import Instance
-from tieline.outgoing import compose, ttl_ms
+from tieline.outgoing import check_text, compose, ttl_ms
 from tieline.requester import show_observers
 from tieline.services import Service, services
 from tieline.within import in_time
@@ -74,6 +74,8 @@ class Surveyor:
 
     async def explain(self, correlation_id: str, ttl: float) -> Explanation:
         """See `EventSystem.explain`."""
+        if not check_text(correlation_id, "correlation_id"):
+            raise InvalidArgumentError("correlation_id is the id of an event or a call, not an empty text")
         asked, stored = self._ask({"trail": correlation_id}, ttl), self._stored(correlation_id, ttl)
         gathered, trail = await asyncio.gather(asked, stored)
         trails = [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
