@@ -17,10 +17,13 @@ from tests.suite.seen import Seen, Watch, until
 from tests.support.servers import RedisServer
 from tieline import (
     CallTimeoutError,
+    Event,
     EventSystem,
     InvalidArgumentError,
     InvalidPayloadError,
     InvalidTopicError,
+    Message,
+    Middleware,
     PayloadTooLargeError,
     PermissionDeniedError,
     Retry,
@@ -36,6 +39,7 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import ACCEPTED, CANCEL, EVENT, REPLY, REQUEST, frame
 from tieline.errors import Outcome, TielineError
+from tieline.middleware import HandleNext, PublishNext
 
 # --- what is published, and how -------------------------------------------------------------------------------------
 
@@ -349,6 +353,35 @@ def test_an_unreadable_redis_url_is_told_when_the_system_is_made(url: str) -> No
 def test_arguments_of_another_type_are_told_when_the_system_is_made(kind: Any, options: Any, says: str) -> None:
     with pytest.raises(InvalidArgumentError, match=says):
         kind(**options)
+
+
+class OnlyPublishes:
+    """A middleware that is no `Middleware` and has one method."""
+
+    async def publish(self, message: Message, call_next: PublishNext) -> Any:
+        message.data += 1
+        return await call_next(message)
+
+
+class OnlyHandles:
+    """One that has the other one."""
+
+    async def handle(self, event: Event, call_next: HandleNext) -> Any:
+        return await call_next() * 10
+
+
+@pytest.mark.parametrize("middleware", [5, Middleware(), [5], [Middleware], [print], "ab", {"publish": 1}, None])
+@pytest.mark.parametrize("kind", [EventSystem, blocking.EventSystem], ids=["asynchronous", "blocking"])
+def test_what_is_no_middleware_is_told_when_the_system_is_made(kind: Any, middleware: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="middleware is a list of objects"):
+        kind("memory://", middleware=middleware)
+
+
+async def test_a_middleware_may_have_one_of_the_methods_only() -> None:
+    chain: list[Any] = [OnlyHandles(), OnlyPublishes()]
+    async with EventSystem("memory://", middleware=chain) as system:
+        system.subscribe("ok", lambda data: data)
+        assert await system.publish_and_wait("ok", 1) == 20
 
 
 @pytest.mark.parametrize("query", ["foo=1", "foo", "db=1&foo=2", "namespace=shop", "ssl_min_version=771"])

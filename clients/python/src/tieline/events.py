@@ -28,7 +28,15 @@ from tieline.errors import TielineError
 from tieline.explain import Explanation
 from tieline.gather import Gathered
 from tieline.instance import Instance
-from tieline.middleware import HandleNext, Message, Middleware, handle_through, publish_through
+from tieline.middleware import (
+    HandleNext,
+    Message,
+    Middleware,
+    check_chain,
+    handle_through,
+    publish_through,
+    that_have,
+)
 from tieline.observe import Observer
 from tieline.publisher import Publisher, Receipt
 from tieline.requester import Requester
@@ -77,13 +85,14 @@ class EventSystem:
     ) -> None:
         self.settings = choose_settings(settings)
         self.service = choose_service(service)
+        chain = check_chain(middleware)
         make = (lambda: transport) if transport else partial(make_transport, choose_url(url), namespace, self.settings)
         self._instance = Instance(self.service, self.settings, make, observe, self._publish_warning)
         self._publisher = Publisher(self._instance)
         self._requester = Requester(self._instance)
         self._surveyor = Surveyor(self._instance)
-        self._middleware = list(middleware)
-        if middleware:
+        self._publishing, self._handling = that_have("publish", chain), that_have("handle", chain)
+        if self._handling:
             self._instance.responder.around = self._instance.caller.around = self._around
 
     # --- publish and call -----------------------------------------------------------------------------------------
@@ -121,10 +130,10 @@ class EventSystem:
 
         """
         options = (ttl, content_type, schema_version, correlation_id, wait_local, wait_for_connection)
-        if self._middleware:
+        if self._publishing:
             message = Message(topic, data, dict(headers or {}))
             last = partial(_send, self._publisher.publish, options)
-            return publish_through(self._middleware, message, last)
+            return publish_through(self._publishing, message, last)
         return self._publisher.publish(topic, data, headers, *options)
 
     def publish_and_wait(
@@ -172,9 +181,9 @@ class EventSystem:
         call = self._requester.call if retry is None else partial(self._requester.persist, retry)
         rest = (content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection)
         options = (ttl, *rest, idempotency_key)
-        if self._middleware:
+        if self._publishing:
             message = Message(topic, data, dict(headers or {}), is_request=True)
-            return publish_through(self._middleware, message, partial(_send, call, options))
+            return publish_through(self._publishing, message, partial(_send, call, options))
         return call(topic, data, headers, *options)
 
     def publish_and_stream(
@@ -216,11 +225,11 @@ class EventSystem:
         """
         rest = (content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection)
         options = (ttl, total, window, *rest)
-        if not self._middleware:
+        if not self._publishing:
             return self._requester.stream(topic, data, headers, *options)
         message = Message(topic, data, dict(headers or {}), is_request=True)
         last = partial(_stream, self._requester.stream, options)
-        return Stream(partial(publish_through, self._middleware, message, last), lambda: self._instance.caller)
+        return Stream(partial(publish_through, self._publishing, message, last), lambda: self._instance.caller)
 
     def publish_and_gather(
         self,
@@ -257,9 +266,9 @@ class EventSystem:
         """
         rest = (content_type, schema_version, correlation_id)
         options = (ttl, max_replies, every_instance, *rest)
-        if self._middleware:
+        if self._publishing:
             message = Message(topic, data, dict(headers or {}), is_request=True)
-            return publish_through(self._middleware, message, partial(_send, self._surveyor.gather, options))
+            return publish_through(self._publishing, message, partial(_send, self._surveyor.gather, options))
         return self._surveyor.gather(topic, data, headers, *options)
 
     # --- subscribe ------------------------------------------------------------------------------------------------
@@ -420,7 +429,7 @@ class EventSystem:
         return self._instance.closed
 
     async def _around(self, event: Event, last: HandleNext) -> Any:
-        return await handle_through(self._middleware, event, last)
+        return await handle_through(self._handling, event, last)
 
     def _publish_warning(self, payload: dict[str, Any]) -> None:
         self._instance.spawn(self._warn(payload))
