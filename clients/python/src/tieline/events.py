@@ -50,6 +50,7 @@ from tieline.transport import Transport
 from tieline.transports import make_transport
 
 _ASK_SECONDS = 2.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -385,15 +386,25 @@ class EventSystem:
         await self._instance.close(self.settings.drain if drain is None else drain)
 
     async def serve(self) -> None:
-        """Run until SIGTERM or SIGINT, then drain and close; or until somebody else closes it."""
+        """Run until SIGTERM or SIGINT, then drain and close; or until somebody else closes it.
+
+        A second signal has its usual effect and ends the process.
+        """
         await self.start()
         stop = asyncio.Event()
         self._instance.at_close(stop.set)
         loop = asyncio.get_running_loop()
+
+        def on_signal() -> None:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+            self._instance.say_stopping(self.settings.drain)
+            stop.set()
+
         with contextlib.ExitStack() as signals:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _SIGNALS:
                 with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # no main thread, or Windows
-                    loop.add_signal_handler(number, stop.set)
+                    loop.add_signal_handler(number, on_signal)
                     signals.callback(loop.remove_signal_handler, number)
             try:
                 await stop.wait()

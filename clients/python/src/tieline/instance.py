@@ -181,6 +181,15 @@ class Instance:
         """Have somebody told when it begins to close."""
         self._at_close.append(tell)
 
+    def say_stopping(self, drain: float) -> None:
+        """A signal has come, and it is about to be closed."""
+        mailboxes = [subscription.mailbox for subscription in [*self.router, *self._leaving]]
+        under_way = sum(len(mailbox.running) + len(mailbox.waiting) for mailbox in mailboxes)
+        if under_way:
+            log.warning("stopping; %d under way have up to %g s; signal again to stop now", under_way, drain)
+        else:
+            log.info("stopping")
+
     async def close(self, drain: float) -> None:
         """See `EventSystem.aclose`. It goes on if whoever waits for it is cancelled; all wait for the same.
 
