@@ -143,6 +143,15 @@ async def test_the_help_fits_into_80_columns() -> None:
     ]
 
 
+async def test_a_gateway_that_stood_still_says_so_in_one_sentence(up: Up) -> None:
+    up.stop()
+    await asyncio.sleep(3)
+    up.cont()
+    await up.line("the event loop stood still for .* s; a handler blocks it, or the process was stopped")
+    await asyncio.sleep(0.2)
+    assert "loop_blocked" not in up.text
+
+
 # --- stopping -------------------------------------------------------------------------------------------------------
 
 

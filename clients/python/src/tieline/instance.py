@@ -76,6 +76,7 @@ class Instance:
         self._closing: asyncio.Task[None] | None = None
         self._at_close: list[Callable[[], None]] = []
         self._linked = asyncio.Event()
+        self._away_since = 0.0
         self._waiting_bytes = 0
         self._background: set[asyncio.Task[Any]] = set()
         self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
@@ -299,6 +300,7 @@ class Instance:
         """See `Receiver`."""
         self._linked.set()
         if gap is not None:
+            log.info("the broker is back after %.1f s", self.clock.monotonic() - self._away_since)
             self.caller.link_up()
             if self.port is not None:
                 self._take_place(self.port)
@@ -307,6 +309,7 @@ class Instance:
     def on_disconnected(self, reason: str) -> None:
         """See `Receiver`."""
         log.warning("the broker is away: %s", reason)
+        self._away_since = self.clock.monotonic()
         self._linked.clear()
         self.caller.link_down()
 
@@ -333,7 +336,9 @@ class Instance:
 
     def _tell_gap(self, gap: Gap) -> None:
         since, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in gap[:2])
-        log.warning("live events between %s and %s may be lost: %s", since, until, gap.reason)
+        concerned = any(not subscription.internal for subscription in self.router)
+        level = logging.WARNING if concerned else logging.INFO
+        log.log(level, "live events between %s and %s may be lost: %s", since, until, gap.reason)
         if self._observer:
             self._observer(Step(StepName.GAP, gap.until, "", "", b"", {"since": gap.since, "reason": gap.reason}))
         for subscription in self.router:
@@ -360,7 +365,9 @@ class Instance:
             late = time.monotonic() - asked - _STANDSTILL_SECONDS
             self.trail.refill()
             if late > _STANDSTILL_SECONDS:
-                log.warning("the event loop stood still for %.1f s; a handler blocks it", late)
+                log.warning(
+                    "the event loop stood still for %.1f s; a handler blocks it, or the process was stopped", late
+                )
                 self._warn({"kind": "loop_blocked", "seconds": late})
 
 
