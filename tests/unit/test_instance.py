@@ -32,6 +32,18 @@ async def test_an_outage_is_told_from_its_beginning_to_its_end(
     assert gap[1].startswith("live events between ")
 
 
+async def test_an_outage_within_an_outage_is_one(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tieline")
+    async with testing.Broker() as broker:
+        shop = await broker.system("shop").start()
+        await broker.faults.cut(shop)
+        await broker.clock.advance(2)
+        shop._instance.on_disconnected("the gateway is gone too")
+        await broker.clock.advance(1)
+        await broker.faults.restore(shop)
+    assert "the broker is back after 3.0 s" in caplog.text
+
+
 async def test_a_loop_that_stood_still_is_told(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

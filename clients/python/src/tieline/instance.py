@@ -309,7 +309,8 @@ class Instance:
     def on_disconnected(self, reason: str) -> None:
         """See `Receiver`."""
         log.warning("the broker is away: %s", reason)
-        self._away_since = self.clock.monotonic()
+        if self._linked.is_set():  # a gateway may lose its broker first and be lost then
+            self._away_since = self.clock.monotonic()
         self._linked.clear()
         self.caller.link_down()
 
