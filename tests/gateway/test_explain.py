@@ -197,6 +197,12 @@ async def test_through_a_gateway_it_tells_the_same(stack: AsyncExitStack, up: Up
 # --- wrong use, and no broker -----------------------------------------------------------------------------------------
 
 
+async def test_an_empty_id_is_refused_without_asking_anybody() -> None:
+    printed = await command("explain", "", "--url", "redis://127.0.0.1:1")
+    assert (printed.code, printed.out) == (2, "")
+    assert "the ID is empty" in printed.err
+
+
 @pytest.mark.parametrize("name", [("explain", "c"), ("services",)])
 @pytest.mark.parametrize(
     ("options", "code", "says"),

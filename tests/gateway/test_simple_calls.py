@@ -109,6 +109,7 @@ async def test_nobody_answers(client: Client, topic: str) -> None:
     told = await failure(client.stub.PublishAndWait(call(topic), timeout=5))
     assert (told.status, told.reason) == (grpc.StatusCode.UNAVAILABLE, "NO_RESPONDERS")
     assert told.metadata == {"outcome": "NOT_DELIVERED", "retryable": "true"}
+    assert "memory://" not in told.message
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import msgpack
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.gateway.commands import on_terminal
 from tests.gateway.up import Client, Up, system
 from tests.suite.seen import BUSY_SECONDS, Seen, Watch, until
 from tests.support.servers import RedisServer
@@ -117,11 +118,38 @@ async def test_a_cluster_is_refused() -> None:
         assert "cluster" in up.text.lower()
 
 
+@pytest.mark.parametrize("name", ["TIELINE_URL", "REDIS_URL"])
+async def test_a_url_of_a_gateway_in_the_environment_is_told_with_its_name(name: str) -> None:
+    up = Up(env={name: "grpcs://:hush-hush@127.0.0.1:1"})
+    assert await up.refuses() == 2
+    assert f"({name} is grpc://…; unset {name}, or give --url memory:// or redis://…)" in up.text
+    assert "hush" not in up.text
+
+
 def test_version() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tieline_gateway", "version"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.startswith("tieline-gateway ")
+    told = [
+        subprocess.run([sys.executable, "-m", "tieline_gateway", word], capture_output=True, text=True, check=True)
+        for word in ("version", "--version")
+    ]
+    assert told[0].stdout.startswith("tieline-gateway ")
+    assert told[0].stdout == told[1].stdout
+
+
+async def test_the_help_fits_into_80_columns() -> None:
+    printed = await on_terminal(80, "--help")
+    assert not [line for line in printed.lines[1:] if "..." in line]
+    assert [line for line in printed.lines if line.split()[:1] == ["run"]] == [
+        "  run       Serve the handlers of a Python module."
+    ]
+
+
+async def test_a_gateway_that_stood_still_says_so_in_one_sentence(up: Up) -> None:
+    up.stop()
+    await asyncio.sleep(3)
+    up.cont()
+    await up.line("the event loop stood still for .* s; a handler blocks it, or the process was stopped")
+    await asyncio.sleep(0.2)
+    assert "loop_blocked" not in up.text
 
 
 # --- stopping -------------------------------------------------------------------------------------------------------

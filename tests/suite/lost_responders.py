@@ -33,6 +33,7 @@ async def test_kill_9_of_a_responder_ends_its_call_within_3_seconds(world: World
     assert watch.seconds < 3.0 + BUSY_SECONDS
     assert caught.value.outcome is Outcome.MAY_HAVE_RUN
     assert caught.value.details["accepted"] is True
+    assert f"instance {caught.value.details['instance']}, is gone" in caught.value.message
     with pytest.raises(NoRespondersError):
         await caller.publish_and_wait(topic)
 

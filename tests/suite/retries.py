@@ -51,6 +51,22 @@ async def _pair(world: World, topic: str, here: bool, handler: Any, **options: A
     return caller
 
 
+@HERE
+@pytest.mark.parametrize("failures", [0, 1])
+async def test_a_timeout_tells_the_seconds_that_were_given(world: World, topic: str, here: bool, failures: int) -> None:
+    flaky = Flaky(failures, ValueError("not yet"))
+
+    async def slow(data: Any) -> None:
+        await flaky.handle(data)
+        await asyncio.sleep(30)
+
+    caller = await _pair(world, topic, here, slow)
+    retry = Retry(attempts=4, base=0.01, cap=0.02, when=lambda error: True)
+    with pytest.raises(CallTimeoutError, match=r" 0\.3 s$") as caught:
+        await caller.publish_and_wait(topic, ttl=0.3, retry=retry, idempotent=True)
+    assert ("the last of 2 tries" in caught.value.message) == (failures > 0)
+
+
 async def test_who_is_not_there_yet_is_asked_again(world: World, topic: str) -> None:
     steps: list[Step] = []
     caller, responder = await world.system(observe=steps.append), await world.system()

@@ -257,6 +257,7 @@ async def test_the_whole_can_be_bounded_too(world: World, topic: str, here: bool
     caller = await _pair(world, topic, here, endless)
     got, error = await _fail(caller.publish_and_stream(topic, total=1.5))
     assert isinstance(error, CallTimeoutError)
+    assert error.message == f"the stream from {topic!r} was not over within its total of 1.5 s"
     assert len(got) > 3
 
 
@@ -365,8 +366,8 @@ async def test_a_stream_has_one_reader_and_checks_what_it_is_given(world: World,
     waiting.cancel()
     windows: list[Any] = [-1, 1_000_000, "5", 2.5, True, None]
     options: dict[str, Any]
-    for options in (*({"window": window} for window in windows), {"ttl": 0}, {"total": -1.0}):
-        with pytest.raises(InvalidArgumentError):
+    for options in (*({"window": window} for window in windows), {"ttl": 0}, {"total": -1.0}, {"total": 0}):
+        with pytest.raises(InvalidArgumentError, match=f": {next(iter(options))} is "):
             caller.publish_and_stream(topic, **options)
     with pytest.raises(TielineError, match="batch"):
         caller.subscribe(topic, never, batch=(2, 1.0))

@@ -17,23 +17,29 @@ from tests.suite.seen import BUSY_SECONDS, Seen, Watch, until
 from tests.support.servers import RedisServer
 from tieline import (
     CallTimeoutError,
+    Event,
     EventSystem,
     InvalidArgumentError,
     InvalidPayloadError,
     InvalidTopicError,
+    Message,
+    Middleware,
     PayloadTooLargeError,
     PermissionDeniedError,
+    Retry,
     Settings,
     Step,
     StepName,
     UnauthenticatedError,
     UnavailableError,
     UnsupportedError,
+    blocking,
 )
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import ACCEPTED, CANCEL, EVENT, REPLY, REQUEST, frame
 from tieline.errors import Outcome, TielineError
+from tieline.middleware import HandleNext, PublishNext
 
 # --- what is published, and how -------------------------------------------------------------------------------------
 
@@ -159,6 +165,32 @@ async def test_an_absurd_ttl_is_refused(system: EventSystem, ttl: Any) -> None:
         assert "ttl is in seconds" in error.message
 
 
+WAITS = [-1, 86_401, float("nan"), float("inf"), 10**400, "5", True, [1], 1j]
+
+
+@pytest.mark.parametrize("wait", WAITS, ids=str)
+async def test_an_absurd_wait_is_refused(system: EventSystem, wait: Any) -> None:
+    for error in await both(system, "ok", wait_for_connection=wait):
+        assert "wait_for_connection is in seconds, from 0 to 86400" in error.message
+    for name in ("wait_for_responders", "wait_for_connection"):
+        options = {name: wait}
+        for use in (system.publish_and_wait, system.publish_and_stream):
+            with pytest.raises(InvalidArgumentError, match=f"{name} is in seconds, from 0 to 86400"):
+                await anext(use("ok", **options)) if use == system.publish_and_stream else await use("ok", **options)
+
+
+@pytest.mark.parametrize("wait", [0, 0.01, 86_400])
+async def test_the_shortest_and_the_longest_wait_are_fine(system: EventSystem, wait: float) -> None:
+    system.subscribe("ok", lambda data: data)
+    assert await system.publish_and_wait("ok", 1, wait_for_responders=wait, wait_for_connection=wait) == 1
+
+
+@pytest.mark.parametrize("retry", [5, 0, True, "x", {"attempts": 5}, Retry], ids=str)
+async def test_a_retry_that_is_no_policy_is_refused(system: EventSystem, retry: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"retry=Retry\(attempts=5\)"):
+        await system.publish_and_wait("nobody.home", retry=retry)
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -205,6 +237,20 @@ async def test_bad_headers_are_refused(system: EventSystem, headers: Any, error:
     assert [type(each) for each in await both(system, "ok", headers=headers)] == [error, error]
 
 
+@pytest.mark.parametrize("option", ["content_type", "schema_version", "correlation_id"])
+@pytest.mark.parametrize("value", [3, True, b"1", ["1"], "\ud800"], ids=ascii)
+async def test_a_text_that_is_none_is_refused(system: EventSystem, option: str, value: Any) -> None:
+    for error in await both(system, "ok", b"", **{option: value}):
+        assert isinstance(error, InvalidArgumentError)
+        assert f"{option} is text" in error.message
+
+
+@pytest.mark.parametrize("correlation_id", ["", None, 5, b"a", "\ud800"], ids=ascii)
+async def test_what_is_no_id_is_not_explained(system: EventSystem, correlation_id: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="correlation_id is "):
+        await system.explain(correlation_id)
+
+
 async def _soon(data: Any) -> Any:
     return data
 
@@ -238,6 +284,11 @@ async def _soon(data: Any) -> Any:
         {"name": "\ud800"},
         {"filter": 5},
         {"filter": _soon},
+        {"on_gap": 5},
+        {"on_gap": "tell"},
+        {"on_gap": lambda gap: gap},
+        {"on_gap": _soon},
+        {"on_gap": lambda since, until, reason, more: more},
         {"schema_version": "2", "upcasters": [("1", "2", _soon)]},
     ],
     ids=lambda options: ascii(sorted(options)) + ascii(list(options.values()))[:20],
@@ -247,6 +298,30 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> No
     with pytest.raises(InvalidArgumentError):
         system.subscribe("a", lambda: None, **options)
     assert system.subscriptions == []
+
+
+@pytest.mark.parametrize("on_gap", [None, print, lambda *gap: gap, lambda since, until, reason="": reason])
+def test_whatever_takes_since_until_and_reason_is_told_of_gaps(on_gap: Any) -> None:
+    assert EventSystem("memory://").subscribe("a", lambda: None, on_gap=on_gap).on_gap is on_gap
+
+
+@pytest.mark.parametrize("given", [None, 5, _soon, ["a"]])
+async def test_what_is_no_subscription_cannot_be_unsubscribed(system: EventSystem, given: Any) -> None:
+    kept = system.subscribe("a", _soon)
+    with pytest.raises(InvalidArgumentError, match="unsubscribe takes"):
+        await system.unsubscribe(given)
+    with pytest.raises(InvalidArgumentError, match="unsubscribe takes"):
+        blocking.EventSystem("memory://").unsubscribe(given)
+    assert system.subscriptions == [kept]
+
+
+async def test_a_name_that_nothing_has_may_be_unsubscribed(system: EventSystem) -> None:
+    kept, named = system.subscribe("a", _soon, name="kept"), system.subscribe("a", _soon, name="named")
+    for _ in range(2):
+        await system.unsubscribe("named")
+    await system.unsubscribe("unknown")
+    assert named.closed
+    assert system.subscriptions == [kept]
 
 
 # --- where to connect -----------------------------------------------------------------------------------------------
@@ -262,6 +337,60 @@ def test_an_unknown_scheme_is_told_when_the_system_is_made(url: str) -> None:
 def test_an_unreadable_redis_url_is_told_when_the_system_is_made(url: str) -> None:
     with pytest.raises(InvalidArgumentError):
         EventSystem(url)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"url": 5}, "the URL is text"),
+        ({"url": b"memory://"}, "the URL is text"),
+        ({"service": 5}, "service is the name of the service"),
+        ({"settings": {"drain": 5}}, r"Settings\(drain=5\)"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [EventSystem, blocking.EventSystem], ids=["asynchronous", "blocking"])
+def test_arguments_of_another_type_are_told_when_the_system_is_made(kind: Any, options: Any, says: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=says):
+        kind(**options)
+
+
+class OnlyPublishes:
+    """A middleware that is no `Middleware` and has one method."""
+
+    async def publish(self, message: Message, call_next: PublishNext) -> Any:
+        message.data += 1
+        return await call_next(message)
+
+
+class OnlyHandles:
+    """One that has the other one."""
+
+    async def handle(self, event: Event, call_next: HandleNext) -> Any:
+        return await call_next() * 10
+
+
+@pytest.mark.parametrize("middleware", [5, Middleware(), [5], [Middleware], [print], "ab", {"publish": 1}, None])
+@pytest.mark.parametrize("kind", [EventSystem, blocking.EventSystem], ids=["asynchronous", "blocking"])
+def test_what_is_no_middleware_is_told_when_the_system_is_made(kind: Any, middleware: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="middleware is a list of objects"):
+        kind("memory://", middleware=middleware)
+
+
+async def test_a_middleware_may_have_one_of_the_methods_only() -> None:
+    chain: list[Any] = [OnlyHandles(), OnlyPublishes()]
+    async with EventSystem("memory://", middleware=chain) as system:
+        system.subscribe("ok", lambda data: data)
+        assert await system.publish_and_wait("ok", 1) == 20
+
+
+@pytest.mark.parametrize("query", ["foo=1", "foo", "db=1&foo=2", "namespace=shop", "ssl_min_version=771"])
+def test_an_unknown_parameter_of_a_redis_url_is_told_with_those_that_are_known(query: str) -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"unknown parameter '(foo|namespace|ssl_min_version)'; known are db,"
+    ):
+        EventSystem(f"redis://localhost/0?{query}")
+    EventSystem("redis://localhost/0?db=1&socket_timeout=5&decode_responses=true")
 
 
 def test_a_bad_namespace_is_told_when_the_system_is_made() -> None:

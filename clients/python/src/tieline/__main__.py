@@ -11,6 +11,7 @@ import asyncio
 import importlib
 import logging
 import os
+import re
 import sys
 from types import ModuleType
 
@@ -18,6 +19,7 @@ from tieline.default_system import get_event_system
 from tieline.errors import InvalidArgumentError, TielineError
 from tieline.events import EventSystem
 
+_INTERRUPTED = 130
 _NAMES = ("events", "app")
 
 
@@ -29,10 +31,15 @@ def load(target: str) -> EventSystem:
 
     """
     module_name, _, name = target.partition(":")
+    if module_name.endswith(".py") or "/" in module_name or "\\" in module_name or not all(module_name.split(".")):
+        likely = ".".join(filter(None, re.split(r"[./\\]+", module_name.removesuffix(".py")))) or "shop"
+        raise InvalidArgumentError(f"give a module name: {likely}, not {module_name!r}")
     sys.path.insert(0, "")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # it is there, and imports what is not
         raise InvalidArgumentError(
             f"there is no module {error.name!r} here; run from the folder that holds it"
         ) from None
@@ -50,21 +57,23 @@ def _find(module: ModuleType, name: str) -> EventSystem:
     raise InvalidArgumentError(f"module {module.__name__!r} has no EventSystem named {wanted}")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0 after a clean stop, 1 if it could not start."""
-    parser = argparse.ArgumentParser(prog="python -m tieline", description="Serve the handlers of a Python module.")
+def main(arguments: list[str] | None = None, *, prog: str = "python -m tieline") -> int:
+    """Run the command line; returns the exit code: 0 after a clean stop, 1 if it could not start, 130 if cut short."""
+    parser = argparse.ArgumentParser(prog=prog, description="Serve the handlers of a Python module.")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="serve an event system until SIGTERM or Ctrl-C")
-    run.add_argument("target", help="module, or module:name of an EventSystem in it")
+    run.add_argument("target", help="module, as in shop.orders, or module:name of an EventSystem in it")
     target: str = parser.parse_args(arguments).target
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    os.environ.setdefault("TIELINE_SERVICE", target.partition(":")[0].rpartition(".")[2])
+    os.environ["TIELINE_SERVICE"] = os.environ.get("TIELINE_SERVICE") or target.partition(":")[0].rpartition(".")[2]
     try:
         events = load(target)  # before any loop runs, so that nothing starts by itself
         asyncio.run(_serve(events))
     except TielineError as error:
         print(f"tieline: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # the second one; the first one drains
+        return _INTERRUPTED
     return 0
 
 

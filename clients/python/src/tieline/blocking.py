@@ -31,7 +31,7 @@ from tieline.publisher import Receipt
 from tieline.settings import Settings, choose_url
 from tieline.stream import Stream as AsyncStream
 from tieline.subscription import Subscription as AsyncSubscription
-from tieline.subscription import SubscriptionOptions
+from tieline.subscription import SubscriptionOptions, no_subscription
 from tieline.threads import set_aside
 from tieline.transport import Transport
 
@@ -197,7 +197,16 @@ class EventSystem:
         return [subscription for subscription in list(self._subscriptions) if not subscription.closed]
 
     def unsubscribe(self, subscription: Subscription | str) -> None:
-        """End a subscription, or all of a name: nothing new is taken, what is here is finished. Idempotent."""
+        """End a subscription, or all of a name: nothing new is taken, what is here is finished.
+
+        Idempotent: a name that no subscription has, or has any more, changes nothing.
+
+        Raises:
+            InvalidArgumentError: it is neither.
+
+        """
+        if not isinstance(subscription, (Subscription, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise no_subscription(subscription)
 
         async def leave(system: events.EventSystem) -> None:
             await system.unsubscribe(subscription if isinstance(subscription, str) else subscription.declared)

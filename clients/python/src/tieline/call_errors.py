@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call import Call
 from tieline.envelope import STREAM_END
@@ -15,6 +17,7 @@ from tieline.errors import (
     UnavailableError,
 )
 
+_IN_PROCESS = ". This is within one process (memory://); with TIELINE_URL others are reached too"
 _RESULTS = frozenset({"HANDLER_ERROR"})
 _GAVE_UP = frozenset({"TIMEOUT", "CANCELLED"})
 _REFUSALS = frozenset({"OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"})
@@ -32,10 +35,20 @@ def leaves_run(error: TielineError) -> bool:
     return error.code in _RESULTS or error.code in _GAVE_UP
 
 
-def nobody_answers(call: Call) -> NoRespondersError:
-    """Nobody took the request."""
-    topic = call.topic
-    return NoRespondersError(f"nobody answers {topic!r}: start a subscriber of it, or wait_for_responders")
+def nobody_answers(call: Call, *, in_process: bool = False) -> NoRespondersError:
+    """Nobody took the request; `in_process`: nor could anybody elsewhere."""
+    waited = min(call.patience, call.deadline) - call.began
+    if waited > 0:
+        what = f"nobody answers {call.topic!r} after {round(waited, 3):g} s: start a subscriber of it"
+    else:
+        what = f"nobody answers {call.topic!r}: start a subscriber of it, or wait_for_responders"
+    return NoRespondersError(f"{what}{_IN_PROCESS if in_process else ''}")
+
+
+def nobody_to_ask(topic: str, *, in_process: bool = False) -> NoRespondersError:
+    """There is nobody whom a gather could ask."""
+    message = f"nobody answers {topic!r}: start a subscriber of it"
+    return NoRespondersError(f"{message}{_IN_PROCESS if in_process else ''}")
 
 
 def away() -> UnavailableError:
@@ -53,20 +66,23 @@ def broken(call: Call) -> UnavailableError:
 def lost(call: Call, why: str) -> ResponderLostError:
     """The responder's process is gone."""
     return ResponderLostError(
-        f"the responder of {call.topic!r} is gone: {why}; whether the call ran is unknown",
+        f"the responder of {call.topic!r}, instance {call.instance}, is gone: {why}; whether the call ran is unknown",
         details={"instance": call.instance, "accepted": call.accepted},
     )
 
 
-def timed_out(call: Call) -> CallTimeoutError:
-    """The deadline passed."""
+def timed_out(call: Call, total: float = math.inf) -> CallTimeoutError:
+    """The deadline passed; `total`: that of a whole stream, which had so many seconds."""
     ran = call.attempts > 0 or call.may_have_run or call.joined
     outcome = Outcome.MAY_HAVE_RUN if ran else Outcome.NOT_DELIVERED
     details: dict[str, object] = {"accepted": call.accepted, "attempts": call.attempts}
     if call.inflow is not None:
         details["received"] = call.inflow.received
     what = "reply" if call.inflow is None else "item"
-    return CallTimeoutError(f"no {what} from {call.topic!r} within {call.ttl_ms} ms", details=details, outcome=outcome)
+    message = f"no {what} from {call.topic!r} within {call.ttl_ms / 1000:g} s"
+    if total < math.inf:
+        message = f"the stream from {call.topic!r} was not over within its total of {round(total, 3):g} s"
+    return CallTimeoutError(message, details=details, outcome=outcome)
 
 
 def gap(call: Call, item: Envelope) -> TielineError:

@@ -68,6 +68,7 @@ class Caller:
     def attach(self, port: Port) -> None:
         """Call through this port from now on."""
         self._port = port
+        self._calls.in_process = port.in_process
         self._monotonic = port.clock.monotonic
         self._loop = asyncio.get_running_loop()
         self._watched = asyncio.Event()

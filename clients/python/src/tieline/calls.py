@@ -12,6 +12,7 @@ its own, so whatever answers an earlier attempt finds nothing and changes nothin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Protocol
 
@@ -73,6 +74,7 @@ class Calls:
         self._waiting_bytes = 0
         self._grace_until = NO_MOMENT
         self._linked = True
+        self.in_process = False
         self.active = 0
 
     # --- what the caller does -------------------------------------------------------------------------------------
@@ -289,7 +291,7 @@ class Calls:
             self._resting.add(call)
             self._wake(call, call.redispatch_at)
         else:
-            self._reject(call, nobody_answers(call))
+            self._reject(call, nobody_answers(call, in_process=self.in_process))
 
     def _failed(self, call: Call, error: TielineError, reply: Envelope, now: float) -> None:
         if reply.source:  # a responder's, so the key was claimed, although the broker has not said so yet
@@ -336,7 +338,9 @@ class Calls:
 
     def _timed_out(self, call: Call) -> None:
         waited_in_vain = not call.attempts and call.state is _WAITING and self._linked
-        error = nobody_answers(call) if waited_in_vain else timed_out(call)
+        total = call.total if isinstance(call, StreamCall) and call.deadline >= call.limit else math.inf
+        nobody = nobody_answers(call, in_process=self.in_process) if waited_in_vain else None
+        error = nobody or timed_out(call, total)
         self._call_off(call)
         self._reject(call, error)
 

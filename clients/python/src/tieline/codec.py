@@ -15,7 +15,7 @@ import msgpack
 import msgspec
 
 from tieline._contract.contract import LIMIT_PAYLOAD_BYTES, LIMIT_PAYLOAD_DEPTH
-from tieline.errors import InvalidPayloadError, PayloadTooLargeError
+from tieline.errors import InvalidArgumentError, InvalidPayloadError, PayloadTooLargeError
 from tieline.plain import NO_PLACE_IN_JSON, TOO_DEEP, Timestamp, is_plain, kind_of, to_plain
 
 __all__ = ["JSON", "MSGPACK", "OCTETS", "PROTOBUF", "TEXT", "Timestamp", "decode", "encode", "encode_reply"]
@@ -105,6 +105,8 @@ def encode_reply(value: Any, request_content_type: str) -> tuple[bytes, str]:
 
 
 def _media_type(content_type: str) -> str:
+    if not isinstance(content_type, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"content_type is text, as in application/json, not {content_type!r:.80}")
     return content_type.partition(";")[0].strip().lower()
 
 

@@ -28,20 +28,29 @@ from tieline.errors import TielineError
 from tieline.explain import Explanation
 from tieline.gather import Gathered
 from tieline.instance import Instance
-from tieline.middleware import HandleNext, Message, Middleware, handle_through, publish_through
+from tieline.middleware import (
+    HandleNext,
+    Message,
+    Middleware,
+    check_chain,
+    handle_through,
+    publish_through,
+    that_have,
+)
 from tieline.observe import Observer
 from tieline.publisher import Publisher, Receipt
 from tieline.requester import Requester
 from tieline.retry import Retry
 from tieline.services import Service
-from tieline.settings import Settings, choose_service, choose_url
+from tieline.settings import Settings, choose_service, choose_settings, choose_url
 from tieline.stream import Stream
-from tieline.subscription import Subscription, SubscriptionOptions
+from tieline.subscription import Subscription, SubscriptionOptions, no_subscription
 from tieline.surveyor import Surveyor
 from tieline.transport import Transport
 from tieline.transports import make_transport
 
 _ASK_SECONDS = 2.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,15 +84,16 @@ class EventSystem:
         observe: Observer | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings = choose_settings(settings)
         self.service = choose_service(service)
+        chain = check_chain(middleware)
         make = (lambda: transport) if transport else partial(make_transport, choose_url(url), namespace, self.settings)
         self._instance = Instance(self.service, self.settings, make, observe, self._publish_warning)
         self._publisher = Publisher(self._instance)
         self._requester = Requester(self._instance)
         self._surveyor = Surveyor(self._instance)
-        self._middleware = list(middleware)
-        if middleware:
+        self._publishing, self._handling = that_have("publish", chain), that_have("handle", chain)
+        if self._handling:
             self._instance.responder.around = self._instance.caller.around = self._around
 
     # --- publish and call -----------------------------------------------------------------------------------------
@@ -121,10 +131,10 @@ class EventSystem:
 
         """
         options = (ttl, content_type, schema_version, correlation_id, wait_local, wait_for_connection)
-        if self._middleware:
+        if self._publishing:
             message = Message(topic, data, dict(headers or {}))
             last = partial(_send, self._publisher.publish, options)
-            return publish_through(self._middleware, message, last)
+            return publish_through(self._publishing, message, last)
         return self._publisher.publish(topic, data, headers, *options)
 
     def publish_and_wait(
@@ -172,9 +182,9 @@ class EventSystem:
         call = self._requester.call if retry is None else partial(self._requester.persist, retry)
         rest = (content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection)
         options = (ttl, *rest, idempotency_key)
-        if self._middleware:
+        if self._publishing:
             message = Message(topic, data, dict(headers or {}), is_request=True)
-            return publish_through(self._middleware, message, partial(_send, call, options))
+            return publish_through(self._publishing, message, partial(_send, call, options))
         return call(topic, data, headers, *options)
 
     def publish_and_stream(
@@ -216,11 +226,11 @@ class EventSystem:
         """
         rest = (content_type, schema_version, correlation_id, idempotent, wait_for_responders, wait_for_connection)
         options = (ttl, total, window, *rest)
-        if not self._middleware:
+        if not self._publishing:
             return self._requester.stream(topic, data, headers, *options)
         message = Message(topic, data, dict(headers or {}), is_request=True)
         last = partial(_stream, self._requester.stream, options)
-        return Stream(partial(publish_through, self._middleware, message, last), lambda: self._instance.caller)
+        return Stream(partial(publish_through, self._publishing, message, last), lambda: self._instance.caller)
 
     def publish_and_gather(
         self,
@@ -257,9 +267,9 @@ class EventSystem:
         """
         rest = (content_type, schema_version, correlation_id)
         options = (ttl, max_replies, every_instance, *rest)
-        if self._middleware:
+        if self._publishing:
             message = Message(topic, data, dict(headers or {}), is_request=True)
-            return publish_through(self._middleware, message, partial(_send, self._surveyor.gather, options))
+            return publish_through(self._publishing, message, partial(_send, self._surveyor.gather, options))
         return self._surveyor.gather(topic, data, headers, *options)
 
     # --- subscribe ------------------------------------------------------------------------------------------------
@@ -308,9 +318,18 @@ class EventSystem:
         return [subscription for subscription in self._instance.router if not subscription.internal]
 
     async def unsubscribe(self, subscription: Subscription | str) -> None:
-        """End a subscription, or all of a name: nothing new is taken, what is here is finished. Idempotent."""
+        """End a subscription, or all of a name: nothing new is taken, what is here is finished.
+
+        Idempotent: a name that no subscription has, or has any more, changes nothing.
+
+        Raises:
+            InvalidArgumentError: it is neither.
+
+        """
         if isinstance(subscription, Subscription):
             await self._instance.remove(subscription)
+        elif not isinstance(subscription, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise no_subscription(subscription)
         else:
             await asyncio.gather(
                 *(self._instance.remove(each) for each in self.subscriptions if each.name == subscription)
@@ -331,6 +350,7 @@ class EventSystem:
             ttl: seconds to wait for the others.
 
         Raises:
+            InvalidArgumentError: it is no id.
             UnavailableError: the broker is away.
 
         """
@@ -366,15 +386,25 @@ class EventSystem:
         await self._instance.close(self.settings.drain if drain is None else drain)
 
     async def serve(self) -> None:
-        """Run until SIGTERM or SIGINT, then drain and close; or until somebody else closes it."""
+        """Run until SIGTERM or SIGINT, then drain and close; or until somebody else closes it.
+
+        A second signal has its usual effect and ends the process.
+        """
         await self.start()
         stop = asyncio.Event()
         self._instance.at_close(stop.set)
         loop = asyncio.get_running_loop()
+
+        def on_signal() -> None:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+            self._instance.say_stopping(self.settings.drain)
+            stop.set()
+
         with contextlib.ExitStack() as signals:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _SIGNALS:
                 with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # no main thread, or Windows
-                    loop.add_signal_handler(number, stop.set)
+                    loop.add_signal_handler(number, on_signal)
                     signals.callback(loop.remove_signal_handler, number)
             try:
                 await stop.wait()
@@ -410,7 +440,7 @@ class EventSystem:
         return self._instance.closed
 
     async def _around(self, event: Event, last: HandleNext) -> Any:
-        return await handle_through(self._middleware, event, last)
+        return await handle_through(self._handling, event, last)
 
     def _publish_warning(self, payload: dict[str, Any]) -> None:
         self._instance.spawn(self._warn(payload))

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call import Call
-from tieline.call_errors import is_refusal
-from tieline.errors import CallCancelledError, NoRespondersError, Outcome, TielineError
+from tieline.call_errors import is_refusal, nobody_to_ask
+from tieline.errors import CallCancelledError, Outcome, TielineError
 from tieline.transport import Place
 
 _GONE = frozenset({"RESPONDER_LOST", "NO_RESPONDERS"})
@@ -118,10 +118,13 @@ class Gathering:
     Each call tells when it is done: with thousands of them nobody looks through those that are still out.
     """
 
-    def __init__(self, request: Envelope, begin: Begin, abandon: Callable[[Call], None]) -> None:
+    def __init__(
+        self, request: Envelope, begin: Begin, abandon: Callable[[Call], None], *, in_process: bool = False
+    ) -> None:
         self._request = request
         self._begin = begin
         self._abandon = abandon
+        self._in_process = in_process
         self._waiting: dict[_Question, None] = {}
         self._answers: list[Answer] = []
         self._wanted = 0
@@ -134,7 +137,7 @@ class Gathering:
 
         """
         if not asked:
-            raise NoRespondersError(f"nobody answers {self._request.topic!r}: start a subscriber of it")
+            raise nobody_to_ask(self._request.topic, in_process=self._in_process)
         self._wanted = max_replies or len(asked)
         self._over = asyncio.get_running_loop().create_future()
         self._waiting = dict.fromkeys(map(_Question, asked))

@@ -76,6 +76,7 @@ class Instance:
         self._closing: asyncio.Task[None] | None = None
         self._at_close: list[Callable[[], None]] = []
         self._linked = asyncio.Event()
+        self._away_since = 0.0
         self._waiting_bytes = 0
         self._background: set[asyncio.Task[Any]] = set()
         self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
@@ -180,6 +181,15 @@ class Instance:
     def at_close(self, tell: Callable[[], None]) -> None:
         """Have somebody told when it begins to close."""
         self._at_close.append(tell)
+
+    def say_stopping(self, drain: float) -> None:
+        """A signal has come, and it is about to be closed."""
+        mailboxes = [subscription.mailbox for subscription in [*self.router, *self._leaving]]
+        under_way = sum(len(mailbox.running) + len(mailbox.waiting) for mailbox in mailboxes)
+        if under_way:
+            log.warning("stopping; %d under way have up to %g s; signal again to stop now", under_way, drain)
+        else:
+            log.info("stopping")
 
     async def close(self, drain: float) -> None:
         """See `EventSystem.aclose`. It goes on if whoever waits for it is cancelled; all wait for the same.
@@ -290,6 +300,7 @@ class Instance:
         """See `Receiver`."""
         self._linked.set()
         if gap is not None:
+            log.info("the broker is back after %.1f s", self.clock.monotonic() - self._away_since)
             self.caller.link_up()
             if self.port is not None:
                 self._take_place(self.port)
@@ -298,6 +309,8 @@ class Instance:
     def on_disconnected(self, reason: str) -> None:
         """See `Receiver`."""
         log.warning("the broker is away: %s", reason)
+        if self._linked.is_set():  # a gateway may lose its broker first and be lost then
+            self._away_since = self.clock.monotonic()
         self._linked.clear()
         self.caller.link_down()
 
@@ -324,7 +337,9 @@ class Instance:
 
     def _tell_gap(self, gap: Gap) -> None:
         since, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in gap[:2])
-        log.warning("live events between %s and %s may be lost: %s", since, until, gap.reason)
+        concerned = any(not subscription.internal for subscription in self.router)
+        level = logging.WARNING if concerned else logging.INFO
+        log.log(level, "live events between %s and %s may be lost: %s", since, until, gap.reason)
         if self._observer:
             self._observer(Step(StepName.GAP, gap.until, "", "", b"", {"since": gap.since, "reason": gap.reason}))
         for subscription in self.router:
@@ -351,7 +366,9 @@ class Instance:
             late = time.monotonic() - asked - _STANDSTILL_SECONDS
             self.trail.refill()
             if late > _STANDSTILL_SECONDS:
-                log.warning("the event loop stood still for %.1f s; a handler blocks it", late)
+                log.warning(
+                    "the event loop stood still for %.1f s; a handler blocks it, or the process was stopped", late
+                )
                 self._warn({"kind": "loop_blocked", "seconds": late})
 
 

@@ -74,7 +74,7 @@ class LocalCall:
         begun = self.delivery is not None and self.delivery.begun
         outcome = Outcome.MAY_HAVE_RUN if begun else Outcome.NOT_DELIVERED
         if self.future is not None and not self.future.done():
-            message = f"no reply from {envelope.topic!r} within {envelope.ttl_ms} ms"
+            message = f"no reply from {envelope.topic!r} within {envelope.ttl_ms / 1000:g} s"
             details = {"accepted": begun, "attempts": 1}
             self.future.set_exception(CallTimeoutError(message, outcome=outcome, details=details))
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from tieline.context import Event
+from tieline.errors import InvalidArgumentError
 
 
 @dataclass(slots=True)
@@ -25,7 +26,9 @@ HandleNext = Callable[[], Awaitable[Any]]
 
 
 class Middleware:
-    """Override one or both methods. What is raised is raised to the publisher, or is the handler's failure.
+    """Override one or both methods; any other object that has one of them will do.
+
+    What is raised is raised to the publisher, or is the handler's failure.
 
     A batch is not handled by one event: it passes no `handle`.
     """
@@ -37,6 +40,33 @@ class Middleware:
     async def handle(self, event: Event, call_next: HandleNext) -> Any:
         """Around a handler; returns the reply. `event.data` is the payload, `event.set_data` replaces it."""
         return await call_next()
+
+
+def check_chain(middleware: Sequence[Middleware]) -> list[Middleware]:
+    """The chain, as a list.
+
+    Raises:
+        InvalidArgumentError: it is none, or one of it has neither method.
+
+    """
+    if not isinstance(middleware, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"middleware is a list of objects, the first one outermost, not {middleware!r:.80}")
+    for each in middleware:
+        if isinstance(each, type) or not (_has(each, "publish") or _has(each, "handle")):
+            raise InvalidArgumentError(
+                "middleware is a list of objects with a method publish(message, call_next), handle(event, call_next) "
+                f"or both; {each!r:.80} is none"
+            )
+    return list(middleware)
+
+
+def that_have(method: str, chain: Sequence[Middleware]) -> list[Middleware]:
+    """Those of a chain that have this method."""
+    return [each for each in chain if _has(each, method)]
+
+
+def _has(each: object, method: str) -> bool:
+    return callable(getattr(each, method, None))
 
 
 async def publish_through(chain: Sequence[Middleware], message: Message, last: PublishNext) -> Any:

@@ -79,9 +79,10 @@ def compose(
         data=payload,
     )
     if content_type:
-        envelope.content_type = content_type
+        envelope.content_type = check_text(content_type, "content_type")
     if schema_version or correlation_id:
-        envelope.schema_version, envelope.correlation_id = schema_version, correlation_id
+        envelope.schema_version = check_text(schema_version, "schema_version")
+        envelope.correlation_id = check_text(correlation_id, "correlation_id")
     if headers:
         envelope.headers.update(check_headers(headers))
     if parent is not None:
@@ -128,7 +129,7 @@ def inherited_seconds() -> float:
     return parent.remaining() if parent is not None and parent.is_request else math.inf
 
 
-def ttl_ms(seconds: float | None, default: float) -> int:
+def ttl_ms(seconds: float | None, default: float, name: str = "ttl") -> int:
     """A TTL in milliseconds from one in seconds.
 
     Raises:
@@ -140,7 +141,33 @@ def ttl_ms(seconds: float | None, default: float) -> int:
     number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
     if number and contract.LIMIT_CALL_TTL_MIN_MS <= seconds * 1000 <= _MAX_TTL:  # not so for NaN and infinities
         return int(seconds * 1000)
-    raise InvalidArgumentError(f"ttl is in seconds, from 0.001 to {_MAX_TTL // 1000}, not {seconds!r}")
+    raise InvalidArgumentError(f"{name} is in seconds, from 0.001 to {_MAX_TTL // 1000}, not {seconds!r}")
+
+
+def check_text(given: str, name: str) -> str:
+    """What was given, if it is text.
+
+    Raises:
+        InvalidArgumentError: it is none, or none that can travel.
+
+    """
+    try:
+        given.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise InvalidArgumentError(f"{name} is text, not {given!r:.80}") from None
+    return given
+
+
+def check_wait(seconds: float, name: str) -> None:
+    """Refuse what is no time to wait for something.
+
+    Raises:
+        InvalidArgumentError: it is no number between 0 and 24 h.
+
+    """
+    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not (number and 0 <= seconds <= _MAX_TTL / 1000):  # not so for NaN
+        raise InvalidArgumentError(f"{name} is in seconds, from 0 to {_MAX_TTL // 1000}, not {seconds!r}")
 
 
 def check_key(key: str, name: str = "idempotency_key") -> str:

@@ -13,7 +13,7 @@ from tieline.errors import Outcome, TielineError
 from tieline.event_outlet import EventOutlet
 from tieline.handled import Handled
 from tieline.instance import Instance
-from tieline.outgoing import compose, ttl_ms
+from tieline.outgoing import check_wait, compose, ttl_ms
 from tieline.turns import Turns
 
 
@@ -46,6 +46,8 @@ class Publisher:
     ) -> Receipt:
         """See `EventSystem.publish`."""
         instance = self._instance
+        if wait_for_connection:
+            check_wait(wait_for_connection, "wait_for_connection")
         if instance.port is None or get_running_loop() is not instance.loop:
             await instance.start()
         milliseconds = ttl_ms(ttl, instance.settings.event_ttl)

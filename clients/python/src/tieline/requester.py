@@ -20,7 +20,7 @@ from tieline.errors import InvalidArgumentError, Outcome, TielineError
 from tieline.fingerprint import fingerprint
 from tieline.instance import Instance
 from tieline.observe import StepName
-from tieline.outgoing import check_key, compose, inherited_seconds, ttl_ms
+from tieline.outgoing import check_key, check_wait, compose, inherited_seconds, ttl_ms
 from tieline.retry import Retry
 from tieline.stream import Stream
 from tieline.stream_call import StreamCall
@@ -55,6 +55,8 @@ class Requester:
         """See `EventSystem.publish_and_wait`. A try of a call that failed before has its `identity`."""
         instance = self._instance
         milliseconds = self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)
+        if wait_for_responders or wait_for_connection:
+            _check_waits(wait_for_responders, wait_for_connection)
         if instance.port is None or get_running_loop() is not instance.loop:
             milliseconds = await instance.ready(milliseconds)
         request = compose(
@@ -101,16 +103,20 @@ class Requester:
         self, retry: Retry, topic: str, data: Any, headers: Mapping[str, str] | None, ttl: float | None, *rest: Any
     ) -> Any:
         """Call until it succeeds, the policy says no, or no time is left for another try; `rest` as `call` takes it."""
+        if not isinstance(retry, Retry):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(f"retry is a policy, as in retry=Retry(attempts=5), not {retry!r:.80}")
         clock = self._instance.clock
-        deadline = clock.monotonic() + (self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)) / 1000
+        seconds = (self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)) / 1000
+        deadline, remaining = clock.monotonic() + seconds, ttl
         identity, may_have_run = new_id(), False
         for made in itertools.count(1):
-            remaining = max(_LEAST_SECONDS, deadline - clock.monotonic())
             try:
                 return await self.call(topic, data, headers, remaining, *rest, identity=identity)
             except TielineError as error:
                 pause = retry.pause(made, error)
                 over = error.code == "TIMEOUT" and not error.from_wire  # a try's deadline is that of all
+                if over and made > 1:
+                    error.message += f", the last of {made} tries in {seconds:g} s"
                 may_have_run |= error.outcome is not Outcome.NOT_DELIVERED
                 if over or pause is None or clock.monotonic() + pause >= deadline:
                     if may_have_run and error.outcome is Outcome.NOT_DELIVERED:
@@ -118,6 +124,7 @@ class Requester:
                     raise
                 self._say_retried(topic, rest[2] or identity, pause, error)
                 await clock.sleep(pause)
+                remaining = max(_LEAST_SECONDS, deadline - clock.monotonic())
         raise AssertionError  # the loop has no other end
 
     def _say_retried(self, topic: str, correlation_id: str, pause: float, error: TielineError) -> None:
@@ -143,9 +150,10 @@ class Requester:
         """See `EventSystem.publish_and_stream`."""
         instance = self._instance
         idle = self._call_ttl_ms if ttl is None else ttl_ms(ttl, 0)
-        longest = math.inf if total is None else ttl_ms(total, 0) / 1000
+        longest = math.inf if total is None else ttl_ms(total, 0, "total") / 1000
         if isinstance(window, bool) or not isinstance(window, int) or not 0 <= window <= LIMIT_STREAM_WINDOW:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"window is a number of items up to {LIMIT_STREAM_WINDOW}, not {window!r}")
+        _check_waits(wait_for_responders, wait_for_connection)
 
         async def begin() -> StreamCall:
             await instance.ready(idle)
@@ -200,6 +208,11 @@ def show_observers(instance: Instance, request: Envelope) -> None:
     if instance.port is not None and instance.port.observing:
         request.id = request.id or new_id()
         instance.port.observe(request)
+
+
+def _check_waits(wait_for_responders: float, wait_for_connection: float) -> None:
+    check_wait(wait_for_responders, "wait_for_responders")
+    check_wait(wait_for_connection, "wait_for_connection")
 
 
 def _add_key(request: Envelope, key: str) -> bool:

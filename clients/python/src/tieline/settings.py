@@ -74,11 +74,22 @@ class Settings:
 
 def choose_url(url: str | None) -> str:
     """The broker's URL: the argument, else `TIELINE_URL`, else `REDIS_URL`, else `memory://`."""
+    if url is not None and not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"the URL is text, as in redis://localhost:6379/0, not {url!r:.80}")
     return url or os.environ.get("TIELINE_URL") or os.environ.get("REDIS_URL") or "memory://"
+
+
+def choose_settings(settings: Settings | None) -> Settings:
+    """The settings that were given, else the defaults."""
+    if settings is not None and not isinstance(settings, Settings):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"settings are given as Settings(drain=5), not as {settings!r:.80}")
+    return settings or Settings()
 
 
 def choose_service(service: str | None) -> str:
     """Name of the service: the argument, else `TIELINE_SERVICE`, else the program's name."""
+    if service is not None and not isinstance(service, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"service is the name of the service, a text, not {service!r:.80}")
     name = service or os.environ.get("TIELINE_SERVICE") or Path(sys.argv[0] or "python").stem
     return "".join(c if c.isalnum() or c in "_-." else "-" for c in name)[:64] or "python"
 

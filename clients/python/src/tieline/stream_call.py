@@ -25,12 +25,12 @@ class Progress(Enum):
 
 
 class StreamCall(Call):
-    """One such call. `idle` is the longest time between two items, `limit` the end of it all (seconds).
+    """One such call. `idle` is the longest time between two items, `limit` the end of it all, `total` seconds away.
 
     Whoever reads takes items from `flow`, waits with `change`, and finds `error` when the call is done.
     """
 
-    __slots__ = ("error", "flow", "idle", "limit", "tend_at", "waiting")
+    __slots__ = ("error", "flow", "idle", "limit", "tend_at", "total", "waiting")
 
     def __init__(
         self, envelope: Envelope, now: float, *, limit: float = math.inf, window: int = 0, **more: Any
@@ -38,6 +38,7 @@ class StreamCall(Call):
         self.idle = envelope.ttl_ms / 1000
         super().__init__(envelope, min(limit, now + self.idle), **more)
         self.limit = limit
+        self.total = limit - now
         self.tend_at = NO_MOMENT
         self.waiting = False
         self.flow = self.inflow = Inflow(window) if window else Inflow()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypedDict
@@ -31,7 +32,7 @@ class SubscriptionOptions(TypedDict, total=False):
         batch: (size, seconds): the handler gets a list of payloads, and answers no requests.
         concurrency: handlers running at once; 1,000 unless given.
         queue: deliveries waiting; 1,000 unless given.
-        on_gap: called with since, until and reason when live events may have been lost; may be asynchronous.
+        on_gap: called as `f(since, until, reason)` when live events may have been lost; may be asynchronous.
         by_reference: local callers hand over their own objects instead of copies.
         name: for figures and `unsubscribe`; the function's name unless given.
         schema_version: version of the payload's schema that the handler understands.
@@ -102,7 +103,7 @@ class Subscription:
         self.filter = options.get("filter")
         if self.filter is not None:
             check_prompt("filter", self.filter)
-        self.on_gap = options.get("on_gap")
+        self.on_gap = _checked_gap(options.get("on_gap"))
         self.by_reference = options.get("by_reference", False)
         named = _checked_name(options.get("name", ""))
         self.name = named or getattr(handler.function, "__name__", type(handler.function).__name__)
@@ -200,6 +201,12 @@ class Subscription:
         return f"<Subscription {self.name!r} on {self.topic!r}{group}>"
 
 
+def no_subscription(given: object) -> InvalidArgumentError:
+    """What whoever unsubscribes something else is told."""
+    message = "unsubscribe takes what subscribe(topic, handler) returned, or the name of subscriptions"
+    return InvalidArgumentError(f"{message}, not {given!r:.80}")
+
+
 def _whole(name: str, given: int, least: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < least:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"{name} is a whole number of at least {least}, not {given!r}")
@@ -212,6 +219,22 @@ def _checked_name(name: str) -> str:
     except (AttributeError, UnicodeEncodeError):
         raise InvalidArgumentError(f"name is text, not {name!r}") from None
     return name
+
+
+def _checked_gap(on_gap: OnGap | None) -> OnGap | None:
+    if on_gap is None:
+        return None
+    if not callable(on_gap):
+        raise InvalidArgumentError(f"on_gap is a function, called as f(since, until, reason), not {on_gap!r:.80}")
+    try:
+        signature = inspect.signature(on_gap)
+    except (TypeError, ValueError):  # some built-in ones have none that can be read
+        return on_gap
+    try:
+        signature.bind(None, None, "")
+    except TypeError as error:
+        raise InvalidArgumentError(f"on_gap is called as f(since, until, reason), but {on_gap!r}: {error}") from None
+    return on_gap
 
 
 def _checked_batch(batch: tuple[int, float]) -> tuple[int, float]:

@@ -8,13 +8,14 @@ from typing import Any
 
 from tieline._contract.contract import ASK_TOPIC
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.call import Call
 from tieline.caller import reply_value
 from tieline.envelope import REQUEST, new_id
 from tieline.errors import InvalidArgumentError, TielineError
 from tieline.explain import Explanation, explanation
 from tieline.gather import Answer, Failure, Gathered, Gathering, Reply, Responder, is_missing, units
 from tieline.instance import Instance
-from tieline.outgoing import compose, ttl_ms
+from tieline.outgoing import check_text, compose, ttl_ms
 from tieline.requester import show_observers
 from tieline.services import Service, services
 from tieline.within import in_time
@@ -62,13 +63,19 @@ class Surveyor:
         request.id = request.id or new_id()
         places = await in_time(request.ttl_ms / 1000, port.responders(request.topic), instance.clock)
         asked = units(places, port.instance, every_instance=every_instance)
-        gathering = Gathering(request, lambda one, to: caller.begin_at(one, to, deadline), caller.abandon)
+
+        def begin(one: Envelope, to: str) -> Call:
+            return caller.begin_at(one, to, deadline)
+
+        gathering = Gathering(request, begin, caller.abandon, in_process=port.in_process)
         return await gathering.ask(asked, max_replies)
 
     # --- looking inside -------------------------------------------------------------------------------------------
 
     async def explain(self, correlation_id: str, ttl: float) -> Explanation:
         """See `EventSystem.explain`."""
+        if not check_text(correlation_id, "correlation_id"):
+            raise InvalidArgumentError("correlation_id is the id of an event or a call, not an empty text")
         asked, stored = self._ask({"trail": correlation_id}, ttl), self._stored(correlation_id, ttl)
         gathered, trail = await asyncio.gather(asked, stored)
         trails = [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]

@@ -107,6 +107,11 @@ class Port(Protocol):
         ...
 
     @property
+    def in_process(self) -> bool:
+        """Whether it reaches nobody outside of this process; errors say so."""
+        ...
+
+    @property
     def observing(self) -> bool:
         """Whether anybody elsewhere may be observing; while nobody is, `observe` need not be called."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tieline._contract.contract import CONTRACT_VERSION
 from tieline_gateway.cli.explain import explain
 from tieline_gateway.cli.run import run
 from tieline_gateway.cli.services import services
@@ -12,6 +13,7 @@ from tieline_gateway.cli.version import version
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="tieline-gateway", message=f"%(package)s %(version)s (agreement {CONTRACT_VERSION})")
 def cli() -> None:
     """Tieline joins services written in different languages."""
 

@@ -13,7 +13,7 @@ from tieline._contract.contract import DEFAULT_EXPLAIN_CALLS
 from tieline.explain import Explanation, TrailStep
 from tieline.gather import Responder
 from tieline_gateway.cli.page import Page, visible
-from tieline_gateway.cli.visit import FAILED, print_json, visit, visiting
+from tieline_gateway.cli.visit import FAILED, USAGE, fail, print_json, visit, visiting
 
 _HEADS = ("TIME", "AFTER", "WHO", "CALL", "STEP", "TOPIC", "DETAILS")
 _STYLES = {
@@ -33,6 +33,8 @@ def explain(correlation_id: str, *, url: str, namespace: str, ttl: float, as_jso
     ID is the correlation id of an event, a receipt or an error. All live processes are asked what they remember of it,
     and what was stored when a call failed is shown too. Ends with 1 if nobody remembers anything.
     """
+    if not correlation_id:
+        fail("the ID is empty; give the correlation id of an event or a call", USAGE)
     explanation = visit(url, namespace, lambda events: events.explain(correlation_id, ttl=ttl))
     if as_json:
         print_json(_document(explanation))

@@ -11,5 +11,5 @@ import click
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(arguments: tuple[str, ...]) -> None:
-    """Run the event system of a Python program (module:name); the same as `python -m tieline run`."""
-    os.execv(sys.executable, [sys.executable, "-m", "tieline", "run", *arguments])  # noqa: S606 - no shell wanted
+    """Serve the handlers of a Python module."""
+    os.execv(sys.executable, [sys.executable, "-m", "tieline_gateway.run", *arguments])  # noqa: S606 - no shell wanted

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.panel import Panel
 
@@ -72,6 +74,8 @@ def up(*, listen: str, verbose: bool, **options: Any) -> None:
     try:
         settings = GatewaySettings(listen=parse_listen(listen), **options)
         settings.check()
+        if settings.url.startswith("grpc"):
+            raise SettingsError(_in_front_of_a_gateway())
         if settings.insecure and not settings.listen.is_loopback and not settings.protected:
             _warn(settings)
         _run_loop(run(settings, click.echo))
@@ -79,6 +83,17 @@ def up(*, listen: str, verbose: bool, **options: Any) -> None:
         _fail(str(error), _USAGE)
     except (AddressError, TielineError) as error:
         _fail(str(error), _FAILED)
+
+
+def _in_front_of_a_gateway() -> str:
+    """Where the URL came from: a shell may be set up for the clients of a gateway."""
+    from_environment = click.get_current_context().get_parameter_source("url") is ParameterSource.ENVIRONMENT
+    name = "TIELINE_URL" if os.environ.get("TIELINE_URL") else "REDIS_URL"
+    advice = f"unset {name}, or give --url memory:// or" if from_environment else "give memory:// or"
+    return (
+        "a gateway stands in front of Redis or is embedded; it cannot stand in front of a gateway "
+        f"({name if from_environment else '--url'} is grpc://…; {advice} redis://…)"
+    )
 
 
 def _run_loop(main: Coroutine[Any, Any, None]) -> None:

@@ -132,6 +132,8 @@ class Arrivals:
 class FaultyPort:
     """One instance's place at a broker, whose link can be cut."""
 
+    in_process = False
+
     def __init__(self, inner: Port, receiver: Receiver, network: Network) -> None:
         self._inner = inner
         self._receiver = receiver

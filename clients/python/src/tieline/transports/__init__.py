@@ -10,8 +10,8 @@ from tieline.settings import Settings
 from tieline.transport import Transport
 
 
-def make_transport(url: str, namespace: str, settings: Settings) -> Transport:
-    """The transport for a URL.
+def make_transport(url: str, namespace: str, settings: Settings, *, served: bool = False) -> Transport:
+    """The transport for a URL; `served`: a broker in this process is reached from others, as that of a gateway.
 
     Raises:
         InvalidArgumentError: the scheme is unknown, or the URL cannot be read.
@@ -21,7 +21,7 @@ def make_transport(url: str, namespace: str, settings: Settings) -> Transport:
     if scheme == "memory":
         from tieline.transports.memory import MemoryTransport
 
-        return MemoryTransport(store=_store(url), settings=settings)
+        return MemoryTransport(store=_store(url), settings=settings, served=served)
     if scheme in ("redis", "rediss", "unix"):
         from tieline.transports.redis import RedisTransport
 

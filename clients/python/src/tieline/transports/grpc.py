@@ -75,6 +75,8 @@ class GrpcTransport:
 class GrpcPort:
     """One instance at a gateway, through as many Links as it takes."""
 
+    in_process = False
+
     def __init__(self, target: Target, service: str, receiver: Receiver, settings: Settings) -> None:
         self.clock = Clock()
         self._target = target

@@ -193,8 +193,11 @@ class MemoryBroker:
 class MemoryPort:
     """One instance's place at a `MemoryBroker`."""
 
-    def __init__(self, broker: MemoryBroker, service: str, receiver: Receiver, settings: Settings) -> None:
+    def __init__(
+        self, broker: MemoryBroker, service: str, receiver: Receiver, settings: Settings, *, in_process: bool
+    ) -> None:
         self.instance = new_instance()
+        self.in_process = in_process
         self.service = service
         self.clock = broker.clock
         self.receiver = receiver
@@ -272,13 +275,20 @@ class MemoryTransport:
         broker: the one to share; whoever made it closes what it keeps its results in.
         store: SQLite file of its own broker's results; in memory unless given.
         settings: how long results stay.
+        served: other processes reach its broker through this one.
 
     """
 
     def __init__(
-        self, broker: MemoryBroker | None = None, *, store: Path | None = None, settings: Settings | None = None
+        self,
+        broker: MemoryBroker | None = None,
+        *,
+        store: Path | None = None,
+        settings: Settings | None = None,
+        served: bool = False,
     ) -> None:
         self._shared = broker is not None
+        self._served = served
         self._settings = settings or Settings()
         clock = Clock()
         self.broker = broker or MemoryBroker(SqliteResults(store, clock) if store else None, clock)
@@ -286,7 +296,8 @@ class MemoryTransport:
 
     async def open(self, service: str, receiver: Receiver) -> MemoryPort:
         """See `Transport.open`; always succeeds."""
-        port = MemoryPort(self.broker, service, receiver, self._settings)
+        in_process = not (self._shared or self._served)
+        port = MemoryPort(self.broker, service, receiver, self._settings, in_process=in_process)
         self._ports.add(port)
         receiver.on_connected(None)
         return port

@@ -44,7 +44,7 @@ class RedisTransport:
     """The way to one Redis server.
 
     Args:
-        url: `redis://`, `rediss://` (TLS) or `unix://`, with the options of redis-py's URLs.
+        url: `redis://`, `rediss://` (TLS) or `unix://`, with the parameters of redis-py's URLs.
         namespace: separates installations on one server.
         settings: times and bounds.
 

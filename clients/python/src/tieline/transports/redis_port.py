@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class RedisPort:
     """One instance's place at a Redis server."""
 
+    in_process = False
+
     def __init__(self, transport: RedisTransport, service: str, receiver: Receiver) -> None:
         self.instance = new_instance()
         self.service = service

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.connection import parse_url
 
@@ -22,6 +22,25 @@ from tieline.errors import (
 )
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError
 
+_PARAMETERS = ("db", "username", "password", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
+_LET_PASS = frozenset(
+    {
+        "client_name",
+        "decode_responses",
+        "encoding",
+        "health_check_interval",
+        "max_connections",
+        "protocol",
+        "retry_on_error",
+        "retry_on_timeout",
+        "socket_connect_timeout",
+        "socket_keepalive",
+        "socket_read_size",
+        "socket_timeout",
+        "ssl_check_hostname",
+        "timeout",
+    }
+)
 _OLDEST = (7, 0)
 _CHECK = "is it running, and is TIELINE_URL or REDIS_URL right?"
 
@@ -42,6 +61,7 @@ class RedisServer:
         except (ValueError, TypeError) as error:
             raise InvalidArgumentError(f"the Redis URL cannot be read: {error}") from None
         parts = urlsplit(url)
+        _check_parameters(parts.query)
         if parts.scheme != "unix" and not parts.path.strip("/").isdigit() and parts.path not in ("", "/"):
             raise InvalidArgumentError(f"the Redis URL cannot be read: {parts.path!r} is no database number")
         self.database = int(self._options.get("db") or 0)
@@ -134,6 +154,15 @@ class RedisServer:
 
     def _unavailable(self, what: str) -> UnavailableError:
         return UnavailableError(f"cannot use Redis at {self.address}: {what}", outcome=Outcome.NOT_DELIVERED)
+
+
+def _check_parameters(query: str) -> None:
+    """Those of redis-py that mean nothing here are let pass: REDIS_URL may be shared with it."""
+    for name in parse_qs(query, keep_blank_values=True):
+        if name not in _PARAMETERS and name not in _LET_PASS:
+            raise InvalidArgumentError(
+                f"the Redis URL has an unknown parameter {name!r:.80}; known are {', '.join(_PARAMETERS)}"
+            )
 
 
 def as_map(reply: Any) -> dict[str, Any]:
