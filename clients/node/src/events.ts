@@ -2,26 +2,18 @@ import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
-import { InvalidArgumentError } from "./errors.js";
 import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
 import { Inside } from "./inside.js";
-import { Instance } from "./instance.js";
+import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
 import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish } from "./middleware.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { Publication } from "./publication.js";
-import {
-  type CallOptions,
-  checkStreamOptions,
-  type GatherOptions,
-  Publisher,
-  type PublishOptions,
-  type Receipt,
-  type StreamOptions,
-} from "./publisher.js";
+import { Publisher, type PublishOptions, type Receipt } from "./publisher.js";
 import { Registry } from "./registry.js";
+import { type CallOptions, checkStreamOptions, Requester, type StreamOptions } from "./requester.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
 import type { Service } from "./services.js";
@@ -35,6 +27,7 @@ import {
   type SubscribeOptions,
   Subscription,
 } from "./subscription.js";
+import { type GatherOptions, Surveyor } from "./surveyor.js";
 import { type EventSystemOptions, readOptions } from "./systemOptions.js";
 import type { Gap, Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
@@ -52,6 +45,8 @@ export class EventSystem {
   readonly #caller: Caller;
   readonly #responder: Responder;
   readonly #publisher: Publisher;
+  readonly #requester: Requester;
+  readonly #surveyor: Surveyor;
   readonly #watchdog: Watchdog;
   readonly #makeTransport: () => Promise<Transport>;
   readonly #onError: ((error: unknown) => void) | undefined;
@@ -59,7 +54,6 @@ export class EventSystem {
   readonly #owner: Owner;
   readonly #receiver: Receiver;
   #transport: Transport | undefined;
-  #isUp = false;
   #isOver = false;
   #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -73,7 +67,8 @@ export class EventSystem {
       ? () => Promise.resolve(transport)
       : chooseTransport(chooseUrl(options.url), options.namespace ?? "", this.settings);
     const log = options.logger ?? consoleLogger;
-    const instance = new Instance(chooseService(options.service), this.settings, log, options.observe);
+    const service = chooseService(options.service);
+    const instance = new Instance(service, this.settings, log, options.observe, () => this.start());
     this.#instance = instance;
     this.#onError = options.onError;
     this.#around = aroundPublish(middleware);
@@ -81,7 +76,9 @@ export class EventSystem {
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
-    this.#publisher = new Publisher(instance, this.#router, this.#caller, this.#responder);
+    this.#publisher = new Publisher(instance, this.#router, this.#responder);
+    this.#requester = new Requester(instance, this.#caller, this.#responder);
+    this.#surveyor = new Surveyor(instance, this.#caller, this.#responder);
     this.#watchdog = new Watchdog(
       (ms) => this.#stoodStill(ms),
       () => instance.trail.refill(),
@@ -102,9 +99,9 @@ export class EventSystem {
   publish(topic: string, data?: unknown, options: PublishOptions = {}): Promise<Receipt> {
     const published =
       this.#around === undefined
-        ? this.#publish(topic, data, options)
+        ? this.#publisher.publish(topic, data, options)
         : this.#around(topic, data, options.headers, false, (message) =>
-            this.#publish(message.topic, message.data, { ...options, headers: message.headers }),
+            this.#publisher.publish(message.topic, message.data, { ...options, headers: message.headers }),
           );
     return Publication.of(published as Promise<Receipt>, (error) => this.#report(error, `publish on "${topic}"`));
   }
@@ -117,9 +114,9 @@ export class EventSystem {
   publishAndWait<Reply = unknown>(topic: string, data?: unknown, options: CallOptions = {}): Promise<Reply> {
     const reply =
       this.#around === undefined
-        ? this.#call(topic, data, options)
+        ? this.#requester.call(topic, data, options)
         : this.#around(topic, data, options.headers, true, (message) =>
-            this.#call(message.topic, message.data, { ...options, headers: message.headers }),
+            this.#requester.call(message.topic, message.data, { ...options, headers: message.headers }),
           );
     return reply as Promise<Reply>;
   }
@@ -152,33 +149,15 @@ export class EventSystem {
   ): Promise<Gathered<Value>> {
     const gathered =
       this.#around === undefined
-        ? this.#gather(topic, data, options)
+        ? this.#surveyor.gather(topic, data, options)
         : this.#around(topic, data, options.headers, true, (message) =>
-            this.#gather(message.topic, message.data, { ...options, headers: message.headers }),
+            this.#surveyor.gather(message.topic, message.data, { ...options, headers: message.headers }),
           );
     return gathered as Promise<Gathered<Value>>;
   }
 
-  async #gather(topic: string, data: unknown, options: GatherOptions): Promise<Gathered> {
-    if (!this.#isUp) await this.start();
-    return this.#publisher.gather(topic, data, options);
-  }
-
-  #publish(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
-    if (this.#isUp) return this.#publisher.publish(topic, data, options);
-    return this.start().then(() => this.#publisher.publish(topic, data, options));
-  }
-
-  #call(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
-    if (this.#isUp) return this.#publisher.call(topic, data, options);
-    return this.start().then(() => this.#publisher.call(topic, data, options));
-  }
-
   #stream<Item>(topic: string, data: unknown, options: StreamOptions): Stream<Item> {
-    return new Stream(this.#caller, async () => {
-      if (!this.#isUp) await this.start();
-      return this.#publisher.stream(topic, data, options);
-    });
+    return new Stream(this.#caller, () => this.#requester.stream(topic, data, options));
   }
 
   // --- subscribe -----------------------------------------------------------------------------------------------------
@@ -203,7 +182,7 @@ export class EventSystem {
     const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
     this.#router.add(subscription);
     this.#registry.begin(subscription);
-    if (!this.#isUp) this.start().catch((error) => this.#report(error, "start"));
+    if (!this.#instance.up) this.start().catch((error) => this.#report(error, "start"));
     return subscription;
   }
 
@@ -233,8 +212,7 @@ export class EventSystem {
    * is that of a receipt or an event; `ttl` is how long to wait for the others. Rejects with UnavailableError.
    */
   async explain(correlationId: string, { ttl = ASK_MS }: { ttl?: number } = {}): Promise<Explanation> {
-    await this.start();
-    return this.#publisher.explain(correlationId, ttl);
+    return this.#surveyor.explain(correlationId, ttl);
   }
 
   /**
@@ -242,8 +220,7 @@ export class EventSystem {
    * milliseconds it waits for each instance; 2,000 unless given. Rejects with UnavailableError.
    */
   async services({ ttl = ASK_MS }: { ttl?: number } = {}): Promise<Service[]> {
-    await this.start();
-    return this.#publisher.services(ttl);
+    return this.#surveyor.services(ttl);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
@@ -279,7 +256,7 @@ export class EventSystem {
    */
   async start(): Promise<this> {
     if (this.#closing) throw closed();
-    if (this.#isUp) return this;
+    if (this.#instance.up) return this;
     this.#starting ??= this.#start().finally(() => {
       this.#starting = undefined;
     });
@@ -313,7 +290,7 @@ export class EventSystem {
       this.#instance.attach(port);
       await this.#registry.attach(port);
       if (this.#isOver) throw closed();
-      this.#isUp = true;
+      this.#instance.up = true;
       this.#watchdog.start();
     } catch (error) {
       await transport.close();
@@ -331,9 +308,9 @@ export class EventSystem {
   async #close(drain: number): Promise<void> {
     await this.#startOver(drain);
     this.#watchdog.stop();
-    if (this.#isUp) {
+    if (this.#instance.up) {
       await this.#leaving.endAll(drain, this.clock);
-      this.#isUp = false;
+      this.#instance.up = false;
       this.#caller.close();
       this.#responder.stop();
       await this.#instance.port?.close();
@@ -414,8 +391,4 @@ export class EventSystem {
     this.#onError?.(error);
     this.#instance.log.error(`${what} failed`, error);
   }
-}
-
-function closed(): InvalidArgumentError {
-  return new InvalidArgumentError("this event system is closed; make a new one");
 }

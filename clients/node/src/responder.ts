@@ -150,6 +150,18 @@ export class Responder implements Outlet {
     subscription.take(new Delivery(subscription, event, outlet ?? this.#eventOutlet));
   }
 
+  /** Shows an envelope of this process to the observers in it. */
+  showObservers(envelope: Envelope): void {
+    for (const subscription of this.#router.observers(envelope.topic)) this.deliver(subscription, envelope);
+  }
+
+  /** Shows a request to observers here and elsewhere; called once, wherever it is answered. */
+  showRequest(request: Envelope): void {
+    this.showObservers(request);
+    const { place } = this.#instance;
+    if (place.observing) place.observe(request);
+  }
+
   /** An event had to give way to one of a topic: that is counted and reported. */
   overloaded(subscription: Subscription, pushedOut: Work, topic: string): void {
     const given = pushedOut.event?.envelope;

@@ -1,0 +1,136 @@
+import type { Caller, Request } from "./caller.js";
+import { LIMIT_STREAM_WINDOW } from "./contract/contract.js";
+import type { Envelope } from "./contract/envelope.js";
+import { REQUEST } from "./envelope.js";
+import { CallTimeoutError, InvalidArgumentError, TielineError } from "./errors.js";
+import { fingerprint } from "./fingerprint.js";
+import type { Instance } from "./instance.js";
+import { checkKey, checkTtl, compose, inheritedTime, type MessageOptions } from "./outgoing.js";
+import type { Responder } from "./responder.js";
+import { checkRetry, pauseAfter, type Retry } from "./retry.js";
+import type { StreamCall } from "./streamCall.js";
+import { Turns, turn } from "./turns.js";
+
+/** How a call is made; times in milliseconds. */
+export interface CallOptions extends MessageOptions {
+  /** It may be sent again although it may have run. */
+  idempotent?: boolean;
+  /**
+   * Calls with the same topic, key and payload share one run and its result, for 24 hours. Such a call is idempotent, and it
+   * always goes through the broker.
+   */
+  idempotencyKey?: string;
+  /** When to try again, and after which pause; all tries share the one deadline. */
+  retry?: Retry;
+  /** How long to wait for somebody who answers; not at all unless given. */
+  waitForResponders?: number;
+}
+
+/** How a stream is asked for; times in milliseconds. Before its first item an idempotent one may be sent again. */
+export interface StreamOptions extends Omit<CallOptions, "idempotencyKey" | "retry"> {
+  /** The longest time between two items, and before the first, while the reader waits; 30,000 unless given. */
+  ttl?: number;
+  /** Until all of it must have been read; no limit unless given. */
+  total?: number;
+  /** Items the responder may be ahead of the reader, at most; unless given it follows their size. */
+  window?: number;
+}
+
+/** The way of a call out, top to bottom: compose, show observers, have a handler answer, here or elsewhere. */
+export class Requester {
+  readonly #instance: Instance;
+  readonly #caller: Caller;
+  readonly #responder: Responder;
+  readonly #turns = new Turns();
+
+  constructor(instance: Instance, caller: Caller, responder: Responder) {
+    this.#instance = instance;
+    this.#caller = caller;
+    this.#responder = responder;
+  }
+
+  /** See `EventSystem.publishAndWait`. */
+  call(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
+    try {
+      if (!this.#instance.up) return this.#start(topic, data, options);
+      const { retry } = options;
+      if (retry !== undefined) checkRetry(retry);
+      const request = this.#request(topic, data, options);
+      const reply =
+        retry === undefined
+          ? this.#caller.call(request, data, requestOf(options))
+          : this.#persist(retry, request, data, requestOf(options));
+      return this.#turns.due() ? Promise.all([reply, turn()]).then(([value]) => value) : reply;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** The first call. */
+  async #start(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
+    const ttl = await this.#instance.ready(this.#ttlOf(options));
+    return this.call(topic, data, { ...options, ttl });
+  }
+
+  /** Calls until it succeeds, the policy says no, or there is no time for another try. */
+  async #persist(retry: Retry, request: Envelope, data: unknown, asked: Request): Promise<unknown> {
+    const instance = this.#instance;
+    const deadline = instance.now() + request.ttlMs;
+    for (let made = 1; ; made++) {
+      const attempt = { ...request, ttlMs: Math.max(1, Math.floor(deadline - instance.now())) };
+      try {
+        return await this.#caller.call(attempt, data, asked);
+      } catch (error) {
+        const pause = error instanceof TielineError ? pauseAfter(retry, made, error) : undefined;
+        const over = error instanceof CallTimeoutError && !error.fromWire; // a try's deadline is that of all
+        if (over || pause === undefined || instance.now() + pause >= deadline) throw error;
+        instance.unusual("retried", attempt, { after: pause, code: (error as TielineError).code });
+        await this.#caller.rest(pause, asked.signal);
+      }
+    }
+  }
+
+  /** The call of a stream; see `EventSystem.publishAndStream`. */
+  async stream(topic: string, data: unknown, options: StreamOptions): Promise<StreamCall> {
+    if (!this.#instance.up) await this.#instance.ready(this.#ttlOf(options));
+    const total = Math.min(options.total ?? Infinity, inheritedTime());
+    return this.#caller.stream(this.#request(topic, data, options), {
+      ...requestOf(options),
+      total,
+      window: options.window,
+    });
+  }
+
+  #ttlOf({ ttl }: MessageOptions): number {
+    return ttl === undefined ? this.#instance.settings.callTtl : checkTtl(ttl);
+  }
+
+  /** A request of ours, which observers have seen. */
+  #request(topic: string, data: unknown, options: CallOptions): Envelope {
+    const { clock, source, settings, place } = this.#instance;
+    const envelope = compose(REQUEST, topic, data, options, settings.callTtl, clock, source);
+    envelope.replyTo = place.instance;
+    if (options.idempotencyKey !== undefined) {
+      envelope.idempotencyKey = checkKey(options.idempotencyKey);
+      envelope.fingerprint = fingerprint(envelope.data, envelope.contentType);
+    }
+    this.#responder.showRequest(envelope);
+    return envelope;
+  }
+}
+
+/** Throws InvalidArgumentError if the options of a stream are outside of what is allowed. */
+export function checkStreamOptions({ ttl, total, window }: StreamOptions): void {
+  for (const time of [ttl, total]) if (time !== undefined) checkTtl(time);
+  if (window === undefined || (Number.isInteger(window) && window >= 1 && window <= LIMIT_STREAM_WINDOW)) return;
+  throw new InvalidArgumentError(`window is a number of items from 1 to ${LIMIT_STREAM_WINDOW}, not ${window}`);
+}
+
+function requestOf(options: CallOptions): Request {
+  return {
+    idempotent: options.idempotencyKey !== undefined || (options.idempotent ?? false),
+    waitForResponders: options.waitForResponders ?? 0,
+    waitForConnection: options.waitForConnection ?? 0,
+    signal: options.signal,
+  };
+}
