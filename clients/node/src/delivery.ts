@@ -199,7 +199,7 @@ export function passes(subscription: Subscription, data: unknown): boolean {
 export function handlerError(error: unknown, prefix = ""): TielineError {
   const { message, type, details, ours } = describe(error);
   if (ours instanceof HandlerError && !ours.fromWire) {
-    return new HandlerError(message, { details, outcome: ours.outcome, type: ours.type || type, cause: error });
+    return new HandlerError(message, { details, outcome: ours.outcome, type: String(ours.type || type), cause: error });
   }
   if (ours !== undefined) details.code = ours.code;
   return new HandlerError(prefix + message, { details, outcome: "RAN", type, cause: error });

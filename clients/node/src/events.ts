@@ -4,6 +4,8 @@ import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/cont
 import { CANCEL, CREDIT } from "./envelope.js";
 import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
+import { guardedReceiver } from "./guardedReceiver.js";
+import { harmless } from "./harmless.js";
 import { Inside } from "./inside.js";
 import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
@@ -72,7 +74,7 @@ export class EventSystem {
     this.#instance = instance;
     this.#onError = options.onError;
     this.#around = aroundPublish(middleware);
-    this.#registry = new Registry(this.#router, log);
+    this.#registry = new Registry(this.#router, instance.log);
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
@@ -84,7 +86,7 @@ export class EventSystem {
       () => instance.trail.refill(),
     );
     this.#owner = this.#makeOwner(aroundHandler(middleware));
-    this.#receiver = this.#makeReceiver();
+    this.#receiver = guardedReceiver(this.#makeReceiver(), instance.log);
     this.#router.add(this.#answering(new Inside(instance, this.#router)));
     instance.receiver = this.#receiver;
   }
@@ -388,7 +390,11 @@ export class EventSystem {
   }
 
   #report(error: unknown, what: string): void {
-    this.#onError?.(error);
-    this.#instance.log.error(`${what} failed`, error);
+    const { log } = this.#instance;
+    harmless(
+      () => this.#onError?.(error),
+      (thrown) => log.error("onError failed itself", thrown),
+    );
+    log.error(`${what} failed`, error);
   }
 }

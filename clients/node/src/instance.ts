@@ -1,7 +1,8 @@
 import { Clock, monotonic } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
 import { InvalidArgumentError, OverloadedError } from "./errors.js";
-import type { Logger } from "./log.js";
+import { harmless } from "./harmless.js";
+import { guardedLogger, type Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
 import type { Settings } from "./settings.js";
 import { Trail } from "./trail.js";
@@ -40,8 +41,8 @@ export class Instance {
   ) {
     this.service = service;
     this.settings = settings;
-    this.log = log;
-    this.observer = observer && guarded(observer, log);
+    this.log = guardedLogger(log);
+    this.observer = observer && guarded(observer, this.log);
     this.source = service;
     this.start = start;
     this.trail = new Trail(settings.explainCalls, () => this.now());
@@ -93,9 +94,12 @@ export class Instance {
     if (this.observer) this.say(name, envelope, detail);
   }
 
-  /** Stores the trail of something that failed. */
+  /** Stores the trail of something that failed; where that fails itself, nothing else does. */
   store(envelope: Envelope): void {
-    this.trail.store(envelope, this.source, this.port);
+    harmless(
+      () => this.trail.store(envelope, this.source, this.port),
+      (error) => this.log.error(`the trail of "${envelope.topic}" could not be stored`, error),
+    );
   }
 
   /** Tells of a gap, if anybody listens. */

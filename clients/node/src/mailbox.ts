@@ -68,8 +68,11 @@ export class Mailbox {
     this.#running.delete(work);
     if (this.#pumping) return;
     this.#pumping = true;
-    while (this.#waits > 0 && this.#running.size < this.concurrency) this.#start(this.#shift());
-    this.#pumping = false;
+    try {
+      while (this.#waits > 0 && this.#running.size < this.concurrency) this.#start(this.#shift());
+    } finally {
+      this.#pumping = false;
+    }
     if (this.#running.size === 0 && this.#idle.length > 0) for (const tell of this.#idle.splice(0)) tell();
   }
 

@@ -12,9 +12,9 @@ import { type Envelope, newEnvelope, REQUEST } from "./envelope.js";
 import { CallTimeoutError, InvalidArgumentError, LoopDetectedError, PayloadTooLargeError } from "./errors.js";
 import { newId } from "./identity.js";
 import { checkPublishable, checkTopic } from "./topics.js";
+import { isText } from "./wellFormed.js";
 
 const CONTROL = /\p{Cc}/u;
-const SURROGATE = /\p{Surrogate}/u;
 const TRACE = ["traceparent", "tracestate"] as const;
 
 /** What every publish and call can say; times in milliseconds. */
@@ -124,11 +124,6 @@ function text(given: string | undefined, name: string): string {
   if (given === undefined) return "";
   if (isText(given)) return given;
   throw new InvalidArgumentError(`${name} is text, not ${typeof given}`);
-}
-
-/** Text that can be said in UTF-8. */
-function isText(value: unknown): boolean {
-  return typeof value === "string" && !SURROGATE.test(value);
 }
 
 function isPlain(value: unknown): boolean {

@@ -14,6 +14,7 @@ import { isGenerator } from "./streaming.js";
 import { checkGroup, checkPattern, isWildcard } from "./topics.js";
 import { type Interest, Route } from "./transport.js";
 import { type VersionOptions, type Versions, versionsOf } from "./versions.js";
+import { isText, wellFormed } from "./wellFormed.js";
 
 const HOUR_MS = 3_600_000;
 
@@ -155,7 +156,7 @@ export class Subscription {
     this.internal = owner.internal ?? false;
     this.around = owner.around;
     this.isSurrounded = (this.around ?? this.input ?? this.output) !== undefined;
-    this.name = options.name ?? (handler.name || "handler");
+    this.name = nameOf(handler, options.name);
     this.streams = isGenerator(handler);
     const concurrency = bound(options.concurrency, settings.concurrency, 1, "concurrency");
     this.mailbox = new Mailbox(concurrency, bound(options.queue, settings.queue, 0, "queue"));
@@ -256,6 +257,11 @@ function checkBatch(options: Partial<BatchOptions>): BatchOptions {
     throw new InvalidArgumentError(`batch must be { size: at least 1, ms: up to ${HOUR_MS} }, not { ${size}, ${ms} }`);
   }
   return { size, ms };
+}
+
+function nameOf(handler: Handler, given: string | undefined): string {
+  if (given !== undefined && !isText(given)) throw new InvalidArgumentError(`name is text, not ${typeof given}`);
+  return given ?? (typeof handler.name === "string" ? wellFormed(handler.name) || "handler" : "handler");
 }
 
 function bound(given: number | undefined, usual: number, least: number, name: string): number {
