@@ -10,7 +10,7 @@ import { Inside } from "./inside.js";
 import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
-import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish } from "./middleware.js";
+import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish, checkMiddleware } from "./middleware.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { Publication } from "./publication.js";
 import { Publisher, type PublishOptions, type Receipt } from "./publisher.js";
@@ -60,10 +60,11 @@ export class EventSystem {
   #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
-  /** Throws InvalidArgumentError for a URL that leads nowhere. */
-  constructor(urlOrOptions: string | EventSystemOptions = {}, more: EventSystemOptions = {}) {
+  /** Takes a URL and options, or options alone. Throws InvalidArgumentError for those that make no sense. */
+  constructor(urlOrOptions?: string | EventSystemOptions, more?: EventSystemOptions) {
     const options = readOptions(urlOrOptions, more);
-    const { transport, middleware = [] } = options;
+    const { transport } = options;
+    const middleware = checkMiddleware(options.middleware ?? []);
     this.settings = chooseSettings(options.settings);
     this.#makeTransport = transport
       ? () => Promise.resolve(transport)

@@ -1,6 +1,6 @@
 import { basename, extname } from "node:path";
 import * as contract from "./contract/contract.js";
-import { checkNames } from "./optionNames.js";
+import { ANY, checkOptions, type Kinds } from "./options.js";
 
 /** Bounds and times of one event system (milliseconds, bytes, counts); the defaults are those of `proto/contract.toml`. */
 export interface Settings {
@@ -60,9 +60,11 @@ export const DEFAULT_SETTINGS: Settings = {
   explainCalls: contract.DEFAULT_EXPLAIN_CALLS,
 };
 
+const KINDS = Object.fromEntries(Object.keys(DEFAULT_SETTINGS).map((name) => [name, ANY])) as Kinds<Settings>;
+
 /** The settings: what is given, and else the defaults. Throws InvalidArgumentError for names that are not known. */
 export function chooseSettings(given: Partial<Settings> = {}): Settings {
-  checkNames(given, DEFAULT_SETTINGS, "settings");
+  checkOptions(given, KINDS, "settings");
   const said = Object.entries(given).filter(([, value]) => value !== undefined);
   return { ...DEFAULT_SETTINGS, ...Object.fromEntries(said) };
 }
