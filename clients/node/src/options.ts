@@ -1,3 +1,4 @@
+import { LIMIT_CALL_TTL_MAX_MS } from "./contract/contract.js";
 import { InvalidArgumentError } from "./errors.js";
 import { isText } from "./wellFormed.js";
 
@@ -29,6 +30,21 @@ export function milliseconds(least: number, most: number): Kind {
   const fits = (value: unknown) => typeof value === "number" && value >= least && value <= most;
   return { is: `in milliseconds, ${most === Infinity ? `at least ${least}` : `from ${least} to ${most}`}`, fits };
 }
+
+/** For how long something is worth handling. */
+export const TTL = milliseconds(1, LIMIT_CALL_TTL_MAX_MS);
+
+/** How long to wait for something; for ever if that is meant. */
+export const WAIT = milliseconds(0, Infinity);
+
+/** What cancels; an AbortController is not one. */
+export const SIGNAL: Kind = {
+  is: "an AbortSignal; give controller.signal",
+  fits: (value) => {
+    const { aborted, addEventListener, removeEventListener } = Object(value) as Partial<AbortSignal>;
+    return [typeof aborted, typeof addEventListener, typeof removeEventListener].join() === "boolean,function,function";
+  },
+};
 
 /** Options that say nothing; they need not be looked at. */
 export const NO_OPTIONS: Readonly<Record<string, never>> = Object.freeze({});
