@@ -11,11 +11,12 @@ import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
 import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish, checkMiddleware } from "./middleware.js";
+import { NO_OPTIONS } from "./options.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { Publication } from "./publication.js";
-import { Publisher, type PublishOptions, type Receipt } from "./publisher.js";
+import { checkPublishOptions, Publisher, type PublishOptions, type Receipt } from "./publisher.js";
 import { Registry } from "./registry.js";
-import { type CallOptions, checkStreamOptions, Requester, type StreamOptions } from "./requester.js";
+import { type CallOptions, checkCallOptions, checkStreamOptions, Requester, type StreamOptions } from "./requester.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
 import type { Service } from "./services.js";
@@ -29,13 +30,11 @@ import {
   type SubscribeOptions,
   Subscription,
 } from "./subscription.js";
-import { type GatherOptions, Surveyor } from "./surveyor.js";
+import { type AskOptions, checkGatherOptions, type GatherOptions, Surveyor } from "./surveyor.js";
 import { type EventSystemOptions, readOptions } from "./systemOptions.js";
 import type { Gap, Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
 import { within } from "./within.js";
-
-const ASK_MS = 2000;
 
 /** One instance: everything a process publishes, calls and subscribes to over one broker. It starts with its first use. */
 export class EventSystem {
@@ -99,14 +98,22 @@ export class EventSystem {
    * Not awaited, a failure goes to `onError` and the log. Rejects with InvalidTopicError, InvalidPayloadError,
    * PayloadTooLargeError, InvalidArgumentError (refused at the door), UnavailableError or LoopDetectedError.
    */
-  publish(topic: string, data?: unknown, options: PublishOptions = {}): Promise<Receipt> {
-    const published =
-      this.#around === undefined
-        ? this.#publisher.publish(topic, data, options)
-        : this.#around(topic, data, options.headers, false, (message) =>
-            this.#publisher.publish(message.topic, message.data, { ...options, headers: message.headers }),
-          );
-    return Publication.of(published as Promise<Receipt>, (error) => this.#report(error, `publish on "${topic}"`));
+  publish(topic: string, data?: unknown, options: PublishOptions = NO_OPTIONS): Promise<Receipt> {
+    const published = this.#published(topic, data, options);
+    return Publication.of(published, (error) => this.#report(error, `publish on "${String(topic)}"`));
+  }
+
+  #published(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
+    try {
+      checkPublishOptions(options);
+      if (this.#around === undefined) return this.#publisher.publish(topic, data, options);
+      const receipt = this.#around(topic, data, options.headers, false, (message) =>
+        this.#publisher.publish(message.topic, message.data, { ...options, headers: message.headers }),
+      );
+      return receipt as Promise<Receipt>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -114,14 +121,19 @@ export class EventSystem {
    * ResponderLostError, HandlerError, OverloadedError, UnavailableError, ConflictError (its idempotency key was used with
    * another payload), or what refuses it at the door.
    */
-  publishAndWait<Reply = unknown>(topic: string, data?: unknown, options: CallOptions = {}): Promise<Reply> {
-    const reply =
-      this.#around === undefined
-        ? this.#requester.call(topic, data, options)
-        : this.#around(topic, data, options.headers, true, (message) =>
-            this.#requester.call(message.topic, message.data, { ...options, headers: message.headers }),
-          );
-    return reply as Promise<Reply>;
+  publishAndWait<Reply = unknown>(topic: string, data?: unknown, options: CallOptions = NO_OPTIONS): Promise<Reply> {
+    try {
+      checkCallOptions(options);
+      const reply =
+        this.#around === undefined
+          ? this.#requester.call(topic, data, options)
+          : this.#around(topic, data, options.headers, true, (message) =>
+              this.#requester.call(message.topic, message.data, { ...options, headers: message.headers }),
+            );
+      return reply as Promise<Reply>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -129,7 +141,7 @@ export class EventSystem {
    * Throws InvalidArgumentError for options outside of what is allowed. Everything else is thrown while reading, with the
    * errors of `publishAndWait`; items that are missing in between are an UnavailableError.
    */
-  publishAndStream<Item = unknown>(topic: string, data?: unknown, options: StreamOptions = {}): Stream<Item> {
+  publishAndStream<Item = unknown>(topic: string, data?: unknown, options: StreamOptions = NO_OPTIONS): Stream<Item> {
     checkStreamOptions(options);
     const around = this.#around;
     if (around === undefined) return this.#stream(topic, data, options);
@@ -145,11 +157,12 @@ export class EventSystem {
    * have answered or died, so not later than the deadline. What happens at single responders is in the result.
    * Rejects with NoRespondersError if there is nobody to ask, UnavailableError, or what refuses it at the door.
    */
-  publishAndGather<Value = unknown>(
+  async publishAndGather<Value = unknown>(
     topic: string,
     data?: unknown,
-    options: GatherOptions = {},
+    options: GatherOptions = NO_OPTIONS,
   ): Promise<Gathered<Value>> {
+    checkGatherOptions(options);
     const gathered =
       this.#around === undefined
         ? this.#surveyor.gather(topic, data, options)
@@ -180,7 +193,7 @@ export class EventSystem {
     handler: Handler<Data[]>,
     options: BatchSubscribeOptions<Data, Payload>,
   ): Subscription;
-  subscribe(topic: string, handler: Handler<never>, options: object = {}): Subscription {
+  subscribe(topic: string, handler: Handler<never>, options: object = NO_OPTIONS): Subscription {
     if (this.#closing) throw closed();
     const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
     this.#router.add(subscription);
@@ -214,16 +227,16 @@ export class EventSystem {
    * Where an event or call went, as every live instance remembers it, and what was stored of its failure. The correlation id
    * is that of a receipt or an event; `ttl` is how long to wait for the others. Rejects with UnavailableError.
    */
-  async explain(correlationId: string, { ttl = ASK_MS }: { ttl?: number } = {}): Promise<Explanation> {
-    return this.#surveyor.explain(correlationId, ttl);
+  explain(correlationId: string, options: AskOptions = NO_OPTIONS): Promise<Explanation> {
+    return this.#surveyor.explain(correlationId, options);
   }
 
   /**
    * Who is there: services, their instances, and what they are subscribed to, with schemas and versions. `ttl` is how many
    * milliseconds it waits for each instance; 2,000 unless given. Rejects with UnavailableError.
    */
-  async services({ ttl = ASK_MS }: { ttl?: number } = {}): Promise<Service[]> {
-    return this.#surveyor.services(ttl);
+  services(options: AskOptions = NO_OPTIONS): Promise<Service[]> {
+    return this.#surveyor.services(options);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------

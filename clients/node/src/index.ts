@@ -53,7 +53,7 @@ export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
 export type { SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from "./standardSchema.js";
 export { Stream } from "./stream.js";
 export type { BatchSubscribeOptions, Handler, OnGap, SubscribeOptions, Subscription } from "./subscription.js";
-export type { GatherOptions } from "./surveyor.js";
+export type { AskOptions, GatherOptions } from "./surveyor.js";
 export type { EventSystemOptions } from "./systemOptions.js";
 export { Timestamp } from "./timestamp.js";
 // The seam, for transports of one's own and for several systems in one process.

@@ -6,7 +6,8 @@ import { EventOutlet } from "./eventOutlet.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
 import { LinkWait } from "./linkWait.js";
-import { compose, type MessageOptions } from "./outgoing.js";
+import { checkOptions, FLAG, type Kinds } from "./options.js";
+import { compose, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
 import type { Responder } from "./responder.js";
 import type { Router } from "./router.js";
 import { Turns, turn } from "./turns.js";
@@ -15,6 +16,13 @@ import { Turns, turn } from "./turns.js";
 export interface PublishOptions extends MessageOptions {
   /** Resolve when the handlers in this process are done. */
   waitLocal?: boolean;
+}
+
+const KINDS: Kinds<PublishOptions> = { ...MESSAGE_KINDS, waitLocal: FLAG };
+
+/** Throws InvalidArgumentError for options of a publish that make no sense. */
+export function checkPublishOptions(options: PublishOptions): void {
+  checkOptions(options, KINDS, "publish");
 }
 
 /** What a publish resolves to: the event's id, and the name of the chain it belongs to. */

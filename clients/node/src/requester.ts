@@ -2,10 +2,11 @@ import type { Caller, Request } from "./caller.js";
 import { LIMIT_STREAM_WINDOW } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { REQUEST } from "./envelope.js";
-import { CallTimeoutError, InvalidArgumentError, TielineError } from "./errors.js";
+import { CallTimeoutError, TielineError } from "./errors.js";
 import { fingerprint } from "./fingerprint.js";
 import type { Instance } from "./instance.js";
-import { checkKey, checkTtl, compose, inheritedTime, type MessageOptions } from "./outgoing.js";
+import { ANY, checkOptions, FLAG, type Kinds, OBJECT, TTL, WAIT, whole } from "./options.js";
+import { checkKey, checkTtl, compose, inheritedTime, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
 import type { Responder } from "./responder.js";
 import { checkRetry, pauseAfter, type Retry } from "./retry.js";
 import type { StreamCall } from "./streamCall.js";
@@ -36,6 +37,32 @@ export interface StreamOptions extends Omit<CallOptions, "idempotencyKey" | "ret
   window?: number;
 }
 
+const CALL_KINDS: Kinds<CallOptions> = {
+  ...MESSAGE_KINDS,
+  idempotent: FLAG,
+  idempotencyKey: ANY,
+  retry: OBJECT,
+  waitForResponders: WAIT,
+};
+const STREAM_KINDS: Kinds<StreamOptions> = {
+  ...MESSAGE_KINDS,
+  idempotent: FLAG,
+  waitForResponders: WAIT,
+  total: TTL,
+  window: whole(1, LIMIT_STREAM_WINDOW),
+};
+
+/** Throws InvalidArgumentError for options of a call that make no sense. */
+export function checkCallOptions(options: CallOptions): void {
+  checkOptions(options, CALL_KINDS, "publishAndWait");
+  if (options.retry !== undefined) checkRetry(options.retry);
+}
+
+/** Throws InvalidArgumentError for options of a stream that make no sense. */
+export function checkStreamOptions(options: StreamOptions): void {
+  checkOptions(options, STREAM_KINDS, "publishAndStream");
+}
+
 /** The way of a call out, top to bottom: compose, show observers, have a handler answer, here or elsewhere. */
 export class Requester {
   readonly #instance: Instance;
@@ -54,7 +81,6 @@ export class Requester {
     try {
       if (!this.#instance.up) return this.#start(topic, data, options);
       const { retry } = options;
-      if (retry !== undefined) checkRetry(retry);
       const request = this.#request(topic, data, options);
       const reply =
         retry === undefined
@@ -117,13 +143,6 @@ export class Requester {
     this.#responder.showRequest(envelope);
     return envelope;
   }
-}
-
-/** Throws InvalidArgumentError if the options of a stream are outside of what is allowed. */
-export function checkStreamOptions({ ttl, total, window }: StreamOptions): void {
-  for (const time of [ttl, total]) if (time !== undefined) checkTtl(time);
-  if (window === undefined || (Number.isInteger(window) && window >= 1 && window <= LIMIT_STREAM_WINDOW)) return;
-  throw new InvalidArgumentError(`window is a number of items from 1 to ${LIMIT_STREAM_WINDOW}, not ${window}`);
 }
 
 function requestOf(options: CallOptions): Request {

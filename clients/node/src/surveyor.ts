@@ -2,14 +2,16 @@ import type { Caller } from "./caller.js";
 import { ASK_TOPIC } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { REQUEST } from "./envelope.js";
-import { InvalidArgumentError, type TielineError } from "./errors.js";
+import type { TielineError } from "./errors.js";
 import { type Explanation, explanationOf } from "./explain.js";
 import { type Answer, Gathered, type Responder as GatherResponder, isMissing } from "./gather.js";
 import type { Instance } from "./instance.js";
-import { checkTtl, compose, type MessageOptions } from "./outgoing.js";
+import { check, checkOptions, FLAG, type Kind, type Kinds, TTL, whole } from "./options.js";
+import { checkTtl, compose, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
 import { replyValue } from "./pendingReply.js";
 import type { Responder } from "./responder.js";
 import { type Service, servicesOf } from "./services.js";
+import { isText } from "./wellFormed.js";
 import { inTime } from "./within.js";
 
 /** How everybody is asked; times in milliseconds. */
@@ -18,6 +20,22 @@ export interface GatherOptions extends MessageOptions {
   maxReplies?: number;
   /** Ask each instance instead of one of each group or service. */
   everyInstance?: boolean;
+}
+
+/** How everybody is asked what they know; times in milliseconds. */
+export interface AskOptions {
+  /** How long to wait for the others; 2,000 unless given. */
+  ttl?: number;
+}
+
+const ASK_MS = 2000;
+const GATHER_KINDS: Kinds<GatherOptions> = { ...MESSAGE_KINDS, maxReplies: whole(0), everyInstance: FLAG };
+const ASK_KINDS: Kinds<AskOptions> = { ttl: TTL };
+const ID: Kind = { is: "the text that a receipt or an event has", fits: (value) => isText(value) && value !== "" };
+
+/** Throws InvalidArgumentError for options of a gather that make no sense. */
+export function checkGatherOptions(options: GatherOptions): void {
+  checkOptions(options, GATHER_KINDS, "publishAndGather");
 }
 
 /** One question, many answers: gathers, and what the instances tell of themselves (SPEC.md, sections 11 and 13). */
@@ -35,9 +53,6 @@ export class Surveyor {
   /** See `EventSystem.publishAndGather`. */
   async gather(topic: string, data: unknown, options: GatherOptions): Promise<Gathered> {
     const { maxReplies = 0, everyInstance = false, signal } = options;
-    if (!Number.isInteger(maxReplies) || maxReplies < 0) {
-      throw new InvalidArgumentError(`maxReplies is a whole number, 0 for all, not ${maxReplies}`);
-    }
     const ttl = await this.#instance.ready(this.#ttlOf(options));
     const { clock, source, place } = this.#instance;
     const request = compose(REQUEST, topic, data, { ...options, ttl }, ttl, clock, source);
@@ -47,8 +62,9 @@ export class Surveyor {
   }
 
   /** See `EventSystem.explain`. */
-  async explain(correlationId: string, ttl: number): Promise<Explanation> {
-    const left = await this.#instance.ready(checkTtl(ttl));
+  async explain(correlationId: string, options: AskOptions): Promise<Explanation> {
+    check(correlationId, "the correlation id", ID);
+    const left = await this.#ready(options, "explain");
     const asked = this.#ask({ trail: correlationId }, left); // both at the same time, for both have one deadline
     const found = inTime(left, this.#instance.place.findTrail(correlationId), this.#instance.clock);
     const [gathered, stored] = await Promise.all([asked, found]);
@@ -58,9 +74,14 @@ export class Surveyor {
   }
 
   /** See `EventSystem.services`. */
-  async services(ttl: number): Promise<Service[]> {
-    const gathered = await this.#ask({ subscriptions: true }, await this.#instance.ready(checkTtl(ttl)));
+  async services(options: AskOptions): Promise<Service[]> {
+    const gathered = await this.#ask({ subscriptions: true }, await this.#ready(options, "services"));
     return servicesOf(gathered.values, silentOf(gathered));
+  }
+
+  #ready(options: AskOptions, what: string): Promise<number> {
+    checkOptions(options, ASK_KINDS, what);
+    return this.#instance.ready(checkTtl(options.ttl ?? ASK_MS));
   }
 
   #ttlOf({ ttl }: GatherOptions): number {
