@@ -101,10 +101,14 @@ test("a drain may be as long as one likes", async () => {
   await over;
 });
 
-test("the first call is not late because a server is silent", async () => {
+test("the first call is not late because a server is silent", async (context) => {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => sockets.add(socket.on("error", () => undefined)));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  context.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
   const { port } = server.address() as AddressInfo;
   const ttl = 200;
   const calls: Record<string, (events: EventSystem) => Promise<unknown>> = {
@@ -118,7 +122,9 @@ test("the first call is not late because a server is silent", async () => {
   for (const scheme of ["redis", "grpc"]) {
     for (const [name, call] of Object.entries(calls)) {
       const events = new EventSystem(`${scheme}://127.0.0.1:${port}`, { logger: silent });
-      const [error, ms] = await timed(fails(call(events), "TIMEOUT"));
+      const begun = performance.now();
+      const error = await fails(call(events), "TIMEOUT");
+      const ms = performance.now() - begun;
       assert.match(error.message, /^the broker did not answer in time; /, name);
       assert.equal(error.outcome, "NOT_DELIVERED", name);
       assert.ok(ms >= ttl - 1 && ms < 2500, `${scheme} ${name} took ${ms} ms`);
@@ -126,5 +132,4 @@ test("the first call is not late because a server is silent", async () => {
       await events.close(0);
     }
   }
-  server.close();
 });
