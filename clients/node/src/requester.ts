@@ -1,3 +1,4 @@
+import { inDoubt } from "./callErrors.js";
 import type { Caller, Request } from "./caller.js";
 import { LIMIT_STREAM_WINDOW } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
@@ -31,7 +32,7 @@ export interface CallOptions extends MessageOptions {
 export interface StreamOptions extends Omit<CallOptions, "idempotencyKey" | "retry"> {
   /** The longest time between two items, and before the first, while the reader waits; 30,000 unless given. */
   ttl?: number;
-  /** Until all of it must have been read; no limit unless given. */
+  /** Until all of it must have arrived; what arrived by then can be read. No limit unless given. */
   total?: number;
   /** Items the responder may be ahead of the reader, at most; unless given it follows their size. */
   window?: number;
@@ -102,16 +103,20 @@ export class Requester {
   async #persist(retry: Retry, request: Envelope, data: unknown, asked: Request): Promise<unknown> {
     const instance = this.#instance;
     const deadline = instance.now() + request.ttlMs;
+    let unsure = false; // an earlier try may have run
+    const told = (error: TielineError) => (unsure && error.outcome === "NOT_DELIVERED" ? inDoubt(error) : error);
     for (let made = 1; ; made++) {
       const attempt = { ...request, ttlMs: Math.max(1, Math.floor(deadline - instance.now())) };
       try {
         return await this.#caller.call(attempt, data, asked);
       } catch (error) {
-        const pause = error instanceof TielineError ? pauseAfter(retry, made, error) : undefined;
+        if (!(error instanceof TielineError)) throw error;
+        const pause = pauseAfter(retry, made, error);
         const over = error instanceof CallTimeoutError && !error.fromWire; // a try's deadline is that of all
-        if (over || pause === undefined || instance.now() + pause >= deadline) throw error;
-        instance.unusual("retried", attempt, { after: pause, code: (error as TielineError).code });
-        await this.#caller.rest(pause, asked.signal);
+        if (over || pause === undefined || instance.now() + pause >= deadline) throw told(error);
+        unsure ||= error.outcome !== "NOT_DELIVERED";
+        instance.unusual("retried", attempt, { after: pause, code: error.code });
+        await this.#caller.rest(pause, asked.signal).catch((gaveUp) => Promise.reject(told(gaveUp)));
       }
     }
   }

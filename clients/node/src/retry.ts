@@ -1,6 +1,7 @@
 import { DEFAULT_ATTEMPTS, DEFAULT_RETRY_BASE_MS, DEFAULT_RETRY_CAP_MS } from "./contract/contract.js";
 import { InvalidArgumentError, type TielineError } from "./errors.js";
 import { checkOptions, FUNCTION, type Kinds, milliseconds, whole } from "./options.js";
+import { isThenable, notAtOnce } from "./thenable.js";
 
 const DAY_MS = 86_400_000;
 
@@ -29,9 +30,15 @@ export function checkRetry(retry: Retry): void {
 /** How long to wait after so many tries and this error, chosen at random; undefined: do not try again. */
 export function pauseAfter(retry: Retry, made: number, error: TielineError): number | undefined {
   const { attempts, base, cap, when } = chosen(retry);
-  if (made >= attempts || !(error.retryable || (error.idempotent && when?.(error)))) return undefined;
+  if (made >= attempts || !(error.retryable || (error.idempotent && when && isWanted(when, error)))) return undefined;
   const ceiling = Math.min(cap, base * 2 ** Math.min(made - 1, 64));
   return Math.max(Math.random() * ceiling, error.retryAfter ?? 0);
+}
+
+function isWanted(when: (error: TielineError) => boolean, error: TielineError): boolean {
+  const answer: unknown = when(error);
+  if (isThenable(answer)) throw notAtOnce(answer, "when of a retry policy", { outcome: error.outcome, cause: error });
+  return Boolean(answer);
 }
 
 function chosen(retry: Retry) {
