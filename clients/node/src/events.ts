@@ -145,9 +145,9 @@ export class EventSystem {
     checkStreamOptions(options);
     const around = this.#around;
     if (around === undefined) return this.#stream(topic, data, options);
-    return new Stream(this.#caller, () => {
+    return new Stream(this.#caller, (inner) => {
       return around(topic, data, options.headers, true, async (message) =>
-        this.#stream(message.topic, message.data, { ...options, headers: message.headers }),
+        inner(this.#stream(message.topic, message.data, { ...options, headers: message.headers })),
       );
     });
   }
