@@ -302,7 +302,7 @@ export class EventSystem {
     const transport = await this.#makeTransport();
     this.#transport = transport;
     try {
-      const port = await transport.open(this.#instance.service, this.#receiver);
+      const port = await transport.open(this.#instance.service, this.#receiver, this.settings);
       this.#instance.attach(port);
       await this.#registry.attach(port);
       if (this.#isOver) throw closed();
