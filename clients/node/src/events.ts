@@ -54,6 +54,9 @@ export class EventSystem {
   readonly #around: AroundPublish | undefined;
   readonly #owner: Owner;
   readonly #receiver: Receiver;
+  /** Resolves when it is about to be closed. */
+  readonly #leavingNow: Promise<void>;
+  #sayLeaving: () => void = () => undefined;
   #transport: Transport | undefined;
   #isOver = false;
   #starting: Promise<void> | undefined;
@@ -72,6 +75,9 @@ export class EventSystem {
     const service = chooseService(options.service);
     const instance = new Instance(service, this.settings, log, options.observe, () => this.start());
     this.#instance = instance;
+    this.#leavingNow = new Promise((resolve) => {
+      this.#sayLeaving = resolve;
+    });
     this.#onError = options.onError;
     this.#around = aroundPublish(middleware);
     this.#registry = new Registry(this.#router, instance.log);
@@ -280,15 +286,16 @@ export class EventSystem {
     return this;
   }
 
-  /** Runs until SIGTERM or SIGINT, then drains and closes. */
+  /** Runs until SIGTERM or SIGINT, then drains and closes; or until it has been closed. */
   async serve(): Promise<void> {
     await this.start();
-    await untilToldToStop();
+    await untilToldToStop(this.#leavingNow);
     await this.close();
   }
 
   /** Takes nothing new, finishes what runs for up to `drain` milliseconds (10,000 unless given), then leaves. Idempotent. */
   close(drain: number = this.settings.drain): Promise<void> {
+    this.#sayLeaving();
     this.#closing ??= this.#close(drain);
     return this.#closing;
   }

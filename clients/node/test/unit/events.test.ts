@@ -133,3 +133,14 @@ test("the first call is not late because a server is silent", async (context) =>
     }
   }
 });
+
+test("what serves ends when the system is closed elsewhere, and listens to no signal any more", async () => {
+  const events = new EventSystem({ transport: new MemoryTransport(), logger: silent });
+  const before = process.listenerCount("SIGTERM");
+  const served = events.serve();
+  await until(() => process.listenerCount("SIGTERM") > before, "it serves");
+  const closed = events.close();
+  await served;
+  await closed;
+  assert.equal(process.listenerCount("SIGTERM"), before);
+});
