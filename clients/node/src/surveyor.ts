@@ -69,8 +69,8 @@ export class Surveyor {
     const found = inTime(left, this.#instance.place.findTrail(correlationId), this.#instance.clock);
     const [gathered, stored] = await Promise.all([asked, found]);
     const told = gathered.values.map((value) => (value as { trail?: unknown } | null)?.trail);
-    const trails = [stored, ...told.filter((trail) => trail instanceof Uint8Array)];
-    return explanationOf(correlationId, trails, silentOf(gathered));
+    const trails = told.filter((trail) => trail instanceof Uint8Array);
+    return explanationOf(correlationId, stored, trails, silentOf(gathered));
   }
 
   /** See `EventSystem.services`. */
