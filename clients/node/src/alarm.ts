@@ -1,15 +1,22 @@
 import type { Clock, Timer } from "./clock.js";
 import type { Deadlines } from "./deadlines.js";
+import type { Logger } from "./log.js";
+
+/** What an alarm waits by, and where it says what went wrong. */
+interface Time {
+  readonly clock: Clock;
+  readonly log: Logger;
+}
 
 /** One timer for a heap of deadlines. It keeps the process alive only while somebody really waits. */
 export class Alarm {
   readonly #deadlines: Deadlines;
-  readonly #time: { readonly clock: Clock };
+  readonly #time: Time;
   #timer: Timer | undefined;
   #moment = Infinity;
   #waiting = 0;
 
-  constructor(deadlines: Deadlines, time: { readonly clock: Clock }) {
+  constructor(deadlines: Deadlines, time: Time) {
     this.#deadlines = deadlines;
     this.#time = time;
   }
@@ -43,7 +50,11 @@ export class Alarm {
   #goOff(): void {
     this.#timer = undefined;
     this.#moment = Infinity;
-    this.#deadlines.advance(this.#time.clock.monotonic());
+    try {
+      this.#deadlines.advance(this.#time.clock.monotonic());
+    } catch (error) {
+      this.#time.log.error("a deadline could not be kept", error); // the others come right after it
+    }
     const next = this.#deadlines.next();
     if (next !== undefined) this.wakeAt(next);
   }

@@ -78,8 +78,17 @@ export function unasked({ code, message, details, retryAfter, fromWire }: Tielin
 }
 
 /** The last attempt was not delivered, but an earlier one may have run. */
-export function inDoubt({ code, message, details, type, retryAfter, fromWire }: TielineError): TielineError {
-  return new ERROR_CLASSES[code](message, { details, type, retryAfter, fromWire, outcome: "MAY_HAVE_RUN" });
+export function inDoubt(error: TielineError): TielineError {
+  const { code, message, details, type, retryAfter, fromWire, cause, idempotent } = error;
+  const unsure = new ERROR_CLASSES[code](message, {
+    details,
+    type,
+    retryAfter,
+    fromWire,
+    cause,
+    outcome: "MAY_HAVE_RUN",
+  });
+  return Object.assign(unsure, { idempotent });
 }
 
 /** There is no broker, and waiting was not allowed or is over. */

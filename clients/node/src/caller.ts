@@ -157,9 +157,9 @@ export class Caller implements Effects {
 
   #abandon(call: Call, reason: unknown): void {
     const unsent = call.attempts === 0;
-    this.#instance.unusual("cancelled", call.envelope);
     this.#calls.abandon(call);
     call.waiter.reject(gaveUp(reason, unsent));
+    this.#instance.unusual("cancelled", call.envelope);
   }
 
   /** Waits before another try; rejects with CallCancelledError if the caller gives up. */
@@ -216,9 +216,9 @@ export class Caller implements Effects {
   /** Nobody reads any more. */
   leave(call: StreamCall): void {
     if (call.done) return;
-    this.#instance.unusual("cancelled", call.envelope);
     this.#calls.abandon(call);
     call.reader.resolve();
+    this.#instance.unusual("cancelled", call.envelope);
   }
 
   #abandonStream(call: StreamCall, reason: unknown): void {
@@ -344,21 +344,21 @@ export class Caller implements Effects {
 
   /** A reply came. */
   resolve(call: Call, reply: Envelope): void {
+    call.waiter.resolve(reply);
     if (this.#instance.observer) {
       this.#instance.say("completed", call.envelope, { instance: reply.source, attempts: call.attempts });
     }
     if (this.#instance.trail.room > 0) this.#instance.trail.called(call, call.began);
-    call.waiter.resolve(reply);
   }
 
   /** The call failed. */
   reject(call: Call, error: TielineError): void {
+    call.waiter.reject(error);
     if (this.#instance.observer) {
       this.#instance.say("failed", call.envelope, { code: error.code, outcome: error.outcome });
     }
     this.#instance.trail.called(call, call.began, error);
     this.#instance.store(call.envelope);
-    call.waiter.reject(error);
   }
 
   /** Looks at the deadlines at this moment. */

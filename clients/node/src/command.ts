@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { parse, resolve } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
@@ -54,6 +54,8 @@ async function load(target: string): Promise<EventSystem> {
   const file = resolve(path);
   if (!existsSync(file))
     throw new InvalidArgumentError(`there is no module "${path}" here; give its path: ./orders.js`);
+  if (statSync(file).isDirectory())
+    throw new InvalidArgumentError(`"${path}" is a folder; give the module in it: ./orders.js`);
   process.env.TIELINE_SERVICE ||= parse(file).name;
   const module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
   const found = (name === "" ? NAMES : [name]).map((each) => module[each]).find((each) => each instanceof EventSystem);

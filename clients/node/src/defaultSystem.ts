@@ -1,7 +1,9 @@
 import { EventSystem } from "./events.js";
 import type { Gathered } from "./gather.js";
-import type { CallOptions, GatherOptions, PublishOptions, Receipt, StreamOptions } from "./publisher.js";
+import type { PublishOptions, Receipt } from "./publisher.js";
+import type { CallOptions, StreamOptions } from "./requester.js";
 import type { Stream } from "./stream.js";
+import type { GatherOptions } from "./surveyor.js";
 
 let theDefault: EventSystem | undefined;
 

@@ -3,10 +3,10 @@ import { ExpiredError, HandlerError, NoRespondersError, TielineError, Unsupporte
 import type { Work } from "./mailbox.js";
 import { fitted, MISFIT, MISFIT_REPLY } from "./schema.js";
 import type { StandardSchema } from "./standardSchema.js";
-import { isStream, Sending } from "./streaming.js";
+import { discard, isStream, Sending } from "./streaming.js";
 import type { Outflow } from "./streams.js";
 import type { Subscription } from "./subscription.js";
-import { isThenable } from "./thenable.js";
+import { isThenable, notAtOnce } from "./thenable.js";
 import { describe } from "./thrown.js";
 
 const ONLY_STREAM = "it is a stream; the caller must use publishAndStream";
@@ -146,7 +146,10 @@ export class Delivery implements Work {
     let sending: Sending;
     try {
       if (!isStream(result, this.subscription.streams)) return this.#succeed(result);
-      if (!this.#maySend) return this.#fail(unsendable(new UnsupportedError(ONLY_STREAM)));
+      if (!this.#maySend) {
+        void discard(result);
+        return this.#fail(unsendable(new UnsupportedError(ONLY_STREAM)));
+      }
       sending = new Sending(this, result);
     } catch (error) {
       return this.#fail(handlerError(error));
@@ -188,18 +191,21 @@ export class Delivery implements Work {
 /** Whether the subscription's filter lets a payload through. A filter that throws refuses, with HANDLER_ERROR. */
 export function passes(subscription: Subscription, data: unknown): boolean {
   if (subscription.filter === undefined) return true;
+  let answer: unknown;
   try {
-    return Boolean(subscription.filter(data));
+    answer = subscription.filter(data);
   } catch (error) {
     throw handlerError(error, "the filter threw: ");
   }
+  if (isThenable(answer)) throw handlerError(notAtOnce(answer, "the filter"));
+  return Boolean(answer);
 }
 
 /** What a caller is told of what was thrown: its type, message and details, never a stack trace. */
 export function handlerError(error: unknown, prefix = ""): TielineError {
   const { message, type, details, ours } = describe(error);
   if (ours instanceof HandlerError && !ours.fromWire) {
-    return new HandlerError(message, { details, outcome: ours.outcome, type: ours.type || type, cause: error });
+    return new HandlerError(message, { details, outcome: ours.outcome, type: String(ours.type || type), cause: error });
   }
   if (ours !== undefined) details.code = ours.code;
   return new HandlerError(prefix + message, { details, outcome: "RAN", type, cause: error });

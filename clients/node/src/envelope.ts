@@ -304,7 +304,7 @@ export function errorToWire(error: TielineError): WireError {
     message: error.message,
     details: detailsToWire(error.details),
     outcome: OUTCOMES.indexOf(error.outcome) + 1,
-    type: error.type,
+    type: String(error.type),
     retryAfterMs: error.retryAfter === undefined ? 0 : Math.max(1, Math.floor(error.retryAfter)),
   };
 }

@@ -43,9 +43,9 @@ export class EventOutlet implements Outlet {
   }
 
   #end(delivery: Delivery, how: string): void {
+    this.#handled?.();
     const { trail } = this.#instance;
     if (trail.room > 0) trail.handled(delivery.event.envelope, delivery.subscription.name, how);
     this.#instance.say("handled", delivery.event.envelope, { how, subscription: delivery.subscription.name });
-    this.#handled?.();
   }
 }

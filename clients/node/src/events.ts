@@ -2,26 +2,21 @@ import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
-import { InvalidArgumentError } from "./errors.js";
 import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
+import { guardedReceiver } from "./guardedReceiver.js";
+import { harmless } from "./harmless.js";
 import { Inside } from "./inside.js";
-import { Instance } from "./instance.js";
+import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
-import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish } from "./middleware.js";
+import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish, checkMiddleware } from "./middleware.js";
+import { NO_OPTIONS } from "./options.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { Publication } from "./publication.js";
-import {
-  type CallOptions,
-  checkStreamOptions,
-  type GatherOptions,
-  Publisher,
-  type PublishOptions,
-  type Receipt,
-  type StreamOptions,
-} from "./publisher.js";
+import { checkPublishOptions, Publisher, type PublishOptions, type Receipt } from "./publisher.js";
 import { Registry } from "./registry.js";
+import { type CallOptions, checkCallOptions, checkStreamOptions, Requester, type StreamOptions } from "./requester.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
 import type { Service } from "./services.js";
@@ -35,12 +30,11 @@ import {
   type SubscribeOptions,
   Subscription,
 } from "./subscription.js";
+import { type AskOptions, checkGatherOptions, type GatherOptions, Surveyor } from "./surveyor.js";
 import { type EventSystemOptions, readOptions } from "./systemOptions.js";
 import type { Gap, Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
 import { within } from "./within.js";
-
-const ASK_MS = 2000;
 
 /** One instance: everything a process publishes, calls and subscribes to over one broker. It starts with its first use. */
 export class EventSystem {
@@ -52,42 +46,53 @@ export class EventSystem {
   readonly #caller: Caller;
   readonly #responder: Responder;
   readonly #publisher: Publisher;
+  readonly #requester: Requester;
+  readonly #surveyor: Surveyor;
   readonly #watchdog: Watchdog;
   readonly #makeTransport: () => Promise<Transport>;
   readonly #onError: ((error: unknown) => void) | undefined;
   readonly #around: AroundPublish | undefined;
   readonly #owner: Owner;
   readonly #receiver: Receiver;
+  /** Resolves when it is about to be closed. */
+  readonly #leavingNow: Promise<void>;
+  #sayLeaving: () => void = () => undefined;
   #transport: Transport | undefined;
-  #isUp = false;
   #isOver = false;
   #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
-  /** Throws InvalidArgumentError for a URL that leads nowhere. */
-  constructor(urlOrOptions: string | EventSystemOptions = {}, more: EventSystemOptions = {}) {
+  /** Takes a URL and options, or options alone. Throws InvalidArgumentError for those that make no sense. */
+  constructor(urlOrOptions?: string | EventSystemOptions, more?: EventSystemOptions) {
     const options = readOptions(urlOrOptions, more);
-    const { transport, middleware = [] } = options;
+    const { transport } = options;
+    const middleware = checkMiddleware(options.middleware ?? []);
     this.settings = chooseSettings(options.settings);
     this.#makeTransport = transport
       ? () => Promise.resolve(transport)
       : chooseTransport(chooseUrl(options.url), options.namespace ?? "", this.settings);
     const log = options.logger ?? consoleLogger;
-    const instance = new Instance(chooseService(options.service), this.settings, log, options.observe);
+    const service = chooseService(options.service);
+    const instance = new Instance(service, this.settings, log, options.observe, () => this.start());
     this.#instance = instance;
+    this.#leavingNow = new Promise((resolve) => {
+      this.#sayLeaving = resolve;
+    });
     this.#onError = options.onError;
     this.#around = aroundPublish(middleware);
-    this.#registry = new Registry(this.#router, log);
+    this.#registry = new Registry(this.#router, instance.log);
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
-    this.#publisher = new Publisher(instance, this.#router, this.#caller, this.#responder);
+    this.#publisher = new Publisher(instance, this.#router, this.#responder);
+    this.#requester = new Requester(instance, this.#caller, this.#responder);
+    this.#surveyor = new Surveyor(instance, this.#caller, this.#responder);
     this.#watchdog = new Watchdog(
       (ms) => this.#stoodStill(ms),
       () => instance.trail.refill(),
     );
     this.#owner = this.#makeOwner(aroundHandler(middleware));
-    this.#receiver = this.#makeReceiver();
+    this.#receiver = guardedReceiver(this.#makeReceiver(), instance.log);
     this.#router.add(this.#answering(new Inside(instance, this.#router)));
     instance.receiver = this.#receiver;
   }
@@ -99,14 +104,22 @@ export class EventSystem {
    * Not awaited, a failure goes to `onError` and the log. Rejects with InvalidTopicError, InvalidPayloadError,
    * PayloadTooLargeError, InvalidArgumentError (refused at the door), UnavailableError or LoopDetectedError.
    */
-  publish(topic: string, data?: unknown, options: PublishOptions = {}): Promise<Receipt> {
-    const published =
-      this.#around === undefined
-        ? this.#publish(topic, data, options)
-        : this.#around(topic, data, options.headers, false, (message) =>
-            this.#publish(message.topic, message.data, { ...options, headers: message.headers }),
-          );
-    return Publication.of(published as Promise<Receipt>, (error) => this.#report(error, `publish on "${topic}"`));
+  publish(topic: string, data?: unknown, options: PublishOptions = NO_OPTIONS): Promise<Receipt> {
+    const published = this.#published(topic, data, options);
+    return Publication.of(published, (error) => this.#report(error, `publish on "${String(topic)}"`));
+  }
+
+  #published(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
+    try {
+      checkPublishOptions(options);
+      if (this.#around === undefined) return this.#publisher.publish(topic, data, options);
+      const receipt = this.#around(topic, data, options.headers, false, (message) =>
+        this.#publisher.publish(message.topic, message.data, { ...options, headers: message.headers }),
+      );
+      return receipt as Promise<Receipt>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -114,14 +127,19 @@ export class EventSystem {
    * ResponderLostError, HandlerError, OverloadedError, UnavailableError, ConflictError (its idempotency key was used with
    * another payload), or what refuses it at the door.
    */
-  publishAndWait<Reply = unknown>(topic: string, data?: unknown, options: CallOptions = {}): Promise<Reply> {
-    const reply =
-      this.#around === undefined
-        ? this.#call(topic, data, options)
-        : this.#around(topic, data, options.headers, true, (message) =>
-            this.#call(message.topic, message.data, { ...options, headers: message.headers }),
-          );
-    return reply as Promise<Reply>;
+  publishAndWait<Reply = unknown>(topic: string, data?: unknown, options: CallOptions = NO_OPTIONS): Promise<Reply> {
+    try {
+      checkCallOptions(options);
+      const reply =
+        this.#around === undefined
+          ? this.#requester.call(topic, data, options)
+          : this.#around(topic, data, options.headers, true, (message) =>
+              this.#requester.call(message.topic, message.data, { ...options, headers: message.headers }),
+            );
+      return reply as Promise<Reply>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -129,13 +147,13 @@ export class EventSystem {
    * Throws InvalidArgumentError for options outside of what is allowed. Everything else is thrown while reading, with the
    * errors of `publishAndWait`; items that are missing in between are an UnavailableError.
    */
-  publishAndStream<Item = unknown>(topic: string, data?: unknown, options: StreamOptions = {}): Stream<Item> {
+  publishAndStream<Item = unknown>(topic: string, data?: unknown, options: StreamOptions = NO_OPTIONS): Stream<Item> {
     checkStreamOptions(options);
     const around = this.#around;
     if (around === undefined) return this.#stream(topic, data, options);
-    return new Stream(this.#caller, () => {
+    return new Stream(this.#caller, (inner) => {
       return around(topic, data, options.headers, true, async (message) =>
-        this.#stream(message.topic, message.data, { ...options, headers: message.headers }),
+        inner(this.#stream(message.topic, message.data, { ...options, headers: message.headers })),
       );
     });
   }
@@ -145,40 +163,23 @@ export class EventSystem {
    * have answered or died, so not later than the deadline. What happens at single responders is in the result.
    * Rejects with NoRespondersError if there is nobody to ask, UnavailableError, or what refuses it at the door.
    */
-  publishAndGather<Value = unknown>(
+  async publishAndGather<Value = unknown>(
     topic: string,
     data?: unknown,
-    options: GatherOptions = {},
+    options: GatherOptions = NO_OPTIONS,
   ): Promise<Gathered<Value>> {
+    checkGatherOptions(options);
     const gathered =
       this.#around === undefined
-        ? this.#gather(topic, data, options)
+        ? this.#surveyor.gather(topic, data, options)
         : this.#around(topic, data, options.headers, true, (message) =>
-            this.#gather(message.topic, message.data, { ...options, headers: message.headers }),
+            this.#surveyor.gather(message.topic, message.data, { ...options, headers: message.headers }),
           );
     return gathered as Promise<Gathered<Value>>;
   }
 
-  async #gather(topic: string, data: unknown, options: GatherOptions): Promise<Gathered> {
-    if (!this.#isUp) await this.start();
-    return this.#publisher.gather(topic, data, options);
-  }
-
-  #publish(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
-    if (this.#isUp) return this.#publisher.publish(topic, data, options);
-    return this.start().then(() => this.#publisher.publish(topic, data, options));
-  }
-
-  #call(topic: string, data: unknown, options: CallOptions): Promise<unknown> {
-    if (this.#isUp) return this.#publisher.call(topic, data, options);
-    return this.start().then(() => this.#publisher.call(topic, data, options));
-  }
-
   #stream<Item>(topic: string, data: unknown, options: StreamOptions): Stream<Item> {
-    return new Stream(this.#caller, async () => {
-      if (!this.#isUp) await this.start();
-      return this.#publisher.stream(topic, data, options);
-    });
+    return new Stream(this.#caller, () => this.#requester.stream(topic, data, options));
   }
 
   // --- subscribe -----------------------------------------------------------------------------------------------------
@@ -198,12 +199,12 @@ export class EventSystem {
     handler: Handler<Data[]>,
     options: BatchSubscribeOptions<Data, Payload>,
   ): Subscription;
-  subscribe(topic: string, handler: Handler<never>, options: object = {}): Subscription {
+  subscribe(topic: string, handler: Handler<never>, options: object = NO_OPTIONS): Subscription {
     if (this.#closing) throw closed();
     const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
     this.#router.add(subscription);
     this.#registry.begin(subscription);
-    if (!this.#isUp) this.start().catch((error) => this.#report(error, "start"));
+    if (!this.#instance.up) this.start().catch((error) => this.#report(error, "start"));
     return subscription;
   }
 
@@ -232,18 +233,16 @@ export class EventSystem {
    * Where an event or call went, as every live instance remembers it, and what was stored of its failure. The correlation id
    * is that of a receipt or an event; `ttl` is how long to wait for the others. Rejects with UnavailableError.
    */
-  async explain(correlationId: string, { ttl = ASK_MS }: { ttl?: number } = {}): Promise<Explanation> {
-    await this.start();
-    return this.#publisher.explain(correlationId, ttl);
+  explain(correlationId: string, options: AskOptions = NO_OPTIONS): Promise<Explanation> {
+    return this.#surveyor.explain(correlationId, options);
   }
 
   /**
    * Who is there: services, their instances, and what they are subscribed to, with schemas and versions. `ttl` is how many
    * milliseconds it waits for each instance; 2,000 unless given. Rejects with UnavailableError.
    */
-  async services({ ttl = ASK_MS }: { ttl?: number } = {}): Promise<Service[]> {
-    await this.start();
-    return this.#publisher.services(ttl);
+  services(options: AskOptions = NO_OPTIONS): Promise<Service[]> {
+    return this.#surveyor.services(options);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
@@ -279,7 +278,7 @@ export class EventSystem {
    */
   async start(): Promise<this> {
     if (this.#closing) throw closed();
-    if (this.#isUp) return this;
+    if (this.#instance.up) return this;
     this.#starting ??= this.#start().finally(() => {
       this.#starting = undefined;
     });
@@ -287,15 +286,16 @@ export class EventSystem {
     return this;
   }
 
-  /** Runs until SIGTERM or SIGINT, then drains and closes. */
+  /** Runs until SIGTERM or SIGINT, then drains and closes; or until it has been closed. */
   async serve(): Promise<void> {
     await this.start();
-    await untilToldToStop();
+    await untilToldToStop(this.#leavingNow);
     await this.close();
   }
 
   /** Takes nothing new, finishes what runs for up to `drain` milliseconds (10,000 unless given), then leaves. Idempotent. */
   close(drain: number = this.settings.drain): Promise<void> {
+    this.#sayLeaving();
     this.#closing ??= this.#close(drain);
     return this.#closing;
   }
@@ -309,11 +309,11 @@ export class EventSystem {
     const transport = await this.#makeTransport();
     this.#transport = transport;
     try {
-      const port = await transport.open(this.#instance.service, this.#receiver);
+      const port = await transport.open(this.#instance.service, this.#receiver, this.settings);
       this.#instance.attach(port);
       await this.#registry.attach(port);
       if (this.#isOver) throw closed();
-      this.#isUp = true;
+      this.#instance.up = true;
       this.#watchdog.start();
     } catch (error) {
       await transport.close();
@@ -331,9 +331,9 @@ export class EventSystem {
   async #close(drain: number): Promise<void> {
     await this.#startOver(drain);
     this.#watchdog.stop();
-    if (this.#isUp) {
+    if (this.#instance.up) {
       await this.#leaving.endAll(drain, this.clock);
-      this.#isUp = false;
+      this.#instance.up = false;
       this.#caller.close();
       this.#responder.stop();
       await this.#instance.port?.close();
@@ -411,11 +411,11 @@ export class EventSystem {
   }
 
   #report(error: unknown, what: string): void {
-    this.#onError?.(error);
-    this.#instance.log.error(`${what} failed`, error);
+    const { log } = this.#instance;
+    harmless(
+      () => this.#onError?.(error),
+      (thrown) => log.error("onError failed itself", thrown),
+    );
+    log.error(`${what} failed`, error);
   }
-}
-
-function closed(): InvalidArgumentError {
-  return new InvalidArgumentError("this event system is closed; make a new one");
 }

@@ -18,6 +18,8 @@ const ORDER = [
   "failed",
 ];
 
+const SAME_MS = 50;
+
 /** One step: what happened, when by the broker's clock, in which process, and what there is to say. */
 export interface TrailStep {
   readonly name: string;
@@ -48,20 +50,34 @@ export class Explanation {
 }
 
 /**
- * Joins what was told, as serialized Trails; what several tell alike is said once, and what one tells badly does not hide
- * what the others tell.
+ * Joins what the processes told, as serialized Trails; what is stored is added where none of them tells it any more. What one
+ * tells badly does not hide what the others tell.
  */
 export function explanationOf(
   correlationId: string,
+  stored: Uint8Array,
   trails: readonly Uint8Array[],
   missing: readonly Responder[],
 ): Explanation {
-  const steps = new Map<string, TrailStep>();
-  for (const step of trails.flatMap(stepsOf)) {
-    steps.set(Buffer.from(Step.encode(step).finish()).toString("latin1"), readable(step));
+  const steps = trails.flatMap(stepsOf);
+  const known = new Map<string, number[]>();
+  for (const step of steps) timesOf(known, step).push(step.time);
+  for (const step of stepsOf(stored)) {
+    const times = timesOf(known, step);
+    if (times.some((time) => Math.abs(step.time - time) <= SAME_MS)) continue;
+    times.push(step.time);
+    steps.push(step);
   }
-  const sorted = [...steps.values()].sort((a, b) => Number(a.time) - Number(b.time) || place(a) - place(b));
+  const sorted = steps.map(readable).sort((a, b) => Number(a.time) - Number(b.time) || place(a) - place(b));
   return new Explanation(correlationId, sorted, missing);
+}
+
+/** The times of what is this step but for its time, which changes a little with what a process knows of the broker's clock. */
+function timesOf(known: Map<string, number[]>, step: WireStep): number[] {
+  const what = Buffer.from(Step.encode({ ...step, time: 0 }).finish()).toString("latin1");
+  const times = known.get(what) ?? [];
+  known.set(what, times);
+  return times;
 }
 
 function readable({ name, time, source, topic, callId, detail }: WireStep): TrailStep {

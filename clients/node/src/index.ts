@@ -45,13 +45,15 @@ export type { Logger } from "./log.js";
 export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.js";
 // What can be watched.
 export type { Observer, Step, StepName } from "./observe.js";
-export type { CallOptions, GatherOptions, PublishOptions, Receipt, StreamOptions } from "./publisher.js";
+export type { PublishOptions, Receipt } from "./publisher.js";
+export type { CallOptions, StreamOptions } from "./requester.js";
 export type { Retry } from "./retry.js";
 export type { Service, Subscribed } from "./services.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
 export type { SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from "./standardSchema.js";
 export { Stream } from "./stream.js";
 export type { BatchSubscribeOptions, Handler, OnGap, SubscribeOptions, Subscription } from "./subscription.js";
+export type { AskOptions, GatherOptions } from "./surveyor.js";
 export type { EventSystemOptions } from "./systemOptions.js";
 export { Timestamp } from "./timestamp.js";
 // The seam, for transports of one's own and for several systems in one process.

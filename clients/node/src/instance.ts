@@ -1,11 +1,13 @@
-import { Clock } from "./clock.js";
+import { Clock, monotonic } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
-import { OverloadedError } from "./errors.js";
-import type { Logger } from "./log.js";
+import { InvalidArgumentError, OverloadedError } from "./errors.js";
+import { harmless } from "./harmless.js";
+import { guardedLogger, type Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
 import type { Settings } from "./settings.js";
 import { Trail } from "./trail.js";
 import type { Gap, Port, Receiver } from "./transport.js";
+import { inTime } from "./within.js";
 
 const NO_CALL = new Uint8Array(0);
 
@@ -25,13 +27,24 @@ export class Instance {
   port: Port | undefined;
   /** What arrives here, also from itself. */
   receiver: Receiver | undefined;
+  /** It is connected, and registered what was declared. */
+  up = false;
+  /** See `EventSystem.start`. */
+  readonly start: () => Promise<unknown>;
 
-  constructor(service: string, settings: Settings, log: Logger, observer: Observer | undefined) {
+  constructor(
+    service: string,
+    settings: Settings,
+    log: Logger,
+    observer: Observer | undefined,
+    start: () => Promise<unknown> = () => Promise.resolve(),
+  ) {
     this.service = service;
     this.settings = settings;
-    this.log = log;
-    this.observer = observer && guarded(observer, log);
+    this.log = guardedLogger(log);
+    this.observer = observer && guarded(observer, this.log);
     this.source = service;
+    this.start = start;
     this.trail = new Trail(settings.explainCalls, () => this.now());
   }
 
@@ -40,6 +53,23 @@ export class Instance {
     this.port = port;
     this.source = `${this.service}/${port.instance}`;
     this.clock = port.clock;
+  }
+
+  /** Its place at the broker. Throws InvalidArgumentError if it has none any more. */
+  get place(): Port {
+    if (this.port !== undefined) return this.port;
+    throw closed();
+  }
+
+  /**
+   * Starts if need be, for a call of so many milliseconds; resolves to what is left of them, and at least 1.
+   * Rejects with CallTimeoutError if that takes longer; it goes on.
+   */
+  async ready(ms: number): Promise<number> {
+    if (this.up) return ms;
+    const begun = monotonic();
+    await inTime(ms, this.start(), this.clock);
+    return Math.max(1, ms - Math.floor(monotonic() - begun));
   }
 
   /** Sends REPLY, ACCEPTED, CANCEL or a stream frame; what is for this instance arrives at once. */
@@ -64,9 +94,12 @@ export class Instance {
     if (this.observer) this.say(name, envelope, detail);
   }
 
-  /** Stores the trail of something that failed. */
+  /** Stores the trail of something that failed; where that fails itself, nothing else does. */
   store(envelope: Envelope): void {
-    this.trail.store(envelope, this.source, this.port);
+    harmless(
+      () => this.trail.store(envelope, this.source, this.port),
+      (error) => this.log.error(`the trail of "${envelope.topic}" could not be stored`, error),
+    );
   }
 
   /** Tells of a gap, if anybody listens. */
@@ -81,4 +114,9 @@ export class Instance {
       retryAfter: this.settings.retryAfter,
     });
   }
+}
+
+/** What whoever uses a closed system is told. */
+export function closed(): InvalidArgumentError {
+  return new InvalidArgumentError("this event system is closed; make a new one");
 }

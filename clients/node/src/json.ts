@@ -1,6 +1,6 @@
 import { LIMIT_PAYLOAD_BYTES, LIMIT_PAYLOAD_DEPTH } from "./contract/contract.js";
 import { InvalidPayloadError, PayloadTooLargeError } from "./errors.js";
-import { pathOf } from "./packer.js";
+import { MOST_CONVERSIONS, pathOf } from "./packer.js";
 import { Timestamp } from "./timestamp.js";
 
 type Path = readonly (string | number)[];
@@ -35,6 +35,8 @@ function mayBeDeep(data: Buffer): boolean {
 /** One walk through a value; `budget` bounds the parts, because a value may hold itself many times. */
 class Walk {
   #budget = LIMIT_PAYLOAD_BYTES;
+  /** Values under way that a toJSON method gave, one within the other. */
+  #conversions = 0;
 
   plain(value: unknown, path: Path): unknown {
     if (--this.#budget < 0) throw new PayloadTooLargeError(`the payload has more than ${LIMIT_PAYLOAD_BYTES} parts`);
@@ -67,8 +69,16 @@ class Walk {
     if (value instanceof Date || value instanceof Timestamp) {
       throw refusal(path, `a time ${NO_PLACE}; send its toISOString()`);
     }
-    if ("toJSON" in value && typeof value.toJSON === "function") return this.plain(value.toJSON(), path);
+    if ("toJSON" in value && typeof value.toJSON === "function") return this.#converted(value.toJSON(), path);
     throw refusal(path, `${value.constructor?.name ?? "this object"} cannot travel: give a plain object`);
+  }
+
+  #converted(value: unknown, path: Path): unknown {
+    this.#conversions += 1;
+    if (this.#conversions > MOST_CONVERSIONS) throw refusal(path, "its toJSON method leads nowhere");
+    const plain = this.plain(value, path);
+    this.#conversions -= 1;
+    return plain;
   }
 
   #map(entries: Iterable<[unknown, unknown]>, path: Path): unknown {

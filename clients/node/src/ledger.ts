@@ -71,6 +71,8 @@ interface Run {
   instance: string;
   token: string;
   ends: number;
+  /** How long its result is kept, in milliseconds. */
+  window: number;
   readonly fingerprint: Buffer;
   readonly waiting: Map<string, Waiting>;
 }
@@ -116,26 +118,31 @@ export class Ledger {
     return { until: alive.ends, at: alive.instance };
   }
 
-  /** The request is being handed to a responder. */
-  claim(request: Envelope, instance: string): void {
+  /** The request is being handed to a responder; `window` is how long its caller wants the result to be kept. */
+  claim(request: Envelope, instance: string, window: number = DEFAULT_IDEMPOTENCY_WINDOW_MS): void {
     if (this.#runs.size >= this.#tidyAt) this.#tidy(request.time);
     const key = keyOf(request);
     const { id: token, expiresAt: ends, fingerprint } = request;
     let run = this.#runs.get(key);
-    if (!run?.fingerprint.equals(fingerprint)) run = { token, ends, instance, fingerprint, waiting: new Map() };
-    this.#runs.set(key, Object.assign(run, { token, ends, instance }));
+    if (!run?.fingerprint.equals(fingerprint)) run = { token, ends, instance, window, fingerprint, waiting: new Map() };
+    this.#runs.set(key, Object.assign(run, { token, ends, instance, window }));
     join(run, request);
   }
 
-  /** A run has a result: the reply that counts, and all who wait for it. */
-  settle(reply: Envelope, now: number): { counts: Buffer; waiting: Waiting[] } {
+  /** A run has a result: the reply that counts, and all who wait for it. `window` holds if its claim is gone. */
+  settle(
+    reply: Envelope,
+    now: number,
+    window: number = DEFAULT_IDEMPOTENCY_WINDOW_MS,
+  ): { counts: Buffer; waiting: Waiting[] } {
     const key = keyOf(reply);
     const mine = withoutKey(reply);
     const { fingerprint } = reply;
     const stored = this.#results.get(key, now);
-    const known = (stored ?? this.#runs.get(key))?.fingerprint ?? fingerprint;
+    const run = this.#runs.get(key);
+    const known = (stored ?? run)?.fingerprint ?? fingerprint;
     if (!known.equals(fingerprint)) return { counts: mine, waiting: [] };
-    const expires = now + DEFAULT_IDEMPOTENCY_WINDOW_MS;
+    const expires = now + (run?.window ?? window);
     if (stored === undefined) this.#results.put(key, { fingerprint, reply: mine, expires });
     return { counts: stored?.reply ?? mine, waiting: this.#end(key) };
   }

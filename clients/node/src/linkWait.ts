@@ -1,3 +1,4 @@
+import { onAbort } from "./aborting.js";
 import { away, tooMuchWaits } from "./callErrors.js";
 import type { Clock } from "./clock.js";
 import { CallCancelledError } from "./errors.js";
@@ -49,7 +50,7 @@ export class LinkWait {
       const end = (settle: () => void) => () => {
         timer.cancel();
         this.#waiting.delete(go);
-        signal?.removeEventListener("abort", stop);
+        release?.();
         settle();
       };
       const go = end(resolve);
@@ -59,7 +60,7 @@ export class LinkWait {
         end(() => reject(away())),
       );
       this.#waiting.add(go);
-      signal?.addEventListener("abort", stop, { once: true });
+      const release = signal && onAbort(signal, stop);
     });
   }
 }

@@ -47,8 +47,9 @@ export class LocalCall implements Outlet, Waiting {
     } catch (error) {
       return this.failed(delivery, unsendable(error));
     }
-    this.#finish();
+    this.done = true;
     this.#pending.settle(value ?? null);
+    this.#end.ended(this);
   }
 
   /** The error, as the caller would have got it from elsewhere. */
@@ -56,7 +57,8 @@ export class LocalCall implements Outlet, Waiting {
     if (this.done) return;
     const arrived = errorFromWire(errorToWire(error));
     if (!isRefusal(arrived)) return this.#reject(arrived);
-    this.#finish();
+    this.done = true;
+    this.#end.ended(this);
     this.#end.refused(arrived);
   }
 
@@ -94,12 +96,8 @@ export class LocalCall implements Outlet, Waiting {
   #reject(error: TielineError): void {
     error.idempotent = this.#idempotent;
     this.failure = error;
-    this.#finish();
-    this.#pending.reject(error);
-  }
-
-  #finish(): void {
     this.done = true;
+    this.#pending.reject(error);
     this.#end.ended(this);
   }
 }

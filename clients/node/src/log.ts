@@ -1,3 +1,5 @@
+import { harmless } from "./harmless.js";
+
 /** Where an event system says what nobody waits to hear. */
 export interface Logger {
   /** Something was ignored, as it should be. */
@@ -23,3 +25,13 @@ export const consoleLogger: Logger = {
     console.error(`tieline: ${message}`, ...(cause === undefined ? [] : [cause]));
   },
 };
+
+/** A logger that disturbs nobody when it throws. */
+export function guardedLogger(logger: Logger): Logger {
+  const ignore = () => undefined;
+  return {
+    debug: (message) => harmless(() => logger.debug(message), ignore),
+    warn: (message) => harmless(() => logger.warn(message), ignore),
+    error: (message, cause) => harmless(() => logger.error(message, cause), ignore),
+  };
+}

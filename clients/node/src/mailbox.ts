@@ -20,7 +20,8 @@ export class Mailbox {
   /** How many events had to give way. */
   dropped = 0;
   readonly #running = new Set<Work>();
-  #waiting: Work[] = [];
+  /** What waits, from `#head` on; before it nothing is kept. */
+  #waiting: (Work | undefined)[] = [];
   #head = 0;
   #idle: (() => void)[] = [];
   #pumping = false;
@@ -51,7 +52,7 @@ export class Mailbox {
   force(work: Work): Work | undefined {
     if (this.offer(work)) return undefined;
     this.dropped += 1;
-    const at = this.#waiting.findIndex((other, index) => index >= this.#head && other.isEvent);
+    const at = this.#waiting.findIndex((other, index) => index >= this.#head && other?.isEvent === true);
     if (at < 0) return work;
     const [oldest] = this.#waiting.splice(at, 1);
     this.#waiting.push(work);
@@ -68,8 +69,11 @@ export class Mailbox {
     this.#running.delete(work);
     if (this.#pumping) return;
     this.#pumping = true;
-    while (this.#waits > 0 && this.#running.size < this.concurrency) this.#start(this.#shift());
-    this.#pumping = false;
+    try {
+      while (this.#waits > 0 && this.#running.size < this.concurrency) this.#start(this.#shift());
+    } finally {
+      this.#pumping = false;
+    }
     if (this.#running.size === 0 && this.#idle.length > 0) for (const tell of this.#idle.splice(0)) tell();
   }
 
@@ -96,8 +100,10 @@ export class Mailbox {
 
   /** Interrupts all that waits or runs, and takes it out. */
   clear(reason: TielineError): void {
-    const waiting = this.#waiting.splice(this.#head);
-    for (const work of [...waiting, ...this.#running]) work.interrupt(reason);
+    const waiting = this.#waiting.slice(this.#head);
+    this.#waiting = [];
+    this.#head = 0;
+    for (const work of [...waiting, ...this.#running]) work?.interrupt(reason);
     this.#running.clear();
     for (const tell of this.#idle.splice(0)) tell();
   }
@@ -108,8 +114,12 @@ export class Mailbox {
   }
 
   #shift(): Work {
-    const work = this.#waiting[this.#head++] as Work;
-    if (this.#head > 64 && this.#head * 2 > this.#waiting.length) {
+    const work = this.#waiting[this.#head] as Work;
+    this.#waiting[this.#head++] = undefined;
+    if (this.#head === this.#waiting.length) {
+      this.#waiting = [];
+      this.#head = 0;
+    } else if (this.#head > 64 && this.#head * 2 > this.#waiting.length) {
       this.#waiting = this.#waiting.slice(this.#head);
       this.#head = 0;
     }

@@ -1,5 +1,8 @@
 import type { Event } from "./context.js";
+import { InvalidArgumentError } from "./errors.js";
 import { checkHeaders } from "./outgoing.js";
+
+const METHODS = ["publish", "handle"] as const;
 
 /** What is about to be published; middleware may change `data` and `headers`, or hand on another message. */
 export interface Message {
@@ -39,6 +42,16 @@ export type AroundPublish = (
 
 /** All `handle` methods around a handler. */
 export type AroundHandler = (event: Event, last: HandleNext) => Promise<unknown>;
+
+/** The chain, if each of it can be passed. Throws InvalidArgumentError. */
+export function checkMiddleware(chain: readonly Middleware[]): readonly Middleware[] {
+  for (const one of chain) {
+    const methods = METHODS.map((name) => Object(one)[name]).filter((method) => method !== undefined);
+    if (methods.length > 0 && methods.every((method) => typeof method === "function")) continue;
+    throw new InvalidArgumentError("middleware is a list of objects that have a method publish, or handle, or both");
+  }
+  return chain;
+}
 
 /** The chain around a publish, the first one outermost; undefined if there is nothing to pass. */
 export function aroundPublish(chain: readonly Middleware[]): AroundPublish | undefined {

@@ -1,4 +1,5 @@
 import type { Envelope } from "./contract/envelope.js";
+import { harmless } from "./harmless.js";
 import type { Logger } from "./log.js";
 
 /** What happened to an envelope. */
@@ -43,13 +44,11 @@ export type Observer = (step: Step) => void;
 
 /** An observer that disturbs nobody when it throws. */
 export function guarded(observer: Observer, log: Logger): Observer {
-  return (step) => {
-    try {
-      observer(step);
-    } catch (error) {
-      log.error(`the observer threw at step "${step.name}"`, error);
-    }
-  };
+  return (step) =>
+    harmless(
+      () => observer(step),
+      (error) => log.error(`the observer threw at step "${step.name}"`, error),
+    );
 }
 
 /** A step of this envelope. */

@@ -1,20 +1,15 @@
 import type { Clock } from "./clock.js";
 import { encode } from "./codec.js";
 import { CURRENT, type Event } from "./context.js";
-import {
-  LIMIT_CALL_TTL_MAX_MS,
-  LIMIT_HEADERS,
-  LIMIT_HEADERS_BYTES,
-  LIMIT_HOPS,
-  LIMIT_KEY_BYTES,
-} from "./contract/contract.js";
+import { LIMIT_HEADERS, LIMIT_HEADERS_BYTES, LIMIT_HOPS, LIMIT_KEY_BYTES } from "./contract/contract.js";
 import { type Envelope, newEnvelope, REQUEST } from "./envelope.js";
 import { CallTimeoutError, InvalidArgumentError, LoopDetectedError, PayloadTooLargeError } from "./errors.js";
 import { newId } from "./identity.js";
+import { ANY, check, type Kinds, SIGNAL, shown, TTL, WAIT } from "./options.js";
 import { checkPublishable, checkTopic } from "./topics.js";
+import { isText } from "./wellFormed.js";
 
 const CONTROL = /\p{Cc}/u;
-const SURROGATE = /\p{Surrogate}/u;
 const TRACE = ["traceparent", "tracestate"] as const;
 
 /** What every publish and call can say; times in milliseconds. */
@@ -34,6 +29,17 @@ export interface MessageOptions {
   /** Gives up when aborted. */
   signal?: AbortSignal;
 }
+
+/** What they must be; texts and headers are looked at when the envelope is composed. */
+export const MESSAGE_KINDS: Kinds<MessageOptions> = {
+  ttl: TTL,
+  headers: ANY,
+  contentType: ANY,
+  schemaVersion: ANY,
+  correlationId: ANY,
+  waitForConnection: WAIT,
+  signal: SIGNAL,
+};
 
 /**
  * An envelope: bounds checked, context inherited. Rules: SPEC.md, sections 2 and 6.
@@ -94,7 +100,7 @@ export function checkKey(key: string, name = "idempotencyKey"): string {
   const fits = isText(key) && !CONTROL.test(key) && key !== "" && Buffer.byteLength(key) <= LIMIT_KEY_BYTES;
   if (fits) return key;
   const bounds = `text of 1 to ${LIMIT_KEY_BYTES} bytes without control characters`;
-  throw new InvalidArgumentError(`${name} is ${bounds}, not ${JSON.stringify(key)?.slice(0, 80)}`);
+  throw new InvalidArgumentError(`${name} is ${bounds}, not ${shown(key)}`);
 }
 
 /** What the request being handled leaves for whatever it causes, in milliseconds; Infinity outside of one. */
@@ -115,20 +121,14 @@ function inheritedTtl(parent: Event, envelope: Envelope): number {
 
 /** A time in whole milliseconds. Throws InvalidArgumentError if it is none between 1 ms and 24 h. */
 export function checkTtl(ttl: number): number {
-  const whole = Math.floor(ttl);
-  if (typeof ttl === "number" && whole >= 1 && whole <= LIMIT_CALL_TTL_MAX_MS) return whole;
-  throw new InvalidArgumentError(`ttl is in milliseconds, from 1 to ${LIMIT_CALL_TTL_MAX_MS}, not ${String(ttl)}`);
+  check(ttl, "ttl", TTL);
+  return Math.floor(ttl);
 }
 
 function text(given: string | undefined, name: string): string {
   if (given === undefined) return "";
   if (isText(given)) return given;
   throw new InvalidArgumentError(`${name} is text, not ${typeof given}`);
-}
-
-/** Text that can be said in UTF-8. */
-function isText(value: unknown): boolean {
-  return typeof value === "string" && !SURROGATE.test(value);
 }
 
 function isPlain(value: unknown): boolean {

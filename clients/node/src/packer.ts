@@ -14,6 +14,9 @@ const NAN = Buffer.from("7ff8000000000000", "hex");
 const MIN_INT64 = -(2n ** 63n);
 const MAX_UINT64 = 2n ** 64n - 1n;
 
+/** As deep as payloads go, and some values of each level that are converted more than once. */
+export const MOST_CONVERSIONS = 4 * LIMIT_PAYLOAD_DEPTH;
+
 /**
  * Writes one payload value as MessagePack, by the rules of SPEC.md, section 3. The canonical form (section 12) has the keys of
  * maps in the order of their UTF-8 bytes and one NaN, and may be longer than a payload.
@@ -23,6 +26,8 @@ export class Packer {
   #view = new DataView(this.#bytes.buffer);
   #at = 0;
   #depth = 0;
+  /** Values under way that a toJSON method gave, one within the other. */
+  #conversions = 0;
   readonly #trail: (string | number)[] = [];
   readonly #canonical: boolean;
   readonly #most: number;
@@ -36,6 +41,7 @@ export class Packer {
   pack(value: unknown): Buffer {
     this.#at = 0;
     this.#depth = 0;
+    this.#conversions = 0;
     this.#value(value);
     if (this.#at > this.#most) throw tooLarge();
     const packed = Buffer.allocUnsafe(this.#at);
@@ -83,7 +89,10 @@ export class Packer {
     this.#enter();
     const plain: unknown = value.toJSON();
     this.#depth -= 1;
+    this.#conversions += 1;
+    if (this.#conversions > MOST_CONVERSIONS) throw this.#refusal(`the toJSON method of ${name} leads nowhere`);
     this.#value(plain);
+    this.#conversions -= 1;
   }
 
   #list(list: readonly unknown[]): void {

@@ -37,8 +37,8 @@ export class Watchdog {
   }
 }
 
-/** Resolves when the process gets SIGTERM or SIGINT; a second one ends it as usual. */
-export function untilToldToStop(): Promise<void> {
+/** Resolves when the process gets SIGTERM or SIGINT, or when it is over anyhow; a second signal ends the process as usual. */
+export function untilToldToStop(over: Promise<void>): Promise<void> {
   return new Promise((resolve) => {
     const stop = () => {
       clearInterval(awake);
@@ -48,5 +48,6 @@ export function untilToldToStop(): Promise<void> {
     // Nothing else need keep the process alive while it serves.
     const awake = setInterval(() => undefined, 0x7fff_ffff);
     for (const name of SIGNALS) process.on(name, stop);
+    void over.then(stop);
   });
 }

@@ -25,6 +25,7 @@ export class Registry {
     const asked = this.#router.interests().filter((interest) => interest.pattern === ASK_TOPIC);
     const wanted = this.#router.interests().filter((interest) => interest.pattern !== ASK_TOPIC);
     return this.#next(async () => {
+      this.#registered.clear(); // a start that failed half way registered some of them elsewhere
       await this.#register(wanted);
       await this.#answerQuestions(asked);
     });

@@ -150,6 +150,18 @@ export class Responder implements Outlet {
     subscription.take(new Delivery(subscription, event, outlet ?? this.#eventOutlet));
   }
 
+  /** Shows an envelope of this process to the observers in it. */
+  showObservers(envelope: Envelope): void {
+    for (const subscription of this.#router.observers(envelope.topic)) this.deliver(subscription, envelope);
+  }
+
+  /** Shows a request to observers here and elsewhere; called once, wherever it is answered. */
+  showRequest(request: Envelope): void {
+    this.showObservers(request);
+    const { place } = this.#instance;
+    if (place.observing) place.observe(request);
+  }
+
   /** An event had to give way to one of a topic: that is counted and reported. */
   overloaded(subscription: Subscription, pushedOut: Work, topic: string): void {
     const given = pushedOut.event?.envelope;
@@ -177,27 +189,32 @@ export class Responder implements Outlet {
     const serving = this.#serving.get(key);
     if (serving === undefined) return;
     this.#serving.delete(key);
-    this.#remember(serving, reply.error?.code ?? 0);
+    const ended = this.#instance.now();
+    this.#send(request, reply);
+    this.#remember(serving, ended, reply.error?.code ?? 0);
     if (this.#instance.observer) {
       this.#instance.say("replied", request, { subscription: delivery.subscription.name, error: reply.error?.code });
     }
+  }
+
+  #send(request: Envelope, reply: Envelope): void {
     if (request.idempotencyKey === "" || !isResult(reply)) return this.#instance.answer(request.replyTo, reply);
     const { id: causationId, topic, idempotencyKey, fingerprint } = request;
     const kept = Object.assign(reply, { causationId, topic, idempotencyKey, fingerprint });
     this.#instance.port?.answer(request.replyTo, kept);
   }
 
-  #remember({ delivery, started, accepted }: Serving, code: number): void {
+  #remember({ delivery, started, accepted }: Serving, ended: number, code: number): void {
     const { trail } = this.#instance;
     if (code === 0 && trail.room === 0) return;
-    trail.served(delivery, started, accepted, code);
+    trail.served(delivery, started, accepted, ended, code);
     if (code !== 0) this.#instance.store(delivery.event.envelope);
   }
 
   #refuse(request: Envelope, error: TielineError): void {
     this.#instance.unusual("dropped", request, { why: error.code });
-    this.#instance.store(request);
     this.#instance.answer(request.replyTo, this.#errorReply(request, error));
+    this.#instance.store(request);
   }
 
   #errorReply(request: Envelope, error: TielineError): Envelope {

@@ -1,6 +1,7 @@
 import { DEFAULT_ATTEMPTS, DEFAULT_RETRY_BASE_MS, DEFAULT_RETRY_CAP_MS } from "./contract/contract.js";
 import { InvalidArgumentError, type TielineError } from "./errors.js";
-import { checkNames } from "./optionNames.js";
+import { checkOptions, FUNCTION, type Kinds, milliseconds, whole } from "./options.js";
+import { isThenable, notAtOnce } from "./thenable.js";
 
 const DAY_MS = 86_400_000;
 
@@ -16,28 +17,28 @@ export interface Retry {
   when?: (error: TielineError) => boolean;
 }
 
-const NAMES: Record<keyof Retry, true> = { attempts: true, base: true, cap: true, when: true };
+const PAUSE = milliseconds(0, DAY_MS);
+const KINDS: Kinds<Retry> = { attempts: whole(1), base: PAUSE, cap: PAUSE, when: FUNCTION };
 
 /** Throws InvalidArgumentError if the policy makes no sense. */
 export function checkRetry(retry: Retry): void {
-  checkNames(retry, NAMES, "a retry policy");
-  const { attempts, base, cap, when } = chosen(retry);
-  if (when !== undefined && typeof when !== "function") {
-    throw new InvalidArgumentError("when of a retry policy is asked about an error: a function");
-  }
-  const pauses = typeof base === "number" && typeof cap === "number" && base >= 0 && base <= cap && cap < DAY_MS;
-  if (Number.isInteger(attempts) && attempts >= 1 && pauses) return;
-  throw new InvalidArgumentError(
-    `a retry policy has at least 1 attempt and pauses 0 <= base <= cap in milliseconds, not ${attempts}, ${base}, ${cap}`,
-  );
+  checkOptions(retry, KINDS, "a retry policy");
+  const { base, cap } = chosen(retry);
+  if (base > cap) throw new InvalidArgumentError(`base of a retry policy is at most its cap, not ${base} and ${cap}`);
 }
 
 /** How long to wait after so many tries and this error, chosen at random; undefined: do not try again. */
 export function pauseAfter(retry: Retry, made: number, error: TielineError): number | undefined {
   const { attempts, base, cap, when } = chosen(retry);
-  if (made >= attempts || !(error.retryable || (error.idempotent && when?.(error)))) return undefined;
+  if (made >= attempts || !(error.retryable || (error.idempotent && when && isWanted(when, error)))) return undefined;
   const ceiling = Math.min(cap, base * 2 ** Math.min(made - 1, 64));
   return Math.max(Math.random() * ceiling, error.retryAfter ?? 0);
+}
+
+function isWanted(when: (error: TielineError) => boolean, error: TielineError): boolean {
+  const answer: unknown = when(error);
+  if (isThenable(answer)) throw notAtOnce(answer, "when of a retry policy", { outcome: error.outcome, cause: error });
+  return Boolean(answer);
 }
 
 function chosen(retry: Retry) {

@@ -1,3 +1,4 @@
+import { onAbort } from "./aborting.js";
 import { currentEvent, type Event } from "./context.js";
 import { CallCancelledError } from "./errors.js";
 
@@ -17,11 +18,10 @@ export function scopesOf(signal: AbortSignal | undefined): Scopes {
 /** Calls `cancel` when one of the scopes ends; returns how to take that back. */
 export function whenOver({ signal, parent }: Scopes, cancel: (reason: unknown) => void): () => void {
   if (signal === undefined && parent === undefined) return () => undefined;
-  const aborted = () => cancel(signal?.reason);
-  signal?.addEventListener("abort", aborted, { once: true });
+  const release = signal && onAbort(signal, () => cancel(signal.reason));
   const forget = parent?.onCancel(cancel);
   return () => {
-    signal?.removeEventListener("abort", aborted);
+    release?.();
     forget?.();
   };
 }

@@ -1,6 +1,7 @@
 import { basename, extname } from "node:path";
+import { LONGEST_PAUSE_MS } from "./clock.js";
 import * as contract from "./contract/contract.js";
-import { checkNames } from "./optionNames.js";
+import { checkOptions, type Kinds, milliseconds, TTL, whole } from "./options.js";
 
 /** Bounds and times of one event system (milliseconds, bytes, counts); the defaults are those of `proto/contract.toml`. */
 export interface Settings {
@@ -60,11 +61,43 @@ export const DEFAULT_SETTINGS: Settings = {
   explainCalls: contract.DEFAULT_EXPLAIN_CALLS,
 };
 
-/** The settings: what is given, and else the defaults. Throws InvalidArgumentError for names that are not known. */
+const PAUSE = milliseconds(1, LONGEST_PAUSE_MS);
+const MAYBE_NONE = milliseconds(0, LONGEST_PAUSE_MS);
+
+const KINDS: Kinds<Settings> = {
+  callTtl: TTL,
+  eventTtl: TTL,
+  concurrency: whole(1),
+  queue: whole(0),
+  pendingCalls: whole(1),
+  attempts: whole(1),
+  lease: whole(1),
+  leaseRefresh: PAUSE,
+  acceptAfter: MAYBE_NONE,
+  probeAfter: MAYBE_NONE,
+  probeInterval: PAUSE,
+  probeConfirm: MAYBE_NONE,
+  respondersGrace: MAYBE_NONE,
+  redispatch: PAUSE,
+  retryAfter: MAYBE_NONE,
+  connectTimeout: PAUSE,
+  pingInterval: PAUSE,
+  pongTimeout: PAUSE,
+  reconnectMin: MAYBE_NONE,
+  reconnectMax: PAUSE,
+  patternsRefresh: PAUSE,
+  drain: MAYBE_NONE,
+  offlineBuffer: whole(0),
+  idempotencyWindow: whole(1),
+  explainCalls: whole(0),
+};
+
+/** The settings: what is given, and else the defaults. Throws InvalidArgumentError for what makes no sense. */
 export function chooseSettings(given: Partial<Settings> = {}): Settings {
-  checkNames(given, DEFAULT_SETTINGS, "settings");
+  checkOptions(given, KINDS, "settings");
   const said = Object.entries(given).filter(([, value]) => value !== undefined);
-  return { ...DEFAULT_SETTINGS, ...Object.fromEntries(said) };
+  const { callTtl, eventTtl, ...rest } = { ...DEFAULT_SETTINGS, ...Object.fromEntries(said) };
+  return { ...rest, callTtl: Math.floor(callTtl), eventTtl: Math.floor(eventTtl) };
 }
 
 /** The broker's URL: the argument, else `TIELINE_URL`, else `REDIS_URL`, else `memory://`. */

@@ -24,15 +24,20 @@ const forgotten = new FinalizationRegistry<() => void>((leave) => leave());
  */
 export class Stream<Item = unknown> implements AsyncIterableIterator<Item> {
   readonly #source: StreamSource;
-  readonly #begin: () => Promise<unknown>;
+  readonly #begin: (inner: (stream: Stream) => Stream) => Promise<unknown>;
   #call: StreamCall | undefined;
-  /** What middleware made of the stream. */
+  /** What middleware had its part of. */
+  #inner: Stream | undefined;
+  /** What middleware made of it. */
   #through: AsyncIterator<Item> | undefined;
   #over = false;
   #reading = false;
 
-  /** Made by `EventSystem.publishAndStream`. What `begin` resolves to is read: a call, or what middleware made of one. */
-  constructor(source: StreamSource, begin: () => Promise<unknown>) {
+  /**
+   * Made by `EventSystem.publishAndStream`. What `begin` resolves to is read: a call, or what middleware made of a stream
+   * within this one; that one passes through `inner`, and ends with this one.
+   */
+  constructor(source: StreamSource, begin: (inner: (stream: Stream) => Stream) => Promise<unknown>) {
     this.#source = source;
     this.#begin = begin;
   }
@@ -56,6 +61,7 @@ export class Stream<Item = unknown> implements AsyncIterableIterator<Item> {
   /** Reads no more; the handler is cancelled if it still runs. Idempotent. */
   async return(value?: unknown): Promise<IteratorResult<Item>> {
     this.#end();
+    await this.#inner?.return(); // first: what middleware made of it may be waiting for its next item
     await this.#through?.return?.();
     return { done: true, value };
   }
@@ -93,13 +99,24 @@ export class Stream<Item = unknown> implements AsyncIterableIterator<Item> {
   async #started(): Promise<StreamCall | undefined> {
     if (this.#over || this.#call !== undefined || this.#through !== undefined)
       return this.#over ? undefined : this.#call;
-    const call = await this.#begin();
+    const call = await this.#made();
     if (!(call instanceof StreamCall)) return this.#passOn(call);
     this.#call = call;
     const source = this.#source;
     forgotten.register(this, () => source.leave(call), this);
     if (this.#over) this.#end(); // while it was being made
     return call;
+  }
+
+  /** Not within `#started`, whose closures must not hold on to this stream. */
+  #made(): Promise<unknown> {
+    return this.#begin((inner) => this.#hold(inner));
+  }
+
+  #hold(inner: Stream): Stream {
+    this.#inner = inner;
+    if (this.#over) void inner.return();
+    return inner;
   }
 
   async #passOn(items: unknown): Promise<undefined> {

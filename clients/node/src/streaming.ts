@@ -26,11 +26,16 @@ export function isStream(result: unknown, generator: boolean): result is Items {
 /** What a handler yields, on its way to the reader. */
 export class Sending {
   readonly #delivery: Delivery;
+  readonly #items: Items;
   readonly #steps: Steps;
+  #asked = false;
+  /** Its iterator has ended or thrown, or was told to end. */
+  #closed = false;
 
   constructor(delivery: Delivery, items: Items) {
     this.#delivery = delivery;
-    this.#steps = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+    this.#items = items;
+    this.#steps = stepsOf(items);
   }
 
   /**
@@ -42,7 +47,9 @@ export class Sending {
     const { output } = this.#delivery.subscription;
     let atEnd = false;
     try {
+      this.#asked = !this.#over;
       for (let count = 1; !this.#over; count++) {
+        atEnd = true; // unless there is an item: it ends, or throws
         const next = this.#steps.next() as Step | PromiseLike<Step>;
         const step = isThenable(next) ? ((await next) as Step) : next;
         atEnd = step.done === true;
@@ -57,7 +64,8 @@ export class Sending {
       if (this.#over) return;
       throw error;
     } finally {
-      if (!atEnd) await this.#close();
+      if (atEnd) this.#closed = true;
+      await this.#close();
     }
   }
 
@@ -73,10 +81,25 @@ export class Sending {
 
   /** Lets the handler end where it is; what it throws then interests nobody. */
   async #close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (!this.#asked) return discard(this.#items, this.#steps);
     try {
       await this.#steps.return?.();
     } catch {}
   }
+}
+
+/** Ends a stream of which nobody has read anything; a Readable knows no other way than to be destroyed. */
+export async function discard(items: Items, steps: Steps = stepsOf(items)): Promise<void> {
+  try {
+    if ("destroy" in items && typeof items.destroy === "function") items.destroy();
+    else await steps.return?.();
+  } catch {}
+}
+
+function stepsOf(items: Items): Steps {
+  return Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
 }
 
 function turn(): Promise<void> {

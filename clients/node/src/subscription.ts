@@ -6,7 +6,7 @@ import { InvalidArgumentError, type TielineError } from "./errors.js";
 import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
 import type { AroundHandler } from "./middleware.js";
-import { checkNames } from "./optionNames.js";
+import { ANY, checkOptions, FLAG, FUNCTION, type Kinds, milliseconds, OBJECT, TEXT, whole } from "./options.js";
 import { checkSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
 import type { StandardSchema } from "./standardSchema.js";
@@ -14,6 +14,7 @@ import { isGenerator } from "./streaming.js";
 import { checkGroup, checkPattern, isWildcard } from "./topics.js";
 import { type Interest, Route } from "./transport.js";
 import { type VersionOptions, type Versions, versionsOf } from "./versions.js";
+import { wellFormed } from "./wellFormed.js";
 
 const HOUR_MS = 3_600_000;
 
@@ -68,23 +69,25 @@ export interface BatchSubscribeOptions<Data = unknown, Payload = Data>
 /** All that any subscriber can ask for. */
 export type AnyOptions = Omit<SubscribeOptions, "batch"> & { batch?: Partial<BatchOptions> };
 
-const OPTIONS: Record<keyof AnyOptions, true> = {
-  group: true,
-  observe: true,
-  filter: true,
-  input: true,
-  output: true,
-  inputSchema: true,
-  outputSchema: true,
-  schemaVersion: true,
-  upcasters: true,
-  batch: true,
-  concurrency: true,
-  queue: true,
-  onGap: true,
-  byReference: true,
-  name: true,
+const KINDS: Kinds<AnyOptions> = {
+  group: ANY,
+  observe: FLAG,
+  filter: FUNCTION,
+  input: ANY,
+  output: ANY,
+  inputSchema: ANY,
+  outputSchema: ANY,
+  schemaVersion: ANY,
+  upcasters: ANY,
+  batch: OBJECT,
+  concurrency: whole(1),
+  queue: whole(0),
+  onGap: FUNCTION,
+  byReference: FLAG,
+  name: TEXT,
 };
+
+const BATCH_KINDS: Kinds<BatchOptions> = { size: whole(1), ms: milliseconds(1, HOUR_MS) };
 
 /** What a subscription needs of the system it belongs to. */
 export interface Owner {
@@ -134,7 +137,7 @@ export class Subscription {
   readonly #batcher: Batcher | undefined;
 
   constructor(owner: Owner, topic: string, handler: Handler, options: AnyOptions) {
-    checkNames(options, OPTIONS, "subscribe");
+    checkOptions(options, KINDS, "subscribe");
     checkPattern(topic);
     if (typeof handler !== "function") throw new InvalidArgumentError(`the handler of "${topic}" is not a function`);
     const { settings } = owner;
@@ -155,10 +158,9 @@ export class Subscription {
     this.internal = owner.internal ?? false;
     this.around = owner.around;
     this.isSurrounded = (this.around ?? this.input ?? this.output) !== undefined;
-    this.name = options.name ?? (handler.name || "handler");
+    this.name = nameOf(handler, options.name);
     this.streams = isGenerator(handler);
-    const concurrency = bound(options.concurrency, settings.concurrency, 1, "concurrency");
-    this.mailbox = new Mailbox(concurrency, bound(options.queue, settings.queue, 0, "queue"));
+    this.mailbox = new Mailbox(options.concurrency ?? settings.concurrency, options.queue ?? settings.queue);
     this.#batcher = options.batch && new Batcher(this, checkBatch(options.batch));
     if (this.observe && (this.group !== "" || this.#batcher !== undefined)) {
       throw new InvalidArgumentError("an observer watches everything by itself: it takes no group and no batch");
@@ -251,15 +253,11 @@ export class Subscription {
 }
 
 function checkBatch(options: Partial<BatchOptions>): BatchOptions {
+  checkOptions(options, BATCH_KINDS, "batch");
   const { size = DEFAULT_BATCH_SIZE, ms = DEFAULT_BATCH_MS } = options;
-  if (!Number.isInteger(size) || size < 1 || !(ms > 0 && ms <= HOUR_MS)) {
-    throw new InvalidArgumentError(`batch must be { size: at least 1, ms: up to ${HOUR_MS} }, not { ${size}, ${ms} }`);
-  }
   return { size, ms };
 }
 
-function bound(given: number | undefined, usual: number, least: number, name: string): number {
-  if (given === undefined) return usual;
-  if (Number.isInteger(given) && given >= least) return given;
-  throw new InvalidArgumentError(`${name} is a whole number of at least ${least}, not ${given}`);
+function nameOf(handler: Handler, given: string | undefined): string {
+  return given ?? (typeof handler.name === "string" ? wellFormed(handler.name) || "handler" : "handler");
 }

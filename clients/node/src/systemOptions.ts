@@ -1,7 +1,8 @@
+import { InvalidArgumentError } from "./errors.js";
 import type { Logger } from "./log.js";
 import type { Middleware } from "./middleware.js";
 import type { Observer } from "./observe.js";
-import { checkNames } from "./optionNames.js";
+import { checkOptions, FUNCTION, type Kinds, LIST, OBJECT, TEXT } from "./options.js";
 import type { Settings } from "./settings.js";
 import type { Transport } from "./transport.js";
 
@@ -27,21 +28,34 @@ export interface EventSystemOptions {
   logger?: Logger;
 }
 
-const NAMES: Record<keyof EventSystemOptions, true> = {
-  url: true,
-  service: true,
-  namespace: true,
-  settings: true,
-  middleware: true,
-  observe: true,
-  transport: true,
-  onError: true,
-  logger: true,
+const KINDS: Kinds<EventSystemOptions> = {
+  url: TEXT,
+  service: TEXT,
+  namespace: TEXT,
+  settings: OBJECT,
+  middleware: LIST,
+  observe: FUNCTION,
+  transport: OBJECT,
+  onError: FUNCTION,
+  logger: OBJECT,
 };
 
-/** The options of a constructor's arguments. Throws InvalidArgumentError for names that are not known. */
-export function readOptions(urlOrOptions: string | EventSystemOptions, more: EventSystemOptions): EventSystemOptions {
-  const options = typeof urlOrOptions === "string" ? { ...more, url: urlOrOptions } : urlOrOptions;
-  checkNames(options, NAMES, "an event system");
-  return options;
+/**
+ * The options of a constructor's arguments: a URL and options, or options alone.
+ * Throws InvalidArgumentError for names that are not known, and for what makes no sense.
+ */
+export function readOptions(
+  urlOrOptions: string | EventSystemOptions | undefined,
+  more: EventSystemOptions | undefined,
+): EventSystemOptions {
+  if (urlOrOptions === undefined || typeof urlOrOptions === "string") {
+    const options: EventSystemOptions = more === undefined ? {} : more;
+    checkOptions(options, KINDS, "an event system");
+    if (urlOrOptions === undefined) return options;
+    if (options.url === undefined) return { ...options, url: urlOrOptions };
+    throw new InvalidArgumentError("an event system takes one URL: give it first, or among the options");
+  }
+  checkOptions(urlOrOptions, KINDS, "an event system");
+  if (more === undefined) return urlOrOptions;
+  throw new InvalidArgumentError("an event system takes a URL and options, or options alone");
 }

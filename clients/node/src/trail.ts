@@ -8,6 +8,7 @@ import type { Envelope } from "./envelope.js";
 import type { TielineError } from "./errors.js";
 import type { StepName } from "./observe.js";
 import type { Port } from "./transport.js";
+import { wellFormed } from "./wellFormed.js";
 
 const NO_CALL = Buffer.alloc(0);
 const STORED_EACH_SECOND = 50;
@@ -81,8 +82,7 @@ export class Trail {
   }
 
   /** Remembers a request that was answered, with the number of an error or 0. */
-  served({ event, subscription, flow }: Delivery, began: number, accepted: boolean, code: number): void {
-    const ended = this.#now();
+  served({ event, subscription, flow }: Delivery, began: number, accepted: boolean, ended: number, code: number): void {
     const items = flow?.sent ?? 0;
     const { name } = subscription;
     this.#remember(event.envelope, event.envelope.callId, () => [
@@ -149,7 +149,7 @@ export class Trail {
 function failureOf(error: TielineError | undefined): Readonly<Record<string, unknown>> | undefined {
   if (error === undefined) return undefined;
   const { code, outcome, message } = error;
-  return { code, outcome, message: message.slice(0, MESSAGE_LETTERS) };
+  return { code, outcome, message: wellFormed(message, MESSAGE_LETTERS) };
 }
 
 function endOf(moment: number, failure: Readonly<Record<string, unknown>> | undefined, accepted: boolean): Told {
@@ -179,6 +179,15 @@ function stepsOf({ tell, topic, callId }: Recorded, source: string, clock: Clock
     source,
     topic,
     callId,
-    detail: encode(Object.fromEntries(Object.entries(detail).filter(([, value]) => Boolean(value)))),
+    detail: detailOf(detail),
   }));
+}
+
+/** What there is to say, as a payload; a step of which that cannot be said is told without. */
+function detailOf(detail: Readonly<Record<string, unknown>>): Buffer {
+  try {
+    return encode(Object.fromEntries(Object.entries(detail).filter(([, value]) => Boolean(value))));
+  } catch {
+    return encode({});
+  }
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
 import type { TielineError } from "./errors.js";
+import type { Settings } from "./settings.js";
 
 /**
  * The seam between an event system and what carries its envelopes.
@@ -131,11 +132,12 @@ export interface Port {
 /** A way to one broker. */
 export interface Transport {
   /**
-   * Connects if need be, and gives a new instance its place.
+   * Connects if need be, and gives a new instance its place. `settings` are those of its event system, for a transport that
+   * was made without.
    * Rejects with UnavailableError (nobody there, within 5 s), UnauthenticatedError (the broker refused the credentials)
    * or UnsupportedError (a server of a kind or version this transport cannot use).
    */
-  open(service: string, receiver: Receiver): Promise<Port>;
+  open(service: string, receiver: Receiver, settings?: Settings): Promise<Port>;
 
   /** Closes all ports and the connection. Idempotent. */
   close(): Promise<void>;

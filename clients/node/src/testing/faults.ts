@@ -2,6 +2,7 @@ import { DEFAULT_LEASE_MS } from "../contract/contract.js";
 import type { Envelope } from "../contract/envelope.js";
 import { InvalidArgumentError } from "../errors.js";
 import type { EventSystem } from "../events.js";
+import { ANY, checkOptions, type Kinds, NO_OPTIONS, OBJECT } from "../options.js";
 import { checkPattern, matches } from "../topics.js";
 import type { Transport } from "../transport.js";
 import { type Fate, type FaultyPort, FaultyTransport, type Network } from "./wire.js";
@@ -23,6 +24,8 @@ export interface RuleOptions {
   /** The part of it that is concerned: 0.1 is one in ten, by chance. */
   share?: number;
 }
+
+const RULE_KINDS: Kinds<RuleOptions> = { kind: ANY, to: OBJECT, times: ANY, share: ANY };
 
 /** What happens to some of what travels; `hits` counts to how many it has happened. */
 export interface Rule extends Readonly<RuleOptions> {
@@ -68,19 +71,19 @@ export class Faults {
    * rules add up. `topic` is a topic or pattern; of what answers a call, the topic of the call.
    * Throws InvalidArgumentError or InvalidTopicError for what makes no sense.
    */
-  delay(ms: number, topic = ">", options: RuleOptions = {}): Rule {
+  delay(ms: number, topic = ">", options: RuleOptions = NO_OPTIONS): Rule {
     if (!(ms > 0 && ms < Infinity)) throw new InvalidArgumentError(`a delay is in milliseconds, above 0, not ${ms}`);
-    return this.#add({ ...options, effect: "delay", topic, ms, hits: 0 });
+    return this.#add("delay", topic, ms, options);
   }
 
   /** Has it never arrive; see `delay`. */
-  lose(topic = ">", options: RuleOptions = {}): Rule {
-    return this.#add({ ...options, effect: "lose", topic, ms: 0, hits: 0 });
+  lose(topic = ">", options: RuleOptions = NO_OPTIONS): Rule {
+    return this.#add("lose", topic, 0, options);
   }
 
   /** Has it arrive twice; see `delay`. */
-  duplicate(topic = ">", options: RuleOptions = {}): Rule {
-    return this.#add({ ...options, effect: "duplicate", topic, ms: 0, hits: 0 });
+  duplicate(topic = ">", options: RuleOptions = NO_OPTIONS): Rule {
+    return this.#add("duplicate", topic, 0, options);
   }
 
   /** Forgets all rules; what is delayed already comes all the same. */
@@ -117,7 +120,9 @@ export class Faults {
     return new FaultyTransport(transport, this.#network);
   }
 
-  #add(rule: Rule): Rule {
+  #add(effect: Rule["effect"], topic: string, ms: number, options: RuleOptions): Rule {
+    checkOptions(options, RULE_KINDS, effect);
+    const rule: Rule = { ...options, effect, topic, ms, hits: 0 };
     const { kind, share = 1, times = 1 } = rule;
     checkPattern(rule.topic);
     if (kind !== undefined && kind !== "observed" && !KINDS.includes(kind)) {

@@ -3,9 +3,11 @@ import { isDeepStrictEqual } from "node:util";
 import { decode, encode } from "../codec.js";
 import { TielineError } from "../errors.js";
 import type { Message, Middleware, PublishNext } from "../middleware.js";
+import { Stream } from "../stream.js";
 import { checkPattern, checkTopic, matches } from "../topics.js";
 import { disordered, shown, unmet, waited } from "./report.js";
 
+const UNSENT = new Set(["CANCELLED", "UNAVAILABLE"]);
 const REFUSED = new Set(["INVALID_ARGUMENT", "INVALID_PAYLOAD", "INVALID_TOPIC", "LOOP_DETECTED", "PAYLOAD_TOO_LARGE"]);
 
 /** One publish or request: its topic, its payload as subscribers get it, its headers. */
@@ -52,12 +54,12 @@ export class Recorder implements Middleware {
     if (record === undefined) return next(message);
     this.records.push(record);
     for (const look of [...this.#waiting]) look();
-    try {
-      return await next(message);
-    } catch (error) {
+    const failed = (error: unknown): never => {
       if (neverLeft(record, error)) this.records = this.records.filter((other) => other !== record);
       throw error;
-    }
+    };
+    const result = await next(message).catch(failed);
+    return result instanceof Stream ? watched(result, failed) : result;
   }
 
   /** Forgets what was recorded. */
@@ -174,7 +176,20 @@ function asReceived(data: unknown): unknown {
 
 function neverLeft(record: Recorded, error: unknown): boolean {
   if (!(error instanceof TielineError) || error.fromWire || error.outcome !== "NOT_DELIVERED") return false;
-  return record.kind === "event" || REFUSED.has(error.code);
+  return record.kind === "event" || REFUSED.has(error.code) || UNSENT.has(error.code);
+}
+
+/** A stream whose failure is heard: its request is made with the first item that is asked for. */
+function watched(stream: Stream, failed: (error: unknown) => never): AsyncIterableIterator<unknown> & AsyncDisposable {
+  return {
+    next: () => stream.next().catch(failed),
+    return: (value) => stream.return(value),
+    throw: (error) => stream.throw(error),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose](),
+  };
 }
 
 function fits(record: Recorded, data: unknown, headers: Readonly<Record<string, string>> | undefined): boolean {

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.js";
 import type { Envelope } from "../contract/envelope.js";
 import { type TielineError, UnavailableError } from "../errors.js";
+import type { Settings } from "../settings.js";
 import {
   type Gap,
   type Interest,
@@ -49,10 +50,10 @@ export class FaultyTransport implements Transport {
   }
 
   /** See `Transport.open`. */
-  async open(service: string, receiver: Receiver): Promise<FaultyPort> {
+  async open(service: string, receiver: Receiver, settings?: Settings): Promise<FaultyPort> {
     if (this.#network.away()) throw cutOff();
     const arrivals = new Arrivals(receiver, this.#network);
-    const port = new FaultyPort(await this.#inner.open(service, arrivals), receiver, this.#network);
+    const port = new FaultyPort(await this.#inner.open(service, arrivals, settings), receiver, this.#network);
     arrivals.port = port;
     this.#network.opened(port);
     return port;

@@ -3,6 +3,7 @@ import { LIMIT_MESSAGE_BYTES } from "../contract/contract.js";
 import { LinkResponse } from "../contract/gateway.js";
 import {
   InvalidArgumentError,
+  PermissionDeniedError,
   type TielineError,
   UnauthenticatedError,
   UnavailableError,
@@ -127,6 +128,8 @@ function refusal(target: Target, error: ServiceError): TielineError {
       return new UnauthenticatedError(
         `the gateway at ${target.address} refused the credentials; put the token into the URL's password (${text})`,
       );
+    case status.PERMISSION_DENIED:
+      return new PermissionDeniedError(`the gateway at ${target.address} does not permit the link: ${text}`);
     case status.UNIMPLEMENTED:
       return new UnsupportedError(`${target.address} speaks gRPC but is no Tieline gateway (${text})`);
     case status.INVALID_ARGUMENT:

@@ -1,10 +1,11 @@
 import { Clock } from "../clock.js";
-import { LIMIT_TRAIL_BYTES, LIMIT_TRAILS } from "../contract/contract.js";
+import { DEFAULT_IDEMPOTENCY_WINDOW_MS, LIMIT_TRAIL_BYTES, LIMIT_TRAILS } from "../contract/contract.js";
 import type { Envelope } from "../contract/envelope.js";
 import { REPLY } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
 import { errorReply, Ledger, replyFor } from "../ledger.js";
+import type { Settings } from "../settings.js";
 import { PatternTrie } from "../topics.js";
 import { joined } from "../trailBytes.js";
 import {
@@ -133,7 +134,7 @@ export class MemoryBroker {
     }
     if (found !== undefined) return sender.receiver.onAnswer(found);
     const taker = to === "" ? this.#responders.get(envelope.topic)?.next(avoid) : this.#named(to, envelope.topic);
-    if (keyed && taker !== undefined) this.#ledger.claim(envelope, taker.instance);
+    if (keyed && taker !== undefined) this.#ledger.claim(envelope, taker.instance, sender.window);
     taker?.receiver.onRequest(envelope);
     sender.receiver.onDispatched(envelope.callId, taker?.instance ?? "", undefined);
   }
@@ -163,8 +164,8 @@ export class MemoryBroker {
   }
 
   /** Stores a REPLY, and answers everyone who waits for it. */
-  settle(to: string, reply: Envelope): void {
-    const { counts, waiting } = this.#ledger.settle(reply, this.clock.now());
+  settle(responder: MemoryPort, to: string, reply: Envelope): void {
+    const { counts, waiting } = this.#ledger.settle(reply, this.clock.now(), responder.window);
     const joined = waiting.filter(({ callId }) => !callId.equals(reply.callId));
     for (const { instance, callId } of [{ instance: to, callId: reply.callId }, ...joined]) {
       this.answer(instance, replyFor(counts, callId));
@@ -215,6 +216,8 @@ export class MemoryPort implements Port {
     broker: MemoryBroker,
     readonly service: string,
     receiver: Receiver,
+    /** How long results of idempotency keys are kept that it asks for, in milliseconds. */
+    readonly window: number = DEFAULT_IDEMPOTENCY_WINDOW_MS,
   ) {
     this.#broker = broker;
     this.clock = broker.clock;
@@ -254,7 +257,7 @@ export class MemoryPort implements Port {
 
   /** See `Port.answer`. */
   answer(to: string, envelope: Envelope): void {
-    if (envelope.kind === REPLY && envelope.idempotencyKey !== "") this.#broker.settle(to, envelope);
+    if (envelope.kind === REPLY && envelope.idempotencyKey !== "") this.#broker.settle(this, to, envelope);
     else this.#broker.answer(to, envelope);
   }
 
@@ -300,8 +303,8 @@ export class MemoryTransport implements Transport {
   }
 
   /** See `Transport.open`; always succeeds. */
-  async open(service: string, receiver: Receiver): Promise<MemoryPort> {
-    const port = new MemoryPort(this.broker, service, receiver);
+  async open(service: string, receiver: Receiver, settings?: Settings): Promise<MemoryPort> {
+    const port = new MemoryPort(this.broker, service, receiver, settings?.idempotencyWindow);
     this.#ports.push(port);
     receiver.onConnected(undefined);
     return port;

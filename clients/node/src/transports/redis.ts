@@ -71,7 +71,7 @@ export class RedisTransport implements Transport {
       await this.registry.join(link, port);
     } catch (error) {
       this.#ports.delete(port);
-      throw commandError(error);
+      throw commandError(error, this.#target.name);
     }
     receiver.onConnected(undefined);
     return port;
@@ -164,7 +164,7 @@ export class RedisTransport implements Transport {
       await this.#settleIn(link);
     } catch (error) {
       link.abort("registering failed");
-      throw commandError(error);
+      throw commandError(error, this.#target.name);
     } finally {
       clearTimeout(silent);
       this.settling = undefined;

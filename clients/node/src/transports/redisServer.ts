@@ -152,17 +152,20 @@ function unavailable(target: RedisTarget, what: string): UnavailableError {
   return new UnavailableError(`cannot use Redis at ${target.name}: ${what}`, { outcome: "NOT_DELIVERED" });
 }
 
-/** What a failed command means to a caller. */
-export function commandError(failure: unknown): TielineError {
+/** What a failed command means to a caller; `at` is the server's address, for whoever is just connecting to it. */
+export function commandError(failure: unknown, at = ""): TielineError {
   if (failure instanceof TielineError) return failure;
+  const redis = at === "" ? "Redis" : `Redis at ${at}`;
   if (!(failure instanceof RespError)) {
     const why = failure instanceof Error ? failure.message : String(failure);
-    return new UnavailableError(`the connection to Redis broke while a command was out: ${why}`);
+    return new UnavailableError(`the connection to ${redis} broke while a command was out: ${why}`);
   }
   const { kind, message } = failure;
-  if (kind === "NOPERM") return new PermissionDeniedError(message, { fromWire: true });
-  if (kind === "OOM") {
-    return new OverloadedError(`Redis is out of memory: ${message}`, { retryAfter: 1000, fromWire: true });
+  if (kind === "NOPERM") {
+    return new PermissionDeniedError(at === "" ? message : `${redis}: ${message}`, { fromWire: true });
   }
-  return new UnavailableError(`Redis refused a command: ${message}`, { outcome: "NOT_DELIVERED", fromWire: true });
+  if (kind === "OOM") {
+    return new OverloadedError(`${redis} is out of memory: ${message}`, { retryAfter: 1000, fromWire: true });
+  }
+  return new UnavailableError(`${redis} refused a command: ${message}`, { outcome: "NOT_DELIVERED", fromWire: true });
 }

@@ -381,6 +381,16 @@ export function brokerTests(world: World, redis: RedisServer): void {
       await world.clean();
       await locked.stop();
     }
+    const strict = await RedisServer.start([
+      "--user",
+      ..."default on nopass ~* +@all -script resetchannels".split(" "),
+    ]);
+    const forbidden = await refused(strict.url);
+    await strict.stop();
+    assert.ok(
+      forbidden.code === "PERMISSION_DENIED" && forbidden.message.includes(String(strict.port)),
+      forbidden.message,
+    );
     const nobody = await refused("redis://127.0.0.1:1");
     assert.ok(nobody.code === "UNAVAILABLE" && nobody.message.includes("127.0.0.1:1"), nobody.message);
     const notPem = await refused(`rediss://127.0.0.1:1?ssl_certfile=${process.execPath}`);

@@ -113,6 +113,7 @@ test("what cannot be served is told, with the exit code", async () => {
   module("away.mjs", 'export const events = new EventSystem("redis://127.0.0.1:1");');
   module("broken.mjs", 'throw new Error("broken inside");');
   const cases: [string[], number, RegExp][] = [
+    [["run", "."], 1, /^tieline: INVALID_ARGUMENT: "." is a folder; give the module in it: .\/orders.js\n$/],
     [["run", "nowhere.mjs"], 1, /^tieline: INVALID_ARGUMENT: there is no module "nowhere.mjs" here/],
     [
       ["run", "empty.mjs"],

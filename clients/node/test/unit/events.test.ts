@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { EventSystem, type EventSystemOptions, MemoryTransport, UnavailableError } from "../../src/index.js";
 import { fails, gate, sleep, timed, until } from "../support/waiting.js";
@@ -90,4 +91,48 @@ test("a drain may be as long as one likes", async () => {
   held.open();
   assert.equal(await answer, "done");
   await over;
+});
+
+test("the first call is not late because a server is silent", async (context) => {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => sockets.add(socket.on("error", () => undefined)));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  context.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const ttl = 200;
+  const calls: Record<string, (events: EventSystem) => Promise<unknown>> = {
+    call: (events) => events.publishAndWait("t", 1, { ttl }),
+    tries: (events) => events.publishAndWait("t", 1, { ttl, retry: {} }),
+    stream: (events) => events.publishAndStream("t", 1, { ttl }).next(),
+    gather: (events) => events.publishAndGather("t", 1, { ttl }),
+    explain: (events) => events.explain("t", { ttl }),
+    services: (events) => events.services({ ttl }),
+  };
+  for (const scheme of ["redis", "grpc"]) {
+    for (const [name, call] of Object.entries(calls)) {
+      const events = new EventSystem(`${scheme}://127.0.0.1:${port}`, { logger: silent });
+      const begun = performance.now();
+      const error = await fails(call(events), "TIMEOUT");
+      const ms = performance.now() - begun;
+      assert.match(error.message, /^the broker did not answer in time; /, name);
+      assert.equal(error.outcome, "NOT_DELIVERED", name);
+      assert.ok(ms >= ttl - 1 && ms < 2500, `${scheme} ${name} took ${ms} ms`);
+      for (const socket of sockets) socket.destroy();
+      await events.close(0);
+    }
+  }
+});
+
+test("what serves ends when the system is closed elsewhere, and listens to no signal any more", async () => {
+  const events = new EventSystem({ transport: new MemoryTransport(), logger: silent });
+  const before = process.listenerCount("SIGTERM");
+  const served = events.serve();
+  await until(() => process.listenerCount("SIGTERM") > before, "it serves");
+  const closed = events.close();
+  await served;
+  await closed;
+  assert.equal(process.listenerCount("SIGTERM"), before);
 });

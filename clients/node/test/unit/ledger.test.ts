@@ -154,3 +154,15 @@ test("claims that ended without a word are forgotten", () => {
   for (let n = 0; n < 5000; n++) ledger.claim({ ...request(`k${n}`, "x", NOW + n + 1), time: NOW + n }, "r1");
   assert.equal(ledger.look(request("k0"), "", NOW), undefined);
 });
+
+test("a result is kept for the window of the call that ran", () => {
+  const ledger = new Ledger();
+  const asked = request("k");
+  ledger.claim(asked, "r1", 500);
+  ledger.settle(replyTo(asked, "one"), NOW, 9000);
+  assert.notEqual(ledger.look(request("k"), "", NOW + 499), undefined);
+  assert.equal(ledger.look(request("k"), "", NOW + 500), undefined);
+  ledger.settle(replyTo(request("unclaimed"), "two"), NOW, 300);
+  assert.notEqual(ledger.look(request("unclaimed"), "", NOW + 299), undefined);
+  assert.equal(ledger.look(request("unclaimed"), "", NOW + 300), undefined);
+});

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Clock } from "../../src/clock.js";
 import { CURRENT, Event } from "../../src/context.js";
 import { EVENT, newEnvelope } from "../../src/envelope.js";
@@ -117,4 +119,25 @@ test("a long queue of handlers that end at once needs no deep stack", () => {
   for (let n = 0; n < 100_000; n++) mailbox.offer(new Piece(mailbox, String(n), true, true));
   first.end();
   assert.equal(mailbox.hasRoom, true);
+});
+
+test("what has been handled is not kept", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const mailbox = new Mailbox(1, 100);
+  const first = new Piece(mailbox, "first");
+  mailbox.offer(first);
+  const waited = Array.from({ length: 40 }, () => {
+    const piece = new Piece(mailbox, "waits", true, true);
+    mailbox.offer(piece);
+    return new WeakRef(piece);
+  });
+  const last = new Piece(mailbox, "last");
+  mailbox.offer(last);
+  mailbox.offer(new Piece(mailbox, "after it"));
+  first.end();
+  assert.equal(last.running, true);
+  await new Promise((resolve) => setImmediate(resolve)); // a WeakRef holds on until the turn ends
+  collect();
+  assert.deepStrictEqual(waited.map((piece) => piece.deref()).filter(Boolean), []);
 });

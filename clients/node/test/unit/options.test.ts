@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { z } from "zod";
-import { EventSystem, type EventSystemOptions, MemoryTransport, type PublishOptions } from "../../src/index.js";
+import {
+  EventSystem,
+  type EventSystemOptions,
+  MemoryTransport,
+  type Middleware,
+  type PublishOptions,
+} from "../../src/index.js";
 import { fails } from "../support/waiting.js";
 import { silent } from "../support/world.js";
 
@@ -17,9 +23,73 @@ const refused = (make: () => unknown, message: RegExp) =>
 
 test("options that nobody knows are refused by name", () => {
   const system = (options: object) => () => new EventSystem("memory://", options as EventSystemOptions);
-  refused(system({ middlewares: [], observer: 1 }), /^an event system does not know middlewares, observer$/);
-  refused(system({ settings: { call_ttl: 1 } }), /^settings does not know call_ttl$/);
-  refused(() => events.subscribe("a.b", () => 1, { onGaps: 1 } as object), /^subscribe does not know onGaps$/);
+  const unknown =
+    /^an event system does not know middlewares, observer; it knows logger, middleware, namespace, .*, url$/;
+  refused(system({ middlewares: [], observer: 1 }), unknown);
+  refused(system({ settings: { call_ttl: 1 } }), /^settings does not know call_ttl; it knows acceptAfter, /);
+  const subscribe = (options: object) => () => events.subscribe("a.b", () => 1, options);
+  refused(subscribe({ onGaps: 1 }), /^subscribe does not know onGaps; it knows batch, byReference, /);
+  refused(subscribe({ batch: { sise: 3 } }), /^batch does not know sise; it knows ms, size$/);
+});
+
+test("options of the wrong kind are refused", () => {
+  const subscribe = (options: unknown) => () => events.subscribe("a.b", () => 1, options as object);
+  for (const options of [null, 5, "x", []])
+    refused(subscribe(options), /^the options of subscribe are an object, not /);
+  refused(subscribe({ filter: 5 }), /^filter of subscribe is a function, not 5$/);
+  refused(subscribe({ onGap: {} }), /^onGap of subscribe is a function, not an object$/);
+  refused(subscribe({ observe: "yes" }), /^observe of subscribe is true or false, not "yes"$/);
+  for (const number of [0, -1, 1.5, Number.NaN, Infinity, "3", 3n, Symbol("3"), null]) {
+    refused(subscribe({ concurrency: number }), /^concurrency of subscribe is a whole number of at least 1, not /);
+    refused(subscribe({ batch: { size: number } }), /^size of batch is a whole number of at least 1, not /);
+  }
+  for (const ms of [0, Number.NaN, "3", 3n, Symbol("3"), 3_600_001]) {
+    refused(subscribe({ batch: { ms } }), /^ms of batch is in milliseconds, from 1 to 3600000, not /);
+  }
+  refused(subscribe({ queue: -1 }), /^queue of subscribe is a whole number of at least 0, not -1$/);
+  refused(subscribe({ batch: null }), /^batch of subscribe is an object, not null$/);
+  const system = (options: object) => () => new EventSystem(options as EventSystemOptions);
+  for (const [name, value] of Object.entries({
+    url: 5,
+    service: 5,
+    observe: {},
+    onError: 1,
+    logger: 1,
+    middleware: {},
+  })) {
+    refused(system({ [name]: value }), new RegExp(`^${name} of an event system is .*, not `));
+  }
+  assert.deepStrictEqual(events.subscriptions, []);
+});
+
+test("a system takes a URL and options, or options alone, and drops nothing", async () => {
+  const options = { service: "named", transport: new MemoryTransport() };
+  for (const system of [new EventSystem(undefined, options), new EventSystem("memory:", options)]) {
+    assert.equal(system.service, "named");
+  }
+  const wrong = [
+    [options, { service: "other" }],
+    ["memory:", { url: "memory:" }],
+    [null, {}],
+    [5],
+    ["memory:", null],
+    [{}, null],
+  ] as [string, EventSystemOptions][];
+  for (const [first, more] of wrong)
+    refused(() => new EventSystem(first, more), /^(an event system takes|the options of)/);
+});
+
+test("middleware that would do nothing is refused", () => {
+  for (const one of [null, 5, {}, () => 1, { Publish() {} }, { publish: 5 }, { handle: null, publish() {} }]) {
+    refused(() => new EventSystem({ middleware: [one as Middleware] }), /^middleware is a list of objects that have a/);
+  }
+  class Inherited {
+    handle(): void {}
+  }
+  new EventSystem({
+    url: "memory:",
+    middleware: [new Inherited(), { publish: undefined, handle() {} } as unknown as Middleware],
+  });
 });
 
 test("a setting that is undefined is not set", () => {

@@ -213,3 +213,16 @@ test("who waits for a broker that is away waits by the clock", async (t) => {
   assert.ok(waiting.done);
   await assert.rejects(waiting.value(), TielineError);
 });
+
+test("a result of an idempotency key is kept as long as the settings say", async () => {
+  await using broker = new testing.Broker();
+  const events = broker.system("shop", { settings: { idempotencyWindow: 1000 } });
+  let runs = 0;
+  events.subscribe("pay", () => ++runs);
+  const pay = () => events.publishAndWait("pay", 1, { idempotencyKey: "k" });
+  assert.deepStrictEqual([await pay(), await pay()], [1, 1]);
+  await broker.clock.advance(999);
+  assert.equal(await pay(), 1);
+  await broker.clock.advance(1);
+  assert.equal(await pay(), 2);
+});

@@ -203,3 +203,17 @@ test("a recorder listens to a system of the program's own", async () => {
   await events.close();
   recorder.assertPublished("t", 1);
 });
+
+test("what never left is not recorded", async (t) => {
+  const events = await shop(t);
+  const { recorder, faults } = events;
+  await fails(events.publishAndStream("no.body", 1).next(), "NO_RESPONDERS");
+  recorder.assertRequested("no.body", 1, { times: 1 });
+  recorder.clear();
+  await fails(events.publishAndStream("bad.payload", () => 1).next(), "INVALID_PAYLOAD");
+  await faults.cut(events);
+  await fails(events.publishAndWait("away.call", 1), "UNAVAILABLE");
+  await fails(events.publishAndStream("away.stream", 1).next(), "UNAVAILABLE");
+  await fails(events.publishAndWait("aborted.call", 1, { signal: AbortSignal.abort() }), "CANCELLED");
+  recorder.assertNotRequested();
+});

@@ -15,7 +15,7 @@ function told(...steps: Step[]): Buffer {
 }
 
 function names(...trails: Uint8Array[]): string[] {
-  return explanationOf("c", trails, []).steps.map(({ name }) => name);
+  return explanationOf("c", Buffer.alloc(0), trails, []).steps.map(({ name }) => name);
 }
 
 test("what cannot be read of a trail hides nothing else of it", () => {
@@ -28,7 +28,7 @@ test("what cannot be read of a trail hides nothing else of it", () => {
 
 test("a step at a moment that cannot be is left out", () => {
   for (const time of [-1, 253_402_300_800_000, Number.MAX_SAFE_INTEGER]) {
-    const explained = explanationOf("c", [told(step("received", time), step("replied"))], []);
+    const explained = explanationOf("c", told(step("received", time), step("replied")), [], []);
     assert.deepStrictEqual(String(explained).split("\n").length, 2);
   }
   const beyond = Buffer.from([
@@ -45,4 +45,21 @@ test("joined trails keep their last steps", () => {
   assert.deepStrictEqual(joined(times(0), one, one.length - 1), times(0));
   assert.deepStrictEqual(joined(Buffer.concat([Buffer.from([0xff]), one]), one, one.length * 2), one);
   assert.deepStrictEqual(joined(Buffer.concat([Buffer.from([0x0a, 0x7f]), one]), one, one.length + 2), one);
+});
+
+test("a stored step that its process still tells is shown once, also if its clock was set a little meanwhile", () => {
+  const steps = (stored: Step[], ...trails: Step[][]) =>
+    explanationOf(
+      "c",
+      told(...stored),
+      trails.map((trail) => told(...trail)),
+      [],
+    ).steps.map(({ name, time }) => {
+      return `${name} ${Number(time) - AT}`;
+    });
+  assert.deepStrictEqual(steps([step("received", AT + 50)], [step("received")]), ["received 0"]);
+  assert.deepStrictEqual(steps([step("received", AT + 51)], [step("received")]), ["received 0", "received 51"]);
+  assert.deepStrictEqual(steps([step("received")], [], [step("replied")]), ["received 0", "replied 0"]);
+  const other = Step.create({ ...step("received"), source: "shop/2" });
+  assert.deepStrictEqual(steps([step("received")], [other]), ["received 0", "received 0"]);
 });

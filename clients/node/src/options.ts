@@ -1,0 +1,82 @@
+import { LIMIT_CALL_TTL_MAX_MS } from "./contract/contract.js";
+import { InvalidArgumentError } from "./errors.js";
+import { isText } from "./wellFormed.js";
+
+/** What the value of an option must be, in words and as a test. */
+export interface Kind {
+  readonly is: string;
+  fits(value: unknown): boolean;
+}
+
+/** What each option of some options must be. */
+export type Kinds<Options> = { readonly [Name in keyof Required<Options>]: Kind };
+
+/** Looked at where it is used. */
+export const ANY: Kind = { is: "anything", fits: () => true };
+export const TEXT: Kind = { is: "text", fits: isText };
+export const FLAG: Kind = { is: "true or false", fits: (value) => typeof value === "boolean" };
+export const FUNCTION: Kind = { is: "a function", fits: (value) => typeof value === "function" };
+export const OBJECT: Kind = { is: "an object", fits: isObject };
+export const LIST: Kind = { is: "a list", fits: Array.isArray };
+
+/** A whole number within bounds. */
+export function whole(least: number, most = Infinity): Kind {
+  const fits = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most;
+  return { is: `a whole number ${most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`}`, fits };
+}
+
+/** A time within bounds. */
+export function milliseconds(least: number, most: number): Kind {
+  const fits = (value: unknown) => typeof value === "number" && value >= least && value <= most;
+  return { is: `in milliseconds, ${most === Infinity ? `at least ${least}` : `from ${least} to ${most}`}`, fits };
+}
+
+/** For how long something is worth handling. */
+export const TTL = milliseconds(1, LIMIT_CALL_TTL_MAX_MS);
+
+/** How long to wait for something; for ever if that is meant. */
+export const WAIT = milliseconds(0, Infinity);
+
+/** What cancels; an AbortController is not one. */
+export const SIGNAL: Kind = {
+  is: "an AbortSignal; give controller.signal",
+  fits: (value) => {
+    const { aborted, addEventListener, removeEventListener } = Object(value) as Partial<AbortSignal>;
+    return [typeof aborted, typeof addEventListener, typeof removeEventListener].join() === "boolean,function,function";
+  },
+};
+
+/** Options that say nothing; they need not be looked at. */
+export const NO_OPTIONS: Readonly<Record<string, never>> = Object.freeze({});
+
+/** Refuses what is no options, names that are not known, and values of the wrong kind. Throws InvalidArgumentError. */
+export function checkOptions<Options extends object>(given: Options, kinds: Kinds<Options>, where: string): void {
+  if (given === NO_OPTIONS) return;
+  if (!isObject(given)) throw new InvalidArgumentError(`the options of ${where} are an object, not ${shown(given)}`);
+  const strange = Object.keys(given).filter((name) => !Object.hasOwn(kinds, name));
+  if (strange.length > 0) {
+    const known = Object.keys(kinds).sort().join(", ");
+    throw new InvalidArgumentError(`${where} does not know ${strange.sort().join(", ")}; it knows ${known}`);
+  }
+  for (const [name, value] of Object.entries(given)) {
+    if (value !== undefined) check(value, `${name} of ${where}`, kinds[name as never]);
+  }
+}
+
+/** Refuses a value of the wrong kind. Throws InvalidArgumentError. */
+export function check(value: unknown, name: string, kind: Kind): void {
+  if (!kind.fits(value)) throw new InvalidArgumentError(`${name} is ${kind.is}, not ${shown(value)}`);
+}
+
+/** A value as a message shows it, whatever it is. */
+export function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 80));
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return "a function";
+  if (typeof value !== "object" || value === null) return String(value);
+  return Array.isArray(value) ? "a list" : "an object";
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
