@@ -17,7 +17,7 @@ from tests.gateway.up import TOKEN, Up
 from tieline import EventSystem
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.gateway_pb2_grpc import EventGatewayStub
-from tieline.errors import InvalidArgumentError, UnauthenticatedError, UnavailableError
+from tieline.errors import InvalidArgumentError, PermissionDeniedError, UnauthenticatedError, UnavailableError
 
 TLS = ("--tls-cert", str(PEM / "server.pem"), "--tls-key", str(PEM / "server.key"))
 CA = f"?ca={PEM / 'authority.pem'}"
@@ -190,3 +190,23 @@ async def test_reflection_is_for_this_machine_only(stack: AsyncExitStack) -> Non
     channels = [await stack.enter_async_context(grpc.aio.insecure_channel(up.address)) for up in (near, far)]
     assert "tieline.v1.EventGateway" in await _services(channels[0])
     assert await _code_of_reflection(channels[1]) is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_link_that_is_not_permitted_names_its_gateway() -> None:
+    """As a proxy before the gateway may say it."""
+
+    async def refuse(frames: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not you")
+
+    server = grpc.aio.server()
+    link = {"Link": grpc.stream_stream_rpc_method_handler(refuse)}  # pyright: ignore[reportArgumentType]
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("tieline.v1.EventGateway", link),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    events = EventSystem(f"grpc://127.0.0.1:{port}")
+    with pytest.raises(
+        PermissionDeniedError, match=f"the gateway at 127.0.0.1:{port} does not permit the link: not you"
+    ):
+        await events.start()
+    await events.aclose()
+    await server.stop(None)

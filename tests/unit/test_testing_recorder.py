@@ -165,7 +165,23 @@ async def test_what_was_refused_or_never_left_was_not_published(events: testing.
     await events.faults.cut()
     with pytest.raises(UnavailableError):
         await events.publish("t")
+    with pytest.raises(UnavailableError):
+        await events.publish_and_wait("t")
     events.recorder.assert_not_published()
+    events.recorder.assert_not_requested()
+
+
+async def test_a_stream_that_was_refused_or_never_left_was_not_requested(events: testing.System) -> None:
+    with pytest.raises(NoRespondersError):
+        await anext(events.publish_and_stream("nobody", 1))
+    events.recorder.assert_requested("nobody", 1, times=1)
+    events.recorder.clear()
+    with pytest.raises(InvalidPayloadError):
+        await anext(events.publish_and_stream("t", object()))
+    await events.faults.cut()
+    with pytest.raises(UnavailableError):
+        await anext(events.publish_and_stream("t", 1))
+    events.recorder.assert_not_requested()
 
 
 async def test_a_request_that_the_handler_refuses_was_made(events: testing.System) -> None:

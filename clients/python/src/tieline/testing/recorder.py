@@ -9,13 +9,15 @@ a wrapper round the transport would not be told of what never leaves the process
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import FunctionType, MethodType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 from unittest.mock import ANY
 
 from tieline import codec, topics
 from tieline.errors import (
+    CallCancelledError,
     InvalidArgumentError,
     InvalidPayloadError,
     InvalidTopicError,
@@ -23,11 +25,14 @@ from tieline.errors import (
     Outcome,
     PayloadTooLargeError,
     TielineError,
+    UnavailableError,
 )
 from tieline.middleware import Message, Middleware, PublishNext
+from tieline.stream import Stream
 from tieline.testing import report
 
 _REFUSED = (InvalidArgumentError, InvalidPayloadError, InvalidTopicError, LoopDetectedError, PayloadTooLargeError)
+_UNSENT = (CallCancelledError, UnavailableError)
 
 
 class Recorded(NamedTuple):
@@ -56,11 +61,15 @@ class Recorder(Middleware):
             return await call_next(message)
         self._add(record)
         try:
-            return await call_next(message)
+            result = await call_next(message)
         except TielineError as error:
-            if _never_left(record, error):
-                self.records = [other for other in self.records if other is not record]
+            self._failed(record, error)
             raise
+        return _Watched(result, partial(self._failed, record)) if isinstance(result, Stream) else result
+
+    def _failed(self, record: Recorded, error: TielineError) -> None:
+        if _never_left(record, error):
+            self.records = [other for other in self.records if other is not record]
 
     def clear(self) -> None:
         """Forget what was recorded."""
@@ -167,6 +176,28 @@ class Recorder(Middleware):
         await waiter
 
 
+class _Watched:
+    """A stream whose failure is heard: its request is made with the first item that is asked for."""
+
+    def __init__(self, stream: Stream, failed: Callable[[TielineError], None]) -> None:
+        self._stream = stream
+        self._failed = failed
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await anext(self._stream)
+        except TielineError as error:
+            self._failed(error)
+            raise
+
+    async def aclose(self) -> None:
+        """See `Stream.aclose`."""
+        await self._stream.aclose()
+
+
 def _record(message: Message) -> Recorded | None:
     """What is about to be published; nothing if its topic will be refused."""
     try:
@@ -188,7 +219,7 @@ def _as_received(data: Any) -> Any:
 def _never_left(record: Recorded, error: TielineError) -> bool:
     if error.from_wire or error.outcome is not Outcome.NOT_DELIVERED:
         return False
-    return record.kind == "event" or isinstance(error, _REFUSED)
+    return record.kind == "event" or isinstance(error, (*_REFUSED, *_UNSENT))
 
 
 def _fits(record: Recorded, data: Any, headers: Mapping[str, str] | None) -> bool:

@@ -18,6 +18,7 @@ from tieline.clock import Clock
 from tieline.errors import (
     InvalidArgumentError,
     Outcome,
+    PermissionDeniedError,
     TielineError,
     UnauthenticatedError,
     UnavailableError,
@@ -289,6 +290,8 @@ def _refusal(target: Target, error: grpc.aio.AioRpcError) -> TielineError:
         case grpc.StatusCode.UNAUTHENTICATED:
             message = f"the gateway at {target.address} refused the credentials; put the token into the URL's password"
             return UnauthenticatedError(f"{message} ({text})")
+        case grpc.StatusCode.PERMISSION_DENIED:
+            return PermissionDeniedError(f"the gateway at {target.address} does not permit the link: {text}")
         case grpc.StatusCode.UNIMPLEMENTED:
             return UnsupportedError(f"{target.address} speaks gRPC but is no Tieline gateway ({text})")
         case grpc.StatusCode.INVALID_ARGUMENT:
