@@ -41,8 +41,9 @@ async def python(place: Place) -> AsyncIterator[EventSystem]:
     world = World(place)
     try:
         system = await world.system(service="python")
-        while await system._instance.port.responders("python.count"):  # type: ignore[union-attr]
-            await asyncio.sleep(0.01)  # the gateway has not let go of the one of the test before
+        for topic in ("python.count", "node.count", "node.read") if place.url.startswith("grpc") else ():
+            while await system._instance.port.responders(topic):  # type: ignore[union-attr]
+                await asyncio.sleep(0.01)  # the gateway has not let go of those of the test before
         yield system
     finally:
         await world.close()

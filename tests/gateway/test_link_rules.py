@@ -318,9 +318,10 @@ async def test_a_link_that_does_not_read_is_refused_requests_and_loses_events_bu
     kept = [item.delivery.envelope for item in items if item.delivery.interest.route == wire.ROUTE_INBOX]
     assert b"kept" in [Envelope.FromString(each).call_id for each in kept]
     gaps = [item.gap for item in items if item.HasField("gap")]
-    assert len(gaps) == 1
-    assert 0 < gaps[0].since < gaps[0].until
-    assert "keep up" in gaps[0].reason
+    assert gaps
+    for gap in gaps:
+        assert 0 < gap.since < gap.until
+        assert "keep up" in gap.reason
 
 
 async def test_a_silent_link_is_gone_after_its_lease(new_link: NewLink, topic: str) -> None:

@@ -336,6 +336,36 @@ def test_without_anybody_else_the_refusal_is_the_result(table: Table) -> None:
     assert table.at_rest
 
 
+def test_who_has_just_left_is_waited_out_like_nobody(table: Table) -> None:
+    call = table.start(patience=1.0, idempotent=True)
+    left = NoRespondersError("left")
+    for name in "abcdef":  # each of them was there a moment ago
+        table.taken(name)
+        table.error(left)
+        assert not call.done
+        table.wait(AGAIN)
+    table.nobody()
+    assert not call.done
+    table.wait(AGAIN)
+    table.taken("g")
+    table.reply()
+    assert table.end(call).kind == REPLY
+    assert table.at_rest
+
+
+def test_patience_with_those_who_leave_ends(table: Table) -> None:
+    call = table.start(patience=1.0)
+    while not call.done:
+        table.taken("a")
+        table.error(NoRespondersError("left"))
+        if not call.done:
+            table.nobody()
+            table.wait(AGAIN)
+    assert table.end(call).message == "left"
+    assert table.now <= 1_000.0 + 1.0 + 2 * AGAIN
+    assert table.at_rest
+
+
 def test_a_second_refusal_is_the_result(table: Table) -> None:
     call = table.start()
     table.taken("a")

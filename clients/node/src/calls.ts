@@ -277,28 +277,45 @@ export class Calls implements CallTable {
 
   #nobody(call: Call, now: number): void {
     call.attempts -= 1; // nothing was sent
-    if (call.lastError !== undefined) {
-      this.#reject(call, call.lastError);
-    } else if (call.to === "" && now < Math.max(call.patience, this.#graceUntil)) {
-      call.redispatchAt = now + this.#settings.redispatch;
-      this.#resting.add(call);
-      this.#wake(call, call.redispatchAt);
+    const refusal = call.lastError;
+    if ((refusal === undefined || refusal.code === "NO_RESPONDERS") && this.#isPatient(call, now)) {
+      this.#rest(call, now);
     } else {
-      this.#reject(call, nobodyAnswers(call));
+      this.#reject(call, refusal ?? nobodyAnswers(call));
     }
+  }
+
+  /** Whether it waits for somebody who answers. */
+  #isPatient(call: Call, now: number): boolean {
+    return call.to === "" && now < Math.max(call.patience, this.#graceUntil);
+  }
+
+  /** Asks again soon, anybody. */
+  #rest(call: Call, now: number): void {
+    call.avoid = "";
+    call.refusals = 0;
+    call.redispatchAt = now + this.#settings.redispatch;
+    this.#resting.add(call);
+    this.#wake(call, call.redispatchAt);
   }
 
   #failed(call: Call, error: TielineError, reply: Envelope, now: number): void {
     const spent = call.to !== "" || (call.idempotent && call.attempts >= this.#settings.attempts);
-    if (isRefusal(error) && call.refusals === 0 && !spent) {
+    const again = call.refusals === 0 && !spent;
+    if (!isRefusal(error) || !(again || (error.code === "NO_RESPONDERS" && this.#isPatient(call, now)))) {
+      return this.#reject(call, error);
+    }
+    call.lastError = error;
+    call.joined = false; // the run it joined was refused: nothing has run
+    const refuser = call.instance || instanceOf(reply.source);
+    this.#setAside(call);
+    if (again) {
       call.refusals += 1;
-      call.lastError = error;
-      call.avoid = call.instance || instanceOf(reply.source);
-      call.joined = false; // the run it joined was refused: nothing has run
-      this.#setAside(call);
+      call.avoid = refuser;
       this.#attempt(call, now);
     } else {
-      this.#reject(call, error);
+      call.attempts -= 1; // it counts as nobody
+      this.#rest(call, now);
     }
   }
 

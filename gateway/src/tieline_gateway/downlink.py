@@ -6,7 +6,7 @@ from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REPLY, error_to_wire
-from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError
+from tieline.errors import NoRespondersError, OverloadedError, TielineError
 from tieline.transport import Gap, Interest, Port
 from tieline.transports.grpc_frames import Outbox, interests_to_wire
 from tieline_gateway.flight import Flight
@@ -126,7 +126,7 @@ class Downlink:
         if self.open:
             error = OverloadedError("the responder's Link is full", retry_after=RETRY_AFTER)
         else:
-            error = UnavailableError("the responder's Link has just ended", outcome=Outcome.NOT_DELIVERED)
+            error = NoRespondersError("the responder's Link has just ended")
         reply = Envelope(
             kind=REPLY,  # pyright: ignore[reportArgumentType]
             call_id=request.call_id,

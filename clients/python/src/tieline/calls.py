@@ -284,28 +284,42 @@ class Calls:
 
     def _nobody(self, call: Call, now: float) -> None:
         call.attempts -= 1  # nothing was sent
-        if call.last_error is not None:
-            self._reject(call, call.last_error)
-        elif not call.to and now < max(call.patience, self._grace_until):
-            call.redispatch_at = now + self._settings.redispatch
-            self._resting.add(call)
-            self._wake(call, call.redispatch_at)
+        refusal = call.last_error
+        if (refusal is None or refusal.code == "NO_RESPONDERS") and self._is_patient(call, now):
+            self._rest(call, now)
         else:
-            self._reject(call, nobody_answers(call, in_process=self.in_process))
+            self._reject(call, refusal or nobody_answers(call, in_process=self.in_process))
+
+    def _is_patient(self, call: Call, now: float) -> bool:
+        """Whether it waits for somebody who answers."""
+        return not call.to and now < max(call.patience, self._grace_until)
+
+    def _rest(self, call: Call, now: float) -> None:
+        """Ask again soon, anybody."""
+        call.avoid, call.refusals = "", 0
+        call.redispatch_at = now + self._settings.redispatch
+        self._resting.add(call)
+        self._wake(call, call.redispatch_at)
 
     def _failed(self, call: Call, error: TielineError, reply: Envelope, now: float) -> None:
         if reply.source:  # a responder's, so the key was claimed, although the broker has not said so yet
             call.claimed = call.keyed
         spent = call.to or (call.idempotent and call.attempts >= self._settings.attempts)
-        if is_refusal(error) and not call.refusals and not spent:
+        again = not call.refusals and not spent
+        if not is_refusal(error) or not (again or (error.code == "NO_RESPONDERS" and self._is_patient(call, now))):
+            self._reject(call, error)
+            return
+        call.last_error = error
+        call.joined = False  # the run it joined was refused: nothing has run
+        refuser = call.instance or reply.source.rpartition("/")[2]
+        self._set_aside(call)
+        if again:
             call.refusals += 1
-            call.last_error = error
-            call.avoid = call.instance or reply.source.rpartition("/")[2]
-            call.joined = False  # the run it joined was refused: nothing has run
-            self._set_aside(call)
+            call.avoid = refuser
             self._attempt(call, now)
         else:
-            self._reject(call, error)
+            call.attempts -= 1  # it counts as nobody
+            self._rest(call, now)
 
     def _lost(self, call: Call, now: float, why: str) -> None:
         error = lost(call, why)
