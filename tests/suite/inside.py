@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any, TypedDict
 
@@ -47,7 +48,9 @@ async def test_a_call_is_explained_by_both_sides(world: World, topic: str) -> No
     assert {step.topic for step in explained.steps} == {topic}
     assert len({step.call_id for step in explained.steps}) == 1
     assert explained.steps == sorted(explained.steps, key=lambda step: step.time)
-    assert str(explained).splitlines()[0] == f"c-{topic}"
+    title, first, *_ = str(explained).splitlines()
+    assert title == f"c-{topic}"
+    assert re.fullmatch(rf"  \d\d:\d\d:\d\d\.\d\d\d  shop/\w+  routed_remote  {topic}", first), first
 
 
 async def test_what_is_under_way_is_explained_too(world: World, topic: str) -> None:

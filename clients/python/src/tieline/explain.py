@@ -36,7 +36,8 @@ class TrailStep(NamedTuple):
 
     def __str__(self) -> str:
         detail = "  ".join(f"{name}={value}" for name, value in self.detail.items())
-        return f"{self.time:%H:%M:%S.%f}  {self.source}  {self.name}  {self.topic}  {detail}".rstrip()
+        moment = self.time.isoformat(timespec="milliseconds")[11:23]
+        return f"{moment}  {self.source}  {self.name}  {self.topic}  {detail}".rstrip()
 
 
 class Explanation(NamedTuple):
