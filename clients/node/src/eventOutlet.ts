@@ -1,4 +1,4 @@
-import type { Delivery, Outlet } from "./delivery.js";
+import { type Delivery, isLogged, type Outlet } from "./delivery.js";
 import { ExpiredError, NoRespondersError, type TielineError } from "./errors.js";
 import type { Instance } from "./instance.js";
 
@@ -21,7 +21,7 @@ export class EventOutlet implements Outlet {
   failed(delivery: Delivery, error: TielineError): void {
     const { subscription, event } = delivery;
     if (error instanceof ExpiredError) this.#instance.say("dropped", event.envelope, { why: error.code });
-    else if (!(error instanceof NoRespondersError)) {
+    else if (!(error instanceof NoRespondersError || isLogged(error))) {
       this.#instance.log.warn(
         `handler "${subscription.name}" of "${event.topic}" failed: ${error.type} ${error.message}`,
       );

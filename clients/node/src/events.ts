@@ -366,6 +366,7 @@ export class EventSystem {
       around,
       registered: (subscription) => this.registered(subscription),
       unsubscribe: (subscription) => this.unsubscribe(subscription),
+      raised: ({ name }, topic, error) => this.#instance.log.error(`handler "${name}" of "${topic}" raised`, error),
       overloaded: (subscription, pushedOut, topic) => this.#responder.overloaded(subscription, pushedOut, topic),
     };
   }

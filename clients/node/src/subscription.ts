@@ -100,6 +100,8 @@ export interface Owner {
   registered(subscription: Subscription): Promise<void>;
   /** Ends a subscription. */
   unsubscribe(subscription: Subscription): Promise<void>;
+  /** A handler threw at an envelope of a topic. */
+  raised(subscription: Subscription, topic: string, error: unknown): void;
   /** An event had to give way to one of a topic. */
   overloaded(subscription: Subscription, pushedOut: Work, topic: string): void;
 }
@@ -226,6 +228,11 @@ export class Subscription {
   force(work: Work): void {
     const pushedOut = this.mailbox.force(work);
     if (pushedOut !== undefined) this.#owner.overloaded(this, pushedOut, work.event?.topic ?? this.topic);
+  }
+
+  /** Its handler threw at an envelope of a topic. */
+  raised(topic: string, error: unknown): void {
+    this.#owner.raised(this, topic, error);
   }
 
   /** Takes nothing new; what was being collected is handled now. */
