@@ -79,7 +79,7 @@ export function unasked({ code, message, details, retryAfter, fromWire }: Tielin
 
 /** The last attempt was not delivered, but an earlier one may have run. */
 export function inDoubt(error: TielineError): TielineError {
-  const { code, message, details, type, retryAfter, fromWire, cause, idempotent } = error;
+  const { code, message, details, type, retryAfter, fromWire, cause, idempotent, correlationId } = error;
   const unsure = new ERROR_CLASSES[code](message, {
     details,
     type,
@@ -88,7 +88,7 @@ export function inDoubt(error: TielineError): TielineError {
     cause,
     outcome: "MAY_HAVE_RUN",
   });
-  return Object.assign(unsure, { idempotent });
+  return Object.assign(unsure, { idempotent, correlationId });
 }
 
 /** There is no broker, and waiting was not allowed or is over. */

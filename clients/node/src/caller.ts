@@ -158,7 +158,9 @@ export class Caller implements Effects {
   #abandon(call: Call, reason: unknown): void {
     const unsent = call.attempts === 0;
     this.#calls.abandon(call);
-    call.waiter.reject(gaveUp(reason, unsent));
+    const error = gaveUp(reason, unsent);
+    error.correlationId = call.envelope.correlationId || call.envelope.id;
+    call.waiter.reject(error);
     this.#instance.unusual("cancelled", call.envelope);
   }
 
@@ -348,7 +350,7 @@ export class Caller implements Effects {
     if (this.#instance.observer) {
       this.#instance.say("completed", call.envelope, { instance: reply.source, attempts: call.attempts });
     }
-    if (this.#instance.trail.room > 0) this.#instance.trail.called(call, call.began);
+    if (this.#instance.trail.room > 0) this.#instance.trail.called(call);
   }
 
   /** The call failed. */
@@ -357,7 +359,7 @@ export class Caller implements Effects {
     if (this.#instance.observer) {
       this.#instance.say("failed", call.envelope, { code: error.code, outcome: error.outcome });
     }
-    this.#instance.trail.called(call, call.began, error);
+    this.#instance.trail.called(call, error);
     this.#instance.store(call.envelope);
   }
 

@@ -34,6 +34,8 @@ export class TielineError extends Error {
   readonly fromWire: boolean;
   /** The call was marked as one that may run twice. */
   idempotent = false;
+  /** Name of the chain whose call it ended, for `explain`; set by the call, else empty. */
+  correlationId = "";
 
   constructor(code: Code, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });

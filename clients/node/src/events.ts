@@ -231,7 +231,7 @@ export class EventSystem {
 
   /**
    * Where an event or call went, as every live instance remembers it, and what was stored of its failure. The correlation id
-   * is that of a receipt or an event; `ttl` is how long to wait for the others. Rejects with UnavailableError.
+   * is that of a receipt, an event or an error of a call; `ttl` is how long to wait for the others. Rejects with UnavailableError.
    */
   explain(correlationId: string, options: AskOptions = NO_OPTIONS): Promise<Explanation> {
     return this.#surveyor.explain(correlationId, options);

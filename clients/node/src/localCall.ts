@@ -58,6 +58,7 @@ export class LocalCall implements Outlet, Waiting {
     const { cause } = error;
     const arrived = errorFromWire(errorToWire(error), cause);
     if (!isRefusal(arrived)) return this.#reject(arrived);
+    this.failure = arrived;
     this.done = true;
     this.#end.ended(this);
     this.#end.refused(arrived);

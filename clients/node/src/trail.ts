@@ -62,9 +62,10 @@ export class Trail {
     this.#remember(envelope, envelope.callId, () => [[moment, name, detail]]);
   }
 
-  /** Remembers a call that has ended. */
-  called(call: Call, began: number, error?: TielineError): void {
-    const { envelope, instance, attempts, accepted } = call;
+  /** Remembers a call that has ended; its error gets the correlation id. */
+  called(call: Call, error?: TielineError): void {
+    const { envelope, began, instance, attempts, accepted } = call;
+    name(error, envelope);
     const ended = this.#now();
     const failure = failureOf(error);
     this.#remember(envelope, envelope.callId, () => [
@@ -74,8 +75,9 @@ export class Trail {
     ]);
   }
 
-  /** Remembers a call that ended in this process. */
+  /** Remembers a call that ended in this process; its error gets the correlation id. */
   local(envelope: Envelope, subscription: string, began: number, error: TielineError | undefined): void {
+    name(error, envelope);
     const ended = this.#now();
     const failure = failureOf(error);
     this.#remember(envelope, NO_CALL, () => [[began, "routed_local", { subscription }], endOf(ended, failure, false)]);
@@ -143,6 +145,10 @@ export class Trail {
     this.#records[this.#next] = { correlationId: correlationId || id, topic, callId: copied, tell };
     this.#next = (this.#next + 1) % this.#capacity;
   }
+}
+
+function name(error: TielineError | undefined, { correlationId, id }: Envelope): void {
+  if (error !== undefined) error.correlationId = correlationId || id;
 }
 
 /** What is said of an error: the error itself would hold on to what caused it. */

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { encode } from "../../src/codec.js";
 import { ASK_TOPIC } from "../../src/contract/contract.js";
 import { type Envelope, errorToWire } from "../../src/envelope.js";
 import { type EventSystem, InternalError, type Middleware, type Step } from "../../src/index.js";
-import { fails, gate, sleep, until } from "../support/waiting.js";
+import { fails, failure, gate, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 /** The steps of a chain: whose they are and what they are called. */
@@ -61,6 +62,26 @@ function explainTests(world: World): void {
     assert.deepStrictEqual(missing, []);
     const lines = String(explained).split("\n");
     assert.deepStrictEqual([lines[0], lines.length], ["c-price", 6]);
+  });
+
+  test("an error names the chain of its call", async () => {
+    const [system, other] = [world.system(), world.system()];
+    const fail = () => {
+      throw new RangeError("no such row");
+    };
+    await other.subscribe("inside.chain.raises", fail).ready();
+    await system.subscribe("inside.chain.here", fail).ready();
+    await system.subscribe("inside.chain.refuses", fail, { filter: () => false }).ready();
+    for (const name of ["raises", "here", "refuses", "nobody"]) {
+      const error = await failure(system.publishAndWait(`inside.chain.${name}`, 1));
+      assert.ok(inspect(error).includes(`correlationId: '${error.correlationId}'`), inspect(error));
+      const { steps } = await system.explain(error.correlationId);
+      const failed = steps.filter((step) => step.name === "failed").map(({ detail }) => detail.code);
+      assert.deepStrictEqual(new Set(failed), new Set([error.code]), name);
+      assert.ok(!steps.some((step) => step.name === "completed"), name);
+    }
+    const retried = await failure(system.publishAndWait("inside.chain.nobody", 1, { retry: { base: 1, cap: 1 } }));
+    assert.equal((await system.explain(retried.correlationId)).steps.filter((s) => s.name === "retried").length, 2);
   });
 
   test("a call within the process is explained, and what one act caused is one chain", async () => {
