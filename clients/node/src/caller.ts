@@ -15,6 +15,7 @@ import type { Router } from "./router.js";
 import { gaveUp, type Scopes, scopesOf, whenOver } from "./scopes.js";
 import { Reader, StreamCall } from "./streamCall.js";
 import type { Subscription } from "./subscription.js";
+import type { Recorded } from "./trail.js";
 import { inTime } from "./within.js";
 
 /** What a caller may ask of a call, in milliseconds. */
@@ -71,6 +72,11 @@ export class Caller implements Effects {
   /** Calls to other processes that are not done. */
   get active(): number {
     return this.#calls.active;
+  }
+
+  /** What there is to tell of the calls to other processes that are not done. */
+  waiting(): Recorded[] {
+    return this.#calls.all().map((call) => this.#instance.trail.waiting(call));
   }
 
   /** Ends what is still out with UNAVAILABLE. */

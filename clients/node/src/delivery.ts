@@ -31,6 +31,10 @@ export class Delivery implements Work {
   readonly isEvent: boolean;
   /** The handler has been started. */
   begun = false;
+  /** When the request came, local monotonic ms; 0 where nobody looks at that. */
+  started = 0;
+  /** Its caller was told that it is here. */
+  accepted = false;
   /** How much its reader has room for, if it is to stream. */
   flow: Outflow | undefined;
   #ended = false;

@@ -93,7 +93,7 @@ export class EventSystem {
     );
     this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = guardedReceiver(this.#makeReceiver(), instance.log);
-    this.#router.add(this.#answering(new Inside(instance, this.#router)));
+    this.#router.add(this.#answering(new Inside(instance, this.#router, this.#caller)));
     instance.receiver = this.#receiver;
   }
 

@@ -36,6 +36,15 @@ export class Mailbox {
     return this.#running.size < this.concurrency || this.#waits < this.capacity;
   }
 
+  /** What runs, and what waits (true). */
+  atWork(): [work: Work, queued: boolean][] {
+    const waiting = this.#waiting.slice(this.#head) as Work[];
+    return [
+      ...[...this.#running].map((work): [Work, boolean] => [work, false]),
+      ...waiting.map((work): [Work, boolean] => [work, true]),
+    ];
+  }
+
   get #waits(): number {
     return this.#waiting.length - this.#head;
   }

@@ -1,7 +1,7 @@
-import { type Batch, Batcher, type BatchOptions } from "./batch.js";
+import { Batch, Batcher, type BatchOptions } from "./batch.js";
 import type { Event } from "./context.js";
 import { DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE } from "./contract/contract.js";
-import type { Delivery } from "./delivery.js";
+import { Delivery } from "./delivery.js";
 import { InvalidArgumentError, type TielineError } from "./errors.js";
 import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
@@ -216,6 +216,14 @@ export class Subscription {
   /** Takes nothing new, finishes what is here, and leaves. Idempotent. */
   unsubscribe(): Promise<void> {
     return this.#owner.unsubscribe(this);
+  }
+
+  /** What its handler has now, and what waits for it (true). */
+  atWork(): [delivery: Delivery, queued: boolean][] {
+    return this.mailbox.atWork().flatMap(([work, queued]) => {
+      const deliveries = work instanceof Batch ? work.deliveries : work instanceof Delivery ? [work] : [];
+      return deliveries.map((delivery): [Delivery, boolean] => [delivery, queued]);
+    });
   }
 
   /** Takes an event. */
