@@ -157,8 +157,13 @@ export class Caller implements Effects {
   #start(call: Call, request: Request, now: number): void {
     call.envelope.idempotent = request.idempotent;
     call.began = now;
+    this.#calls.inProcess = this.#inProcess;
     this.#calls.start(call, now);
     if (this.#watch === undefined) this.#askIn(this.#instance.settings.probeInterval);
+  }
+
+  get #inProcess(): boolean {
+    return this.#instance.port?.inProcess ?? false;
   }
 
   #abandon(call: Call, reason: unknown): void {
@@ -246,7 +251,7 @@ export class Caller implements Effects {
     try {
       return await new Promise((resolve, reject) => {
         const begin: Begin = (request, to, waiter) => this.#at(request, to, deadline, waiter);
-        const gathering = new Gathering(envelope, begin, (call) => this.#calls.abandon(call));
+        const gathering = new Gathering(envelope, begin, (call) => this.#calls.abandon(call), this.#inProcess);
         release = whenOver(scopes, (reason) => {
           gathering.stop();
           reject(gaveUp(reason));

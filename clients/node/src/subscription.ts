@@ -6,7 +6,18 @@ import { InvalidArgumentError, type TielineError } from "./errors.js";
 import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
 import type { AroundHandler } from "./middleware.js";
-import { ANY, checkOptions, FLAG, FUNCTION, type Kinds, milliseconds, OBJECT, TEXT, whole } from "./options.js";
+import {
+  ANY,
+  checkOptions,
+  FLAG,
+  FUNCTION,
+  type Kind,
+  type Kinds,
+  milliseconds,
+  OBJECT,
+  TEXT,
+  whole,
+} from "./options.js";
 import { checkSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
 import type { StandardSchema } from "./standardSchema.js";
@@ -69,6 +80,8 @@ export interface BatchSubscribeOptions<Data = unknown, Payload = Data>
 /** All that any subscriber can ask for. */
 export type AnyOptions = Omit<SubscribeOptions, "batch"> & { batch?: Partial<BatchOptions> };
 
+const ON_GAP: Kind = { ...FUNCTION, is: "a function, called as f(since, until, reason)", plain: true };
+
 const KINDS: Kinds<AnyOptions> = {
   group: ANY,
   observe: FLAG,
@@ -82,7 +95,7 @@ const KINDS: Kinds<AnyOptions> = {
   batch: OBJECT,
   concurrency: whole(1),
   queue: whole(0),
-  onGap: FUNCTION,
+  onGap: ON_GAP,
   byReference: FLAG,
   name: TEXT,
 };
