@@ -1,8 +1,8 @@
 import { Batch, Batcher, type BatchOptions } from "./batch.js";
 import type { Event } from "./context.js";
-import { DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE } from "./contract/contract.js";
+import { ASK_TOPIC, DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE } from "./contract/contract.js";
 import { Delivery } from "./delivery.js";
-import { InvalidArgumentError, type TielineError } from "./errors.js";
+import { InvalidArgumentError, InvalidTopicError, type TielineError } from "./errors.js";
 import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
 import type { AroundHandler } from "./middleware.js";
@@ -154,6 +154,9 @@ export class Subscription {
   constructor(owner: Owner, topic: string, handler: Handler, options: AnyOptions) {
     checkOptions(options, KINDS, "subscribe");
     checkPattern(topic);
+    if (topic === ASK_TOPIC && !owner.internal && !options.observe) {
+      throw new InvalidTopicError(`"${topic}" is answered by the system itself; it can only be observed`);
+    }
     if (typeof handler !== "function") throw new InvalidArgumentError(`the handler of "${topic}" is not a function`);
     const { settings } = owner;
     this.#owner = owner;

@@ -37,6 +37,13 @@ export function insideTests(world: World): void {
       watcher.subscriptions.map((one) => one.topic),
       [">"],
     );
+    assert.throws(() => watcher.subscribe(ASK_TOPIC, () => 1), {
+      code: "INVALID_TOPIC",
+      message: '"system.ask" is answered by the system itself; it can only be observed',
+    });
+    await watcher.subscribe(ASK_TOPIC, () => 1, { observe: true }).ready();
+    const told = (await other.services()).flatMap(({ subscriptions }) => subscriptions.map((one) => one.topic));
+    assert.ok(told.includes(">"), "and it still answers");
   });
 }
 
