@@ -1,5 +1,6 @@
 import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
+import { CURRENT } from "./context.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
 import type { Explanation } from "./explain.js";
@@ -293,11 +294,17 @@ export class EventSystem {
     await this.close();
   }
 
-  /** Takes nothing new, finishes what runs for up to `drain` milliseconds (10,000 unless given), then leaves. Idempotent. */
-  close(drain: number = this.settings.drain): Promise<void> {
+  /**
+   * Takes nothing new, finishes what runs for up to `drain` milliseconds (10,000 unless given), then leaves. Idempotent.
+   * A handler of its own does not wait: it would wait for itself.
+   */
+  async close(drain: number = this.settings.drain): Promise<void> {
+    const all = [...this.#router.all(), ...this.#leaving.all()];
+    const inside = all.some(({ mailbox }) => mailbox.isCaller);
     this.#sayLeaving();
-    this.#closing ??= this.#close(drain);
-    return this.#closing;
+    this.#closing ??= CURRENT.exit(() => this.#close(drain));
+    if (!inside) return this.#closing;
+    this.#closing.catch((error) => this.#report(error, "close"));
   }
 
   /** `await using events = new EventSystem(…)` closes it at the end of the block. */

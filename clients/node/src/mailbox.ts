@@ -94,11 +94,15 @@ export class Mailbox {
     return true;
   }
 
+  /** Whether whoever asks is a handler that runs here. */
+  get isCaller(): boolean {
+    const own = CURRENT.getStore();
+    return own !== undefined && [...this.#running].some(({ event }) => event === own);
+  }
+
   /** Resolves when nothing runs and nothing waits; at once inside a handler of its own. */
   drain(): Promise<void> {
-    const own = CURRENT.getStore();
-    for (const { event } of this.#running) if (own !== undefined && event === own) return Promise.resolve();
-    return this.idle();
+    return this.isCaller ? Promise.resolve() : this.idle();
   }
 
   /** Resolves when nothing runs and nothing waits. */
