@@ -66,7 +66,7 @@ export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknow
   onGap?: OnGap;
   /** Local callers hand over their own objects instead of copies. */
   byReference?: boolean;
-  /** For figures and `unsubscribe`; the function's name unless given. */
+  /** For figures and `unsubscribe`; the function's name unless given, or the topic if it has none. */
   name?: string;
 }
 
@@ -176,7 +176,7 @@ export class Subscription {
     this.internal = owner.internal ?? false;
     this.around = owner.around;
     this.isSurrounded = (this.around ?? this.input ?? this.output) !== undefined;
-    this.name = nameOf(handler, options.name);
+    this.name = nameOf(handler, options.name, topic);
     this.streams = isGenerator(handler);
     this.mailbox = new Mailbox(options.concurrency ?? settings.concurrency, options.queue ?? settings.queue);
     this.#batcher = options.batch && new Batcher(this, checkBatch(options.batch));
@@ -289,6 +289,6 @@ function checkBatch(options: Partial<BatchOptions>): BatchOptions {
   return { size, ms };
 }
 
-function nameOf(handler: Handler, given: string | undefined): string {
-  return given ?? (typeof handler.name === "string" ? wellFormed(handler.name) || "handler" : "handler");
+function nameOf(handler: Handler, given: string | undefined, topic: string): string {
+  return given || (typeof handler.name === "string" && wellFormed(handler.name)) || topic;
 }
