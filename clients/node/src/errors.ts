@@ -57,6 +57,11 @@ export class TielineError extends Error {
   }
 }
 
+/** Code, type and message in one line, without a stack. */
+export function said({ code, type, message }: TielineError): string {
+  return [code, type, message].filter(Boolean).join(": ");
+}
+
 /** Makes an error of one class: message first, then what else it says. */
 export type ErrorClass = new (message: string, options?: ErrorOptions) => TielineError;
 

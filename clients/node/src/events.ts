@@ -3,6 +3,7 @@ import type { Clock } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
+import { said, TielineError } from "./errors.js";
 import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
 import { guardedReceiver } from "./guardedReceiver.js";
@@ -60,6 +61,8 @@ export class EventSystem {
   #sayLeaving: () => void = () => undefined;
   #transport: Transport | undefined;
   #isOver = false;
+  #quietly = false;
+  #awaySince: number | undefined;
   #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -205,7 +208,7 @@ export class EventSystem {
     const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
     this.#router.add(subscription);
     this.#registry.begin(subscription);
-    if (!this.#instance.up) this.start().catch((error) => this.#report(error, "start"));
+    if (!this.#instance.up) this.#startQuietly();
     return subscription;
   }
 
@@ -290,7 +293,7 @@ export class EventSystem {
   /** Runs until SIGTERM or SIGINT, then drains and closes; or until it has been closed. */
   async serve(): Promise<void> {
     await this.start();
-    await untilToldToStop(this.#leavingNow);
+    await untilToldToStop(this.#leavingNow, () => this.#sayStopping());
     await this.close();
   }
 
@@ -310,6 +313,31 @@ export class EventSystem {
   /** `await using events = new EventSystem(…)` closes it at the end of the block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #sayStopping(): void {
+    const { log } = this.#instance;
+    const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
+    const underWay = [...all].reduce((sum, { mailbox }) => sum + mailbox.atWork().length, 0);
+    if (underWay === 0) return log.debug("stopping");
+    const { drain } = this.settings;
+    log.warn(`stopping; ${underWay} under way have up to ${drain} ms; signal again to stop now`);
+  }
+
+  /** Starts for those who declare and do not wait; a failure is told once for all of them. */
+  #startQuietly(): void {
+    if (this.#quietly) return;
+    this.#quietly = true;
+    this.start()
+      .catch((error) => {
+        this.#tell(error);
+        const { log } = this.#instance;
+        if (error instanceof TielineError) log.error(`the event system did not start: ${said(error)}`);
+        else log.error("the event system did not start", error);
+      })
+      .finally(() => {
+        this.#quietly = false;
+      });
   }
 
   async #start(): Promise<void> {
@@ -387,13 +415,18 @@ export class EventSystem {
   #connected(gap: Gap | undefined): void {
     this.#publisher.linkUp();
     if (gap === undefined) return;
+    const seconds = (this.#instance.now() - (this.#awaySince ?? this.#instance.now())) / 1000;
+    this.#awaySince = undefined;
+    this.#instance.log.info(`the broker is back after ${seconds.toFixed(1)} s`);
     if (this.#instance.port !== undefined) this.#instance.attach(this.#instance.port); // a new Link is a new instance
     this.#caller.linkUp();
     const since = new Date(gap.since);
     const until = new Date(gap.until);
-    this.#instance.log.warn(
-      `live events between ${since.toISOString()} and ${until.toISOString()} may be lost: ${gap.reason}`,
-    );
+    const { log } = this.#instance;
+    const concerned = this.#router.all().some(({ internal }) => !internal);
+    const lost = `live events between ${since.toISOString()} and ${until.toISOString()} may be lost: ${gap.reason}`;
+    if (concerned) log.warn(lost);
+    else log.info(lost);
     this.#instance.sayGap(gap);
     for (const { onGap } of this.#router.all()) {
       if (onGap)
@@ -405,12 +438,15 @@ export class EventSystem {
 
   #disconnected(reason: string): void {
     this.#instance.log.warn(`the broker is away: ${reason}`);
+    this.#awaySince ??= this.#instance.now(); // a gateway may lose its broker first and be lost then
     this.#publisher.linkDown();
     this.#caller.linkDown();
   }
 
   #stoodStill(ms: number): void {
-    this.#instance.log.warn(`the event loop stood still for ${Math.round(ms)} ms; a handler blocks it`);
+    this.#instance.log.warn(
+      `the event loop stood still for ${Math.round(ms)} ms; a handler blocks it, or the process was stopped`,
+    );
     this.#publishWarning({ kind: "loop_blocked", seconds: ms / 1000 });
   }
 
@@ -419,11 +455,15 @@ export class EventSystem {
   }
 
   #report(error: unknown, what: string): void {
+    this.#tell(error);
+    this.#instance.log.error(`${what} failed`, error);
+  }
+
+  #tell(error: unknown): void {
     const { log } = this.#instance;
     harmless(
       () => this.#onError?.(error),
       (thrown) => log.error("onError failed itself", thrown),
     );
-    log.error(`${what} failed`, error);
   }
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type EventSystem, HandlerError, type Logger } from "../../src/index.js";
+import { type EventSystem, HandlerError } from "../../src/index.js";
+import { logging } from "../support/logging.js";
 import { fails, until } from "../support/waiting.js";
 import { silent, type World } from "../support/world.js";
 
@@ -10,13 +11,6 @@ const ACTS: Record<string, Act> = {
   request: (system, topic, data) => fails(system.publishAndWait(topic, data), "HANDLER_ERROR"),
   event: (system, topic, data) => system.publish(topic, data, { waitLocal: true }),
 };
-
-/** A logger, and what it was told. */
-export function logging(): { told: [level: string, message: string, cause: unknown][]; logger: Logger } {
-  const told: [string, string, unknown][] = [];
-  const at = (level: string) => (message: string, cause?: unknown) => void told.push([level, message, cause]);
-  return { told, logger: { debug: () => undefined, warn: at("warn"), error: at("error") } };
-}
 
 /** Handlers that throw: what the log of their process says, and what their callers see. */
 export function raisingTests(world: World): void {

@@ -63,7 +63,8 @@ test("a module is served until SIGTERM, and finishes what it runs", async () => 
     await until(() => /started/.test(command.stdout) && /serves/.test(command.stdout), "the handler runs");
     command.process.kill("SIGTERM");
     assert.equal(await reply, "order.slow");
-    assert.deepStrictEqual([await command.code, command.stderr], [0, ""]);
+    const stopping = "tieline: stopping; 1 under way have up to 10000 ms; signal again to stop now\n";
+    assert.deepStrictEqual([await command.code, command.stderr], [0, stopping]);
     assert.match(command.stdout, /^tieline: orders\/[0-9a-f]{16} serves order\.quick, order\.slow$/m);
   } finally {
     await caller.close();
