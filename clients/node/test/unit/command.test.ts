@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { EventSystem } from "../../src/index.js";
+import { CLIENT } from "../../src/version.js";
 import { RedisServer } from "../support/server.js";
 import { until } from "../support/waiting.js";
 
@@ -138,4 +139,6 @@ test("what cannot be served is told, with the exit code", async () => {
   const help = new Command(["--help"]);
   assert.equal(await help.code, 0);
   assert.match(help.stdout, /^usage: tieline run/);
+  const version = new Command(["--version"]);
+  assert.deepStrictEqual([await version.code, version.stdout], [0, `tieline ${CLIENT.replace("node/", "")}\n`]);
 });
