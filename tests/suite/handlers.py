@@ -277,13 +277,17 @@ async def test_a_failing_event_handler_disturbs_nobody(world: World, topic: str)
 
 
 @places
-async def test_a_filter_that_raises_is_a_failure_of_the_handler(world: World, topic: str, here: bool) -> None:
+async def test_a_filter_that_raises_is_a_failure_of_the_handler(
+    world: World, topic: str, here: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     system, ran = await world.system(), Seen()
     await system.subscribe(topic, ran.take, filter=lambda data: data["missing"]).ready()
     caller = system if here else await world.system()
     with pytest.raises(Exception, match="KeyError") as caught:
         await caller.publish_and_wait(topic, {})
     assert getattr(caught.value, "code", "") == "HANDLER_ERROR"
+    await caller.publish(topic, {})
+    await until(lambda: caplog.text.count('data["missing"]') == 2)
     assert ran == []
 
 

@@ -1,6 +1,6 @@
 import type { Timer } from "./clock.js";
 import { CURRENT, type Event } from "./context.js";
-import { type Delivery, handlerError, passes } from "./delivery.js";
+import { type Delivery, failureOf, handlerError, passes } from "./delivery.js";
 import { ExpiredError, TielineError } from "./errors.js";
 import type { Work } from "./mailbox.js";
 import { fitted, MISFIT } from "./schema.js";
@@ -83,10 +83,10 @@ export class Batch implements Work {
       if (!isThenable(result)) return this.#end(taken);
       Promise.resolve(result).then(
         () => this.#end(taken),
-        (error) => this.#end(taken, handlerError(error)),
+        (error) => this.#end(taken, failureOf(first, error)),
       );
     } catch (error) {
-      this.#end(taken, handlerError(error));
+      this.#end(taken, failureOf(first, error));
     }
   }
 

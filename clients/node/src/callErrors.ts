@@ -11,6 +11,7 @@ import {
   UnavailableError,
 } from "./errors.js";
 
+const IN_PROCESS = ". This is within one process (memory://); with TIELINE_URL others are reached too";
 const REFUSALS: ReadonlySet<string> = new Set(["OVERLOADED", "NO_RESPONDERS", "UNAVAILABLE"]);
 
 /** Whether somebody else may be asked instead (SPEC.md, section 6, "Refused"). */
@@ -26,24 +27,38 @@ export function leavesRun({ code, fromWire }: TielineError): boolean {
 /** The process that took it is gone. */
 export function lost(call: Call, why: string): ResponderLostError {
   return new ResponderLostError(
-    `the responder of "${call.envelope.topic}" is gone: ${why}; whether the call ran is unknown`,
+    `the responder of "${call.envelope.topic}", instance ${call.instance}, is gone: ${why}; whether the call ran is unknown`,
     { details: { instance: call.instance, accepted: call.accepted } },
   );
 }
 
-/** Nobody took it, and nobody else is waited for. */
-export function nobodyAnswers(call: Call): NoRespondersError {
+/** Nobody took it, and nobody is waited for any longer; `inProcess`: nor could anybody elsewhere take it. */
+export function nobodyAnswers(call: Call, inProcess: boolean): NoRespondersError {
+  const waited = Math.min(call.patience, call.deadline) - call.began;
+  const after = waited > 0 ? ` after ${Math.round(waited)} ms` : "";
+  const or = waited > 0 ? "" : ", or give waitForResponders";
+  const where = inProcess ? IN_PROCESS : "";
   return new NoRespondersError(
-    `nobody answers "${call.envelope.topic}": start a subscriber of it, or give waitForResponders`,
+    `nobody answers "${call.envelope.topic}"${after}: start a subscriber of it${or}${where}`,
   );
 }
 
-/** The deadline passed. */
-export function tooLate(call: Call, sent: boolean): CallTimeoutError {
+/** There is nobody whom a gather could ask. */
+export function nobodyToAsk(topic: string, inProcess: boolean): NoRespondersError {
+  return new NoRespondersError(`nobody answers "${topic}": start a subscriber of it${inProcess ? IN_PROCESS : ""}`);
+}
+
+/** The deadline passed; `total`: that of a whole stream, which had so many milliseconds. */
+export function tooLate(call: Call, sent: boolean, total = Infinity): CallTimeoutError {
   const details: Record<string, unknown> = { accepted: call.accepted, attempts: call.attempts };
   if (call.inflow !== undefined) details.received = call.inflow.received;
   const what = call.inflow === undefined ? "reply" : "item";
-  return new CallTimeoutError(`no ${what} from "${call.envelope.topic}" within ${call.envelope.ttlMs} ms`, {
+  const { topic, ttlMs } = call.envelope;
+  const message =
+    total === Infinity
+      ? `no ${what} from "${topic}" within ${ttlMs} ms`
+      : `the stream from "${topic}" was not over within its total of ${Math.round(total)} ms`;
+  return new CallTimeoutError(message, {
     outcome: sent ? "MAY_HAVE_RUN" : "NOT_DELIVERED",
     details,
   });
@@ -79,7 +94,7 @@ export function unasked({ code, message, details, retryAfter, fromWire }: Tielin
 
 /** The last attempt was not delivered, but an earlier one may have run. */
 export function inDoubt(error: TielineError): TielineError {
-  const { code, message, details, type, retryAfter, fromWire, cause, idempotent } = error;
+  const { code, message, details, type, retryAfter, fromWire, cause, idempotent, correlationId } = error;
   const unsure = new ERROR_CLASSES[code](message, {
     details,
     type,
@@ -88,7 +103,7 @@ export function inDoubt(error: TielineError): TielineError {
     cause,
     outcome: "MAY_HAVE_RUN",
   });
-  return Object.assign(unsure, { idempotent });
+  return Object.assign(unsure, { idempotent, correlationId });
 }
 
 /** There is no broker, and waiting was not allowed or is over. */

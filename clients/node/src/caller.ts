@@ -15,6 +15,7 @@ import type { Router } from "./router.js";
 import { gaveUp, type Scopes, scopesOf, whenOver } from "./scopes.js";
 import { Reader, StreamCall } from "./streamCall.js";
 import type { Subscription } from "./subscription.js";
+import type { Recorded } from "./trail.js";
 import { inTime } from "./within.js";
 
 /** What a caller may ask of a call, in milliseconds. */
@@ -71,6 +72,11 @@ export class Caller implements Effects {
   /** Calls to other processes that are not done. */
   get active(): number {
     return this.#calls.active;
+  }
+
+  /** What there is to tell of the calls to other processes that are not done. */
+  waiting(): Recorded[] {
+    return this.#calls.all().map((call) => this.#instance.trail.waiting(call));
   }
 
   /** Ends what is still out with UNAVAILABLE. */
@@ -151,14 +157,21 @@ export class Caller implements Effects {
   #start(call: Call, request: Request, now: number): void {
     call.envelope.idempotent = request.idempotent;
     call.began = now;
+    this.#calls.inProcess = this.#inProcess;
     this.#calls.start(call, now);
     if (this.#watch === undefined) this.#askIn(this.#instance.settings.probeInterval);
+  }
+
+  get #inProcess(): boolean {
+    return this.#instance.port?.inProcess ?? false;
   }
 
   #abandon(call: Call, reason: unknown): void {
     const unsent = call.attempts === 0;
     this.#calls.abandon(call);
-    call.waiter.reject(gaveUp(reason, unsent));
+    const error = gaveUp(reason, unsent);
+    error.correlationId = call.envelope.correlationId || call.envelope.id;
+    call.waiter.reject(error);
     this.#instance.unusual("cancelled", call.envelope);
   }
 
@@ -238,7 +251,7 @@ export class Caller implements Effects {
     try {
       return await new Promise((resolve, reject) => {
         const begin: Begin = (request, to, waiter) => this.#at(request, to, deadline, waiter);
-        const gathering = new Gathering(envelope, begin, (call) => this.#calls.abandon(call));
+        const gathering = new Gathering(envelope, begin, (call) => this.#calls.abandon(call), this.#inProcess);
         release = whenOver(scopes, (reason) => {
           gathering.stop();
           reject(gaveUp(reason));
@@ -348,7 +361,7 @@ export class Caller implements Effects {
     if (this.#instance.observer) {
       this.#instance.say("completed", call.envelope, { instance: reply.source, attempts: call.attempts });
     }
-    if (this.#instance.trail.room > 0) this.#instance.trail.called(call, call.began);
+    if (this.#instance.trail.room > 0) this.#instance.trail.called(call);
   }
 
   /** The call failed. */
@@ -357,7 +370,7 @@ export class Caller implements Effects {
     if (this.#instance.observer) {
       this.#instance.say("failed", call.envelope, { code: error.code, outcome: error.outcome });
     }
-    this.#instance.trail.called(call, call.began, error);
+    this.#instance.trail.called(call, error);
     this.#instance.store(call.envelope);
   }
 

@@ -49,6 +49,8 @@ export class Calls implements CallTable {
   #linked = true;
   /** How many calls are not done. */
   active = 0;
+  /** Nobody outside of this process can be reached. */
+  inProcess = false;
 
   constructor(effects: Effects, deadlines: Deadlines, settings: Settings) {
     this.#effects = effects;
@@ -281,7 +283,7 @@ export class Calls implements CallTable {
     if ((refusal === undefined || refusal.code === "NO_RESPONDERS") && this.#isPatient(call, now)) {
       this.#rest(call, now);
     } else {
-      this.#reject(call, refusal ?? nobodyAnswers(call));
+      this.#reject(call, refusal ?? nobodyAnswers(call, this.inProcess));
     }
   }
 
@@ -354,7 +356,8 @@ export class Calls implements CallTable {
   #timedOut(call: Call): void {
     const sent = isOut(call);
     const inVain = !sent && call.state === State.WAITING && this.#linked;
-    const error = inVain ? nobodyAnswers(call) : tooLate(call, sent);
+    const total = call instanceof StreamCall && call.deadline >= call.limit ? call.total : Infinity;
+    const error = inVain ? nobodyAnswers(call, this.inProcess) : tooLate(call, sent, total);
     this.#callOff(call);
     this.#reject(call, error);
   }

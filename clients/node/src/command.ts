@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { getEventSystem } from "./defaultSystem.js";
 import { InvalidArgumentError, TielineError } from "./errors.js";
 import { EventSystem } from "./events.js";
+import { CLIENT } from "./version.js";
 
 const NAMES = ["events", "app", "default"] as const;
 const TARGET = /^(?<path>.+?)(?::(?<name>[\p{L}$_][\p{L}\p{N}$_]*))?$/u;
@@ -14,6 +15,7 @@ Imports a module and serves its event system until SIGTERM or Ctrl-C; then finis
 
   tieline run ./orders.js        the EventSystem exported as \`events\`, \`app\` or default, or getEventSystem()
   tieline run ./orders.js:bus    the one exported as \`bus\`
+  tieline --version
 `;
 
 /** Runs the command line; resolves to the exit code: 0 after a clean stop, 1 if it could not start, 2 for bad usage. */
@@ -21,6 +23,10 @@ export async function runCommand(words: readonly string[]): Promise<number> {
   const [command, target] = words;
   if (words.includes("--help") || words.includes("-h")) {
     process.stdout.write(USAGE);
+    return 0;
+  }
+  if (words.length === 1 && command === "--version") {
+    process.stdout.write(`tieline ${CLIENT.slice(CLIENT.indexOf("/") + 1)}\n`);
     return 0;
   }
   if (command !== "run" || target === undefined || words.length !== 2) {

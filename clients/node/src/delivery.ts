@@ -9,6 +9,7 @@ import type { Subscription } from "./subscription.js";
 import { isThenable, notAtOnce } from "./thenable.js";
 import { describe } from "./thrown.js";
 
+const LOGGED = new WeakSet<TielineError>();
 const ONLY_STREAM = "it is a stream; the caller must use publishAndStream";
 
 /** Where the end of a delivery is told. */
@@ -30,6 +31,10 @@ export class Delivery implements Work {
   readonly isEvent: boolean;
   /** The handler has been started. */
   begun = false;
+  /** When the request came, local monotonic ms; 0 where nobody looks at that. */
+  started = 0;
+  /** Its caller was told that it is here. */
+  accepted = false;
   /** How much its reader has room for, if it is to stream. */
   flow: Outflow | undefined;
   #ended = false;
@@ -51,14 +56,14 @@ export class Delivery implements Work {
     try {
       data = this.#accept();
     } catch (error) {
-      return this.#fail(error instanceof TielineError ? error : handlerError(error));
+      return error instanceof TielineError ? this.#fail(error) : this.#threw(error);
     }
     let result: unknown;
     try {
       result = CURRENT.run(this.event, this.subscription.handler, data, this.event);
       if (isThenable(result)) return this.#follow(result);
     } catch (error) {
-      return this.#fail(handlerError(error));
+      return this.#threw(error);
     }
     this.#returned(result);
   }
@@ -83,7 +88,7 @@ export class Delivery implements Work {
     const handle = () => this.#handle();
     CURRENT.run(this.event, () => (around === undefined ? handle() : around(this.event, handle))).then(
       (value) => this.#returned(value),
-      (error) => this.#fail(this.#isRefusal(error) ? error : handlerError(error)),
+      (error) => (this.#isRefusal(error) ? this.#fail(error) : this.#threw(error)),
     );
   }
 
@@ -133,7 +138,7 @@ export class Delivery implements Work {
   #follow(result: PromiseLike<unknown>): void {
     Promise.resolve(result).then(
       (value) => this.#returned(value),
-      (error) => this.#fail(handlerError(error)),
+      (error) => this.#threw(error),
     );
   }
 
@@ -152,7 +157,7 @@ export class Delivery implements Work {
       }
       sending = new Sending(this, result);
     } catch (error) {
-      return this.#fail(handlerError(error));
+      return this.#threw(error);
     }
     CURRENT.run(this.event, () => void this.#stream(sending));
   }
@@ -162,7 +167,7 @@ export class Delivery implements Work {
     try {
       await sending.all();
     } catch (error) {
-      return this.#fail(handlerError(error));
+      return this.#threw(error);
     } finally {
       forget();
     }
@@ -175,6 +180,11 @@ export class Delivery implements Work {
 
   #fail(error: TielineError): void {
     this.#end(() => this.outlet.failed(this, error));
+  }
+
+  /** What is thrown after nobody waits any more interests nobody. */
+  #threw(error: unknown): void {
+    this.#end(() => this.outlet.failed(this, failureOf(this, error)));
   }
 
   #end(tell: () => void): void {
@@ -199,6 +209,25 @@ export function passes(subscription: Subscription, data: unknown): boolean {
   }
   if (isThenable(answer)) throw handlerError(notAtOnce(answer, "the filter"));
   return Boolean(answer);
+}
+
+/**
+ * What is told of what a handler threw. Where it threw it is for the log of this process only. A HandlerError it made itself
+ * is an answer like others, and no news.
+ */
+export function failureOf({ subscription, event }: Delivery, error: unknown): TielineError {
+  const failure = handlerError(error);
+  const { ours } = describe(error);
+  if (!(ours instanceof HandlerError) || ours.fromWire) {
+    subscription.raised(event.topic, error);
+    LOGGED.add(failure);
+  }
+  return failure;
+}
+
+/** Whether the log has all that is known of it. */
+export function isLogged(failure: TielineError): boolean {
+  return LOGGED.has(failure);
 }
 
 /** What a caller is told of what was thrown: its type, message and details, never a stack trace. */

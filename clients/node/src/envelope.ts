@@ -310,7 +310,7 @@ export function errorToWire(error: TielineError): WireError {
 }
 
 /** Reads an error that the other side reported. Never throws: what cannot be read is said in the details. */
-export function errorFromWire(wire: WireError): TielineError {
+export function errorFromWire(wire: WireError, cause?: unknown): TielineError {
   const code = CODES.get(wire.code);
   const details = detailsFromWire(wire.details);
   if (code === undefined) details.number = wire.code;
@@ -320,6 +320,7 @@ export function errorFromWire(wire: WireError): TielineError {
     type: wire.type,
     retryAfter: wire.retryAfterMs || undefined,
     fromWire: true,
+    cause,
   };
   return new (code === undefined ? InternalError : ERROR_CLASSES[code])(wire.message, options);
 }

@@ -34,6 +34,8 @@ export class TielineError extends Error {
   readonly fromWire: boolean;
   /** The call was marked as one that may run twice. */
   idempotent = false;
+  /** Name of the chain whose call it ended, for `explain`; set by the call, else empty. */
+  correlationId = "";
 
   constructor(code: Code, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -53,6 +55,11 @@ export class TielineError extends Error {
   get retryable(): boolean {
     return ERRORS[this.code].transient && (this.outcome === "NOT_DELIVERED" || this.idempotent);
   }
+}
+
+/** Code, type and message in one line, without a stack. */
+export function said({ code, type, message }: TielineError): string {
+  return [code, type, message].filter(Boolean).join(": ");
 }
 
 /** Makes an error of one class: message first, then what else it says. */

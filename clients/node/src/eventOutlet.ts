@@ -1,5 +1,5 @@
-import type { Delivery, Outlet } from "./delivery.js";
-import { ExpiredError, NoRespondersError, type TielineError } from "./errors.js";
+import { type Delivery, isLogged, type Outlet } from "./delivery.js";
+import { ExpiredError, NoRespondersError, said, type TielineError } from "./errors.js";
 import type { Instance } from "./instance.js";
 
 /** Where live events end: recorded, never answered. */
@@ -21,10 +21,8 @@ export class EventOutlet implements Outlet {
   failed(delivery: Delivery, error: TielineError): void {
     const { subscription, event } = delivery;
     if (error instanceof ExpiredError) this.#instance.say("dropped", event.envelope, { why: error.code });
-    else if (!(error instanceof NoRespondersError)) {
-      this.#instance.log.warn(
-        `handler "${subscription.name}" of "${event.topic}" failed: ${error.type} ${error.message}`,
-      );
+    else if (!(error instanceof NoRespondersError || isLogged(error))) {
+      this.#instance.log.warn(`handler "${subscription.name}" of "${event.topic}" failed: ${said(error)}`);
     }
     this.#end(delivery, error.code);
   }

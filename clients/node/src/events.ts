@@ -1,7 +1,9 @@
 import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
+import { CURRENT } from "./context.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
+import { said, TielineError } from "./errors.js";
 import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
 import { guardedReceiver } from "./guardedReceiver.js";
@@ -59,6 +61,8 @@ export class EventSystem {
   #sayLeaving: () => void = () => undefined;
   #transport: Transport | undefined;
   #isOver = false;
+  #quietly = false;
+  #awaySince: number | undefined;
   #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -93,7 +97,7 @@ export class EventSystem {
     );
     this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = guardedReceiver(this.#makeReceiver(), instance.log);
-    this.#router.add(this.#answering(new Inside(instance, this.#router)));
+    this.#router.add(this.#answering(new Inside(instance, this.#router, this.#caller)));
     instance.receiver = this.#receiver;
   }
 
@@ -204,7 +208,7 @@ export class EventSystem {
     const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
     this.#router.add(subscription);
     this.#registry.begin(subscription);
-    if (!this.#instance.up) this.start().catch((error) => this.#report(error, "start"));
+    if (!this.#instance.up) this.#startQuietly();
     return subscription;
   }
 
@@ -231,7 +235,7 @@ export class EventSystem {
 
   /**
    * Where an event or call went, as every live instance remembers it, and what was stored of its failure. The correlation id
-   * is that of a receipt or an event; `ttl` is how long to wait for the others. Rejects with UnavailableError.
+   * is that of a receipt, an event or an error of a call; `ttl` is how long to wait for the others. Rejects with UnavailableError.
    */
   explain(correlationId: string, options: AskOptions = NO_OPTIONS): Promise<Explanation> {
     return this.#surveyor.explain(correlationId, options);
@@ -289,20 +293,51 @@ export class EventSystem {
   /** Runs until SIGTERM or SIGINT, then drains and closes; or until it has been closed. */
   async serve(): Promise<void> {
     await this.start();
-    await untilToldToStop(this.#leavingNow);
+    await untilToldToStop(this.#leavingNow, () => this.#sayStopping());
     await this.close();
   }
 
-  /** Takes nothing new, finishes what runs for up to `drain` milliseconds (10,000 unless given), then leaves. Idempotent. */
-  close(drain: number = this.settings.drain): Promise<void> {
+  /**
+   * Takes nothing new, finishes what runs for up to `drain` milliseconds (10,000 unless given), then leaves. Idempotent.
+   * A handler of its own does not wait: it would wait for itself.
+   */
+  async close(drain: number = this.settings.drain): Promise<void> {
+    const all = [...this.#router.all(), ...this.#leaving.all()];
+    const inside = all.some(({ mailbox }) => mailbox.isCaller);
     this.#sayLeaving();
-    this.#closing ??= this.#close(drain);
-    return this.#closing;
+    this.#closing ??= CURRENT.exit(() => this.#close(drain));
+    if (!inside) return this.#closing;
+    this.#closing.catch((error) => this.#report(error, "close"));
   }
 
   /** `await using events = new EventSystem(…)` closes it at the end of the block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #sayStopping(): void {
+    const { log } = this.#instance;
+    const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
+    const underWay = [...all].reduce((sum, { mailbox }) => sum + mailbox.atWork().length, 0);
+    if (underWay === 0) return log.debug("stopping");
+    const { drain } = this.settings;
+    log.warn(`stopping; ${underWay} under way have up to ${drain} ms; signal again to stop now`);
+  }
+
+  /** Starts for those who declare and do not wait; a failure is told once for all of them. */
+  #startQuietly(): void {
+    if (this.#quietly) return;
+    this.#quietly = true;
+    this.start()
+      .catch((error) => {
+        this.#tell(error);
+        const { log } = this.#instance;
+        if (error instanceof TielineError) log.error(`the event system did not start: ${said(error)}`);
+        else log.error("the event system did not start", error);
+      })
+      .finally(() => {
+        this.#quietly = false;
+      });
   }
 
   async #start(): Promise<void> {
@@ -366,6 +401,7 @@ export class EventSystem {
       around,
       registered: (subscription) => this.registered(subscription),
       unsubscribe: (subscription) => this.unsubscribe(subscription),
+      raised: ({ name }, topic, error) => this.#instance.log.error(`handler "${name}" of "${topic}" raised`, error),
       overloaded: (subscription, pushedOut, topic) => this.#responder.overloaded(subscription, pushedOut, topic),
     };
   }
@@ -379,13 +415,18 @@ export class EventSystem {
   #connected(gap: Gap | undefined): void {
     this.#publisher.linkUp();
     if (gap === undefined) return;
+    const seconds = (this.#instance.now() - (this.#awaySince ?? this.#instance.now())) / 1000;
+    this.#awaySince = undefined;
+    this.#instance.log.info(`the broker is back after ${seconds.toFixed(1)} s`);
     if (this.#instance.port !== undefined) this.#instance.attach(this.#instance.port); // a new Link is a new instance
     this.#caller.linkUp();
     const since = new Date(gap.since);
     const until = new Date(gap.until);
-    this.#instance.log.warn(
-      `live events between ${since.toISOString()} and ${until.toISOString()} may be lost: ${gap.reason}`,
-    );
+    const { log } = this.#instance;
+    const concerned = this.#router.all().some(({ internal }) => !internal);
+    const lost = `live events between ${since.toISOString()} and ${until.toISOString()} may be lost: ${gap.reason}`;
+    if (concerned) log.warn(lost);
+    else log.info(lost);
     this.#instance.sayGap(gap);
     for (const { onGap } of this.#router.all()) {
       if (onGap)
@@ -397,12 +438,15 @@ export class EventSystem {
 
   #disconnected(reason: string): void {
     this.#instance.log.warn(`the broker is away: ${reason}`);
+    this.#awaySince ??= this.#instance.now(); // a gateway may lose its broker first and be lost then
     this.#publisher.linkDown();
     this.#caller.linkDown();
   }
 
   #stoodStill(ms: number): void {
-    this.#instance.log.warn(`the event loop stood still for ${Math.round(ms)} ms; a handler blocks it`);
+    this.#instance.log.warn(
+      `the event loop stood still for ${Math.round(ms)} ms; a handler blocks it, or the process was stopped`,
+    );
     this.#publishWarning({ kind: "loop_blocked", seconds: ms / 1000 });
   }
 
@@ -411,11 +455,15 @@ export class EventSystem {
   }
 
   #report(error: unknown, what: string): void {
+    this.#tell(error);
+    this.#instance.log.error(`${what} failed`, error);
+  }
+
+  #tell(error: unknown): void {
     const { log } = this.#instance;
     harmless(
       () => this.#onError?.(error),
       (thrown) => log.error("onError failed itself", thrown),
     );
-    log.error(`${what} failed`, error);
   }
 }

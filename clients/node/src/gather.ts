@@ -1,7 +1,7 @@
 import type { Call, Waiter } from "./call.js";
-import { isRefusal } from "./callErrors.js";
+import { isRefusal, nobodyToAsk } from "./callErrors.js";
 import type { Envelope } from "./contract/envelope.js";
-import { CallCancelledError, NoRespondersError, type TielineError } from "./errors.js";
+import { CallCancelledError, type TielineError } from "./errors.js";
 import type { Place } from "./transport.js";
 
 /** Who was asked: an instance of a service, and the group it was asked for, or nothing. */
@@ -113,8 +113,11 @@ export class Gathering {
   #missingReplies = Infinity;
   #tell: (answers: Answer[]) => void = () => undefined;
 
+  readonly #inProcess: boolean;
+
   /** `begin` makes a call, `abandon` ends it. */
-  constructor(request: Envelope, begin: Begin, abandon: (call: Call) => void) {
+  constructor(request: Envelope, begin: Begin, abandon: (call: Call) => void, inProcess = false) {
+    this.#inProcess = inProcess;
     this.#request = request;
     this.#begin = begin;
     this.#abandon = abandon;
@@ -125,9 +128,7 @@ export class Gathering {
    * Rejects with NoRespondersError if there is nobody to ask.
    */
   async ask(asked: readonly Unit[], maxReplies: number): Promise<Answer[]> {
-    if (asked.length === 0) {
-      throw new NoRespondersError(`nobody answers "${this.#request.topic}": start a subscriber of it`);
-    }
+    if (asked.length === 0) throw nobodyToAsk(this.#request.topic, this.#inProcess);
     if (this.#isOver) return this.#answers;
     if (maxReplies > 0) this.#missingReplies = maxReplies;
     return new Promise((resolve) => {

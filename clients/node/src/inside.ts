@@ -1,3 +1,4 @@
+import type { Caller } from "./caller.js";
 import { InvalidArgumentError } from "./errors.js";
 import type { Instance } from "./instance.js";
 import type { Router } from "./router.js";
@@ -8,10 +9,12 @@ import { CLIENT } from "./version.js";
 export class Inside {
   readonly #asked: Instance;
   readonly #router: Router;
+  readonly #caller: Caller;
 
-  constructor(asked: Instance, router: Router) {
+  constructor(asked: Instance, router: Router, caller: Caller) {
     this.#asked = asked;
     this.#router = router;
+    this.#caller = caller;
   }
 
   /** Tells the trail of a chain, or what is subscribed here. Throws InvalidArgumentError for other questions. */
@@ -22,9 +25,12 @@ export class Inside {
     throw new InvalidArgumentError("what can be asked for is 'trail' and 'subscriptions'");
   }
 
+  /** The steps of a chain that are remembered here, and what of it is under way. */
   #trail(correlationId: string): Buffer {
     const { trail, source, clock } = this.#asked;
-    return trail.of(correlationId, source, clock);
+    const atWork = this.#router.all().flatMap((subscription) => subscription.atWork());
+    const now = [...this.#caller.waiting(), ...atWork.map(([delivery, queued]) => trail.atWork(delivery, queued))];
+    return trail.of(correlationId, source, clock, now);
   }
 
   #subscriptions(): Record<string, unknown> {

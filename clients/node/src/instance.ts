@@ -2,7 +2,7 @@ import { Clock, monotonic } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
 import { InvalidArgumentError, OverloadedError } from "./errors.js";
 import { harmless } from "./harmless.js";
-import { guardedLogger, type Logger } from "./log.js";
+import { guardedLogger, type Log, type Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
 import type { Settings } from "./settings.js";
 import { Trail } from "./trail.js";
@@ -15,7 +15,7 @@ const NO_CALL = new Uint8Array(0);
 export class Instance {
   readonly service: string;
   readonly settings: Settings;
-  readonly log: Logger;
+  readonly log: Log;
   readonly observer: Observer | undefined;
   /** `service/instance`; the service alone before the start. */
   source: string;

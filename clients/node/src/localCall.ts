@@ -55,8 +55,10 @@ export class LocalCall implements Outlet, Waiting {
   /** The error, as the caller would have got it from elsewhere. */
   failed(_delivery: Delivery, error: TielineError): void {
     if (this.done) return;
-    const arrived = errorFromWire(errorToWire(error));
+    const { cause } = error;
+    const arrived = errorFromWire(errorToWire(error), cause);
     if (!isRefusal(arrived)) return this.#reject(arrived);
+    this.failure = arrived;
     this.done = true;
     this.#end.ended(this);
     this.#end.refused(arrived);

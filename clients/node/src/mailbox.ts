@@ -36,6 +36,15 @@ export class Mailbox {
     return this.#running.size < this.concurrency || this.#waits < this.capacity;
   }
 
+  /** What runs, and what waits (true). */
+  atWork(): [work: Work, queued: boolean][] {
+    const waiting = this.#waiting.slice(this.#head) as Work[];
+    return [
+      ...[...this.#running].map((work): [Work, boolean] => [work, false]),
+      ...waiting.map((work): [Work, boolean] => [work, true]),
+    ];
+  }
+
   get #waits(): number {
     return this.#waiting.length - this.#head;
   }
@@ -85,11 +94,15 @@ export class Mailbox {
     return true;
   }
 
+  /** Whether whoever asks is a handler that runs here. */
+  get isCaller(): boolean {
+    const own = CURRENT.getStore();
+    return own !== undefined && [...this.#running].some(({ event }) => event === own);
+  }
+
   /** Resolves when nothing runs and nothing waits; at once inside a handler of its own. */
   drain(): Promise<void> {
-    const own = CURRENT.getStore();
-    for (const { event } of this.#running) if (own !== undefined && event === own) return Promise.resolve();
-    return this.idle();
+    return this.isCaller ? Promise.resolve() : this.idle();
   }
 
   /** Resolves when nothing runs and nothing waits. */

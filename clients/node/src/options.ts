@@ -5,6 +5,8 @@ import { isText } from "./wellFormed.js";
 /** What the value of an option must be, in words and as a test. */
 export interface Kind {
   readonly is: string;
+  /** Whether the name of an option says enough: it is the same wherever it is given. */
+  readonly plain?: boolean;
   fits(value: unknown): boolean;
 }
 
@@ -34,8 +36,8 @@ export function milliseconds(least: number, most: number): Kind {
 /** For how long something is worth handling. */
 export const TTL = milliseconds(1, LIMIT_CALL_TTL_MAX_MS);
 
-/** How long to wait for something; for ever if that is meant. */
-export const WAIT = milliseconds(0, Infinity);
+/** How long to wait for something. */
+export const WAIT: Kind = { ...milliseconds(0, LIMIT_CALL_TTL_MAX_MS), plain: true };
 
 /** What cancels; an AbortController is not one. */
 export const SIGNAL: Kind = {
@@ -59,7 +61,8 @@ export function checkOptions<Options extends object>(given: Options, kinds: Kind
     throw new InvalidArgumentError(`${where} does not know ${strange.sort().join(", ")}; it knows ${known}`);
   }
   for (const [name, value] of Object.entries(given)) {
-    if (value !== undefined) check(value, `${name} of ${where}`, kinds[name as never]);
+    const kind: Kind = kinds[name as never];
+    if (value !== undefined) check(value, kind.plain ? name : `${name} of ${where}`, kind);
   }
 }
 

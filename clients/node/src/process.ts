@@ -37,17 +37,24 @@ export class Watchdog {
   }
 }
 
-/** Resolves when the process gets SIGTERM or SIGINT, or when it is over anyhow; a second signal ends the process as usual. */
-export function untilToldToStop(over: Promise<void>): Promise<void> {
+/**
+ * Resolves when the process gets SIGTERM or SIGINT, of which it tells, or when it is over anyhow; a second signal ends the
+ * process as usual.
+ */
+export function untilToldToStop(over: Promise<void>, tell: () => void): Promise<void> {
   return new Promise((resolve) => {
     const stop = () => {
       clearInterval(awake);
-      for (const name of SIGNALS) process.off(name, stop);
+      for (const name of SIGNALS) process.off(name, onSignal);
       resolve();
     };
     // Nothing else need keep the process alive while it serves.
     const awake = setInterval(() => undefined, 0x7fff_ffff);
-    for (const name of SIGNALS) process.on(name, stop);
+    const onSignal = () => {
+      stop();
+      tell();
+    };
+    for (const name of SIGNALS) process.on(name, onSignal);
     void over.then(stop);
   });
 }

@@ -6,7 +6,7 @@ import { REQUEST } from "./envelope.js";
 import { CallTimeoutError, TielineError } from "./errors.js";
 import { fingerprint } from "./fingerprint.js";
 import type { Instance } from "./instance.js";
-import { ANY, checkOptions, FLAG, type Kinds, OBJECT, TTL, WAIT, whole } from "./options.js";
+import { ANY, checkOptions, FLAG, type Kind, type Kinds, OBJECT, TTL, WAIT, whole } from "./options.js";
 import { checkKey, checkTtl, compose, inheritedTime, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
 import type { Responder } from "./responder.js";
 import { checkRetry, pauseAfter, type Retry } from "./retry.js";
@@ -38,18 +38,19 @@ export interface StreamOptions extends Omit<CallOptions, "idempotencyKey" | "ret
   window?: number;
 }
 
+const POLICY: Kind = { ...OBJECT, is: "a policy, as in retry: { attempts: 5 }", plain: true };
 const CALL_KINDS: Kinds<CallOptions> = {
   ...MESSAGE_KINDS,
   idempotent: FLAG,
   idempotencyKey: ANY,
-  retry: OBJECT,
+  retry: POLICY,
   waitForResponders: WAIT,
 };
 const STREAM_KINDS: Kinds<StreamOptions> = {
   ...MESSAGE_KINDS,
   idempotent: FLAG,
   waitForResponders: WAIT,
-  total: TTL,
+  total: { ...TTL, plain: true },
   window: whole(1, LIMIT_STREAM_WINDOW),
 };
 

@@ -24,18 +24,11 @@ import { type Interest, Route } from "./transport.js";
 const SWEEP_MS = 100;
 const WARN_MS = 1000;
 
-/** A request that is being answered. */
-interface Serving {
-  readonly delivery: Delivery;
-  readonly started: number;
-  accepted: boolean;
-}
-
 /** What arrives for this instance: requests to answer, events to handle, cancels to obey. */
 export class Responder implements Outlet {
   readonly #instance: Instance;
   readonly #router: Router;
-  readonly #serving = new Map<string, Serving>();
+  readonly #serving = new Map<string, Delivery>();
   readonly #warn: (payload: Record<string, unknown>) => void;
   readonly #eventOutlet: EventOutlet;
   #sweeper: Timer | undefined;
@@ -60,24 +53,22 @@ export class Responder implements Outlet {
     const subscription = this.#router.taker(envelope.topic, envelope.group);
     if (subscription === undefined) return this.#refuse(envelope, this.#noTaker(envelope));
     const delivery = new Delivery(subscription, new Event(envelope, clock), this);
-    const started = instance.now();
-    if (envelope.stream !== undefined) delivery.flow = new Outflow(envelope.stream.window, started);
-    this.#serving.set(key, { delivery, started, accepted: false });
+    delivery.started = instance.now();
+    if (envelope.stream !== undefined) delivery.flow = new Outflow(envelope.stream.window, delivery.started);
+    this.#serving.set(key, delivery);
     this.#sweeper ??= clock.callLater(SWEEP_MS, () => this.#sweep());
     subscription.mailbox.offer(delivery);
   }
 
   /** The caller gave up; unknown and finished calls are ignored. */
   cancel(callId: Buffer): void {
-    const serving = this.#serving.get(callId.toString("latin1"));
-    if (serving === undefined) return;
-    this.#instance.unusual("cancelled", serving.delivery.event.envelope);
-    serving.delivery.cancel(new CallCancelledError("the caller gave up"));
+    const delivery = this.#serving.get(callId.toString("latin1"));
+    if (delivery !== undefined) this.#giveUp(delivery, new CallCancelledError("the caller gave up"));
   }
 
   /** The reader of a stream said how far it is; unknown and finished streams are ignored. */
   credited({ callId, stream }: Envelope): void {
-    const flow = this.#serving.get(callId.toString("latin1"))?.delivery.flow;
+    const flow = this.#serving.get(callId.toString("latin1"))?.flow;
     if (stream !== undefined) flow?.credited(stream, this.#instance.now());
   }
 
@@ -111,7 +102,10 @@ export class Responder implements Outlet {
       throw unsendable(error, "what the handler yielded");
     }
     const sequence = delivery.flow?.next() ?? 0;
-    if (sequence === 1) item.source = this.#instance.source;
+    if (sequence === 1) {
+      item.source = this.#instance.source;
+      delivery.accepted = true;
+    }
     item.callId = request.callId;
     item.stream = { sequence, consumed: 0, window: 0 };
     this.#instance.answer(request.replyTo, item);
@@ -186,12 +180,10 @@ export class Responder implements Outlet {
   #reply(delivery: Delivery, reply: Envelope): void {
     const request = delivery.event.envelope;
     const key = request.callId.toString("latin1");
-    const serving = this.#serving.get(key);
-    if (serving === undefined) return;
-    this.#serving.delete(key);
+    if (!this.#serving.delete(key)) return;
     const ended = this.#instance.now();
     this.#send(request, reply);
-    this.#remember(serving, ended, reply.error?.code ?? 0);
+    this.#remember(delivery, ended, reply.error?.code ?? 0);
     if (this.#instance.observer) {
       this.#instance.say("replied", request, { subscription: delivery.subscription.name, error: reply.error?.code });
     }
@@ -204,10 +196,10 @@ export class Responder implements Outlet {
     this.#instance.port?.answer(request.replyTo, kept);
   }
 
-  #remember({ delivery, started, accepted }: Serving, ended: number, code: number): void {
+  #remember(delivery: Delivery, ended: number, code: number): void {
     const { trail } = this.#instance;
     if (code === 0 && trail.room === 0) return;
-    trail.served(delivery, started, accepted, ended, code);
+    trail.served(delivery, ended, code);
     if (code !== 0) this.#instance.store(delivery.event.envelope);
   }
 
@@ -249,23 +241,30 @@ export class Responder implements Outlet {
     const { settings, clock } = this.#instance;
     const slow = this.#instance.now() - settings.acceptAfter;
     const brokerNow = clock.now();
-    for (const serving of [...this.#serving.values()]) this.#tend(serving, slow, brokerNow);
+    for (const delivery of [...this.#serving.values()]) this.#tend(delivery, slow, brokerNow);
     if (this.#serving.size > 0) this.#sweeper = clock.callLater(SWEEP_MS, () => this.#sweep());
   }
 
-  #tend(serving: Serving, slow: number, brokerNow: number): void {
-    const { event, flow } = serving.delivery;
+  #tend(delivery: Delivery, slow: number, brokerNow: number): void {
+    const { event, flow } = delivery;
     const request = event.envelope;
     if (flow !== undefined && this.#instance.now() - flow.heard > DEFAULT_STREAM_LEASE_MS) {
-      this.#starved(serving.delivery);
+      this.#starved(delivery);
     } else if (flow === undefined && request.expiresAt > 0 && request.expiresAt <= brokerNow) {
-      serving.delivery.cancel(
-        new ExpiredError(`the request on "${request.topic}" expired`, { outcome: "MAY_HAVE_RUN" }),
-      );
-    } else if (!serving.accepted && serving.started <= slow) {
-      serving.accepted = true;
-      if (!flow?.sent) this.#instance.answer(request.replyTo, this.#newReply(ACCEPTED, request));
+      const expired = new ExpiredError(`the request on "${request.topic}" expired`, { outcome: "MAY_HAVE_RUN" });
+      this.#giveUp(delivery, expired);
+    } else if (!delivery.accepted && delivery.started <= slow) {
+      delivery.accepted = true;
+      this.#instance.answer(request.replyTo, this.#newReply(ACCEPTED, request));
     }
+  }
+
+  /** Nobody waits for the reply any more: it has expired, or the caller says so. */
+  #giveUp(delivery: Delivery, reason: TielineError): void {
+    const { trail, observer } = this.#instance;
+    trail.givenUp(delivery);
+    if (observer) this.#instance.say("cancelled", delivery.event.envelope);
+    delivery.cancel(reason);
   }
 
   /** The reader of a stream gives no sign of life. It is told: perhaps it only slept. */

@@ -63,13 +63,16 @@ export class StreamCall extends Call {
   /** The reader waits for the responder; only then does its time run. */
   awaited = true;
   readonly reader: Reader;
-  readonly #limit: number;
+  /** The end of it all, local monotonic ms, and how far away that was. */
+  readonly limit: number;
+  readonly total: number;
   readonly #idle: number;
 
   constructor(envelope: Envelope, now: number, reader: Reader, options: StreamCallOptions) {
     super(envelope, Math.min(options.limit, now + envelope.ttlMs), reader, options);
     this.reader = reader;
-    this.#limit = options.limit;
+    this.limit = options.limit;
+    this.total = options.limit - now;
     this.#idle = envelope.ttlMs;
     this.flow = new Inflow(options.window);
     this.inflow = this.flow;
@@ -78,7 +81,7 @@ export class StreamCall extends Call {
 
   /** From now on the responder's time runs anew. */
   rest(now: number): void {
-    this.deadline = Math.min(this.#limit, now + this.#idle);
+    this.deadline = Math.min(this.limit, now + this.#idle);
   }
 
   /** Something arrived: what it changed, or the error that it is, or that ends the stream here. */

@@ -1,12 +1,23 @@
-import { type Batch, Batcher, type BatchOptions } from "./batch.js";
+import { Batch, Batcher, type BatchOptions } from "./batch.js";
 import type { Event } from "./context.js";
-import { DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE } from "./contract/contract.js";
-import type { Delivery } from "./delivery.js";
-import { InvalidArgumentError, type TielineError } from "./errors.js";
+import { ASK_TOPIC, DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE } from "./contract/contract.js";
+import { Delivery } from "./delivery.js";
+import { InvalidArgumentError, InvalidTopicError, type TielineError } from "./errors.js";
 import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
 import type { AroundHandler } from "./middleware.js";
-import { ANY, checkOptions, FLAG, FUNCTION, type Kinds, milliseconds, OBJECT, TEXT, whole } from "./options.js";
+import {
+  ANY,
+  checkOptions,
+  FLAG,
+  FUNCTION,
+  type Kind,
+  type Kinds,
+  milliseconds,
+  OBJECT,
+  TEXT,
+  whole,
+} from "./options.js";
 import { checkSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
 import type { StandardSchema } from "./standardSchema.js";
@@ -55,7 +66,7 @@ export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknow
   onGap?: OnGap;
   /** Local callers hand over their own objects instead of copies. */
   byReference?: boolean;
-  /** For figures and `unsubscribe`; the function's name unless given. */
+  /** For figures and `unsubscribe`; the function's name unless given, or the topic if it has none. */
   name?: string;
 }
 
@@ -68,6 +79,8 @@ export interface BatchSubscribeOptions<Data = unknown, Payload = Data>
 
 /** All that any subscriber can ask for. */
 export type AnyOptions = Omit<SubscribeOptions, "batch"> & { batch?: Partial<BatchOptions> };
+
+const ON_GAP: Kind = { ...FUNCTION, is: "a function, called as f(since, until, reason)", plain: true };
 
 const KINDS: Kinds<AnyOptions> = {
   group: ANY,
@@ -82,7 +95,7 @@ const KINDS: Kinds<AnyOptions> = {
   batch: OBJECT,
   concurrency: whole(1),
   queue: whole(0),
-  onGap: FUNCTION,
+  onGap: ON_GAP,
   byReference: FLAG,
   name: TEXT,
 };
@@ -100,6 +113,8 @@ export interface Owner {
   registered(subscription: Subscription): Promise<void>;
   /** Ends a subscription. */
   unsubscribe(subscription: Subscription): Promise<void>;
+  /** A handler threw at an envelope of a topic. */
+  raised(subscription: Subscription, topic: string, error: unknown): void;
   /** An event had to give way to one of a topic. */
   overloaded(subscription: Subscription, pushedOut: Work, topic: string): void;
 }
@@ -139,6 +154,9 @@ export class Subscription {
   constructor(owner: Owner, topic: string, handler: Handler, options: AnyOptions) {
     checkOptions(options, KINDS, "subscribe");
     checkPattern(topic);
+    if (topic === ASK_TOPIC && !owner.internal && !options.observe) {
+      throw new InvalidTopicError(`"${topic}" is answered by the system itself; it can only be observed`);
+    }
     if (typeof handler !== "function") throw new InvalidArgumentError(`the handler of "${topic}" is not a function`);
     const { settings } = owner;
     this.#owner = owner;
@@ -158,7 +176,7 @@ export class Subscription {
     this.internal = owner.internal ?? false;
     this.around = owner.around;
     this.isSurrounded = (this.around ?? this.input ?? this.output) !== undefined;
-    this.name = nameOf(handler, options.name);
+    this.name = nameOf(handler, options.name, topic);
     this.streams = isGenerator(handler);
     this.mailbox = new Mailbox(options.concurrency ?? settings.concurrency, options.queue ?? settings.queue);
     this.#batcher = options.batch && new Batcher(this, checkBatch(options.batch));
@@ -216,6 +234,14 @@ export class Subscription {
     return this.#owner.unsubscribe(this);
   }
 
+  /** What its handler has now, and what waits for it (true). */
+  atWork(): [delivery: Delivery, queued: boolean][] {
+    return this.mailbox.atWork().flatMap(([work, queued]) => {
+      const deliveries = work instanceof Batch ? work.deliveries : work instanceof Delivery ? [work] : [];
+      return deliveries.map((delivery): [Delivery, boolean] => [delivery, queued]);
+    });
+  }
+
   /** Takes an event. */
   take(delivery: Delivery): void {
     const work: Work | undefined = this.#batcher === undefined ? delivery : this.#batcher.add(delivery);
@@ -226,6 +252,11 @@ export class Subscription {
   force(work: Work): void {
     const pushedOut = this.mailbox.force(work);
     if (pushedOut !== undefined) this.#owner.overloaded(this, pushedOut, work.event?.topic ?? this.topic);
+  }
+
+  /** Its handler threw at an envelope of a topic. */
+  raised(topic: string, error: unknown): void {
+    this.#owner.raised(this, topic, error);
   }
 
   /** Takes nothing new; what was being collected is handled now. */
@@ -258,6 +289,6 @@ function checkBatch(options: Partial<BatchOptions>): BatchOptions {
   return { size, ms };
 }
 
-function nameOf(handler: Handler, given: string | undefined): string {
-  return given ?? (typeof handler.name === "string" ? wellFormed(handler.name) || "handler" : "handler");
+function nameOf(handler: Handler, given: string | undefined, topic: string): string {
+  return given || (typeof handler.name === "string" && wellFormed(handler.name)) || topic;
 }

@@ -21,7 +21,7 @@ const CODES = new Map(Object.entries(ERRORS).map(([code, spec]) => [spec.number,
 type Told = readonly [moment: number, name: StepName, detail: Readonly<Record<string, unknown>>];
 
 /** What happened to one envelope, told as steps only when somebody asks. */
-interface Recorded {
+export interface Recorded {
   readonly correlationId: string;
   readonly topic: string;
   readonly callId: Buffer;
@@ -62,34 +62,65 @@ export class Trail {
     this.#remember(envelope, envelope.callId, () => [[moment, name, detail]]);
   }
 
-  /** Remembers a call that has ended. */
-  called(call: Call, began: number, error?: TielineError): void {
-    const { envelope, instance, attempts, accepted } = call;
+  /** Remembers a call that has ended; its error gets the correlation id. */
+  called(call: Call, error?: TielineError): void {
+    const { envelope, began, instance, attempts, accepted } = call;
+    name(error, envelope);
     const ended = this.#now();
     const failure = failureOf(error);
     this.#remember(envelope, envelope.callId, () => [
-      [began, "routed_remote", { attempts: attempts > 1 ? attempts : 0 }],
-      ...(instance === "" ? [] : ([[began, "dispatched", { instance }]] satisfies Told[])),
+      ...routed(began, instance, attempts),
       endOf(ended, failure, accepted),
     ]);
   }
 
-  /** Remembers a call that ended in this process. */
+  /** What there is to tell of a call that is out. */
+  waiting({ envelope, began, instance, attempts, accepted, deadline }: Call): Recorded {
+    const now = this.#now();
+    return recorded(envelope, envelope.callId, () => [
+      ...routed(began, instance, attempts),
+      [now, "waiting", { accepted, left_ms: wholeMs(deadline - now) }],
+    ]);
+  }
+
+  /** Remembers a call that ended in this process; its error gets the correlation id. */
   local(envelope: Envelope, subscription: string, began: number, error: TielineError | undefined): void {
+    name(error, envelope);
     const ended = this.#now();
     const failure = failureOf(error);
     this.#remember(envelope, NO_CALL, () => [[began, "routed_local", { subscription }], endOf(ended, failure, false)]);
   }
 
   /** Remembers a request that was answered, with the number of an error or 0. */
-  served({ event, subscription, flow }: Delivery, began: number, accepted: boolean, ended: number, code: number): void {
+  served({ event, subscription, flow, started, accepted }: Delivery, ended: number, code: number): void {
     const items = flow?.sent ?? 0;
     const { name } = subscription;
     this.#remember(event.envelope, event.envelope.callId, () => [
-      [began, "received", {}],
-      ...(accepted ? ([[began, "accepted", {}]] satisfies Told[]) : []),
+      ...received(started, accepted),
       ...(items > 0 ? ([[ended, "streamed", { items }]] satisfies Told[]) : []),
       [ended, "replied", { subscription: name, error: CODES.get(code) ?? "" }],
+    ]);
+  }
+
+  /** Remembers a request whose caller gave up. */
+  givenUp({ event, subscription, started, accepted }: Delivery): void {
+    const ended = this.#now();
+    const { name } = subscription;
+    this.#remember(event.envelope, event.envelope.callId, () => [
+      ...received(started, accepted),
+      [ended, "cancelled", { subscription: name }],
+    ]);
+  }
+
+  /** What there is to tell of what a handler has, or will have. */
+  atWork({ event, subscription, started, accepted }: Delivery, queued: boolean): Recorded {
+    const { callId } = event.envelope;
+    const now = this.#now();
+    const tellsAll = callId.length > 0 && started > 0 && !event.cancelled; // what was given up has been told
+    const for_ms = started === 0 ? 0 : wholeMs(now - started);
+    return recorded(event.envelope, callId, () => [
+      ...(tellsAll ? received(started, accepted) : []),
+      [now, queued ? "queued" : "running", { subscription: subscription.name, for_ms }],
     ]);
   }
 
@@ -105,9 +136,13 @@ export class Trail {
     this.#remember(envelope, NO_CALL, () => [[moment, "handled", { subscription, how }]]);
   }
 
-  /** The steps of one chain that are remembered here, as a serialized Trail; the last ones, if an answer cannot hold all. */
-  of(correlationId: string, source: string, clock: Clock): Buffer {
-    return trailOf(this.#chain(correlationId), source, clock, TOLD_BYTES);
+  /**
+   * The steps of one chain that are remembered here, as a serialized Trail; the last ones, if an answer cannot hold all.
+   * `now` is what is under way, of which this chain's is told too.
+   */
+  of(correlationId: string, source: string, clock: Clock, now: readonly Recorded[] = []): Buffer {
+    const underWay = now.filter((record) => record.correlationId === correlationId);
+    return trailOf([...this.#chain(correlationId), ...underWay], source, clock, TOLD_BYTES);
   }
 
   /** Stores the steps of something that has just failed, as far as they are not stored, unless too much fails. */
@@ -135,14 +170,36 @@ export class Trail {
     return last === undefined ? chain : chain.slice(chain.indexOf(last) + 1);
   }
 
-  #remember({ correlationId, id, topic }: Envelope, callId: Buffer, tell: () => Told[]): void {
+  #remember(envelope: Envelope, callId: Buffer, tell: () => Told[]): void {
     if (this.#capacity === 0) return;
     if (this.room > 0) this.room -= 1;
     // A copy: what arrived is a part of the whole frame it came in.
     const copied = callId.length === 0 ? NO_CALL : Buffer.from(callId);
-    this.#records[this.#next] = { correlationId: correlationId || id, topic, callId: copied, tell };
+    this.#records[this.#next] = recorded(envelope, copied, tell);
     this.#next = (this.#next + 1) % this.#capacity;
   }
+}
+
+function recorded({ correlationId, id, topic }: Envelope, callId: Buffer, tell: () => Told[]): Recorded {
+  return { correlationId: correlationId || id, topic, callId, tell };
+}
+
+function routed(began: number, instance: string, attempts: number): Told[] {
+  const first: Told = [began, "routed_remote", { attempts: attempts > 1 ? attempts : 0 }];
+  return instance === "" ? [first] : [first, [began, "dispatched", { instance }]];
+}
+
+function received(began: number, accepted: boolean): Told[] {
+  const first: Told = [began, "received", {}];
+  return accepted ? [first, [began, "accepted", {}]] : [first];
+}
+
+function wholeMs(ms: number): number {
+  return Number.isFinite(ms) ? Math.trunc(ms) : 0;
+}
+
+function name(error: TielineError | undefined, { correlationId, id }: Envelope): void {
+  if (error !== undefined) error.correlationId = correlationId || id;
 }
 
 /** What is said of an error: the error itself would hold on to what caused it. */

@@ -76,6 +76,9 @@ export interface Port {
   /** Whether the broker can be reached now. */
   readonly connected: boolean;
 
+  /** Whether nobody outside of this process can be reached; not known unless it says so. */
+  readonly inProcess?: boolean;
+
   /** Whether anybody elsewhere may be observing; while nobody is, `observe` need not be called. */
   readonly observing: boolean;
 

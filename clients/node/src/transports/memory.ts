@@ -218,6 +218,7 @@ export class MemoryPort implements Port {
     receiver: Receiver,
     /** How long results of idempotency keys are kept that it asks for, in milliseconds. */
     readonly window: number = DEFAULT_IDEMPOTENCY_WINDOW_MS,
+    readonly inProcess = false,
   ) {
     this.#broker = broker;
     this.clock = broker.clock;
@@ -298,13 +299,17 @@ export class MemoryTransport implements Transport {
   readonly broker: MemoryBroker;
   readonly #ports: MemoryPort[] = [];
 
-  constructor(broker: MemoryBroker = new MemoryBroker()) {
-    this.broker = broker;
+  readonly #shared: boolean;
+
+  /** A broker of its own, unless one is given, which is shared with others. */
+  constructor(broker?: MemoryBroker) {
+    this.broker = broker ?? new MemoryBroker();
+    this.#shared = broker !== undefined;
   }
 
   /** See `Transport.open`; always succeeds. */
   async open(service: string, receiver: Receiver, settings?: Settings): Promise<MemoryPort> {
-    const port = new MemoryPort(this.broker, service, receiver, settings?.idempotencyWindow);
+    const port = new MemoryPort(this.broker, service, receiver, settings?.idempotencyWindow, !this.#shared);
     this.#ports.push(port);
     receiver.onConnected(undefined);
     return port;

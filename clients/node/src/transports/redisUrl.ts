@@ -1,7 +1,26 @@
 import { InvalidArgumentError } from "../errors.js";
+import { shown } from "../options.js";
 import { unescaped } from "./unescaped.js";
 
 const DEFAULT_PORT = 6379;
+const PARAMETERS = ["db", "username", "password", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"];
+/** Those of redis-py that mean nothing here: REDIS_URL may be shared with it. */
+const LET_PASS: ReadonlySet<string> = new Set([
+  "client_name",
+  "decode_responses",
+  "encoding",
+  "health_check_interval",
+  "max_connections",
+  "protocol",
+  "retry_on_error",
+  "retry_on_timeout",
+  "socket_connect_timeout",
+  "socket_keepalive",
+  "socket_read_size",
+  "socket_timeout",
+  "ssl_check_hostname",
+  "timeout",
+]);
 const NAMESPACE = /^[A-Za-z0-9_.-]{0,64}$/;
 
 /** Where a Redis is and how to get in. */
@@ -36,6 +55,8 @@ export function parseRedisUrl(url: string): RedisTarget {
   } catch {
     throw new InvalidArgumentError("the Redis URL cannot be read; it looks like redis://user:password@host:6379/0");
   }
+  const given = parsed.searchParams;
+  checkParameters(given);
   const path = parsed.protocol === "unix:" ? unescaped(parsed.pathname, "path") : "";
   const host = parsed.hostname.replace(/^\[|\]$/g, "") || "127.0.0.1";
   const port = parsed.port === "" ? DEFAULT_PORT : Number(parsed.port);
@@ -45,10 +66,10 @@ export function parseRedisUrl(url: string): RedisTarget {
     port,
     path,
     tls: parsed.protocol === "rediss:",
-    username: unescaped(parsed.username, "user"),
-    password: unescaped(parsed.password, "password"),
+    username: unescaped(parsed.username, "user") || (given.get("username") ?? ""),
+    password: unescaped(parsed.password, "password") || (given.get("password") ?? ""),
     database: databaseOf(parsed, path !== ""),
-    tlsFiles: tlsFilesOf(parsed.searchParams),
+    tlsFiles: tlsFilesOf(given),
   };
 }
 
@@ -58,6 +79,14 @@ export function prefixOf(namespace: string, database: number): string {
     throw new InvalidArgumentError(`namespace ${JSON.stringify(namespace)}: up to 64 of A-Z a-z 0-9 _ . -`);
   }
   return namespace === "" && database === 0 ? "tl:" : `tl:${namespace}@${database}:`;
+}
+
+function checkParameters(given: URLSearchParams): void {
+  const strange = [...given.keys()].find((name) => !PARAMETERS.includes(name) && !LET_PASS.has(name));
+  if (strange === undefined) return;
+  throw new InvalidArgumentError(
+    `the Redis URL has an unknown parameter ${shown(strange)}; known are ${PARAMETERS.join(", ")}`,
+  );
 }
 
 function tlsFilesOf(options: URLSearchParams): TlsFiles {

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { encode } from "../../src/codec.js";
 import { ASK_TOPIC } from "../../src/contract/contract.js";
 import { type Envelope, errorToWire } from "../../src/envelope.js";
-import { type EventSystem, InternalError, type Middleware, type Step } from "../../src/index.js";
-import { fails, gate, sleep, until } from "../support/waiting.js";
+import { type EventSystem, InternalError, type Middleware, type Step, type TrailStep } from "../../src/index.js";
+import { fails, failure, gate, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 /** The steps of a chain: whose they are and what they are called. */
@@ -16,6 +17,7 @@ async function namesOf(system: EventSystem, correlationId: string): Promise<stri
 /** Looking inside: where a call went, and who is there. */
 export function insideTests(world: World): void {
   explainTests(world);
+  underWayTests(world);
 
   test("observers and middleware do not see what is asked inside, and nobody else may ask", async () => {
     const seen: unknown[] = [];
@@ -35,6 +37,87 @@ export function insideTests(world: World): void {
       watcher.subscriptions.map((one) => one.topic),
       [">"],
     );
+    assert.throws(() => watcher.subscribe(ASK_TOPIC, () => 1), {
+      code: "INVALID_TOPIC",
+      message: '"system.ask" is answered by the system itself; it can only be observed',
+    });
+    await watcher.subscribe(ASK_TOPIC, () => 1, { observe: true }).ready();
+    const told = (await other.services()).flatMap(({ subscriptions }) => subscriptions.map((one) => one.topic));
+    assert.ok(told.includes(">"), "and it still answers");
+  });
+}
+
+/** The details of a chain's steps by their names; every name is there once. */
+async function detailsOf(system: EventSystem, correlationId: string): Promise<Record<string, TrailStep["detail"]>> {
+  const { steps } = await system.explain(correlationId);
+  const details = Object.fromEntries(steps.map(({ name, detail }) => [name, detail]));
+  assert.equal(Object.keys(details).length, steps.length, String(steps.map(({ name }) => name)));
+  return details;
+}
+
+function underWayTests(world: World): void {
+  test("what is under way is explained too", async () => {
+    const [shop, prices] = [world.system({ service: "shop" }), world.system({ service: "prices" })];
+    const [held, begun] = [gate(), [] as unknown[]];
+    const handler = async (data: unknown) => {
+      begun.push(data);
+      await held.opened;
+      return data;
+    };
+    const subscription = prices.subscribe("inside.held", handler, { name: "price", concurrency: 1 });
+    await subscription.ready();
+    const calls = [1, 2].map((n) => shop.publishAndWait("inside.held", n, { correlationId: `c-held-${n}` }));
+    await until(() => subscription.mailbox.atWork().length === 2, "one runs, one waits");
+    const first = begun[0] as number;
+    await sleep(20);
+    const running = await detailsOf(shop, `c-held-${first}`);
+    const queued = await detailsOf(shop, `c-held-${3 - first}`);
+    const usual = ["routed_remote", "dispatched", "received", "waiting"];
+    assert.deepStrictEqual(Object.keys(running).sort(), [...usual, "running"].sort());
+    assert.deepStrictEqual(Object.keys(queued).sort(), [...usual, "queued"].sort());
+    assert.deepStrictEqual(Object.keys(running.waiting ?? {}), ["left_ms"]);
+    const { left_ms: left } = running.waiting as { left_ms: number };
+    assert.ok(left > 0 && left <= 30_000, String(left));
+    assert.deepStrictEqual(Object.keys(queued.queued ?? {}), ["subscription", "for_ms"]);
+    assert.equal(running.running?.subscription, "price");
+    assert.ok(Number(running.running?.for_ms) >= 10);
+    held.open();
+    await Promise.all(calls);
+    assert.ok(!(await namesOf(shop, `c-held-${first}`)).some((name) => /running|waiting/.test(name)));
+  });
+
+  test("what runs within the process, for an event or in a batch is explained too", async () => {
+    const [system, held] = [world.system({ service: "one" }), gate()];
+    const wait = () => held.opened;
+    await system.subscribe("inside.held.here", wait, { name: "own" }).ready();
+    await system.subscribe("inside.held.batch", wait, { name: "digest", batch: { size: 2 } }).ready();
+    const own = { correlationId: "c-held-here" };
+    const call = system.publishAndWait("inside.held.here", 1, own);
+    assert.deepStrictEqual(await detailsOf(system, "c-held-here"), { running: { subscription: "own" } });
+    await system.publish("inside.held.here", 1, { correlationId: "c-held-event" });
+    for (let n = 0; n < 2; n++) await system.publish("inside.held.batch", n, { correlationId: `c-held-batch-${n}` });
+    const running = { published: {}, running: { subscription: "own" } };
+    assert.deepStrictEqual({ ...(await detailsOf(system, "c-held-event")), published: {} }, running);
+    assert.deepStrictEqual((await detailsOf(system, "c-held-batch-1")).running, { subscription: "digest" });
+    held.open();
+    await call;
+  });
+
+  test("a request that was given up was received, and is cancelled once", async () => {
+    const [shop, prices] = [world.system({ service: "shop" }), world.system({ service: "prices" })];
+    const held = gate();
+    await prices.subscribe("inside.givenup", () => held.opened, { name: "price" }).ready();
+    const error = await fails(shop.publishAndWait("inside.givenup", 1, { ttl: 500 }), "TIMEOUT");
+    await sleep(300); // both CANCEL and its own expiry have come
+    const { steps } = await shop.explain(error.correlationId);
+    const told = steps.filter(({ source }) => source.startsWith("prices"));
+    assert.deepStrictEqual(
+      told.map(({ name }) => name),
+      ["received", "accepted", "cancelled", "running"],
+      "and its handler does not heed that",
+    );
+    assert.deepStrictEqual(told[2]?.detail, { subscription: "price" });
+    held.open();
   });
 }
 
@@ -61,6 +144,26 @@ function explainTests(world: World): void {
     assert.deepStrictEqual(missing, []);
     const lines = String(explained).split("\n");
     assert.deepStrictEqual([lines[0], lines.length], ["c-price", 6]);
+  });
+
+  test("an error names the chain of its call", async () => {
+    const [system, other] = [world.system(), world.system()];
+    const fail = () => {
+      throw new RangeError("no such row");
+    };
+    await other.subscribe("inside.chain.raises", fail).ready();
+    await system.subscribe("inside.chain.here", fail).ready();
+    await system.subscribe("inside.chain.refuses", fail, { filter: () => false }).ready();
+    for (const name of ["raises", "here", "refuses", "nobody"]) {
+      const error = await failure(system.publishAndWait(`inside.chain.${name}`, 1));
+      assert.ok(inspect(error).includes(`correlationId: '${error.correlationId}'`), inspect(error));
+      const { steps } = await system.explain(error.correlationId);
+      const failed = steps.filter((step) => step.name === "failed").map(({ detail }) => detail.code);
+      assert.deepStrictEqual(new Set(failed), new Set([error.code]), name);
+      assert.ok(!steps.some((step) => step.name === "completed"), name);
+    }
+    const retried = await failure(system.publishAndWait("inside.chain.nobody", 1, { retry: { base: 1, cap: 1 } }));
+    assert.equal((await system.explain(retried.correlationId)).steps.filter((s) => s.name === "retried").length, 2);
   });
 
   test("a call within the process is explained, and what one act caused is one chain", async () => {

@@ -46,6 +46,22 @@ export function leavingTests(world: World): void {
     await until(() => ended.length === 2, "the handler closed its system");
   });
 
+  test("who calls a handler that closes its system gets the reply", async () => {
+    for (const where of ["here", "elsewhere"]) {
+      const system = world.system();
+      const closing = async () => {
+        await system.close();
+        await sleep(30);
+        return "the last word";
+      };
+      await system.subscribe(`close.reply.${where}`, closing).ready();
+      const caller = where === "here" ? system : world.system();
+      assert.equal(await caller.publishAndWait(`close.reply.${where}`), "the last word");
+      await system.close();
+      assert.equal(system.connected, false);
+    }
+  });
+
   test("whoever ends a subscription waits for what it runs, also if its handler asked for the end", async () => {
     const [a, b] = [world.system(), world.system()];
     let done = false;

@@ -11,6 +11,7 @@ import { insideTests } from "./inside.js";
 import { leavingTests } from "./leaving.js";
 import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
+import { raisingTests } from "./raising.js";
 import { retryTests } from "./retries.js";
 import { schemaTests } from "./schemas.js";
 import { serviceTests } from "./services.js";
@@ -32,6 +33,7 @@ export function transportSuite(world: World): void {
     idempotencyTests(world);
     retryTests(world);
     insideTests(world);
+    raisingTests(world);
     subscriptionTests(world);
     middlewareTests(world);
     schemaTests(world);

@@ -13,6 +13,7 @@ const owner: Owner = {
   settings: DEFAULT_SETTINGS,
   registered: async () => undefined,
   unsubscribe: async () => undefined,
+  raised: () => undefined,
   overloaded: () => undefined,
 };
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { EventSystem } from "../../src/index.js";
+import { CLIENT } from "../../src/version.js";
 import { RedisServer } from "../support/server.js";
 import { until } from "../support/waiting.js";
 
@@ -63,7 +64,8 @@ test("a module is served until SIGTERM, and finishes what it runs", async () => 
     await until(() => /started/.test(command.stdout) && /serves/.test(command.stdout), "the handler runs");
     command.process.kill("SIGTERM");
     assert.equal(await reply, "order.slow");
-    assert.deepStrictEqual([await command.code, command.stderr], [0, ""]);
+    const stopping = "tieline: stopping; 1 under way have up to 10000 ms; signal again to stop now\n";
+    assert.deepStrictEqual([await command.code, command.stderr], [0, stopping]);
     assert.match(command.stdout, /^tieline: orders\/[0-9a-f]{16} serves order\.quick, order\.slow$/m);
   } finally {
     await caller.close();
@@ -137,4 +139,6 @@ test("what cannot be served is told, with the exit code", async () => {
   const help = new Command(["--help"]);
   assert.equal(await help.code, 0);
   assert.match(help.stdout, /^usage: tieline run/);
+  const version = new Command(["--version"]);
+  assert.deepStrictEqual([await version.code, version.stdout], [0, `tieline ${CLIENT.replace("node/", "")}\n`]);
 });

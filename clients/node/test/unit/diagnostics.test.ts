@@ -63,7 +63,8 @@ test("the name of a subscription is text", () => {
     assert.throws(() => events.subscribe("a.b", () => 1, options), { code: "INVALID_ARGUMENT" });
   }
   const strange = Object.defineProperty(() => 1, "name", { value: Symbol("x") });
-  assert.equal(events.subscribe("a.b", strange).name, "handler");
+  assert.equal(events.subscribe("a.b", strange).name, "a.b");
+  assert.equal(events.subscribe("a.>", () => 1).name, "a.>", "whose name is nothing");
   return events.close();
 });
 

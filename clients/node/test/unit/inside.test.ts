@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { Caller } from "../../src/caller.js";
 import { Inside } from "../../src/inside.js";
 import { Instance } from "../../src/instance.js";
 import { Router } from "../../src/router.js";
@@ -14,7 +15,8 @@ test("the client names the version of its package", () => {
 });
 
 test("what cannot be asked for is refused", () => {
-  const inside = new Inside(new Instance("shop", DEFAULT_SETTINGS, silent, undefined), new Router());
+  const [instance, router] = [new Instance("shop", DEFAULT_SETTINGS, silent, undefined), new Router()];
+  const inside = new Inside(instance, router, new Caller(instance, router));
   for (const question of [null, undefined, 1, "subscriptions", ["subscriptions"], {}, { secrets: true }]) {
     assert.throws(() => inside.answer(question), { code: "INVALID_ARGUMENT" });
   }

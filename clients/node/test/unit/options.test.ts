@@ -37,7 +37,7 @@ test("options of the wrong kind are refused", () => {
   for (const options of [null, 5, "x", []])
     refused(subscribe(options), /^the options of subscribe are an object, not /);
   refused(subscribe({ filter: 5 }), /^filter of subscribe is a function, not 5$/);
-  refused(subscribe({ onGap: {} }), /^onGap of subscribe is a function, not an object$/);
+  refused(subscribe({ onGap: {} }), /^onGap is a function, called as f.since, until, reason., not an object$/);
   refused(subscribe({ observe: "yes" }), /^observe of subscribe is true or false, not "yes"$/);
   for (const number of [0, -1, 1.5, Number.NaN, Infinity, "3", 3n, Symbol("3"), null]) {
     refused(subscribe({ concurrency: number }), /^concurrency of subscribe is a whole number of at least 1, not /);

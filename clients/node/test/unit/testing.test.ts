@@ -111,7 +111,7 @@ test("with remote a call crosses the wire", async (t) => {
     assert.equal(seen[0]?.envelope.callId.length, remote ? 16 : 0);
     const [subscription] = events.subscriptions;
     assert.equal(subscription?.topic, "t");
-    await events.unsubscribe("handler");
+    await events.unsubscribe("t");
     await subscription?.unsubscribe();
     await fails(events.publishAndWait("t"), "NO_RESPONDERS");
   }

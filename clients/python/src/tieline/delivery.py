@@ -159,6 +159,7 @@ def passes(subscription: Subscription, data: Any) -> bool:
     try:
         return bool(subscription.filter(data))
     except Exception as error:
+        log.error("the filter of handler %r of %r raised", subscription.name, subscription.topic, exc_info=error)
         raise handler_error(error, "the filter raised: ") from error
 
 
