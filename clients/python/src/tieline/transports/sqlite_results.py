@@ -58,7 +58,7 @@ class SqliteResults:
         self._clock = clock
         self._reader = self._open()
         self._queue: queue.SimpleQueue[_Put | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write, name="tieline-results", daemon=True)
+        self._writer = threading.Thread(target=self._write, args=(self._open(),), name="tieline-results", daemon=True)
         self._writer.start()
 
     def get(self, key: Key, now: int) -> Stored | None:
@@ -100,8 +100,7 @@ class SqliteResults:
         message = f"the store {self._path} cannot be used: {error}"
         return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)
 
-    def _write(self) -> None:
-        connection = self._open()
+    def _write(self, connection: sqlite3.Connection) -> None:
         swept = 0
         with contextlib.closing(connection):
             while puts := self._waiting():
