@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -43,6 +42,7 @@ from tieline.requester import Requester
 from tieline.retry import Retry
 from tieline.services import Service
 from tieline.settings import Settings, choose_service, choose_settings, choose_url
+from tieline.signals import stop_signals
 from tieline.stream import Stream
 from tieline.subscription import Subscription, SubscriptionOptions, no_subscription
 from tieline.surveyor import Surveyor
@@ -50,7 +50,6 @@ from tieline.transport import Transport
 from tieline.transports import make_transport
 
 _ASK_SECONDS = 2.0
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -393,19 +392,12 @@ class EventSystem:
         await self.start()
         stop = asyncio.Event()
         self._instance.at_close(stop.set)
-        loop = asyncio.get_running_loop()
 
         def on_signal() -> None:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
             self._instance.say_stopping(self.settings.drain)
             stop.set()
 
-        with contextlib.ExitStack() as signals:
-            for number in _SIGNALS:
-                with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # no main thread, or Windows
-                    loop.add_signal_handler(number, on_signal)
-                    signals.callback(loop.remove_signal_handler, number)
+        with stop_signals(on_signal):
             try:
                 await stop.wait()
             finally:
