@@ -14,6 +14,7 @@ from tieline.delivery import Delivery
 from tieline.errors import InvalidArgumentError, InvalidTopicError
 from tieline.handler import Handler
 from tieline.mailbox import Mailbox, Work
+from tieline.outgoing import check_text
 from tieline.prompt import check_prompt
 from tieline.settings import Settings
 from tieline.transport import Interest, Route
@@ -105,7 +106,7 @@ class Subscription:
             check_prompt("filter", self.filter)
         self.on_gap = _checked_gap(options.get("on_gap"))
         self.by_reference = options.get("by_reference", False)
-        named = _checked_name(options.get("name", ""))
+        named = check_text(options.get("name", ""), "name")
         self.name = named or getattr(handler.function, "__name__", type(handler.function).__name__)
         self.warned_at = 0.0
         self.versions = versions(options.get("schema_version", ""), options.get("upcasters", ()))
@@ -211,14 +212,6 @@ def _whole(name: str, given: int, least: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < least:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"{name} is a whole number of at least {least}, not {given!r}")
     return given
-
-
-def _checked_name(name: str) -> str:
-    try:
-        name.encode()
-    except (AttributeError, UnicodeEncodeError):
-        raise InvalidArgumentError(f"name is text, not {name!r}") from None
-    return name
 
 
 def _checked_gap(on_gap: OnGap | None) -> OnGap | None:
