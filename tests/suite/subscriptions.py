@@ -11,6 +11,7 @@ import pytest
 from tests.suite.seen import Seen
 from tests.suite.world import Feature, World, needs
 from tieline import EventSystem, InvalidArgumentError, NoRespondersError, TielineError
+from tieline.transport import Interest, Route
 
 
 async def test_what_was_declared_before_the_start_is_registered_by_it(world: World, topic: str) -> None:
@@ -231,6 +232,21 @@ async def test_unsubscribing_before_it_was_registered_leaves_nothing_behind(worl
     assert set(kept) == {":0"}
     channels = [f"tl:rq:{{{topic}.{number}}}:{system.instance}" for number in range(20)]
     assert {server.command("SPUBLISH", channel, "anybody?") for channel in channels} == {":0"}
+
+
+async def test_an_instance_that_ends_while_it_leaves_topics_is_a_responder_of_none(world: World, topic: str) -> None:
+    leaving, caller = await world.raw(), await world.system()
+    interests = [Interest(Route.REQUEST, f"{topic}.{name}") for name in "abc"]
+    await leaving.port.register(interests)
+    unregistering = asyncio.create_task(leaving.port.unregister(interests))
+    await asyncio.sleep(0)
+    unregistering.cancel()
+    await leaving.port.aclose()
+    for interest in interests:
+        with pytest.raises(NoRespondersError) as caught:
+            await caller.publish_and_wait(interest.pattern, ttl=5.0)
+        assert not caught.value.from_wire
+    assert not leaving.requests
 
 
 async def test_a_system_stays_usable_after_many_came_and_went(world: World, topic: str) -> None:

@@ -30,6 +30,8 @@ class RedisPort:
         self.service = service
         self.receiver = receiver
         self.interests: dict[Interest, None] = {}
+        self.leaving: dict[Interest, None] = {}
+        """Given up, and perhaps still known to the server: whoever waited for it may have been cancelled."""
         self._transport = transport
 
     @property
@@ -63,10 +65,13 @@ class RedisPort:
         """See `Port.unregister`."""
         for interest in interests:
             self.interests.pop(interest, None)
+        self.leaving |= dict.fromkeys(interests)
         link = self._transport.link or self._transport.settling
         if link is not None:
             with contextlib.suppress(LinkDownError, ReplyError):
                 await self._transport.registration.remove(link, self, interests)
+        for interest in interests:
+            self.leaving.pop(interest, None)
 
     async def publish(self, envelope: Envelope, served: Collection[str]) -> None:
         """See `Port.publish`."""

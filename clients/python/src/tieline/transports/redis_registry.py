@@ -53,7 +53,7 @@ class Registration:
 
     async def leave(self, link: RedisLink, port: RedisPort) -> None:
         """An instance is gone: memberships first, then channels, inbox and lease."""
-        interests, port.interests = list(port.interests), {}
+        interests, port.interests = [*port.leaving, *port.interests], {}
         await self.remove(link, port, interests)
         inbox = self._inbox(port)
         self.direct.pop(inbox.name, None)
