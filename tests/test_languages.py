@@ -183,7 +183,8 @@ async def test_a_reader_in_node_that_is_killed_does_not_keep_the_handler_in_pyth
     monkeypatch.setattr("tieline.responder._STREAM_LEASE_SECONDS", 2.0)
     request = {"topic": "python.count", "data": {"end": 100_000_000}}
     reading = asyncio.ensure_future(python.publish_and_wait("node.read", request))
-    await until(lambda: counter.yielded > 100)
+    await until(lambda: counter.yielded > 100 or reading.done(), say=lambda: f"{counter.yielded} items; {node.text}")
+    assert not reading.done(), reading.exception() or reading.result()
     node.kill()
     with pytest.raises(ResponderLostError):
         await reading

@@ -160,7 +160,7 @@ async def test_bad_input_is_not_tried_again(world: World, topic: str) -> None:
 
 async def test_no_try_is_made_that_would_begin_after_the_deadline(world: World, topic: str) -> None:
     caller, watch = await world.system(), Watch()
-    with pytest.raises(NoRespondersError):
+    with pytest.raises((NoRespondersError, CallTimeoutError)):  # the last try may have but a moment left
         await caller.publish_and_wait(topic, ttl=0.5, retry=Retry(attempts=1_000, base=0.1, cap=0.1))
     assert watch.seconds < 5.0
 

@@ -76,7 +76,8 @@ export function retryTests(world: World): void {
   test("no try is made that would begin after the deadline", async () => {
     const retry = { attempts: 1000, base: 100, cap: 100 };
     const call = world.system().publishAndWait("retry.nobody", 1, { ttl: 500, retry });
-    const [, ms] = await timed(fails(call, "NO_RESPONDERS"));
+    const [error, ms] = await timed(failure(call));
+    assert.ok(["NO_RESPONDERS", "TIMEOUT"].includes(error.code), error.message); // the last try may have but a moment left
     assert.ok(ms < 5000, `${ms} ms`);
   });
 
