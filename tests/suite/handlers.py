@@ -357,8 +357,12 @@ async def test_where_a_handler_raised_is_in_the_log_of_its_process(
     for data in (1, 2):
         with contextlib.suppress(HandlerError):
             await getattr(caller, how)(topic, data)
-    await until(lambda: any(record.exc_info for record in caplog.records))
-    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+
+    def told() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if (record.name, record.levelname) == ("tieline", "ERROR")]
+
+    await until(told)
+    (record,) = told()
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], ZeroDivisionError)
     assert topic in record.getMessage()
