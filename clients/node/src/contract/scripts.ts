@@ -37,18 +37,18 @@ export function announceNames(prefix: string): string[] {
   return [patternsKey(prefix), noticeChannel(prefix)];
 }
 
-export const CLAIM: Script = {
-  name: "claim",
-  sha: "2a81b7fb4ed6f2722485ff3b89af9569738b342a",
+export const CLAIM_RUN: Script = {
+  name: "claim_run",
+  sha: "79e0c3c5ed20304656db54acdd32f63e800ede32",
   names: 3,
-  source: "#!lua\n-- claim: hand a request with an idempotency key to a responder, unless its run is under way or done.\n-- A claim lasts until the run's deadline. Whoever asks then takes it over, or before it who avoids the run's responder:\n-- that one refused, or is lost.\n-- @key run\n-- @key members\n-- @key turn\n-- @channel request_prefix      requests for one responder; the instance is appended here\n-- @arg token string            id of the request; who claimed may release\n-- @arg fingerprint bytes       of the payload\n-- @arg lease_ms integer        until the run's deadline\n-- @arg window_ms integer       how long the result is to be kept\n-- @arg most integer            how many calls may join\n-- @arg caller bytes            who waits: 16 hexadecimal digits of its instance, 16 bytes of its call\n-- @arg avoid string            instance not to choose, or empty\n-- @arg frame bytes             a Frame with the request\n-- @return string*              a verdict, and what belongs to it\n-- Verdicts: \"done\" and the reply; \"conflict\"; \"full\"; \"joined\", the end of the claim (ms since 1970) and the run's\n-- responder; \"taken\" and the instance; \"nobody\".\nlocal run, members, turn = KEYS[1], KEYS[2], KEYS[3]\nlocal channel, token, fingerprint = ARGV[1], ARGV[2], ARGV[3]\nlocal lease, window, most = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])\nlocal caller, avoid, frame = 'j' .. ARGV[7], ARGV[8], ARGV[9]\nlocal clock = redis.call('TIME')\nlocal now = clock[1] * 1000 + math.floor(clock[2] / 1000)\nlocal known, reply, runner, ends = unpack(redis.call('HMGET', run, 'f', 'r', 'i', 'e'))\nlocal alive = ends and tonumber(ends) > now\nif known and known ~= fingerprint and (reply or alive) then\n  return { 'conflict' }\nend\nif reply then\n  return { 'done', reply }\nend\nif alive and runner ~= avoid then\n  if redis.call('HLEN', run) >= most + 6 then\n    return { 'full' }\n  end\n  redis.call('HSET', run, caller, '')\n  return { 'joined', ends, runner }\nend\nlocal count = redis.call('ZCARD', members)\nlocal first = 0\nif count > 1 then\n  first = redis.call('HINCRBY', turn, '', 1) % count\nend\nlocal live = redis.call('ZRANGE', members, 0, -1, 'WITHSCORES')\nfor step = 0, count - 1 do\n  local at = (first + step) % count * 2 + 1\n  local instance = live[at]\n  if tonumber(live[at + 1]) <= now then\n    redis.call('ZREM', members, instance)\n  elseif instance ~= avoid then\n    if redis.call('SPUBLISH', channel .. instance, frame) > 0 then\n      if known and known ~= fingerprint then\n        redis.call('DEL', run)\n      end\n      local ended = string.format('%.0f', now + lease)\n      redis.call('HSET', run, 'f', fingerprint, 't', token, 'i', instance, 'e', ended, 'w', window, caller, '')\n      redis.call('PEXPIRE', run, lease + 60000)\n      return { 'taken', instance }\n    end\n    redis.call('ZREM', members, instance)\n  end\nend\nreturn { 'nobody' }\n",
+  source: "#!lua\n-- claim_run: hand a request with an idempotency key to a responder, unless its run is under way or done.\n-- A claim lasts until the run's deadline. Whoever asks then takes it over, or before it who avoids the run's responder:\n-- that one refused, or is lost.\n-- @key run\n-- @key members\n-- @key turn\n-- @channel request_prefix      requests for one responder; the instance is appended here\n-- @arg token string            id of the request; who claimed may release\n-- @arg fingerprint bytes       of the payload\n-- @arg lease_ms integer        until the run's deadline\n-- @arg window_ms integer       how long the result is to be kept\n-- @arg most integer            how many calls may join\n-- @arg caller bytes            who waits: 16 hexadecimal digits of its instance, 16 bytes of its call\n-- @arg avoid string            instance not to choose, or empty\n-- @arg frame bytes             a Frame with the request\n-- @return string*              a verdict, and what belongs to it\n-- Verdicts: \"done\" and the reply; \"conflict\"; \"full\"; \"joined\", the end of the claim (ms since 1970) and the run's\n-- responder; \"taken\" and the instance; \"nobody\".\nlocal run, members, turn = KEYS[1], KEYS[2], KEYS[3]\nlocal channel, token, fingerprint = ARGV[1], ARGV[2], ARGV[3]\nlocal lease, window, most = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])\nlocal caller, avoid, frame = 'j' .. ARGV[7], ARGV[8], ARGV[9]\nlocal clock = redis.call('TIME')\nlocal now = clock[1] * 1000 + math.floor(clock[2] / 1000)\nlocal known, reply, runner, ends = unpack(redis.call('HMGET', run, 'f', 'r', 'i', 'e'))\nlocal alive = ends and tonumber(ends) > now\nif known and known ~= fingerprint and (reply or alive) then\n  return { 'conflict' }\nend\nif reply then\n  return { 'done', reply }\nend\nif alive and runner ~= avoid then\n  if redis.call('HLEN', run) >= most + 6 then\n    return { 'full' }\n  end\n  redis.call('HSET', run, caller, '')\n  return { 'joined', ends, runner }\nend\nlocal count = redis.call('ZCARD', members)\nlocal first = 0\nif count > 1 then\n  first = redis.call('HINCRBY', turn, '', 1) % count\nend\nlocal live = redis.call('ZRANGE', members, 0, -1, 'WITHSCORES')\nfor step = 0, count - 1 do\n  local at = (first + step) % count * 2 + 1\n  local instance = live[at]\n  if tonumber(live[at + 1]) <= now then\n    redis.call('ZREM', members, instance)\n  elseif instance ~= avoid then\n    if redis.call('SPUBLISH', channel .. instance, frame) > 0 then\n      if known and known ~= fingerprint then\n        redis.call('DEL', run)\n      end\n      local ended = string.format('%.0f', now + lease)\n      redis.call('HSET', run, 'f', fingerprint, 't', token, 'i', instance, 'e', ended, 'w', window, caller, '')\n      redis.call('PEXPIRE', run, lease + 60000)\n      return { 'taken', instance }\n    end\n    redis.call('ZREM', members, instance)\n  end\nend\nreturn { 'nobody' }\n",
 };
 
 /**
- * Keys and channels of claim: hand a request with an idempotency key to a responder, unless its run is under way or done.
+ * Keys and channels of claim_run: hand a request with an idempotency key to a responder, unless its run is under way or done.
  * Arguments to append: token: string, fingerprint: Uint8Array, lease_ms: number, window_ms: number, most: number, caller: Uint8Array, avoid: string, frame: Uint8Array. Returns: string* a verdict, and what belongs to it.
  */
-export function claimNames(prefix: string, pattern: string, key: string): string[] {
+export function claimRunNames(prefix: string, pattern: string, key: string): string[] {
   return [runKey(prefix, pattern, key), membersKey(prefix, pattern), turnKey(prefix, pattern), requestPrefixChannel(prefix, pattern)];
 }
 
@@ -112,18 +112,18 @@ export function registerNames(prefix: string, pattern: string): string[] {
   return [membersKey(prefix, pattern), groupsKey(prefix, pattern), turnKey(prefix, pattern)];
 }
 
-export const RELEASE: Script = {
-  name: "release",
-  sha: "fb113facf23713af82d7b4c92d9fe93b0b1496d8",
+export const RELEASE_RUN: Script = {
+  name: "release_run",
+  sha: "8dd45b84dc170b22c4245bf8c72320aaa10a7a84",
   names: 1,
-  source: "#!lua flags=allow-oom\n-- release: give up a claim whose run ended without a result.\n-- @key run\n-- @arg token string            as claimed\n-- @return string*              everyone who waits for it, as `claim` took them; nobody if the claim is not ours\nlocal run = KEYS[1]\nlocal waiting = {}\nif redis.call('HGET', run, 't') ~= ARGV[1] then\n  return waiting\nend\nfor _, name in ipairs(redis.call('HKEYS', run)) do\n  if string.sub(name, 1, 1) == 'j' then\n    table.insert(waiting, string.sub(name, 2))\n  end\nend\nredis.call('DEL', run)\nreturn waiting\n",
+  source: "#!lua flags=allow-oom\n-- release_run: give up a claim whose run ended without a result.\n-- @key run\n-- @arg token string            as claimed\n-- @return string*              everyone who waits for it, as `claim_run` took them; nobody if the claim is not ours\nlocal run = KEYS[1]\nlocal waiting = {}\nif redis.call('HGET', run, 't') ~= ARGV[1] then\n  return waiting\nend\nfor _, name in ipairs(redis.call('HKEYS', run)) do\n  if string.sub(name, 1, 1) == 'j' then\n    table.insert(waiting, string.sub(name, 2))\n  end\nend\nredis.call('DEL', run)\nreturn waiting\n",
 };
 
 /**
- * Keys and channels of release: give up a claim whose run ended without a result.
- * Arguments to append: token: string. Returns: string* everyone who waits for it, as `claim` took them; nobody if the claim is not ours.
+ * Keys and channels of release_run: give up a claim whose run ended without a result.
+ * Arguments to append: token: string. Returns: string* everyone who waits for it, as `claim_run` took them; nobody if the claim is not ours.
  */
-export function releaseNames(prefix: string, pattern: string, key: string): string[] {
+export function releaseRunNames(prefix: string, pattern: string, key: string): string[] {
   return [runKey(prefix, pattern, key)];
 }
 
@@ -142,18 +142,18 @@ export function respondersNames(prefix: string, pattern: string): string[] {
   return [membersKey(prefix, pattern), groupsKey(prefix, pattern)];
 }
 
-export const SETTLE: Script = {
-  name: "settle",
-  sha: "09d1b1bba326e18552ea97544f63a462b689e381",
+export const SETTLE_RUN: Script = {
+  name: "settle_run",
+  sha: "2608ad0cdb12277ea19dc38f435c4abcc762cbd4",
   names: 2,
-  source: "#!lua\n-- settle: keep the result of a run under its idempotency key; the first one written stays.\n-- Who waited is kept for a minute: whoever settles again did perhaps not hear who is to be answered.\n-- @key run\n-- @key settled\n-- @arg fingerprint bytes       of the payload that was run\n-- @arg window_ms integer       how long the result is kept, if the claim is gone that said so\n-- @arg reply bytes             the REPLY, without call_id\n-- @return string*              the reply that counts, then everyone who waits for it, as `claim` took them\nlocal run, settled = KEYS[1], KEYS[2]\nlocal fingerprint, reply = ARGV[1], ARGV[3]\nlocal fields = redis.call('HGETALL', run)\nlocal known, stored, window = false, false, ARGV[2]\nlocal answer = { reply }\nlocal function waits(name)\n  if string.sub(name, 1, 1) == 'j' then\n    table.insert(answer, string.sub(name, 2))\n  end\nend\nfor at = 1, #fields, 2 do\n  local name, value = fields[at], fields[at + 1]\n  if name == 'f' then\n    known = value\n  elseif name == 'r' then\n    stored = value\n  elseif name == 'w' then\n    window = value\n  else\n    waits(name)\n  end\nend\nif known and known ~= fingerprint then\n  return { reply }\nend\nif stored then\n  answer[1] = stored\n  for _, name in ipairs(redis.call('HKEYS', settled)) do\n    waits(name)\n  end\nelse\n  if known then\n    redis.call('RENAME', run, settled)\n    redis.call('PEXPIRE', settled, 60000)\n  end\n  redis.call('HSET', run, 'f', fingerprint, 'r', reply)\n  redis.call('PEXPIRE', run, window)\nend\nreturn answer\n",
+  source: "#!lua\n-- settle_run: keep the result of a run under its idempotency key; the first one written stays.\n-- Who waited is kept for a minute: whoever settles again did perhaps not hear who is to be answered.\n-- @key run\n-- @key settled\n-- @arg fingerprint bytes       of the payload that was run\n-- @arg window_ms integer       how long the result is kept, if the claim is gone that said so\n-- @arg reply bytes             the REPLY, without call_id\n-- @return string*              the reply that counts, then everyone who waits for it, as `claim_run` took them\nlocal run, settled = KEYS[1], KEYS[2]\nlocal fingerprint, reply = ARGV[1], ARGV[3]\nlocal fields = redis.call('HGETALL', run)\nlocal known, stored, window = false, false, ARGV[2]\nlocal answer = { reply }\nlocal function waits(name)\n  if string.sub(name, 1, 1) == 'j' then\n    table.insert(answer, string.sub(name, 2))\n  end\nend\nfor at = 1, #fields, 2 do\n  local name, value = fields[at], fields[at + 1]\n  if name == 'f' then\n    known = value\n  elseif name == 'r' then\n    stored = value\n  elseif name == 'w' then\n    window = value\n  else\n    waits(name)\n  end\nend\nif known and known ~= fingerprint then\n  return { reply }\nend\nif stored then\n  answer[1] = stored\n  for _, name in ipairs(redis.call('HKEYS', settled)) do\n    waits(name)\n  end\nelse\n  if known then\n    redis.call('RENAME', run, settled)\n    redis.call('PEXPIRE', settled, 60000)\n  end\n  redis.call('HSET', run, 'f', fingerprint, 'r', reply)\n  redis.call('PEXPIRE', run, window)\nend\nreturn answer\n",
 };
 
 /**
- * Keys and channels of settle: keep the result of a run under its idempotency key; the first one written stays.
- * Arguments to append: fingerprint: Uint8Array, window_ms: number, reply: Uint8Array. Returns: string* the reply that counts, then everyone who waits for it, as `claim` took them.
+ * Keys and channels of settle_run: keep the result of a run under its idempotency key; the first one written stays.
+ * Arguments to append: fingerprint: Uint8Array, window_ms: number, reply: Uint8Array. Returns: string* the reply that counts, then everyone who waits for it, as `claim_run` took them.
  */
-export function settleNames(prefix: string, pattern: string, key: string): string[] {
+export function settleRunNames(prefix: string, pattern: string, key: string): string[] {
   return [runKey(prefix, pattern, key), settledKey(prefix, pattern, key)];
 }
 
@@ -172,4 +172,4 @@ export function trailNames(prefix: string): string[] {
   return [trailsKey(prefix), trailOrderKey(prefix)];
 }
 
-export const SCRIPTS: readonly Script[] = [ANNOUNCE, CLAIM, DISPATCH, LEAVE, PUBLISH, REGISTER, RELEASE, RESPONDERS, SETTLE, TRAIL];
+export const SCRIPTS: readonly Script[] = [ANNOUNCE, CLAIM_RUN, DISPATCH, LEAVE, PUBLISH, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE_RUN, TRAIL];

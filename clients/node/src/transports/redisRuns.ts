@@ -1,5 +1,12 @@
 import { LIMIT_JOINERS } from "../contract/contract.js";
-import { CLAIM, claimNames, RELEASE, releaseNames, SETTLE, settleNames } from "../contract/scripts.js";
+import {
+  CLAIM_RUN,
+  claimRunNames,
+  RELEASE_RUN,
+  releaseRunNames,
+  SETTLE_RUN,
+  settleRunNames,
+} from "../contract/scripts.js";
 import { type Envelope, serializeFrame } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { conflict, errorReply, replyFor, tooMany, withoutKey } from "../ledger.js";
@@ -41,7 +48,7 @@ export class RedisRuns {
     const caller = Buffer.concat([Buffer.from(port.instance), callId]);
     const numbers = [lease, this.#settings.idempotencyWindow, LIMIT_JOINERS].map(String);
     const rest = [id, fingerprint, ...numbers, caller, avoid, serializeFrame(request)];
-    runScript(link, CLAIM, claimNames(this.#prefix, topic, idempotencyKey), rest).then(
+    runScript(link, CLAIM_RUN, claimRunNames(this.#prefix, topic, idempotencyKey), rest).then(
       (reply) => told(port, request, callId, reply),
       (error) => port.receiver.onDispatched(callId, "", commandError(error)),
     );
@@ -50,10 +57,10 @@ export class RedisRuns {
   /** Stores a result and answers everyone who waits for it; kept for a while if the link is down. */
   settle(link: RedisLink | undefined, port: RedisPort, to: string, reply: Envelope): void {
     if (link === undefined) return this.#keep({ port, to, reply });
-    const names = settleNames(this.#prefix, reply.topic, reply.idempotencyKey);
+    const names = settleRunNames(this.#prefix, reply.topic, reply.idempotencyKey);
     const mine = withoutKey(reply);
     const own = Buffer.concat([Buffer.from(to), reply.callId]);
-    runScript(link, SETTLE, names, [reply.fingerprint, String(this.#settings.idempotencyWindow), mine]).then(
+    runScript(link, SETTLE_RUN, names, [reply.fingerprint, String(this.#settings.idempotencyWindow), mine]).then(
       (answer) => {
         const [counts = "", ...waiting] = listOf(answer);
         answerAll(port, [own, ...waiting], (callId) => replyFor(bytesOf(counts), callId));
@@ -75,8 +82,8 @@ export class RedisRuns {
 
   #giveUp(link: RedisLink | undefined, port: RedisPort, about: Envelope, token: string, reply: ReplyTo): void {
     if (link === undefined) return; // the claim ends by itself
-    const names = releaseNames(this.#prefix, about.topic, about.idempotencyKey);
-    runScript(link, RELEASE, names, [token]).then(
+    const names = releaseRunNames(this.#prefix, about.topic, about.idempotencyKey);
+    runScript(link, RELEASE_RUN, names, [token]).then(
       (waiting) => answerAll(port, listOf(waiting), reply),
       () => undefined,
     );

@@ -47,7 +47,9 @@ class RedisRuns:
             avoid.encode(),
             frame(data),
         ]
-        self._run(link, scripts.CLAIM, scripts.claim_names, request, arguments, partial(self._claimed, port, request))
+        self._run(
+            link, scripts.CLAIM_RUN, scripts.claim_run_names, request, arguments, partial(self._claimed, port, request)
+        )
         return data
 
     def _claimed(self, port: RedisPort, request: Envelope, reply: Any) -> None:
@@ -76,7 +78,7 @@ class RedisRuns:
         window = b"%d" % int(self._transport.settings.idempotency_window * 1000)
         arguments = [reply.fingerprint, window, without_key(reply)]
         then = partial(self._settled, port, to, reply)
-        self._run(link, scripts.SETTLE, scripts.settle_names, reply, arguments, then)
+        self._run(link, scripts.SETTLE_RUN, scripts.settle_run_names, reply, arguments, then)
 
     def _settled(self, port: RedisPort, to: str, reply: Envelope, answer: Any) -> None:
         if isinstance(answer, LinkDownError):
@@ -101,7 +103,7 @@ class RedisRuns:
 
         link = self._transport.link
         if link is not None:  # else the claim ends by itself
-            self._run(link, scripts.RELEASE, scripts.release_names, about, [token.encode()], then)
+            self._run(link, scripts.RELEASE_RUN, scripts.release_run_names, about, [token.encode()], then)
 
     def resume(self) -> None:
         """The link is back: settle what could not be settled."""

@@ -1,12 +1,12 @@
 #!lua
--- settle: keep the result of a run under its idempotency key; the first one written stays.
+-- settle_run: keep the result of a run under its idempotency key; the first one written stays.
 -- Who waited is kept for a minute: whoever settles again did perhaps not hear who is to be answered.
 -- @key run
 -- @key settled
 -- @arg fingerprint bytes       of the payload that was run
 -- @arg window_ms integer       how long the result is kept, if the claim is gone that said so
 -- @arg reply bytes             the REPLY, without call_id
--- @return string*              the reply that counts, then everyone who waits for it, as `claim` took them
+-- @return string*              the reply that counts, then everyone who waits for it, as `claim_run` took them
 local run, settled = KEYS[1], KEYS[2]
 local fingerprint, reply = ARGV[1], ARGV[3]
 local fields = redis.call('HGETALL', run)

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- release: give up a claim whose run ended without a result.
+-- release_run: give up a claim whose run ended without a result.
 -- @key run
 -- @arg token string            as claimed
--- @return string*              everyone who waits for it, as `claim` took them; nobody if the claim is not ours
+-- @return string*              everyone who waits for it, as `claim_run` took them; nobody if the claim is not ours
 local run = KEYS[1]
 local waiting = {}
 if redis.call('HGET', run, 't') ~= ARGV[1] then

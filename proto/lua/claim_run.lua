@@ -1,5 +1,5 @@
 #!lua
--- claim: hand a request with an idempotency key to a responder, unless its run is under way or done.
+-- claim_run: hand a request with an idempotency key to a responder, unless its run is under way or done.
 -- A claim lasts until the run's deadline. Whoever asks then takes it over, or before it who avoids the run's responder:
 -- that one refused, or is lost.
 -- @key run
