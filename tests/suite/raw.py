@@ -79,6 +79,9 @@ class Raw:
     def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         self.dispatched.append((call_id, instance, None))
 
+    def on_mail(self, topic: str, group: str) -> None:
+        """Nothing is claimed."""
+
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""
 

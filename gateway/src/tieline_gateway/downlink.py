@@ -109,6 +109,9 @@ class Downlink:
         joined = wire.Dispatched(call_id=call_id, instance=instance, joined_until=until)
         self.put(wire.GatewayItem(dispatched=joined))
 
+    def on_mail(self, topic: str, group: str) -> None:
+        """See `Receiver`."""
+
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""
         if self._port is None:

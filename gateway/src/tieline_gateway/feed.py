@@ -81,6 +81,9 @@ class Feed:
     def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         """Nothing was dispatched."""
 
+    def on_mail(self, topic: str, group: str) -> None:
+        """Nothing is claimed."""
+
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""
         if gap is not None:

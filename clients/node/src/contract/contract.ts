@@ -81,6 +81,11 @@ export const LIMIT_STORED_RESULTS = 10_000;
 export const LIMIT_STORED_RESULTS_BYTES = 67_108_864;
 export const LIMIT_TRAILS = 1_000;
 export const LIMIT_TRAIL_BYTES = 16_384;
+export const LIMIT_CLAIM_SLOTS = 1_000;
+export const LIMIT_CLAIM_ENTRIES = 1_000;
+export const LIMIT_CLAIM_BYTES = 4_194_304;
+export const LIMIT_STREAM_ALONE = 10_000;
+export const LIMIT_APPEND_EVENTS = 10_000;
 
 export const DEFAULT_CALL_TTL_MS = 30_000;
 export const DEFAULT_EVENT_TTL_MS = 30_000;
@@ -112,6 +117,13 @@ export const DEFAULT_STREAM_LEASE_MS = 15_000;
 export const DEFAULT_IDEMPOTENCY_WINDOW_MS = 86_400_000;
 export const DEFAULT_RETRY_BASE_MS = 100;
 export const DEFAULT_RETRY_CAP_MS = 5_000;
+export const DEFAULT_DURABLE_CONCURRENCY = 10;
+export const DEFAULT_MAX_ATTEMPTS = 4;
+export const DEFAULT_BACKOFF_MS = 5_000;
+export const DEFAULT_BACKOFF_CAP_MS = 300_000;
+export const DEFAULT_HANDLER_TIMEOUT_MS = 30_000;
+export const DEFAULT_DEDUPE_MS = 86_400_000;
+export const DEFAULT_APPEND_RESEND_MS = 30_000;
 export const DEFAULT_EXPLAIN_CALLS = 1_000;
 
 export const PRIORITY_LOW = 1;
@@ -164,9 +176,19 @@ export function runKey(prefix: string, topic: string, key: string): string {
   return `${prefix}ik:{${topic}}:${key}`;
 }
 
+/** `<prefix>ik:{<topic>}:` */
+export function runPrefixKey(prefix: string, topic: string): string {
+  return `${prefix}ik:{${topic}}:`;
+}
+
 /** `<prefix>is:{<topic>}:<key>` */
 export function settledKey(prefix: string, topic: string, key: string): string {
   return `${prefix}is:{${topic}}:${key}`;
+}
+
+/** `<prefix>is:{<topic>}:` */
+export function settledPrefixKey(prefix: string, topic: string): string {
+  return `${prefix}is:{${topic}}:`;
 }
 
 /** `<prefix>{tr}:data` */
@@ -182,6 +204,116 @@ export function trailOrderKey(prefix: string): string {
 /** `<prefix>pt` */
 export function patternsKey(prefix: string): string {
   return `${prefix}pt`;
+}
+
+/** `<plain>event_stream:<topic>:<key>` */
+export function streamKey(prefix: string, topic: string, key: string): string {
+  return `${prefix.replace(/^tl:/, "")}event_stream:${topic}:${key}`;
+}
+
+/** `<plain>event_stream:<topic>:` */
+export function streamPrefixKey(prefix: string, topic: string): string {
+  return `${prefix.replace(/^tl:/, "")}event_stream:${topic}:`;
+}
+
+/** `<prefix>{<topic>}:q:<priority>` */
+export function laneKey(prefix: string, topic: string, priority: string): string {
+  return `${prefix}{${topic}}:q:${priority}`;
+}
+
+/** `<prefix>{<topic>}:q:` */
+export function lanePrefixKey(prefix: string, topic: string): string {
+  return `${prefix}{${topic}}:q:`;
+}
+
+/** `<prefix>ln:{<topic>}` */
+export function lanesKey(prefix: string, topic: string): string {
+  return `${prefix}ln:{${topic}}`;
+}
+
+/** `<prefix>mg:{<topic>}` */
+export function mailGroupsKey(prefix: string, topic: string): string {
+  return `${prefix}mg:{${topic}}`;
+}
+
+/** `<prefix>du:{<topic>}:<group>` */
+export function dueKey(prefix: string, topic: string, group: string): string {
+  return `${prefix}du:{${topic}}:${group}`;
+}
+
+/** `<prefix>du:{<topic>}:` */
+export function duePrefixKey(prefix: string, topic: string): string {
+  return `${prefix}du:{${topic}}:`;
+}
+
+/** `<prefix>he:{<topic>}:<group>` */
+export function heldKey(prefix: string, topic: string, group: string): string {
+  return `${prefix}he:{${topic}}:${group}`;
+}
+
+/** `<prefix>he:{<topic>}:` */
+export function heldPrefixKey(prefix: string, topic: string): string {
+  return `${prefix}he:{${topic}}:`;
+}
+
+/** `<prefix>ty:{<topic>}:<group>` */
+export function triesKey(prefix: string, topic: string, group: string): string {
+  return `${prefix}ty:{${topic}}:${group}`;
+}
+
+/** `<prefix>ty:{<topic>}:` */
+export function triesPrefixKey(prefix: string, topic: string): string {
+  return `${prefix}ty:{${topic}}:`;
+}
+
+/** `<prefix>pk:{<topic>}:<group>` */
+export function parkedKey(prefix: string, topic: string, group: string): string {
+  return `${prefix}pk:{${topic}}:${group}`;
+}
+
+/** `<prefix>pk:{<topic>}:` */
+export function parkedPrefixKey(prefix: string, topic: string): string {
+  return `${prefix}pk:{${topic}}:`;
+}
+
+/** `<prefix>pa:{<topic>}:<group>` */
+export function passedKey(prefix: string, topic: string, group: string): string {
+  return `${prefix}pa:{${topic}}:${group}`;
+}
+
+/** `<prefix>pa:{<topic>}:` */
+export function passedPrefixKey(prefix: string, topic: string): string {
+  return `${prefix}pa:{${topic}}:`;
+}
+
+/** `<prefix>as:{<topic>}` */
+export function asleepKey(prefix: string, topic: string): string {
+  return `${prefix}as:{${topic}}`;
+}
+
+/** `<prefix>kn:{<topic>}:<id>` */
+export function knownKey(prefix: string, topic: string, id: string): string {
+  return `${prefix}kn:{${topic}}:${id}`;
+}
+
+/** `<prefix>kn:{<topic>}:` */
+export function knownPrefixKey(prefix: string, topic: string): string {
+  return `${prefix}kn:{${topic}}:`;
+}
+
+/** `<prefix>nr:{<topic>}:<producer>` */
+export function numberKey(prefix: string, topic: string, producer: string): string {
+  return `${prefix}nr:{${topic}}:${producer}`;
+}
+
+/** `<prefix>dl:{<topic>}` */
+export function deadKey(prefix: string, topic: string): string {
+  return `${prefix}dl:{${topic}}`;
+}
+
+/** `<prefix>mt` */
+export function mailTopicsKey(prefix: string): string {
+  return `${prefix}mt`;
 }
 
 /** `<prefix>rq:{<topic>}:<instance>` */
@@ -222,4 +354,14 @@ export function observedChannel(prefix: string, topic: string): string {
 /** `<prefix>pn` */
 export function noticeChannel(prefix: string): string {
   return `${prefix}pn`;
+}
+
+/** `<prefix>wk:{<topic>}` */
+export function wakeChannel(prefix: string, topic: string): string {
+  return `${prefix}wk:{${topic}}`;
+}
+
+/** `<plain>group_change` */
+export function groupChangeChannel(prefix: string): string {
+  return `${prefix.replace(/^tl:/, "")}group_change`;
 }

@@ -12,6 +12,7 @@ from tieline.default_system import (
     publish_event_and_stream,
     publish_event_and_wait,
 )
+from tieline.durable_delivery import DurableDelivery
 from tieline.errors import (
     AlreadyExistsError,
     CallCancelledError,
@@ -42,6 +43,7 @@ from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.publisher import Receipt
 from tieline.retry import Retry
+from tieline.retry_policy import RetryPolicy
 from tieline.settings import Settings
 from tieline.stream import Stream
 from tieline.subscription import Subscription
@@ -49,12 +51,14 @@ from tieline.subscription import Subscription
 __all__ = [  # noqa: RUF022 - grouped by what they are for
     # the system
     "EventSystem",
+    "DurableDelivery",
     "Failure",
     "Gathered",
     "Receipt",
     "Reply",
     "Responder",
     "Retry",
+    "RetryPolicy",
     "Settings",
     "Stream",
     "Subscription",

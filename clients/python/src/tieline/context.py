@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tieline import codec
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import REQUEST, new_id
+
+if TYPE_CHECKING:
+    from tieline.durable_delivery import DurableDelivery
 
 _NEVER = float("inf")
 
@@ -19,15 +22,16 @@ class Event:
     """An event or request, as its handler sees it.
 
     `cancelled` turns true when the caller gave up: synchronous handlers look at it, asynchronous ones are cancelled.
-    `clock` is the broker's: a handler that sleeps by it, `await event.clock.sleep(5)`, can be hurried in a test.
+    `delivery` is what the handler of a durable event may say of it; None for a live one. `clock` is the broker's: a handler that sleeps by it, `await event.clock.sleep(5)`, can be hurried in a test.
     """
 
-    __slots__ = ("_data", "_decoded", "cancelled", "clock", "envelope")
+    __slots__ = ("_data", "_decoded", "cancelled", "clock", "delivery", "envelope")
 
     def __init__(self, envelope: Envelope, clock: Clock) -> None:
         self.envelope = envelope
         self.cancelled = False
         self.clock = clock
+        self.delivery: DurableDelivery | None = None
         self._decoded = False
 
     @property

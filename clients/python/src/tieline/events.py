@@ -20,10 +20,10 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from tieline import handler as handlers
 from tieline import topics
-from tieline._contract.contract import SYSTEM_WARNING
+from tieline._contract.contract import PRIORITY_NORMAL, SYSTEM_WARNING
 from tieline.clock import Clock
 from tieline.context import Event
-from tieline.errors import TielineError
+from tieline.errors import InvalidArgumentError, TielineError
 from tieline.explain import Explanation
 from tieline.gather import Gathered
 from tieline.instance import Instance
@@ -37,7 +37,7 @@ from tieline.middleware import (
     that_have,
 )
 from tieline.observe import Observer
-from tieline.publisher import Publisher, Receipt
+from tieline.publisher import Durable, Publisher, Receipt
 from tieline.requester import Requester
 from tieline.retry import Retry
 from tieline.services import Service
@@ -109,26 +109,55 @@ class EventSystem:
         correlation_id: str = "",
         wait_local: bool = False,
         wait_for_connection: float = 0.0,
+        key: str | None = None,
+        durable: bool = False,
+        priority: int | None = None,
+        dedupe: str | None = None,
+        max_stored: int = 0,
     ) -> Coroutine[Any, Any, Receipt]:
         """Publish an event to every subscriber, here and elsewhere. At most once; nobody need be there.
+
+        With `key` or `durable` it is stored instead, for durable subscriptions, and kept until each of their groups has
+        handled it: the receipt says where. Stored means: as Redis's persistence is configured.
 
         Args:
             topic: concrete topic.
             data: payload.
-            ttl: seconds until it is no longer worth handling; 30 unless given.
+            ttl: seconds until it is no longer worth handling; 30 unless given, and for ever if it is stored.
             headers: text by name.
             content_type: media type; MessagePack unless given.
             schema_version: version of the payload's schema.
             correlation_id: name of the chain; inherited, or the event's own id, unless given.
             wait_local: return when the handlers in this process are done.
             wait_for_connection: seconds to wait while the broker is away.
+            key: store it; events of one topic and key are handled strictly in order, by one handler at a time.
+            durable: store it without a key: such events are handled side by side.
+            priority: of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first.
+            dedupe: an id of your own: an event of the topic with the same one is stored once within 24 hours.
+            max_stored: do not store it if its key, or its priority, holds so many events; 0 for no bound.
 
         Raises:
             InvalidTopicError, InvalidPayloadError, PayloadTooLargeError, InvalidArgumentError: refused at the door.
+            OverloadedError: there is no room for one more stored event.
             UnavailableError: the broker is away.
             LoopDetectedError: more than 16 handlers led here.
 
         """
+        if key is not None or durable:
+            if wait_local:
+                raise InvalidArgumentError(
+                    "wait_local= is for live events; a stored one is handled when its turn comes"
+                )
+            stored = Durable(key, PRIORITY_NORMAL if priority is None else priority, dedupe, max_stored)
+            rest = (stored, ttl, content_type, schema_version, correlation_id, wait_for_connection)
+            if self._publishing:
+                message = Message(topic, data, dict(headers or {}))
+                return publish_through(self._publishing, message, partial(_send, self._publisher.store, rest))
+            return self._publisher.store(topic, data, headers, *rest)
+        if priority is not None or dedupe is not None or max_stored:
+            raise InvalidArgumentError(
+                "priority=, dedupe= and max_stored= are for what is stored: add key= or durable=True"
+            )
         options = (ttl, content_type, schema_version, correlation_id, wait_local, wait_for_connection)
         if self._publishing:
             message = Message(topic, data, dict(headers or {}))

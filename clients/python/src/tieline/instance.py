@@ -18,6 +18,9 @@ from tieline._contract.contract import ASK_TOPIC
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.caller import Caller
 from tieline.clock import Clock
+from tieline.consumer import Consumer
+from tieline.delivery import Around
+from tieline.durable import Mail
 from tieline.envelope import CANCEL, CREDIT
 from tieline.errors import (
     InvalidArgumentError,
@@ -127,11 +130,13 @@ class Instance:
             port = await transport.open(self.service, self)
             self._take_place(port)
             self.caller.attach(port)
-            await self.registry.attach(port, _interests(self.router))
+            await self.registry.attach(port, _interests(self.router), self._durable())
             await self._answer_questions(port)
             self._take_place(port)  # a link that broke meanwhile may have made it another instance
             self.port = port
             self._linked.set()
+            for subscription in self._durable():
+                subscription.begin_consuming()
             self.spawn(self._watch_loop())
         except BaseException:
             self._transport = None
@@ -245,6 +250,8 @@ class Instance:
         """Take in a subscription; it is registered now, or at the start."""
         if self.closed:
             raise InvalidArgumentError("this event system is closed; make a new one")
+        if subscription.durability is not None:
+            subscription.consumer = Consumer(subscription, subscription.durability, subscription.concurrency, self)
         new = self.router.add(subscription)
         running = running_loop()
         if self.port is not None and running is self.loop:
@@ -296,9 +303,18 @@ class Instance:
         else:
             self.caller.answered(envelope)
 
+    def on_mail(self, topic: str, group: str) -> None:
+        """See `Receiver`."""
+        for subscription in self.router.takers(Interest(Route.MAIL, topic, group)):
+            if subscription.consumer is not None:
+                subscription.consumer.wake()
+
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""
         self._linked.set()
+        for subscription in self._durable():
+            if subscription.consumer is not None:
+                subscription.consumer.wake()
         if gap is not None:
             log.info("the broker is back after %.1f s", self.clock.monotonic() - self._away_since)
             self.caller.link_up()
@@ -345,6 +361,28 @@ class Instance:
         for subscription in self.router:
             if subscription.on_gap is not None:
                 self.spawn(_guarded(subscription.on_gap, since, until, gap.reason))
+
+    # --- durable events -------------------------------------------------------------------------------------------
+
+    @property
+    def mail(self) -> Mail:
+        """See `consumer.House`."""
+        if self.port is None:
+            raise UnavailableError("the event system is not running", outcome=Outcome.NOT_DELIVERED)
+        return self.port.mail
+
+    @property
+    def lease_seconds(self) -> float:
+        """See `consumer.House`."""
+        return self.settings.lease
+
+    @property
+    def around(self) -> Around | None:
+        """See `consumer.House`."""
+        return self.responder.around
+
+    def _durable(self) -> list[Subscription]:
+        return [subscription for subscription in self.router if subscription.consumer is not None]
 
     # --- the rest -------------------------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ def compose(
         source=origin.source,
         time=now,
         ttl_ms=ttl_ms,
-        expires_at=now + ttl_ms,
+        expires_at=now + ttl_ms if ttl_ms else 0,
         data=payload,
     )
     if content_type:

@@ -7,21 +7,44 @@ from asyncio import get_running_loop
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.durable import Draft, Stored
 from tieline.envelope import EVENT, new_id
-from tieline.errors import Outcome, TielineError
+from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError
 from tieline.event_outlet import EventOutlet
 from tieline.handled import Handled
 from tieline.instance import Instance
-from tieline.outgoing import check_wait, compose, ttl_ms
+from tieline.outgoing import check_key, check_wait, compose, ttl_ms
 from tieline.turns import Turns
 
 
 class Receipt(NamedTuple):
-    """What a publish returns: the event's id, and the name of the chain it belongs to."""
+    """What a publish returns: the event's id, and the name of the chain it belongs to.
+
+    `stored` says where a durable event is; None for a live one.
+    """
 
     id: str
     correlation_id: str
+    stored: Stored | None = None
+
+
+class Durable(NamedTuple):
+    """How an event is to be stored.
+
+    Attributes:
+        key: its ordering key; None for none.
+        priority: of an event without key.
+        dedupe: an id under which it is recognised within the window; None for none.
+        most: bound of its stream; 0 for none.
+
+    """
+
+    key: str | None
+    priority: int
+    dedupe: str | None
+    most: int
 
 
 class Publisher:
@@ -58,6 +81,58 @@ class Publisher:
         if self._turns.due():
             await asyncio.sleep(0)
         return Receipt(event.id, event.correlation_id or event.id)
+
+    async def store(
+        self,
+        topic: str,
+        data: Any,
+        headers: Mapping[str, str] | None,
+        durable: Durable,
+        ttl: float | None = None,
+        content_type: str = "",
+        schema_version: str = "",
+        correlation_id: str = "",
+        wait_for_connection: float = 0.0,
+    ) -> Receipt:
+        """See `EventSystem.publish`: with `key` or `durable`."""
+        instance = self._instance
+        check_durable(durable)
+        if wait_for_connection:
+            check_wait(wait_for_connection, "wait_for_connection")
+        if instance.port is None or get_running_loop() is not instance.loop:
+            await instance.start()
+        port = instance.port
+        assert port is not None
+        event = self.durable_event(topic, data, headers, durable, ttl, content_type, schema_version, correlation_id)
+        if not port.connected:
+            await instance.await_link(event, wait_for_connection)
+        (stored,) = await port.mail.append(topic, (draft_of(event, durable),), most=durable.most)
+        if stored is None:
+            raise no_room(topic, durable.key, instance.settings.retry_after)
+        return Receipt(event.id, event.correlation_id or event.id, stored)
+
+    def durable_event(
+        self,
+        topic: str,
+        data: Any,
+        headers: Mapping[str, str] | None,
+        durable: Durable,
+        ttl: float | None,
+        content_type: str,
+        schema_version: str,
+        correlation_id: str,
+    ) -> Envelope:
+        """Compose an event that is to be stored; without a ttl it never expires."""
+        milliseconds = 0 if ttl is None else ttl_ms(ttl, 0)
+        instance = self._instance
+        event = compose(
+            EVENT, topic, data, milliseconds, instance, headers, content_type, schema_version, correlation_id
+        )
+        event.id = new_id()
+        if durable.key is not None:
+            event.key = durable.key
+        event.priority = durable.priority
+        return event
 
     async def send(
         self, event: Envelope, data: Any = None, wait_local: bool = False, wait_for_connection: float = 0.0
@@ -99,3 +174,45 @@ class Publisher:
         for subscription in instance.router.observers(event.topic):
             instance.responder.deliver(subscription, event)
         return len(each), served
+
+
+PRIORITIES = (
+    contract.PRIORITY_LOW,
+    contract.PRIORITY_NORMAL,
+    contract.PRIORITY_HIGH,
+    contract.PRIORITY_CRITICAL,
+)
+
+
+def check_durable(durable: Durable) -> None:
+    """Refuse what an event cannot be stored by.
+
+    Raises:
+        InvalidArgumentError: the key, the priority, the id or the bound is none.
+
+    """
+    if durable.key is not None:
+        check_key(durable.key, "key")
+    if durable.dedupe is not None:
+        check_key(durable.dedupe, "dedupe")
+    priority, most = durable.priority, durable.most
+    if isinstance(priority, bool) or priority not in PRIORITIES:
+        raise InvalidArgumentError(f"priority is 1 (low), 5 (normal), 8 (high) or 10 (critical), not {priority!r:.80}")
+    if isinstance(most, bool) or not isinstance(most, int) or most < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"max_stored is a whole number of events, 0 for no bound, not {most!r:.80}")
+
+
+def draft_of(event: Envelope, durable: Durable) -> Draft:
+    """An event, ready to be stored."""
+    known_as = durable.dedupe or ""
+    window = contract.DEFAULT_DEDUPE_MS if known_as else 0
+    return Draft(durable.key or "", durable.priority, known_as, window, event.SerializeToString())
+
+
+def no_room(topic: str, key: str | None, retry_after: float) -> TielineError:
+    """What a publisher is told whose event finds no room."""
+    which = f"key {key!r} of {topic!r}" if key else f"the lane of {topic!r}"
+    return OverloadedError(
+        f"{which} holds as many events as it may: nobody subscribes to them, or handling them takes longer",
+        retry_after=retry_after,
+    )

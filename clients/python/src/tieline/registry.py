@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from tieline.errors import Outcome, UnavailableError
 from tieline.subscription import Subscription
@@ -21,16 +22,18 @@ class Registry:
         self._tasks: dict[Subscription, asyncio.Task[None]] = {}
         self._wanted: dict[asyncio.Task[None], frozenset[Interest]] = {}
 
-    async def attach(self, port: Port, interests: list[Interest]) -> None:
+    async def attach(self, port: Port, interests: list[Interest], durable: Iterable[Subscription]) -> None:
         """Register everything that was declared before the start."""
         self._port = port
         self._turn = asyncio.Lock()
         async with self._turn:
+            for subscription in durable:
+                await _enroll(port, subscription)
             await port.register(interests)
 
     def begin(self, subscription: Subscription, interests: list[Interest]) -> None:
         """Register in the background; `ready` waits for it. Without new interests it still waits for its turn."""
-        task = asyncio.get_running_loop().create_task(self._register(interests))
+        task = asyncio.get_running_loop().create_task(self._register(subscription, interests))
         self._tasks[subscription] = task
         self._wanted[task] = frozenset(interests)
         task.add_done_callback(lambda done: self._ended(subscription, done))
@@ -74,10 +77,13 @@ class Registry:
         self._tasks.clear()
         self._port = None
 
-    async def _register(self, interests: list[Interest]) -> None:
+    async def _register(self, subscription: Subscription, interests: list[Interest]) -> None:
         async with self._turn:
-            if self._port is not None and interests:
-                await self._port.register(interests)
+            if self._port is not None:
+                await _enroll(self._port, subscription)
+                if interests:
+                    await self._port.register(interests)
+                subscription.begin_consuming()
 
     def _ended(self, subscription: Subscription, task: asyncio.Task[None]) -> None:
         del self._wanted[task]
@@ -85,3 +91,10 @@ class Registry:
             log.error("%r could not be registered: %s", subscription, task.exception())
         elif self._tasks.get(subscription) is task:
             del self._tasks[subscription]
+
+
+async def _enroll(port: Port, subscription: Subscription) -> None:
+    """Have events wait for a durable subscription's group from now on."""
+    policy = subscription.durability
+    if policy is not None:
+        await port.mail.enroll(subscription.topic, policy.group, latest=policy.latest)

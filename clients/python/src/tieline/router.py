@@ -149,6 +149,8 @@ class Router:
         elif interest.route == Route.OBSERVER:
             self._observed.insert(interest.pattern, interest)
             self.observing += 1
+        elif interest.route == Route.MAIL:
+            return
         elif topics.is_pattern(interest.pattern):
             self._patterns.insert(interest.pattern, interest)
             self._wild += 1
@@ -172,6 +174,8 @@ class Router:
         elif interest.route == Route.OBSERVER:
             self._observed.remove(interest.pattern, interest)
             self.observing -= 1
+        elif interest.route == Route.MAIL:
+            return
         elif topics.is_pattern(interest.pattern):
             self._patterns.remove(interest.pattern, interest)
             self._wild -= 1

@@ -8,14 +8,18 @@ from datetime import datetime
 from typing import Any, Protocol, TypedDict
 
 from tieline import topics
+from tieline._contract import contract
 from tieline._contract.contract import ASK_TOPIC
 from tieline.batch import Batch, Batcher
+from tieline.consumer import Consumer
 from tieline.delivery import Delivery
+from tieline.durability import Poison, Start, durability
 from tieline.errors import InvalidArgumentError, InvalidTopicError
 from tieline.handler import Handler
 from tieline.mailbox import Mailbox, Work
 from tieline.outgoing import check_text
 from tieline.prompt import check_prompt
+from tieline.retry_policy import RetryPolicy
 from tieline.settings import Settings
 from tieline.transport import Interest, Route
 from tieline.versions import Upcaster, versions
@@ -38,6 +42,13 @@ class SubscriptionOptions(TypedDict, total=False):
         name: for figures and `unsubscribe`; the function's name unless given.
         schema_version: version of the payload's schema that the handler understands.
         upcasters: (from, to, function): steps that lift payloads of other versions, before filter and validation.
+        durable: handle events that were published with `key=` or `durable=True`, each at least once in each group,
+            those of a key in their order; `group` is "default" unless given, and `concurrency` 10.
+        start: where a new durable group begins: at the "earliest" event that is stored, or after the "latest".
+        retry: when a durable event is tried again: a `RetryPolicy`.
+        timeout: seconds that the handler of a durable event may take; 30 unless given.
+        on_poison: what becomes of a durable event that failed for the last time: "park" stops its key until somebody
+            looks (so it is unless given, where there is a key), "dead_letter" (where there is none), or "skip".
 
     """
 
@@ -52,6 +63,11 @@ class SubscriptionOptions(TypedDict, total=False):
     name: str
     schema_version: str
     upcasters: Sequence[Upcaster]
+    durable: bool
+    start: Start
+    retry: RetryPolicy
+    timeout: float
+    on_poison: Poison | None
 
 
 class Owner(Protocol):
@@ -72,6 +88,9 @@ class Subscription:
         "_closed",
         "_owner",
         "by_reference",
+        "concurrency",
+        "consumer",
+        "durability",
         "filter",
         "group",
         "handler",
@@ -94,7 +113,8 @@ class Subscription:
         self._owner = owner
         self.topic = topics.check_pattern(topic)
         self.handler = handler
-        concurrency = _whole("concurrency", options.get("concurrency", settings.concurrency), 1)
+        usual = contract.DEFAULT_DURABLE_CONCURRENCY if options.get("durable") else settings.concurrency
+        self.concurrency = concurrency = _whole("concurrency", options.get("concurrency", usual), 1)
         self.mailbox = Mailbox(concurrency, _whole("queue", options.get("queue", settings.queue), 0))
         group, batch = options.get("group", ""), options.get("batch")
         self.group = topics.check_group(group) if group else ""
@@ -110,6 +130,8 @@ class Subscription:
         self.name = named or getattr(handler.function, "__name__", type(handler.function).__name__)
         self.warned_at = 0.0
         self.versions = versions(options.get("schema_version", ""), options.get("upcasters", ()))
+        self.durability = durability(self.topic, options)
+        self.consumer: Consumer | None = None
         self._batcher = Batcher(self, *_checked_batch(batch)) if batch is not None else None
         self._closed = False
         if batch is not None and handler.streams:
@@ -153,6 +175,11 @@ class Subscription:
         if self._owner is not None:
             await self._owner.unsubscribe(self)
 
+    def begin_consuming(self) -> None:
+        """It is registered: begin to claim, if it is durable."""
+        if self.consumer is not None and not self._closed:
+            self.consumer.start()
+
     def at_work(self) -> Iterator[tuple[Delivery, bool]]:
         """What its handler has now, and what waits for it (true)."""
         for work, queued in self.mailbox.at_work():
@@ -173,6 +200,8 @@ class Subscription:
         batch: Batch | None = self._batcher.take() if self._batcher else None
         if batch is not None:
             self.mailbox.admit(batch)
+        if self.consumer is not None:
+            await self.consumer.drain()
         await self.mailbox.drain()
 
     def interrupt(self) -> None:
@@ -181,6 +210,8 @@ class Subscription:
         batch = self._batcher.take() if self._batcher else None
         if batch is not None:
             batch.interrupted()
+        if self.consumer is not None:
+            self.consumer.interrupt()
         for work in [*self.mailbox.waiting, *self.mailbox.running]:
             self.mailbox.cancel(work)
 
@@ -188,9 +219,13 @@ class Subscription:
         """Forget what was under way in a loop that is gone."""
         if self._batcher is not None:
             self._batcher.take()
+        if self.consumer is not None:
+            self.consumer.forget()
         self.mailbox.begin_anew()
 
     def _interests(self) -> tuple[Interest, ...]:
+        if self.durability is not None:
+            return (Interest(Route.MAIL, self.topic, self.durability.group),)
         if self.observe:
             return (Interest(Route.OBSERVER, self.topic),)
         events = Interest(Route.GROUP, self.topic, self.group) if self.group else Interest(Route.EVENT, self.topic)

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
+from tieline.durable import Mail
 from tieline.errors import TielineError
 
 
@@ -26,10 +27,11 @@ class Route(IntEnum):
     GROUP = 3
     OBSERVER = 4
     INBOX = 5
+    MAIL = 6
 
 
 class Interest(NamedTuple):
-    """One thing an instance wants to receive: a route, a topic or pattern, and for GROUP the group's name."""
+    """One thing an instance wants to receive: a route, a topic or pattern, and for GROUP and MAIL the group's name."""
 
     route: Route
     pattern: str
@@ -80,6 +82,9 @@ class Receiver(Protocol):
         The run is at that instance and ends at `until` (ms since 1970, broker clock) at the latest; its result comes by
         `on_answer`.
         """
+
+    def on_mail(self, topic: str, group: str) -> None:
+        """A subscription group of this instance has something to claim."""
 
     def on_connected(self, gap: Gap | None) -> None:
         """The broker is there; everything is registered. `gap` is None the first time."""
@@ -189,6 +194,11 @@ class Port(Protocol):
             UnavailableError: the broker could not be asked; nothing is known.
 
         """
+        ...
+
+    @property
+    def mail(self) -> Mail:
+        """Durable events; where there are none, everything it offers is an UnsupportedError."""
         ...
 
     async def aclose(self) -> None:

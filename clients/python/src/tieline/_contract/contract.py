@@ -61,6 +61,11 @@ LIMIT_STORED_RESULTS: Final = 10_000
 LIMIT_STORED_RESULTS_BYTES: Final = 67_108_864
 LIMIT_TRAILS: Final = 1_000
 LIMIT_TRAIL_BYTES: Final = 16_384
+LIMIT_CLAIM_SLOTS: Final = 1_000
+LIMIT_CLAIM_ENTRIES: Final = 1_000
+LIMIT_CLAIM_BYTES: Final = 4_194_304
+LIMIT_STREAM_ALONE: Final = 10_000
+LIMIT_APPEND_EVENTS: Final = 10_000
 
 DEFAULT_CALL_TTL_MS: Final = 30_000
 DEFAULT_EVENT_TTL_MS: Final = 30_000
@@ -92,6 +97,13 @@ DEFAULT_STREAM_LEASE_MS: Final = 15_000
 DEFAULT_IDEMPOTENCY_WINDOW_MS: Final = 86_400_000
 DEFAULT_RETRY_BASE_MS: Final = 100
 DEFAULT_RETRY_CAP_MS: Final = 5_000
+DEFAULT_DURABLE_CONCURRENCY: Final = 10
+DEFAULT_MAX_ATTEMPTS: Final = 4
+DEFAULT_BACKOFF_MS: Final = 5_000
+DEFAULT_BACKOFF_CAP_MS: Final = 300_000
+DEFAULT_HANDLER_TIMEOUT_MS: Final = 30_000
+DEFAULT_DEDUPE_MS: Final = 86_400_000
+DEFAULT_APPEND_RESEND_MS: Final = 30_000
 DEFAULT_EXPLAIN_CALLS: Final = 1_000
 
 PRIORITY_LOW: Final = 1
@@ -145,9 +157,19 @@ def run_key(prefix: str, topic: str, key: str) -> str:
     return f"{prefix}ik:{{{topic}}}:{key}"
 
 
+def run_prefix_key(prefix: str, topic: str) -> str:
+    """`<prefix>ik:{<topic>}:`."""
+    return f"{prefix}ik:{{{topic}}}:"
+
+
 def settled_key(prefix: str, topic: str, key: str) -> str:
     """`<prefix>is:{<topic>}:<key>`."""
     return f"{prefix}is:{{{topic}}}:{key}"
+
+
+def settled_prefix_key(prefix: str, topic: str) -> str:
+    """`<prefix>is:{<topic>}:`."""
+    return f"{prefix}is:{{{topic}}}:"
 
 
 def trails_key(prefix: str) -> str:
@@ -163,6 +185,116 @@ def trail_order_key(prefix: str) -> str:
 def patterns_key(prefix: str) -> str:
     """`<prefix>pt`."""
     return f"{prefix}pt"
+
+
+def stream_key(prefix: str, topic: str, key: str) -> str:
+    """`<plain>event_stream:<topic>:<key>`."""
+    return f"{prefix.removeprefix('tl:')}event_stream:{topic}:{key}"
+
+
+def stream_prefix_key(prefix: str, topic: str) -> str:
+    """`<plain>event_stream:<topic>:`."""
+    return f"{prefix.removeprefix('tl:')}event_stream:{topic}:"
+
+
+def lane_key(prefix: str, topic: str, priority: str) -> str:
+    """`<prefix>{<topic>}:q:<priority>`."""
+    return f"{prefix}{{{topic}}}:q:{priority}"
+
+
+def lane_prefix_key(prefix: str, topic: str) -> str:
+    """`<prefix>{<topic>}:q:`."""
+    return f"{prefix}{{{topic}}}:q:"
+
+
+def lanes_key(prefix: str, topic: str) -> str:
+    """`<prefix>ln:{<topic>}`."""
+    return f"{prefix}ln:{{{topic}}}"
+
+
+def mail_groups_key(prefix: str, topic: str) -> str:
+    """`<prefix>mg:{<topic>}`."""
+    return f"{prefix}mg:{{{topic}}}"
+
+
+def due_key(prefix: str, topic: str, group: str) -> str:
+    """`<prefix>du:{<topic>}:<group>`."""
+    return f"{prefix}du:{{{topic}}}:{group}"
+
+
+def due_prefix_key(prefix: str, topic: str) -> str:
+    """`<prefix>du:{<topic>}:`."""
+    return f"{prefix}du:{{{topic}}}:"
+
+
+def held_key(prefix: str, topic: str, group: str) -> str:
+    """`<prefix>he:{<topic>}:<group>`."""
+    return f"{prefix}he:{{{topic}}}:{group}"
+
+
+def held_prefix_key(prefix: str, topic: str) -> str:
+    """`<prefix>he:{<topic>}:`."""
+    return f"{prefix}he:{{{topic}}}:"
+
+
+def tries_key(prefix: str, topic: str, group: str) -> str:
+    """`<prefix>ty:{<topic>}:<group>`."""
+    return f"{prefix}ty:{{{topic}}}:{group}"
+
+
+def tries_prefix_key(prefix: str, topic: str) -> str:
+    """`<prefix>ty:{<topic>}:`."""
+    return f"{prefix}ty:{{{topic}}}:"
+
+
+def parked_key(prefix: str, topic: str, group: str) -> str:
+    """`<prefix>pk:{<topic>}:<group>`."""
+    return f"{prefix}pk:{{{topic}}}:{group}"
+
+
+def parked_prefix_key(prefix: str, topic: str) -> str:
+    """`<prefix>pk:{<topic>}:`."""
+    return f"{prefix}pk:{{{topic}}}:"
+
+
+def passed_key(prefix: str, topic: str, group: str) -> str:
+    """`<prefix>pa:{<topic>}:<group>`."""
+    return f"{prefix}pa:{{{topic}}}:{group}"
+
+
+def passed_prefix_key(prefix: str, topic: str) -> str:
+    """`<prefix>pa:{<topic>}:`."""
+    return f"{prefix}pa:{{{topic}}}:"
+
+
+def asleep_key(prefix: str, topic: str) -> str:
+    """`<prefix>as:{<topic>}`."""
+    return f"{prefix}as:{{{topic}}}"
+
+
+def known_key(prefix: str, topic: str, id: str) -> str:
+    """`<prefix>kn:{<topic>}:<id>`."""
+    return f"{prefix}kn:{{{topic}}}:{id}"
+
+
+def known_prefix_key(prefix: str, topic: str) -> str:
+    """`<prefix>kn:{<topic>}:`."""
+    return f"{prefix}kn:{{{topic}}}:"
+
+
+def number_key(prefix: str, topic: str, producer: str) -> str:
+    """`<prefix>nr:{<topic>}:<producer>`."""
+    return f"{prefix}nr:{{{topic}}}:{producer}"
+
+
+def dead_key(prefix: str, topic: str) -> str:
+    """`<prefix>dl:{<topic>}`."""
+    return f"{prefix}dl:{{{topic}}}"
+
+
+def mail_topics_key(prefix: str) -> str:
+    """`<prefix>mt`."""
+    return f"{prefix}mt"
 
 
 def request_channel(prefix: str, topic: str, instance: str) -> str:
@@ -203,3 +335,13 @@ def observed_channel(prefix: str, topic: str) -> str:
 def notice_channel(prefix: str) -> str:
     """`<prefix>pn`."""
     return f"{prefix}pn"
+
+
+def wake_channel(prefix: str, topic: str) -> str:
+    """`<prefix>wk:{<topic>}`."""
+    return f"{prefix}wk:{{{topic}}}"
+
+
+def group_change_channel(prefix: str) -> str:
+    """`<plain>group_change`."""
+    return f"{prefix.removeprefix('tl:')}group_change"

@@ -3,17 +3,36 @@
 from typing import Final, NamedTuple
 
 from tieline._contract.contract import (
+    asleep_key,
+    dead_key,
+    due_key,
+    due_prefix_key,
     group_prefix_channel,
     groups_key,
+    held_key,
+    held_prefix_key,
+    known_prefix_key,
+    lane_prefix_key,
+    lanes_key,
+    mail_groups_key,
     members_key,
     notice_channel,
+    number_key,
+    parked_key,
+    parked_prefix_key,
+    passed_key,
+    passed_prefix_key,
     patterns_key,
     request_prefix_channel,
     run_key,
     settled_key,
+    stream_prefix_key,
     trail_order_key,
     trails_key,
+    tries_key,
+    tries_prefix_key,
     turn_key,
+    wake_channel,
 )
 
 
@@ -42,6 +61,38 @@ def announce_names(prefix: str) -> tuple[str, ...]:
     return (patterns_key(prefix), notice_channel(prefix),)
 
 
+APPEND: Final = Script(
+    "append",
+    "155f09f2016e93b285f98504dc66b5dccae2cd37",
+    8,
+    "#!lua\n-- append: store events of one topic, each in the stream of its key or in the lane of its priority, and wake consumers.\n-- A key that was idle becomes ready in every subscription group. While a topic has no group, keys are listed under the\n-- group with the empty name, and a stream holds so many events at most.\n-- A producer numbers what it sends, one up for each run of this script, and sends again, under the same number and in the\n-- same order, what it had no answer to: what is stored already is not stored twice.\n-- The group is appended to due_prefix, the key to stream_prefix, the priority to lane_prefix, the id to known_prefix.\n-- @key mail_groups\n-- @key due_prefix\n-- @key stream_prefix\n-- @key lane_prefix\n-- @key lanes\n-- @key asleep\n-- @key known_prefix\n-- @key number\n-- @channel wake\n-- @arg most integer            events a stream may hold; 0 for no bound\n-- @arg most_alone integer      the same while the topic has no group\n-- @arg together integer        1: all or none\n-- @arg number integer          of this run\n-- @arg event bytes*            five for each: key, priority, id to recognise it by or empty, how long (ms), envelope\n-- @return string*              for each its entry id; \"=\" and its entry id, if that can be told, if it was known; empty: no room\nlocal groups, due, streams, lane, lanes, asleep, known, number = unpack(KEYS)\nlocal wake, most, together = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'\nlocal names = redis.call('HKEYS', groups)\nif #names == 0 then\n  names = { '' }\n  local alone = tonumber(ARGV[3])\n  most = most > 0 and math.min(most, alone) or alone\nend\nlocal clock = redis.call('TIME')\nlocal now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))\nif tonumber(redis.call('GET', number) or '0') >= tonumber(ARGV[5]) then\n  local known_all = {}\n  for n = 1, (#ARGV - 5) / 5 do\n    known_all[n] = '='\n  end\n  return known_all\nend\nredis.call('SET', number, ARGV[5], 'PX', 900000)\nlocal function stream_of(at)\n  if ARGV[at] ~= '' then\n    return streams .. ARGV[at]\n  end\n  return lane .. ARGV[at + 1]\nend\nlocal stored, ready, seen, parallel = {}, {}, {}, false\nif together and most > 0 then\n  local count = {}\n  for at = 6, #ARGV, 5 do\n    local stream = stream_of(at)\n    count[stream] = (count[stream] or redis.call('XLEN', stream)) + 1\n    if count[stream] > most then\n      for n = 1, (#ARGV - 5) / 5 do\n        stored[n] = ''\n      end\n      return stored\n    end\n  end\nend\nfor at = 6, #ARGV, 5 do\n  local key, priority, id = ARGV[at], ARGV[at + 1], ARGV[at + 2]\n  local stream = stream_of(at)\n  local before = id ~= '' and redis.call('GET', known .. id)\n  if before then\n    table.insert(stored, '=' .. before)\n  elseif most > 0 and redis.call('XLEN', stream) >= most then\n    table.insert(stored, '')\n  else\n    local entry = redis.call('XADD', stream, '*', 'tl', ARGV[at + 4])\n    table.insert(stored, entry)\n    if id ~= '' then\n      redis.call('SET', known .. id, entry, 'PX', ARGV[at + 3])\n    end\n    if key == '' then\n      parallel = true\n      if not seen['\\0' .. priority] then\n        seen['\\0' .. priority] = true\n        redis.call('SADD', lanes, priority)\n      end\n    elseif not seen[key] then\n      seen[key] = true\n      table.insert(ready, now)\n      table.insert(ready, key)\n    end\n  end\nend\nfor _, group in ipairs(names) do\n  local news = parallel\n  for at = 1, #ready, 4000 do\n    news = redis.call('ZADD', due .. group, 'NX', unpack(ready, at, math.min(#ready, at + 3999))) > 0 or news\n  end\n  if news and redis.call('HDEL', asleep, group) == 1 then\n    redis.call('SPUBLISH', wake, group)\n  end\nend\nreturn stored\n",
+)
+
+
+def append_names(prefix: str, pattern: str, producer: str) -> tuple[str, ...]:
+    """Keys and channels of append: store events of one topic, each in the stream of its key or in the lane of its priority, and wake consumers.
+
+    Arguments to append: most: int, most_alone: int, together: int, number: int, event: bytes …. Returns: string* for each its entry id; "=" and its entry id, if that can be told, if it was known; empty: no room.
+    """
+    return (mail_groups_key(prefix, pattern), due_prefix_key(prefix, pattern), stream_prefix_key(prefix, pattern), lane_prefix_key(prefix, pattern), lanes_key(prefix, pattern), asleep_key(prefix, pattern), known_prefix_key(prefix, pattern), number_key(prefix, pattern, producer), wake_channel(prefix, pattern),)
+
+
+CLAIM: Final = Script(
+    "claim",
+    "386b721818c03d55de0299587263a87f914131d2",
+    9,
+    "#!lua flags=allow-oom\n-- claim: lease what is ready for a subscription group, in order, and say when to look again.\n-- A member of `due` is a key, or NUL priority NUL entry id for an event without key. Its score is when to look at it:\n-- since when it is ready, when it is to be tried again, when its lease ends, or +inf while it is parked. A member that\n-- is held and due was lost by its holder: that counts as a failed attempt, and it is read one entry at a time.\n-- `tries` says how often the head of a member failed. A member that is listed there has entries that were given out\n-- before: they are read first. \"c\" instead of a number: some did not fit, and wait.\n-- The key is appended to stream_prefix, the priority to lane_prefix. The consumer group in a key's stream has the name\n-- <topic>:<key> for the group \"default\", else that of the group; it is made here, where the last one had come to.\n-- @key mail_groups\n-- @key due\n-- @key held\n-- @key tries\n-- @key passed\n-- @key stream_prefix\n-- @key lane_prefix\n-- @key lanes\n-- @key asleep\n-- @arg topic string\n-- @arg group string\n-- @arg slots integer           members wanted, at most 1,000\n-- @arg entries integer         of all, at most; shared equally by the keys\n-- @arg bytes integer           of all, about\n-- @arg lease_ms integer\n-- @return string*              token, when to look again (ms from now, 0: there is more; or empty), entries lost, members\n-- A member is a list: its name, how often its head failed, and its entries as Redis tells them.\nlocal groups, due, held, tries, passed, streams, lane, lanes, asleep = unpack(KEYS)\nlocal topic, group, slots, entries = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])\nlocal bytes, lease = tonumber(ARGV[5]), tonumber(ARGV[6])\nlocal clock = redis.call('TIME')\nlocal now = clock[1] * 1000 + math.floor(clock[2] / 1000)\nlocal last = tonumber(redis.call('HGET', held, '') or '0')\nlocal token = string.format('%.0f', math.max(clock[1] * 1000000 + clock[2], last + 1))\nlocal ends = string.format('%.0f', now + lease)\nlocal taken, leases, tokens, lost = {}, {}, { '', token }, 0\n\nlocal function start_of(key)\n  local from = redis.call('HGET', passed, key)\n  if from then\n    return from\n  end\n  local since = redis.call('HGET', groups, group) or '0'\n  return since == '0' and '0' or since .. '-0'\nend\n\nlocal function read(stream, name, from, count, key)\n  local found = redis.pcall('XREADGROUP', 'GROUP', name, 'tieline', 'COUNT', count, 'STREAMS', stream, from)\n  if found and found.err then\n    local made = redis.pcall('XGROUP', 'CREATE', stream, name, start_of(key))\n    if made.err then\n      return nil\n    end\n    found = redis.pcall('XREADGROUP', 'GROUP', name, 'tieline', 'COUNT', count, 'STREAMS', stream, '>')\n  end\n  if not found then\n    return {}\n  end\n  return not found.err and found[1][2] or nil\nend\n\nlocal function keep(member, attempts, list)\n  for _, entry in ipairs(list) do\n    for _, value in ipairs(entry[2]) do\n      bytes = bytes - #value\n    end\n  end\n  table.insert(taken, { member, attempts, list })\n  table.insert(leases, ends)\n  table.insert(leases, member)\n  table.insert(tokens, member)\n  table.insert(tokens, token)\nend\n\nlocal function forget(member)\n  redis.call('ZREM', due, member)\n  redis.call('HDEL', tries, member)\n  redis.call('HDEL', held, member)\nend\n\n-- Entries that were deleted while somebody had them are acknowledged, and counted.\nlocal function existing(stream, name, list)\n  local left = {}\n  for _, entry in ipairs(list) do\n    if entry[2] then\n      table.insert(left, entry)\n    else\n      redis.call('XACK', stream, name, entry[1])\n      lost = lost + 1\n    end\n  end\n  return left\nend\n\nlocal function claim_key(key, attempts, share)\n  local stream, name = streams .. key, group == 'default' and topic .. ':' .. key or group\n  local wanted = (not attempts or attempts == '0' or attempts == 'c') and share or 1\n  local list = {}\n  if attempts then\n    local before = read(stream, name, '0', wanted, key)\n    list = before and existing(stream, name, before)\n  end\n  if list and #list == 0 then\n    list = read(stream, name, '>', wanted, key)\n  end\n  if not list or #list == 0 then\n    if list and redis.call('XLEN', stream) == 0 then\n      redis.call('UNLINK', stream)\n    end\n    forget(key)\n    return\n  end\n  local size, fit = 0, 0\n  for at, entry in ipairs(list) do\n    for _, value in ipairs(entry[2]) do\n      size = size + #value\n    end\n    if at > 1 and size > bytes then\n      break\n    end\n    fit = at\n  end\n  if fit < #list then\n    list = { unpack(list, 1, fit) }\n    redis.call('HSET', tries, key, 'c')\n  end\n  keep(key, attempts or '0', list)\nend\n\nlocal function claim_again(member, attempts)\n  local priority, id = string.match(member, '^%z(%d+)%z(.+)$')\n  local list = redis.call('XRANGE', lane .. priority, id, id)\n  if #list == 0 then\n    lost = lost + redis.call('XACK', lane .. priority, group, id)\n    forget(member)\n  else\n    keep(member, attempts or '0', list)\n  end\nend\n\nlocal function claim_lanes(room)\n  local priorities = redis.call('SMEMBERS', lanes)\n  local lowest_first = tonumber(string.sub(token, -3)) % 16 == 0\n  table.sort(priorities, function(a, b)\n    if lowest_first then\n      return tonumber(a) < tonumber(b)\n    end\n    return tonumber(a) > tonumber(b)\n  end)\n  local got = 0\n  for _, priority in ipairs(priorities) do\n    if got >= room or bytes <= 0 then\n      return\n    end\n    local list = read(lane .. priority, group, '>', lowest_first and 1 or room - got, '')\n    lowest_first = false\n    for _, entry in ipairs(list or {}) do\n      got = got + 1\n      keep('\\0' .. priority .. '\\0' .. entry[1], '0', { entry })\n    end\n  end\nend\n\nclaim_lanes(math.ceil(slots / 2))\nlocal parallel = #taken\nlocal members = redis.call('ZRANGE', due, '-inf', string.format('%.0f', now), 'BYSCORE', 'LIMIT', 0, slots - parallel)\nif #members > 0 then\n  local share = math.max(1, math.floor(entries / #members))\n  local holders, failed = redis.call('HMGET', held, unpack(members)), redis.call('HMGET', tries, unpack(members))\n  for at, member in ipairs(members) do\n    if bytes <= 0 then\n      break\n    end\n    local attempts = failed[at]\n    if holders[at] then\n      if attempts == 'c' then\n        redis.call('HSET', tries, member, '0')\n      end\n      attempts = tostring(redis.call('HINCRBY', tries, member, 1))\n    end\n    if string.byte(member) == 0 then\n      claim_again(member, attempts)\n    else\n      claim_key(member, attempts, share)\n    end\n  end\nend\nif parallel > 0 and #taken < slots and bytes > 0 then\n  claim_lanes(slots - #taken)\nend\nif #leases > 0 then\n  redis.call('ZADD', due, unpack(leases))\n  redis.call('HSET', held, unpack(tokens))\nend\nif #taken == slots or bytes <= 0 then\n  return { token, '0', tostring(lost), taken }\nend\nredis.call('HSET', asleep, group, '1')\nlocal head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]\nlocal again = head and tonumber(head) < math.huge and string.format('%.0f', math.max(1, tonumber(head) - now)) or ''\nreturn { token, again, tostring(lost), taken }\n",
+)
+
+
+def claim_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
+    """Keys and channels of claim: lease what is ready for a subscription group, in order, and say when to look again.
+
+    Arguments to append: topic: str, group: str, slots: int, entries: int, bytes: int, lease_ms: int. Returns: string* token, when to look again (ms from now, 0: there is more; or empty), entries lost, members.
+    """
+    return (mail_groups_key(prefix, pattern), due_key(prefix, pattern, group), held_key(prefix, pattern, group), tries_key(prefix, pattern, group), passed_key(prefix, pattern, group), stream_prefix_key(prefix, pattern), lane_prefix_key(prefix, pattern), lanes_key(prefix, pattern), asleep_key(prefix, pattern),)
+
+
 CLAIM_RUN: Final = Script(
     "claim_run",
     "79e0c3c5ed20304656db54acdd32f63e800ede32",
@@ -56,6 +107,22 @@ def claim_run_names(prefix: str, pattern: str, key: str) -> tuple[str, ...]:
     Arguments to append: token: str, fingerprint: bytes, lease_ms: int, window_ms: int, most: int, caller: bytes, avoid: str, frame: bytes. Returns: string* a verdict, and what belongs to it.
     """
     return (run_key(prefix, pattern, key), members_key(prefix, pattern), turn_key(prefix, pattern), request_prefix_channel(prefix, pattern),)
+
+
+DISMISS: Final = Script(
+    "dismiss",
+    "dda11b61f2de18e54f59a249566cd6403859cb38",
+    7,
+    "#!lua\n-- dismiss: remove a subscription group of a topic, and what waits for it; consumers hear of it by a wake-up.\n-- What no group waits for any more stays stored until the topic has a group again, or its time is over.\n-- The group is appended to due_prefix, held_prefix, tries_prefix, parked_prefix and passed_prefix.\n-- @key mail_groups\n-- @key due_prefix\n-- @key held_prefix\n-- @key tries_prefix\n-- @key parked_prefix\n-- @key passed_prefix\n-- @key asleep\n-- @channel wake\n-- @arg group string\n-- @return integer              1, or 0: there was no such group\nlocal groups, due, held, tries, parked, passed, asleep = unpack(KEYS)\nlocal wake, group = ARGV[1], ARGV[2]\nif redis.call('HDEL', groups, group) == 0 then\n  return 0\nend\nif redis.call('HLEN', groups) == 0 and redis.call('EXISTS', due .. group) == 1 then\n  redis.call('RENAME', due .. group, due)\nend\nredis.call('UNLINK', due .. group, held .. group, tries .. group, parked .. group, passed .. group)\nredis.call('HDEL', asleep, group)\nredis.call('SPUBLISH', wake, group)\nreturn 1\n",
+)
+
+
+def dismiss_names(prefix: str, pattern: str) -> tuple[str, ...]:
+    """Keys and channels of dismiss: remove a subscription group of a topic, and what waits for it; consumers hear of it by a wake-up.
+
+    Arguments to append: group: str. Returns: integer 1, or 0: there was no such group.
+    """
+    return (mail_groups_key(prefix, pattern), due_prefix_key(prefix, pattern), held_prefix_key(prefix, pattern), tries_prefix_key(prefix, pattern), parked_prefix_key(prefix, pattern), passed_prefix_key(prefix, pattern), asleep_key(prefix, pattern), wake_channel(prefix, pattern),)
 
 
 DISPATCH: Final = Script(
@@ -74,6 +141,38 @@ def dispatch_names(prefix: str, pattern: str) -> tuple[str, ...]:
     return (members_key(prefix, pattern), turn_key(prefix, pattern), request_prefix_channel(prefix, pattern),)
 
 
+ENROLL: Final = Script(
+    "enroll",
+    "c597c413162b27fece0b39b15cc91e5c50b406f1",
+    2,
+    "#!lua\n-- enroll: register a subscription group of a topic, so that events wait for it from now on; run until the cursor is \"0\".\n-- The group gets the keys that are alive from every group there is, or, if it is the first, from the list of keys that\n-- no group had. A group that starts at the latest reads what is stored after it was registered.\n-- The group is appended to due_prefix.\n-- @key mail_groups\n-- @key due_prefix\n-- @arg group string\n-- @arg latest integer          1: without what is stored already\n-- @arg from string             the group whose keys are copied now, empty at first\n-- @arg cursor string           \"0\" at first, then as returned\n-- @return string*              1 if the group is new, the group whose keys are copied next, and the cursor\nlocal groups, due = KEYS[1], KEYS[2]\nlocal group, latest, from, cursor = ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4]\nlocal new = 0\nif from == '' and cursor == '0' then\n  if redis.call('HEXISTS', groups, group) == 1 then\n    return { '0', '', '0' }\n  end\n  local clock = redis.call('TIME')\n  local since = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))\n  local others = redis.call('HKEYS', groups)\n  table.sort(others)\n  from = others[1] or ''\n  redis.call('HSET', groups, group, latest and since or '0')\n  new = 1\nend\nlocal page = redis.call('ZSCAN', due .. from, cursor, 'COUNT', 1000)\nlocal keys = {}\nfor at = 1, #page[2], 2 do\n  if string.byte(page[2][at]) ~= 0 then\n    table.insert(keys, '0')\n    table.insert(keys, page[2][at])\n  end\nend\nfor at = 1, #keys, 4000 do\n  redis.call('ZADD', due .. group, 'NX', unpack(keys, at, math.min(#keys, at + 3999)))\nend\ncursor = page[1]\nif cursor == '0' then\n  if from == '' then\n    redis.call('UNLINK', due)\n  else\n    local others = redis.call('HKEYS', groups)\n    table.sort(others)\n    for _, other in ipairs(others) do\n      if other > from and other ~= group then\n        return { tostring(new), other, '0' }\n      end\n    end\n  end\n  return { tostring(new), '', '0' }\nend\nreturn { tostring(new), from, cursor }\n",
+)
+
+
+def enroll_names(prefix: str, pattern: str) -> tuple[str, ...]:
+    """Keys and channels of enroll: register a subscription group of a topic, so that events wait for it from now on; run until the cursor is "0".
+
+    Arguments to append: group: str, latest: int, from: str, cursor: str. Returns: string* 1 if the group is new, the group whose keys are copied next, and the cursor.
+    """
+    return (mail_groups_key(prefix, pattern), due_prefix_key(prefix, pattern),)
+
+
+EXTEND: Final = Script(
+    "extend",
+    "bd0c98beba38f80f72b4eb82fac14eb05af361b6",
+    2,
+    "#!lua flags=allow-oom\n-- extend: begin leases anew; members are named as `claim` names them.\n-- @key due\n-- @key held\n-- @arg lease_ms integer\n-- @arg lease string*           two for each: member, token\n-- @return integer*             for each 1, or 0: the lease was lost\nlocal due, held, lease = KEYS[1], KEYS[2], tonumber(ARGV[1])\nlocal clock = redis.call('TIME')\nlocal ends = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000) + lease)\nlocal answers = {}\nfor at = 2, #ARGV, 2 do\n  local ours = redis.call('HGET', held, ARGV[at]) == ARGV[at + 1]\n  table.insert(answers, ours and 1 or 0)\n  if ours then\n    redis.call('ZADD', due, 'XX', ends, ARGV[at])\n  end\nend\nreturn answers\n",
+)
+
+
+def extend_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
+    """Keys and channels of extend: begin leases anew; members are named as `claim` names them.
+
+    Arguments to append: lease_ms: int, lease: str …. Returns: integer* for each 1, or 0: the lease was lost.
+    """
+    return (due_key(prefix, pattern, group), held_key(prefix, pattern, group),)
+
+
 LEAVE: Final = Script(
     "leave",
     "58b0c189386d9c84f8f234c391162979c04baa67",
@@ -90,6 +189,22 @@ def leave_names(prefix: str, pattern: str) -> tuple[str, ...]:
     return (members_key(prefix, pattern), groups_key(prefix, pattern), turn_key(prefix, pattern),)
 
 
+MEASURE: Final = Script(
+    "measure",
+    "3b3b1957930f97a7441ca8c7f22f0838c1bf850e",
+    5,
+    "#!lua\n-- measure: what waits for a subscription group, a page of its keys at a time; run until the cursor is \"0\".\n-- The key is appended to stream_prefix, the priority to lane_prefix. Lanes are counted with the first page.\n-- @key mail_groups\n-- @key due\n-- @key stream_prefix\n-- @key lane_prefix\n-- @key lanes\n-- @arg topic string\n-- @arg group string\n-- @arg cursor string           \"0\" at first, then as returned\n-- @return string*              cursor, keys, events that wait or are under way, events under way, ms of the oldest or empty\nlocal groups, due, streams, lane, lanes = unpack(KEYS)\nlocal topic, group, cursor = ARGV[1], ARGV[2], ARGV[3]\nlocal alone = redis.call('HLEN', groups) < 2\nlocal keys, waiting, pending, oldest = 0, 0, 0, nil\n\nlocal function info_of(stream, name)\n  local infos = redis.pcall('XINFO', 'GROUPS', stream)\n  for _, info in ipairs(infos.err and {} or infos) do\n    if info[2] == name then\n      return info\n    end\n  end\nend\n\nlocal function count(stream, name)\n  local info = info_of(stream, name)\n  local first\n  if not info then\n    waiting = waiting + redis.call('XLEN', stream)\n    first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]\n  else\n    pending = pending + info[6]\n    local behind = alone and redis.call('XLEN', stream) - info[6] or info[12]\n    behind = behind or #redis.call('XRANGE', stream, '(' .. info[8], '+')\n    waiting = waiting + info[6] + math.max(0, behind)\n    if info[6] > 0 then\n      first = { redis.call('XPENDING', stream, name)[2] }\n    elseif behind > 0 then\n      first = redis.call('XRANGE', stream, '(' .. info[8], '+', 'COUNT', 1)[1]\n    end\n  end\n  if first then\n    local ms = tonumber(string.match(first[1], '^%d+'))\n    oldest = oldest and math.min(oldest, ms) or ms\n  end\nend\n\nif cursor == '0' then\n  for _, priority in ipairs(redis.call('SMEMBERS', lanes)) do\n    count(lane .. priority, group)\n  end\nend\nlocal page = redis.call('ZSCAN', due, cursor, 'COUNT', 200)\nfor at = 1, #page[2], 2 do\n  local key = page[2][at]\n  if string.byte(key) ~= 0 and redis.call('TYPE', streams .. key).ok == 'stream' then\n    keys = keys + 1\n    count(streams .. key, group == 'default' and topic .. ':' .. key or group)\n  end\nend\nreturn { page[1], tostring(keys), tostring(waiting), tostring(pending), oldest and string.format('%.0f', oldest) or '' }\n",
+)
+
+
+def measure_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
+    """Keys and channels of measure: what waits for a subscription group, a page of its keys at a time; run until the cursor is "0".
+
+    Arguments to append: topic: str, group: str, cursor: str. Returns: string* cursor, keys, events that wait or are under way, events under way, ms of the oldest or empty.
+    """
+    return (mail_groups_key(prefix, pattern), due_key(prefix, pattern, group), stream_prefix_key(prefix, pattern), lane_prefix_key(prefix, pattern), lanes_key(prefix, pattern),)
+
+
 PUBLISH: Final = Script(
     "publish",
     "f1278db1644cc59cf89203b7e37ab749496c812d",
@@ -104,6 +219,38 @@ def publish_names(prefix: str, pattern: str) -> tuple[str, ...]:
     Arguments to append: event_channel: str, frame: bytes, served: str …. Returns: string* groups served now.
     """
     return (groups_key(prefix, pattern), turn_key(prefix, pattern), group_prefix_channel(prefix, pattern),)
+
+
+READY: Final = Script(
+    "ready",
+    "781119932e86f5499d3e098598813e769872b2c7",
+    4,
+    "#!lua\n-- ready: plain producers wrote to the streams of keys; have every subscription group look at them.\n-- The group is appended to due_prefix, the key to stream_prefix.\n-- @key mail_groups\n-- @key due_prefix\n-- @key stream_prefix\n-- @key asleep\n-- @channel wake\n-- @arg key string*\n-- @return integer              how many keys were idle\nlocal groups, due, streams, asleep, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]\nlocal names = redis.call('HKEYS', groups)\nif #names == 0 then\n  names = { '' }\nend\nlocal clock = redis.call('TIME')\nlocal now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))\nlocal ready, idle = {}, 0\nfor at = 2, #ARGV do\n  if redis.call('TYPE', streams .. ARGV[at]).ok == 'stream' then\n    table.insert(ready, now)\n    table.insert(ready, ARGV[at])\n  end\nend\nif #ready == 0 then\n  return 0\nend\nfor _, group in ipairs(names) do\n  local new = redis.call('ZADD', due .. group, 'NX', unpack(ready))\n  idle = math.max(idle, new)\n  if new > 0 and redis.call('HDEL', asleep, group) == 1 then\n    redis.call('SPUBLISH', wake, group)\n  end\nend\nreturn idle\n",
+)
+
+
+def ready_names(prefix: str, pattern: str) -> tuple[str, ...]:
+    """Keys and channels of ready: plain producers wrote to the streams of keys; have every subscription group look at them.
+
+    Arguments to append: key: str …. Returns: integer how many keys were idle.
+    """
+    return (mail_groups_key(prefix, pattern), due_prefix_key(prefix, pattern), stream_prefix_key(prefix, pattern), asleep_key(prefix, pattern), wake_channel(prefix, pattern),)
+
+
+REDRIVE: Final = Script(
+    "redrive",
+    "c57cead4fac12067def07afba462d1522509fc3b",
+    7,
+    "#!lua\n-- redrive: put dead letters back, each exactly once however many ask: to the end of its key, or into its lane, for the\n-- group it failed in alone.\n-- The group is appended to due_prefix, the key to stream_prefix, the priority to lane_prefix.\n-- @key mail_groups\n-- @key dead\n-- @key due_prefix\n-- @key stream_prefix\n-- @key lane_prefix\n-- @key lanes\n-- @key asleep\n-- @channel wake\n-- @arg letter bytes*           five for each: its id, group, key, priority, and the envelope\n-- @return string*              for each the id of its new entry; empty: there was no such letter\nlocal groups, dead, due, streams, lane, lanes, asleep = unpack(KEYS)\nlocal wake, moved = ARGV[1], {}\nlocal clock = redis.call('TIME')\nlocal now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))\nfor at = 2, #ARGV, 5 do\n  local group, key, priority = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]\n  if redis.call('XDEL', dead, ARGV[at]) == 0 then\n    table.insert(moved, '')\n  else\n    local stream = key ~= '' and streams .. key or lane .. priority\n    table.insert(moved, redis.call('XADD', stream, '*', 'tl', ARGV[at + 4], 'group', group))\n    if key == '' then\n      redis.call('SADD', lanes, priority)\n    end\n    local names = redis.call('HKEYS', groups)\n    for _, name in ipairs(#names > 0 and names or { '' }) do\n      if key ~= '' then\n        redis.call('ZADD', due .. name, 'NX', now, key)\n      end\n      if redis.call('HDEL', asleep, name) == 1 then\n        redis.call('SPUBLISH', wake, name)\n      end\n    end\n  end\nend\nreturn moved\n",
+)
+
+
+def redrive_names(prefix: str, pattern: str) -> tuple[str, ...]:
+    """Keys and channels of redrive: put dead letters back, each exactly once however many ask: to the end of its key, or into its lane, for the
+
+    Arguments to append: letter: bytes …. Returns: string* for each the id of its new entry; empty: there was no such letter.
+    """
+    return (mail_groups_key(prefix, pattern), dead_key(prefix, pattern), due_prefix_key(prefix, pattern), stream_prefix_key(prefix, pattern), lane_prefix_key(prefix, pattern), lanes_key(prefix, pattern), asleep_key(prefix, pattern), wake_channel(prefix, pattern),)
 
 
 REGISTER: Final = Script(
@@ -154,6 +301,22 @@ def responders_names(prefix: str, pattern: str) -> tuple[str, ...]:
     return (members_key(prefix, pattern), groups_key(prefix, pattern),)
 
 
+SETTLE: Final = Script(
+    "settle",
+    "db62038c725285716b4f8352a7c52e5c24fb8178",
+    10,
+    "#!lua flags=allow-oom\n-- settle: end leases, or parts of them: what was handled is acknowledged, and what is to become of the rest is said.\n-- Verdicts: \"done\": all that was claimed is handled; \"keep\": the holder goes on, its lease begins anew; \"free\": what was\n-- not handled is ready again, and nothing failed; \"retry\": the head failed and is tried again after so many ms;\n-- \"park\": the head failed for the last time, and its key stops: the argument is a DeadLetter; \"dead\": as \"keep\", and the\n-- last of the acknowledged entries failed for the last time: the argument, a DeadLetter, is kept in its place.\n-- A member is named as `claim` names it. Whoever has lost the lease changes nothing.\n-- The group is appended to passed_prefix, the key to stream_prefix, the priority to lane_prefix.\n-- @key mail_groups\n-- @key due\n-- @key held\n-- @key tries\n-- @key parked\n-- @key dead\n-- @key passed_prefix\n-- @key stream_prefix\n-- @key lane_prefix\n-- @key asleep\n-- @channel wake\n-- @arg topic string\n-- @arg group string\n-- @arg lease_ms integer\n-- @arg claims integer          1: the caller claims next, so nobody else need be woken\n-- @arg result bytes*           for each: member, token, verdict, argument, how many entries, their ids in order\n-- @return integer*             for each 1, or 0: the lease was lost\nlocal groups, due, held, tries, parked, dead, passed, streams, lane, asleep = unpack(KEYS)\nlocal wake, topic, group, lease, claims = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'\nlocal clock = redis.call('TIME')\nlocal now = clock[1] * 1000 + math.floor(clock[2] / 1000)\nlocal others = redis.call('HKEYS', groups)\nlocal answers, scores, gone, ended, handled, news = {}, {}, {}, {}, {}, false\n\nlocal function after(id)\n  local ms, seq = string.match(id, '^(%d+)-(%d+)$')\n  return ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)\nend\n\nlocal function earlier(one, other)\n  local ms, seq = string.match(one, '^(%d+)-(%d+)$')\n  local other_ms, other_seq = string.match(other, '^(%d+)-(%d+)$')\n  if ms ~= other_ms then\n    return tonumber(ms) < tonumber(other_ms)\n  end\n  return tonumber(seq) < tonumber(other_seq)\nend\n\n-- What every group has passed is deleted.\nlocal function pass(stream, key, id)\n  if #others < 2 then\n    redis.call('XTRIM', stream, 'MINID', after(id))\n    return\n  end\n  redis.call('HSET', passed .. group, key, id)\n  local all = id\n  for _, other in ipairs(others) do\n    local reached = redis.call('HGET', passed .. other, key)\n    if not reached then\n      return\n    elseif earlier(reached, all) then\n      all = reached\n    end\n  end\n  redis.call('XTRIM', stream, 'MINID', after(all))\nend\n\n-- Whether a key has more for this group. A stream without entries goes, with all that is kept of its key.\nlocal function has_more(stream, key)\n  if redis.call('XLEN', stream) == 0 then\n    redis.call('UNLINK', stream)\n    if #others > 1 then\n      for _, other in ipairs(others) do\n        redis.call('HDEL', passed .. other, key)\n      end\n    end\n    return false\n  elseif #others < 2 then\n    return true\n  end\n  local reached = redis.call('HGET', passed .. group, key) or '0-0'\n  return #redis.call('XRANGE', stream, '(' .. reached, '+', 'COUNT', 1) > 0\nend\n\n-- An event without key is deleted when no group waits for it or has it under way.\nlocal function delete_passed(stream)\n  local reached, least = {}, nil\n  for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do\n    reached[info[2]] = info[6] == 0 and after(info[8]) or redis.call('XPENDING', stream, info[2])[2]\n  end\n  for _, other in ipairs(others) do\n    if not reached[other] then\n      return\n    elseif not least or earlier(reached[other], least) then\n      least = reached[other]\n    end\n  end\n  redis.call('XTRIM', stream, 'MINID', least)\nend\n\nlocal function end_lease(member, score)\n  table.insert(ended, member)\n  if score then\n    table.insert(scores, score)\n    table.insert(scores, member)\n  else\n    table.insert(gone, member)\n  end\nend\n\nlocal at = 6\nwhile at <= #ARGV do\n  local member, token, verdict, argument = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]\n  local count, first = tonumber(ARGV[at + 4]), at + 5\n  at = first + count\n  if redis.call('HGET', held, member) ~= token then\n    table.insert(answers, 0)\n  else\n    table.insert(answers, 1)\n    local priority = string.match(member, '^%z(%d+)%z')\n    local stream = priority and lane .. priority or streams .. member\n    local name = not priority and group == 'default' and topic .. ':' .. member or group\n    if verdict == 'dead' then\n      redis.call('XADD', dead, '*', 'tl', argument)\n    end\n    if count > 0 then\n      for from = first, at - 1, 4000 do\n        redis.call('XACK', stream, name, unpack(ARGV, from, math.min(at - 1, from + 3999)))\n      end\n      if not priority then\n        pass(stream, member, ARGV[at - 1])\n      elseif #others < 2 then\n        redis.call('XDEL', stream, unpack(ARGV, first, at - 1))\n      else\n        delete_passed(stream)\n      end\n    end\n    if verdict == 'keep' or verdict == 'dead' then\n      table.insert(scores, string.format('%.0f', now + lease))\n      table.insert(scores, member)\n      if count > 0 and redis.call('HGET', tries, member) ~= 'c' then\n        table.insert(handled, member)\n      end\n    elseif verdict == 'retry' then\n      if count > 0 then\n        redis.call('HSET', tries, member, '1')\n      elseif redis.call('HGET', tries, member) == 'c' then\n        redis.call('HSET', tries, member, '1')\n      else\n        redis.call('HINCRBY', tries, member, 1)\n      end\n      end_lease(member, string.format('%.0f', now + tonumber(argument)))\n    elseif verdict == 'park' then\n      redis.call('HSET', parked, member, argument)\n      redis.call('HSET', tries, member, '0')\n      end_lease(member, '+inf')\n    elseif verdict == 'free' then\n      if count > 0 then\n        redis.call('HSET', tries, member, '0')\n      else\n        redis.call('HSETNX', tries, member, '0')\n      end\n      end_lease(member, string.format('%.0f', now))\n      news = true\n    else\n      if not priority and redis.call('HGET', tries, member) == 'c' then\n        redis.call('HSET', tries, member, '0')\n      else\n        table.insert(handled, member)\n      end\n      local more = not priority and has_more(stream, member)\n      end_lease(member, more and string.format('%.0f', now))\n      news = news or more and not claims\n    end\n  end\nend\nif #ended > 0 then\n  redis.call('HDEL', held, unpack(ended))\nend\nif #handled > 0 then\n  redis.call('HDEL', tries, unpack(handled))\nend\nif #gone > 0 then\n  redis.call('ZREM', due, unpack(gone))\nend\nif #scores > 0 then\n  redis.call('ZADD', due, 'XX', unpack(scores))\nend\nif news and redis.call('HDEL', asleep, group) == 1 then\n  redis.call('SPUBLISH', wake, group)\nend\nreturn answers\n",
+)
+
+
+def settle_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
+    """Keys and channels of settle: end leases, or parts of them: what was handled is acknowledged, and what is to become of the rest is said.
+
+    Arguments to append: topic: str, group: str, lease_ms: int, claims: int, result: bytes …. Returns: integer* for each 1, or 0: the lease was lost.
+    """
+    return (mail_groups_key(prefix, pattern), due_key(prefix, pattern, group), held_key(prefix, pattern, group), tries_key(prefix, pattern, group), parked_key(prefix, pattern, group), dead_key(prefix, pattern), passed_prefix_key(prefix, pattern), stream_prefix_key(prefix, pattern), lane_prefix_key(prefix, pattern), asleep_key(prefix, pattern), wake_channel(prefix, pattern),)
+
+
 SETTLE_RUN: Final = Script(
     "settle_run",
     "2608ad0cdb12277ea19dc38f435c4abcc762cbd4",
@@ -186,4 +349,20 @@ def trail_names(prefix: str) -> tuple[str, ...]:
     return (trails_key(prefix), trail_order_key(prefix),)
 
 
-SCRIPTS: Final = (ANNOUNCE, CLAIM_RUN, DISPATCH, LEAVE, PUBLISH, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE_RUN, TRAIL)
+UNPARK: Final = Script(
+    "unpark",
+    "5bece9487a92709da2018882756d474f259abf2b",
+    8,
+    "#!lua\n-- unpark: let a parked key go on: its head is tried again, or becomes a dead letter.\n-- The key is appended to stream_prefix.\n-- @key mail_groups\n-- @key due\n-- @key tries\n-- @key parked\n-- @key dead\n-- @key passed\n-- @key stream_prefix\n-- @key asleep\n-- @channel wake\n-- @arg topic string\n-- @arg group string\n-- @arg key string\n-- @arg skip integer            1: its head becomes a dead letter\n-- @return integer              1, or 0: the key is not parked\nlocal groups, due, tries, parked, dead, passed, streams, asleep = unpack(KEYS)\nlocal wake, topic, group, key = ARGV[1], ARGV[2], ARGV[3], ARGV[4]\nlocal record = redis.call('HGET', parked, key)\nif not record then\n  return 0\nend\nredis.call('HDEL', parked, key)\nredis.call('HSET', tries, key, '0')\nif ARGV[5] == '1' then\n  local name = group == 'default' and topic .. ':' .. key or group\n  local pending = redis.call('XPENDING', streams .. key, name, '-', '+', 1)\n  redis.call('XADD', dead, '*', 'tl', record)\n  if #pending > 0 then\n    local id = pending[1][1]\n    redis.call('XACK', streams .. key, name, id)\n    if redis.call('HLEN', groups) < 2 then\n      redis.call('XDEL', streams .. key, id)\n    else\n      redis.call('HSET', passed, key, id)\n    end\n  end\nend\nlocal clock = redis.call('TIME')\nredis.call('ZADD', due, 'XX', string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000)), key)\nif redis.call('HDEL', asleep, group) == 1 then\n  redis.call('SPUBLISH', wake, group)\nend\nreturn 1\n",
+)
+
+
+def unpark_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
+    """Keys and channels of unpark: let a parked key go on: its head is tried again, or becomes a dead letter.
+
+    Arguments to append: topic: str, group: str, key: str, skip: int. Returns: integer 1, or 0: the key is not parked.
+    """
+    return (mail_groups_key(prefix, pattern), due_key(prefix, pattern, group), tries_key(prefix, pattern, group), parked_key(prefix, pattern, group), dead_key(prefix, pattern), passed_key(prefix, pattern, group), stream_prefix_key(prefix, pattern), asleep_key(prefix, pattern), wake_channel(prefix, pattern),)
+
+
+SCRIPTS: Final = (ANNOUNCE, APPEND, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXTEND, LEAVE, MEASURE, PUBLISH, READY, REDRIVE, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE, SETTLE_RUN, TRAIL, UNPARK)

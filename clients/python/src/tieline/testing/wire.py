@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
+from tieline.durable import Mail
 from tieline.errors import Outcome, TielineError, UnavailableError
 from tieline.transport import Gap, Interest, Place, Port, Probed, Receiver, Route, Transport
 
@@ -105,6 +106,10 @@ class Arrivals:
         """See `Receiver`."""
         if self.port is not None and self.port.up:
             self._receiver.on_joined(call_id, until, instance)
+
+    def on_mail(self, topic: str, group: str) -> None:
+        """See `Receiver`."""
+        self._receiver.on_mail(topic, group)
 
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""
@@ -201,6 +206,11 @@ class FaultyPort:
     def clock(self) -> Clock:
         """See `Port.clock`."""
         return self._inner.clock
+
+    @property
+    def mail(self) -> Mail:
+        """See `Port.mail`."""
+        return self._inner.mail
 
     @property
     def connected(self) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
+from tieline.durable import Mail, NoMail
 from tieline.envelope import error_from_wire, error_to_wire, parse
 from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
 from tieline.settings import Settings
@@ -27,6 +28,8 @@ from tieline.version import CLIENT
 
 _log = logging.getLogger("tieline.grpc")
 _BROKER_LOST = "the gateway lost its broker"
+
+_NO_MAIL = NoMail("use redis://")
 
 
 class GrpcTransport:
@@ -106,6 +109,11 @@ class GrpcPort:
     def instance(self) -> str:
         """See `Port.instance`; another one after each reconnect."""
         return self._link.instance
+
+    @property
+    def mail(self) -> Mail:
+        """See `Port.mail`."""
+        return _NO_MAIL
 
     @property
     def connected(self) -> bool:

@@ -14,6 +14,7 @@ from tieline import topics
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
+from tieline.durable import Mail, NoMail
 from tieline.envelope import REPLY, new_instance
 from tieline.errors import TielineError, UnavailableError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
@@ -190,6 +191,9 @@ class MemoryBroker:
         return Probed(gone, gone)
 
 
+_NO_MAIL = NoMail("use redis://")
+
+
 class MemoryPort:
     """One instance's place at a `MemoryBroker`."""
 
@@ -204,6 +208,7 @@ class MemoryPort:
         self.connected = True
         self.interests: dict[Interest, None] = {}
         self._broker = broker
+        self.mail: Mail = _NO_MAIL
         self._window = settings.idempotency_window
         broker.join(self)
 

@@ -29,6 +29,7 @@ from tieline.transports.redis_link import (
     pack_script,
     settle,
 )
+from tieline.transports.redis_mail import RedisMail
 from tieline.transports.redis_outbox import RedisOutbox
 from tieline.transports.redis_patterns import Patterns
 from tieline.transports.redis_port import RedisPort
@@ -65,6 +66,7 @@ class RedisTransport:
         self.ports: dict[str, RedisPort] = {}
         self.outbox = RedisOutbox(self)
         self.runs = RedisRuns(self)
+        self.mail = RedisMail(self, self._server)
         self._client_id = ClientId("", "")
         self._name = "tieline"
         self._up = asyncio.Event()
@@ -106,6 +108,7 @@ class RedisTransport:
             await port.aclose()
         for task in self._tasks:
             task.cancel()
+        self.mail.close()
         if self.link is not None:
             self.link.close("closed")
 
@@ -181,6 +184,7 @@ class RedisTransport:
         """Before a flush: what was gathered for the link in use."""
         if link is self.link:
             self.outbox.write(link)
+            self.mail.write(link)
 
     def _on_lost(self, why: str) -> None:
         link, self.link = self.link, None
@@ -189,6 +193,7 @@ class RedisTransport:
             self.keep(packed)
         if link is None or self._closed:
             return
+        self.mail.link_down()
         silent = self._loop_time() - link.heard_at
         since = self.clock.now() - int(silent * 1000)
         for port in list(self.ports.values()):
@@ -210,6 +215,7 @@ class RedisTransport:
             for packed in kept:
                 self.link.send_quietly(packed, self.keep)
             self.runs.resume()
+            self.mail.resume(self.link)
             gap = Gap(since, self.clock.now(), why)
             for port in list(self.ports.values()):
                 port.receiver.on_connected(gap)
@@ -287,6 +293,8 @@ class RedisTransport:
             if take is not None:
                 for envelope in parse_frame(push[2]):
                     take(envelope)
+            else:
+                self._on_wake(push[1], push[2])
         elif push[0] == b"pmessage":
             self._on_broadcast(push[1], push[3])
         elif push[0] == b"message" and push[1] == self._notice:
@@ -301,6 +309,12 @@ class RedisTransport:
             for port, interest in takers:
                 if port.instance != sender and topics.matches(interest.pattern, envelope.topic):
                     port.receiver.on_event(interest, envelope)
+
+    def _on_wake(self, channel: bytes, group: bytes) -> None:
+        woken = group.decode("utf-8", "replace")
+        for port, interest in list(self.registration.mail.get(channel, ())):
+            if interest.group == woken:
+                port.receiver.on_mail(interest.pattern, woken)
 
     # --- scripts --------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from tieline.transports.redis_server import command_error
 
 if TYPE_CHECKING:
     from tieline.transports.redis import RedisTransport
+    from tieline.transports.redis_mail import RedisMail
 
 
 class RedisPort:
@@ -38,6 +39,11 @@ class RedisPort:
     def clock(self) -> Clock:
         """See `Port.clock`."""
         return self._transport.clock
+
+    @property
+    def mail(self) -> RedisMail:
+        """See `Port.mail`."""
+        return self._transport.mail
 
     @property
     def connected(self) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tieline.transports.redis import RedisPort, RedisTransport
 
 _AT_ONCE = 500
+_DIRECT = (Route.REQUEST, Route.GROUP)
 
 
 class Channel(NamedTuple):
@@ -45,6 +46,7 @@ class Registration:
         self._transport = transport
         self.direct: dict[bytes, Callable[[Envelope], None]] = {}
         self.broadcast: dict[bytes, list[tuple[RedisPort, Interest]]] = {}
+        self.mail: dict[bytes, list[tuple[RedisPort, Interest]]] = {}
 
     async def join(self, port: RedisPort) -> None:
         """A new instance: its inbox and its lease."""
@@ -78,6 +80,7 @@ class Registration:
         """After a connect: all channels, then all leases and memberships."""
         self.direct.clear()
         self.broadcast.clear()
+        self.mail.clear()
         ports = list(self._transport.ports.values())
         channels = [self._open_inbox(port) for port in ports]
         channels += [self._open(port, interest) for port in ports for interest in port.interests]
@@ -125,7 +128,7 @@ class Registration:
             receiver = port.receiver
             self.direct[channel.name] = lambda envelope: receiver.on_event(interest, envelope)
         else:
-            takers = self.broadcast.setdefault(channel.name, [])
+            takers = self._takers(interest).setdefault(channel.name, [])
             if (port, interest) not in takers:
                 takers.append((port, interest))
         return channel
@@ -133,14 +136,18 @@ class Registration:
     def _close(self, port: RedisPort, interest: Interest) -> Channel | None:
         """Stop routing; the channel, if nobody here needs it any more."""
         channel = self._channel(port, interest)
-        if channel.kind == "S":
+        if interest.route in _DIRECT:
             return channel if self.direct.pop(channel.name, None) else None
-        takers = self.broadcast.get(channel.name, [])
+        shared = self._takers(interest)
+        takers = shared.get(channel.name, [])
         if (port, interest) in takers:
             takers.remove((port, interest))
         if takers:
             return None
-        return channel if self.broadcast.pop(channel.name, None) is not None else None
+        return channel if shared.pop(channel.name, None) is not None else None
+
+    def _takers(self, interest: Interest) -> dict[bytes, list[tuple[RedisPort, Interest]]]:
+        return self.mail if interest.route == Route.MAIL else self.broadcast
 
     def _channel(self, port: RedisPort, interest: Interest) -> Channel:
         prefix, pattern = self._transport.prefix, interest.pattern
@@ -148,6 +155,8 @@ class Registration:
             return Channel("S", contract.request_channel(prefix, pattern, port.instance).encode())
         if interest.route == Route.GROUP:
             return Channel("S", contract.group_channel(prefix, pattern, port.instance, interest.group).encode())
+        if interest.route == Route.MAIL:
+            return Channel("S", contract.wake_channel(prefix, pattern).encode())
         named = contract.event_channel if interest.route == Route.EVENT else contract.observed_channel
         kind = "P" if topics.is_pattern(pattern) else ""
         return Channel(kind, named(prefix, pattern.replace(">", "*")).encode())

@@ -1,0 +1,358 @@
+"""The claims of one durable subscription: lease, hand to the handler, settle. Rules: SPEC.md, section 14.
+
+Nothing polls: it claims when it is woken, when the last claim said that there is more, when what it holds has become
+little, and when the broker said that something will be due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from tieline._contract import contract
+from tieline.clock import Clock, Timer
+from tieline.delivery import Around
+from tieline.durability import Durability
+from tieline.durable import Mail, Settlement, Verdict
+from tieline.eager import start_now
+from tieline.errors import TielineError
+from tieline.lease import Lease
+
+if TYPE_CHECKING:
+    from tieline.subscription import Subscription
+
+log = logging.getLogger("tieline")
+
+_QUICK_SECONDS, _SLOW_SECONDS = 0.05, 0.25
+_TICK_SECONDS = 0.1
+_REST_SECONDS = 0.5
+_ENROLL_SECONDS = 2.0
+
+
+class House(Protocol):
+    """Where a consumer lives."""
+
+    @property
+    def clock(self) -> Clock:
+        """The broker's clock."""
+        ...
+
+    @property
+    def mail(self) -> Mail:
+        """Where durable events are."""
+        ...
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a lease lasts without being extended."""
+        ...
+
+    @property
+    def around(self) -> Around | None:
+        """Middleware."""
+        ...
+
+
+class _Claim:
+    """Leases that were claimed together: how soon they are done says how many to claim next."""
+
+    __slots__ = ("at", "full", "left")
+
+    def __init__(self, at: float, left: int, full: bool) -> None:
+        self.at = at
+        self.left = left
+        self.full = full
+
+
+class Consumer:
+    """Handles what is stored for one subscription, as much at a time as it may."""
+
+    def __init__(self, subscription: Subscription, policy: Durability, concurrency: int, house: House) -> None:
+        self.subscription = subscription
+        self.policy = policy
+        self.topic = subscription.topic
+        self._house = house
+        self._concurrency = concurrency
+        self._window = concurrency
+        self._leases: dict[Lease, _Claim] = {}
+        self._ready: deque[Lease] = deque()
+        self._running = 0
+        self._more = False
+        self._claiming = False
+        self._stopped = True
+        self._outgoing: list[Settlement] = []
+        self._settling = 0
+        self._flushing = False
+        self._again: Timer | None = None
+        self._ticker: Timer | None = None
+        self._enrolling: asyncio.Task[None] | None = None
+        self._extended = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+
+    @property
+    def clock(self) -> Clock:
+        """The broker's clock."""
+        return self._house.clock
+
+    @property
+    def around(self) -> Around | None:
+        """Middleware."""
+        return self._house.around
+
+    @property
+    def held(self) -> int:
+        """Members that are leased."""
+        return len(self._leases)
+
+    # --- claim ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._stopped = False
+        self._enrolling = asyncio.get_running_loop().create_task(self._stay_enrolled())
+        self.wake()
+
+    async def _stay_enrolled(self) -> None:
+        """Should the broker lose everything, the group is there again soon; whatever is stored meanwhile is for it."""
+        while not self._stopped:
+            await self.clock.sleep(_ENROLL_SECONDS)
+            try:
+                if await self._house.mail.enroll(self.topic, self.policy.group, latest=False):
+                    log.warning("the group %r of %r was gone, and is registered again", self.policy.group, self.topic)
+                    self.wake()
+            except TielineError as error:
+                log.debug("registering the group of %r failed: %s", self.topic, error)
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._more = True
+        self._pump()
+
+    def _pump(self) -> None:
+        if self._stopped or self._claiming or not self._more or self._settling > self._window:
+            return
+        room = self._window - len(self._leases)
+        if room > 0 and (room * 2 >= self._window or self._running < self._concurrency):
+            self._claiming = True
+            self._spawn(self._claim(room))
+
+    async def _claim(self, room: int) -> None:
+        self._more = False  # whoever wakes us from here on means the next one
+        try:
+            entries = min(contract.LIMIT_CLAIM_ENTRIES, room * 16)
+            claimed = await self._house.mail.claim(
+                self.topic, self.policy.group, room, entries, self._house.lease_seconds
+            )
+        except TielineError as error:
+            log.info("claiming events of %r failed: %s", self.topic, error)
+            self._look_again(_REST_SECONDS)
+            return
+        finally:
+            self._claiming = False
+        if claimed.lost:
+            log.error("%d events of %r were deleted while they were handled", claimed.lost, self.topic)
+        claim = _Claim(self.clock.monotonic(), len(claimed.members), len(claimed.members) >= room)
+        for member in claimed.members:
+            lease = Lease(self, member, claimed.token)
+            self._leases[lease] = claim
+            self._ready.append(lease)
+        if claimed.again == 0:
+            self._more = True
+        elif claimed.again is not None:
+            self._look_again(claimed.again)
+        self._begin()
+        self._pump()
+
+    def _look_again(self, seconds: float) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        self._again = self.clock.call_later(seconds, self._due)
+
+    def _due(self) -> None:
+        self._again = None
+        self.wake()
+
+    def _begin(self) -> None:
+        """Hand on as much as may run."""
+        if self._stopped:
+            self._free_waiting()
+        loop = asyncio.get_running_loop()
+        while self._ready and self._running < self._concurrency:
+            lease = self._ready.popleft()
+            self._running += 1
+            task = start_now(loop, lease.run())
+            if not task.done():
+                lease.task = task
+        if self._leases and self._ticker is None:
+            self._extended = self.clock.monotonic()
+            self._tick_later()
+
+    # --- settle ---------------------------------------------------------------------------------------------------
+
+    def ended(self, lease: Lease, verdict: Verdict, argument: bytes) -> None:
+        """A lease is over."""
+        lease.task = None
+        self._running -= 1
+        claim = self._leases.pop(lease)
+        if not lease.lost:
+            self._outgoing.append(lease.settlement(verdict, argument))
+        claim.left -= 1
+        if claim.left == 0:
+            self._adapt(claim)
+        self.flush_soon()
+
+    def tell(self, settlement: Settlement) -> None:
+        """A part of a lease is over."""
+        self._outgoing.append(settlement)
+        self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """Settle when this turn of the loop ends."""
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self._begin()
+        settlements, self._outgoing = self._outgoing, []
+        if any(settlement.verdict not in _PARTS for settlement in settlements):
+            self._more = True
+        settlements += [lease.settlement(Verdict.KEEP) for lease in self._leases if lease.handled]
+        if settlements:
+            self._settling += len(settlements)
+            self._spawn(self._settle(settlements))
+        self._pump()
+        self._tell_idle()
+
+    async def _settle(self, settlements: list[Settlement]) -> None:
+        group, seconds, first = self.policy.group, self._house.lease_seconds, True
+        try:
+            while True:
+                try:
+                    kept = await self._house.mail.settle(
+                        self.topic, group, settlements, seconds, claims=not self._stopped
+                    )
+                    break
+                except TielineError as error:
+                    log.info("settling events of %r failed, and is tried again: %s", self.topic, error)
+                    first = False
+                    await self.clock.sleep(_REST_SECONDS)
+        finally:
+            self._settling -= len(settlements)
+            self._tell_idle()
+        lost = sum(not ours for ours in kept)
+        if lost and first:
+            log.warning("%d leases of %r were lost before they were settled; others have them", lost, self.topic)
+
+    def _adapt(self, claim: _Claim) -> None:
+        """Hold what is done within a moment, and not much more: others may have nothing to do."""
+        seconds = self.clock.monotonic() - claim.at
+        if claim.full and seconds < _QUICK_SECONDS:
+            self._window = min(contract.LIMIT_CLAIM_SLOTS, self._window * 2)
+        elif seconds > _SLOW_SECONDS:
+            self._window = max(self._concurrency, self._window // 2)
+
+    # --- leases and time ------------------------------------------------------------------------------------------
+
+    def _tick_later(self) -> None:
+        self._ticker = self.clock.call_later(min(_TICK_SECONDS, self.policy.timeout / 2), self._tick)
+
+    def _tick(self) -> None:
+        """Stop handlers that take too long, and extend the leases."""
+        self._ticker = None
+        if not self._leases:
+            return
+        now = self.clock.monotonic()
+        for lease in list(self._leases):
+            if lease.delivery is not None and not lease.timed_out and now - lease.begun > self.policy.timeout:
+                lease.time_out()
+        if now - self._extended >= self._house.lease_seconds / 3:
+            self._extended = now
+            self._spawn(self._extend(list(self._leases)))
+        self._tick_later()
+
+    async def _extend(self, leases: list[Lease]) -> None:
+        names = [(lease.member, lease.token) for lease in leases]
+        try:
+            kept = await self._house.mail.extend(self.topic, self.policy.group, names, self._house.lease_seconds)
+        except TielineError as error:
+            log.info("extending leases of %r failed: %s", self.topic, error)
+            return
+        for lease, ours in zip(leases, kept, strict=True):
+            if not ours and lease in self._leases:
+                log.warning("the lease of %r of %r was lost; others have it", lease.key or "an event", self.topic)
+                lease.lose()
+
+    # --- end ------------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Claim nothing new, finish the events that are being handled, and give the rest back."""
+        self._stop()
+        for lease in self._leases:
+            lease.stop()
+        while self._leases or self._settling or self._outgoing:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def interrupt(self) -> None:
+        """Stop at once and give everything back."""
+        self._stop()
+        for lease in list(self._leases):
+            lease.interrupt()
+
+    def forget(self) -> None:
+        """The loop is gone, and all that ran on it."""
+        self._leases.clear()
+        self._ready.clear()
+        self._outgoing.clear()
+        self._running = self._settling = 0
+        self._window = self._concurrency
+        self._claiming = self._flushing = self._more = False
+        self._stopped = True
+        self._again = self._ticker = self._enrolling = None
+        self._tasks.clear()
+        self._idle = asyncio.Event()
+
+    def _stop(self) -> None:
+        self._stopped = True
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._enrolling is not None:
+            self._enrolling.cancel()
+            self._enrolling = None
+        self._free_waiting()
+
+    def _free_waiting(self) -> None:
+        """Give back what has not begun."""
+        while self._ready:
+            lease = self._ready.popleft()
+            self._running += 1
+            self.ended(lease, Verdict.FREE, b"")
+
+    def _tell_idle(self) -> None:
+        if self._stopped and not self._leases and not self._settling and not self._outgoing:
+            self._idle.set()
+
+    # --- what is told ---------------------------------------------------------------------------------------------
+
+    def failed(self, lease: Lease, error: TielineError, pause: float) -> None:
+        """An event is to be tried again."""
+        log.info("an event of %r is tried again in %.1f s: %s", self.topic, pause, error)
+
+    def gave_up(self, lease: Lease, what: str, error: TielineError) -> None:
+        """An event is not tried again."""
+        key = f" with key {lease.key!r}" if lease.key else ""
+        log.error("an event of %r%s is given up, %s: %s", self.topic, key, what, error)
+
+    def _spawn(self, coroutine: object) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+_PARTS = (Verdict.KEEP, Verdict.DEAD)

@@ -1,0 +1,241 @@
+"""A lease on a key, or on one event without key: its events are handled in order. Rules: SPEC.md, section 14.
+
+A handler that returns acknowledges its event, one that raises does not; through `event.delivery` it may say otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from tieline._contract.durable_pb2 import DeadLetter
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.context import CURRENT, Event
+from tieline.delivery import handler_error, passes
+from tieline.durable import Entry, Member, Settlement, Verdict
+from tieline.durable_delivery import DurableDelivery
+from tieline.envelope import error_to_wire
+from tieline.errors import (
+    CallTimeoutError,
+    ExpiredError,
+    HandlerError,
+    InvalidPayloadError,
+    Outcome,
+    ResponderLostError,
+    TielineError,
+)
+
+if TYPE_CHECKING:
+    from tieline.consumer import Consumer
+
+log = logging.getLogger("tieline")
+
+FAILED, REJECTED, EXPIRED = "failed", "rejected", "expired"
+
+
+class Lease:
+    """What one claim leased of one member. It ends in exactly one settlement that is not KEEP or DEAD."""
+
+    __slots__ = (
+        "begun",
+        "consumer",
+        "delivery",
+        "failures",
+        "handled",
+        "key",
+        "lost",
+        "member",
+        "stopping",
+        "task",
+        "timed_out",
+        "token",
+        "waiting",
+    )
+
+    def __init__(self, consumer: Consumer, member: Member, token: bytes) -> None:
+        self.consumer = consumer
+        self.member = member.name
+        self.key = member.key
+        self.token = token
+        self.failures = member.failures
+        self.waiting = deque(member.entries)
+        self.handled: list[bytes] = []
+        self.delivery: DurableDelivery | None = None
+        self.begun = 0.0
+        self.task: asyncio.Task[None] | None = None
+        self.stopping = self.timed_out = self.lost = False
+
+    async def run(self) -> None:
+        """Handle what is here, in order, until something fails."""
+        consumer, waiting = self.consumer, self.waiting
+        verdict, argument = Verdict.FREE, b""
+        try:
+            while waiting and not self.stopping:
+                entry = waiting[0]
+                settled = await self._handle(entry)
+                if settled is not None:
+                    verdict, argument = settled
+                    return
+                waiting.popleft()
+                self.failures = 0
+            if not waiting:
+                verdict = Verdict.DONE
+        except asyncio.CancelledError:
+            if not (self.stopping or self.lost):
+                raise
+        except Exception:  # a defect of ours must not keep the key from being handled
+            log.exception("handling %r of %r failed", self.key, consumer.topic)
+            verdict, argument = Verdict.RETRY, b"1000"
+        finally:
+            self.delivery = None
+            consumer.ended(self, verdict, argument)
+
+    def acknowledge(self) -> None:
+        """The first entry is handled."""
+        self.handled.append(self.waiting[0].id)
+        self.consumer.flush_soon()
+
+    def settlement(self, verdict: Verdict, argument: bytes = b"") -> Settlement:
+        """What was handled since the last one, and what is to become of the rest."""
+        handled, self.handled = self.handled, []
+        return Settlement(self.member, self.token, verdict, argument, handled)
+
+    def stop(self) -> None:
+        """End after the event that is being handled."""
+        self.stopping = True
+
+    def interrupt(self) -> None:
+        """End now; nothing has failed."""
+        self.stopping = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def lose(self) -> None:
+        """Somebody else has it now."""
+        self.lost = True
+        self.interrupt()
+
+    def time_out(self) -> None:
+        """The handler has taken too long."""
+        self.timed_out = True
+        if self.task is not None:
+            self.task.cancel()
+
+    # --- one event ------------------------------------------------------------------------------------------------
+
+    async def _handle(self, entry: Entry) -> tuple[Verdict, bytes] | None:
+        """Handle one event; returns nothing when the next one may be handled."""
+        consumer = self.consumer
+        if entry.group and entry.group != consumer.policy.group:
+            self.acknowledge()
+            return None
+        envelope = Envelope.FromString(entry.envelope)
+        if self.failures >= consumer.policy.retry.max_attempts:
+            error = ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
+            return self._poisoned(entry, error, self.failures)
+        self.begun = consumer.clock.monotonic()
+        if 0 < envelope.expires_at <= consumer.clock.now():
+            expired = ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")
+            return self._bury(entry, EXPIRED, expired, self.failures)
+        event = Event(envelope, consumer.clock)
+        event.delivery = delivery = self.delivery = DurableDelivery(self, self.failures + 1)
+        raised = await self._attempt(event)
+        if raised is None and not delivery.said:
+            self.acknowledge()
+            return None
+        return self._conclude(entry, delivery, raised)
+
+    async def _attempt(self, event: Event) -> Exception | None:
+        """Run the handler; returns what it raised."""
+        consumer = self.consumer
+        CURRENT.set(event)
+        try:
+            if consumer.around is None:
+                await self._run_handler(event)
+            else:
+                await consumer.around(event, lambda: self._run_handler(event))
+        except asyncio.CancelledError:
+            if not self.timed_out:
+                raise
+            self.timed_out = False
+            if task := asyncio.current_task():
+                task.uncancel()
+            seconds = consumer.policy.timeout
+            return CallTimeoutError(f"the handler took longer than {seconds:g} s", outcome=Outcome.MAY_HAVE_RUN)
+        except Exception as raised:
+            log.error(
+                "handler %r of %r raised (attempt %d)",
+                consumer.subscription.name,
+                consumer.topic,
+                self.failures + 1,
+                exc_info=raised,
+            )
+            return raised
+        self.timed_out = False
+        return None
+
+    async def _run_handler(self, event: Event) -> Any:
+        subscription = self.consumer.subscription
+        data = event.data if subscription.versions is None else subscription.versions.lift(event)
+        if subscription.filter is not None and not passes(subscription, data):
+            return None
+        handler = subscription.handler
+        return await handler.invoke(data if handler.convert is None else handler.convert(data), event)
+
+    def _conclude(
+        self, entry: Entry, delivery: DurableDelivery, raised: Exception | None
+    ) -> tuple[Verdict, bytes] | None:
+        """What becomes of an event whose handler raised, or said something itself."""
+        if delivery.acked:
+            return None
+        if delivery.rejected is not None:
+            error = HandlerError(delivery.rejected, outcome=Outcome.RAN, type="Rejected")
+            return self._bury(entry, REJECTED, error, delivery.attempt)
+        error = _error_of(raised)
+        unfit = isinstance(raised, InvalidPayloadError) and not delivery.nacked  # it will not get better
+        retry = self.consumer.policy.retry
+        if unfit or delivery.attempt >= retry.max_attempts:
+            return self._poisoned(entry, error, delivery.attempt)
+        pause = retry.pause(delivery.attempt) if delivery.delay is None else delivery.delay
+        self.consumer.failed(self, error, pause)
+        return Verdict.RETRY, b"%d" % int(pause * 1000)
+
+    def _poisoned(self, entry: Entry, error: TielineError, attempts: int) -> tuple[Verdict, bytes] | None:
+        """It failed for the last time."""
+        on_poison = self.consumer.policy.on_poison or ("park" if self.key else "dead_letter")
+        if on_poison == "park" and self.key:
+            self.consumer.gave_up(self, "its key is parked", error)
+            return Verdict.PARK, self._letter(entry, FAILED, error, attempts)
+        if on_poison == "skip":
+            self.consumer.gave_up(self, "it is skipped", error)
+            self.acknowledge()
+            return None
+        return self._bury(entry, FAILED, error, attempts)
+
+    def _bury(self, entry: Entry, reason: str, error: TielineError, attempts: int) -> None:
+        """Keep it as a dead letter, and go on."""
+        self.consumer.gave_up(self, f"it is a dead letter ({reason})", error)
+        self.handled.append(entry.id)
+        self.consumer.tell(self.settlement(Verdict.DEAD, self._letter(entry, reason, error, attempts)))
+
+    def _letter(self, entry: Entry, reason: str, error: TielineError, attempts: int) -> bytes:
+        return DeadLetter(
+            envelope=entry.envelope,
+            topic=self.consumer.topic,
+            group=self.consumer.policy.group,
+            reason=reason,
+            attempts=attempts,
+            error=error_to_wire(error),
+            time=self.consumer.clock.now(),
+            entry=entry.id.decode(),
+        ).SerializeToString()
+
+
+def _error_of(raised: Exception | None) -> TielineError:
+    if raised is None:
+        return HandlerError("the handler asked for another attempt", outcome=Outcome.RAN, type="Nacked")
+    if isinstance(raised, (InvalidPayloadError, CallTimeoutError)):
+        return raised
+    return handler_error(raised)

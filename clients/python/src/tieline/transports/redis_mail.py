@@ -1,0 +1,249 @@
+"""Durable events on Redis: streams that are appended to, claimed and settled by scripts (SPEC.md, section 14)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tieline import codec
+from tieline._contract import contract, scripts
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.durable import Claimed, Draft, Entry, Member, Settlement, Stored
+from tieline.envelope import EVENT, new_instance
+from tieline.errors import TielineError
+from tieline.transports.redis_link import LinkDownError, RedisLink, pack
+from tieline.transports.redis_mail_desk import RedisMailDesk
+from tieline.transports.redis_server import RedisServer, command_error
+from tieline.transports.redis_work import WorkLink
+
+if TYPE_CHECKING:
+    from tieline.transports.redis import RedisTransport
+
+_TOGETHER = 64
+_MANY_BYTES = 262_144
+_LANE = b"\0"
+
+
+class _Batch:
+    """Events of one topic that are stored by one run of the script, and who waits for it."""
+
+    __slots__ = ("arguments", "drafts", "head", "number", "topic", "waiting")
+
+    def __init__(self, topic: str, most: int, together: bool) -> None:
+        self.topic = topic
+        self.head = (b"%d" % most, b"%d" % contract.LIMIT_STREAM_ALONE, b"1" if together else b"0")
+        self.number = 0
+        self.arguments: list[bytes] = []
+        self.drafts: list[Draft] = []
+        self.waiting: list[tuple[int, asyncio.Future[list[Stored | None]]]] = []
+
+    def add(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Stored | None]]:
+        arguments = self.arguments
+        for key, priority, known_as, window, envelope in drafts:
+            arguments += (key.encode(), b"%d" % priority, known_as.encode(), b"%d" % window, envelope)
+        self.drafts += drafts
+        future: asyncio.Future[list[Stored | None]] = asyncio.get_running_loop().create_future()
+        self.waiting.append((len(drafts), future))
+        return future
+
+    def fail(self, error: TielineError) -> None:
+        for _, future in self.waiting:
+            if not future.done():
+                future.set_exception(error)
+
+
+class RedisMail(RedisMailDesk):
+    """Durable events of one process."""
+
+    def __init__(self, transport: RedisTransport, server: RedisServer) -> None:
+        super().__init__(transport.prefix)
+        self._transport = transport
+        self._producer = new_instance()
+        self._numbers: dict[str, int] = {}
+        self._gathered: dict[tuple[str, int], _Batch] = {}
+        self._count = self._bytes = 0
+        self._unanswered: deque[_Batch] = deque()
+        self._giving_up: asyncio.TimerHandle | None = None
+        self._topics: set[str] = set()
+        self.work = WorkLink(server, transport.settings)
+
+    # --- append ---------------------------------------------------------------------------------------------------
+
+    def append(
+        self, topic: str, drafts: Sequence[Draft], *, together: bool = False, most: int = 0
+    ) -> asyncio.Future[list[Stored | None]]:
+        """See `Mail.append`. What is stored in one turn of the loop goes to the server in one command for each topic.
+
+        Raises:
+            UnavailableError, OverloadedError: nothing can be sent now.
+
+        """
+        link = self._transport.require()
+        if together:
+            self.write(link)
+            batch = _Batch(topic, most, together)
+            future = batch.add(drafts)
+            self._send(link, batch)
+            return future
+        batch = self._gathered.get((topic, most))
+        if batch is None:
+            batch = self._gathered[topic, most] = _Batch(topic, most, together)
+        future = batch.add(drafts)
+        self._count += len(drafts)
+        self._bytes += sum(len(draft.envelope) for draft in drafts)
+        if self._count >= _TOGETHER or self._bytes >= _MANY_BYTES:
+            self.write(link)
+            link.flush()
+        else:
+            link.flush_soon()
+        return future
+
+    def write(self, link: RedisLink) -> None:
+        """Turn what is gathered into commands."""
+        if self._gathered:
+            gathered, self._gathered = self._gathered, {}
+            self._count = self._bytes = 0
+            for batch in gathered.values():
+                self._send(link, batch)
+
+    def _send(self, link: RedisLink, batch: _Batch) -> None:
+        topic = batch.topic
+        if not batch.number:
+            batch.number = self._numbers[topic] = self._numbers.get(topic, 0) + 1
+        if topic not in self._topics:
+            self._topics.add(topic)
+            link.send(pack("SADD", contract.mail_topics_key(self._prefix), topic))
+        arguments = [*batch.head, b"%d" % batch.number, *batch.arguments]
+        names = partial(_producer_names, self._producer)
+        self._transport.run(link, scripts.APPEND, names, topic, arguments, partial(self._appended, batch))
+
+    def _appended(self, batch: _Batch, reply: Any) -> None:
+        if isinstance(reply, LinkDownError):
+            self._unanswered.append(batch)
+        elif isinstance(reply, Exception):
+            batch.fail(command_error(reply))
+        else:
+            stored = [self._stored(batch.topic, draft, told) for draft, told in zip(batch.drafts, reply, strict=True)]
+            at = 0
+            for count, future in batch.waiting:
+                if not future.done():
+                    future.set_result(stored[at : at + count])
+                at += count
+
+    def _stored(self, topic: str, draft: Draft, told: bytes) -> Stored | None:
+        if not told:
+            return None
+        key, priority, prefix = draft.key, draft.priority, self._prefix
+        stream = contract.stream_key(prefix, topic, key) if key else contract.lane_key(prefix, topic, str(priority))
+        entry = told.decode()
+        return Stored(stream, entry.removeprefix("="), entry[0] == "=" and len(entry) > 1)
+
+    def link_down(self) -> None:
+        """The link is gone: keep what was gathered and what was not answered, for so long."""
+        self._unanswered += self._gathered.values()
+        self._gathered = {}
+        self._count = self._bytes = 0
+        if self._unanswered and self._giving_up is None:
+            seconds = contract.DEFAULT_APPEND_RESEND_MS / 1000
+            self._giving_up = asyncio.get_running_loop().call_later(seconds, self._give_up)
+
+    def resume(self, link: RedisLink) -> None:
+        """The link is back: store what may not have been stored, in its order."""
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+        unanswered, self._unanswered = self._unanswered, deque()
+        for batch in unanswered:
+            self._send(link, batch)
+
+    def _give_up(self) -> None:
+        self._giving_up = None
+        unanswered, self._unanswered = self._unanswered, deque()
+        for batch in unanswered:
+            batch.fail(command_error(LinkDownError("the server did not come back in time")))
+
+    def close(self) -> None:
+        """Nothing is sent any more."""
+        self._give_up()
+        self.work.close()
+
+    # --- claim and settle -----------------------------------------------------------------------------------------
+
+    async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+        """See `Mail.enroll`."""
+        await self._call("SADD", contract.mail_topics_key(self._prefix), topic)
+        names = scripts.enroll_names(self._prefix, topic)
+        source, cursor, new = b"", b"0", False
+        while True:
+            arguments = [group.encode(), b"1" if latest else b"0", source, cursor]
+            told, source, cursor = await self._run(scripts.ENROLL, names, arguments)
+            new = new or told == b"1"
+            if cursor == b"0" and not source:
+                return new
+
+    async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
+        """See `Mail.claim`."""
+        names = scripts.claim_names(self._prefix, topic, group)
+        numbers = (slots, entries, contract.LIMIT_CLAIM_BYTES, int(lease * 1000))
+        arguments = [topic.encode(), group.encode(), *(b"%d" % number for number in numbers)]
+        token, again, lost, members = await self._run(scripts.CLAIM, names, arguments)
+        seconds = int(again) / 1000 if again else None
+        return Claimed(token, seconds, int(lost), [_member(topic, *member) for member in members])
+
+    async def settle(
+        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool
+    ) -> list[bool]:
+        """See `Mail.settle`."""
+        names = scripts.settle_names(self._prefix, topic, group)
+        arguments = [topic.encode(), group.encode(), b"%d" % int(lease * 1000), b"1" if claims else b"0"]
+        for member, token, verdict, argument, ids in settlements:
+            arguments += (member, token, verdict.encode(), argument, b"%d" % len(ids), *ids)
+        return [bool(told) for told in await self._run(scripts.SETTLE, names, arguments)]
+
+    async def extend(self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float) -> list[bool]:
+        """See `Mail.extend`."""
+        names = scripts.extend_names(self._prefix, topic, group)
+        arguments = [b"%d" % int(lease * 1000)]
+        for member, token in leases:
+            arguments += (member, token)
+        return [bool(told) for told in await self._run(scripts.EXTEND, names, arguments)]
+
+
+def _producer_names(producer: str, prefix: str, topic: str) -> tuple[str, ...]:
+    return scripts.append_names(prefix, topic, producer)
+
+
+def _member(topic: str, name: bytes, failures: bytes, entries: list[Any]) -> Member:
+    key = "" if name.startswith(_LANE) else name.decode("utf-8", "replace")
+    read = [_entry(topic, key, entry, fields) for entry, fields in entries]
+    return Member(name, key, int(failures) if failures != b"c" else 0, read)
+
+
+def _entry(topic: str, key: str, entry: bytes, fields: list[bytes]) -> Entry:
+    """An entry has the envelope in its field `tl`, and perhaps a group; any other one is a plain producer's."""
+    if fields[0] == b"tl":
+        return Entry(entry, fields[1], fields[3].decode() if len(fields) > 3 else "")
+    data = {_text(fields[at]): _text_or_bytes(fields[at + 1]) for at in range(0, len(fields), 2)}
+    envelope = Envelope(
+        id=f"{topic}:{key}:{entry.decode()}",
+        kind=EVENT,  # pyright: ignore[reportArgumentType]
+        topic=topic,
+        key=key,
+        time=int(entry.partition(b"-")[0]),
+        data=codec.encode(data),
+    )
+    return Entry(entry, envelope.SerializeToString())
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _text_or_bytes(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data

@@ -1,0 +1,97 @@
+#!lua
+-- append: store events of one topic, each in the stream of its key or in the lane of its priority, and wake consumers.
+-- A key that was idle becomes ready in every subscription group. While a topic has no group, keys are listed under the
+-- group with the empty name, and a stream holds so many events at most.
+-- A producer numbers what it sends, one up for each run of this script, and sends again, under the same number and in the
+-- same order, what it had no answer to: what is stored already is not stored twice.
+-- The group is appended to due_prefix, the key to stream_prefix, the priority to lane_prefix, the id to known_prefix.
+-- @key mail_groups
+-- @key due_prefix
+-- @key stream_prefix
+-- @key lane_prefix
+-- @key lanes
+-- @key asleep
+-- @key known_prefix
+-- @key number
+-- @channel wake
+-- @arg most integer            events a stream may hold; 0 for no bound
+-- @arg most_alone integer      the same while the topic has no group
+-- @arg together integer        1: all or none
+-- @arg number integer          of this run
+-- @arg event bytes*            five for each: key, priority, id to recognise it by or empty, how long (ms), envelope
+-- @return string*              for each its entry id; "=" and its entry id, if that can be told, if it was known; empty: no room
+local groups, due, streams, lane, lanes, asleep, known, number = unpack(KEYS)
+local wake, most, together = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'
+local names = redis.call('HKEYS', groups)
+if #names == 0 then
+  names = { '' }
+  local alone = tonumber(ARGV[3])
+  most = most > 0 and math.min(most, alone) or alone
+end
+local clock = redis.call('TIME')
+local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
+if tonumber(redis.call('GET', number) or '0') >= tonumber(ARGV[5]) then
+  local known_all = {}
+  for n = 1, (#ARGV - 5) / 5 do
+    known_all[n] = '='
+  end
+  return known_all
+end
+redis.call('SET', number, ARGV[5], 'PX', 900000)
+local function stream_of(at)
+  if ARGV[at] ~= '' then
+    return streams .. ARGV[at]
+  end
+  return lane .. ARGV[at + 1]
+end
+local stored, ready, seen, parallel = {}, {}, {}, false
+if together and most > 0 then
+  local count = {}
+  for at = 6, #ARGV, 5 do
+    local stream = stream_of(at)
+    count[stream] = (count[stream] or redis.call('XLEN', stream)) + 1
+    if count[stream] > most then
+      for n = 1, (#ARGV - 5) / 5 do
+        stored[n] = ''
+      end
+      return stored
+    end
+  end
+end
+for at = 6, #ARGV, 5 do
+  local key, priority, id = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local stream = stream_of(at)
+  local before = id ~= '' and redis.call('GET', known .. id)
+  if before then
+    table.insert(stored, '=' .. before)
+  elseif most > 0 and redis.call('XLEN', stream) >= most then
+    table.insert(stored, '')
+  else
+    local entry = redis.call('XADD', stream, '*', 'tl', ARGV[at + 4])
+    table.insert(stored, entry)
+    if id ~= '' then
+      redis.call('SET', known .. id, entry, 'PX', ARGV[at + 3])
+    end
+    if key == '' then
+      parallel = true
+      if not seen['\0' .. priority] then
+        seen['\0' .. priority] = true
+        redis.call('SADD', lanes, priority)
+      end
+    elseif not seen[key] then
+      seen[key] = true
+      table.insert(ready, now)
+      table.insert(ready, key)
+    end
+  end
+end
+for _, group in ipairs(names) do
+  local news = parallel
+  for at = 1, #ready, 4000 do
+    news = redis.call('ZADD', due .. group, 'NX', unpack(ready, at, math.min(#ready, at + 3999))) > 0 or news
+  end
+  if news and redis.call('HDEL', asleep, group) == 1 then
+    redis.call('SPUBLISH', wake, group)
+  end
+end
+return stored

@@ -1,0 +1,200 @@
+#!lua flags=allow-oom
+-- claim: lease what is ready for a subscription group, in order, and say when to look again.
+-- A member of `due` is a key, or NUL priority NUL entry id for an event without key. Its score is when to look at it:
+-- since when it is ready, when it is to be tried again, when its lease ends, or +inf while it is parked. A member that
+-- is held and due was lost by its holder: that counts as a failed attempt, and it is read one entry at a time.
+-- `tries` says how often the head of a member failed. A member that is listed there has entries that were given out
+-- before: they are read first. "c" instead of a number: some did not fit, and wait.
+-- The key is appended to stream_prefix, the priority to lane_prefix. The consumer group in a key's stream has the name
+-- <topic>:<key> for the group "default", else that of the group; it is made here, where the last one had come to.
+-- @key mail_groups
+-- @key due
+-- @key held
+-- @key tries
+-- @key passed
+-- @key stream_prefix
+-- @key lane_prefix
+-- @key lanes
+-- @key asleep
+-- @arg topic string
+-- @arg group string
+-- @arg slots integer           members wanted, at most 1,000
+-- @arg entries integer         of all, at most; shared equally by the keys
+-- @arg bytes integer           of all, about
+-- @arg lease_ms integer
+-- @return string*              token, when to look again (ms from now, 0: there is more; or empty), entries lost, members
+-- A member is a list: its name, how often its head failed, and its entries as Redis tells them.
+local groups, due, held, tries, passed, streams, lane, lanes, asleep = unpack(KEYS)
+local topic, group, slots, entries = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local bytes, lease = tonumber(ARGV[5]), tonumber(ARGV[6])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local last = tonumber(redis.call('HGET', held, '') or '0')
+local token = string.format('%.0f', math.max(clock[1] * 1000000 + clock[2], last + 1))
+local ends = string.format('%.0f', now + lease)
+local taken, leases, tokens, lost = {}, {}, { '', token }, 0
+
+local function start_of(key)
+  local from = redis.call('HGET', passed, key)
+  if from then
+    return from
+  end
+  local since = redis.call('HGET', groups, group) or '0'
+  return since == '0' and '0' or since .. '-0'
+end
+
+local function read(stream, name, from, count, key)
+  local found = redis.pcall('XREADGROUP', 'GROUP', name, 'tieline', 'COUNT', count, 'STREAMS', stream, from)
+  if found and found.err then
+    local made = redis.pcall('XGROUP', 'CREATE', stream, name, start_of(key))
+    if made.err then
+      return nil
+    end
+    found = redis.pcall('XREADGROUP', 'GROUP', name, 'tieline', 'COUNT', count, 'STREAMS', stream, '>')
+  end
+  if not found then
+    return {}
+  end
+  return not found.err and found[1][2] or nil
+end
+
+local function keep(member, attempts, list)
+  for _, entry in ipairs(list) do
+    for _, value in ipairs(entry[2]) do
+      bytes = bytes - #value
+    end
+  end
+  table.insert(taken, { member, attempts, list })
+  table.insert(leases, ends)
+  table.insert(leases, member)
+  table.insert(tokens, member)
+  table.insert(tokens, token)
+end
+
+local function forget(member)
+  redis.call('ZREM', due, member)
+  redis.call('HDEL', tries, member)
+  redis.call('HDEL', held, member)
+end
+
+-- Entries that were deleted while somebody had them are acknowledged, and counted.
+local function existing(stream, name, list)
+  local left = {}
+  for _, entry in ipairs(list) do
+    if entry[2] then
+      table.insert(left, entry)
+    else
+      redis.call('XACK', stream, name, entry[1])
+      lost = lost + 1
+    end
+  end
+  return left
+end
+
+local function claim_key(key, attempts, share)
+  local stream, name = streams .. key, group == 'default' and topic .. ':' .. key or group
+  local wanted = (not attempts or attempts == '0' or attempts == 'c') and share or 1
+  local list = {}
+  if attempts then
+    local before = read(stream, name, '0', wanted, key)
+    list = before and existing(stream, name, before)
+  end
+  if list and #list == 0 then
+    list = read(stream, name, '>', wanted, key)
+  end
+  if not list or #list == 0 then
+    if list and redis.call('XLEN', stream) == 0 then
+      redis.call('UNLINK', stream)
+    end
+    forget(key)
+    return
+  end
+  local size, fit = 0, 0
+  for at, entry in ipairs(list) do
+    for _, value in ipairs(entry[2]) do
+      size = size + #value
+    end
+    if at > 1 and size > bytes then
+      break
+    end
+    fit = at
+  end
+  if fit < #list then
+    list = { unpack(list, 1, fit) }
+    redis.call('HSET', tries, key, 'c')
+  end
+  keep(key, attempts or '0', list)
+end
+
+local function claim_again(member, attempts)
+  local priority, id = string.match(member, '^%z(%d+)%z(.+)$')
+  local list = redis.call('XRANGE', lane .. priority, id, id)
+  if #list == 0 then
+    lost = lost + redis.call('XACK', lane .. priority, group, id)
+    forget(member)
+  else
+    keep(member, attempts or '0', list)
+  end
+end
+
+local function claim_lanes(room)
+  local priorities = redis.call('SMEMBERS', lanes)
+  local lowest_first = tonumber(string.sub(token, -3)) % 16 == 0
+  table.sort(priorities, function(a, b)
+    if lowest_first then
+      return tonumber(a) < tonumber(b)
+    end
+    return tonumber(a) > tonumber(b)
+  end)
+  local got = 0
+  for _, priority in ipairs(priorities) do
+    if got >= room or bytes <= 0 then
+      return
+    end
+    local list = read(lane .. priority, group, '>', lowest_first and 1 or room - got, '')
+    lowest_first = false
+    for _, entry in ipairs(list or {}) do
+      got = got + 1
+      keep('\0' .. priority .. '\0' .. entry[1], '0', { entry })
+    end
+  end
+end
+
+claim_lanes(math.ceil(slots / 2))
+local parallel = #taken
+local members = redis.call('ZRANGE', due, '-inf', string.format('%.0f', now), 'BYSCORE', 'LIMIT', 0, slots - parallel)
+if #members > 0 then
+  local share = math.max(1, math.floor(entries / #members))
+  local holders, failed = redis.call('HMGET', held, unpack(members)), redis.call('HMGET', tries, unpack(members))
+  for at, member in ipairs(members) do
+    if bytes <= 0 then
+      break
+    end
+    local attempts = failed[at]
+    if holders[at] then
+      if attempts == 'c' then
+        redis.call('HSET', tries, member, '0')
+      end
+      attempts = tostring(redis.call('HINCRBY', tries, member, 1))
+    end
+    if string.byte(member) == 0 then
+      claim_again(member, attempts)
+    else
+      claim_key(member, attempts, share)
+    end
+  end
+end
+if parallel > 0 and #taken < slots and bytes > 0 then
+  claim_lanes(slots - #taken)
+end
+if #leases > 0 then
+  redis.call('ZADD', due, unpack(leases))
+  redis.call('HSET', held, unpack(tokens))
+end
+if #taken == slots or bytes <= 0 then
+  return { token, '0', tostring(lost), taken }
+end
+redis.call('HSET', asleep, group, '1')
+local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+local again = head and tonumber(head) < math.huge and string.format('%.0f', math.max(1, tonumber(head) - now)) or ''
+return { token, again, tostring(lost), taken }

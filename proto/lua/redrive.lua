@@ -1,0 +1,40 @@
+#!lua
+-- redrive: put dead letters back, each exactly once however many ask: to the end of its key, or into its lane, for the
+-- group it failed in alone.
+-- The group is appended to due_prefix, the key to stream_prefix, the priority to lane_prefix.
+-- @key mail_groups
+-- @key dead
+-- @key due_prefix
+-- @key stream_prefix
+-- @key lane_prefix
+-- @key lanes
+-- @key asleep
+-- @channel wake
+-- @arg letter bytes*           five for each: its id, group, key, priority, and the envelope
+-- @return string*              for each the id of its new entry; empty: there was no such letter
+local groups, dead, due, streams, lane, lanes, asleep = unpack(KEYS)
+local wake, moved = ARGV[1], {}
+local clock = redis.call('TIME')
+local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
+for at = 2, #ARGV, 5 do
+  local group, key, priority = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  if redis.call('XDEL', dead, ARGV[at]) == 0 then
+    table.insert(moved, '')
+  else
+    local stream = key ~= '' and streams .. key or lane .. priority
+    table.insert(moved, redis.call('XADD', stream, '*', 'tl', ARGV[at + 4], 'group', group))
+    if key == '' then
+      redis.call('SADD', lanes, priority)
+    end
+    local names = redis.call('HKEYS', groups)
+    for _, name in ipairs(#names > 0 and names or { '' }) do
+      if key ~= '' then
+        redis.call('ZADD', due .. name, 'NX', now, key)
+      end
+      if redis.call('HDEL', asleep, name) == 1 then
+        redis.call('SPUBLISH', wake, name)
+      end
+    end
+  end
+end
+return moved

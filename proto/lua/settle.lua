@@ -1,0 +1,190 @@
+#!lua flags=allow-oom
+-- settle: end leases, or parts of them: what was handled is acknowledged, and what is to become of the rest is said.
+-- Verdicts: "done": all that was claimed is handled; "keep": the holder goes on, its lease begins anew; "free": what was
+-- not handled is ready again, and nothing failed; "retry": the head failed and is tried again after so many ms;
+-- "park": the head failed for the last time, and its key stops: the argument is a DeadLetter; "dead": as "keep", and the
+-- last of the acknowledged entries failed for the last time: the argument, a DeadLetter, is kept in its place.
+-- A member is named as `claim` names it. Whoever has lost the lease changes nothing.
+-- The group is appended to passed_prefix, the key to stream_prefix, the priority to lane_prefix.
+-- @key mail_groups
+-- @key due
+-- @key held
+-- @key tries
+-- @key parked
+-- @key dead
+-- @key passed_prefix
+-- @key stream_prefix
+-- @key lane_prefix
+-- @key asleep
+-- @channel wake
+-- @arg topic string
+-- @arg group string
+-- @arg lease_ms integer
+-- @arg claims integer          1: the caller claims next, so nobody else need be woken
+-- @arg result bytes*           for each: member, token, verdict, argument, how many entries, their ids in order
+-- @return integer*             for each 1, or 0: the lease was lost
+local groups, due, held, tries, parked, dead, passed, streams, lane, asleep = unpack(KEYS)
+local wake, topic, group, lease, claims = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local others = redis.call('HKEYS', groups)
+local answers, scores, gone, ended, handled, news = {}, {}, {}, {}, {}, false
+
+local function after(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+end
+
+local function earlier(one, other)
+  local ms, seq = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_seq = string.match(other, '^(%d+)-(%d+)$')
+  if ms ~= other_ms then
+    return tonumber(ms) < tonumber(other_ms)
+  end
+  return tonumber(seq) < tonumber(other_seq)
+end
+
+-- What every group has passed is deleted.
+local function pass(stream, key, id)
+  if #others < 2 then
+    redis.call('XTRIM', stream, 'MINID', after(id))
+    return
+  end
+  redis.call('HSET', passed .. group, key, id)
+  local all = id
+  for _, other in ipairs(others) do
+    local reached = redis.call('HGET', passed .. other, key)
+    if not reached then
+      return
+    elseif earlier(reached, all) then
+      all = reached
+    end
+  end
+  redis.call('XTRIM', stream, 'MINID', after(all))
+end
+
+-- Whether a key has more for this group. A stream without entries goes, with all that is kept of its key.
+local function has_more(stream, key)
+  if redis.call('XLEN', stream) == 0 then
+    redis.call('UNLINK', stream)
+    if #others > 1 then
+      for _, other in ipairs(others) do
+        redis.call('HDEL', passed .. other, key)
+      end
+    end
+    return false
+  elseif #others < 2 then
+    return true
+  end
+  local reached = redis.call('HGET', passed .. group, key) or '0-0'
+  return #redis.call('XRANGE', stream, '(' .. reached, '+', 'COUNT', 1) > 0
+end
+
+-- An event without key is deleted when no group waits for it or has it under way.
+local function delete_passed(stream)
+  local reached, least = {}, nil
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    reached[info[2]] = info[6] == 0 and after(info[8]) or redis.call('XPENDING', stream, info[2])[2]
+  end
+  for _, other in ipairs(others) do
+    if not reached[other] then
+      return
+    elseif not least or earlier(reached[other], least) then
+      least = reached[other]
+    end
+  end
+  redis.call('XTRIM', stream, 'MINID', least)
+end
+
+local function end_lease(member, score)
+  table.insert(ended, member)
+  if score then
+    table.insert(scores, score)
+    table.insert(scores, member)
+  else
+    table.insert(gone, member)
+  end
+end
+
+local at = 6
+while at <= #ARGV do
+  local member, token, verdict, argument = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local count, first = tonumber(ARGV[at + 4]), at + 5
+  at = first + count
+  if redis.call('HGET', held, member) ~= token then
+    table.insert(answers, 0)
+  else
+    table.insert(answers, 1)
+    local priority = string.match(member, '^%z(%d+)%z')
+    local stream = priority and lane .. priority or streams .. member
+    local name = not priority and group == 'default' and topic .. ':' .. member or group
+    if verdict == 'dead' then
+      redis.call('XADD', dead, '*', 'tl', argument)
+    end
+    if count > 0 then
+      for from = first, at - 1, 4000 do
+        redis.call('XACK', stream, name, unpack(ARGV, from, math.min(at - 1, from + 3999)))
+      end
+      if not priority then
+        pass(stream, member, ARGV[at - 1])
+      elseif #others < 2 then
+        redis.call('XDEL', stream, unpack(ARGV, first, at - 1))
+      else
+        delete_passed(stream)
+      end
+    end
+    if verdict == 'keep' or verdict == 'dead' then
+      table.insert(scores, string.format('%.0f', now + lease))
+      table.insert(scores, member)
+      if count > 0 and redis.call('HGET', tries, member) ~= 'c' then
+        table.insert(handled, member)
+      end
+    elseif verdict == 'retry' then
+      if count > 0 then
+        redis.call('HSET', tries, member, '1')
+      elseif redis.call('HGET', tries, member) == 'c' then
+        redis.call('HSET', tries, member, '1')
+      else
+        redis.call('HINCRBY', tries, member, 1)
+      end
+      end_lease(member, string.format('%.0f', now + tonumber(argument)))
+    elseif verdict == 'park' then
+      redis.call('HSET', parked, member, argument)
+      redis.call('HSET', tries, member, '0')
+      end_lease(member, '+inf')
+    elseif verdict == 'free' then
+      if count > 0 then
+        redis.call('HSET', tries, member, '0')
+      else
+        redis.call('HSETNX', tries, member, '0')
+      end
+      end_lease(member, string.format('%.0f', now))
+      news = true
+    else
+      if not priority and redis.call('HGET', tries, member) == 'c' then
+        redis.call('HSET', tries, member, '0')
+      else
+        table.insert(handled, member)
+      end
+      local more = not priority and has_more(stream, member)
+      end_lease(member, more and string.format('%.0f', now))
+      news = news or more and not claims
+    end
+  end
+end
+if #ended > 0 then
+  redis.call('HDEL', held, unpack(ended))
+end
+if #handled > 0 then
+  redis.call('HDEL', tries, unpack(handled))
+end
+if #gone > 0 then
+  redis.call('ZREM', due, unpack(gone))
+end
+if #scores > 0 then
+  redis.call('ZADD', due, 'XX', unpack(scores))
+end
+if news and redis.call('HDEL', asleep, group) == 1 then
+  redis.call('SPUBLISH', wake, group)
+end
+return answers

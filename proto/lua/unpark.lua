@@ -1,0 +1,45 @@
+#!lua
+-- unpark: let a parked key go on: its head is tried again, or becomes a dead letter.
+-- The key is appended to stream_prefix.
+-- @key mail_groups
+-- @key due
+-- @key tries
+-- @key parked
+-- @key dead
+-- @key passed
+-- @key stream_prefix
+-- @key asleep
+-- @channel wake
+-- @arg topic string
+-- @arg group string
+-- @arg key string
+-- @arg skip integer            1: its head becomes a dead letter
+-- @return integer              1, or 0: the key is not parked
+local groups, due, tries, parked, dead, passed, streams, asleep = unpack(KEYS)
+local wake, topic, group, key = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local record = redis.call('HGET', parked, key)
+if not record then
+  return 0
+end
+redis.call('HDEL', parked, key)
+redis.call('HSET', tries, key, '0')
+if ARGV[5] == '1' then
+  local name = group == 'default' and topic .. ':' .. key or group
+  local pending = redis.call('XPENDING', streams .. key, name, '-', '+', 1)
+  redis.call('XADD', dead, '*', 'tl', record)
+  if #pending > 0 then
+    local id = pending[1][1]
+    redis.call('XACK', streams .. key, name, id)
+    if redis.call('HLEN', groups) < 2 then
+      redis.call('XDEL', streams .. key, id)
+    else
+      redis.call('HSET', passed, key, id)
+    end
+  end
+end
+local clock = redis.call('TIME')
+redis.call('ZADD', due, 'XX', string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000)), key)
+if redis.call('HDEL', asleep, group) == 1 then
+  redis.call('SPUBLISH', wake, group)
+end
+return 1
