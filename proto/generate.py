@@ -77,7 +77,7 @@ def placeholders(template: str) -> list[str]:
 
 
 def name_templates(contract: dict[str, Any]) -> dict[str, str]:
-    """Every key and channel by the name of its function; '…_prefix' ends where the instance, or the last part, begins."""
+    """Every key and channel by the name of its function; '…_prefix' ends where the instance or the last part begins."""
     named: dict[str, str] = {}
     for name, template in contract["keys"].items():
         named[f"{name}_key"] = template

@@ -22,7 +22,8 @@ class Event:
     """An event or request, as its handler sees it.
 
     `cancelled` turns true when the caller gave up: synchronous handlers look at it, asynchronous ones are cancelled.
-    `delivery` is what the handler of a durable event may say of it; None for a live one. `clock` is the broker's: a handler that sleeps by it, `await event.clock.sleep(5)`, can be hurried in a test.
+    `delivery` is what the handler of a durable event may say of it; None for a live one. `clock` is the broker's: a
+    handler that sleeps by it, `await event.clock.sleep(5)`, can be hurried in a test.
     """
 
     __slots__ = ("_data", "_decoded", "cancelled", "clock", "delivery", "envelope")
