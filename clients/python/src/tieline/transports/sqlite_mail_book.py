@@ -27,9 +27,7 @@ ON CONFLICT DO UPDATE SET due = excluded.due WHERE members.due IS NULL
 _LANE = "INSERT OR IGNORE INTO lanes VALUES (?, ?, ?, ?)"
 _KNOWN = "SELECT entry FROM known WHERE topic = ? AND name = ? AND expires > ?"
 _COUNT = "SELECT count(*) FROM events WHERE topic = ? AND key = ? AND priority = ?"
-_SWEEP = (
-    f"DELETE FROM known WHERE (topic, name) IN (SELECT topic, name FROM known WHERE expires <= ? LIMIT {_SWEEP_ROWS})"
-)
+_SWEEP = "DELETE FROM known WHERE (topic, name) IN (SELECT topic, name FROM known WHERE expires <= ? LIMIT ?)"
 _FORGET = "DELETE FROM members WHERE topic = ? AND grp = ? AND key = ? AND event = ?"
 _REST = "UPDATE members SET due = NULL, token = 0, tries = 0 WHERE topic = ? AND grp = ? AND key = ? AND event = 0"
 _ANY = "SELECT 1 FROM events WHERE topic = ? AND key = ? AND priority = 0 LIMIT 1"
@@ -141,7 +139,7 @@ class MailBook:
         now = self.now()
         if now - self._swept > _SWEEP_MS:
             self._swept = now
-            self.execute(_SWEEP, (now,))
+            self.execute(_SWEEP, (now, _SWEEP_ROWS))
         return told
 
     def store(self, rows: Sequence[Row]) -> None:

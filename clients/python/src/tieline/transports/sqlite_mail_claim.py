@@ -17,7 +17,7 @@ _DUE = """
 SELECT key, event, priority, token, tries, passed, given FROM members
 WHERE topic = ? AND grp = ? AND due <= ? ORDER BY due, key, event LIMIT ?
 """
-_NEXT_DUE = f"SELECT min(due) FROM members WHERE topic = ? AND grp = ? AND due < {NEVER}"
+_NEXT_DUE = "SELECT min(due) FROM members WHERE topic = ? AND grp = ? AND due < ?"
 _READ = """
 SELECT id, envelope, only FROM events
 WHERE topic = ? AND key = ? AND priority = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?
@@ -78,7 +78,7 @@ class _Claim:
         if self._full:
             return Claimed(token, 0.0, self._lost, self._taken)
         self._book.asleep.add(self._place)
-        (head,) = self._book.execute(_NEXT_DUE, self._place).fetchone()
+        (head,) = self._book.execute(_NEXT_DUE, (*self._place, NEVER)).fetchone()
         again = None if head is None else max(1, head - self._now) / 1000
         return Claimed(token, again, self._lost, self._taken)
 

@@ -1,4 +1,4 @@
-"""Durable events in SQLite: what people ask of them: groups, figures, dead letters, parked keys (SPEC.md, section 14)."""
+"""Durable events in SQLite: what people ask of them, and sort out by hand (SPEC.md, section 14)."""
 
 from __future__ import annotations
 

@@ -119,8 +119,8 @@ def database_error(error: sqlite3.Error, path: Path | None, *, committing: bool 
     name, where = getattr(error, "sqlite_errorname", ""), path or "in memory"
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return UnavailableError(
-            f"the store {where} is in use by another process; durable events in a file belong to one process: give each "
-            "its own file, or have them share a gateway (tieline up --store FILE) or Redis",
+            f"the store {where} is in use by another process; durable events in a file belong to one process: "
+            "give each its own file, or have them share a gateway (tieline up --store FILE) or Redis",
             outcome=Outcome.NOT_DELIVERED,
         )
     if name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE"):

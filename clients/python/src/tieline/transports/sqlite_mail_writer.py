@@ -1,8 +1,8 @@
 """Who does the operations on durable events in SQLite, and tells the callers.
 
 A file has a thread of its own, which waits for the disk while the loop goes on; whatever came meanwhile is committed
-together. A database in memory waits for nothing: it is written by the loop itself, at the end of its turn, so that tests
-which turn the clock by hand see all that happens.
+together. A database in memory waits for nothing: the loop itself writes it, at the end of its turn, so that tests that
+turn the clock by hand see all that happens.
 """
 
 from __future__ import annotations
