@@ -58,7 +58,9 @@ class PlainProducers:
     def _look(self) -> None:
         noticed, self._noticed = self._noticed, {}
         link = self._transport.link
-        for topic, keys in noticed.items() if link is not None else ():
+        if link is None:  # they are looked for when it is back
+            return
+        for topic, keys in noticed.items():
             self._transport.run(link, scripts.READY, scripts.ready_names, topic, list(keys), _ignore)
 
     def begin(self) -> None:
