@@ -24,6 +24,7 @@ NEVER = 1 << 62
 
 _VERSION = 1
 _COUNT_BITS = 20
+_MOST_COUNT = (1 << _COUNT_BITS) - 1
 _LOCK_SECONDS = 2.0
 _LANE = "\0"
 
@@ -151,11 +152,11 @@ def ms_of(entry: int) -> int:
 
 def entry_text(entry: int) -> str:
     """An id as others see it."""
-    return f"{entry >> _COUNT_BITS}-{entry & ((1 << _COUNT_BITS) - 1)}"
+    return f"{entry >> _COUNT_BITS}-{entry & _MOST_COUNT}"
 
 
 def entry_of(text: str | bytes) -> int:
-    """Read an id.
+    """Read an id; a count that no entry has is that of the last one of its millisecond.
 
     Raises:
         InvalidArgumentError: it is none.
@@ -163,8 +164,8 @@ def entry_of(text: str | bytes) -> int:
     """
     with contextlib.suppress(ValueError):
         ms, _, count = (text.decode() if isinstance(text, bytes) else text).partition("-")
-        if (entry := first_id(int(ms)) | int(count or 0)) < NEVER:
-            return entry
+        if int(ms) >= 0 and int(count) >= 0:
+            return min(first_id(int(ms)) + min(int(count), _MOST_COUNT), NEVER)
     raise InvalidArgumentError(f"{text!r:.80} is no id of an entry; one looks like 1767225600000-0")
 
 
