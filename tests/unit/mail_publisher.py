@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
+from pathlib import Path
 
 from tieline.durable import Draft
 from tieline.transports.memory import MemoryTransport
@@ -21,8 +22,6 @@ async def publish(mail: SqliteMail, key: str) -> None:
 
 
 async def main() -> None:
-    from pathlib import Path
-
     broker = MemoryTransport(store=Path(sys.argv[1])).broker
     await broker.mail.enroll("t", "default", latest=False)
     await asyncio.gather(*(publish(broker.mail, key) for key in KEYS))

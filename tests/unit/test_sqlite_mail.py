@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from tests.suite.durable import AT_ONCE, Keys
 from tests.suite.durable_retries import failing
 from tests.suite.seen import Seen, until
 from tests.unit.mail_places import Box, names, opened
-from tieline import EventSystem, OverloadedError, RetryPolicy, UnavailableError, UnsupportedError, testing
+from tieline import EventSystem, RetryPolicy, UnavailableError, UnsupportedError, testing
 from tieline.durable import Draft, Redriven, Verdict
 from tieline.errors import InvalidArgumentError, Outcome
 from tieline.transports.memory import MemoryBroker, MemoryTransport
@@ -30,6 +28,12 @@ HERE = Path(__file__).parent
 def file(tmp_path: Path) -> Path:
     """Where results are kept; durable events are in a file beside it."""
     return tmp_path / "events.db"
+
+
+@pytest.fixture
+def mail_file(file: Path) -> Path:
+    """That file."""
+    return Path(f"{file}-mail")
 
 
 async def test_all_that_is_known_of_a_key_outlives_the_process(file: Path) -> None:
@@ -74,27 +78,32 @@ async def test_ids_and_tokens_grow_although_the_clock_is_set_back(file: Path) ->
 
 async def test_a_process_that_is_killed_loses_nothing_that_was_acknowledged(file: Path) -> None:
     for _ in range(3):
-        child = subprocess.Popen(
-            [sys.executable, str(HERE / "mail_publisher.py"), str(file)], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        acknowledged = [child.stdout.readline().strip() for _ in range(300)]
-        child.send_signal(signal.SIGKILL)
-        acknowledged += [line.strip() for line in child.stdout if line.endswith("\n")]
-        child.wait()
-        child.stdout.close()
+        acknowledged = await _publish_until_killed(file)
         with contextlib.closing(sqlite3.connect(f"{file}-mail")) as database:
             assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         async with opened(MemoryTransport(store=file), "t") as box:
-            await box.enroll()
             found: list[str] = []
             while (claimed := await box.claim()).members:
                 found += [name for member in claimed.members for name in names(member.entries)]
                 await box.settle(claimed, Verdict.DONE)
         assert set(acknowledged) <= set(found)
-        for key in {name.rstrip("0123456789") for name in found}:
-            numbers = [int(name.removeprefix(key)) for name in found if name.rstrip("0123456789") == key]
+        for key in {name[0] for name in found}:
+            numbers = [int(name[1:]) for name in found if name[0] == key]
             assert numbers == list(range(len(numbers))), "each once, in its order, without a hole"
+
+
+async def _publish_until_killed(file: Path) -> list[str]:
+    """Returns what a process that was killed said is stored."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, str(HERE / "mail_publisher.py"), str(file), stdout=asyncio.subprocess.PIPE
+    )
+    assert child.stdout is not None
+    lines = [await child.stdout.readline() for _ in range(300)]
+    child.kill()
+    lines += (await child.stdout.read()).splitlines(keepends=True)
+    await child.wait()
+    assert len(lines) >= 300
+    return [line.decode().strip() for line in lines if line.endswith(b"\n")]
 
 
 async def test_a_second_process_is_told_whose_file_it_is(file: Path) -> None:
@@ -122,14 +131,14 @@ async def test_a_second_process_is_told_whose_file_it_is(file: Path) -> None:
         await events.publish("t", 3, key="k")
 
 
-async def test_a_file_is_touched_only_when_it_is_needed(file: Path) -> None:
+async def test_a_file_is_touched_only_when_it_is_needed(file: Path, mail_file: Path) -> None:
     one, other = EventSystem(f"memory://{file}"), EventSystem(f"memory://{file}")
     async with one, other:
         await one.publish("t", 1)
         await other.publish("t", 1)
-        assert not Path(f"{file}-mail").exists()
+        assert not mail_file.is_file()
         await one.publish("t", 1, key="k")
-        assert Path(f"{file}-mail").exists()
+        assert mail_file.is_file()
 
 
 async def test_a_file_of_a_newer_version_is_refused(file: Path) -> None:
@@ -140,8 +149,8 @@ async def test_a_file_of_a_newer_version_is_refused(file: Path) -> None:
             await events.publish("t", 1, key="k")
 
 
-async def test_a_file_that_is_no_database_is_named(file: Path) -> None:
-    Path(f"{file}-mail").write_text("this is no database, but a text of some length " * 50)
+async def test_a_file_that_is_no_database_is_named(file: Path, mail_file: Path) -> None:
+    mail_file.write_text("this is no database, but a text of some length " * 50)
     async with EventSystem(f"memory://{file}") as events:
         with pytest.raises(UnavailableError, match=r"events\.db-mail cannot be used") as caught:
             await events.publish("t", 1, key="k")
