@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from tieline import topics
 from tieline._contract import gateway_pb2 as wire
+from tieline._contract.durable_pb2 import MailRequest, MailResponse
 from tieline.call_errors import leaves_run
 from tieline.eager import start_now
 from tieline.envelope import REQUEST, error_from_wire, error_to_wire
@@ -20,13 +21,14 @@ from tieline.transport import Interest, Port, Transport
 from tieline_gateway import door
 from tieline_gateway.door import Door, UnreadableError
 from tieline_gateway.downlink import RETRY_AFTER, Downlink
+from tieline_gateway.mailroom import Answer, Mailroom
 
 _MOST_WAITING = 10_000
 _TRAILS_A_SECOND = 50
 _MOST_INTERESTS = 10_000
 
 Change = Callable[[], Coroutine[Any, Any, None]]
-Question = wire.Probed | wire.Responders | wire.TrailFound
+Question = wire.Probed | wire.Responders | wire.TrailFound | MailResponse
 
 
 class House(Protocol):
@@ -55,6 +57,7 @@ class Uplink:
         self._house = house
         self._port = port
         self._down = down
+        self._mailroom = Mailroom(port, door_, down)
         self._interests: dict[Interest, None] = {}
         self._changes: asyncio.Queue[tuple[int, Change]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,6 +76,7 @@ class Uplink:
             "find_trail": self._find_trail,
             "probe": self._probe,
             "find_responders": self._find_responders,
+            "mail": self._mail,
             "ping": self._ping,
             "drain": self._drain,
         }
@@ -233,6 +237,10 @@ class Uplink:
             answer.trail = await self._port.find_trail(item.correlation_id)
 
         self._ask("trail_found", answer, ask)
+
+    def _mail(self, item: MailRequest) -> None:
+        answer = Answer(item.ref, self._down)
+        self._ask("mail", answer.message, partial(self._mailroom.answer, item, answer))
 
     def _ask(self, name: str, answer: Question, ask: Change) -> None:
         """Ask the broker, and say what it answered, or why there is no answer, as the item of this name."""
