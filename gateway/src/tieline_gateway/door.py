@@ -157,7 +157,7 @@ def compose(kind: int, request: Simple, ttl_ms: int, origin: Origin) -> Envelope
         source=origin.source,
         time=now,
         ttl_ms=ttl_ms,
-        expires_at=now + ttl_ms,
+        expires_at=now + ttl_ms if ttl_ms else 0,
         content_type=request.content_type,
         data=request.data,
         schema_version=request.schema_version,

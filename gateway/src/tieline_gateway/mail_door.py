@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from tieline import topics
 from tieline._contract import contract
 from tieline._contract import durable_pb2 as wire
+from tieline._contract import gateway_pb2 as link_wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.durable import Draft, Redriven, Settlement, Verdict
 from tieline.envelope import EVENT, parse
@@ -41,6 +42,23 @@ def check_place(request: wire.MailRequest, name: str) -> None:
         topics.check_topic(request.topic)
         if name not in _WITHOUT_GROUP:
             topics.check_group(request.group)
+
+
+def durability(request: link_wire.PublishRequest) -> Durable | None:
+    """How an event is to be stored; None for a live one.
+
+    Raises:
+        InvalidArgumentError: what is said makes no sense, alone or together.
+
+    """
+    if not (request.key or request.durable):
+        if request.priority or request.dedupe or request.max_stored:
+            raise InvalidArgumentError("priority, dedupe and max_stored are for what is stored: add a key, or durable")
+        return None
+    priority = request.priority or contract.PRIORITY_NORMAL
+    durable = Durable(request.key or None, priority, request.dedupe or None, request.max_stored)
+    check_durable(durable)
+    return durable
 
 
 def drafts(door: Door, topic: str, append: wire.Append, now: int) -> list[Draft]:

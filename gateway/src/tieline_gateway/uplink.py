@@ -6,6 +6,7 @@ Each item is checked, stamped and handed to the port at once; only what has to w
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -16,13 +17,14 @@ from tieline._contract.durable_pb2 import MailRequest, MailResponse
 from tieline.call_errors import leaves_run
 from tieline.eager import start_now
 from tieline.envelope import REQUEST, error_from_wire, error_to_wire
-from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
+from tieline.errors import InternalError, InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.transport import Interest, Port, Transport
 from tieline_gateway import door
 from tieline_gateway.door import Door, UnreadableError
 from tieline_gateway.downlink import RETRY_AFTER, Downlink
 from tieline_gateway.mailroom import Answer, Mailroom
 
+_log = logging.getLogger("tieline.gateway")
 _MOST_WAITING = 10_000
 _TRAILS_A_SECOND = 50
 _MOST_INTERESTS = 10_000
@@ -256,6 +258,9 @@ class Uplink:
             await ask()
         except TielineError as error:
             answer.error.CopyFrom(error_to_wire(error))
+        except Exception:  # a defect of ours must not keep the client waiting
+            _log.exception("asking for %s failed", name)
+            answer.error.CopyFrom(error_to_wire(InternalError("the gateway failed; its log says why")))
         self._say(name, answer)
 
     def _say(self, name: str, answer: Any) -> None:
