@@ -16,7 +16,7 @@ from tests.gateway.test_simple_calls import failure
 from tests.gateway.up import Client, Up, system
 from tests.suite.seen import Seen, until
 from tests.support.servers import RedisServer, paused
-from tieline import Event, PayloadTooLargeError, Settings, UnavailableError
+from tieline import Event, EventSystem, PayloadTooLargeError, Settings, UnavailableError
 from tieline._contract import gateway_pb2 as wire
 from tieline.durable import Draft
 from tieline.transports.grpc import GrpcTransport
@@ -145,6 +145,25 @@ async def test_what_is_stored_together_fits_into_a_message(stack: AsyncExitStack
     assert len(await asyncio.gather(*(port.mail.append(topic, [draft]) for _ in range(9)))) == 9
 
 
+@pytest.mark.parametrize("direct", [False, True], ids=["gateway", "redis"])
+async def test_what_another_program_wrote_and_is_too_large_stops_its_key_and_nothing_else(
+    stack: AsyncExitStack, server: RedisServer, up: Up, topic: str, direct: bool
+) -> None:
+    events, seen = await stack.enter_async_context(EventSystem(server.url) if direct else system(up)), Seen()
+    await events.subscribe(topic, seen.take, durable=True).ready()
+    server.command("XADD", f"event_stream:{topic}:large", "*", "image", "x" * 9_000_000, timeout=20.0)
+    server.command("PUBLISH", "group_change", f"register:{topic}:large")
+    await until_equal(1, lambda: count_parked(events, topic))
+    await events.publish(topic, 1, key="small")
+    await seen.stay(1)
+    (letter,) = await events.parked.list(topic)
+    assert (letter.event.key, letter.event.topic) == ("large", topic)
+    assert server.command("XLEN", f"event_stream:{topic}:large").strip() == ":1"
+    await events.parked.skip(topic, "large")
+    assert await count_letters(events, topic) == 1
+    assert events.connected
+
+
 class Listener:
     """A receiver that is told nothing of importance."""
 
@@ -155,6 +174,11 @@ class Listener:
 async def count_letters(events: Any, topic: str) -> int:
     """How many dead letters there are."""
     return len(await events.dead_letters.list(topic))
+
+
+async def count_parked(events: Any, topic: str) -> int:
+    """How many keys stopped."""
+    return len(await events.parked.list(topic))
 
 
 async def until_equal(value: Any, ask: Any, seconds: float = 30.0) -> None:

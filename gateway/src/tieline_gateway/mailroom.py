@@ -114,8 +114,9 @@ class Mailroom:
             if claimed.again is not None:
                 told.again_ms = max(1, int(claimed.again * 1000)) if claimed.again else 0
             for member in claimed.members:
-                await answer.grow(sum(len(entry.envelope) + _ROOM_EACH for entry in member.entries))
-                answer.message.claimed.members.append(_member(member))
+                one = _member(member)
+                await answer.grow(one.ByteSize())
+                answer.message.claimed.members.append(one)
 
     async def _settle(self, request: wire.MailRequest, ask: wire.Settle, answer: Answer) -> None:
         topic, group = request.topic, request.group
