@@ -4,7 +4,8 @@
 -- since when it is ready, when it is to be tried again, when its lease ends, or +inf while it is parked. A member that
 -- is held and due was lost by its holder: that counts as a failed attempt, and it is read one entry at a time.
 -- `tries` says how often the head of a member failed. A member that is listed there has entries that were given out
--- before: they are read first. "c" instead of a number: some did not fit, and wait.
+-- before: they are read first. A member that was lost more than once may be what ends its holders: of those one in the
+-- group is leased at a time (its name is in `tries` under the empty name), so that the others are not lost with it.
 -- The key is appended to stream_prefix, the priority to lane_prefix. The consumer group in a key's stream has the name
 -- <topic>:<key> for the group "default", else that of the group; it is made here, where the last one had come to.
 -- @key mail_groups
@@ -32,7 +33,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local last = tonumber(redis.call('HGET', held, '') or '0')
 local token = string.format('%.0f', math.max(clock[1] * 1000000 + clock[2], last + 1))
 local ends = string.format('%.0f', now + lease)
-local taken, leases, tokens, lost = {}, {}, { '', token }, 0
+local taken, leases, tokens, lost, waits = {}, {}, { '', token }, 0, 0
 
 local function start_of(key)
   local from = redis.call('HGET', passed, key)
@@ -91,9 +92,23 @@ local function existing(stream, name, list)
   return left
 end
 
+-- Whether a member that was lost again may be leased now; if not, it is looked at a little later.
+local function alone(member)
+  local other = redis.call('HGET', tries, '')
+  if other and other ~= member and redis.call('HEXISTS', held, other) == 1 then
+    local score = redis.call('ZSCORE', due, other)
+    if score and tonumber(score) > now then
+      redis.call('ZADD', due, 'XX', string.format('%.0f', now + 20), member)
+      return false
+    end
+  end
+  redis.call('HSET', tries, '', member)
+  return true
+end
+
 local function claim_key(key, attempts, share)
   local stream, name = streams .. key, group == 'default' and topic .. ':' .. key or group
-  local wanted = (not attempts or attempts == '0' or attempts == 'c') and share or 1
+  local wanted = (not attempts or attempts == '0') and share or 1
   local list = {}
   if attempts then
     local before = read(stream, name, '0', wanted, key)
@@ -121,7 +136,6 @@ local function claim_key(key, attempts, share)
   end
   if fit < #list then
     list = { unpack(list, 1, fit) }
-    redis.call('HSET', tries, key, 'c')
   end
   keep(key, attempts or '0', list)
 end
@@ -171,13 +185,14 @@ if #members > 0 then
       break
     end
     local attempts = failed[at]
-    if holders[at] then
-      if attempts == 'c' then
-        redis.call('HSET', tries, member, '0')
-      end
+    local again = holders[at] and attempts and attempts ~= '0'
+    local may = not again or alone(member)
+    if may and holders[at] then
       attempts = tostring(redis.call('HINCRBY', tries, member, 1))
     end
-    if string.byte(member) == 0 then
+    if not may then
+      waits = waits + 1
+    elseif string.byte(member) == 0 then
       claim_again(member, attempts)
     else
       claim_key(member, attempts, share)
@@ -191,7 +206,7 @@ if #leases > 0 then
   redis.call('ZADD', due, unpack(leases))
   redis.call('HSET', held, unpack(tokens))
 end
-if #taken == slots or bytes <= 0 then
+if #taken + waits >= slots or bytes <= 0 then
   return { token, '0', tostring(lost), taken }
 end
 redis.call('HSET', asleep, group, '1')

@@ -34,6 +34,10 @@ log = logging.getLogger("tieline")
 
 FAILED, REJECTED, EXPIRED = "failed", "rejected", "expired"
 
+_LOST_AT_LEAST = 3
+"""So often the processes that held an event must be lost before it is taken for the cause; from the second time on the
+broker leases one such member at a time, so that the innocent are not lost with it."""
+
 
 class Lease:
     """What one claim leased of one member. It ends in exactly one settlement that is not KEEP or DEAD."""
@@ -132,7 +136,7 @@ class Lease:
             self.acknowledge()
             return None
         envelope = Envelope.FromString(entry.envelope)
-        if self.failures >= consumer.policy.retry.max_attempts:
+        if self.failures >= max(consumer.policy.retry.max_attempts, _LOST_AT_LEAST):
             error = ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
             return self._poisoned(entry, error, self.failures)
         self.begun = consumer.clock.monotonic()

@@ -223,7 +223,7 @@ def _producer_names(producer: str, prefix: str, topic: str) -> tuple[str, ...]:
 def _member(topic: str, name: bytes, failures: bytes, entries: list[Any]) -> Member:
     key = "" if name.startswith(_LANE) else name.decode("utf-8", "replace")
     read = [_entry(topic, key, entry, fields) for entry, fields in entries]
-    return Member(name, key, int(failures) if failures != b"c" else 0, read)
+    return Member(name, key, int(failures), read)
 
 
 def _entry(topic: str, key: str, entry: bytes, fields: list[bytes]) -> Entry:
