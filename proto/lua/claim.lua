@@ -93,15 +93,18 @@ local function existing(stream, name, list)
 end
 
 -- Whether a member that was lost again may be leased now; if not, it is looked at a little later.
+local suspect
 local function alone(member)
-  local other = redis.call('HGET', tries, '')
-  if other and other ~= member and redis.call('HEXISTS', held, other) == 1 then
-    local score = redis.call('ZSCORE', due, other)
-    if score and tonumber(score) > now then
-      redis.call('ZADD', due, 'XX', string.format('%.0f', now + 20), member)
-      return false
-    end
+  local other = suspect or redis.call('HGET', tries, '')
+  local busy = suspect
+  if not busy and other and other ~= member and redis.call('HEXISTS', held, other) == 1 then
+    busy = tonumber(redis.call('ZSCORE', due, other) or '0') > now
   end
+  if busy then
+    redis.call('ZADD', due, 'XX', string.format('%.0f', now + 20), member)
+    return false
+  end
+  suspect = member
   redis.call('HSET', tries, '', member)
   return true
 end

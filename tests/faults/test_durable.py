@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -220,9 +221,7 @@ async def test_a_redis_that_forgets_is_in_use_again_soon(bench: Bench, blow: tup
         await publisher.publish("forgets", sent["k0"] + number, key="k0")
     await until(lambda: keys.seen["k0"] and keys.seen["k0"][-1] == sent["k0"] + 19, 5.0 + 25.0)
     await handled(publisher, "forgets")
-    jumps = sum(
-        other > one + 1 for numbers in keys.seen.values() for one, other in zip(numbers, numbers[1:], strict=False)
-    )
+    jumps = sum(other > one + 1 for numbers in keys.seen.values() for one, other in itertools.pairwise(numbers))
     lost = sum(sent.values()) + 20 - sum(len(set(numbers)) for numbers in keys.seen.values())
     print(f"\n{' '.join(blow)} five times amid 3000 events: {lost} lost, {jumps} jumps, {before} before the end")
     assert not keys.overlapped
