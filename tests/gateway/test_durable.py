@@ -229,13 +229,33 @@ async def test_what_is_known_is_not_stored_again_and_a_full_stream_takes_nothing
     assert both == [mail.Stored(), mail.Stored()]
 
 
-async def test_what_is_more_than_a_message_may_hold_comes_in_parts(link: RawLink, topic: str) -> None:
+async def test_what_is_large_comes_in_parts(link: RawLink, topic: str) -> None:
     await ask(link, topic, enroll=mail.Enroll())
-    for n in range(10):
+    for n in range(4):
         await append(link, event(topic, b"%d" % n * 1_000_000))
-    claimed = await claim(link, topic, slots=1_000)
-    assert [len(each) for each in data(claimed)] == [1_000_000] * 10
-    assert len(claimed.token) > 10
+    wanted = mail.Claim(slots=100, entries=100, lease_ms=LONG_MS)
+    await link.say(mail=mail.MailRequest(ref=5, topic=topic, group="default", claim=wanted))
+    parts = [await link.hear("mail")]
+    while parts[-1].more:
+        parts.append(await link.hear("mail"))
+    assert len(parts) > 1
+    assert all(part.ref == 5 and part.ByteSize() < 1_100_000 for part in parts)
+    claimed = mail.MailResponse()
+    for part in parts:
+        claimed.MergeFrom(part)
+    assert [len(each) for each in data(claimed.claimed)] == [1_000_000] * 4
+    assert len(claimed.claimed.token) > 10
+
+
+async def test_a_claim_takes_no_more_than_about_four_mebibytes(link: RawLink, topic: str) -> None:
+    await ask(link, topic, enroll=mail.Enroll())
+    for _ in range(20):
+        await append(link, event(topic, bytes(1_000_000)))
+    taken = 0
+    while taken < 20:
+        claimed = await claim(link, topic, slots=1_000)
+        assert 0 < len(claimed.members) <= 8
+        taken += len(claimed.members)
 
 
 # --- leases and Links -----------------------------------------------------------------------------------------------
