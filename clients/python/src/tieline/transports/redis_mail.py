@@ -72,7 +72,7 @@ class RedisMail(RedisMailDesk):
         self._unanswered: deque[_Batch] = deque()
         self._giving_up: asyncio.TimerHandle | None = None
         self._topics: set[str] = set()
-        self.work = WorkLink(server, transport.settings)
+        self.work = WorkLink(server, transport.settings, lambda: transport.name)
 
     # --- append ---------------------------------------------------------------------------------------------------
 
