@@ -154,6 +154,24 @@ local function claim_again(member, attempts)
   end
 end
 
+-- A few at first, then as many as fit if they are like those: what is read is given out, however large it is.
+local function claim_lane(priority, room)
+  local got, before, some = 0, bytes, 4
+  while got < room and bytes > 0 do
+    local wanted = math.min(room - got, some)
+    local list = read(lane .. priority, group, '>', wanted, '') or {}
+    for _, entry in ipairs(list) do
+      keep('\0' .. priority .. '\0' .. entry[1], '0', { entry })
+    end
+    got = got + #list
+    if #list < wanted then
+      break
+    end
+    some = math.max(1, math.floor(bytes * got / math.max(1, before - bytes)))
+  end
+  return got
+end
+
 local function claim_lanes(room)
   local priorities = redis.call('SMEMBERS', lanes)
   local lowest_first = tonumber(string.sub(token, -3)) % 16 == 0
@@ -168,12 +186,8 @@ local function claim_lanes(room)
     if got >= room or bytes <= 0 then
       return
     end
-    local list = read(lane .. priority, group, '>', lowest_first and 1 or room - got, '')
+    got = got + claim_lane(priority, lowest_first and 1 or room - got)
     lowest_first = false
-    for _, entry in ipairs(list or {}) do
-      got = got + 1
-      keep('\0' .. priority .. '\0' .. entry[1], '0', { entry })
-    end
   end
 end
 
