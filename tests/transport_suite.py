@@ -17,7 +17,7 @@ from tests.suite.world import KINDS, Place, World, new_topic
 SUBJECTS = (
     "broadcast", "groups", "calls", "failing_calls", "overload", "lost_responders", "local_first", "observers",
     "payloads", "handlers", "inheritance", "subscriptions", "middleware", "streams", "gather",
-    "idempotency", "retries", "inside", "durable", "durable_retries", "durable_groups",
+    "idempotency", "retries", "inside", "durable", "durable_retries", "durable_groups", "durable_many",
 )  # fmt: skip
 
 

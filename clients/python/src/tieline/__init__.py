@@ -11,6 +11,7 @@ from tieline.default_system import (
     publish_event_and_gather,
     publish_event_and_stream,
     publish_event_and_wait,
+    publish_events,
 )
 from tieline.durable_delivery import DurableDelivery
 from tieline.errors import (
@@ -39,6 +40,7 @@ from tieline.errors import (
 )
 from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
+from tieline.many import Item
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.publisher import Receipt
@@ -54,6 +56,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "DurableDelivery",
     "Failure",
     "Gathered",
+    "Item",
     "Receipt",
     "Reply",
     "Responder",
@@ -67,6 +70,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "publish_event_and_gather",
     "publish_event_and_stream",
     "publish_event_and_wait",
+    "publish_events",
     # inside handlers
     "Event",
     "Timestamp",

@@ -249,6 +249,7 @@ class Consumer:
                     await self.clock.sleep(_REST_SECONDS)
         finally:
             self._settling -= len(settlements)
+            self._pump()
             self._tell_idle()
         lost = sum(not ours for ours in kept)
         if lost and first:
