@@ -80,6 +80,12 @@ local function has_more(stream, key)
   return #redis.call('XRANGE', stream, '(' .. reached, '+', 'COUNT', 1) > 0
 end
 
+-- Whether entries that were given out before wait for what was handled alone, or did not fit.
+local function waits(stream, name)
+  local pending = redis.pcall('XPENDING', stream, name)
+  return not pending.err and pending[1] > 0
+end
+
 -- An event without key is deleted when no group waits for it or has it under way.
 local function delete_passed(stream)
   local reached, least = {}, nil
@@ -136,8 +142,10 @@ while at <= #ARGV do
     if verdict == 'keep' or verdict == 'dead' then
       table.insert(scores, string.format('%.0f', now + lease))
       table.insert(scores, member)
-      if count > 0 and redis.call('HGET', tries, member) ~= 'c' then
+      if count > 0 and priority then
         table.insert(handled, member)
+      elseif count > 0 and redis.call('HEXISTS', tries, member) == 1 then
+        redis.call('HSET', tries, member, 'c')
       end
     elseif verdict == 'retry' then
       if count > 0 then
@@ -161,7 +169,7 @@ while at <= #ARGV do
       end_lease(member, string.format('%.0f', now))
       news = true
     else
-      if not priority and redis.call('HGET', tries, member) == 'c' then
+      if not priority and redis.call('HEXISTS', tries, member) == 1 and waits(stream, name) then
         redis.call('HSET', tries, member, '0')
       else
         table.insert(handled, member)
