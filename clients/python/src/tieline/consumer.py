@@ -75,7 +75,7 @@ class Consumer:
         self.topic = subscription.topic
         self._house = house
         self._concurrency = concurrency
-        self._window = concurrency
+        self._window = self._least = concurrency
         self._leases: dict[Lease, _Claim] = {}
         self._members: dict[bytes, Lease] = {}
         self._ready: deque[Lease] = deque()
@@ -162,6 +162,7 @@ class Consumer:
                 before.lose()
             lease = self._members[member.name] = Lease(self, member, claimed.token)
             self._leases[lease] = claim
+            lease.begun = claim.at
             self._ready.append(lease)
         if claimed.again == 0:
             self._more = True
@@ -190,6 +191,9 @@ class Consumer:
             task = start_now(loop, lease.run())
             if not task.done():
                 lease.task = task
+        self._begin_to_tick()
+
+    def _begin_to_tick(self) -> None:
         if self._leases and self._ticker is None:
             self._extended = self.clock.monotonic()
             self._tick_later()
@@ -197,9 +201,13 @@ class Consumer:
     # --- settle ---------------------------------------------------------------------------------------------------
 
     def ended(self, lease: Lease, verdict: Verdict, argument: bytes) -> None:
+        """A lease is over, and its handler has ended."""
+        self._running -= 1
+        self.let_go(lease, verdict, argument)
+
+    def let_go(self, lease: Lease, verdict: Verdict, argument: bytes) -> None:
         """A lease is over."""
         lease.task = None
-        self._running -= 1
         claim = self._leases.pop(lease)
         if self._members.get(lease.member) is lease:
             del self._members[lease.member]
@@ -261,7 +269,7 @@ class Consumer:
         if claim.full and seconds < _QUICK_SECONDS:
             self._window = min(contract.LIMIT_CLAIM_SLOTS, self._window * 2)
         elif seconds > _SLOW_SECONDS:
-            self._window = max(self._concurrency, self._window // 2)
+            self._window = max(self._least, self._window // 2)
 
     # --- leases and time ------------------------------------------------------------------------------------------
 
@@ -318,7 +326,7 @@ class Consumer:
         self._ready.clear()
         self._outgoing.clear()
         self._running = self._settling = 0
-        self._window = self._concurrency
+        self._window = self._least
         self._claiming = self._flushing = self._more = False
         self._stopped = True
         self._again = self._ticker = self._enrolling = None
@@ -338,9 +346,7 @@ class Consumer:
     def _free_waiting(self) -> None:
         """Give back what has not begun."""
         while self._ready:
-            lease = self._ready.popleft()
-            self._running += 1
-            self.ended(lease, Verdict.FREE, b"")
+            self.let_go(self._ready.popleft(), Verdict.FREE, b"")
 
     def _tell_idle(self) -> None:
         if self._stopped and not self._leases and not self._settling and not self._outgoing:

@@ -132,13 +132,10 @@ class Lease:
             self.acknowledge()
             return None
         envelope = Envelope.FromString(entry.envelope)
-        if self.failures >= consumer.policy.retry.max_attempts:
-            error = ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
-            return self._poisoned(entry, error, self.failures)
+        hindrance = self.hindrance(envelope)
+        if hindrance is not None:
+            return self.refuse(entry, hindrance)
         self.begun = consumer.clock.monotonic()
-        if 0 < envelope.expires_at <= consumer.clock.now():
-            expired = ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")
-            return self._bury(entry, EXPIRED, expired, self.failures)
         event = Event(envelope, consumer.clock)
         event.delivery = delivery = self.delivery = DurableDelivery(self, self.failures + 1)
         raised = await self._attempt(event)
@@ -146,6 +143,23 @@ class Lease:
             self.acknowledge()
             return None
         return self._conclude(entry, delivery, raised)
+
+    def hindrance(self, envelope: Envelope) -> TielineError | None:
+        """Why the next event is not to be handled, if that is so."""
+        consumer = self.consumer
+        if self.failures >= consumer.policy.retry.max_attempts:
+            return ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
+        if 0 < envelope.expires_at <= consumer.clock.now():
+            return ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")
+        return None
+
+    def refuse(self, entry: Entry, error: TielineError) -> tuple[Verdict, bytes] | None:
+        """What becomes of the first event, which cannot be handled."""
+        if isinstance(error, ExpiredError):
+            return self._bury(entry, EXPIRED, error, self.failures)
+        if isinstance(error, ResponderLostError):
+            return self._poisoned(entry, error, self.failures)
+        return self.fail(entry, error)
 
     async def _attempt(self, event: Event) -> Exception | None:
         """Run the handler; returns what it raised."""
@@ -193,12 +207,17 @@ class Lease:
         if delivery.rejected is not None:
             error = HandlerError(delivery.rejected, outcome=Outcome.RAN, type="Rejected")
             return self._bury(entry, REJECTED, error, delivery.attempt)
-        error = _error_of(raised)
-        unfit = isinstance(raised, InvalidPayloadError) and not delivery.nacked  # it will not get better
-        retry = self.consumer.policy.retry
-        if unfit or delivery.attempt >= retry.max_attempts:
-            return self._poisoned(entry, error, delivery.attempt)
-        pause = retry.pause(delivery.attempt) if delivery.delay is None else delivery.delay
+        return self.fail(entry, raised, nacked=delivery.nacked, delay=delivery.delay)
+
+    def fail(
+        self, entry: Entry, raised: Exception | None, *, nacked: bool = False, delay: float | None = None
+    ) -> tuple[Verdict, bytes] | None:
+        """What becomes of the first event, whose handler failed."""
+        error, attempt, retry = _error_of(raised), self.failures + 1, self.consumer.policy.retry
+        unfit = isinstance(raised, InvalidPayloadError) and not nacked  # it will not get better
+        if unfit or attempt >= retry.max_attempts:
+            return self._poisoned(entry, error, attempt)
+        pause = retry.pause(attempt) if delay is None else delay
         self.consumer.failed(self, error, pause)
         return Verdict.RETRY, b"%d" % int(pause * 1000)
 
