@@ -17,8 +17,9 @@ from tests.suite.world import KINDS, Place, World, new_topic
 SUBJECTS = (
     "broadcast", "groups", "calls", "failing_calls", "overload", "lost_responders", "local_first", "observers",
     "payloads", "handlers", "inheritance", "subscriptions", "middleware", "streams", "gather",
-    "idempotency", "retries", "inside", "durable", "durable_retries", "durable_groups", "durable_many",
-    "durable_batches",
+    "idempotency", "retries", "inside",
+    "durable", "durable_retries", "durable_groups", "durable_plain", "durable_letters",
+    "durable_many", "durable_batches",
 )  # fmt: skip
 
 
