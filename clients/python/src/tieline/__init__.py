@@ -42,6 +42,8 @@ from tieline.errors import (
 from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.groups import Group, Groups
+from tieline.idempotency import Handling, IdempotencyStore, Standing
+from tieline.idempotency_stores import idempotency_store
 from tieline.many import Item
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
@@ -62,6 +64,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Gathered",
     "Group",
     "Groups",
+    "Handling",
+    "IdempotencyStore",
     "Item",
     "ParkedKeys",
     "Receipt",
@@ -71,8 +75,10 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "RetryPolicy",
     "Settings",
     "Stream",
+    "Standing",
     "Subscription",
     "get_event_system",
+    "idempotency_store",
     "publish_event",
     "publish_event_and_gather",
     "publish_event_and_stream",

@@ -104,6 +104,11 @@ class Consumer:
         return self._house.around
 
     @property
+    def lease_seconds(self) -> float:
+        """How long a lease lasts without being extended."""
+        return self._house.lease_seconds
+
+    @property
     def held(self) -> int:
         """Members that are leased."""
         return len(self._leases)
@@ -138,7 +143,7 @@ class Consumer:
         room = self._window - len(self._leases)
         if room > 0 and (room * 2 >= self._window or self._running < self._concurrency):
             self._claiming = True
-            self._spawn(self._claim(room))
+            self.spawn(self._claim(room))
 
     async def _claim(self, room: int) -> None:
         self._more = False  # whoever wakes us from here on means the next one
@@ -238,7 +243,7 @@ class Consumer:
         settlements += [lease.settlement(Verdict.KEEP) for lease in self._leases if lease.handled]
         if settlements:
             self._settling += len(settlements)
-            self._spawn(self._settle(settlements))
+            self.spawn(self._settle(settlements))
         self._pump()
         self._tell_idle()
 
@@ -287,7 +292,7 @@ class Consumer:
                 lease.time_out()
         if now - self._extended >= self._house.lease_seconds / 3:
             self._extended = now
-            self._spawn(self._extend(list(self._leases)))
+            self.spawn(self._extend(list(self._leases)))
         self._tick_later()
 
     async def _extend(self, leases: list[Lease]) -> None:
@@ -363,7 +368,8 @@ class Consumer:
         key = f" with key {lease.key!r}" if lease.key else ""
         log.error("an event of %r%s is given up, %s: %s", self.topic, key, what, error)
 
-    def _spawn(self, coroutine: object) -> None:
+    def spawn(self, coroutine: object) -> None:
+        """Run something in the background."""
         task = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -26,6 +26,7 @@ from tieline.errors import (
     ResponderLostError,
     TielineError,
 )
+from tieline.idempotency import IdempotencyStore, Once
 
 if TYPE_CHECKING:
     from tieline.consumer import Consumer
@@ -135,13 +136,29 @@ class Lease:
         hindrance = self.hindrance(envelope)
         if hindrance is not None:
             return self.refuse(entry, hindrance)
-        self.begun = consumer.clock.monotonic()
         event = Event(envelope, consumer.clock)
+        if consumer.policy.idempotency is not None:
+            return await self._handle_once(entry, event, consumer.policy.idempotency)
+        self.begun = consumer.clock.monotonic()
         event.delivery = delivery = self.delivery = DurableDelivery(self, self.failures + 1)
         raised = await self._attempt(event)
-        if raised is None and not delivery.said:
+        return self._conclude(entry, delivery, raised)
+
+    async def _handle_once(self, entry: Entry, event: Event, store: IdempotencyStore) -> tuple[Verdict, bytes] | None:
+        """Handle one event unless the store says that this was done."""
+        self.delivery, once = None, Once(store, self, event.id)
+        if not await once.begin():
             self.acknowledge()
             return None
+        self.begun = self.consumer.clock.monotonic()
+        event.delivery = delivery = self.delivery = DurableDelivery(self, self.failures + 1)
+        try:
+            raised = await self._attempt(event)
+        except BaseException:
+            once.drop()
+            raise
+        self.delivery = None
+        await once.end(done=delivery.acked or (raised is None and not delivery.said))
         return self._conclude(entry, delivery, raised)
 
     def hindrance(self, envelope: Envelope) -> TielineError | None:
@@ -203,6 +220,9 @@ class Lease:
     ) -> tuple[Verdict, bytes] | None:
         """What becomes of an event whose handler raised, or said something itself."""
         if delivery.acked:
+            return None
+        if raised is None and not delivery.said:
+            self.acknowledge()
             return None
         if delivery.rejected is not None:
             error = HandlerError(delivery.rejected, outcome=Outcome.RAN, type="Rejected")

@@ -16,6 +16,7 @@ from tieline.delivery import Delivery
 from tieline.durability import Poison, Start, durability
 from tieline.errors import InvalidArgumentError, InvalidTopicError
 from tieline.handler import Handler
+from tieline.idempotency import IdempotencyStore
 from tieline.mailbox import Mailbox, Work
 from tieline.outgoing import check_text
 from tieline.prompt import check_prompt
@@ -52,6 +53,8 @@ class SubscriptionOptions(TypedDict, total=False):
         timeout: seconds that the handler of a durable event may take; 30 unless given.
         on_poison: what becomes of a durable event that failed for the last time: "park" stops its key until somebody
             looks (so it is unless given, where there is a key), "dead_letter" (where there is none), or "skip".
+        idempotency: an `IdempotencyStore` that remembers which durable events this group has handled, so that one whose
+            acknowledgement was lost is not handled again; see `idempotency_store`.
 
     """
 
@@ -71,6 +74,7 @@ class SubscriptionOptions(TypedDict, total=False):
     retry: RetryPolicy
     timeout: float
     on_poison: Poison | None
+    idempotency: IdempotencyStore | None
 
 
 class Owner(Protocol):
