@@ -7,6 +7,7 @@ import {
   duePrefixKey,
   groupPrefixChannel,
   groupsKey,
+  handlingKey,
   heldKey,
   heldPrefixKey,
   knownPrefixKey,
@@ -159,6 +160,21 @@ export const EXTEND: Script = {
  */
 export function extendNames(prefix: string, pattern: string, group: string): string[] {
   return [dueKey(prefix, pattern, group), heldKey(prefix, pattern, group)];
+}
+
+export const GIVE_UP: Script = {
+  name: "give_up",
+  sha: "90aa1a1c53418f92c1c3edd1a74f8d288ca57710",
+  names: 1,
+  source: "#!lua flags=allow-oom\n-- give_up: the handling of an event failed; anybody may begin with it at once.\n-- @key handling\n-- @arg owner string            as it began\n-- @return integer              1, or 0: it is not the owner's any more\nif redis.call('GET', KEYS[1]) ~= ARGV[1] then\n  return 0\nend\nreturn redis.call('UNLINK', KEYS[1])\n",
+};
+
+/**
+ * Keys and channels of give_up: the handling of an event failed; anybody may begin with it at once.
+ * Arguments to append: owner: string. Returns: integer 1, or 0: it is not the owner's any more.
+ */
+export function giveUpNames(prefix: string, pattern: string, group: string, id: string): string[] {
+  return [handlingKey(prefix, pattern, group, id)];
 }
 
 export const LEAVE: Script = {
@@ -341,4 +357,4 @@ export function unparkNames(prefix: string, pattern: string, group: string): str
   return [mailGroupsKey(prefix, pattern), dueKey(prefix, pattern, group), triesKey(prefix, pattern, group), parkedKey(prefix, pattern, group), deadKey(prefix, pattern), passedKey(prefix, pattern, group), streamPrefixKey(prefix, pattern), asleepKey(prefix, pattern), wakeChannel(prefix, pattern)];
 }
 
-export const SCRIPTS: readonly Script[] = [ANNOUNCE, APPEND, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXTEND, LEAVE, MEASURE, PUBLISH, READY, REDRIVE, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE, SETTLE_RUN, TRAIL, UNPARK];
+export const SCRIPTS: readonly Script[] = [ANNOUNCE, APPEND, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXTEND, GIVE_UP, LEAVE, MEASURE, PUBLISH, READY, REDRIVE, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE, SETTLE_RUN, TRAIL, UNPARK];

@@ -9,6 +9,7 @@ from tieline._contract.contract import (
     due_prefix_key,
     group_prefix_channel,
     groups_key,
+    handling_key,
     held_key,
     held_prefix_key,
     known_prefix_key,
@@ -171,6 +172,22 @@ def extend_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
     Arguments to append: lease_ms: int, lease: str …. Returns: integer* for each 1, or 0: the lease was lost.
     """
     return (due_key(prefix, pattern, group), held_key(prefix, pattern, group),)
+
+
+GIVE_UP: Final = Script(
+    "give_up",
+    "90aa1a1c53418f92c1c3edd1a74f8d288ca57710",
+    1,
+    "#!lua flags=allow-oom\n-- give_up: the handling of an event failed; anybody may begin with it at once.\n-- @key handling\n-- @arg owner string            as it began\n-- @return integer              1, or 0: it is not the owner's any more\nif redis.call('GET', KEYS[1]) ~= ARGV[1] then\n  return 0\nend\nreturn redis.call('UNLINK', KEYS[1])\n",
+)
+
+
+def give_up_names(prefix: str, pattern: str, group: str, id: str) -> tuple[str, ...]:
+    """Keys and channels of give_up: the handling of an event failed; anybody may begin with it at once.
+
+    Arguments to append: owner: str. Returns: integer 1, or 0: it is not the owner's any more.
+    """
+    return (handling_key(prefix, pattern, group, id),)
 
 
 LEAVE: Final = Script(
@@ -365,4 +382,4 @@ def unpark_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
     return (mail_groups_key(prefix, pattern), due_key(prefix, pattern, group), tries_key(prefix, pattern, group), parked_key(prefix, pattern, group), dead_key(prefix, pattern), passed_key(prefix, pattern, group), stream_prefix_key(prefix, pattern), asleep_key(prefix, pattern), wake_channel(prefix, pattern),)
 
 
-SCRIPTS: Final = (ANNOUNCE, APPEND, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXTEND, LEAVE, MEASURE, PUBLISH, READY, REDRIVE, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE, SETTLE_RUN, TRAIL, UNPARK)
+SCRIPTS: Final = (ANNOUNCE, APPEND, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXTEND, GIVE_UP, LEAVE, MEASURE, PUBLISH, READY, REDRIVE, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE, SETTLE_RUN, TRAIL, UNPARK)
