@@ -18,6 +18,7 @@ SUBJECTS = (
     "broadcast", "groups", "calls", "failing_calls", "overload", "lost_responders", "local_first", "observers",
     "payloads", "handlers", "inheritance", "subscriptions", "middleware", "streams", "gather",
     "idempotency", "retries", "inside",
+    "durable", "durable_retries", "durable_groups", "durable_plain", "durable_letters",
 )  # fmt: skip
 
 
@@ -26,6 +27,7 @@ def _take_tests(module: ModuleType) -> None:
     for name, value in vars(module).items():
         if name.startswith("test_") and value.__module__ == module.__name__:
             assert name not in globals(), f"two tests are called {name}"
+            value.needs = getattr(value, "needs", frozenset()) | getattr(module, "NEEDS", frozenset())
             globals()[name] = value
 
 

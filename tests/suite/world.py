@@ -30,6 +30,7 @@ class Feature(StrEnum):
     PROCESSES = "instances live in processes of their own, which can be killed and frozen"
     OWN_LEASE = "a client's Settings decide how long its lease is"
     OWN_WINDOW = "a client's Settings decide how long results of its handlers stay"
+    DURABLE = "events can be stored"
     REDIS = "a test can speak to the broker as any Redis client would"
 
 

@@ -123,6 +123,7 @@ export const DEFAULT_BACKOFF_MS = 5_000;
 export const DEFAULT_BACKOFF_CAP_MS = 300_000;
 export const DEFAULT_HANDLER_TIMEOUT_MS = 30_000;
 export const DEFAULT_DEDUPE_MS = 86_400_000;
+export const DEFAULT_SWEEP_MS = 60_000;
 export const DEFAULT_APPEND_RESEND_MS = 30_000;
 export const DEFAULT_EXPLAIN_CALLS = 1_000;
 
@@ -309,6 +310,11 @@ export function numberKey(prefix: string, topic: string, producer: string): stri
 /** `<prefix>dl:{<topic>}` */
 export function deadKey(prefix: string, topic: string): string {
   return `${prefix}dl:{${topic}}`;
+}
+
+/** `<prefix>sw:{<topic>}` */
+export function sweepKey(prefix: string, topic: string): string {
+  return `${prefix}sw:{${topic}}`;
 }
 
 /** `<prefix>mt` */

@@ -5,6 +5,7 @@ Over the Redis they already run, over a gateway, or inside one process; in Pytho
 
 from tieline.codec import Timestamp
 from tieline.context import Event, current_event
+from tieline.dead_letters import DeadLetter, DeadLetters, ParkedKeys
 from tieline.default_system import (
     get_event_system,
     publish_event,
@@ -39,6 +40,7 @@ from tieline.errors import (
 )
 from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
+from tieline.groups import Group, Groups
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.publisher import Receipt
@@ -51,9 +53,14 @@ from tieline.subscription import Subscription
 __all__ = [  # noqa: RUF022 - grouped by what they are for
     # the system
     "EventSystem",
+    "DeadLetter",
+    "DeadLetters",
     "DurableDelivery",
     "Failure",
     "Gathered",
+    "Group",
+    "Groups",
+    "ParkedKeys",
     "Receipt",
     "Reply",
     "Responder",

@@ -77,6 +77,7 @@ class Consumer:
         self._concurrency = concurrency
         self._window = concurrency
         self._leases: dict[Lease, _Claim] = {}
+        self._members: dict[bytes, Lease] = {}
         self._ready: deque[Lease] = deque()
         self._running = 0
         self._more = False
@@ -156,7 +157,10 @@ class Consumer:
             log.error("%d events of %r were deleted while they were handled", claimed.lost, self.topic)
         claim = _Claim(self.clock.monotonic(), len(claimed.members), len(claimed.members) >= room)
         for member in claimed.members:
-            lease = Lease(self, member, claimed.token)
+            before = self._members.get(member.name)
+            if before is not None:  # this process stood still for longer than its lease
+                before.lose()
+            lease = self._members[member.name] = Lease(self, member, claimed.token)
             self._leases[lease] = claim
             self._ready.append(lease)
         if claimed.again == 0:
@@ -197,6 +201,8 @@ class Consumer:
         lease.task = None
         self._running -= 1
         claim = self._leases.pop(lease)
+        if self._members.get(lease.member) is lease:
+            del self._members[lease.member]
         if not lease.lost:
             self._outgoing.append(lease.settlement(verdict, argument))
         claim.left -= 1
@@ -307,6 +313,7 @@ class Consumer:
     def forget(self) -> None:
         """The loop is gone, and all that ran on it."""
         self._leases.clear()
+        self._members.clear()
         self._ready.clear()
         self._outgoing.clear()
         self._running = self._settling = 0

@@ -23,9 +23,11 @@ from tieline import topics
 from tieline._contract.contract import PRIORITY_NORMAL, SYSTEM_WARNING
 from tieline.clock import Clock
 from tieline.context import Event
+from tieline.dead_letters import DeadLetters, ParkedKeys
 from tieline.errors import InvalidArgumentError, TielineError
 from tieline.explain import Explanation
 from tieline.gather import Gathered
+from tieline.groups import Groups
 from tieline.instance import Instance
 from tieline.middleware import (
     HandleNext,
@@ -68,7 +70,7 @@ class EventSystem:
         transport: a ready transport instead of a URL.
 
     It starts with the first publish, call or `async with`, or where a loop runs, with the first subscribe; it belongs
-    to the loop that started it.
+    to the loop that started it. `dead_letters`, `parked` and `groups` look after durable events.
 
     """
 
@@ -91,6 +93,9 @@ class EventSystem:
         self._publisher = Publisher(self._instance)
         self._requester = Requester(self._instance)
         self._surveyor = Surveyor(self._instance)
+        self.dead_letters = DeadLetters(self._instance)
+        self.parked = ParkedKeys(self._instance)
+        self.groups = Groups(self._instance)
         self._publishing, self._handling = that_have("publish", chain), that_have("handle", chain)
         if self._handling:
             self._instance.responder.around = self._instance.caller.around = self._around

@@ -103,6 +103,7 @@ DEFAULT_BACKOFF_MS: Final = 5_000
 DEFAULT_BACKOFF_CAP_MS: Final = 300_000
 DEFAULT_HANDLER_TIMEOUT_MS: Final = 30_000
 DEFAULT_DEDUPE_MS: Final = 86_400_000
+DEFAULT_SWEEP_MS: Final = 60_000
 DEFAULT_APPEND_RESEND_MS: Final = 30_000
 DEFAULT_EXPLAIN_CALLS: Final = 1_000
 
@@ -290,6 +291,11 @@ def number_key(prefix: str, topic: str, producer: str) -> str:
 def dead_key(prefix: str, topic: str) -> str:
     """`<prefix>dl:{<topic>}`."""
     return f"{prefix}dl:{{{topic}}}"
+
+
+def sweep_key(prefix: str, topic: str) -> str:
+    """`<prefix>sw:{<topic>}`."""
+    return f"{prefix}sw:{{{topic}}}"
 
 
 def mail_topics_key(prefix: str) -> str:

@@ -32,6 +32,7 @@ from tieline.transports.redis_link import (
 from tieline.transports.redis_mail import RedisMail
 from tieline.transports.redis_outbox import RedisOutbox
 from tieline.transports.redis_patterns import Patterns
+from tieline.transports.redis_plain import PlainProducers
 from tieline.transports.redis_port import RedisPort
 from tieline.transports.redis_registry import Registration
 from tieline.transports.redis_runs import RedisRuns
@@ -67,6 +68,7 @@ class RedisTransport:
         self.outbox = RedisOutbox(self)
         self.runs = RedisRuns(self)
         self.mail = RedisMail(self, self._server)
+        self.plain = PlainProducers(self)
         self._client_id = ClientId("", "")
         self._name = "tieline"
         self._up = asyncio.Event()
@@ -109,6 +111,7 @@ class RedisTransport:
         for task in self._tasks:
             task.cancel()
         self.mail.close()
+        self.plain.close()
         if self.link is not None:
             self.link.close("closed")
 
@@ -216,6 +219,8 @@ class RedisTransport:
                 self.link.send_quietly(packed, self.keep)
             self.runs.resume()
             self.mail.resume(self.link)
+            if self.registration.mail:
+                self._start(self.plain.sweep_after_gap())
             gap = Gap(since, self.clock.now(), why)
             for port in list(self.ports.values()):
                 port.receiver.on_connected(gap)
@@ -299,6 +304,8 @@ class RedisTransport:
             self._on_broadcast(push[1], push[3])
         elif push[0] == b"message" and push[1] == self._notice:
             self.patterns.add(push[2])
+        elif push[0] == b"message" and push[1] == self.plain.channel:
+            self.plain.noticed(push[2])
         elif push[0] == b"message":
             self._on_broadcast(push[1], push[2])
 

@@ -64,7 +64,7 @@ class Registration:
 
     async def add(self, link: RedisLink, port: RedisPort, interests: Sequence[Interest]) -> None:
         """Channels first; membership when they are confirmed."""
-        await _subscribe(link, [self._open(port, interest) for interest in interests])
+        await _subscribe(link, [*[self._open(port, interest) for interest in interests], *self._notices()])
         await self._write(link, port, interests)
 
     async def remove(self, link: RedisLink, port: RedisPort, interests: Sequence[Interest]) -> None:
@@ -84,8 +84,15 @@ class Registration:
         ports = list(self._transport.ports.values())
         channels = [self._open_inbox(port) for port in ports]
         channels += [self._open(port, interest) for port in ports for interest in port.interests]
-        await _subscribe(link, channels)
+        await _subscribe(link, [*channels, *self._notices()])
         await self.refresh(link)
+
+    def _notices(self) -> list[Channel]:
+        """Who consumes durable events listens to plain producers; asking for it again does no harm."""
+        if not self.mail:
+            return []
+        self._transport.plain.begin()
+        return [Channel("", self._transport.plain.channel)]
 
     async def refresh(self, link: RedisLink) -> None:
         """Write all leases and memberships once more, in one go."""

@@ -1,0 +1,67 @@
+"""Subscription groups of durable events: each gets a copy, from where it wants to begin."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.suite.durable import AT_ONCE, Keys
+from tests.suite.durable_retries import failing
+from tests.suite.seen import Seen, until
+from tests.suite.world import Feature, World
+
+NEEDS = frozenset({Feature.DURABLE})
+
+
+async def test_each_group_gets_a_copy_and_its_members_share_it(world: World, topic: str) -> None:
+    publisher = await world.system()
+    groups = {name: [Keys(), Keys()] for name in ("mail", "search")}
+    for name, members in groups.items():
+        for keys in members:
+            await (await world.system()).subscribe(topic, keys.take, durable=True, group=name).ready()
+    for number in range(30):
+        await publisher.publish(topic, number, key=f"k{number % 3}")
+        await publisher.publish(topic, number + 1000, durable=True)
+    for members in groups.values():
+        await until(lambda members=members: sum(keys.count for keys in members) >= 60)
+        every = [number for keys in members for numbers in keys.seen.values() for number in numbers]
+        assert sorted(every) == sorted([*range(30), *range(1000, 1030)])
+
+
+async def test_a_group_that_fails_does_not_hold_up_another(world: World, topic: str) -> None:
+    publisher, good, bad = await world.system(), Seen(), Seen()
+    await (await world.system()).subscribe(topic, failing(bad, 0), durable=True, group="bad", retry=AT_ONCE).ready()
+    await (await world.system()).subscribe(topic, good.take, durable=True, group="good").ready()
+    for number in range(5):
+        await publisher.publish(topic, number, key="k")
+    await good.stay(5)
+    await bad.stay(3)
+    assert list(good) == [0, 1, 2, 3, 4]
+
+
+async def test_a_later_group_gets_what_is_still_stored_or_only_what_comes(world: World, topic: str) -> None:
+    publisher, early, late, first = await world.system(), Keys(), Keys(), Keys(3600)
+    await (await world.system()).subscribe(topic, first.take, durable=True, group="first").ready()
+    for number in range(3):
+        await publisher.publish(topic, number, key="k")
+        await publisher.publish(topic, number, durable=True)
+    await asyncio.sleep(0.01)  # "latest" is exact to the millisecond
+    await (await world.system()).subscribe(topic, early.take, durable=True, group="early").ready()
+    await (await world.system()).subscribe(topic, late.take, durable=True, group="late", start="latest").ready()
+    await asyncio.sleep(0.01)
+    await publisher.publish(topic, 3, key="k")
+    await publisher.publish(topic, 3, durable=True)
+    await until(lambda: early.count == 8 and late.count == 2)
+    assert early.seen == {"k": [0, 1, 2, 3], "": [0, 1, 2, 3]}
+    assert late.seen == {"k": [3], "": [3]}
+
+
+async def test_a_group_remembers_where_it_was(world: World, topic: str) -> None:
+    publisher, keys = await world.system(), Keys()
+    for start in (0, 5):
+        system = await world.system()
+        await system.subscribe(topic, keys.take, durable=True, group="g").ready()
+        for number in range(start, start + 5):
+            await publisher.publish(topic, number, key="k")
+        await until(lambda start=start: keys.count == start + 5)
+        await system.aclose()
+    assert keys.seen["k"] == list(range(10))
