@@ -96,6 +96,16 @@ local function delete_passed(stream)
   redis.call('XTRIM', stream, 'MINID', least)
 end
 
+-- Another entry is at the head of a member, which has not failed yet. A member that is listed stays listed: what was given
+-- out before may still be there, and only `claim` finds out whether it is. Returns whether it is listed.
+local function next_head(member, done)
+  local before = redis.call('HGET', tries, member)
+  if before and (done or before ~= 'c') then
+    redis.call('HSET', tries, member, '0')
+  end
+  return before
+end
+
 local function end_lease(member, score)
   table.insert(ended, member)
   if score then
@@ -136,8 +146,8 @@ while at <= #ARGV do
     if verdict == 'keep' or verdict == 'dead' then
       table.insert(scores, string.format('%.0f', now + lease))
       table.insert(scores, member)
-      if count > 0 and redis.call('HGET', tries, member) ~= 'c' then
-        table.insert(handled, member)
+      if count > 0 then
+        next_head(member)
       end
     elseif verdict == 'retry' then
       if count > 0 then
@@ -161,12 +171,10 @@ while at <= #ARGV do
       end_lease(member, string.format('%.0f', now))
       news = true
     else
-      if not priority and redis.call('HGET', tries, member) == 'c' then
-        redis.call('HSET', tries, member, '0')
-      else
+      local more = not priority and has_more(stream, member)
+      if not (more and next_head(member, true)) then
         table.insert(handled, member)
       end
-      local more = not priority and has_more(stream, member)
       end_lease(member, more and string.format('%.0f', now))
       news = news or more and not claims
     end

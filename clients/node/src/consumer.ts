@@ -49,6 +49,8 @@ export class Consumer {
   /** How many members it holds at most. */
   #window: number;
   readonly #leases = new Map<Lease, Claim>();
+  /** The latest lease of each member. */
+  readonly #members = new Map<string, Lease>();
   #ready: Lease[] = [];
   #running = 0;
   #more = false;
@@ -160,6 +162,9 @@ export class Consumer {
     const claim: Claim = { at: this.clock.monotonic(), full: members.length >= room, left: members.length };
     for (const member of members) {
       const lease = new Lease(this, member, token);
+      const name = lease.member.toString("latin1");
+      this.#members.get(name)?.lose(); // this process stood still for longer than its lease
+      this.#members.set(name, lease);
       this.#leases.set(lease, claim);
       this.#ready.push(lease);
     }
@@ -196,6 +201,8 @@ export class Consumer {
     const claim = this.#leases.get(lease);
     this.#running -= 1;
     this.#leases.delete(lease);
+    const name = lease.member.toString("latin1");
+    if (this.#members.get(name) === lease) this.#members.delete(name);
     if (!lease.lost) this.#outgoing.push(lease.settlement(verdict, argument));
     if (claim !== undefined && --claim.left === 0) this.#adapt(claim);
     this.flushSoon();

@@ -39,6 +39,7 @@ export class Registry {
   /** Registers in the background; `ready` waits for it. */
   begin(subscription: Subscription): void {
     const registered = this.#next(async () => {
+      if (this.#port === undefined) return; // the start registers it
       await this.#enroll(subscription);
       await this.#register(subscription.interests);
       startConsuming(subscription);
