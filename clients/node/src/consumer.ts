@@ -92,6 +92,11 @@ export class Consumer {
     return this.#leases.size;
   }
 
+  /** Whether it claims nothing new. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
   /** Whether whoever asks is a handler that runs here. */
   get isCaller(): boolean {
     const own = CURRENT.getStore();

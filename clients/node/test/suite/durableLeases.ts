@@ -63,10 +63,12 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
     for (let number = 0; number < 5; number++) {
       for (const key of ["k", "l"]) await leaving.publish(topic, number, { key });
     }
-    await leaving.subscribe(topic, handler, { durable: true, concurrency: 1 }).ready();
+    const subscription = leaving.subscribe(topic, handler, { durable: true, concurrency: 1 });
+    await subscription.ready();
     await begun.reach(1);
     await world.system().subscribe(topic, staying.take, { durable: true }).ready();
     const closing = leaving.close(20_000);
+    await until(() => consumerOf(subscription).stopped, "nothing new is taken");
     await until(() => staying.of("l").length === 5, "the other key is handled elsewhere");
     held.open();
     await closing;
