@@ -4,7 +4,7 @@ import { streamKey } from "../../src/contract/contract.js";
 import { AT_ONCE, newTopic, Seen } from "../support/durable.js";
 import { ask } from "../support/redis.js";
 import type { RedisServer } from "../support/server.js";
-import { until } from "../support/waiting.js";
+import { sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 /** Groups of durable subscriptions: each gets a copy, its members share it, and it remembers where it was. */
@@ -54,6 +54,7 @@ export function durableGroupTests(world: World, redis: RedisServer): void {
     const topic = newTopic();
     const [system, all, late] = [world.system(), new Seen(), new Seen()];
     for (const number of [1, 2]) await system.publish(topic, number, { key: "k" });
+    await sleep(5); // what is stored in the millisecond of its registration is for a group
     await system.subscribe(topic, (data) => late.push(data), { durable: true, group: "late", start: "latest" }).ready();
     await system.subscribe(topic, (data) => all.push(data), { durable: true, group: "all", start: "earliest" }).ready();
     await system.publish(topic, 3, { key: "k" });
