@@ -8,7 +8,7 @@ import msgpack
 import nats
 from nats.js.api import StorageType, StreamConfig
 
-from bench.peers.durable_load import measure_durable
+from bench.peers.durable_load import KEYS, measure_durable
 from bench.peers.load import PAYLOAD, play, report
 
 BATCH = 500
@@ -19,7 +19,7 @@ async def call(url: str, storage: str) -> None:
     connection = await nats.connect(url)
     jetstream = connection.jetstream()
     kind = StorageType.FILE if storage == "file" else StorageType.MEMORY
-    for keys in (1, 100, 10_000):
+    for keys in KEYS:
         await jetstream.add_stream(
             StreamConfig(name=f"bench{keys}", subjects=[f"bench.{keys}.*"], storage=kind)  # pyright: ignore[reportCallIssue]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from bench.peers.durable_load import measure_durable
+from bench.peers.durable_load import KEYS, measure_durable
 from bench.peers.load import PAYLOAD, play, report
 from tieline import EventSystem
 
@@ -13,6 +13,10 @@ from tieline import EventSystem
 async def call(url: str, _seconds: str) -> None:
     """Publish, then handle."""
     async with EventSystem(url, service="bench") as events:
+        for level in KEYS:  # events wait for a group; without one only so many are kept
+            early = events.subscribe(f"bench.{level}", print, durable=True)
+            await early.ready()
+            await early.unsubscribe()
 
         async def publish(keys: int, key: int) -> object:
             return await events.publish(f"bench.{keys}", PAYLOAD, key=f"k{key}")

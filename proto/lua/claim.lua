@@ -19,7 +19,7 @@
 -- @key asleep
 -- @arg topic string
 -- @arg group string
--- @arg slots integer           members wanted, at most 1,000
+-- @arg slots integer           members wanted, at most 250
 -- @arg entries integer         of all, at most; shared equally by the keys
 -- @arg bytes integer           of all, about
 -- @arg lease_ms integer
@@ -167,7 +167,7 @@ local function claim_lane(priority, room)
     if #list < wanted then
       break
     end
-    some = math.max(1, math.floor(bytes * got / (before - bytes)))
+    some = math.max(1, math.floor(bytes * got / math.max(1, before - bytes)))
   end
   return got
 end
