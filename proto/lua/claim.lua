@@ -144,6 +144,10 @@ local function claim_key(key, attempts, share)
   if attempts then
     local before = read_fitting(stream, name, '0', wanted, key)
     list = before and existing(stream, name, before)
+    if list and #list == 0 then
+      redis.call('HDEL', tries, key)
+      attempts = '0'
+    end
   end
   if list and #list == 0 then
     list = read_fitting(stream, name, '>', wanted, key)

@@ -14,7 +14,7 @@ total = events.publish_and_wait("calculate.sum", [1, 2, 3])
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
@@ -25,6 +25,7 @@ from tieline.context import current_event
 from tieline.errors import UnavailableError, UnsupportedError
 from tieline.gather import Gathered
 from tieline.loop_thread import LoopThread, already_closed, one_at_a_time, refuse_to_stop_a_loop
+from tieline.many import Item
 from tieline.middleware import Middleware
 from tieline.observe import Observer
 from tieline.publisher import Receipt
@@ -147,6 +148,7 @@ class EventSystem:
         self._closed = False
 
     publish = _awaited(events.EventSystem.publish)
+    publish_many = _awaited(events.EventSystem.publish_many)
     publish_and_wait = _awaited(events.EventSystem.publish_and_wait)
     publish_and_stream = _iterated(events.EventSystem.publish_and_stream)
     publish_and_gather = _awaited(events.EventSystem.publish_and_gather)
@@ -328,6 +330,11 @@ def get_event_system() -> EventSystem:
 def publish_event(topic: str, data: Any = None, **options: Any) -> Receipt:
     """`EventSystem.publish` on the default event system."""
     return get_event_system().publish(topic, data, **options)
+
+
+def publish_events(topic: str, items: Iterable[Item], **options: Any) -> list[Receipt]:
+    """`EventSystem.publish_many` on the default event system."""
+    return get_event_system().publish_many(topic, items, **options)
 
 
 def publish_event_and_wait(topic: str, data: Any = None, **options: Any) -> Any:

@@ -21,6 +21,7 @@ from tieline.clock import Clock
 from tieline.consumer import Consumer
 from tieline.delivery import Around
 from tieline.durable import Mail
+from tieline.durable_batch import BatchConsumer
 from tieline.envelope import CANCEL, CREDIT
 from tieline.errors import (
     InvalidArgumentError,
@@ -251,7 +252,9 @@ class Instance:
         if self.closed:
             raise InvalidArgumentError("this event system is closed; make a new one")
         if subscription.durability is not None:
-            subscription.consumer = Consumer(subscription, subscription.durability, subscription.concurrency, self)
+            arguments = (subscription, subscription.durability, subscription.concurrency, self)
+            batch = subscription.batch
+            subscription.consumer = Consumer(*arguments) if batch is None else BatchConsumer(*arguments, batch)
         new = self.router.add(subscription)
         running = running_loop()
         if self.port is not None and running is self.loop:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.durable import Draft, Stored
 from tieline.envelope import EVENT, new_id
-from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError
+from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, PayloadTooLargeError, TielineError
 from tieline.event_outlet import EventOutlet
 from tieline.handled import Handled
 from tieline.instance import Instance
@@ -45,6 +45,14 @@ class Durable(NamedTuple):
     priority: int
     dedupe: str | None
     most: int
+
+
+class Piece(NamedTuple):
+    """One of many events that are stored together."""
+
+    data: Any
+    headers: Mapping[str, str] | None
+    durable: Durable
 
 
 class Publisher:
@@ -116,6 +124,44 @@ class Publisher:
         if stored is None:
             raise no_room(event.topic, durable.key, instance.settings.retry_after)
         return stored
+
+    async def store_together(
+        self,
+        topic: str,
+        pieces: Sequence[Piece],
+        ttl: float | None = None,
+        content_type: str = "",
+        schema_version: str = "",
+        correlation_id: str = "",
+        wait_for_connection: float = 0.0,
+    ) -> list[Receipt]:
+        """See `EventSystem.publish_many`."""
+        instance = self._instance
+        if wait_for_connection:
+            check_wait(wait_for_connection, "wait_for_connection")
+        for piece in pieces:
+            check_durable(piece.durable)
+        if not pieces:
+            return []
+        if instance.port is None or get_running_loop() is not instance.loop:
+            await instance.start()
+        port = instance.port
+        assert port is not None
+        rest = (ttl, content_type, schema_version, correlation_id)
+        events = [self.durable_event(topic, data, headers, durable, *rest) for data, headers, durable in pieces]
+        drafts = [draft_of(event, piece.durable) for event, piece in zip(events, pieces, strict=True)]
+        check_size(drafts)
+        if not port.connected:
+            await instance.await_link(events[0], wait_for_connection)
+        stored = await port.mail.append(topic, drafts, together=True, most=pieces[0].durable.most)
+        receipts = [
+            Receipt(event.id, event.correlation_id or event.id, place)
+            for event, place in zip(events, stored, strict=True)
+            if place is not None
+        ]
+        if len(receipts) < len(pieces):
+            raise no_room_together(topic, len(pieces), instance.settings.retry_after)
+        return receipts
 
     def durable_event(
         self,
@@ -213,6 +259,28 @@ def draft_of(event: Envelope, durable: Durable) -> Draft:
     known_as = durable.dedupe or ""
     window = contract.DEFAULT_DEDUPE_MS if known_as else 0
     return Draft(durable.key or "", durable.priority, known_as, window, event.SerializeToString())
+
+
+def check_size(drafts: Sequence[Draft]) -> None:
+    """Refuse what is too much for one message.
+
+    Raises:
+        PayloadTooLargeError: it is.
+
+    """
+    size, most = sum(len(draft.envelope) for draft in drafts), contract.LIMIT_MESSAGE_BYTES
+    if size > most:
+        raise PayloadTooLargeError(
+            f"{len(drafts)} events of {size} bytes: at most {most} at once; publish them in parts"
+        )
+
+
+def no_room_together(topic: str, count: int, retry_after: float) -> TielineError:
+    """What a publisher is told if one of the events that are to be stored together finds no room."""
+    return OverloadedError(
+        f"a key or lane of {topic!r} has no room for its part of these {count} events, so none of them was stored",
+        retry_after=retry_after,
+    )
 
 
 def no_room(topic: str, key: str | None, retry_after: float) -> TielineError:
