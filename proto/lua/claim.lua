@@ -59,11 +59,39 @@ local function read(stream, name, from, count, key)
   return not found.err and found[1][2] or nil
 end
 
+local function size_of(entry)
+  local size = 0
+  for _, value in ipairs(entry[2] or {}) do
+    size = size + #value
+  end
+  return size
+end
+
+-- A few at first, then as many as fit if they are like those: what is read is in memory, and given out.
+local function read_fitting(stream, name, from, wanted, key)
+  local list, size, some = {}, 0, 4
+  while #list < wanted and some > 0 do
+    local asked = math.min(wanted - #list, some)
+    local more = read(stream, name, from, asked, key)
+    if not more then
+      return nil
+    end
+    for _, entry in ipairs(more) do
+      size = size + size_of(entry)
+      table.insert(list, entry)
+    end
+    if #more < asked then
+      break
+    end
+    from = from == '>' and '>' or list[#list][1]
+    some = math.floor((bytes - size) * #list / math.max(1, size))
+  end
+  return list
+end
+
 local function keep(member, attempts, list)
   for _, entry in ipairs(list) do
-    for _, value in ipairs(entry[2]) do
-      bytes = bytes - #value
-    end
+    bytes = bytes - size_of(entry)
   end
   table.insert(taken, { member, attempts, list })
   table.insert(leases, ends)
@@ -114,7 +142,7 @@ local function claim_key(key, attempts, share)
   local wanted = (not attempts or attempts == '0') and share or 1
   local list = {}
   if attempts then
-    local before = read(stream, name, '0', wanted, key)
+    local before = read_fitting(stream, name, '0', wanted, key)
     list = before and existing(stream, name, before)
     if list and #list == 0 then
       redis.call('HDEL', tries, key)
@@ -122,7 +150,7 @@ local function claim_key(key, attempts, share)
     end
   end
   if list and #list == 0 then
-    list = read(stream, name, '>', wanted, key)
+    list = read_fitting(stream, name, '>', wanted, key)
   end
   if not list or #list == 0 then
     if list and redis.call('XLEN', stream) == 0 then
@@ -133,9 +161,7 @@ local function claim_key(key, attempts, share)
   end
   local size, fit = 0, 0
   for at, entry in ipairs(list) do
-    for _, value in ipairs(entry[2]) do
-      size = size + #value
-    end
+    size = size + size_of(entry)
     if at > 1 and size > bytes then
       break
     end
@@ -158,24 +184,6 @@ local function claim_again(member, attempts)
   end
 end
 
--- A few at first, then as many as fit if they are like those: what is read is given out, however large it is.
-local function claim_lane(priority, room)
-  local got, before, some = 0, bytes, 4
-  while got < room and bytes > 0 do
-    local wanted = math.min(room - got, some)
-    local list = read(lane .. priority, group, '>', wanted, '') or {}
-    for _, entry in ipairs(list) do
-      keep('\0' .. priority .. '\0' .. entry[1], '0', { entry })
-    end
-    got = got + #list
-    if #list < wanted then
-      break
-    end
-    some = math.max(1, math.floor(bytes * got / math.max(1, before - bytes)))
-  end
-  return got
-end
-
 local function claim_lanes(room)
   local priorities = redis.call('SMEMBERS', lanes)
   local lowest_first = tonumber(string.sub(token, -3)) % 16 == 0
@@ -190,8 +198,12 @@ local function claim_lanes(room)
     if got >= room or bytes <= 0 then
       return
     end
-    got = got + claim_lane(priority, lowest_first and 1 or room - got)
+    local list = read_fitting(lane .. priority, group, '>', lowest_first and 1 or room - got, '') or {}
     lowest_first = false
+    for _, entry in ipairs(list) do
+      keep('\0' .. priority .. '\0' .. entry[1], '0', { entry })
+    end
+    got = got + #list
   end
 end
 

@@ -258,6 +258,20 @@ async def test_a_claim_takes_no_more_than_about_four_mebibytes(link: RawLink, to
         taken += len(claimed.members)
 
 
+async def test_no_more_of_a_key_is_given_out_than_a_claim_takes(link: RawLink, topic: str) -> None:
+    await ask(link, topic, enroll=mail.Enroll())
+    for n in range(20):
+        await append(link, event(topic, b"%c" % n * 1_000_000, key="k"))
+    seen: list[int] = []
+    while len(seen) < 20:
+        claimed = await claim(link, topic)
+        (figures,) = (await ask(link, topic, list_groups=mail.ListGroups())).groups
+        assert figures.pending <= 8
+        seen += [each[0] for each in data(claimed)]
+        assert await settle(link, topic, claimed, "done", *ids(claimed))
+    assert seen == list(range(20))
+
+
 # --- leases and Links -----------------------------------------------------------------------------------------------
 
 

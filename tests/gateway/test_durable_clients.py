@@ -106,6 +106,24 @@ async def test_events_are_handled_when_redis_is_back(
     assert [data for data in seen if data != 1] == [3]
 
 
+@pytest.mark.parametrize("direct", [False, True], ids=["gateway", "redis"])
+async def test_who_subscribes_while_redis_is_away_gets_events_when_it_is_back(
+    stack: AsyncExitStack, server: RedisServer, up: Up, topic: str, direct: bool
+) -> None:
+    made = EventSystem(server.url, settings=QUICK) if direct else system(up, settings=QUICK)
+    events, seen = await stack.enter_async_context(made), Seen()
+    await events.start()
+    server.kill()
+    await until(lambda: not events.connected)
+    ready = asyncio.create_task(events.subscribe(topic, seen.take, durable=True).ready())
+    await asyncio.sleep(0.2)
+    assert not ready.done()
+    server.start()
+    await ready
+    await events.publish(topic, 1, key="k", wait_for_connection=20.0)
+    await seen.reach(1)
+
+
 # --- sizes ----------------------------------------------------------------------------------------------------------
 
 
