@@ -59,11 +59,39 @@ local function read(stream, name, from, count, key)
   return not found.err and found[1][2] or nil
 end
 
+local function size_of(entry)
+  local size = 0
+  for _, value in ipairs(entry[2] or {}) do
+    size = size + #value
+  end
+  return size
+end
+
+-- A few at first, then as many as fit if they are like those: what is read is in memory, and given out.
+local function read_fitting(stream, name, from, wanted, key)
+  local list, size, some = {}, 0, 4
+  while #list < wanted and some > 0 do
+    local asked = math.min(wanted - #list, some)
+    local more = read(stream, name, from, asked, key)
+    if not more then
+      return nil
+    end
+    for _, entry in ipairs(more) do
+      size = size + size_of(entry)
+      table.insert(list, entry)
+    end
+    if #more < asked then
+      break
+    end
+    from = from == '>' and '>' or list[#list][1]
+    some = math.floor((bytes - size) * #list / math.max(1, size))
+  end
+  return list
+end
+
 local function keep(member, attempts, list)
   for _, entry in ipairs(list) do
-    for _, value in ipairs(entry[2]) do
-      bytes = bytes - #value
-    end
+    bytes = bytes - size_of(entry)
   end
   table.insert(taken, { member, attempts, list })
   table.insert(leases, ends)
@@ -114,11 +142,15 @@ local function claim_key(key, attempts, share)
   local wanted = (not attempts or attempts == '0') and share or 1
   local list = {}
   if attempts then
-    local before = read(stream, name, '0', wanted, key)
+    local before = read_fitting(stream, name, '0', wanted, key)
     list = before and existing(stream, name, before)
+    if list and #list == 0 then
+      redis.call('HDEL', tries, key)
+      attempts = '0'
+    end
   end
   if list and #list == 0 then
-    list = read(stream, name, '>', wanted, key)
+    list = read_fitting(stream, name, '>', wanted, key)
   end
   if not list or #list == 0 then
     if list and redis.call('XLEN', stream) == 0 then
@@ -129,9 +161,7 @@ local function claim_key(key, attempts, share)
   end
   local size, fit = 0, 0
   for at, entry in ipairs(list) do
-    for _, value in ipairs(entry[2]) do
-      size = size + #value
-    end
+    size = size + size_of(entry)
     if at > 1 and size > bytes then
       break
     end
@@ -154,32 +184,30 @@ local function claim_again(member, attempts)
   end
 end
 
--- One in sixteen claims begins with one event of the lowest priority.
 local function claim_lanes(room)
   local priorities = redis.call('SMEMBERS', lanes)
+  local lowest_first = tonumber(string.sub(token, -3)) % 16 == 0
   table.sort(priorities, function(a, b)
+    if lowest_first then
+      return tonumber(a) < tonumber(b)
+    end
     return tonumber(a) > tonumber(b)
   end)
-  local lowest_first = #priorities > 0 and tonumber(string.sub(token, -3)) % 16 == 0
-  if lowest_first then
-    table.insert(priorities, 1, priorities[#priorities])
-  end
   local got = 0
-  for at, priority in ipairs(priorities) do
+  for _, priority in ipairs(priorities) do
     if got >= room or bytes <= 0 then
       return
     end
-    local list = read(lane .. priority, group, '>', lowest_first and at == 1 and 1 or room - got, '')
-    for _, entry in ipairs(list or {}) do
-      got = got + 1
+    local list = read_fitting(lane .. priority, group, '>', lowest_first and 1 or room - got, '') or {}
+    lowest_first = false
+    for _, entry in ipairs(list) do
       keep('\0' .. priority .. '\0' .. entry[1], '0', { entry })
     end
+    got = got + #list
   end
 end
 
--- Half of the room is for new events without key, the rest for what is due, and what is left for more.
-local room = math.floor((slots + tonumber(string.sub(token, -1)) % 2) / 2)
-claim_lanes(room)
+claim_lanes(math.ceil(slots / 2))
 local parallel = #taken
 local members = redis.call('ZRANGE', due, '-inf', string.format('%.0f', now), 'BYSCORE', 'LIMIT', 0, slots - parallel)
 if #members > 0 then
@@ -204,7 +232,7 @@ if #members > 0 then
     end
   end
 end
-if parallel == room and #taken < slots and bytes > 0 then
+if parallel > 0 and #taken < slots and bytes > 0 then
   claim_lanes(slots - #taken)
 end
 if #leases > 0 then

@@ -85,7 +85,7 @@ KINDS = {
     "memory": Kind(_memory, frozenset({Feature.OWN_WINDOW, Feature.DURABLE})),
     "redis": Kind(_redis, frozenset(Feature)),
     "gateway": Kind(_gateway, frozenset({Feature.PROCESSES})),
-    "gateway+redis": Kind(_gateway_redis, frozenset({Feature.PROCESSES})),
+    "gateway+redis": Kind(_gateway_redis, frozenset({Feature.PROCESSES, Feature.DURABLE})),
 }
 
 
