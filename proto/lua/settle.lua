@@ -143,8 +143,8 @@ while at <= #ARGV do
     if verdict == 'keep' or verdict == 'dead' then
       table.insert(scores, string.format('%.0f', now + lease))
       table.insert(scores, member)
-      if count > 0 then
-        table.insert(handled, member)
+      if count > 0 then -- at once: what follows for the same member may set it again
+        redis.call('HDEL', tries, member)
       end
     elseif verdict == 'retry' then
       if count > 0 then

@@ -56,10 +56,11 @@ class Box:
         return await self.mail.claim(self.topic, group, slots, entries, lease)
 
     async def read(self, slots: int = 100, *, group: str = GROUP, entries: int = 1000) -> dict[str, list[str]]:
-        """What a claim got, by key."""
+        """All that is ready, by key."""
         found: dict[str, list[str]] = {}
-        for member in (await self.claim(slots, group=group, entries=entries)).members:
-            found.setdefault(member.key, []).extend(names(member.entries))
+        while members := (await self.claim(slots, group=group, entries=entries)).members:
+            for member in members:
+                found.setdefault(member.key, []).extend(names(member.entries))
         return found
 
     async def settle(

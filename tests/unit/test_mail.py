@@ -111,6 +111,31 @@ async def test_a_lease_that_ended_is_a_failure_and_its_token_is_worth_nothing(bo
     assert await box.read() == {"a": ["a2"]}
 
 
+async def test_of_what_was_lost_again_one_is_leased_at_a_time(box: Box) -> None:
+    await box.enroll()
+    await box.put("a1", "b1", "5:x", "c1")
+    await box.claim(lease=0.01)
+    await asyncio.sleep(0.02)
+    first = await box.claim(lease=0.01)
+    assert [member.failures for member in first.members] == [1, 1, 1, 1], "that may have been by chance"
+    await box.put("d1")
+    await asyncio.sleep(0.02)
+    found: dict[str, int] = {}
+    for _ in range(4):
+        claimed = await box.claim()
+        while not [member for member in claimed.members if member.failures]:
+            assert claimed.again is not None
+            await asyncio.sleep(claimed.again)
+            claimed = await box.claim()
+        (suspect,) = [member for member in claimed.members if member.failures]
+        await asyncio.sleep(0.03)
+        assert not (await box.claim()).members
+        found[names(suspect.entries)[0]] = suspect.failures
+        await box.settle(claimed, Verdict.DONE)
+        await asyncio.sleep(0.03)
+    assert found == {"a1": 2, "b1": 2, "5:x": 2, "c1": 2}
+
+
 async def test_a_lease_is_extended(box: Box) -> None:
     await box.enroll()
     await box.put("a1")
@@ -144,6 +169,8 @@ async def test_a_parked_key_stops_until_somebody_lets_it_go_on(box: Box) -> None
     assert [letter.letter for letter in await box.mail.letters(box.topic, "", 10)] == [b"second"]
     assert await box.read() == {"a": ["a2"]}
     assert await box.mail.parked(box.topic, "default") == []
+    await box.enroll("later")
+    assert await box.read(group="later") == {"a": ["a2", "a3"], "b": ["b1"]}, "what was skipped is gone"
 
 
 async def test_a_dead_letter_takes_the_place_of_its_event_and_the_lease_goes_on(box: Box) -> None:
@@ -306,6 +333,22 @@ async def test_a_claim_says_when_there_is_more(box: Box) -> None:
     assert len(second.members) == 2
     assert second.again is not None
     assert second.again > 5, "until the first lease ends"
+
+
+async def test_a_claim_that_is_not_filled_has_left_nothing(box: Box) -> None:
+    await box.enroll()
+    for turn in range(100):
+        await box.put("1:a", "1:b", "1:c", "10:a")
+        claimed = await box.claim()
+        assert len(claimed.members) == 4, f"in turn {turn}"
+        await box.settle(claimed, Verdict.DONE)
+
+
+async def test_one_slot_is_shared_by_keys_and_events_without(box: Box) -> None:
+    await box.enroll()
+    await box.put("a1", *(f"5:{number}" for number in range(200)))
+    order = [(await box.claim(slots=1)).members[0].key for _ in range(100)]
+    assert "a" in order
 
 
 async def test_a_claim_shares_its_entries_among_the_keys(box: Box) -> None:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.unit.mail_places import LEASE, Box, names, opened, transport_of
-from tieline.durable import Redriven, Settlement, Verdict
+from tieline.durable import Member, Redriven, Settlement, Verdict
 
 GROUPS = ("g", "default")
-STEPS = 250
+STEPS = 300
 
 
 class Held(NamedTuple):
@@ -53,16 +53,17 @@ class Pair:
 
     async def claim(self) -> None:
         """All that is ready, so that the order of what became ready at one moment does not matter."""
-        group, entries = self.dice.choice(self.groups), self.dice.choice([5, 40])
-        told = [await box.claim(100, group=group, entries=entries) for box in self.boxes]
-        seen = [{_name(each): (each.failures, names(each.entries)) for each in claimed.members} for claimed in told]
+        group, entries = self.dice.choice(self.groups), self.dice.choice([1, 100_000])
+        taken = [await _claim_all(box, group, entries) for box in self.boxes]
+        seen = [
+            {name: (member.failures, names(member.entries)) for name, (member, _) in each.items()} for each in taken
+        ]
         self.same(f"claim {group} {entries}", seen)
         for name in seen[0]:
             members = [
-                next((each.name, claimed.token, tuple(entry.id for entry in each.entries))
-                for each in claimed.members if _name(each) == name)
-                for claimed in told
-            ]  # fmt: skip
+                (member.name, token, tuple(entry.id for entry in member.entries))
+                for member, token in (each[name] for each in taken)
+            ]
             self.held.append(Held(group, name, members))
 
     async def settle(self) -> None:
@@ -70,14 +71,7 @@ class Pair:
             return
         held = self.held[self.dice.randrange(len(self.held))]
         count = len(held.members[0][2])
-        verdict = self.dice.choice([Verdict.DONE, Verdict.DONE, *Verdict])
-        handled = count if verdict is Verdict.DONE else self.dice.randint(0, count)
-        if verdict is Verdict.PARK and not held.name[0].isalpha():
-            verdict = Verdict.DEAD
-        if verdict is Verdict.DEAD:
-            handled = max(1, handled)
-            if count == 0:
-                return
+        verdict, handled = self.verdict(held.name[0].isalpha(), count)
         argument = b"0" if verdict is Verdict.RETRY else held.name.encode()
         told = [
             await box.mail.settle(
@@ -90,6 +84,17 @@ class Pair:
         if verdict in (Verdict.KEEP, Verdict.DEAD) and told[0] == [True]:
             rest = [(member, token, ids[handled:]) for member, token, ids in held.members]
             self.held.append(Held(held.group, held.name, rest))
+
+    def verdict(self, has_key: bool, count: int) -> tuple[Verdict, int]:
+        """One that makes sense, and how many of so many entries are acknowledged."""
+        verdict = self.dice.choice([Verdict.DONE, *Verdict]) if count else Verdict.DONE
+        if verdict is Verdict.DONE:
+            return verdict, count
+        if verdict is Verdict.DEAD:
+            return verdict, self.dice.randint(1, count)
+        if not has_key:
+            return (verdict if verdict is not Verdict.PARK else Verdict.FREE), 0
+        return verdict, self.dice.randint(0, count - 1)
 
     async def figures(self) -> None:
         told: list[Any] = []
@@ -117,12 +122,16 @@ class Pair:
         assert told[0] == told[1], "\n".join([*self.history[-40:], f"SQLite: {told[0]}", f"Redis:  {told[1]}"])
 
 
-def _name(member: Any) -> str:
-    return member.key or names(member.entries)[0]
+async def _claim_all(box: Box, group: str, entries: int) -> dict[str, tuple[Member, bytes]]:
+    """Members by key, or by what they are, with their tokens."""
+    found: dict[str, tuple[Member, bytes]] = {}
+    while (claimed := await box.claim(100, group=group, entries=entries)).members:
+        found |= {member.key or names(member.entries)[0]: (member, claimed.token) for member in claimed.members}
+    return found
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(4))
 async def test_sqlite_and_redis_tell_the_same(seed: int, groups: int, tmp_path: Path, redis_url: str) -> None:
     async with AsyncExitStack() as stack:
         boxes = [

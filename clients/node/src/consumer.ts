@@ -279,6 +279,7 @@ export class Consumer {
         await this.clock.sleep(REST_MS);
       }
     }
+    this.#more = true; // what was settled claims next
     this.#pump();
     this.#tellIdle();
   }

@@ -47,6 +47,8 @@ from tieline.idempotency_stores import idempotency_store
 from tieline.many import Item
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
+from tieline.outbox import Outbox
+from tieline.outbox_file import OutboxFigures
 from tieline.publisher import Receipt
 from tieline.retry import Retry
 from tieline.retry_policy import RetryPolicy
@@ -67,6 +69,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Handling",
     "IdempotencyStore",
     "Item",
+    "Outbox",
+    "OutboxFigures",
     "ParkedKeys",
     "Receipt",
     "Reply",

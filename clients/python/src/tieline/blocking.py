@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
+from os import PathLike
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -129,6 +130,7 @@ class EventSystem:
         middleware: Sequence[Middleware] = (),
         observe: Observer | None = None,
         transport: Transport | None = None,
+        outbox: str | PathLike[str] | None = None,
     ) -> None:
         url = choose_url(url)
         self._make = functools.partial(
@@ -140,6 +142,7 @@ class EventSystem:
             middleware=middleware,
             observe=observe,
             transport=transport,
+            outbox=outbox,
         )
         self._survives_fork = transport is None and not url.startswith("grpc")
         self._system = self._make()  # a wrong URL is told here

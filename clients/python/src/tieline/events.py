@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
+from os import PathLike
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
@@ -40,6 +41,7 @@ from tieline.middleware import (
     that_have,
 )
 from tieline.observe import Observer
+from tieline.outbox import Outbox, check_path
 from tieline.publisher import Durable, Publisher, Receipt
 from tieline.requester import Requester
 from tieline.retry import Retry
@@ -69,6 +71,9 @@ class EventSystem:
         middleware: code around every publish and handling, the first one outermost.
         observe: told each step of an envelope's life.
         transport: a ready transport instead of a URL.
+        outbox: path of a SQLite file of this process's own: what is published with `key=` or `durable=True` is
+            committed to it, and then stored at the broker, for as long as that may take, also by the next process with
+            this file. The receipt says `queued`, and the broker need not be there.
 
     It starts with the first publish, call or `async with`, or where a loop runs, with the first subscribe; it belongs
     to the loop that started it. `dead_letters`, `parked` and `groups` look after durable events.
@@ -85,13 +90,16 @@ class EventSystem:
         middleware: Sequence[Middleware] = (),
         observe: Observer | None = None,
         transport: Transport | None = None,
+        outbox: str | PathLike[str] | None = None,
     ) -> None:
         self.settings = choose_settings(settings)
         self.service = choose_service(service)
         chain = check_chain(middleware)
         make = (lambda: transport) if transport else partial(make_transport, choose_url(url), namespace, self.settings)
         self._instance = Instance(self.service, self.settings, make, observe, self._publish_warning)
-        self._publisher = Publisher(self._instance)
+        self.outbox = Outbox(check_path(outbox), self._instance.find_mail) if outbox is not None else None
+        self._instance.outbox = self.outbox
+        self._publisher = Publisher(self._instance, self.outbox)
         self._requester = Requester(self._instance)
         self._surveyor = Surveyor(self._instance)
         self.dead_letters = DeadLetters(self._instance)

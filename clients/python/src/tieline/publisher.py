@@ -15,6 +15,7 @@ from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, Paylo
 from tieline.event_outlet import EventOutlet
 from tieline.handled import Handled
 from tieline.instance import Instance
+from tieline.outbox import Outbox
 from tieline.outgoing import check_key, check_wait, compose, ttl_ms
 from tieline.turns import Turns
 
@@ -22,12 +23,14 @@ from tieline.turns import Turns
 class Receipt(NamedTuple):
     """What a publish returns: the event's id, and the name of the chain it belongs to.
 
-    `stored` says where a durable event is; None for a live one.
+    `stored` says where a durable event is; None for a live one, and for one that is `queued`: it is on this machine's
+    disk, in the outbox, and on its way to the broker.
     """
 
     id: str
     correlation_id: str
     stored: Stored | None = None
+    queued: bool = False
 
 
 class Durable(NamedTuple):
@@ -58,8 +61,9 @@ class Piece(NamedTuple):
 class Publisher:
     """Publishes events for one instance, without middleware."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, outbox: Outbox | None = None) -> None:
         self._instance = instance
+        self._outbox = outbox
         self._turns = Turns()
 
     async def publish(
@@ -107,9 +111,13 @@ class Publisher:
         check_durable(durable)
         if wait_for_connection:
             check_wait(wait_for_connection, "wait_for_connection")
+        rest = (ttl, content_type, schema_version, correlation_id)
+        if self._outbox is not None:
+            (receipt,) = await self._queue(self._outbox, topic, [Piece(data, headers, durable)], *rest)
+            return receipt
         if instance.port is None or get_running_loop() is not instance.loop:
             await instance.start()
-        event = self.durable_event(topic, data, headers, durable, ttl, content_type, schema_version, correlation_id)
+        event = self.durable_event(topic, data, headers, durable, *rest)
         stored = await self.keep(event, durable, wait_for_connection)
         return Receipt(event.id, event.correlation_id or event.id, stored)
 
@@ -141,13 +149,15 @@ class Publisher:
             check_wait(wait_for_connection, "wait_for_connection")
         for piece in pieces:
             check_durable(piece.durable)
+        rest = (ttl, content_type, schema_version, correlation_id)
         if not pieces:
             return []
+        if self._outbox is not None:
+            return await self._queue(self._outbox, topic, pieces, *rest)
         if instance.port is None or get_running_loop() is not instance.loop:
             await instance.start()
         port = instance.port
         assert port is not None
-        rest = (ttl, content_type, schema_version, correlation_id)
         events = [self.durable_event(topic, data, headers, durable, *rest) for data, headers, durable in pieces]
         drafts = [draft_of(event, piece.durable) for event, piece in zip(events, pieces, strict=True)]
         check_size(drafts)
@@ -162,6 +172,30 @@ class Publisher:
         if len(receipts) < len(pieces):
             raise no_room_together(topic, len(pieces), instance.settings.retry_after)
         return receipts
+
+    async def _queue(
+        self,
+        outbox: Outbox,
+        topic: str,
+        pieces: Sequence[Piece],
+        ttl: float | None,
+        content_type: str,
+        schema_version: str,
+        correlation_id: str,
+    ) -> list[Receipt]:
+        """Keep events in the outbox; the broker need not be there."""
+        instance = self._instance
+        if instance.closed or (instance.loop is not None and instance.loop is not get_running_loop()):
+            await instance.start()  # says what is wrong, or begins anew
+        rest = (ttl, content_type, schema_version, correlation_id)
+        events = [self.durable_event(topic, data, headers, durable, *rest) for data, headers, durable in pieces]
+        drafts = [draft_of(event, piece.durable) for event, piece in zip(events, pieces, strict=True)]
+        check_size(drafts)
+        known = [
+            draft._replace(known_as=draft.known_as or event.id) for event, draft in zip(events, drafts, strict=True)
+        ]
+        await outbox.put(topic, known, pieces[0].durable.most, together=len(pieces) > 1)
+        return [Receipt(event.id, event.correlation_id or event.id, None, True) for event in events]
 
     def durable_event(
         self,

@@ -18,7 +18,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
 
 _TOGETHER = 1_000
-_BUSY_SECONDS = 5.0
+_BUSY_SECONDS, _ALONE_SECONDS = 5.0, 1.0
 _CLOSE_SECONDS = 5.0
 
 
@@ -95,7 +95,8 @@ class SqliteFile:
             connection.close()
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+        patience = _ALONE_SECONDS if self._alone else _BUSY_SECONDS
+        connection = sqlite3.connect(self.path, timeout=patience, isolation_level=None)
         try:
             if self._alone:
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -48,13 +48,21 @@ class MemoryBroker:
         results: where results of idempotency keys are kept; in memory unless given.
         clock: what time it is.
         mail: SQLite file of durable events; in memory unless given.
+        served: other processes reach it through this one.
 
     """
 
-    def __init__(self, results: Results | None = None, clock: Clock | None = None, mail: Path | None = None) -> None:
+    def __init__(
+        self,
+        results: Results | None = None,
+        clock: Clock | None = None,
+        *,
+        mail: Path | None = None,
+        served: bool = False,
+    ) -> None:
         self.clock = clock or Clock()
         self.ledger = Ledger(results)
-        self.mail = SqliteMail(mail, self.clock, self._on_mail)
+        self.mail = SqliteMail(mail, self.clock, self._on_mail, served=served)
         self._ports: dict[str, MemoryPort] = {}
         self._members: dict[Interest, _Members] = {}
         self._responders: dict[str, _Members] = {}
@@ -295,10 +303,14 @@ class MemoryPort:
         self._broker.leave(self)
 
 
-def _broker(store: Path | None, clock: Clock) -> MemoryBroker:
+def _broker(store: Path | None, clock: Clock, *, served: bool) -> MemoryBroker:
     if store is None:
         return MemoryBroker(clock=clock)
-    return MemoryBroker(SqliteResults(store, clock), clock, store.with_name(f"{store.name}-mail"))
+    mail = store.with_name(f"{store.name}-mail")
+    broker = MemoryBroker(SqliteResults(store, clock), clock, mail=mail, served=served)
+    if served:
+        broker.mail.open()  # whoever runs a gateway shall know at once that its file cannot be used
+    return broker
 
 
 class MemoryTransport:
@@ -325,9 +337,7 @@ class MemoryTransport:
         self._served = served
         self._settings = settings or Settings()
         clock = Clock()
-        self.broker = broker or _broker(store, clock)
-        if served and store:
-            self.broker.mail.open()  # whoever runs a gateway shall know at once that its file cannot be used
+        self.broker = broker or _broker(store, clock, served=served)
         self._ports: weakref.WeakSet[MemoryPort] = weakref.WeakSet()
 
     async def open(self, service: str, receiver: Receiver) -> MemoryPort:

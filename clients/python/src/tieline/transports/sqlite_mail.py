@@ -23,11 +23,14 @@ class SqliteMail:
         path: the file, which is made and locked when it is first needed; without one, events are kept in memory.
         clock: the broker's.
         wake: told on the loop, with topic and name, of each subscription group that has something to claim.
+        served: other processes reach it through this one, so that their leases outlive this one.
 
     """
 
-    def __init__(self, path: Path | None, clock: Clock, wake: Callable[[str, str], None]) -> None:
-        self._writer = MailWriter(path, clock, wake)
+    def __init__(
+        self, path: Path | None, clock: Clock, wake: Callable[[str, str], None], *, served: bool = False
+    ) -> None:
+        self._writer = MailWriter(path, clock, wake, served=served)
 
     def open(self) -> None:
         """Open the file now.

@@ -75,6 +75,10 @@ class MailBook:
         """Milliseconds since 1970, by the broker's clock."""
         return self._clock.now()
 
+    def end_leases(self) -> None:
+        """Whoever held something is gone: it may be claimed at once, and that counts as a failure."""
+        self.execute("UPDATE members SET due = ? WHERE token <> 0", (self.now(),))
+
     def next_id(self, now: int) -> int:
         """An id above all others."""
         self._id = max(self._id + 1, first_id(now))
@@ -165,7 +169,7 @@ class MailBook:
             return False
         now = self.now()
         start, since = (self.next_id(now), now) if latest else (0, 0)
-        self.execute("INSERT INTO groups VALUES (?, ?, ?, ?)", (topic, group, since, start))
+        self.execute("INSERT INTO groups VALUES (?, ?, ?, ?, NULL)", (topic, group, since, start))
         if not latest:
             self.execute(_ENROLL_KEYS, (group, topic))
         self.execute(_ENROLL_LANES, (group, start, topic))

@@ -8,10 +8,12 @@ from typing import Any
 from tieline._contract import contract
 from tieline.durable import Claimed, Entry, Member
 from tieline.transports.sqlite_mail_book import MailBook
-from tieline.transports.sqlite_mail_schema import NEVER, entry_text, member_name
+from tieline.transports.sqlite_mail_schema import NEVER, entry_text, member_name, member_of
 
 _LOWEST_FIRST = 16
 """One of so many claims begins with the lowest priority."""
+
+_LATER_MS = 20
 
 _DUE = """
 SELECT key, event, priority, token, tries, passed, given FROM members
@@ -36,6 +38,11 @@ INSERT INTO members (topic, grp, key, event, priority, due, token, passed, given
 _LEASE = """
 UPDATE members SET due = ?, token = ?, tries = ?, given = ? WHERE topic = ? AND grp = ? AND key = ? AND event = ?
 """
+_SUSPECT = "SELECT suspect FROM groups WHERE topic = ? AND grp = ?"
+_LEASED = """
+SELECT 1 FROM members WHERE topic = ? AND grp = ? AND key = ? AND event = ? AND token <> 0 AND due > ?
+"""
+_LOOK_LATER = "UPDATE members SET due = ? WHERE topic = ? AND grp = ? AND key = ? AND event = ?"
 
 Row = tuple[int, bytes, str]
 
@@ -62,7 +69,8 @@ class _Claim:
         self._ends = self._now + lease_ms
         self._turn = book.turns[self._place] = book.turns.get(self._place, 0) + 1
         self._taken: list[Member] = []
-        self._lost = 0
+        self._lost = self._waiting = 0
+        self._suspecting = False
 
     def take(self, entries: int) -> None:
         """Half of the room is for new events without key, the rest for what is due, and what is left for more."""
@@ -84,7 +92,7 @@ class _Claim:
 
     @property
     def _full(self) -> bool:
-        return len(self._taken) >= self._slots or self._bytes <= 0
+        return len(self._taken) + self._waiting >= self._slots or self._bytes <= 0
 
     # --- events without key ---------------------------------------------------------------------------------------
 
@@ -120,6 +128,9 @@ class _Claim:
         for key, event, priority, token, tries, passed, given in due:
             if self._bytes <= 0:
                 break
+            if token and tries and not self._may_suspect(key, event, priority):
+                self._waiting += 1
+                continue
             tries += token != 0  # whoever held it was lost
             rows = self._read_key(key, passed, given, 1 if tries else share) if key else self._read_one(event, passed)
             if rows:
@@ -130,6 +141,24 @@ class _Claim:
                 self._book.forget(*self._place, key, event)
         if leases:
             self._book.many(_LEASE, leases)
+
+    def _may_suspect(self, key: str, event: int, priority: int) -> bool:
+        """Whether a member that was lost again may be leased now; if not, it is looked at a little later.
+
+        It may be what ends its holders: of those one in the group is leased at a time.
+        """
+        name = member_name(key, event, priority)
+        (other,) = self._book.execute(_SUSPECT, self._place).fetchone()
+        if self._suspecting or (other is not None and other != name and self._is_leased(other)):
+            self._book.execute(_LOOK_LATER, (self._now + _LATER_MS, *self._place, key, event))
+            return False
+        self._suspecting = True
+        self._book.execute("UPDATE groups SET suspect = ? WHERE topic = ? AND grp = ?", (name, *self._place))
+        return True
+
+    def _is_leased(self, name: bytes) -> bool:
+        row = self._book.execute(_LEASED, (*self._place, *member_of(name), self._now)).fetchone()
+        return row is not None
 
     def _read_one(self, event: int, passed: int) -> list[Row]:
         """An event without key that was given out before."""

@@ -49,9 +49,10 @@ class Operation:
 class MailCommitter:
     """The database, opened when it is first needed. One thread uses it at a time."""
 
-    def __init__(self, path: Path | None, clock: Clock) -> None:
+    def __init__(self, path: Path | None, clock: Clock, *, served: bool) -> None:
         self._path = path
         self._clock = clock
+        self._served = served
         self._book: MailBook | None = None
 
     def open(self) -> MailBook:
@@ -61,7 +62,10 @@ class MailCommitter:
             if self._path is None:
                 weakref.finalize(self, connection.close)
             try:
-                self._book = MailBook(connection, self._clock)
+                book = MailBook(connection, self._clock)
+                if not self._served:
+                    book.end_leases()
+                self._book = book
             except sqlite3.Error as error:
                 connection.close()
                 raise database_error(error, self._path) from error

@@ -35,8 +35,9 @@ INSERT INTO state VALUES (1, 0, 0);
 CREATE TABLE topics (topic TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 
 -- A subscription group gets what has an id above `start`; `since` is the moment that stands for it (ms), 0: everything.
+-- suspect: the last member that was leased although it may be what ends its holders.
 CREATE TABLE groups (
-    topic TEXT NOT NULL, grp TEXT NOT NULL, since INTEGER NOT NULL, start INTEGER NOT NULL,
+    topic TEXT NOT NULL, grp TEXT NOT NULL, since INTEGER NOT NULL, start INTEGER NOT NULL, suspect BLOB,
     PRIMARY KEY (topic, grp)
 ) STRICT, WITHOUT ROWID;
 

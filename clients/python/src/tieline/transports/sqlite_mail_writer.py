@@ -45,12 +45,13 @@ class MailWriter:
         path: the file; without one, the database is in memory.
         clock: the broker's.
         wake: told, on the loop, of each group that has something to claim.
+        served: other processes may hold leases, so they outlive this one.
 
     """
 
-    def __init__(self, path: Path | None, clock: Clock, wake: Callable[[str, str], None]) -> None:
+    def __init__(self, path: Path | None, clock: Clock, wake: Callable[[str, str], None], *, served: bool) -> None:
         self._path = path
-        self._committer = MailCommitter(path, clock)
+        self._committer = MailCommitter(path, clock, served=served)
         self._wake = wake
         self._gathered: _Batch | None = None
         self._under_way: set[_Batch] = set()
