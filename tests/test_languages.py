@@ -16,10 +16,12 @@ from tests.suite.world import KINDS, Place, World, new_topic
 from tests.support.processes import Peer
 from tieline import (
     ConflictError,
+    Event,
     EventSystem,
     HandlerError,
     InvalidPayloadError,
     ResponderLostError,
+    RetryPolicy,
     Stream,
     UnsupportedError,
 )
@@ -332,3 +334,84 @@ async def test_a_failure_in_node_is_explained_in_python_when_node_is_gone(
     steps = {(step.source.partition("/")[0], step.name): step.detail for step in explained.steps}
     assert steps["node-peer", "replied"] == {"subscription": "count", "error": "UNSUPPORTED"}
     assert steps["python", "failed"]["code"] == "UNSUPPORTED"
+
+
+# --- durable events --------------------------------------------------------------------------------------------------
+
+stored = pytest.mark.parametrize("place", ["redis"], indirect=True)
+
+
+class Handled:
+    """A handler of durable events that remembers what it got, and fails as often as it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[Any]] = []
+
+    async def take(self, data: dict[str, Any], event: Event) -> None:
+        assert event.delivery is not None
+        self.seen.append([event.key, data, event.delivery.attempt])
+        if data.get("fail", 0) > event.delivery.attempt:
+            raise LookupError("not yet")
+
+
+async def _handled_by_node(python: EventSystem, count: int) -> list[list[Any]]:
+    seen: list[list[Any]] = []
+    async with asyncio.timeout(20):
+        while len(seen) < count:
+            seen += await python.publish_and_wait("node.handled")
+    return seen
+
+
+@stored
+async def test_python_stores_and_node_handles(python: EventSystem, node: Peer) -> None:
+    receipts = [
+        await python.publish("stored.node", data, key="clé")
+        for data in ({"n": 1}, {"n": 2, "fail": 3}, {"n": 3, "reject": "no"}, {"n": 4})
+    ]
+    assert [receipt.stored.stream for receipt in receipts if receipt.stored] == ["event_stream:stored.node:clé"] * 4
+    assert await _handled_by_node(python, 6) == [
+        ["clé", {"n": 1}, 1],
+        ["clé", {"n": 2, "fail": 3}, 1],
+        ["clé", {"n": 2, "fail": 3}, 2],
+        ["clé", {"n": 2, "fail": 3}, 3],
+        ["clé", {"n": 3, "reject": "no"}, 1],
+        ["clé", {"n": 4}, 1],
+    ]
+    await python.publish("stored.node", {"n": 5}, durable=True, priority=10)
+    assert await _handled_by_node(python, 1) == [["", {"n": 5}, 1]]
+
+
+@stored
+async def test_node_stores_and_python_handles(python: EventSystem, node: Peer, topic: str) -> None:
+    handled, retry = Handled(), RetryPolicy(backoff=0.01, cap=0.01)
+    await python.subscribe(topic, handled.take, durable=True, retry=retry).ready()
+    for number in range(3):
+        request = {
+            "topic": topic,
+            "data": {"n": number, "fail": number},
+            "options": {"key": "k", "dedupe": f"id-{number}"},
+        }
+        first = await python.publish_and_wait("node.store", request)
+        again = await python.publish_and_wait("node.store", request)
+        assert again == first | {"duplicate": True}
+        assert first["stream"] == f"event_stream:{topic}:k"
+    await until(lambda: len(handled.seen) >= 4)
+    zero, one, two = ({"n": number, "fail": number} for number in range(3))
+    assert handled.seen == [["k", zero, 1], ["k", one, 1], ["k", two, 1], ["k", two, 2]]
+
+
+@stored
+async def test_both_languages_share_a_group_and_each_key_keeps_its_order(python: EventSystem, node: Peer) -> None:
+    handled, keys = Handled(), [f"k{number}" for number in range(20)]
+    await python.subscribe("stored.both", handled.take, durable=True).ready()
+    for number in range(10):
+        await asyncio.gather(*(python.publish("stored.both", {"n": number}, key=key) for key in keys))
+    seen: list[list[Any]] = []
+    async with asyncio.timeout(20):
+        while len(seen) + len(handled.seen) < 200:
+            seen += await python.publish_and_wait("node.handled")
+    for key in keys:
+        own = [data["n"] for name, data, _ in handled.seen if name == key]
+        theirs = [data["n"] for name, data, _ in seen if name == key]
+        assert (own, theirs) == (sorted(own), sorted(theirs))
+        assert sorted(own + theirs) == list(range(10))

@@ -80,8 +80,8 @@ local function has_more(stream, key)
   return #redis.call('XRANGE', stream, '(' .. reached, '+', 'COUNT', 1) > 0
 end
 
--- Whether entries that were given out before wait for what was handled alone, or did not fit.
-local function waits(stream, name)
+-- Whether entries were given out that are not acknowledged; a group that was removed has given out nothing.
+local function has_pending(stream, name)
   local pending = redis.pcall('XPENDING', stream, name)
   return not pending.err and pending[1] > 0
 end
@@ -89,7 +89,8 @@ end
 -- An event without key is deleted when no group waits for it or has it under way.
 local function delete_passed(stream)
   local reached, least = {}, nil
-  for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+  local infos = redis.pcall('XINFO', 'GROUPS', stream)
+  for _, info in ipairs(infos.err and {} or infos) do
     reached[info[2]] = info[6] == 0 and after(info[8]) or redis.call('XPENDING', stream, info[2])[2]
   end
   for _, other in ipairs(others) do
@@ -142,15 +143,11 @@ while at <= #ARGV do
     if verdict == 'keep' or verdict == 'dead' then
       table.insert(scores, string.format('%.0f', now + lease))
       table.insert(scores, member)
-      if count > 0 and priority then
-        table.insert(handled, member)
-      elseif count > 0 and redis.call('HEXISTS', tries, member) == 1 then
-        redis.call('HSET', tries, member, 'c')
+      if count > 0 then -- at once: what follows for the same member may set it again
+        redis.call('HDEL', tries, member)
       end
     elseif verdict == 'retry' then
       if count > 0 then
-        redis.call('HSET', tries, member, '1')
-      elseif redis.call('HGET', tries, member) == 'c' then
         redis.call('HSET', tries, member, '1')
       else
         redis.call('HINCRBY', tries, member, 1)
@@ -169,12 +166,12 @@ while at <= #ARGV do
       end_lease(member, string.format('%.0f', now))
       news = true
     else
-      if not priority and redis.call('HEXISTS', tries, member) == 1 and waits(stream, name) then
+      local more = not priority and has_more(stream, member)
+      if more and has_pending(stream, name) then
         redis.call('HSET', tries, member, '0')
       else
         table.insert(handled, member)
       end
-      local more = not priority and has_more(stream, member)
       end_lease(member, more and string.format('%.0f', now))
       news = news or more and not claims
     end

@@ -82,6 +82,24 @@ const subscriptions = [
   events.subscribe("both.who", () => "node"),
   events.subscribe("both.group", () => "node", { group: "shared" }),
 ];
+if (!url.startsWith("grpc")) {
+  const handled = [];
+  const handle = (data, { key, delivery }) => {
+    handled.push([key, data, delivery.attempt]);
+    if (data.fail > delivery.attempt) throw new RangeError("not yet");
+    if (data.reject) delivery.reject(data.reject);
+  };
+  const retry = { backoff: 10, cap: 10 };
+  subscriptions.push(
+    events.subscribe("stored.node", handle, { durable: true, retry }),
+    events.subscribe("stored.both", handle, { durable: true, retry }),
+    events.subscribe("node.handled", () => handled.splice(0)),
+    events.subscribe("node.store", async ({ topic, data, options }) => {
+      const { stored } = await events.publish(topic, data, options);
+      return stored;
+    }),
+  );
+}
 await Promise.all(subscriptions.map((subscription) => subscription.ready()));
 console.log("READY");
 await events.serve();

@@ -41,6 +41,33 @@ async def test_a_key_waits_for_the_retry_of_its_head_and_others_do_not(world: Wo
     assert [attempt for data, attempt in seen if data == "a1"] == [1, 2]
 
 
+async def test_what_was_given_out_together_with_a_head_that_failed_comes_after_it(world: World, topic: str) -> None:
+    system, seen = await world.system(), Seen()
+    for number in range(1, 7):
+        await system.publish(topic, number, key="k")
+    await system.subscribe(topic, failing(seen, 2, 2), durable=True, retry=AT_ONCE).ready()
+    await seen.stay(8)
+    assert list(seen) == [(1, 1), (2, 1), (2, 2), (2, 3), (3, 1), (4, 1), (5, 1), (6, 1)]
+
+
+async def test_a_head_that_fails_right_behind_a_rejected_one_is_tried_again(world: World, topic: str) -> None:
+    system, seen = await world.system(), Seen()
+
+    async def take(data: Any, event: Event) -> None:
+        assert event.delivery is not None
+        seen.append((data, event.delivery.attempt))
+        if data == 1:
+            event.delivery.reject()
+        if data == 2 and event.delivery.attempt == 1:
+            raise LookupError("not yet")
+
+    for number in range(1, 5):
+        await system.publish(topic, number, key="k")
+    await system.subscribe(topic, take, durable=True, retry=AT_ONCE).ready()
+    await seen.stay(5)
+    assert list(seen) == [(1, 1), (2, 1), (2, 2), (3, 1), (4, 1)]
+
+
 async def test_after_the_last_attempt_the_key_is_parked_and_others_flow(world: World, topic: str) -> None:
     system, seen = await world.system(), Seen()
     await system.subscribe(topic, failing(seen, "a1"), durable=True, retry=AT_ONCE).ready()

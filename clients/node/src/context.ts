@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock } from "./clock.js";
 import { decode, MSGPACK } from "./codec.js";
+import type { DurableDelivery } from "./durableDelivery.js";
 import { type Envelope, REQUEST } from "./envelope.js";
 import type { TielineError } from "./errors.js";
 import { newId } from "./identity.js";
@@ -11,6 +12,8 @@ export class Event {
   readonly envelope: Envelope;
   /** The broker's; a handler that sleeps by it, `await event.clock.sleep(5_000)`, can be hurried in a test. */
   readonly clock: Clock;
+  /** What the handler of a durable event may say of it; undefined for a live one. */
+  delivery: DurableDelivery | undefined;
   #controller: AbortController | undefined;
   #reason: TielineError | undefined;
   #dependents: Set<(reason: TielineError) => void> | undefined;

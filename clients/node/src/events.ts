@@ -1,5 +1,6 @@
 import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
+import { Consumer } from "./consumer.js";
 import { CURRENT } from "./context.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { CANCEL, CREDIT } from "./envelope.js";
@@ -34,7 +35,7 @@ import {
 } from "./subscription.js";
 import { type AskOptions, checkGatherOptions, type GatherOptions, Surveyor } from "./surveyor.js";
 import { type EventSystemOptions, readOptions } from "./systemOptions.js";
-import type { Gap, Receiver, Transport } from "./transport.js";
+import { type Gap, type Receiver, Route, type Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
 import { within } from "./within.js";
 
@@ -105,8 +106,11 @@ export class EventSystem {
 
   /**
    * Publishes an event to every subscriber, here and elsewhere. At most once; nobody need be there.
+   * With `key` or `durable` it is stored instead, for durable subscriptions, and kept until each of their groups has
+   * handled it: the receipt says where. Stored means: as Redis's persistence is configured.
    * Not awaited, a failure goes to `onError` and the log. Rejects with InvalidTopicError, InvalidPayloadError,
-   * PayloadTooLargeError, InvalidArgumentError (refused at the door), UnavailableError or LoopDetectedError.
+   * PayloadTooLargeError, InvalidArgumentError (refused at the door), OverloadedError (there is no room for one more
+   * stored event), UnsupportedError (nor can it be stored here), UnavailableError or LoopDetectedError.
    */
   publish(topic: string, data?: unknown, options: PublishOptions = NO_OPTIONS): Promise<Receipt> {
     const published = this.#published(topic, data, options);
@@ -116,14 +120,19 @@ export class EventSystem {
   #published(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
     try {
       checkPublishOptions(options);
-      if (this.#around === undefined) return this.#publisher.publish(topic, data, options);
+      if (this.#around === undefined) return this.#handOn(topic, data, options);
       const receipt = this.#around(topic, data, options.headers, false, (message) =>
-        this.#publisher.publish(message.topic, message.data, { ...options, headers: message.headers }),
+        this.#handOn(message.topic, message.data, { ...options, headers: message.headers }),
       );
       return receipt as Promise<Receipt>;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  #handOn(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
+    const isStored = options.key !== undefined || options.durable;
+    return isStored ? this.#publisher.store(topic, data, options) : this.#publisher.publish(topic, data, options);
   }
 
   /**
@@ -206,6 +215,10 @@ export class EventSystem {
   subscribe(topic: string, handler: Handler<never>, options: object = NO_OPTIONS): Subscription {
     if (this.#closing) throw closed();
     const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
+    if (subscription.durability !== undefined) {
+      const { durability, mailbox } = subscription;
+      subscription.consumer = new Consumer(subscription, durability, mailbox.concurrency, this.#instance);
+    }
     this.#router.add(subscription);
     this.#registry.begin(subscription);
     if (!this.#instance.up) this.#startQuietly();
@@ -303,7 +316,7 @@ export class EventSystem {
    */
   async close(drain: number = this.settings.drain): Promise<void> {
     const all = [...this.#router.all(), ...this.#leaving.all()];
-    const inside = all.some(({ mailbox }) => mailbox.isCaller);
+    const inside = all.some(({ isCaller }) => isCaller);
     this.#sayLeaving();
     this.#closing ??= CURRENT.exit(() => this.#close(drain));
     if (!inside) return this.#closing;
@@ -390,6 +403,11 @@ export class EventSystem {
       },
       onJoined: (callId, until, instance) => this.#caller.joined(callId, until, instance),
       onDispatched: (callId, instance, error) => this.#caller.dispatched(callId, instance, error),
+      onMail: (topic, group) => {
+        for (const { consumer } of this.#router.at({ route: Route.MAIL, pattern: topic, group })?.members ?? []) {
+          consumer?.wake();
+        }
+      },
       onConnected: (gap) => this.#connected(gap),
       onDisconnected: (reason) => this.#disconnected(reason),
     };
@@ -414,6 +432,7 @@ export class EventSystem {
 
   #connected(gap: Gap | undefined): void {
     this.#publisher.linkUp();
+    for (const { consumer } of this.#router.all()) consumer?.wake();
     if (gap === undefined) return;
     const seconds = (this.#instance.now() - (this.#awaySince ?? this.#instance.now())) / 1000;
     this.#awaySince = undefined;

@@ -20,6 +20,7 @@ export function guardedReceiver(receiver: Receiver, log: Logger): Receiver {
       receiver.onDispatched(callId, instance, error),
     ),
     onJoined: guarded("joining a run", (callId, until, instance) => receiver.onJoined(callId, until, instance)),
+    onMail: guarded("hearing of stored events", (topic, group) => receiver.onMail(topic, group)),
     onConnected: guarded("going on with a broker that is back", (gap) => receiver.onConnected(gap)),
     onDisconnected: guarded("going on without a broker", (reason) => receiver.onDisconnected(reason)),
   };

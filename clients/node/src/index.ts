@@ -34,6 +34,23 @@ export {
   publishEventAndStream,
   publishEventAndWait,
 } from "./defaultSystem.js";
+export type { DurableOptions } from "./durability.js";
+export type {
+  AppendOptions,
+  Claimed,
+  Draft,
+  Entry,
+  GroupFigures,
+  Leased,
+  Letter,
+  Mail,
+  Member,
+  Redriven,
+  Settlement,
+  Stored,
+  Verdict,
+} from "./durable.js";
+export type { DurableDelivery } from "./durableDelivery.js";
 // What can go wrong.
 export * from "./errors.js";
 export { EventSystem } from "./events.js";
@@ -48,6 +65,7 @@ export type { Observer, Step, StepName } from "./observe.js";
 export type { PublishOptions, Receipt } from "./publisher.js";
 export type { CallOptions, StreamOptions } from "./requester.js";
 export type { Retry } from "./retry.js";
+export type { RetryPolicy } from "./retryPolicy.js";
 export type { Service, Subscribed } from "./services.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
 export type { SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from "./standardSchema.js";

@@ -1,5 +1,6 @@
 import { Clock, monotonic } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
+import type { Mail } from "./durable.js";
 import { InvalidArgumentError, OverloadedError } from "./errors.js";
 import { harmless } from "./harmless.js";
 import { guardedLogger, type Log, type Logger } from "./log.js";
@@ -59,6 +60,16 @@ export class Instance {
   get place(): Port {
     if (this.port !== undefined) return this.port;
     throw closed();
+  }
+
+  /** Where durable events are. Throws InvalidArgumentError if it has no place any more. */
+  get mail(): Mail {
+    return this.place.mail;
+  }
+
+  /** How long a lease on durable events lasts without being extended, milliseconds. */
+  get lease(): number {
+    return this.settings.lease;
   }
 
   /**

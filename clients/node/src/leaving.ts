@@ -24,7 +24,7 @@ export class Leaving {
   /** Ends a subscription. Whoever asks again waits for the same; a handler of its own does not wait for itself. */
   async end(subscription: Subscription): Promise<void> {
     await (this.#left.get(subscription) ?? this.#begin(subscription));
-    await subscription.mailbox.drain();
+    await subscription.drain();
   }
 
   /** Ends every subscription within so many milliseconds of a clock; what is not done then is interrupted. */
@@ -52,6 +52,6 @@ export class Leaving {
     await this.#registry.end(subscription.interests).catch(() => undefined); // its lease will end
     this.#router.remove(subscription);
     subscription.stop();
-    void subscription.mailbox.idle().then(() => this.#left.delete(subscription));
+    void subscription.idle().then(() => this.#left.delete(subscription));
   }
 }

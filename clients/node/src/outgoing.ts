@@ -72,7 +72,7 @@ export function compose(
   envelope.correlationId = text(options.correlationId, "correlationId");
   if (options.headers !== undefined) envelope.headers = checkHeaders(options.headers);
   if (parent !== undefined) inherit(envelope, parent);
-  envelope.expiresAt = now + envelope.ttlMs;
+  envelope.expiresAt = envelope.ttlMs === 0 ? 0 : now + envelope.ttlMs;
   return envelope;
 }
 

@@ -1,34 +1,80 @@
 import { inDoubt } from "./callErrors.js";
+import {
+  DEFAULT_DEDUPE_MS,
+  PRIORITY_CRITICAL,
+  PRIORITY_HIGH,
+  PRIORITY_LOW,
+  PRIORITY_NORMAL,
+} from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
-import { EVENT } from "./envelope.js";
-import { TielineError } from "./errors.js";
+import type { Draft, Stored } from "./durable.js";
+import { EVENT, serialize } from "./envelope.js";
+import { InvalidArgumentError, OverloadedError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
 import { LinkWait } from "./linkWait.js";
-import { checkOptions, FLAG, type Kinds } from "./options.js";
-import { compose, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
+import { ANY, checkOptions, FLAG, type Kinds, NO_OPTIONS, whole } from "./options.js";
+import { checkKey, compose, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
 import type { Responder } from "./responder.js";
 import type { Router } from "./router.js";
 import { Turns, turn } from "./turns.js";
+
+/** A stored event does not expire unless it is told to. */
+const NEVER = 0;
 
 /** How an event is published. */
 export interface PublishOptions extends MessageOptions {
   /** Resolve when the handlers in this process are done. */
   waitLocal?: boolean;
+  /** Store it; events of one topic and key are handled strictly in order, by one handler at a time. */
+  key?: string;
+  /** Store it without a key: such events are handled side by side. A stored event has no `ttl` unless given. */
+  durable?: boolean;
+  /** Of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first. */
+  priority?: number;
+  /** An id of your own: an event of the topic with the same one is stored once within 24 hours. */
+  dedupe?: string;
+  /** Do not store it if its key, or its priority, holds so many events; 0 for no bound. */
+  maxStored?: number;
 }
 
-const KINDS: Kinds<PublishOptions> = { ...MESSAGE_KINDS, waitLocal: FLAG };
+const PRIORITIES: readonly unknown[] = [PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_CRITICAL];
+const ONLY_STORED = ["priority", "dedupe", "maxStored"] as const;
+
+const KINDS: Kinds<PublishOptions> = {
+  ...MESSAGE_KINDS,
+  waitLocal: FLAG,
+  key: ANY,
+  durable: FLAG,
+  priority: { is: "1 (low), 5 (normal), 8 (high) or 10 (critical)", fits: (value) => PRIORITIES.includes(value) },
+  dedupe: ANY,
+  maxStored: whole(0),
+};
 
 /** Throws InvalidArgumentError for options of a publish that make no sense. */
 export function checkPublishOptions(options: PublishOptions): void {
   checkOptions(options, KINDS, "publish");
+  if (options === NO_OPTIONS) return;
+  if (options.key !== undefined || options.durable) return checkStored(options);
+  const strange = ONLY_STORED.find((name) => options[name] !== undefined);
+  if (strange) throw new InvalidArgumentError(`${strange} is for what is stored: add key or durable: true`);
+}
+
+function checkStored({ key, dedupe, waitLocal }: PublishOptions): void {
+  if (key !== undefined) checkKey(key, "key");
+  if (dedupe !== undefined) checkKey(dedupe, "dedupe");
+  if (waitLocal) {
+    throw new InvalidArgumentError("waitLocal is for live events; a stored one is handled when its turn comes");
+  }
 }
 
 /** What a publish resolves to: the event's id, and the name of the chain it belongs to. */
 export interface Receipt {
   readonly id: string;
   readonly correlationId: string;
+  /** Where a durable event is; undefined for a live one. */
+  readonly stored?: Stored;
 }
 
 /** The way of an event out, top to bottom: compose, serve locally, hand the rest to the broker. */
@@ -68,6 +114,24 @@ export class Publisher {
     return { id: envelope.id, correlationId: envelope.correlationId || envelope.id };
   }
 
+  /** See `EventSystem.publish`: with `key` or `durable`. */
+  async store(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
+    if (!this.#instance.up) await this.#instance.start();
+    const { clock, source, place, settings } = this.#instance;
+    const { key = "", priority = PRIORITY_NORMAL, dedupe: knownAs = "", maxStored: most = 0 } = options;
+    const envelope = compose(EVENT, topic, data, options, NEVER, clock, source);
+    envelope.key = key;
+    envelope.priority = priority;
+    if (!place.connected || options.signal?.aborted) {
+      await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
+    }
+    const window = knownAs === "" ? 0 : DEFAULT_DEDUPE_MS;
+    const draft: Draft = { key, priority, knownAs, window, envelope: serialize(envelope) };
+    const [stored] = await place.mail.append(topic, [draft], { most });
+    if (stored === undefined) throw noRoom(topic, key, settings.retryAfter);
+    return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
+  }
+
   /** The broker is back. */
   linkUp(): void {
     this.#linkWait.up();
@@ -95,4 +159,13 @@ export class Publisher {
     this.#responder.showObservers(envelope);
     return { here: chosen.length, served };
   }
+}
+
+/** What a publisher is told whose event finds no room. */
+function noRoom(topic: string, key: string, retryAfter: number): OverloadedError {
+  const which = key === "" ? `the lane of "${topic}"` : `key "${key}" of "${topic}"`;
+  return new OverloadedError(
+    `${which} holds as many events as it may: nobody subscribes to them, or handling them takes longer`,
+    { retryAfter },
+  );
 }

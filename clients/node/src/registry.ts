@@ -1,9 +1,11 @@
 import { ASK_TOPIC } from "./contract/contract.js";
-import { PermissionDeniedError } from "./errors.js";
+import { PermissionDeniedError, UnavailableError } from "./errors.js";
 import type { Logger } from "./log.js";
 import type { Router } from "./router.js";
 import type { Subscription } from "./subscription.js";
 import { type Interest, interestKey, type Port } from "./transport.js";
+
+const REST_MS = 500;
 
 /** Keeps the broker's list of this instance's interests in step with its subscriptions, one step after the other. */
 export class Registry {
@@ -26,14 +28,22 @@ export class Registry {
     const wanted = this.#router.interests().filter((interest) => interest.pattern !== ASK_TOPIC);
     return this.#next(async () => {
       this.#registered.clear(); // a start that failed half way registered some of them elsewhere
+      const declared = this.#router.all();
+      for (const subscription of declared) await this.#enroll(subscription);
       await this.#register(wanted);
+      for (const subscription of declared) startConsuming(subscription);
       await this.#answerQuestions(asked);
     });
   }
 
   /** Registers in the background; `ready` waits for it. */
   begin(subscription: Subscription): void {
-    const registered = this.#next(() => this.#register(subscription.interests));
+    const registered = this.#next(async () => {
+      if (this.#port === undefined) return; // the start registers it
+      await this.#enroll(subscription);
+      await this.#register(subscription.interests);
+      startConsuming(subscription);
+    });
     this.#ready.set(subscription, registered);
     registered.catch((error) => this.#log.error(`"${subscription.name}" could not be registered`, error));
   }
@@ -74,6 +84,22 @@ export class Registry {
     }
   }
 
+  /** Has events wait for a durable subscription's group from now on. While the broker is away it waits for it. */
+  async #enroll(subscription: Subscription): Promise<void> {
+    const { topic, consumer } = subscription;
+    if (consumer === undefined || this.#port === undefined) return;
+    const { mail, clock } = this.#port;
+    const { group, latest } = consumer.policy;
+    while (!subscription.leaving) {
+      try {
+        return void (await mail.enroll(topic, group, latest));
+      } catch (error) {
+        if (!(error instanceof UnavailableError) || error.fromWire) throw error;
+        await clock.sleep(REST_MS); // the broker is away, and will be back
+      }
+    }
+  }
+
   async #unregister(interests: readonly Interest[]): Promise<void> {
     const over = interests.filter((i) => this.#registered.has(interestKey(i)) && !this.#router.wants(i));
     if (this.#port === undefined || over.length === 0) return;
@@ -86,4 +112,8 @@ export class Registry {
     this.#turn = done.catch(() => undefined);
     return done;
   }
+}
+
+function startConsuming({ consumer, leaving }: Subscription): void {
+  if (!leaving) consumer?.start();
 }

@@ -134,6 +134,7 @@ export class Router {
 
   #index(turn: Turn): void {
     const { route, pattern } = turn.interest;
+    if (route === Route.MAIL) return;
     if (route === Route.REQUEST) this.#responders.set(pattern, turn);
     else if (route === Route.OBSERVER) this.#observed.insert(pattern, turn);
     else if (isWildcard(pattern)) this.#patterns.insert(pattern, turn);
@@ -152,6 +153,7 @@ export class Router {
 
   #forget(turn: Turn): void {
     const { route, pattern } = turn.interest;
+    if (route === Route.MAIL) return;
     if (route === Route.REQUEST) this.#responders.delete(pattern);
     else if (route === Route.OBSERVER) this.#observed.remove(pattern, turn);
     else if (isWildcard(pattern)) this.#patterns.remove(pattern, turn);

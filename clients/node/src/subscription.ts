@@ -1,7 +1,9 @@
 import { Batch, Batcher, type BatchOptions } from "./batch.js";
+import type { Consumer } from "./consumer.js";
 import type { Event } from "./context.js";
-import { ASK_TOPIC, DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE } from "./contract/contract.js";
+import { ASK_TOPIC, DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE, DEFAULT_DURABLE_CONCURRENCY } from "./contract/contract.js";
 import { Delivery } from "./delivery.js";
+import { DURABLE_KINDS, type Durability, type DurableOptions, durabilityOf } from "./durability.js";
 import { InvalidArgumentError, InvalidTopicError, type TielineError } from "./errors.js";
 import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
@@ -41,7 +43,9 @@ type Replying<Reply> = Reply | Items<Reply> | PromiseLike<Reply | Items<Reply>>;
 export type OnGap = (since: Date, until: Date, reason: string) => unknown;
 
 /** What a subscriber can ask for. `Payload` is what arrives, `Data` what the input schema makes of it. */
-export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknown> extends VersionOptions {
+export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknown>
+  extends VersionOptions,
+    DurableOptions {
   /** Members of one group share the events, one copy for all. */
   group?: string;
   /** Watch events and requests, and never answer. */
@@ -58,7 +62,7 @@ export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknow
   outputSchema?: object;
   /** See `BatchSubscribeOptions`. */
   batch?: undefined;
-  /** Handlers running at once; 1,000 unless given. */
+  /** Handlers running at once; 1,000 unless given, 10 of a durable subscription. */
   concurrency?: number;
   /** Deliveries waiting; 1,000 unless given. */
   queue?: number;
@@ -72,7 +76,10 @@ export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknow
 
 /** What a subscriber of batches can ask for; each payload is filtered and must fit by itself. */
 export interface BatchSubscribeOptions<Data = unknown, Payload = Data>
-  extends Omit<SubscribeOptions<Data, Payload>, "batch" | "observe" | "output" | "outputSchema"> {
+  extends Omit<
+    SubscribeOptions<Data, Payload>,
+    "batch" | "observe" | "output" | "outputSchema" | keyof DurableOptions
+  > {
   /** The handler gets a list of payloads, and answers no requests; 50 and 1,000 ms where not given. */
   batch: Partial<BatchOptions>;
 }
@@ -98,6 +105,7 @@ const KINDS: Kinds<AnyOptions> = {
   onGap: ON_GAP,
   byReference: FLAG,
   name: TEXT,
+  ...DURABLE_KINDS,
 };
 
 const BATCH_KINDS: Kinds<BatchOptions> = { size: whole(1), ms: milliseconds(1, HOUR_MS) };
@@ -142,6 +150,10 @@ export class Subscription {
   readonly streams: boolean;
   readonly mailbox: Mailbox;
   readonly interests: readonly Interest[];
+  /** How stored events are handled; undefined for live ones. */
+  readonly durability: Durability | undefined;
+  /** What claims stored events; undefined for live ones. */
+  consumer: Consumer | undefined;
   /** It takes nothing new from this process any more. */
   leaving = false;
   /** When `system.warning` was last published for it, local monotonic ms. */
@@ -178,7 +190,9 @@ export class Subscription {
     this.isSurrounded = (this.around ?? this.input ?? this.output) !== undefined;
     this.name = nameOf(handler, options.name, topic);
     this.streams = isGenerator(handler);
-    this.mailbox = new Mailbox(options.concurrency ?? settings.concurrency, options.queue ?? settings.queue);
+    this.durability = durabilityOf(topic, options);
+    const usual = this.durability === undefined ? settings.concurrency : DEFAULT_DURABLE_CONCURRENCY;
+    this.mailbox = new Mailbox(options.concurrency ?? usual, options.queue ?? settings.queue);
     this.#batcher = options.batch && new Batcher(this, checkBatch(options.batch));
     if (this.observe && (this.group !== "" || this.#batcher !== undefined)) {
       throw new InvalidArgumentError("an observer watches everything by itself: it takes no group and no batch");
@@ -264,16 +278,35 @@ export class Subscription {
     this.leaving = true;
     const batch: Batch | undefined = this.#batcher?.take();
     if (batch !== undefined) this.mailbox.admit(batch);
+    this.consumer?.stop();
+  }
+
+  /** Whether whoever asks is a handler of its own that runs. */
+  get isCaller(): boolean {
+    return this.mailbox.isCaller || this.consumer?.isCaller === true;
+  }
+
+  /** After `stop`: resolves when nothing runs and nothing waits; at once inside a handler of its own. */
+  drain(): Promise<void> {
+    return this.isCaller ? Promise.resolve() : this.idle();
+  }
+
+  /** After `stop`: resolves when nothing runs and nothing waits. */
+  async idle(): Promise<void> {
+    await this.mailbox.idle();
+    await this.consumer?.idle();
   }
 
   /** Ends everything that is collected, waits or runs. */
   interrupt(reason: TielineError): void {
     this.#batcher?.take()?.interrupt(reason);
     this.mailbox.clear(reason);
+    this.consumer?.interrupt(reason);
   }
 
   #interests(): Interest[] {
     const { topic: pattern, group } = this;
+    if (this.durability !== undefined) return [{ route: Route.MAIL, pattern, group: this.durability.group }];
     if (this.observe) return [{ route: Route.OBSERVER, pattern, group: "" }];
     const requests: Interest = { route: Route.REQUEST, pattern, group: "" };
     if (this.internal) return [requests];

@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
+import type { Mail } from "./durable.js";
 import type { TielineError } from "./errors.js";
 import type { Settings } from "./settings.js";
 
@@ -11,10 +12,10 @@ import type { Settings } from "./settings.js";
  */
 
 /** How an envelope reaches an instance (numbers as in gateway.proto). */
-export const Route = { REQUEST: 1, EVENT: 2, GROUP: 3, OBSERVER: 4, INBOX: 5 } as const;
+export const Route = { REQUEST: 1, EVENT: 2, GROUP: 3, OBSERVER: 4, INBOX: 5, MAIL: 6 } as const;
 export type Route = (typeof Route)[keyof typeof Route];
 
-/** One thing an instance wants to receive: a route, a topic or pattern, and for GROUP the group's name. */
+/** One thing an instance wants to receive: a route, a topic or pattern, and for GROUP and MAIL the group's name. */
 export interface Interest {
   readonly route: Route;
   readonly pattern: string;
@@ -61,6 +62,8 @@ export interface Receiver {
    * `instance` and ends at `until` (ms since 1970, broker clock) at the latest; its result comes by `onAnswer`.
    */
   onJoined(callId: Uint8Array, until: number, instance: string): void;
+  /** A subscription group of this instance has something to claim. */
+  onMail(topic: string, group: string): void;
   /** The broker is there; everything is registered. `gap` is undefined the first time. */
   onConnected(gap: Gap | undefined): void;
   /** The broker is gone; what was under way is unknown. */
@@ -75,6 +78,8 @@ export interface Port {
   readonly clock: Clock;
   /** Whether the broker can be reached now. */
   readonly connected: boolean;
+  /** Durable events; where there are none, everything it offers is an UnsupportedError. */
+  readonly mail: Mail;
 
   /** Whether nobody outside of this process can be reached; not known unless it says so. */
   readonly inProcess?: boolean;

@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.js";
 import type { Envelope } from "../contract/envelope.js";
+import type { Mail } from "../durable.js";
 import { type TielineError, UnavailableError } from "../errors.js";
 import type { Settings } from "../settings.js";
 import {
@@ -94,6 +95,10 @@ class Arrivals implements Receiver {
 
   onJoined(callId: Uint8Array, until: number, instance: string): void {
     if (this.port?.up) this.#receiver.onJoined(callId, until, instance);
+  }
+
+  onMail(topic: string, group: string): void {
+    if (this.port?.up) this.#receiver.onMail(topic, group);
   }
 
   onConnected(gap: Gap | undefined): void {
@@ -197,6 +202,11 @@ export class FaultyPort implements Port {
   /** See `Port.connected`. */
   get connected(): boolean {
     return this.#linked && (this.#dead || this.#inner.connected);
+  }
+
+  /** See `Port.mail`. */
+  get mail(): Mail {
+    return this.#inner.mail;
   }
 
   /** See `Port.observing`. */

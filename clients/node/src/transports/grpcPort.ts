@@ -1,5 +1,12 @@
 import { Clock, monotonic } from "../clock.js";
-import type { Delivery, Dispatched, Register, Interest as WireInterest } from "../contract/gateway.js";
+import type {
+  Delivery,
+  Dispatched,
+  Register,
+  Interest as WireInterest,
+  Route as WireRoute,
+} from "../contract/gateway.js";
+import { type Mail, NoMail } from "../durable.js";
 import { type Envelope, errorFromWire, errorToWire, newEnvelope, parse, serialize } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
 import type { Settings } from "../settings.js";
@@ -35,11 +42,15 @@ export interface Gateway {
   late(): TielineError;
 }
 
+const NO_MAIL = new NoMail("use redis://");
+
 /** One instance at a gateway, through as many Links as it takes: each is a new one, on which everything is registered again. */
 export class GrpcPort implements Port, LinkUser {
   readonly clock = new Clock();
   /** See `Port.observing`. */
   observing = false;
+  /** See `Port.mail`. */
+  readonly mail: Mail = NO_MAIL;
   readonly #gateway: Gateway;
   readonly #service: string;
   readonly #receiver: Receiver;
@@ -343,7 +354,7 @@ export class GrpcPort implements Port, LinkUser {
 }
 
 function registerOf(interests: readonly Interest[]): Register {
-  return { ref: 0, interests: interests.map((interest) => ({ ...interest })) };
+  return { ref: 0, interests: interests.map((interest) => ({ ...interest, route: interest.route as WireRoute })) };
 }
 
 function isOurs(interest: WireInterest): interest is WireInterest & Interest {

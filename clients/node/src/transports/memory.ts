@@ -1,6 +1,7 @@
 import { Clock } from "../clock.js";
 import { DEFAULT_IDEMPOTENCY_WINDOW_MS, LIMIT_TRAIL_BYTES, LIMIT_TRAILS } from "../contract/contract.js";
 import type { Envelope } from "../contract/envelope.js";
+import { type Mail, NoMail } from "../durable.js";
 import { REPLY } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
@@ -202,6 +203,8 @@ export class MemoryBroker {
   }
 }
 
+const NO_MAIL = new NoMail("use redis:// or grpc://");
+
 /** One instance's place at a `MemoryBroker`. */
 export class MemoryPort implements Port {
   readonly instance = newInstance();
@@ -210,6 +213,8 @@ export class MemoryPort implements Port {
   /** What it registered, by the key of the interest. */
   readonly interests = new Map<string, Interest>();
   connected = true;
+  /** See `Port.mail`. */
+  readonly mail: Mail = NO_MAIL;
   readonly #broker: MemoryBroker;
 
   constructor(

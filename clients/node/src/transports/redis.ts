@@ -6,6 +6,7 @@ import { OverloadedError, type TielineError, UnavailableError } from "../errors.
 import type { Settings } from "../settings.js";
 import type { Interest, Receiver, Transport } from "../transport.js";
 import { LinkDownError, type LinkOwner, type RedisLink } from "./redisLink.js";
+import { RedisMail } from "./redisMail.js";
 import { type Answers, RedisOutbox } from "./redisOutbox.js";
 import { RedisPatterns } from "./redisPatterns.js";
 import { RedisPort } from "./redisPort.js";
@@ -13,6 +14,7 @@ import { RedisRegistry } from "./redisRegistry.js";
 import { RedisRuns } from "./redisRuns.js";
 import { type ClientId, commandError, connectRedis } from "./redisServer.js";
 import { parseRedisUrl, prefixOf, type RedisTarget } from "./redisUrl.js";
+import { RedisWork } from "./redisWork.js";
 import { encodeCommand, type Push, RespError } from "./resp.js";
 
 const KEPT_MS = 30_000;
@@ -26,6 +28,7 @@ export class RedisTransport implements Transport {
   readonly registry: RedisRegistry;
   readonly outbox: RedisOutbox;
   readonly runs: RedisRuns;
+  readonly mail: RedisMail;
   /** The link while there is one that is ready. */
   link: RedisLink | undefined;
   /** A new link on which everything is being registered. */
@@ -50,6 +53,7 @@ export class RedisTransport implements Transport {
     this.registry = new RedisRegistry(this.prefix, this.settings.lease, this.#ports);
     this.outbox = new RedisOutbox(this.prefix, (answers) => this.#keep(answers));
     this.runs = new RedisRuns(this.prefix, this.settings);
+    this.mail = new RedisMail(this.prefix, new RedisWork(this.#target, this.settings), () => this.require());
     this.#notice = noticeChannel(this.prefix);
   }
 
@@ -85,6 +89,7 @@ export class RedisTransport implements Transport {
     for (const timer of this.#timers) clearInterval(timer);
     this.link?.close("closed");
     this.link = undefined;
+    this.mail.close();
     for (const { reject } of this.#waiting.splice(0)) reject(this.#away("the event system is closed"));
   }
 
@@ -152,7 +157,7 @@ export class RedisTransport implements Transport {
     const owner: LinkOwner = {
       onPush: (push) => this.#onPush(push),
       onFlush: (flushed) => {
-        if (flushed === this.link) this.outbox.write(flushed);
+        if (flushed === this.link) this.#write(flushed);
       },
       onLost: (why) => this.#onLost(link, why),
     };
@@ -175,6 +180,7 @@ export class RedisTransport implements Transport {
     }
     this.#clientId = greeted.clientId;
     this.link = link;
+    this.mail.resume(link); // before anything else can be appended
     this.interestsChanged();
     for (const { resolve } of this.#waiting.splice(0)) resolve(link);
   }
@@ -196,12 +202,19 @@ export class RedisTransport implements Transport {
     await this.#readPatterns(link);
   }
 
+  /** What was gathered becomes commands. */
+  #write(link: RedisLink): void {
+    this.outbox.write(link);
+    this.mail.write(link);
+  }
+
   #onLost(link: RedisLink | undefined, why: string): void {
     if (link === undefined || this.link !== link) return;
     this.link = undefined;
     if (this.#closed) return;
     const since = this.clock.now() - Math.round(monotonic() - link.heardAt);
     this.outbox.lost();
+    this.mail.linkDown();
     for (const port of [...this.#ports]) port.receiver.onDisconnected(`Redis at ${this.#target.name}: ${why}`);
     void this.#reconnect(since, why);
   }
@@ -282,7 +295,8 @@ export class RedisTransport implements Transport {
   #onPush({ kind, name, rest }: Push): void {
     if (kind === "smessage") {
       const take = this.registry.direct(name);
-      if (take !== undefined && rest[0] instanceof Buffer) parseFrame(rest[0], take);
+      if (take === undefined) this.registry.wake(name, String(rest[0]));
+      else if (rest[0] instanceof Buffer) parseFrame(rest[0], take);
     } else if (kind === "message" && name === this.#notice) {
       this.patterns.add(String(rest[0]));
     } else if (kind === "message" || kind === "pmessage") {

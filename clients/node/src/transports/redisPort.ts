@@ -12,6 +12,7 @@ import {
   trailsKey,
 } from "../contract/contract.js";
 import { PUBLISH, publishNames, RESPONDERS, respondersNames, TRAIL, trailNames } from "../contract/scripts.js";
+import type { Mail } from "../durable.js";
 import { type Envelope, REPLY, serializeFrame } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
@@ -42,6 +43,11 @@ export class RedisPort implements Port {
   /** See `Port.clock`. */
   get clock(): Clock {
     return this.#transport.clock;
+  }
+
+  /** See `Port.mail`. */
+  get mail(): Mail {
+    return this.#transport.mail;
   }
 
   /** See `Port.connected`. */

@@ -5,17 +5,20 @@ import {
   leaseKey,
   observedChannel,
   requestChannel,
+  wakeChannel,
 } from "../contract/contract.js";
 import { ANNOUNCE, announceNames, LEAVE, leaveNames, REGISTER, registerNames } from "../contract/scripts.js";
 import type { Envelope } from "../envelope.js";
 import { isWildcard, matches } from "../topics.js";
-import { type Interest, Route } from "../transport.js";
+import { type Interest, interestKey, Route } from "../transport.js";
 import type { RedisLink } from "./redisLink.js";
 import { groupEntry, observerEntry } from "./redisPatterns.js";
 import type { RedisPort } from "./redisPort.js";
 import { runScript } from "./redisScripts.js";
 
 const AT_ONCE = 500;
+/** Routes whose channels belong to one port. */
+const DIRECT: ReadonlySet<Route> = new Set([Route.REQUEST, Route.GROUP]);
 
 /** A channel or glob, and its kind: "S" sharded, "P" glob, "" plain. */
 interface Channel {
@@ -30,7 +33,7 @@ interface Membership {
   readonly groups: string[];
 }
 
-/** One port's interest in what is broadcast on a channel. */
+/** One port's interest in a channel that it shares with others. */
 interface Taker {
   readonly port: RedisPort;
   readonly interest: Interest;
@@ -42,7 +45,8 @@ export class RedisRegistry {
   readonly #lease: string;
   readonly #ports: ReadonlySet<RedisPort>;
   readonly #direct = new Map<string, (envelope: Envelope) => void>();
-  readonly #broadcast = new Map<string, Taker[]>();
+  /** Channels that several ports share: broadcasts, and wake-ups for durable events. */
+  readonly #shared = new Map<string, Taker[]>();
 
   constructor(prefix: string, leaseMs: number, ports: ReadonlySet<RedisPort>) {
     this.#prefix = prefix;
@@ -57,12 +61,19 @@ export class RedisRegistry {
 
   /** Hands a broadcast to every port that asked for it, but to none that sent it. */
   broadcast(channel: string, envelope: Envelope): void {
-    const takers = this.#broadcast.get(channel);
+    const takers = this.#shared.get(channel);
     if (takers === undefined) return;
     const sender = envelope.source.slice(envelope.source.lastIndexOf("/") + 1);
     for (const { port, interest } of [...takers]) {
       if (port.instance !== sender && matches(interest.pattern, envelope.topic))
         port.receiver.onEvent(interest, envelope);
+    }
+  }
+
+  /** Tells every port whose subscription group has something to claim. */
+  wake(channel: string, group: string): void {
+    for (const { port, interest } of [...(this.#shared.get(channel) ?? [])]) {
+      if (interest.group === group) port.receiver.onMail(interest.pattern, group);
     }
   }
 
@@ -111,7 +122,7 @@ export class RedisRegistry {
   /** After a connect: all channels, then all leases and memberships. */
   async everything(link: RedisLink): Promise<void> {
     this.#direct.clear();
-    this.#broadcast.clear();
+    this.#shared.clear();
     const channels: Channel[] = [];
     for (const port of this.#ports) {
       channels.push(this.#openInbox(port), ...port.interests().map((interest) => this.#open(port, interest)));
@@ -160,39 +171,41 @@ export class RedisRegistry {
     } else if (interest.route === Route.GROUP) {
       this.#direct.set(channel.name, (envelope) => receiver.onEvent(interest, envelope));
     } else {
-      const takers = this.#broadcast.get(channel.name) ?? [];
-      this.#broadcast.set(channel.name, [...takers.filter((taker) => !is(taker, port, interest)), { port, interest }]);
+      const takers = this.#shared.get(channel.name) ?? [];
+      this.#shared.set(channel.name, [...takers.filter((taker) => !is(taker, port, interest)), { port, interest }]);
     }
     return channel;
   }
 
   #close(port: RedisPort, interest: Interest): void {
-    const { kind, name } = this.#channel(port, interest);
-    if (kind === "S") {
+    const { name } = this.#channel(port, interest);
+    if (DIRECT.has(interest.route)) {
       this.#direct.delete(name);
       return;
     }
-    const others = (this.#broadcast.get(name) ?? []).filter((taker) => !is(taker, port, interest));
-    if (others.length > 0) this.#broadcast.set(name, others);
-    else this.#broadcast.delete(name);
+    const others = (this.#shared.get(name) ?? []).filter((taker) => !is(taker, port, interest));
+    if (others.length > 0) this.#shared.set(name, others);
+    else this.#shared.delete(name);
   }
 
   /** Whether nobody else here needs the interest's channel. */
   #isUnused(port: RedisPort, interest: Interest): boolean {
-    const { kind, name } = this.#channel(port, interest);
-    return kind === "S" || (this.#broadcast.get(name) ?? []).every((taker) => is(taker, port, interest));
+    const { name } = this.#channel(port, interest);
+    if (DIRECT.has(interest.route)) return true;
+    return (this.#shared.get(name) ?? []).every((taker) => is(taker, port, interest));
   }
 
   #channel(port: RedisPort, { route, pattern, group }: Interest): Channel {
     if (route === Route.REQUEST) return { kind: "S", name: requestChannel(this.#prefix, pattern, port.instance) };
     if (route === Route.GROUP) return { kind: "S", name: groupChannel(this.#prefix, pattern, port.instance, group) };
+    if (route === Route.MAIL) return { kind: "S", name: wakeChannel(this.#prefix, pattern) };
     const named = route === Route.EVENT ? eventChannel : observedChannel;
     return { kind: isWildcard(pattern) ? "P" : "", name: named(this.#prefix, pattern.replace(">", "*")) };
   }
 }
 
 function is(taker: Taker, port: RedisPort, interest: Interest): boolean {
-  return taker.port === port && taker.interest.pattern === interest.pattern && taker.interest.route === interest.route;
+  return taker.port === port && interestKey(taker.interest) === interestKey(interest);
 }
 
 function argumentsOf(member: Membership, port: RedisPort): string[] {

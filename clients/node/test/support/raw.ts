@@ -77,6 +77,8 @@ export class Raw implements Receiver {
 
   onJoined(): void {}
 
+  onMail(): void {}
+
   onConnected(): void {}
 
   onDisconnected(): void {}

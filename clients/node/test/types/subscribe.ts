@@ -29,6 +29,19 @@ events.subscribe("a.b", (user: { name: number }) => user.name, { input: zodUser 
 // @ts-expect-error: no Standard Schema
 events.subscribe("a.b", () => 1, { input: { parse: () => 1 } });
 
+// The handler of a durable event may say what is to become of it.
+events.subscribe("a.b", (user, { delivery }) => [is<User>()(user), is<bigint | undefined>()(delivery?.token)], {
+  input: zodUser,
+  durable: true,
+  start: "latest",
+  retry: { maxAttempts: 2 },
+  onPoison: "skip",
+});
+// @ts-expect-error: there is no such way
+events.subscribe("a.b", () => 1, { durable: true, onPoison: "drop" });
+// @ts-expect-error: batches are for live events
+events.subscribe("a.b", () => 1, { durable: true, batch: {} });
+
 // A batch is a list of what the schema makes.
 events.subscribe("a.b", (users) => is<User[]>()(users), { input: zodUser, batch: { size: 10 } });
 events.subscribe<User>("a.b", (users) => is<User[]>()(users), { batch: {} });

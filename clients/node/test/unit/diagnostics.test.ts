@@ -112,6 +112,7 @@ test("a mistake while something is received is logged, and does not reach the li
   receiver?.onAnswer(nothing);
   receiver?.onDispatched(nothing, "", undefined);
   receiver?.onJoined(nothing, 0, "");
+  receiver?.onMail("t", "");
   receiver?.onConnected(null as never);
   assert.equal(told.length, 6);
   await events.close();

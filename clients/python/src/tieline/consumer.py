@@ -27,6 +27,8 @@ log = logging.getLogger("tieline")
 
 _QUICK_SECONDS, _SLOW_SECONDS = 0.05, 0.25
 _TICK_SECONDS = 0.1
+_AT_ONCE = 32
+_MOST_HELD = 4 * contract.LIMIT_CLAIM_SLOTS
 _REST_SECONDS = 0.5
 _ENROLL_SECONDS = 2.0
 
@@ -140,8 +142,8 @@ class Consumer:
     def _pump(self) -> None:
         if self._stopped or self._claiming or not self._more or self._settling > self._window:
             return
-        room = self._window - len(self._leases)
-        if room > 0 and (room * 2 >= self._window or self._running < self._concurrency):
+        room = min(self._window - len(self._leases), contract.LIMIT_CLAIM_SLOTS)
+        if room > 0 and (room * 2 >= self._window or room * 2 >= contract.LIMIT_CLAIM_SLOTS or not self._ready):
             self._claiming = True
             self.spawn(self._claim(room))
 
@@ -190,7 +192,12 @@ class Consumer:
         if self._stopped:
             self._free_waiting()
         loop = asyncio.get_running_loop()
+        begun = 0
         while self._ready and self._running < self._concurrency:
+            if begun == _AT_ONCE:  # what is done is settled, and more is claimed, while the rest is handled
+                self.flush_soon()
+                break
+            begun += 1
             lease = self._ready.popleft()
             self._running += 1
             task = start_now(loop, lease.run())
@@ -272,7 +279,7 @@ class Consumer:
         """Hold what is done within a moment, and not much more: others may have nothing to do."""
         seconds = self.clock.monotonic() - claim.at
         if claim.full and seconds < _QUICK_SECONDS:
-            self._window = min(contract.LIMIT_CLAIM_SLOTS, self._window * 2)
+            self._window = min(_MOST_HELD, self._window * 2)
         elif seconds > _SLOW_SECONDS:
             self._window = max(self._least, self._window // 2)
 

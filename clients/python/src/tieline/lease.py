@@ -35,6 +35,10 @@ log = logging.getLogger("tieline")
 
 FAILED, REJECTED, EXPIRED = "failed", "rejected", "expired"
 
+_LOST_AT_LEAST = 3
+"""So often the processes that held an event must be lost before it is taken for the cause; from the second time on the
+broker leases one such member at a time, so that the innocent are not lost with it."""
+
 
 class Lease:
     """What one claim leased of one member. It ends in exactly one settlement that is not KEEP or DEAD."""
@@ -164,7 +168,7 @@ class Lease:
     def hindrance(self, envelope: Envelope) -> TielineError | None:
         """Why the next event is not to be handled, if that is so."""
         consumer = self.consumer
-        if self.failures >= consumer.policy.retry.max_attempts:
+        if self.failures >= max(consumer.policy.retry.max_attempts, _LOST_AT_LEAST):
             return ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
         if 0 < envelope.expires_at <= consumer.clock.now():
             return ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")

@@ -117,15 +117,21 @@ class Publisher:
             return receipt
         if instance.port is None or get_running_loop() is not instance.loop:
             await instance.start()
+        event = self.durable_event(topic, data, headers, durable, *rest)
+        stored = await self.keep(event, durable, wait_for_connection)
+        return Receipt(event.id, event.correlation_id or event.id, stored)
+
+    async def keep(self, event: Envelope, durable: Durable, wait_for_connection: float = 0.0) -> Stored:
+        """Store a composed event."""
+        instance = self._instance
         port = instance.port
         assert port is not None
-        event = self.durable_event(topic, data, headers, durable, *rest)
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
-        (stored,) = await port.mail.append(topic, (draft_of(event, durable),), most=durable.most)
+        (stored,) = await port.mail.append(event.topic, (draft_of(event, durable),), most=durable.most)
         if stored is None:
-            raise no_room(topic, durable.key, instance.settings.retry_after)
-        return Receipt(event.id, event.correlation_id or event.id, stored)
+            raise no_room(event.topic, durable.key, instance.settings.retry_after)
+        return stored
 
     async def store_together(
         self,

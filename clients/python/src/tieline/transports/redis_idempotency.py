@@ -80,5 +80,5 @@ class RedisIdempotencyStore:
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
         if link is None:
-            link = self._links[loop] = WorkLink(self._server, Settings())
+            link = self._links[loop] = WorkLink(self._server, Settings(), lambda: "tieline:idempotency")
         return link

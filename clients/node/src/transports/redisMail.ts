@@ -1,0 +1,293 @@
+import { encode } from "../codec.js";
+import {
+  DEFAULT_APPEND_RESEND_MS,
+  LIMIT_CLAIM_BYTES,
+  LIMIT_STREAM_ALONE,
+  laneKey,
+  mailTopicsKey,
+  streamKey,
+} from "../contract/contract.js";
+import {
+  APPEND,
+  appendNames,
+  CLAIM,
+  claimNames,
+  ENROLL,
+  EXTEND,
+  enrollNames,
+  extendNames,
+  SETTLE,
+  settleNames,
+} from "../contract/scripts.js";
+import type { AppendOptions, Claimed, Draft, Entry, Leased, Mail, Member, Settlement, Stored } from "../durable.js";
+import { EVENT, newEnvelope, serialize } from "../envelope.js";
+import type { TielineError } from "../errors.js";
+import { newInstance } from "../identity.js";
+import { LinkDownError, type RedisLink } from "./redisLink.js";
+import { listOf, RedisMailDesk } from "./redisMailDesk.js";
+import { isForgotten, scriptHead, sendSource } from "./redisScripts.js";
+import { commandError } from "./redisServer.js";
+import type { RedisWork } from "./redisWork.js";
+import { encodeCommand, type Reply, RespError } from "./resp.js";
+
+type Told = (Stored | undefined)[];
+
+const TOGETHER = 64;
+const MANY_BYTES = 262_144;
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Events of one topic that are stored by one run of the script, and who waits for it. */
+class Batch {
+  /** Of the run; 0 before it was sent. */
+  number = 0;
+  readonly drafts: Draft[] = [];
+  readonly #waiting: { count: number; resolve: (stored: Told) => void; reject: (error: TielineError) => void }[] = [];
+
+  constructor(
+    readonly topic: string,
+    readonly most: number,
+    readonly together: boolean,
+  ) {}
+
+  add(drafts: readonly Draft[]): Promise<Told> {
+    this.drafts.push(...drafts);
+    return new Promise((resolve, reject) => this.#waiting.push({ count: drafts.length, resolve, reject }));
+  }
+
+  rest(): (string | Buffer)[] {
+    const head = [this.most, LIMIT_STREAM_ALONE, this.together ? 1 : 0, this.number].map(String);
+    const events = this.drafts.flatMap(({ key, priority, knownAs, window, envelope }) => {
+      return [key, String(priority), knownAs, String(window), envelope];
+    });
+    return [...head, ...events];
+  }
+
+  done(stored: Told): void {
+    let at = 0;
+    for (const { count, resolve } of this.#waiting) {
+      resolve(stored.slice(at, at + count));
+      at += count;
+    }
+  }
+
+  fail(error: TielineError): void {
+    for (const { reject } of this.#waiting) reject(error);
+  }
+}
+
+/** Durable events of one process on Redis: streams that are appended to, claimed and settled by scripts (SPEC.md, section 14). */
+export class RedisMail extends RedisMailDesk implements Mail {
+  readonly #require: () => RedisLink;
+  readonly #producer = newInstance();
+  readonly #numbers = new Map<string, number>();
+  readonly #topics = new Set<string>();
+  #gathered = new Map<string, Batch>();
+  #count = 0;
+  #bytes = 0;
+  #unanswered: Batch[] = [];
+  #givingUp: NodeJS.Timeout | undefined;
+
+  /** `require` returns the live link, or throws why nothing can be sent now. */
+  constructor(prefix: string, work: RedisWork, require: () => RedisLink) {
+    super(prefix, work);
+    this.#require = require;
+  }
+
+  // --- append --------------------------------------------------------------------------------------------------------
+
+  /** See `Mail.append`. What is stored in one turn of the loop goes to the server in one command for each topic. */
+  async append(topic: string, drafts: readonly Draft[], options: AppendOptions = {}): Promise<Told> {
+    const { together = false, most = 0 } = options;
+    const link = this.#require();
+    if (!together) return this.#gather(link, topic, drafts, most);
+    this.write(link);
+    const batch = new Batch(topic, most, together);
+    const stored = batch.add(drafts);
+    this.#send(link, batch);
+    return stored;
+  }
+
+  #gather(link: RedisLink, topic: string, drafts: readonly Draft[], most: number): Promise<Told> {
+    const name = `${most} ${topic}`;
+    const batch = this.#gathered.get(name) ?? new Batch(topic, most, false);
+    this.#gathered.set(name, batch);
+    const stored = batch.add(drafts);
+    this.#count += drafts.length;
+    for (const { envelope } of drafts) this.#bytes += envelope.length;
+    if (this.#count >= TOGETHER || this.#bytes >= MANY_BYTES) link.flush();
+    else link.flushSoon();
+    return stored;
+  }
+
+  /** Before a flush: turns what is gathered into commands. */
+  write(link: RedisLink): void {
+    for (const batch of this.#takeGathered()) this.#send(link, batch);
+  }
+
+  #takeGathered(): Iterable<Batch> {
+    const gathered = this.#gathered;
+    if (gathered.size > 0) this.#gathered = new Map();
+    this.#count = this.#bytes = 0;
+    return gathered.values();
+  }
+
+  #send(link: RedisLink, batch: Batch): void {
+    const { topic } = batch;
+    if (batch.number === 0) this.#number(batch);
+    if (!this.#topics.has(topic)) {
+      this.#topics.add(topic);
+      link.send(encodeCommand(["SADD", mailTopicsKey(this.prefix), topic]), []);
+    }
+    const names = appendNames(this.prefix, topic, this.#producer);
+    const lost = () => void this.#unanswered.push(batch);
+    const replied = (reply: Reply) => {
+      if (!isForgotten(reply)) return this.#appended(batch, reply);
+      this.#number(batch); // it did not run, and later ones may have
+      sendSource(link, APPEND, names, batch.rest(), {
+        replied: (told) => this.#appended(batch, told),
+        lost,
+        kept: true,
+      });
+    };
+    const rest = batch.rest();
+    link.send(scriptHead(APPEND, names, rest.length), rest, { replied, lost, kept: true });
+  }
+
+  /** What has a lower number than what was stored last counts as stored. */
+  #number(batch: Batch): void {
+    batch.number = (this.#numbers.get(batch.topic) ?? 0) + 1;
+    this.#numbers.set(batch.topic, batch.number);
+  }
+
+  #appended(batch: Batch, reply: Reply): void {
+    if (reply instanceof RespError) return batch.fail(commandError(reply));
+    const told = listOf(reply).map(String);
+    batch.done(batch.drafts.map((draft, at) => this.#stored(batch.topic, draft, told[at] ?? "")));
+  }
+
+  #stored(topic: string, { key, priority }: Draft, told: string): Stored | undefined {
+    if (told === "") return undefined;
+    const stream = key === "" ? laneKey(this.prefix, topic, String(priority)) : streamKey(this.prefix, topic, key);
+    const known = told.startsWith("=");
+    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1 };
+  }
+
+  /** The link is gone: what was gathered and what was not answered is kept, for so long. */
+  linkDown(): void {
+    this.#unanswered.push(...this.#takeGathered());
+    this.#topics.clear();
+    if (this.#unanswered.length === 0) return;
+    this.#givingUp ??= setTimeout(() => this.#giveUp(), DEFAULT_APPEND_RESEND_MS);
+  }
+
+  /** The link is back, and nothing was appended since: stores what may not have been stored, in its order. */
+  resume(link: RedisLink): void {
+    clearTimeout(this.#givingUp);
+    this.#givingUp = undefined;
+    for (const batch of this.#unanswered.splice(0)) this.#send(link, batch);
+  }
+
+  #giveUp(): void {
+    clearTimeout(this.#givingUp);
+    this.#givingUp = undefined;
+    const error = new LinkDownError("the server did not come back in time");
+    for (const batch of this.#unanswered.splice(0)) batch.fail(commandError(error));
+  }
+
+  /** Nothing is sent any more. */
+  close(): void {
+    this.#unanswered.push(...this.#takeGathered());
+    this.#giveUp();
+    this.work.close();
+  }
+
+  // --- claim and settle ----------------------------------------------------------------------------------------------
+
+  /** See `Mail.enroll`. */
+  async enroll(topic: string, group: string, latest: boolean): Promise<boolean> {
+    await this.work.call("SADD", mailTopicsKey(this.prefix), topic);
+    const names = enrollNames(this.prefix, topic);
+    let [source, cursor, isNew] = ["", "0", false];
+    do {
+      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", source, cursor]);
+      const [told = "", from = "", next = "0"] = listOf(reply).map(String);
+      isNew ||= told === "1";
+      [source, cursor] = [from, next];
+    } while (cursor !== "0" || source !== "");
+    return isNew;
+  }
+
+  /** See `Mail.claim`. */
+  async claim(topic: string, group: string, slots: number, entries: number, leaseMs: number): Promise<Claimed> {
+    const numbers = [slots, entries, LIMIT_CLAIM_BYTES, Math.floor(leaseMs)].map(String);
+    const reply = await this.work.run(CLAIM, claimNames(this.prefix, topic, group), [topic, group, ...numbers]);
+    const [token, again, lost, members] = listOf(reply);
+    const ms = String(again);
+    return {
+      token: token as Buffer,
+      again: ms === "" ? undefined : Number(ms),
+      lost: Number(String(lost)),
+      members: listOf(members).map((member) => memberOf(topic, listOf(member))),
+    };
+  }
+
+  /** See `Mail.settle`. */
+  async settle(
+    topic: string,
+    group: string,
+    settlements: readonly Settlement[],
+    leaseMs: number,
+    claims: boolean,
+  ): Promise<boolean[]> {
+    const head = [topic, group, String(Math.floor(leaseMs)), claims ? "1" : "0"];
+    const results = settlements.flatMap(({ member, token, verdict, argument, entries }) => {
+      return [member, token, verdict, argument, String(entries.length), ...entries];
+    });
+    const names = settleNames(this.prefix, topic, group);
+    return flagsOf(await this.work.run(SETTLE, names, [...head, ...results]));
+  }
+
+  /** See `Mail.extend`. */
+  async extend(topic: string, group: string, leases: readonly Leased[], leaseMs: number): Promise<boolean[]> {
+    const rest = leases.flatMap(({ member, token }) => [member, token]);
+    const names = extendNames(this.prefix, topic, group);
+    return flagsOf(await this.work.run(EXTEND, names, [String(Math.floor(leaseMs)), ...rest]));
+  }
+}
+
+function flagsOf(reply: Reply): boolean[] {
+  return listOf(reply).map((told) => told === 1);
+}
+
+function memberOf(topic: string, [name, failures, entries]: readonly Reply[]): Member {
+  const bytes = name as Buffer;
+  const key = bytes[0] === 0 ? "" : bytes.toString();
+  const told = String(failures);
+  const read = listOf(entries).map((entry) => entryOf(topic, key, listOf(entry)));
+  return { name: bytes, key, failures: told === "c" ? 0 : Number(told), entries: read };
+}
+
+/** An entry has the envelope in its field `tl`, and perhaps a group; any other one is a plain producer's. */
+function entryOf(topic: string, key: string, [id, told]: readonly Reply[]): Entry {
+  const fields = listOf(told);
+  const group = fields[3] === undefined ? "" : String(fields[3]);
+  if (String(fields[0]) === "tl") return { id: id as Buffer, envelope: fields[1] as Buffer, group };
+  const entry = String(id);
+  const data = encode(mapOf(fields));
+  const about = { id: `${topic}:${key}:${entry}`, topic, key, time: Number(entry.split("-")[0]), data };
+  return { id: id as Buffer, envelope: serialize({ ...newEnvelope(EVENT), ...about }), group: "" };
+}
+
+function mapOf(fields: readonly Reply[]): Record<string, unknown> {
+  const pairs: [string, unknown][] = [];
+  for (let at = 0; at < fields.length; at += 2) pairs.push([String(fields[at]), textOrBytes(fields[at + 1] as Buffer)]);
+  return Object.fromEntries(pairs);
+}
+
+function textOrBytes(data: Buffer): string | Uint8Array {
+  try {
+    return UTF8.decode(data);
+  } catch {
+    return new Uint8Array(data);
+  }
+}

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { streamKey } from "../../src/contract/contract.js";
+import { AT_ONCE, newTopic, Seen } from "../support/durable.js";
+import { ask } from "../support/redis.js";
+import type { RedisServer } from "../support/server.js";
+import { sleep, until } from "../support/waiting.js";
+import type { World } from "../support/world.js";
+
+/** Groups of durable subscriptions: each gets a copy, its members share it, and it remembers where it was. */
+export function durableGroupTests(world: World, redis: RedisServer): void {
+  test("each group gets a copy, its members share it, and what all have is deleted", async () => {
+    const topic = newTopic();
+    const [first, second, other] = [new Seen(), new Seen(), new Seen()];
+    for (const seen of [first, second]) {
+      await world
+        .system()
+        .subscribe(topic, (data) => seen.push(data), { durable: true })
+        .ready();
+    }
+    await world
+      .system()
+      .subscribe(topic, (data) => other.push(data), { durable: true, group: "other" })
+      .ready();
+    const publisher = world.system();
+    for (let number = 0; number < 10; number++) await publisher.publish(topic, number, { key: `k${number}` });
+    for (let number = 10; number < 20; number++) await publisher.publish(topic, number, { durable: true });
+    await other.stay(20);
+    await until(() => first.length + second.length === 20, "the members of the other group have theirs");
+    const numbers = Array.from({ length: 20 }, (_, number) => number);
+    for (const seen of [other, [...first, ...second]])
+      assert.deepEqual(
+        [...seen].map(Number).sort((a, b) => a - b),
+        numbers,
+      );
+    for (let gone = false; !gone; ) gone = (await ask(redis, "EXISTS", streamKey("tl:", topic, "k0"))) === 0;
+  });
+
+  test("a group that fails does not hold up another", async () => {
+    const topic = newTopic();
+    const [system, seen, attempts] = [world.system(), new Seen(), new Seen()];
+    const bad = (data: unknown) => {
+      attempts.push(data);
+      throw new RangeError("never");
+    };
+    await system.subscribe(topic, bad, { durable: true, group: "bad", retry: AT_ONCE }).ready();
+    await system.subscribe(topic, (data) => seen.push(data), { durable: true, group: "good" }).ready();
+    for (const number of [1, 2]) await system.publish(topic, number, { key: "k" });
+    await seen.stay(2);
+    await attempts.stay(3);
+  });
+
+  test("a later group gets what is still stored, or only what comes", async () => {
+    const topic = newTopic();
+    const [system, all, late] = [world.system(), new Seen(), new Seen()];
+    for (const number of [1, 2]) await system.publish(topic, number, { key: "k" });
+    await sleep(5); // what is stored in the millisecond of its registration is for a group
+    await system.subscribe(topic, (data) => late.push(data), { durable: true, group: "late", start: "latest" }).ready();
+    await system.subscribe(topic, (data) => all.push(data), { durable: true, group: "all", start: "earliest" }).ready();
+    await system.publish(topic, 3, { key: "k" });
+    await all.stay(3);
+    await late.stay(1);
+    assert.deepEqual([[...all], [...late]], [[1, 2, 3], [3]]);
+  });
+
+  test("a group remembers where it was", async () => {
+    const topic = newTopic();
+    const [first, seen, publisher] = [world.system(), new Seen(), world.system()];
+    const subscription = first.subscribe(topic, (data) => seen.push(data), { durable: true });
+    await subscription.ready();
+    await publisher.publish(topic, 1, { key: "k" });
+    await seen.reach(1);
+    await first.close();
+    for (const number of [2, 3]) await publisher.publish(topic, number, { key: "k" });
+    await world
+      .system()
+      .subscribe(topic, (data) => seen.push(data), { durable: true, start: "latest" })
+      .ready();
+    await seen.stay(3);
+    assert.deepEqual([...seen], [1, 2, 3]);
+  });
+}

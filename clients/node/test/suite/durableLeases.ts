@@ -1,0 +1,263 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { streamKey, wakeChannel } from "../../src/contract/contract.js";
+import type { DurableDelivery, Event, Receipt } from "../../src/index.js";
+import { chooseSettings } from "../../src/settings.js";
+import { RedisTransport } from "../../src/transports/redis.js";
+import { consumerOf, deliveryOf, Keys, newTopic, Seen } from "../support/durable.js";
+import { Lossy } from "../support/lossy.js";
+import { ask, killLinks } from "../support/redis.js";
+import type { RedisServer } from "../support/server.js";
+import { fails, gate, sleep, until } from "../support/waiting.js";
+import type { World } from "../support/world.js";
+
+const SHORT = { settings: { lease: 600, leaseRefresh: 200 } };
+const WORK = /^tieline:work$/;
+
+/** What breaks: processes that stand still, connections, servers that forget. */
+export function durableLeaseTests(world: World, redis: RedisServer): void {
+  test("who lost its lease is told, cannot acknowledge, and what it does then is ignored", async () => {
+    const topic = newTopic();
+    const [begun, again, held, done] = [new Seen<Event>(), new Seen<DurableDelivery>(), gate(), gate()];
+    const transport = new RedisTransport(redis.url, { namespace: "", settings: chooseSettings(SHORT.settings) });
+    const slow = world.system({ ...SHORT, transport });
+    const subscription = slow.subscribe(topic, (_, event) => begun.after(event, held.opened), { durable: true });
+    await subscription.ready();
+    await slow.publish(topic, 1, { key: "k" });
+    await begun.reach(1);
+    const thaw = freeze(transport);
+    const other = world.system(SHORT);
+    await other.subscribe(topic, (_, event) => again.after(deliveryOf(event), done.opened), { durable: true }).ready();
+    await again.reach(1);
+    thaw();
+    const [event, next] = [begun[0] as Event, again[0] as DurableDelivery];
+    const delivery = deliveryOf(event);
+    await until(() => delivery.lost, "it is told");
+    assert.equal(next.attempt, 2);
+    assert.ok(next.token > delivery.token);
+    assert.throws(() => delivery.ack(), { code: "CONFLICT" });
+    assert.equal(event.signal.aborted, true);
+    held.open();
+    await until(() => subscription.consumer?.held === 0, "it holds nothing");
+    done.open();
+    await again.stay(1);
+    await begun.stay(1);
+  });
+
+  test("leases extend while a handler works", async () => {
+    const [topic, seen, held] = [newTopic(), new Seen(), gate()];
+    for (let n = 0; n < 2; n++) {
+      const handler = (data: unknown) => seen.after(data, held.opened);
+      await world.system(SHORT).subscribe(topic, handler, { durable: true }).ready();
+    }
+    await world.system().publish(topic, 1, { key: "k" });
+    await seen.reach(1);
+    await sleep(2000);
+    held.open();
+    await seen.stay(1);
+  });
+
+  test("what has not begun goes to others when a system closes", async () => {
+    const [topic, begun, staying, held] = [newTopic(), new Seen(), new Keys(), gate()];
+    const leaving = world.system();
+    const handler = (data: unknown) => begun.after(data, held.opened);
+    for (let number = 0; number < 5; number++) {
+      for (const key of ["k", "l"]) await leaving.publish(topic, number, { key });
+    }
+    const subscription = leaving.subscribe(topic, handler, { durable: true, concurrency: 1 });
+    await subscription.ready();
+    await begun.reach(1);
+    await world.system().subscribe(topic, staying.take, { durable: true }).ready();
+    const closing = leaving.close(20_000);
+    await until(() => consumerOf(subscription).stopped, "nothing new is taken");
+    await until(() => staying.of("l").length === 5, "the other key is handled elsewhere");
+    held.open();
+    await closing;
+    await until(() => staying.count === 9, "so is the rest");
+    assert.deepEqual([[...begun], staying.of("k")], [[0], [1, 2, 3, 4]]);
+  });
+
+  test("a system that closes in time interrupts its handlers and gives everything back", async () => {
+    const [topic, begun, staying] = [newTopic(), new Seen<Event>(), new Keys()];
+    const leaving = world.system();
+    const handler = (_: unknown, event: Event) => begun.after(event, new Promise(() => undefined));
+    await leaving.subscribe(topic, handler, { durable: true }).ready();
+    for (const number of [1, 2]) await leaving.publish(topic, number, { key: "k" });
+    await begun.reach(1);
+    await leaving.close(50);
+    assert.equal((begun[0] as Event).signal.aborted, true);
+    await world.system().subscribe(topic, staying.take, { durable: true }).ready();
+    await until(() => staying.count === 2, "both are handled elsewhere, before the lease would have ended", 10_000);
+    assert.deepEqual(staying.of("k"), [1, 2]);
+  });
+
+  test("a handler that closes its own system does not wait for itself", async () => {
+    const [topic, closed] = [newTopic(), new Seen()];
+    const system = world.system();
+    await system.subscribe(topic, () => system.close().then(() => closed.push(true)), { durable: true }).ready();
+    await system.publish(topic, 1, { key: "k" });
+    await closed.reach(1);
+    await system.close();
+    assert.equal(await ask(redis, "EXISTS", streamKey("tl:", topic, "k")), 0);
+  });
+
+  test("an idle consumer is woken by a publish, and asks for nothing else", async () => {
+    const [topic, seen] = [newTopic(), new Seen()];
+    const subscription = world.system().subscribe(topic, (data) => seen.push(data), { durable: true, group: "g" });
+    await subscription.ready();
+    const publisher = world.system();
+    const asleep = () => ask(redis, "HGET", `tl:as:{${topic}}`, "g");
+    for (const number of [1, 2, 3]) {
+      while (String(await asleep()) !== "1") await sleep(5);
+      assert.deepEqual(await ask(redis, "PUBSUB", "SHARDNUMSUB", wakeChannel("tl:", topic)), [
+        Buffer.from(wakeChannel("tl:", topic)),
+        1,
+      ]);
+      await publisher.publish(topic, number, { key: "k" });
+      await seen.reach(number);
+    }
+  });
+
+  test("what was not answered when the connection broke is stored once, in its order", async () => {
+    const [topic, keys] = [newTopic(), new Keys()];
+    const system = world.system({ service: "breaking" });
+    await system.subscribe(topic, keys.take, { durable: true }).ready();
+    const receipts: Promise<Receipt>[] = [];
+    let published = 0;
+    for (let round = 0; round < 4; round++) {
+      for (let n = 0; n < 300; n++) {
+        receipts.push(system.publish(topic, published++, { key: "k", waitForConnection: 20_000 }));
+        if (n % 50 === 0) await new Promise(setImmediate);
+        if (n === 150) void killLinks(redis, /^tieline:breaking:/);
+      }
+      await until(() => !system.connected, "the link broke", 2000).catch(() => undefined);
+      await until(() => system.connected, "the link is back");
+    }
+    await Promise.all(receipts);
+    await until(() => keys.count >= published, "all are handled");
+    assert.deepEqual(
+      keys.of("k"),
+      Array.from({ length: published }, (_, number) => number),
+    );
+  });
+
+  test("what is stored when the answer is lost is not stored again", async (context) => {
+    const topic = newTopic();
+    const way = await Lossy.before(redis.port);
+    context.after(() => way.stop());
+    const system = world.system({ url: way.url });
+    const length = () => ask(redis, "XLEN", streamKey("tl:", topic, "k"));
+    await system.publish(topic, 0, { key: "k" });
+    way.deaf = true;
+    const publications = [1, 2, 3].map((number) => system.publish(topic, number, { key: "k" }));
+    while ((await length()) !== 4) await sleep(5);
+    way.cut();
+    for (const { stored } of await Promise.all(publications)) {
+      assert.deepEqual(stored, { stream: streamKey("tl:", topic, "k"), entry: "", duplicate: false });
+    }
+    await system.publish(topic, 4, { key: "k" });
+    assert.equal(await length(), 5);
+  });
+
+  test("a publish ends when the system closes while the broker is away", async () => {
+    const topic = newTopic();
+    const system = world.system();
+    await system.publish(topic, 0, { key: "k" });
+    redis.pause();
+    const publication = system.publish(topic, 1, { key: "k" });
+    await sleep(50);
+    await system.close(0);
+    redis.resume();
+    const error = await fails(publication, "UNAVAILABLE");
+    assert.equal(error.outcome, "MAY_HAVE_RUN");
+  });
+
+  for (const loses of ["deaf", "mute"] as const) {
+    test(`what is handled when the way to the server is ${loses} is settled as soon as it is back`, async (context) => {
+      const [topic, seen] = [newTopic(), new Seen<[unknown, number]>()];
+      const way = await Lossy.before(redis.port);
+      context.after(() => way.stop());
+      const system = world.system({ url: way.url, settings: { lease: 60_000 } });
+      const handler = (data: unknown, event: Event) => {
+        seen.push([data, deliveryOf(event).attempt]);
+        if (data === 15) way[loses] = true; // the last one of the first claim
+      };
+      const numbers = Array.from({ length: 20 }, (_, number) => number);
+      for (const number of numbers) await system.publish(topic, number, { key: "k" });
+      await system.subscribe(topic, handler, { durable: true, concurrency: 1 }).ready();
+      await seen.reach(16);
+      await sleep(100); // what is settled now is lost
+      way.cut();
+      await seen.stay(20);
+      assert.deepEqual(
+        [...seen],
+        numbers.map((number) => [number, 1]),
+      );
+    });
+  }
+
+  test("the work link breaks now and then: each key keeps its order", async () => {
+    const [topic, keys] = [newTopic(), new Keys(2)];
+    const system = world.system();
+    await system.subscribe(topic, keys.take, { durable: true, concurrency: 2 }).ready();
+    let broken = 0;
+    for (let number = 0; number < 60; number++) {
+      await system.publish(topic, number, { key: `k${number % 3}` });
+      if (number % 20 === 10) broken += await killLinks(redis, WORK);
+    }
+    const handled = () => ["k0", "k1", "k2"].map((key) => new Set(keys.of(key).map(Number)));
+    await until(() => handled().every(({ size }) => size === 20), "all are handled", 40_000);
+    assert.ok(broken > 0);
+    for (const seen of handled())
+      assert.deepEqual(
+        [...seen],
+        [...seen].sort((one, other) => one - other),
+      );
+  });
+
+  test("scripts that the server forgot are sent again, without confusing the numbers", async () => {
+    const [topic, seen] = [newTopic(), new Seen()];
+    const system = world.system();
+    await system.subscribe(topic, (data) => seen.push(data), { durable: true }).ready();
+    await system.publish(topic, 0, { key: "k" });
+    await ask(redis, "SCRIPT", "FLUSH");
+    await Promise.all([1, 2, 3].map((number) => system.publish(topic, number, { key: "k", maxStored: 100 + number })));
+    await seen.stay(4);
+    assert.deepEqual([...seen], [0, 1, 2, 3]);
+  });
+
+  test("a server that lost everything: the group is there again, and what comes then is handled", async () => {
+    const [topic, seen] = [newTopic(), new Seen()];
+    const system = world.system();
+    await system.subscribe(topic, (data) => seen.push(data), { durable: true, group: "g" }).ready();
+    await system.publish(topic, 1, { key: "k" });
+    await seen.reach(1);
+    await ask(redis, "FLUSHALL");
+    await system.publish(topic, 2, { key: "k" });
+    await seen.stay(2);
+  });
+
+  test("several systems of one connection are woken for their own groups, also after one of them has left", async () => {
+    const topic = newTopic();
+    const [system, one, two] = [world.system(), new Seen(), new Seen()];
+    const first = system.subscribe(topic, (data) => one.push(data), { durable: true, group: "one" });
+    await first.ready();
+    await system.subscribe(topic, (data) => two.push(data), { durable: true, group: "two" }).ready();
+    await system.publish(topic, 1, { key: "k" });
+    await Promise.all([one.reach(1), two.reach(1)]);
+    await until(() => consumerOf(first).held === 0, "nothing is held");
+    await first.unsubscribe();
+    await system.publish(topic, 2, { key: "k" });
+    await two.stay(2);
+    await one.stay(1);
+  });
+}
+
+/** Has a process neither extend its leases nor claim, as if it stood still. Returns how to undo that. */
+function freeze({ mail }: RedisTransport): () => void {
+  const { open, opened } = gate();
+  const { claim, extend } = mail;
+  mail.claim = (...given) => opened.then(() => claim.apply(mail, given));
+  mail.extend = (...given) => opened.then(() => extend.apply(mail, given));
+  return open;
+}
