@@ -182,13 +182,16 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
         seen.push([data, deliveryOf(event).attempt]);
         if (data === 15) way[loses] = true; // the last one of the first claim
       };
-      const numbers = Array.from({ length: 20 }, (_, number) => number);
+      // A claim whose answer is lost leases what nobody has; so there is nothing to claim then.
+      const numbers = Array.from({ length: loses === "deaf" ? 16 : 20 }, (_, number) => number);
       for (const number of numbers) await system.publish(topic, number, { key: "k" });
       await system.subscribe(topic, handler, { durable: true, concurrency: 1 }).ready();
       await seen.reach(16);
       await sleep(100); // what is settled now is lost
       way.cut();
-      await seen.stay(20);
+      await seen.stay(numbers.length);
+      await world.system().publish(topic, numbers.push(numbers.length) - 1, { key: "k" });
+      await seen.stay(numbers.length);
       assert.deepEqual(
         [...seen],
         numbers.map((number) => [number, 1]),
