@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,12 @@ async def broker(kind: str) -> AsyncIterator[str]:
     if kind == "redis":
         with RedisServer() as server:
             yield server.url
+    elif kind == "redis-disk":
+        with RedisServer(persist=True) as server:
+            yield server.url
+    elif kind in ("jetstream", "jetstream-disk"):
+        async with _jetstream(always=kind.endswith("disk")) as url:
+            yield url
     elif kind == "nats":
         async with _nats() as url:
             yield url
@@ -38,6 +45,18 @@ async def _nats() -> AsyncIterator[str]:
     command = (str(nats_binary()), "-a", "127.0.0.1", "-p", str(port))
     async with Server(*command, ready="Server is ready"):
         yield f"nats://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def _jetstream(*, always: bool) -> AsyncIterator[str]:
+    """With `always` a message is on disk before it is acknowledged, as with Redis's `appendfsync always`."""
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="tieline-jetstream-") as folder:
+        config = Path(folder) / "nats.conf"
+        sync = "sync_interval: always" if always else ""
+        config.write_text(f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{folder}/store"\n {sync} }}\n')
+        async with Server(str(nats_binary()), "-c", str(config), ready="Server is ready"):
+            yield f"nats://127.0.0.1:{port}"
 
 
 class Server(Peer):

@@ -76,6 +76,23 @@ def _times_faster(table: Table) -> float:
     return table["faststream"]["mean"] / table["in-process"]["mean"]
 
 
+def _keys(figure: str) -> Callable[[Table], float]:
+    return lambda table: table["keys"][figure]
+
+
+def _durable_marks(ours: str, theirs: str, where: str) -> list[Mark]:
+    words = {"published": "stored and acknowledged", "handled": "handled and acknowledged"}
+    return [
+        Mark(
+            f"durable ÷ JetStream, {words[what]}, {keys:,} keys, {where}",
+            _ratio(f"{what}_{keys}", ours, theirs),
+            at_least=1.5,
+        )
+        for what in words
+        for keys in (1, 100, 10_000)
+    ]
+
+
 MARKS = (
     Mark("Python over Redis ÷ nats-py, calls/s at 512", _ratio("c512", "tieline-python", "nats-py"), at_least=1.3),
     Mark("Python over Redis ÷ raw link, calls/s at 512", _ratio("c512", "tieline-python", "raw-link"), at_least=0.7),
@@ -95,6 +112,11 @@ MARKS = (
     Mark("streamed items/s over Redis, Python to Python", _features("items"), at_least=50_000, unit="/s"),
     Mark("streamed items ÷ the same fetched by calls, one after the other", _times_fetched, at_least=5),
     Mark("explain costs of the calls/s at 512", _price_of_explain, at_most=3, unit="%"),
+    *_durable_marks("durable", "jetstream", "in memory"),
+    *_durable_marks("durable-disk", "jetstream-disk", "on disk"),
+    Mark("100,000 keys: connections of the consumer", _keys("connections"), at_most=3, unit=""),
+    Mark("100,000 keys: memory of the consumer", lambda table: table["keys"]["memory"] / 1e6, at_most=200, unit="MB"),
+    Mark("100,000 keys: first event of a new key, p99", _keys("first_p99"), at_most=10, unit="ms"),
     Mark("a pending call, the client's own (RSS)", _size("own_rss"), at_most=2048, unit="B"),
     Mark("a pending call with the caller's task (RSS)", _size("task_rss"), at_most=4096, unit="B"),
 )

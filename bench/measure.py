@@ -53,7 +53,10 @@ async def _once(result: Result, seconds: float) -> None:
     row = result.row
     try:
         async with broker(row.broker) as url, _responder(row, url):
-            if row.kind == "memory":
+            if row.kind == "durable":
+                storage = "file" if row.broker.endswith("disk") else "memory"
+                result.rounds.append(await _call(row, url, storage))
+            elif row.kind == "memory":
                 result.rounds.append({what: (await _call(row, url, what))["bytes"] for what in MEMORY})
             else:
                 result.rounds.append(await _call(row, url, str(seconds)))

@@ -30,7 +30,7 @@ class Report:
 
     def text(self) -> str:
         """Everything that was measured, and what is to be said about it."""
-        tables = [_calls(self.results), _features(self.results), _memory(self.results)]
+        tables = [_calls(self.results), _features(self.results), _durable(self.results), _memory(self.results)]
         parts = [*tables, _verdicts(self.verdicts), self._remarks()]
         return "\n\n".join(part for part in parts if part)
 
@@ -119,6 +119,26 @@ def _features(results: Sequence[Result]) -> str:
             ["calls/s at 512 with explain ÷ without", f"{figures['explained']:.3f}"],
         ]
     return table(["Python over Redis", "measured"], rows) if rows else ""
+
+
+def _durable(results: Sequence[Result]) -> str:
+    columns = [f"{what}_{keys}" for what in ("published", "handled") for keys in (1, 100, 10_000)]
+    heads = ["stored/s, 1 key", "100 keys", "10,000 keys", "handled/s, 1 key", "100 keys", "10,000 keys"]
+    rows = [
+        [r.row.title, *(_number(r.figures[name]) if name in r.figures else "" for name in columns)]
+        for r in results
+        if r.figures and r.row.kind == "durable"
+    ]
+    tables = [table(["durable events", *heads], rows)] if rows else []
+    for figures in (r.figures for r in results if r.figures and r.row.kind == "keys"):
+        lines = [
+            ["connections of the consumer", _number(figures["connections"])],
+            ["memory of the consumer, MB", f"{figures['memory'] / 1e6:.1f}"],
+            ["first event of a new key, p50 ms", f"{figures['first_p50']:.2f}"],
+            ["first event of a new key, p99 ms", f"{figures['first_p99']:.2f}"],
+        ]
+        tables.append(table(["100,000 keys, 5,000 new ones a second", "measured"], lines))
+    return "\n\n".join(tables)
 
 
 def _memory(results: Sequence[Result]) -> str:

@@ -16,6 +16,7 @@ NODE_NEEDS = {
     "nats_node.mjs": (NODE_MODULES / "@nats-io" / "transport-node", NOT_INSTALLED),
     "moleculer_node.mjs": (NODE_MODULES / "moleculer", NOT_INSTALLED),
     "bullmq_node.mjs": (NODE_MODULES / "bullmq", NOT_INSTALLED),
+    "durable_bullmq.mjs": (NODE_MODULES / "bullmq", NOT_INSTALLED),
 }
 
 
@@ -78,6 +79,18 @@ ROWS = (
     Row("in-process", "Tieline, in one process", "inside", "in_process", quick=True),
     Row("faststream", "FastStream `request`, in memory", "inside", "faststream_memory"),
     Row("features", "streams, keys, explain", "redis", "call_features", "call_features", kind="features"),
+    Row("durable", "Tieline over Redis, in memory", "redis", "durable_tieline", kind="durable"),
+    Row("jetstream", "JetStream, in memory", "jetstream", "durable_jetstream", kind="durable"),
+    Row("durable-bullmq", "BullMQ, in memory (no keys)", "redis", "durable_bullmq.mjs", kind="durable"),
+    Row("durable-disk", "Tieline over Redis, every write on disk", "redis-disk", "durable_tieline", kind="durable"),
+    Row(
+        "jetstream-disk",
+        "JetStream (nats-py), every write on disk",
+        "jetstream-disk",
+        "durable_jetstream",
+        kind="durable",
+    ),
+    Row("keys", "100,000 keys that come and go", "redis", "durable_keys", "durable_keys", kind="keys"),
     Row("pending", "100,000 calls pending in one process", "redis", "pending_calls", "pending_calls", kind="memory"),
 )
 

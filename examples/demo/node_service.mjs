@@ -2,7 +2,8 @@
 
 import { EventSystem } from "tieline";
 
-const events = new EventSystem({ service: "node" });
+// A lease is shorter than usual, so that nobody waits for 15 s when this process is killed.
+const events = new EventSystem({ service: "node", settings: { lease: 1_000, leaseRefresh: 300 } });
 
 // Answers a request.
 events.subscribe("ai.request", async ({ query }) => ({ answer: `${query.length} letters` }));
@@ -28,6 +29,13 @@ events.subscribe("node.asks", async ({ topic, data, times }) => {
   }
   return { answer, milliseconds };
 });
+
+// Handles stored events, those of a card in their order, and says so.
+async function comment(number, event) {
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await events.publish("comment.handled", { by: "Node", card: event.key, number });
+}
+if (!process.env.TIELINE_URL.startsWith("grpc")) await events.subscribe("comment.added", comment, { durable: true }).ready();
 
 await events.start();
 process.stdout.write("READY\n");

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
-from tieline import EventSystem
+from tieline import Event, EventSystem, Settings
 
-events = EventSystem(service="python")
+# A lease is shorter than usual, so that nobody waits for 15 s when this process is killed.
+events = EventSystem(service="python", settings=Settings(lease=1.0, lease_refresh=0.3))
 
 
 @events.subscribe("calculate.sum")
@@ -31,9 +33,17 @@ async def hear(headline: str) -> None:
     await events.publish("news.heard", {"by": "Python", "headline": headline})
 
 
+async def comment(number: int, event: Event) -> None:
+    """Handle a stored event, after those before it of the same card, and say so."""
+    await asyncio.sleep(0.005)
+    await events.publish("comment.handled", {"by": "Python", "card": event.key, "number": number})
+
+
 async def main() -> None:
     """Serve until SIGTERM."""
     async with events:
+        if not os.environ["TIELINE_URL"].startswith("grpc"):
+            await events.subscribe("comment.added", comment, durable=True).ready()
         print("READY")
         await events.serve()
 

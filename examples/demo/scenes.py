@@ -6,6 +6,7 @@ import asyncio
 import json
 import statistics
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ NUMBERS = [1, 2, 3, 4, 5]
 QUESTION = {"query": "What is a tie line?"}
 ANSWER = {"answer": "19 letters"}
 JSON = "application/json"
+CARDS, COMMENTS = 20, 20
 
 
 class Unexpected(Exception):
@@ -129,6 +131,36 @@ async def raising(stage: Stage) -> Shown:
     return shown
 
 
+# --- durable events -------------------------------------------------------------------------------------------------
+
+
+async def cards(stage: Stage) -> Shown:
+    """Comments of many cards, handled by Python and Node in the order of each card; Node is killed half-way."""
+    begun, node = time.perf_counter(), stage.services[1]
+    seen: dict[str, list[int]] = {f"card-{number}": [] for number in range(CARDS)}
+    by: Counter[str] = Counter()
+
+    async def handled(said: dict[str, Any]) -> None:
+        seen[said["card"]].append(said["number"])
+        by[said["by"]] += 1
+
+    await stage.client.subscribe("comment.handled", handled).ready()
+    for number in range(COMMENTS):
+        await asyncio.gather(*(stage.client.publish("comment.added", number, key=card) for card in seen))
+    async with asyncio.timeout(10):
+        while by["Node"] < CARDS * COMMENTS // 8:
+            await asyncio.sleep(0.01)
+        node.kill()
+        while not all(set(numbers) == set(range(COMMENTS)) for numbers in seen.values()):
+            await asyncio.sleep(0.01)
+    for card, numbers in seen.items():
+        if list(dict.fromkeys(numbers)) != list(range(COMMENTS)):
+            raise Unexpected(f"the comments of {card} were handled as {numbers}")
+    again = sum(by.values()) - CARDS * COMMENTS
+    text = f"{CARDS * COMMENTS} in order, Node killed after {by['Node']}, {again} twice"
+    return Shown(text, _since(begun))
+
+
 async def _fails(call: Awaitable[Any], code: str, outcome: Outcome, within: tuple[float, float]) -> Shown:
     begun = time.perf_counter()
     try:
@@ -162,3 +194,4 @@ SCENES = (
     Scene("Python → Python", "report.build", too_slow),
     Scene("Python → Node", "stock.reserve", raising),
 )
+STORED = (Scene("Python → both", "comment.added", cards),)

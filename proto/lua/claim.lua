@@ -4,7 +4,8 @@
 -- since when it is ready, when it is to be tried again, when its lease ends, or +inf while it is parked. A member that
 -- is held and due was lost by its holder: that counts as a failed attempt, and it is read one entry at a time.
 -- `tries` says how often the head of a member failed. A member that is listed there has entries that were given out
--- before: they are read first. "c" instead of a number: some did not fit, and wait.
+-- before: they are read first. A member that was lost more than once may be what ends its holders: of those one in the
+-- group is leased at a time (its name is in `tries` under the empty name), so that the others are not lost with it.
 -- The key is appended to stream_prefix, the priority to lane_prefix. The consumer group in a key's stream has the name
 -- <topic>:<key> for the group "default", else that of the group; it is made here, where the last one had come to.
 -- @key mail_groups
@@ -18,7 +19,7 @@
 -- @key asleep
 -- @arg topic string
 -- @arg group string
--- @arg slots integer           members wanted, at most 1,000
+-- @arg slots integer           members wanted, at most 250
 -- @arg entries integer         of all, at most; shared equally by the keys
 -- @arg bytes integer           of all, about
 -- @arg lease_ms integer
@@ -32,7 +33,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local last = tonumber(redis.call('HGET', held, '') or '0')
 local token = string.format('%.0f', math.max(clock[1] * 1000000 + clock[2], last + 1))
 local ends = string.format('%.0f', now + lease)
-local taken, leases, tokens, lost = {}, {}, { '', token }, 0
+local taken, leases, tokens, lost, waits = {}, {}, { '', token }, 0, 0
 
 local function start_of(key)
   local from = redis.call('HGET', passed, key)
@@ -58,11 +59,39 @@ local function read(stream, name, from, count, key)
   return not found.err and found[1][2] or nil
 end
 
+local function size_of(entry)
+  local size = 0
+  for _, value in ipairs(entry[2] or {}) do
+    size = size + #value
+  end
+  return size
+end
+
+-- A few at first, then as many as fit if they are like those: what is read is in memory, and given out.
+local function read_fitting(stream, name, from, wanted, key)
+  local list, size, some = {}, 0, 4
+  while #list < wanted and some > 0 do
+    local asked = math.min(wanted - #list, some)
+    local more = read(stream, name, from, asked, key)
+    if not more then
+      return nil
+    end
+    for _, entry in ipairs(more) do
+      size = size + size_of(entry)
+      table.insert(list, entry)
+    end
+    if #more < asked then
+      break
+    end
+    from = from == '>' and '>' or list[#list][1]
+    some = math.floor((bytes - size) * #list / math.max(1, size))
+  end
+  return list
+end
+
 local function keep(member, attempts, list)
   for _, entry in ipairs(list) do
-    for _, value in ipairs(entry[2]) do
-      bytes = bytes - #value
-    end
+    bytes = bytes - size_of(entry)
   end
   table.insert(taken, { member, attempts, list })
   table.insert(leases, ends)
@@ -91,12 +120,29 @@ local function existing(stream, name, list)
   return left
 end
 
+-- Whether a member that was lost again may be leased now; if not, it is looked at a little later.
+local suspect
+local function alone(member)
+  local other = suspect or redis.call('HGET', tries, '')
+  local busy = suspect
+  if not busy and other and other ~= member and redis.call('HEXISTS', held, other) == 1 then
+    busy = tonumber(redis.call('ZSCORE', due, other) or '0') > now
+  end
+  if busy then
+    redis.call('ZADD', due, 'XX', string.format('%.0f', now + 20), member)
+    return false
+  end
+  suspect = member
+  redis.call('HSET', tries, '', member)
+  return true
+end
+
 local function claim_key(key, attempts, share)
   local stream, name = streams .. key, group == 'default' and topic .. ':' .. key or group
-  local wanted = (not attempts or attempts == '0' or attempts == 'c') and share or 1
+  local wanted = (not attempts or attempts == '0') and share or 1
   local list = {}
   if attempts then
-    local before = read(stream, name, '0', wanted, key)
+    local before = read_fitting(stream, name, '0', wanted, key)
     list = before and existing(stream, name, before)
     if list and #list == 0 then
       redis.call('HDEL', tries, key)
@@ -104,7 +150,7 @@ local function claim_key(key, attempts, share)
     end
   end
   if list and #list == 0 then
-    list = read(stream, name, '>', wanted, key)
+    list = read_fitting(stream, name, '>', wanted, key)
   end
   if not list or #list == 0 then
     if list and redis.call('XLEN', stream) == 0 then
@@ -115,9 +161,7 @@ local function claim_key(key, attempts, share)
   end
   local size, fit = 0, 0
   for at, entry in ipairs(list) do
-    for _, value in ipairs(entry[2]) do
-      size = size + #value
-    end
+    size = size + size_of(entry)
     if at > 1 and size > bytes then
       break
     end
@@ -125,7 +169,6 @@ local function claim_key(key, attempts, share)
   end
   if fit < #list then
     list = { unpack(list, 1, fit) }
-    redis.call('HSET', tries, key, 'c')
   end
   keep(key, attempts or '0', list)
 end
@@ -155,12 +198,12 @@ local function claim_lanes(room)
     if got >= room or bytes <= 0 then
       return
     end
-    local list = read(lane .. priority, group, '>', lowest_first and 1 or room - got, '')
+    local list = read_fitting(lane .. priority, group, '>', lowest_first and 1 or room - got, '') or {}
     lowest_first = false
-    for _, entry in ipairs(list or {}) do
-      got = got + 1
+    for _, entry in ipairs(list) do
       keep('\0' .. priority .. '\0' .. entry[1], '0', { entry })
     end
+    got = got + #list
   end
 end
 
@@ -175,13 +218,14 @@ if #members > 0 then
       break
     end
     local attempts = failed[at]
-    if holders[at] then
-      if attempts == 'c' then
-        redis.call('HSET', tries, member, '0')
-      end
+    local again = holders[at] and attempts and attempts ~= '0'
+    local may = not again or alone(member)
+    if may and holders[at] then
       attempts = tostring(redis.call('HINCRBY', tries, member, 1))
     end
-    if string.byte(member) == 0 then
+    if not may then
+      waits = waits + 1
+    elseif string.byte(member) == 0 then
       claim_again(member, attempts)
     else
       claim_key(member, attempts, share)
@@ -195,7 +239,7 @@ if #leases > 0 then
   redis.call('ZADD', due, unpack(leases))
   redis.call('HSET', held, unpack(tokens))
 end
-if #taken == slots or bytes <= 0 then
+if #taken + waits >= slots or bytes <= 0 then
   return { token, '0', tostring(lost), taken }
 end
 redis.call('HSET', asleep, group, '1')

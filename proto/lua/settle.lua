@@ -80,10 +80,17 @@ local function has_more(stream, key)
   return #redis.call('XRANGE', stream, '(' .. reached, '+', 'COUNT', 1) > 0
 end
 
+-- Whether entries were given out that are not acknowledged; a group that was removed has given out nothing.
+local function has_pending(stream, name)
+  local pending = redis.pcall('XPENDING', stream, name)
+  return not pending.err and pending[1] > 0
+end
+
 -- An event without key is deleted when no group waits for it or has it under way.
 local function delete_passed(stream)
   local reached, least = {}, nil
-  for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+  local infos = redis.pcall('XINFO', 'GROUPS', stream)
+  for _, info in ipairs(infos.err and {} or infos) do
     reached[info[2]] = info[6] == 0 and after(info[8]) or redis.call('XPENDING', stream, info[2])[2]
   end
   for _, other in ipairs(others) do
@@ -94,16 +101,6 @@ local function delete_passed(stream)
     end
   end
   redis.call('XTRIM', stream, 'MINID', least)
-end
-
--- Another entry is at the head of a member, which has not failed yet. A member that is listed stays listed: what was given
--- out before may still be there, and only `claim` finds out whether it is. Returns whether it is listed.
-local function next_head(member, done)
-  local before = redis.call('HGET', tries, member)
-  if before and (done or before ~= 'c') then
-    redis.call('HSET', tries, member, '0')
-  end
-  return before
 end
 
 local function end_lease(member, score)
@@ -146,13 +143,11 @@ while at <= #ARGV do
     if verdict == 'keep' or verdict == 'dead' then
       table.insert(scores, string.format('%.0f', now + lease))
       table.insert(scores, member)
-      if count > 0 then
-        next_head(member)
+      if count > 0 then -- at once: what follows for the same member may set it again
+        redis.call('HDEL', tries, member)
       end
     elseif verdict == 'retry' then
       if count > 0 then
-        redis.call('HSET', tries, member, '1')
-      elseif redis.call('HGET', tries, member) == 'c' then
         redis.call('HSET', tries, member, '1')
       else
         redis.call('HINCRBY', tries, member, 1)
@@ -172,7 +167,9 @@ while at <= #ARGV do
       news = true
     else
       local more = not priority and has_more(stream, member)
-      if not (more and next_head(member, true)) then
+      if more and has_pending(stream, name) then
+        redis.call('HSET', tries, member, '0')
+      else
         table.insert(handled, member)
       end
       end_lease(member, more and string.format('%.0f', now))

@@ -317,6 +317,14 @@ async def test_many_keys_and_events_are_all_handled(world: World, topic: str) ->
     assert all(numbers == sorted(numbers) for numbers in keys.seen.values())
 
 
+async def test_long_keys_are_handled_without_a_pause(world: World, topic: str) -> None:
+    publisher, keys = await world.system(), Keys()
+    await asyncio.gather(*(publisher.publish(topic, number, key=f"k{number % 7}") for number in range(400)))
+    await (await world.system()).subscribe(topic, keys.take, durable=True).ready()
+    await until(lambda: keys.count == 400, Settings().lease / 2)
+    assert all(numbers == sorted(numbers) for numbers in keys.seen.values())
+
+
 async def test_large_events_arrive_although_a_claim_cannot_hold_them_all(world: World, topic: str) -> None:
     publisher, keys = await world.system(), Keys()
     for number in range(12):

@@ -90,6 +90,16 @@ async def test_a_dead_letter_lets_its_key_go_on(world: World, topic: str) -> Non
     assert list(seen) == [("a1", 1), ("a1", 2), ("a1", 3), ("a2", 1), ("a3", 1)]
 
 
+async def test_what_was_claimed_with_a_failed_event_follows_it(world: World, topic: str) -> None:
+    system, seen = await world.system(), Seen()
+    for data in ("a1", "a2", "a3", "a4"):
+        await system.publish(topic, data, key="a")
+    retry = RetryPolicy(max_attempts=2, backoff=0.0, cap=0.0)
+    await system.subscribe(topic, failing(seen, "a2"), durable=True, retry=retry, on_poison="skip").ready()
+    await seen.stay(5)
+    assert list(seen) == [("a1", 1), ("a2", 1), ("a2", 2), ("a3", 1), ("a4", 1)]
+
+
 async def test_poison_can_be_skipped(world: World, topic: str) -> None:
     system, seen = await world.system(), Seen()
     await system.subscribe(topic, failing(seen, "a1"), durable=True, retry=AT_ONCE, on_poison="skip").ready()

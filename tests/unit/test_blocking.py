@@ -29,6 +29,7 @@ from tieline import (
     HandlerError,
     InvalidArgumentError,
     InvalidTopicError,
+    Item,
     Message,
     Middleware,
     NoRespondersError,
@@ -878,3 +879,15 @@ def test_a_system_on_grpc_that_was_started_before_a_fork_says_so_in_the_child() 
         refusal, parent = program(code, gateway.url)
     assert refusal.startswith("UNSUPPORTED: this event system was started before the process forked")
     assert parent == "the parent goes on"
+
+
+def test_events_are_stored_together_by_any_thread(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    monkeypatch.setattr("tieline.blocking._default", None)
+    monkeypatch.setenv("TIELINE_URL", redis_url)
+    seen: Queue[int] = Queue()
+    with blocking.get_event_system() as events:
+        events.subscribe("many", seen.put, durable=True).ready()
+        first = events.publish_many("many", [Item(1, key="k"), Item(2, key="k")])
+        second = blocking.publish_events("many", [Item(3, key="k")])
+        assert [receipt.stored is not None for receipt in [*first, *second]] == [True] * 3
+        assert [seen.get(timeout=30.0) for _ in range(3)] == [1, 2, 3]

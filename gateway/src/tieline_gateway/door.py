@@ -61,6 +61,21 @@ class Door:
             raise _reserved(envelope.topic)
         return self._stamp(envelope, now)
 
+    def stored(self, data: bytes, now: int) -> Envelope:
+        """Read an event that is to be stored.
+
+        Raises:
+            TielineError: it is none, or breaks a rule.
+
+        """
+        envelope = _read(data)
+        if envelope.kind != EVENT:
+            raise InvalidArgumentError(f"only events are stored, not envelopes of kind {envelope.kind}")
+        _check(envelope, len(data))
+        if topics.is_reserved(envelope.topic):
+            raise _reserved(envelope.topic)
+        return self._stamp(envelope, now)
+
     def request(self, data: bytes, now: int) -> tuple[Envelope, TielineError | None]:
         """Read a request; returns it with the rule it breaks, if any.
 
@@ -142,7 +157,7 @@ def compose(kind: int, request: Simple, ttl_ms: int, origin: Origin) -> Envelope
         source=origin.source,
         time=now,
         ttl_ms=ttl_ms,
-        expires_at=now + ttl_ms,
+        expires_at=now + ttl_ms if ttl_ms else 0,
         content_type=request.content_type,
         data=request.data,
         schema_version=request.schema_version,
@@ -242,9 +257,9 @@ def _interest(item: wire.Interest) -> Interest:
         raise InvalidArgumentError(f"route {item.route} is unknown") from None
     if interest.route.name == "INBOX":
         raise InvalidArgumentError("the inbox needs no registration")
-    check = topics.check_topic if interest.route.name == "REQUEST" else topics.check_pattern
+    check = topics.check_topic if interest.route.name in ("REQUEST", "MAIL") else topics.check_pattern
     check(interest.pattern)
-    if interest.route.name == "GROUP":
+    if interest.route.name in ("GROUP", "MAIL"):
         topics.check_group(interest.group)
     elif interest.group:
         raise InvalidArgumentError(f"a group was given for route {interest.route.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
+from tieline._contract.durable_pb2 import Wake
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REPLY, error_to_wire
 from tieline.errors import NoRespondersError, OverloadedError, TielineError
@@ -111,6 +112,7 @@ class Downlink:
 
     def on_mail(self, topic: str, group: str) -> None:
         """See `Receiver`."""
+        self.put(wire.GatewayItem(wake=Wake(topic=topic, group=group)))
 
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.envelope import EVENT, REQUEST, error_to_wire
+from tieline.envelope import EVENT, REQUEST, error_to_wire, new_id
 from tieline.errors import TielineError
 from tieline.fingerprint import fingerprint
 from tieline.gather import Responder, is_missing
@@ -19,6 +19,8 @@ from tieline.publisher import Publisher
 from tieline.requester import Requester
 from tieline.surveyor import Surveyor
 from tieline_gateway.door import compose
+from tieline_gateway.mail_door import durability
+from tieline_gateway.mailroom import stored_to_wire
 
 _LONGEST_MARGIN = 0.05
 
@@ -34,16 +36,23 @@ class SimpleCalls:
         self._surveyor = Surveyor(instance)
 
     async def publish(self, request: wire.PublishRequest) -> wire.PublishResponse:
-        """Publish one event.
+        """Publish one event, or store it.
 
         Raises:
             TielineError: it was refused, or the broker is away.
 
         """
-        ttl = request.ttl_ms or contract.DEFAULT_EVENT_TTL_MS
+        durable = durability(request)
+        ttl = request.ttl_ms or (0 if durable else contract.DEFAULT_EVENT_TTL_MS)
         envelope = compose(EVENT, request, ttl, self._instance)
-        await self._publisher.send(envelope)
-        return wire.PublishResponse(id=envelope.id, correlation_id=envelope.correlation_id or envelope.id)
+        envelope.id = new_id()
+        told = wire.PublishResponse(id=envelope.id, correlation_id=envelope.correlation_id or envelope.id)
+        if durable is None:
+            await self._publisher.send(envelope)
+        else:
+            envelope.priority = durable.priority
+            told.stored.CopyFrom(stored_to_wire(await self._publisher.keep(envelope, durable)))
+        return told
 
     async def publish_and_wait(
         self, request: wire.PublishAndWaitRequest, remaining: float | None

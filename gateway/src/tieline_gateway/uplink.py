@@ -6,27 +6,31 @@ Each item is checked, stamped and handed to the port at once; only what has to w
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from tieline import topics
 from tieline._contract import gateway_pb2 as wire
+from tieline._contract.durable_pb2 import MailRequest, MailResponse
 from tieline.call_errors import leaves_run
 from tieline.eager import start_now
 from tieline.envelope import REQUEST, error_from_wire, error_to_wire
-from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
+from tieline.errors import InternalError, InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.transport import Interest, Port, Transport
 from tieline_gateway import door
 from tieline_gateway.door import Door, UnreadableError
 from tieline_gateway.downlink import RETRY_AFTER, Downlink
+from tieline_gateway.mailroom import Answer, Mailroom
 
+_log = logging.getLogger("tieline.gateway")
 _MOST_WAITING = 10_000
 _TRAILS_A_SECOND = 50
 _MOST_INTERESTS = 10_000
 
 Change = Callable[[], Coroutine[Any, Any, None]]
-Question = wire.Probed | wire.Responders | wire.TrailFound
+Question = wire.Probed | wire.Responders | wire.TrailFound | MailResponse
 
 
 class House(Protocol):
@@ -55,6 +59,7 @@ class Uplink:
         self._house = house
         self._port = port
         self._down = down
+        self._mailroom = Mailroom(port, door_, down)
         self._interests: dict[Interest, None] = {}
         self._changes: asyncio.Queue[tuple[int, Change]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,6 +78,7 @@ class Uplink:
             "find_trail": self._find_trail,
             "probe": self._probe,
             "find_responders": self._find_responders,
+            "mail": self._mail,
             "ping": self._ping,
             "drain": self._drain,
         }
@@ -234,6 +240,10 @@ class Uplink:
 
         self._ask("trail_found", answer, ask)
 
+    def _mail(self, item: MailRequest) -> None:
+        answer = Answer(item.ref, self._down)
+        self._ask("mail", answer.message, partial(self._mailroom.answer, item, answer))
+
     def _ask(self, name: str, answer: Question, ask: Change) -> None:
         """Ask the broker, and say what it answered, or why there is no answer, as the item of this name."""
         if len(self._tasks) < _MOST_WAITING:
@@ -248,6 +258,9 @@ class Uplink:
             await ask()
         except TielineError as error:
             answer.error.CopyFrom(error_to_wire(error))
+        except Exception:  # a defect of ours must not keep the client waiting
+            _log.exception("asking for %s failed", name)
+            answer.error.CopyFrom(error_to_wire(InternalError("the gateway failed; its log says why")))
         self._say(name, answer)
 
     def _say(self, name: str, answer: Any) -> None:

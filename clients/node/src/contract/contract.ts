@@ -81,10 +81,12 @@ export const LIMIT_STORED_RESULTS = 10_000;
 export const LIMIT_STORED_RESULTS_BYTES = 67_108_864;
 export const LIMIT_TRAILS = 1_000;
 export const LIMIT_TRAIL_BYTES = 16_384;
-export const LIMIT_CLAIM_SLOTS = 1_000;
+export const LIMIT_CLAIM_SLOTS = 250;
 export const LIMIT_CLAIM_ENTRIES = 1_000;
 export const LIMIT_CLAIM_BYTES = 4_194_304;
 export const LIMIT_STREAM_ALONE = 10_000;
+export const LIMIT_OUTBOX_EVENTS = 100_000;
+export const LIMIT_OUTBOX_BYTES = 268_435_456;
 export const LIMIT_APPEND_EVENTS = 10_000;
 
 export const DEFAULT_CALL_TTL_MS = 30_000;
@@ -124,6 +126,8 @@ export const DEFAULT_BACKOFF_CAP_MS = 300_000;
 export const DEFAULT_HANDLER_TIMEOUT_MS = 30_000;
 export const DEFAULT_DEDUPE_MS = 86_400_000;
 export const DEFAULT_SWEEP_MS = 60_000;
+export const DEFAULT_OUTBOX_BACKOFF_MS = 100;
+export const DEFAULT_OUTBOX_BACKOFF_CAP_MS = 30_000;
 export const DEFAULT_APPEND_RESEND_MS = 30_000;
 export const DEFAULT_EXPLAIN_CALLS = 1_000;
 
@@ -305,6 +309,16 @@ export function knownPrefixKey(prefix: string, topic: string): string {
 /** `<prefix>nr:{<topic>}:<producer>` */
 export function numberKey(prefix: string, topic: string, producer: string): string {
   return `${prefix}nr:{${topic}}:${producer}`;
+}
+
+/** `<prefix>hd:{<topic>}:<group>:<id>` */
+export function handlingKey(prefix: string, topic: string, group: string, id: string): string {
+  return `${prefix}hd:{${topic}}:${group}:${id}`;
+}
+
+/** `<prefix>hd:{<topic>}:<group>:` */
+export function handlingPrefixKey(prefix: string, topic: string, group: string): string {
+  return `${prefix}hd:{${topic}}:${group}:`;
 }
 
 /** `<prefix>dl:{<topic>}` */

@@ -31,6 +31,237 @@ export interface DeadLetter {
   entry: string;
 }
 
+/** Asks something of durable events. Answered by MailResponse. */
+export interface MailRequest {
+  ref: number;
+  /** Empty only for ListTopics. */
+  topic: string;
+  /** Subscription group, where the question is about one. */
+  group: string;
+  ask:
+    | { $case: "append"; value: Append }
+    | { $case: "enroll"; value: Enroll }
+    | { $case: "claim"; value: Claim }
+    | { $case: "settle"; value: Settle }
+    | { $case: "extend"; value: Extend }
+    | { $case: "listTopics"; value: ListTopics }
+    | { $case: "listGroups"; value: ListGroups }
+    | { $case: "dismiss"; value: Dismiss }
+    | { $case: "listLetters"; value: ListLetters }
+    | { $case: "redrive"; value: Redrive }
+    | { $case: "purge"; value: Purge }
+    | { $case: "listParked"; value: ListParked }
+    | { $case: "unpark"; value: Unpark }
+    | undefined;
+}
+
+/** What was asked for, or why not. Names, ids and tokens in it are the broker's: the client gives them back as they are. */
+export interface MailResponse {
+  ref: number;
+  error:
+    | Error
+    | undefined;
+  /** The next item with this ref goes on where this one ends: merged, they are the answer. */
+  more: boolean;
+  /** Append: for each event where it is. */
+  stored: Stored[];
+  /** Enroll: the group is new. Dismiss, Unpark: there was something to do. */
+  yes: boolean;
+  claimed:
+    | Claimed
+    | undefined;
+  /** Settle, Extend: for each whether its lease still was the client's. */
+  kept: boolean[];
+  /** ListTopics: topics. Redrive: for each its new entry, empty if it was gone. */
+  names: string[];
+  groups: GroupFigures[];
+  /** ListLetters, ListParked. */
+  letters: Letter[];
+  /** Purge: how many there were. */
+  count: number;
+}
+
+/** Stores events of a topic, in this order. */
+export interface Append {
+  drafts: Draft[];
+  /** All or none. */
+  together: boolean;
+  /** Bound of the events of a stream; 0 for none. */
+  most: number;
+}
+
+export interface Draft {
+  /** A serialized Envelope; its key and priority say where it goes. */
+  envelope: Buffer;
+  /** What it is recognised by … */
+  knownAs: string;
+  /** … for so many milliseconds. */
+  windowMs: number;
+}
+
+export interface Stored {
+  /** Its stream at the broker; empty if there was no room. */
+  stream: string;
+  /** Its entry there; empty if it was stored by an earlier try. */
+  entry: string;
+  /** It was known before. */
+  duplicate: boolean;
+}
+
+/** Makes sure that a subscription group is registered. */
+export interface Enroll {
+  /** A new one gets nothing of what is stored already. */
+  latest: boolean;
+}
+
+/** Leases what is ready for a subscription group. */
+export interface Claim {
+  /** Keys, or events without key, at most. */
+  slots: number;
+  /** Events in all, at most. */
+  entries: number;
+  leaseMs: number;
+}
+
+export interface Claimed {
+  /** Of the lease of all members. */
+  token: Buffer;
+  /** When to look again, milliseconds; 0: there is more now; absent: at the next Wake. */
+  againMs?:
+    | number
+    | undefined;
+  /** Entries that were deleted while somebody had them. */
+  lost: number;
+  /** In the order in which they are to be begun. */
+  members: Member[];
+}
+
+/** A key with the entries at its head, or one event without key. */
+export interface Member {
+  name: Buffer;
+  /** Empty for an event without. */
+  key: string;
+  /** How often the handling of its first entry failed. */
+  failures: number;
+  entries: Entry[];
+}
+
+export interface Entry {
+  id: Buffer;
+  /** A serialized Envelope. */
+  envelope: Buffer;
+  /** The only group it is for; empty if it is for all. */
+  group: string;
+}
+
+/** Ends leases, or parts of them. */
+export interface Settle {
+  settlements: Settlement[];
+  leaseMs: number;
+  /** The client claims next: nobody else need be woken for what becomes ready. */
+  claims: boolean;
+}
+
+export interface Settlement {
+  member: Buffer;
+  token: Buffer;
+  /** "done", "keep", "free", "retry", "park" or "dead". */
+  verdict: string;
+  /** "retry": milliseconds to wait, as digits. "park" and "dead": a serialized DeadLetter. */
+  argument: Buffer;
+  /** Ids of what is acknowledged, in order. */
+  entries: Buffer[];
+}
+
+/** Begins leases anew. */
+export interface Extend {
+  leases: Lease[];
+  leaseMs: number;
+}
+
+export interface Lease {
+  member: Buffer;
+  token: Buffer;
+}
+
+/** Asks for the topics that have, or had, durable events. */
+export interface ListTopics {
+}
+
+/** Asks for the subscription groups of a topic. */
+export interface ListGroups {
+}
+
+/** A subscription group, and how far it is. Times are milliseconds since 1970, broker clock. */
+export interface GroupFigures {
+  group: string;
+  /** What was stored before is not for it; 0: everything is. */
+  since: number;
+  /** Keys that have something for it. */
+  keys: number;
+  /** Events it has not handled … */
+  waiting: number;
+  /** … and those of them that were given out. */
+  pending: number;
+  /** Keys that stopped. */
+  parked: number;
+  /** When the oldest of what waits was stored; absent if nothing does. */
+  oldest?: number | undefined;
+}
+
+/** Removes a subscription group, with what waits for it. */
+export interface Dismiss {
+}
+
+/** Asks for dead letters of a topic, oldest first. */
+export interface ListLetters {
+  /** Id of the one before the first; empty for the oldest. */
+  after: string;
+  limit: number;
+}
+
+export interface Letter {
+  /** Its id; ListParked: the key that stopped. */
+  id: string;
+  /** A serialized DeadLetter. */
+  letter: Buffer;
+}
+
+/** Puts dead letters back, each once however many ask. */
+export interface Redrive {
+  letters: Redriven[];
+}
+
+export interface Redriven {
+  id: string;
+  /** The group it failed in. */
+  group: string;
+  /** A serialized Envelope; its key and priority say where it goes. */
+  envelope: Buffer;
+}
+
+/** Deletes dead letters. */
+export interface Purge {
+  ids: string[];
+}
+
+/** Asks for the keys of a subscription group that stopped. */
+export interface ListParked {
+}
+
+/** Lets a key go on that stopped. */
+export interface Unpark {
+  key: string;
+  /** Past what stopped it. */
+  skip: boolean;
+}
+
+/** A subscription group has something to claim. */
+export interface Wake {
+  topic: string;
+  group: string;
+}
+
 function createBaseDeadLetter(): DeadLetter {
   return {
     envelope: Buffer.alloc(0),
@@ -175,6 +406,2217 @@ export const DeadLetter: MessageFns<DeadLetter> = {
     message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
     message.time = object.time ?? 0;
     message.entry = object.entry ?? "";
+    return message;
+  },
+};
+
+function createBaseMailRequest(): MailRequest {
+  return { ref: 0, topic: "", group: "", ask: undefined };
+}
+
+export const MailRequest: MessageFns<MailRequest> = {
+  encode(message: MailRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== 0) {
+      writer.uint32(8).uint64(message.ref);
+    }
+    if (message.topic !== "") {
+      writer.uint32(18).string(message.topic);
+    }
+    if (message.group !== "") {
+      writer.uint32(26).string(message.group);
+    }
+    switch (message.ask?.$case) {
+      case "append":
+        Append.encode(message.ask.value, writer.uint32(34).fork()).join();
+        break;
+      case "enroll":
+        Enroll.encode(message.ask.value, writer.uint32(42).fork()).join();
+        break;
+      case "claim":
+        Claim.encode(message.ask.value, writer.uint32(50).fork()).join();
+        break;
+      case "settle":
+        Settle.encode(message.ask.value, writer.uint32(58).fork()).join();
+        break;
+      case "extend":
+        Extend.encode(message.ask.value, writer.uint32(66).fork()).join();
+        break;
+      case "listTopics":
+        ListTopics.encode(message.ask.value, writer.uint32(74).fork()).join();
+        break;
+      case "listGroups":
+        ListGroups.encode(message.ask.value, writer.uint32(82).fork()).join();
+        break;
+      case "dismiss":
+        Dismiss.encode(message.ask.value, writer.uint32(90).fork()).join();
+        break;
+      case "listLetters":
+        ListLetters.encode(message.ask.value, writer.uint32(98).fork()).join();
+        break;
+      case "redrive":
+        Redrive.encode(message.ask.value, writer.uint32(106).fork()).join();
+        break;
+      case "purge":
+        Purge.encode(message.ask.value, writer.uint32(114).fork()).join();
+        break;
+      case "listParked":
+        ListParked.encode(message.ask.value, writer.uint32(122).fork()).join();
+        break;
+      case "unpark":
+        Unpark.encode(message.ask.value, writer.uint32(130).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MailRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMailRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ref = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.ask = { $case: "append", value: Append.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.ask = { $case: "enroll", value: Enroll.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.ask = { $case: "claim", value: Claim.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.ask = { $case: "settle", value: Settle.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.ask = { $case: "extend", value: Extend.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.ask = { $case: "listTopics", value: ListTopics.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.ask = { $case: "listGroups", value: ListGroups.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.ask = { $case: "dismiss", value: Dismiss.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.ask = { $case: "listLetters", value: ListLetters.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.ask = { $case: "redrive", value: Redrive.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.ask = { $case: "purge", value: Purge.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.ask = { $case: "listParked", value: ListParked.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.ask = { $case: "unpark", value: Unpark.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MailRequest>): MailRequest {
+    return MailRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MailRequest>): MailRequest {
+    const message = createBaseMailRequest();
+    message.ref = object.ref ?? 0;
+    message.topic = object.topic ?? "";
+    message.group = object.group ?? "";
+    switch (object.ask?.$case) {
+      case "append": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "append", value: Append.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "enroll": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "enroll", value: Enroll.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "claim": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "claim", value: Claim.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "settle": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "settle", value: Settle.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "extend": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "extend", value: Extend.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "listTopics": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "listTopics", value: ListTopics.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "listGroups": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "listGroups", value: ListGroups.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "dismiss": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "dismiss", value: Dismiss.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "listLetters": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "listLetters", value: ListLetters.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "redrive": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "redrive", value: Redrive.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "purge": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "purge", value: Purge.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "listParked": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "listParked", value: ListParked.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "unpark": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "unpark", value: Unpark.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseMailResponse(): MailResponse {
+  return {
+    ref: 0,
+    error: undefined,
+    more: false,
+    stored: [],
+    yes: false,
+    claimed: undefined,
+    kept: [],
+    names: [],
+    groups: [],
+    letters: [],
+    count: 0,
+  };
+}
+
+export const MailResponse: MessageFns<MailResponse> = {
+  encode(message: MailResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== 0) {
+      writer.uint32(8).uint64(message.ref);
+    }
+    if (message.error !== undefined) {
+      Error.encode(message.error, writer.uint32(18).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(24).bool(message.more);
+    }
+    for (const v of message.stored) {
+      Stored.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.yes !== false) {
+      writer.uint32(40).bool(message.yes);
+    }
+    if (message.claimed !== undefined) {
+      Claimed.encode(message.claimed, writer.uint32(50).fork()).join();
+    }
+    if (message.kept.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.kept) {
+        writer.bool(v);
+      }
+      writer.join();
+    }
+    for (const v of message.names) {
+      writer.uint32(66).string(v!);
+    }
+    for (const v of message.groups) {
+      GroupFigures.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.letters) {
+      Letter.encode(v!, writer.uint32(82).fork()).join();
+    }
+    if (message.count !== 0) {
+      writer.uint32(88).uint64(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MailResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMailResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ref = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.error = Error.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.stored.push(Stored.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.yes = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.claimed = Claimed.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag === 56) {
+              message.kept.push(reader.bool());
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.kept.push(reader.bool());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.groups.push(GroupFigures.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.letters.push(Letter.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.count = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MailResponse>): MailResponse {
+    return MailResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MailResponse>): MailResponse {
+    const message = createBaseMailResponse();
+    message.ref = object.ref ?? 0;
+    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
+    message.more = object.more ?? false;
+    message.stored = object.stored?.map((e) => Stored.fromPartial(e)) || [];
+    message.yes = object.yes ?? false;
+    message.claimed = (object.claimed !== undefined && object.claimed !== null)
+      ? Claimed.fromPartial(object.claimed)
+      : undefined;
+    message.kept = object.kept?.map((e) => e) || [];
+    message.names = object.names?.map((e) => e) || [];
+    message.groups = object.groups?.map((e) => GroupFigures.fromPartial(e)) || [];
+    message.letters = object.letters?.map((e) => Letter.fromPartial(e)) || [];
+    message.count = object.count ?? 0;
+    return message;
+  },
+};
+
+function createBaseAppend(): Append {
+  return { drafts: [], together: false, most: 0 };
+}
+
+export const Append: MessageFns<Append> = {
+  encode(message: Append, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.drafts) {
+      Draft.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.together !== false) {
+      writer.uint32(16).bool(message.together);
+    }
+    if (message.most !== 0) {
+      writer.uint32(24).uint64(message.most);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Append {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAppend();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.drafts.push(Draft.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.together = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.most = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Append>): Append {
+    return Append.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Append>): Append {
+    const message = createBaseAppend();
+    message.drafts = object.drafts?.map((e) => Draft.fromPartial(e)) || [];
+    message.together = object.together ?? false;
+    message.most = object.most ?? 0;
+    return message;
+  },
+};
+
+function createBaseDraft(): Draft {
+  return { envelope: Buffer.alloc(0), knownAs: "", windowMs: 0 };
+}
+
+export const Draft: MessageFns<Draft> = {
+  encode(message: Draft, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.envelope.length !== 0) {
+      writer.uint32(10).bytes(message.envelope);
+    }
+    if (message.knownAs !== "") {
+      writer.uint32(18).string(message.knownAs);
+    }
+    if (message.windowMs !== 0) {
+      writer.uint32(24).int64(message.windowMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Draft {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDraft();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.envelope = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.knownAs = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.windowMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Draft>): Draft {
+    return Draft.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Draft>): Draft {
+    const message = createBaseDraft();
+    message.envelope = object.envelope ?? Buffer.alloc(0);
+    message.knownAs = object.knownAs ?? "";
+    message.windowMs = object.windowMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseStored(): Stored {
+  return { stream: "", entry: "", duplicate: false };
+}
+
+export const Stored: MessageFns<Stored> = {
+  encode(message: Stored, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stream !== "") {
+      writer.uint32(10).string(message.stream);
+    }
+    if (message.entry !== "") {
+      writer.uint32(18).string(message.entry);
+    }
+    if (message.duplicate !== false) {
+      writer.uint32(24).bool(message.duplicate);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Stored {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStored();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.stream = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.entry = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.duplicate = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Stored>): Stored {
+    return Stored.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Stored>): Stored {
+    const message = createBaseStored();
+    message.stream = object.stream ?? "";
+    message.entry = object.entry ?? "";
+    message.duplicate = object.duplicate ?? false;
+    return message;
+  },
+};
+
+function createBaseEnroll(): Enroll {
+  return { latest: false };
+}
+
+export const Enroll: MessageFns<Enroll> = {
+  encode(message: Enroll, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.latest !== false) {
+      writer.uint32(8).bool(message.latest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Enroll {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEnroll();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.latest = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Enroll>): Enroll {
+    return Enroll.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Enroll>): Enroll {
+    const message = createBaseEnroll();
+    message.latest = object.latest ?? false;
+    return message;
+  },
+};
+
+function createBaseClaim(): Claim {
+  return { slots: 0, entries: 0, leaseMs: 0 };
+}
+
+export const Claim: MessageFns<Claim> = {
+  encode(message: Claim, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.slots !== 0) {
+      writer.uint32(8).uint32(message.slots);
+    }
+    if (message.entries !== 0) {
+      writer.uint32(16).uint32(message.entries);
+    }
+    if (message.leaseMs !== 0) {
+      writer.uint32(24).int64(message.leaseMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Claim {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClaim();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.slots = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.entries = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.leaseMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Claim>): Claim {
+    return Claim.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Claim>): Claim {
+    const message = createBaseClaim();
+    message.slots = object.slots ?? 0;
+    message.entries = object.entries ?? 0;
+    message.leaseMs = object.leaseMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseClaimed(): Claimed {
+  return { token: Buffer.alloc(0), againMs: undefined, lost: 0, members: [] };
+}
+
+export const Claimed: MessageFns<Claimed> = {
+  encode(message: Claimed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token.length !== 0) {
+      writer.uint32(10).bytes(message.token);
+    }
+    if (message.againMs !== undefined) {
+      writer.uint32(16).int64(message.againMs);
+    }
+    if (message.lost !== 0) {
+      writer.uint32(24).uint64(message.lost);
+    }
+    for (const v of message.members) {
+      Member.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Claimed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClaimed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.againMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lost = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.members.push(Member.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Claimed>): Claimed {
+    return Claimed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Claimed>): Claimed {
+    const message = createBaseClaimed();
+    message.token = object.token ?? Buffer.alloc(0);
+    message.againMs = object.againMs ?? undefined;
+    message.lost = object.lost ?? 0;
+    message.members = object.members?.map((e) => Member.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseMember(): Member {
+  return { name: Buffer.alloc(0), key: "", failures: 0, entries: [] };
+}
+
+export const Member: MessageFns<Member> = {
+  encode(message: Member, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name.length !== 0) {
+      writer.uint32(10).bytes(message.name);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    if (message.failures !== 0) {
+      writer.uint32(24).uint32(message.failures);
+    }
+    for (const v of message.entries) {
+      Entry.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Member {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.failures = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.entries.push(Entry.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Member>): Member {
+    return Member.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Member>): Member {
+    const message = createBaseMember();
+    message.name = object.name ?? Buffer.alloc(0);
+    message.key = object.key ?? "";
+    message.failures = object.failures ?? 0;
+    message.entries = object.entries?.map((e) => Entry.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseEntry(): Entry {
+  return { id: Buffer.alloc(0), envelope: Buffer.alloc(0), group: "" };
+}
+
+export const Entry: MessageFns<Entry> = {
+  encode(message: Entry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id.length !== 0) {
+      writer.uint32(10).bytes(message.id);
+    }
+    if (message.envelope.length !== 0) {
+      writer.uint32(18).bytes(message.envelope);
+    }
+    if (message.group !== "") {
+      writer.uint32(26).string(message.group);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Entry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.envelope = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Entry>): Entry {
+    return Entry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Entry>): Entry {
+    const message = createBaseEntry();
+    message.id = object.id ?? Buffer.alloc(0);
+    message.envelope = object.envelope ?? Buffer.alloc(0);
+    message.group = object.group ?? "";
+    return message;
+  },
+};
+
+function createBaseSettle(): Settle {
+  return { settlements: [], leaseMs: 0, claims: false };
+}
+
+export const Settle: MessageFns<Settle> = {
+  encode(message: Settle, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.settlements) {
+      Settlement.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.leaseMs !== 0) {
+      writer.uint32(16).int64(message.leaseMs);
+    }
+    if (message.claims !== false) {
+      writer.uint32(24).bool(message.claims);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Settle {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSettle();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.settlements.push(Settlement.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.leaseMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.claims = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Settle>): Settle {
+    return Settle.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Settle>): Settle {
+    const message = createBaseSettle();
+    message.settlements = object.settlements?.map((e) => Settlement.fromPartial(e)) || [];
+    message.leaseMs = object.leaseMs ?? 0;
+    message.claims = object.claims ?? false;
+    return message;
+  },
+};
+
+function createBaseSettlement(): Settlement {
+  return { member: Buffer.alloc(0), token: Buffer.alloc(0), verdict: "", argument: Buffer.alloc(0), entries: [] };
+}
+
+export const Settlement: MessageFns<Settlement> = {
+  encode(message: Settlement, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.member.length !== 0) {
+      writer.uint32(10).bytes(message.member);
+    }
+    if (message.token.length !== 0) {
+      writer.uint32(18).bytes(message.token);
+    }
+    if (message.verdict !== "") {
+      writer.uint32(26).string(message.verdict);
+    }
+    if (message.argument.length !== 0) {
+      writer.uint32(34).bytes(message.argument);
+    }
+    for (const v of message.entries) {
+      writer.uint32(42).bytes(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Settlement {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSettlement();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.member = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.token = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.verdict = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.argument = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.entries.push(Buffer.from(reader.bytes()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Settlement>): Settlement {
+    return Settlement.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Settlement>): Settlement {
+    const message = createBaseSettlement();
+    message.member = object.member ?? Buffer.alloc(0);
+    message.token = object.token ?? Buffer.alloc(0);
+    message.verdict = object.verdict ?? "";
+    message.argument = object.argument ?? Buffer.alloc(0);
+    message.entries = object.entries?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseExtend(): Extend {
+  return { leases: [], leaseMs: 0 };
+}
+
+export const Extend: MessageFns<Extend> = {
+  encode(message: Extend, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.leases) {
+      Lease.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.leaseMs !== 0) {
+      writer.uint32(16).int64(message.leaseMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Extend {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExtend();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.leases.push(Lease.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.leaseMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Extend>): Extend {
+    return Extend.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Extend>): Extend {
+    const message = createBaseExtend();
+    message.leases = object.leases?.map((e) => Lease.fromPartial(e)) || [];
+    message.leaseMs = object.leaseMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseLease(): Lease {
+  return { member: Buffer.alloc(0), token: Buffer.alloc(0) };
+}
+
+export const Lease: MessageFns<Lease> = {
+  encode(message: Lease, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.member.length !== 0) {
+      writer.uint32(10).bytes(message.member);
+    }
+    if (message.token.length !== 0) {
+      writer.uint32(18).bytes(message.token);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Lease {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLease();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.member = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.token = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Lease>): Lease {
+    return Lease.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Lease>): Lease {
+    const message = createBaseLease();
+    message.member = object.member ?? Buffer.alloc(0);
+    message.token = object.token ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseListTopics(): ListTopics {
+  return {};
+}
+
+export const ListTopics: MessageFns<ListTopics> = {
+  encode(_: ListTopics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListTopics {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListTopics();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListTopics>): ListTopics {
+    return ListTopics.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListTopics>): ListTopics {
+    const message = createBaseListTopics();
+    return message;
+  },
+};
+
+function createBaseListGroups(): ListGroups {
+  return {};
+}
+
+export const ListGroups: MessageFns<ListGroups> = {
+  encode(_: ListGroups, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListGroups {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListGroups();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListGroups>): ListGroups {
+    return ListGroups.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListGroups>): ListGroups {
+    const message = createBaseListGroups();
+    return message;
+  },
+};
+
+function createBaseGroupFigures(): GroupFigures {
+  return { group: "", since: 0, keys: 0, waiting: 0, pending: 0, parked: 0, oldest: undefined };
+}
+
+export const GroupFigures: MessageFns<GroupFigures> = {
+  encode(message: GroupFigures, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.group !== "") {
+      writer.uint32(10).string(message.group);
+    }
+    if (message.since !== 0) {
+      writer.uint32(16).int64(message.since);
+    }
+    if (message.keys !== 0) {
+      writer.uint32(24).uint64(message.keys);
+    }
+    if (message.waiting !== 0) {
+      writer.uint32(32).uint64(message.waiting);
+    }
+    if (message.pending !== 0) {
+      writer.uint32(40).uint64(message.pending);
+    }
+    if (message.parked !== 0) {
+      writer.uint32(48).uint64(message.parked);
+    }
+    if (message.oldest !== undefined) {
+      writer.uint32(56).int64(message.oldest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupFigures {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupFigures();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.since = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.keys = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.waiting = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.pending = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.parked = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.oldest = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GroupFigures>): GroupFigures {
+    return GroupFigures.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GroupFigures>): GroupFigures {
+    const message = createBaseGroupFigures();
+    message.group = object.group ?? "";
+    message.since = object.since ?? 0;
+    message.keys = object.keys ?? 0;
+    message.waiting = object.waiting ?? 0;
+    message.pending = object.pending ?? 0;
+    message.parked = object.parked ?? 0;
+    message.oldest = object.oldest ?? undefined;
+    return message;
+  },
+};
+
+function createBaseDismiss(): Dismiss {
+  return {};
+}
+
+export const Dismiss: MessageFns<Dismiss> = {
+  encode(_: Dismiss, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Dismiss {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDismiss();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Dismiss>): Dismiss {
+    return Dismiss.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<Dismiss>): Dismiss {
+    const message = createBaseDismiss();
+    return message;
+  },
+};
+
+function createBaseListLetters(): ListLetters {
+  return { after: "", limit: 0 };
+}
+
+export const ListLetters: MessageFns<ListLetters> = {
+  encode(message: ListLetters, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== "") {
+      writer.uint32(10).string(message.after);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(16).uint32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListLetters {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListLetters();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListLetters>): ListLetters {
+    return ListLetters.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListLetters>): ListLetters {
+    const message = createBaseListLetters();
+    message.after = object.after ?? "";
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseLetter(): Letter {
+  return { id: "", letter: Buffer.alloc(0) };
+}
+
+export const Letter: MessageFns<Letter> = {
+  encode(message: Letter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.letter.length !== 0) {
+      writer.uint32(18).bytes(message.letter);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Letter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLetter();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.letter = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Letter>): Letter {
+    return Letter.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Letter>): Letter {
+    const message = createBaseLetter();
+    message.id = object.id ?? "";
+    message.letter = object.letter ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseRedrive(): Redrive {
+  return { letters: [] };
+}
+
+export const Redrive: MessageFns<Redrive> = {
+  encode(message: Redrive, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.letters) {
+      Redriven.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Redrive {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRedrive();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.letters.push(Redriven.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Redrive>): Redrive {
+    return Redrive.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Redrive>): Redrive {
+    const message = createBaseRedrive();
+    message.letters = object.letters?.map((e) => Redriven.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRedriven(): Redriven {
+  return { id: "", group: "", envelope: Buffer.alloc(0) };
+}
+
+export const Redriven: MessageFns<Redriven> = {
+  encode(message: Redriven, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.group !== "") {
+      writer.uint32(18).string(message.group);
+    }
+    if (message.envelope.length !== 0) {
+      writer.uint32(26).bytes(message.envelope);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Redriven {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRedriven();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.envelope = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Redriven>): Redriven {
+    return Redriven.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Redriven>): Redriven {
+    const message = createBaseRedriven();
+    message.id = object.id ?? "";
+    message.group = object.group ?? "";
+    message.envelope = object.envelope ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBasePurge(): Purge {
+  return { ids: [] };
+}
+
+export const Purge: MessageFns<Purge> = {
+  encode(message: Purge, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.ids) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Purge {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePurge();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ids.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Purge>): Purge {
+    return Purge.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Purge>): Purge {
+    const message = createBasePurge();
+    message.ids = object.ids?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseListParked(): ListParked {
+  return {};
+}
+
+export const ListParked: MessageFns<ListParked> = {
+  encode(_: ListParked, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListParked {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListParked();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListParked>): ListParked {
+    return ListParked.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListParked>): ListParked {
+    const message = createBaseListParked();
+    return message;
+  },
+};
+
+function createBaseUnpark(): Unpark {
+  return { key: "", skip: false };
+}
+
+export const Unpark: MessageFns<Unpark> = {
+  encode(message: Unpark, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.skip !== false) {
+      writer.uint32(16).bool(message.skip);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Unpark {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnpark();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.skip = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Unpark>): Unpark {
+    return Unpark.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Unpark>): Unpark {
+    const message = createBaseUnpark();
+    message.key = object.key ?? "";
+    message.skip = object.skip ?? false;
+    return message;
+  },
+};
+
+function createBaseWake(): Wake {
+  return { topic: "", group: "" };
+}
+
+export const Wake: MessageFns<Wake> = {
+  encode(message: Wake, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.group !== "") {
+      writer.uint32(18).string(message.group);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Wake {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWake();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Wake>): Wake {
+    return Wake.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Wake>): Wake {
+    const message = createBaseWake();
+    message.topic = object.topic ?? "";
+    message.group = object.group ?? "";
     return message;
   },
 };

@@ -20,6 +20,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { MailRequest, MailResponse, Stored, Wake } from "./durable.js";
 import { Envelope, Error } from "./envelope.js";
 
 export const protobufPackage = "tieline.v1";
@@ -39,6 +40,8 @@ export enum Route {
   ROUTE_OBSERVER = 4,
   /** ROUTE_INBOX - Replies, cancels and stream frames; needs no registration. */
   ROUTE_INBOX = 5,
+  /** ROUTE_MAIL - Wake-ups of a durable subscription group on a topic. */
+  ROUTE_MAIL = 6,
   UNRECOGNIZED = -1,
 }
 
@@ -49,11 +52,20 @@ export interface PublishRequest {
   /** Empty means application/msgpack. */
   contentType: string;
   headers: { [key: string]: string };
+  /** 0: 30 s, or, if it is stored, none. */
   ttlMs: number;
+  /** Store it; events of one topic and key are handled strictly in order, by one handler at a time. */
   key: string;
+  /** Of a stored event without key: 1, 5, 8 or 10, the highest are handled first; 0 means 5. */
   priority: number;
   schemaVersion: string;
   correlationId: string;
+  /** Store it without a key: such events are handled side by side. */
+  durable: boolean;
+  /** Store it once, whoever publishes again under this id within 24 hours. */
+  dedupe: string;
+  /** Do not store it if its key, or its priority, holds so many events; 0 for no bound. */
+  maxStored: number;
 }
 
 export interface PublishRequest_HeadersEntry {
@@ -64,6 +76,8 @@ export interface PublishRequest_HeadersEntry {
 export interface PublishResponse {
   id: string;
   correlationId: string;
+  /** Where a stored event is; all empty for others. */
+  stored: Stored | undefined;
 }
 
 export interface PublishAndWaitRequest {
@@ -209,6 +223,7 @@ export interface ClientItem {
     | { $case: "release"; value: Release }
     | { $case: "sendTrail"; value: SendTrail }
     | { $case: "findTrail"; value: FindTrail }
+    | { $case: "mail"; value: MailRequest }
     | undefined;
 }
 
@@ -237,6 +252,8 @@ export interface GatewayItem {
     | { $case: "observing"; value: Observing }
     | { $case: "responders"; value: Responders }
     | { $case: "trailFound"; value: TrailFound }
+    | { $case: "mail"; value: MailResponse }
+    | { $case: "wake"; value: Wake }
     | undefined;
 }
 
@@ -260,7 +277,7 @@ export interface Interest {
   route: Route;
   /** Topic or pattern. */
   pattern: string;
-  /** ROUTE_GROUP only. */
+  /** ROUTE_GROUP and ROUTE_MAIL only. */
   group: string;
 }
 
@@ -407,6 +424,9 @@ function createBasePublishRequest(): PublishRequest {
     priority: 0,
     schemaVersion: "",
     correlationId: "",
+    durable: false,
+    dedupe: "",
+    maxStored: 0,
   };
 }
 
@@ -438,6 +458,15 @@ export const PublishRequest: MessageFns<PublishRequest> = {
     }
     if (message.correlationId !== "") {
       writer.uint32(74).string(message.correlationId);
+    }
+    if (message.durable !== false) {
+      writer.uint32(80).bool(message.durable);
+    }
+    if (message.dedupe !== "") {
+      writer.uint32(90).string(message.dedupe);
+    }
+    if (message.maxStored !== 0) {
+      writer.uint32(96).uint64(message.maxStored);
     }
     return writer;
   },
@@ -530,6 +559,30 @@ export const PublishRequest: MessageFns<PublishRequest> = {
             message.correlationId = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.durable = reader.bool();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.dedupe = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.maxStored = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -564,6 +617,9 @@ export const PublishRequest: MessageFns<PublishRequest> = {
     message.priority = object.priority ?? 0;
     message.schemaVersion = object.schemaVersion ?? "";
     message.correlationId = object.correlationId ?? "";
+    message.durable = object.durable ?? false;
+    message.dedupe = object.dedupe ?? "";
+    message.maxStored = object.maxStored ?? 0;
     return message;
   },
 };
@@ -636,7 +692,7 @@ export const PublishRequest_HeadersEntry: MessageFns<PublishRequest_HeadersEntry
 };
 
 function createBasePublishResponse(): PublishResponse {
-  return { id: "", correlationId: "" };
+  return { id: "", correlationId: "", stored: undefined };
 }
 
 export const PublishResponse: MessageFns<PublishResponse> = {
@@ -646,6 +702,9 @@ export const PublishResponse: MessageFns<PublishResponse> = {
     }
     if (message.correlationId !== "") {
       writer.uint32(18).string(message.correlationId);
+    }
+    if (message.stored !== undefined) {
+      Stored.encode(message.stored, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -679,6 +738,14 @@ export const PublishResponse: MessageFns<PublishResponse> = {
             message.correlationId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stored = Stored.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -698,6 +765,9 @@ export const PublishResponse: MessageFns<PublishResponse> = {
     const message = createBasePublishResponse();
     message.id = object.id ?? "";
     message.correlationId = object.correlationId ?? "";
+    message.stored = (object.stored !== undefined && object.stored !== null)
+      ? Stored.fromPartial(object.stored)
+      : undefined;
     return message;
   },
 };
@@ -2198,6 +2268,9 @@ export const ClientItem: MessageFns<ClientItem> = {
       case "findTrail":
         FindTrail.encode(message.item.value, writer.uint32(106).fork()).join();
         break;
+      case "mail":
+        MailRequest.encode(message.item.value, writer.uint32(114).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2319,6 +2392,14 @@ export const ClientItem: MessageFns<ClientItem> = {
             message.item = { $case: "findTrail", value: FindTrail.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.item = { $case: "mail", value: MailRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2412,6 +2493,12 @@ export const ClientItem: MessageFns<ClientItem> = {
       case "findTrail": {
         if (object.item?.value !== undefined && object.item?.value !== null) {
           message.item = { $case: "findTrail", value: FindTrail.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "mail": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "mail", value: MailRequest.fromPartial(object.item.value) };
         }
         break;
       }
@@ -2517,6 +2604,12 @@ export const GatewayItem: MessageFns<GatewayItem> = {
         break;
       case "trailFound":
         TrailFound.encode(message.item.value, writer.uint32(98).fork()).join();
+        break;
+      case "mail":
+        MailResponse.encode(message.item.value, writer.uint32(106).fork()).join();
+        break;
+      case "wake":
+        Wake.encode(message.item.value, writer.uint32(114).fork()).join();
         break;
     }
     return writer;
@@ -2631,6 +2724,22 @@ export const GatewayItem: MessageFns<GatewayItem> = {
             message.item = { $case: "trailFound", value: TrailFound.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.item = { $case: "mail", value: MailResponse.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.item = { $case: "wake", value: Wake.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2718,6 +2827,18 @@ export const GatewayItem: MessageFns<GatewayItem> = {
       case "trailFound": {
         if (object.item?.value !== undefined && object.item?.value !== null) {
           message.item = { $case: "trailFound", value: TrailFound.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "mail": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "mail", value: MailResponse.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "wake": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "wake", value: Wake.fromPartial(object.item.value) };
         }
         break;
       }
@@ -4402,7 +4523,7 @@ export const BrokerState: MessageFns<BrokerState> = {
  */
 export type EventGatewayService = typeof EventGatewayService;
 export const EventGatewayService = {
-  /** Publishes one event to every subscriber. */
+  /** Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group. */
   publish: {
     path: "/tieline.v1.EventGateway/Publish" as const,
     requestStream: false as const,
@@ -4474,7 +4595,7 @@ export const EventGatewayService = {
 } as const;
 
 export interface EventGatewayServer extends UntypedServiceImplementation {
-  /** Publishes one event to every subscriber. */
+  /** Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group. */
   publish: handleUnaryCall<PublishRequest, PublishResponse>;
   /** Calls one responder and returns its reply. The call's own gRPC deadline is the timeout; 30 s without one. */
   publishAndWait: handleUnaryCall<PublishAndWaitRequest, PublishAndWaitResponse>;
@@ -4492,7 +4613,7 @@ export interface EventGatewayServer extends UntypedServiceImplementation {
 }
 
 export interface EventGatewayClient extends Client {
-  /** Publishes one event to every subscriber. */
+  /** Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group. */
   publish(
     request: PublishRequest,
     callback: (error: ServiceError | null, response: PublishResponse) => void,

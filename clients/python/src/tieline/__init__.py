@@ -12,6 +12,7 @@ from tieline.default_system import (
     publish_event_and_gather,
     publish_event_and_stream,
     publish_event_and_wait,
+    publish_events,
 )
 from tieline.durable_delivery import DurableDelivery
 from tieline.errors import (
@@ -41,8 +42,13 @@ from tieline.errors import (
 from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.groups import Group, Groups
+from tieline.idempotency import Handling, IdempotencyStore, Standing
+from tieline.idempotency_stores import idempotency_store
+from tieline.many import Item
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
+from tieline.outbox import Outbox
+from tieline.outbox_file import OutboxFigures
 from tieline.publisher import Receipt
 from tieline.retry import Retry
 from tieline.retry_policy import RetryPolicy
@@ -60,6 +66,11 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Gathered",
     "Group",
     "Groups",
+    "Handling",
+    "IdempotencyStore",
+    "Item",
+    "Outbox",
+    "OutboxFigures",
     "ParkedKeys",
     "Receipt",
     "Reply",
@@ -68,12 +79,15 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "RetryPolicy",
     "Settings",
     "Stream",
+    "Standing",
     "Subscription",
     "get_event_system",
+    "idempotency_store",
     "publish_event",
     "publish_event_and_gather",
     "publish_event_and_stream",
     "publish_event_and_wait",
+    "publish_events",
     # inside handlers
     "Event",
     "Timestamp",

@@ -14,8 +14,9 @@ total = events.publish_and_wait("calculate.sum", [1, 2, 3])
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
+from os import PathLike
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -25,6 +26,7 @@ from tieline.context import current_event
 from tieline.errors import UnavailableError, UnsupportedError
 from tieline.gather import Gathered
 from tieline.loop_thread import LoopThread, already_closed, one_at_a_time, refuse_to_stop_a_loop
+from tieline.many import Item
 from tieline.middleware import Middleware
 from tieline.observe import Observer
 from tieline.publisher import Receipt
@@ -128,6 +130,7 @@ class EventSystem:
         middleware: Sequence[Middleware] = (),
         observe: Observer | None = None,
         transport: Transport | None = None,
+        outbox: str | PathLike[str] | None = None,
     ) -> None:
         url = choose_url(url)
         self._make = functools.partial(
@@ -139,6 +142,7 @@ class EventSystem:
             middleware=middleware,
             observe=observe,
             transport=transport,
+            outbox=outbox,
         )
         self._survives_fork = transport is None and not url.startswith("grpc")
         self._system = self._make()  # a wrong URL is told here
@@ -147,6 +151,7 @@ class EventSystem:
         self._closed = False
 
     publish = _awaited(events.EventSystem.publish)
+    publish_many = _awaited(events.EventSystem.publish_many)
     publish_and_wait = _awaited(events.EventSystem.publish_and_wait)
     publish_and_stream = _iterated(events.EventSystem.publish_and_stream)
     publish_and_gather = _awaited(events.EventSystem.publish_and_gather)
@@ -328,6 +333,11 @@ def get_event_system() -> EventSystem:
 def publish_event(topic: str, data: Any = None, **options: Any) -> Receipt:
     """`EventSystem.publish` on the default event system."""
     return get_event_system().publish(topic, data, **options)
+
+
+def publish_events(topic: str, items: Iterable[Item], **options: Any) -> list[Receipt]:
+    """`EventSystem.publish_many` on the default event system."""
+    return get_event_system().publish_many(topic, items, **options)
 
 
 def publish_event_and_wait(topic: str, data: Any = None, **options: Any) -> Any:

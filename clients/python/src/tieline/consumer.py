@@ -27,6 +27,8 @@ log = logging.getLogger("tieline")
 
 _QUICK_SECONDS, _SLOW_SECONDS = 0.05, 0.25
 _TICK_SECONDS = 0.1
+_AT_ONCE = 32
+_MOST_HELD = 4 * contract.LIMIT_CLAIM_SLOTS
 _REST_SECONDS = 0.5
 _ENROLL_SECONDS = 2.0
 
@@ -75,7 +77,7 @@ class Consumer:
         self.topic = subscription.topic
         self._house = house
         self._concurrency = concurrency
-        self._window = concurrency
+        self._window = self._least = concurrency
         self._leases: dict[Lease, _Claim] = {}
         self._members: dict[bytes, Lease] = {}
         self._ready: deque[Lease] = deque()
@@ -102,6 +104,11 @@ class Consumer:
     def around(self) -> Around | None:
         """Middleware."""
         return self._house.around
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a lease lasts without being extended."""
+        return self._house.lease_seconds
 
     @property
     def held(self) -> int:
@@ -135,10 +142,10 @@ class Consumer:
     def _pump(self) -> None:
         if self._stopped or self._claiming or not self._more or self._settling > self._window:
             return
-        room = self._window - len(self._leases)
-        if room > 0 and (room * 2 >= self._window or self._running < self._concurrency):
+        room = min(self._window - len(self._leases), contract.LIMIT_CLAIM_SLOTS)
+        if room > 0 and (room * 2 >= self._window or room * 2 >= contract.LIMIT_CLAIM_SLOTS or not self._ready):
             self._claiming = True
-            self._spawn(self._claim(room))
+            self.spawn(self._claim(room))
 
     async def _claim(self, room: int) -> None:
         self._more = False  # whoever wakes us from here on means the next one
@@ -162,6 +169,7 @@ class Consumer:
                 before.lose()
             lease = self._members[member.name] = Lease(self, member, claimed.token)
             self._leases[lease] = claim
+            lease.begun = claim.at
             self._ready.append(lease)
         if claimed.again == 0:
             self._more = True
@@ -184,12 +192,20 @@ class Consumer:
         if self._stopped:
             self._free_waiting()
         loop = asyncio.get_running_loop()
+        begun = 0
         while self._ready and self._running < self._concurrency:
+            if begun == _AT_ONCE:  # what is done is settled, and more is claimed, while the rest is handled
+                self.flush_soon()
+                break
+            begun += 1
             lease = self._ready.popleft()
             self._running += 1
             task = start_now(loop, lease.run())
             if not task.done():
                 lease.task = task
+        self._begin_to_tick()
+
+    def _begin_to_tick(self) -> None:
         if self._leases and self._ticker is None:
             self._extended = self.clock.monotonic()
             self._tick_later()
@@ -197,9 +213,13 @@ class Consumer:
     # --- settle ---------------------------------------------------------------------------------------------------
 
     def ended(self, lease: Lease, verdict: Verdict, argument: bytes) -> None:
+        """A lease is over, and its handler has ended."""
+        self._running -= 1
+        self.let_go(lease, verdict, argument)
+
+    def let_go(self, lease: Lease, verdict: Verdict, argument: bytes) -> None:
         """A lease is over."""
         lease.task = None
-        self._running -= 1
         claim = self._leases.pop(lease)
         if self._members.get(lease.member) is lease:
             del self._members[lease.member]
@@ -230,7 +250,7 @@ class Consumer:
         settlements += [lease.settlement(Verdict.KEEP) for lease in self._leases if lease.handled]
         if settlements:
             self._settling += len(settlements)
-            self._spawn(self._settle(settlements))
+            self.spawn(self._settle(settlements))
         self._pump()
         self._tell_idle()
 
@@ -249,6 +269,7 @@ class Consumer:
                     await self.clock.sleep(_REST_SECONDS)
         finally:
             self._settling -= len(settlements)
+            self._pump()
             self._tell_idle()
         lost = sum(not ours for ours in kept)
         if lost and first:
@@ -258,9 +279,9 @@ class Consumer:
         """Hold what is done within a moment, and not much more: others may have nothing to do."""
         seconds = self.clock.monotonic() - claim.at
         if claim.full and seconds < _QUICK_SECONDS:
-            self._window = min(contract.LIMIT_CLAIM_SLOTS, self._window * 2)
+            self._window = min(_MOST_HELD, self._window * 2)
         elif seconds > _SLOW_SECONDS:
-            self._window = max(self._concurrency, self._window // 2)
+            self._window = max(self._least, self._window // 2)
 
     # --- leases and time ------------------------------------------------------------------------------------------
 
@@ -278,7 +299,7 @@ class Consumer:
                 lease.time_out()
         if now - self._extended >= self._house.lease_seconds / 3:
             self._extended = now
-            self._spawn(self._extend(list(self._leases)))
+            self.spawn(self._extend(list(self._leases)))
         self._tick_later()
 
     async def _extend(self, leases: list[Lease]) -> None:
@@ -317,7 +338,7 @@ class Consumer:
         self._ready.clear()
         self._outgoing.clear()
         self._running = self._settling = 0
-        self._window = self._concurrency
+        self._window = self._least
         self._claiming = self._flushing = self._more = False
         self._stopped = True
         self._again = self._ticker = self._enrolling = None
@@ -337,9 +358,7 @@ class Consumer:
     def _free_waiting(self) -> None:
         """Give back what has not begun."""
         while self._ready:
-            lease = self._ready.popleft()
-            self._running += 1
-            self.ended(lease, Verdict.FREE, b"")
+            self.let_go(self._ready.popleft(), Verdict.FREE, b"")
 
     def _tell_idle(self) -> None:
         if self._stopped and not self._leases and not self._settling and not self._outgoing:
@@ -356,7 +375,8 @@ class Consumer:
         key = f" with key {lease.key!r}" if lease.key else ""
         log.error("an event of %r%s is given up, %s: %s", self.topic, key, what, error)
 
-    def _spawn(self, coroutine: object) -> None:
+    def spawn(self, coroutine: object) -> None:
+        """Run something in the background."""
         task = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

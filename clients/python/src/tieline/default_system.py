@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tieline.events import EventSystem
 from tieline.gather import Gathered
+from tieline.many import Item
 from tieline.publisher import Receipt
 from tieline.stream import Stream
 
@@ -30,6 +32,11 @@ def replace_default(events: EventSystem | None) -> EventSystem | None:
 async def publish_event(topic: str, data: Any = None, **options: Any) -> Receipt:
     """`EventSystem.publish` on the default event system."""
     return await get_event_system().publish(topic, data, **options)
+
+
+async def publish_events(topic: str, items: Iterable[Item], **options: Any) -> list[Receipt]:
+    """`EventSystem.publish_many` on the default event system."""
+    return await get_event_system().publish_many(topic, items, **options)
 
 
 async def publish_event_and_wait(topic: str, data: Any = None, **options: Any) -> Any:

@@ -10,12 +10,13 @@ from tieline import topics
 from tieline._contract import contract
 from tieline.durable import DEFAULT_GROUP
 from tieline.errors import InvalidArgumentError
+from tieline.idempotency import IdempotencyStore
 from tieline.retry_policy import RetryPolicy
 
 Start = Literal["earliest", "latest"]
 Poison = Literal["park", "skip", "dead_letter"]
 
-_ONLY_DURABLE = ("start", "retry", "timeout", "on_poison")
+_ONLY_DURABLE = ("start", "retry", "timeout", "on_poison", "idempotency")
 _NEVER_DURABLE = ("observe", "queue", "on_gap", "by_reference")
 
 
@@ -30,6 +31,7 @@ class Durability:
         timeout: seconds that a handler may take for one event.
         on_poison: what becomes of an event that failed for the last time; None: its key is parked, or, without a key,
             it becomes a dead letter.
+        idempotency: remembers which events were handled; None if nothing does.
 
     """
 
@@ -38,6 +40,7 @@ class Durability:
     retry: RetryPolicy
     timeout: float
     on_poison: Poison | None
+    idempotency: IdempotencyStore | None
 
 
 def durability(topic: str, options: Mapping[str, Any]) -> Durability | None:
@@ -70,4 +73,16 @@ def durability(topic: str, options: Mapping[str, Any]) -> Durability | None:
     number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
     if not (number and 0 < timeout <= 86_400):
         raise InvalidArgumentError(f"timeout is in seconds, up to 86400, not {timeout!r:.80}")
-    return Durability(options.get("group") or DEFAULT_GROUP, start == "latest", retry, float(timeout), on_poison)
+    group, store = options.get("group") or DEFAULT_GROUP, _checked_store(options)
+    return Durability(group, start == "latest", retry, float(timeout), on_poison, store)
+
+
+def _checked_store(options: Mapping[str, Any]) -> IdempotencyStore | None:
+    store = options.get("idempotency")
+    if store is None:
+        return None
+    if not all(callable(getattr(store, name, None)) for name in ("begin", "done", "give_up")):
+        raise InvalidArgumentError(f"idempotency is a store, as in idempotency_store('redis://…'), not {store!r:.80}")
+    if options.get("batch") is not None:
+        raise InvalidArgumentError("idempotency= is for handlers of single events, and batch= makes lists of them")
+    return store

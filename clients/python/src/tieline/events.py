@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
+from os import PathLike
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
@@ -29,6 +30,7 @@ from tieline.explain import Explanation
 from tieline.gather import Gathered
 from tieline.groups import Groups
 from tieline.instance import Instance
+from tieline.many import Common, Item, check_items, store_many
 from tieline.middleware import (
     HandleNext,
     Message,
@@ -39,6 +41,7 @@ from tieline.middleware import (
     that_have,
 )
 from tieline.observe import Observer
+from tieline.outbox import Outbox, check_path
 from tieline.publisher import Durable, Publisher, Receipt
 from tieline.requester import Requester
 from tieline.retry import Retry
@@ -68,6 +71,9 @@ class EventSystem:
         middleware: code around every publish and handling, the first one outermost.
         observe: told each step of an envelope's life.
         transport: a ready transport instead of a URL.
+        outbox: path of a SQLite file of this process's own: what is published with `key=` or `durable=True` is
+            committed to it, and then stored at the broker, for as long as that may take, also by the next process with
+            this file. The receipt says `queued`, and the broker need not be there.
 
     It starts with the first publish, call or `async with`, or where a loop runs, with the first subscribe; it belongs
     to the loop that started it. `dead_letters`, `parked` and `groups` look after durable events.
@@ -84,13 +90,16 @@ class EventSystem:
         middleware: Sequence[Middleware] = (),
         observe: Observer | None = None,
         transport: Transport | None = None,
+        outbox: str | PathLike[str] | None = None,
     ) -> None:
         self.settings = choose_settings(settings)
         self.service = choose_service(service)
         chain = check_chain(middleware)
         make = (lambda: transport) if transport else partial(make_transport, choose_url(url), namespace, self.settings)
         self._instance = Instance(self.service, self.settings, make, observe, self._publish_warning)
-        self._publisher = Publisher(self._instance)
+        self.outbox = Outbox(check_path(outbox), self._instance.find_mail) if outbox is not None else None
+        self._instance.outbox = self.outbox
+        self._publisher = Publisher(self._instance, self.outbox)
         self._requester = Requester(self._instance)
         self._surveyor = Surveyor(self._instance)
         self.dead_letters = DeadLetters(self._instance)
@@ -169,6 +178,46 @@ class EventSystem:
             last = partial(_send, self._publisher.publish, options)
             return publish_through(self._publishing, message, last)
         return self._publisher.publish(topic, data, headers, *options)
+
+    def publish_many(
+        self,
+        topic: str,
+        items: Iterable[Item],
+        *,
+        ttl: float | None = None,
+        content_type: str = "",
+        schema_version: str = "",
+        correlation_id: str = "",
+        wait_for_connection: float = 0.0,
+        max_stored: int = 0,
+    ) -> Coroutine[Any, Any, list[Receipt]]:
+        """Store events of one topic together, all of them or none: `[Item(data, key="a"), Item(data, key="b")]`.
+
+        Those of a key are stored in the order of the list. Middleware sees each by itself. An event that is known by
+        its `dedupe` is not stored again, and the others are stored all the same.
+
+        Args:
+            topic: concrete topic.
+            items: at most 10,000, of 8 MiB in all.
+            ttl: seconds until they are no longer worth handling; for ever unless given.
+            content_type: media type; MessagePack unless given.
+            schema_version: version of the payloads' schema.
+            correlation_id: name of the chain; inherited, or each event's own id, unless given.
+            wait_for_connection: seconds to wait while the broker is away.
+            max_stored: store none if a key, or a priority, would hold more events; 0 for no bound.
+
+        Returns:
+            A receipt for each, in their order.
+
+        Raises:
+            InvalidTopicError, InvalidPayloadError, PayloadTooLargeError, InvalidArgumentError: one is refused.
+            OverloadedError: there is no room for all of them.
+            UnavailableError: the broker is away.
+            LoopDetectedError: more than 16 handlers led here.
+
+        """
+        common = Common(ttl, content_type, schema_version, correlation_id, wait_for_connection, max_stored)
+        return store_many(self._publisher, self._publishing, topic, check_items(items), common)
 
     def publish_and_wait(
         self,

@@ -21,6 +21,7 @@ from tieline.clock import Clock
 from tieline.consumer import Consumer
 from tieline.delivery import Around
 from tieline.durable import Mail
+from tieline.durable_batch import BatchConsumer
 from tieline.envelope import CANCEL, CREDIT
 from tieline.errors import (
     InvalidArgumentError,
@@ -34,6 +35,7 @@ from tieline.event_outlet import EventOutlet
 from tieline.handler import bind
 from tieline.inside import Inside
 from tieline.observe import Observer, Step, StepName, guarded
+from tieline.outbox import Outbox
 from tieline.registry import Registry
 from tieline.responder import Responder
 from tieline.router import Router
@@ -71,6 +73,7 @@ class Instance:
         self.registry = Registry()
         self.clock = Clock()
         self.trail = Trail(settings.explain_calls)
+        self.outbox: Outbox | None = None
         self._make_transport = make_transport
         self._transport: Transport | None = make_transport()  # a wrong URL is told here
         self._observer = observer = guarded(observer) if observer else None
@@ -137,6 +140,8 @@ class Instance:
             self._linked.set()
             for subscription in self._durable():
                 subscription.begin_consuming()
+            if self.outbox is not None:
+                self.outbox.begin()
             self.spawn(self._watch_loop())
         except BaseException:
             self._transport = None
@@ -211,18 +216,34 @@ class Instance:
             await asyncio.shield(self._closing)
 
     async def _close(self, drain: float) -> None:
+        until = self.clock.monotonic() + drain
         if self._starting is not None:
-            self._starting.cancel()
+            if self.outbox is not None:  # what was published is on its way
+                await asyncio.wait([self._starting], timeout=max(0.0, drain))
+            self._cancel_start()
         if self.port is not None:
             await self._drain(drain)
+            await self._empty_outbox(until - self.clock.monotonic())
             await self.caller.close()
             self.responder.stop()
             await self.port.aclose()
             self.port = None
         if self._transport is not None:
             await self._transport.aclose()
+        if self.outbox is not None:
+            await self.outbox.aclose()
         for task in list(self._background):
             task.cancel()
+
+    def _cancel_start(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+
+    async def _empty_outbox(self, seconds: float) -> None:
+        if self.outbox is not None and self.port is not None and self.port.connected and seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with self.clock.timeout(seconds):
+                    await self.outbox.drain()
 
     async def _drain(self, seconds: float) -> None:
         staying = list(self.router)
@@ -251,7 +272,9 @@ class Instance:
         if self.closed:
             raise InvalidArgumentError("this event system is closed; make a new one")
         if subscription.durability is not None:
-            subscription.consumer = Consumer(subscription, subscription.durability, subscription.concurrency, self)
+            arguments = (subscription, subscription.durability, subscription.concurrency, self)
+            batch = subscription.batch
+            subscription.consumer = Consumer(*arguments) if batch is None else BatchConsumer(*arguments, batch)
         new = self.router.add(subscription)
         running = running_loop()
         if self.port is not None and running is self.loop:
@@ -318,6 +341,8 @@ class Instance:
         if gap is not None:
             log.info("the broker is back after %.1f s", self.clock.monotonic() - self._away_since)
             self.caller.link_up()
+            if self.outbox is not None:
+                self.outbox.link_up()
             if self.port is not None:
                 self._take_place(self.port)
                 self._tell_gap(gap)
@@ -370,6 +395,11 @@ class Instance:
         if self.port is None:
             raise UnavailableError("the event system is not running", outcome=Outcome.NOT_DELIVERED)
         return self.port.mail
+
+    async def find_mail(self) -> Mail:
+        """Durable events; starts if need be."""
+        await self.start()
+        return self.mail
 
     @property
     def lease_seconds(self) -> float:

@@ -26,6 +26,7 @@ from tieline.errors import (
     ResponderLostError,
     TielineError,
 )
+from tieline.idempotency import IdempotencyStore, Once
 
 if TYPE_CHECKING:
     from tieline.consumer import Consumer
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("tieline")
 
 FAILED, REJECTED, EXPIRED = "failed", "rejected", "expired"
+
+_LOST_AT_LEAST = 3
+"""So often the processes that held an event must be lost before it is taken for the cause; from the second time on the
+broker leases one such member at a time, so that the innocent are not lost with it."""
 
 
 class Lease:
@@ -132,20 +137,50 @@ class Lease:
             self.acknowledge()
             return None
         envelope = Envelope.FromString(entry.envelope)
-        if self.failures >= consumer.policy.retry.max_attempts:
-            error = ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
-            return self._poisoned(entry, error, self.failures)
-        self.begun = consumer.clock.monotonic()
-        if 0 < envelope.expires_at <= consumer.clock.now():
-            expired = ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")
-            return self._bury(entry, EXPIRED, expired, self.failures)
+        hindrance = self.hindrance(envelope)
+        if hindrance is not None:
+            return self.refuse(entry, hindrance)
         event = Event(envelope, consumer.clock)
+        if consumer.policy.idempotency is not None:
+            return await self._handle_once(entry, event, consumer.policy.idempotency)
+        self.begun = consumer.clock.monotonic()
         event.delivery = delivery = self.delivery = DurableDelivery(self, self.failures + 1)
         raised = await self._attempt(event)
-        if raised is None and not delivery.said:
+        return self._conclude(entry, delivery, raised)
+
+    async def _handle_once(self, entry: Entry, event: Event, store: IdempotencyStore) -> tuple[Verdict, bytes] | None:
+        """Handle one event unless the store says that this was done."""
+        self.delivery, once = None, Once(store, self, event.id)
+        if not await once.begin():
             self.acknowledge()
             return None
+        self.begun = self.consumer.clock.monotonic()
+        event.delivery = delivery = self.delivery = DurableDelivery(self, self.failures + 1)
+        try:
+            raised = await self._attempt(event)
+        except BaseException:
+            once.drop()
+            raise
+        self.delivery = None
+        await once.end(done=delivery.acked or (raised is None and not delivery.said))
         return self._conclude(entry, delivery, raised)
+
+    def hindrance(self, envelope: Envelope) -> TielineError | None:
+        """Why the next event is not to be handled, if that is so."""
+        consumer = self.consumer
+        if self.failures >= max(consumer.policy.retry.max_attempts, _LOST_AT_LEAST):
+            return ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
+        if 0 < envelope.expires_at <= consumer.clock.now():
+            return ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")
+        return None
+
+    def refuse(self, entry: Entry, error: TielineError) -> tuple[Verdict, bytes] | None:
+        """What becomes of the first event, which cannot be handled."""
+        if isinstance(error, ExpiredError):
+            return self._bury(entry, EXPIRED, error, self.failures)
+        if isinstance(error, ResponderLostError):
+            return self._poisoned(entry, error, self.failures)
+        return self.fail(entry, error)
 
     async def _attempt(self, event: Event) -> Exception | None:
         """Run the handler; returns what it raised."""
@@ -190,15 +225,23 @@ class Lease:
         """What becomes of an event whose handler raised, or said something itself."""
         if delivery.acked:
             return None
+        if raised is None and not delivery.said:
+            self.acknowledge()
+            return None
         if delivery.rejected is not None:
             error = HandlerError(delivery.rejected, outcome=Outcome.RAN, type="Rejected")
             return self._bury(entry, REJECTED, error, delivery.attempt)
-        error = _error_of(raised)
-        unfit = isinstance(raised, InvalidPayloadError) and not delivery.nacked  # it will not get better
-        retry = self.consumer.policy.retry
-        if unfit or delivery.attempt >= retry.max_attempts:
-            return self._poisoned(entry, error, delivery.attempt)
-        pause = retry.pause(delivery.attempt) if delivery.delay is None else delivery.delay
+        return self.fail(entry, raised, nacked=delivery.nacked, delay=delivery.delay)
+
+    def fail(
+        self, entry: Entry, raised: Exception | None, *, nacked: bool = False, delay: float | None = None
+    ) -> tuple[Verdict, bytes] | None:
+        """What becomes of the first event, whose handler failed."""
+        error, attempt, retry = _error_of(raised), self.failures + 1, self.consumer.policy.retry
+        unfit = isinstance(raised, InvalidPayloadError) and not nacked  # it will not get better
+        if unfit or attempt >= retry.max_attempts:
+            return self._poisoned(entry, error, attempt)
+        pause = retry.pause(attempt) if delay is None else delay
         self.consumer.failed(self, error, pause)
         return Verdict.RETRY, b"%d" % int(pause * 1000)
 

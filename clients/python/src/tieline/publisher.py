@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.durable import Draft, Stored
 from tieline.envelope import EVENT, new_id
-from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, TielineError
+from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, PayloadTooLargeError, TielineError
 from tieline.event_outlet import EventOutlet
 from tieline.handled import Handled
 from tieline.instance import Instance
+from tieline.outbox import Outbox
 from tieline.outgoing import check_key, check_wait, compose, ttl_ms
 from tieline.turns import Turns
 
@@ -22,12 +23,14 @@ from tieline.turns import Turns
 class Receipt(NamedTuple):
     """What a publish returns: the event's id, and the name of the chain it belongs to.
 
-    `stored` says where a durable event is; None for a live one.
+    `stored` says where a durable event is; None for a live one, and for one that is `queued`: it is on this machine's
+    disk, in the outbox, and on its way to the broker.
     """
 
     id: str
     correlation_id: str
     stored: Stored | None = None
+    queued: bool = False
 
 
 class Durable(NamedTuple):
@@ -47,11 +50,20 @@ class Durable(NamedTuple):
     most: int
 
 
+class Piece(NamedTuple):
+    """One of many events that are stored together."""
+
+    data: Any
+    headers: Mapping[str, str] | None
+    durable: Durable
+
+
 class Publisher:
     """Publishes events for one instance, without middleware."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, outbox: Outbox | None = None) -> None:
         self._instance = instance
+        self._outbox = outbox
         self._turns = Turns()
 
     async def publish(
@@ -99,17 +111,91 @@ class Publisher:
         check_durable(durable)
         if wait_for_connection:
             check_wait(wait_for_connection, "wait_for_connection")
+        rest = (ttl, content_type, schema_version, correlation_id)
+        if self._outbox is not None:
+            (receipt,) = await self._queue(self._outbox, topic, [Piece(data, headers, durable)], *rest)
+            return receipt
+        if instance.port is None or get_running_loop() is not instance.loop:
+            await instance.start()
+        event = self.durable_event(topic, data, headers, durable, *rest)
+        stored = await self.keep(event, durable, wait_for_connection)
+        return Receipt(event.id, event.correlation_id or event.id, stored)
+
+    async def keep(self, event: Envelope, durable: Durable, wait_for_connection: float = 0.0) -> Stored:
+        """Store a composed event."""
+        instance = self._instance
+        port = instance.port
+        assert port is not None
+        if not port.connected:
+            await instance.await_link(event, wait_for_connection)
+        (stored,) = await port.mail.append(event.topic, (draft_of(event, durable),), most=durable.most)
+        if stored is None:
+            raise no_room(event.topic, durable.key, instance.settings.retry_after)
+        return stored
+
+    async def store_together(
+        self,
+        topic: str,
+        pieces: Sequence[Piece],
+        ttl: float | None = None,
+        content_type: str = "",
+        schema_version: str = "",
+        correlation_id: str = "",
+        wait_for_connection: float = 0.0,
+    ) -> list[Receipt]:
+        """See `EventSystem.publish_many`."""
+        instance = self._instance
+        if wait_for_connection:
+            check_wait(wait_for_connection, "wait_for_connection")
+        for piece in pieces:
+            check_durable(piece.durable)
+        rest = (ttl, content_type, schema_version, correlation_id)
+        if not pieces:
+            return []
+        if self._outbox is not None:
+            return await self._queue(self._outbox, topic, pieces, *rest)
         if instance.port is None or get_running_loop() is not instance.loop:
             await instance.start()
         port = instance.port
         assert port is not None
-        event = self.durable_event(topic, data, headers, durable, ttl, content_type, schema_version, correlation_id)
+        events = [self.durable_event(topic, data, headers, durable, *rest) for data, headers, durable in pieces]
+        drafts = [draft_of(event, piece.durable) for event, piece in zip(events, pieces, strict=True)]
+        check_size(drafts)
         if not port.connected:
-            await instance.await_link(event, wait_for_connection)
-        (stored,) = await port.mail.append(topic, (draft_of(event, durable),), most=durable.most)
-        if stored is None:
-            raise no_room(topic, durable.key, instance.settings.retry_after)
-        return Receipt(event.id, event.correlation_id or event.id, stored)
+            await instance.await_link(events[0], wait_for_connection)
+        stored = await port.mail.append(topic, drafts, together=True, most=pieces[0].durable.most)
+        receipts = [
+            Receipt(event.id, event.correlation_id or event.id, place)
+            for event, place in zip(events, stored, strict=True)
+            if place is not None
+        ]
+        if len(receipts) < len(pieces):
+            raise no_room_together(topic, len(pieces), instance.settings.retry_after)
+        return receipts
+
+    async def _queue(
+        self,
+        outbox: Outbox,
+        topic: str,
+        pieces: Sequence[Piece],
+        ttl: float | None,
+        content_type: str,
+        schema_version: str,
+        correlation_id: str,
+    ) -> list[Receipt]:
+        """Keep events in the outbox; the broker need not be there."""
+        instance = self._instance
+        if instance.closed or (instance.loop is not None and instance.loop is not get_running_loop()):
+            await instance.start()  # says what is wrong, or begins anew
+        rest = (ttl, content_type, schema_version, correlation_id)
+        events = [self.durable_event(topic, data, headers, durable, *rest) for data, headers, durable in pieces]
+        drafts = [draft_of(event, piece.durable) for event, piece in zip(events, pieces, strict=True)]
+        check_size(drafts)
+        known = [
+            draft._replace(known_as=draft.known_as or event.id) for event, draft in zip(events, drafts, strict=True)
+        ]
+        await outbox.put(topic, known, pieces[0].durable.most, together=len(pieces) > 1)
+        return [Receipt(event.id, event.correlation_id or event.id, None, True) for event in events]
 
     def durable_event(
         self,
@@ -207,6 +293,28 @@ def draft_of(event: Envelope, durable: Durable) -> Draft:
     known_as = durable.dedupe or ""
     window = contract.DEFAULT_DEDUPE_MS if known_as else 0
     return Draft(durable.key or "", durable.priority, known_as, window, event.SerializeToString())
+
+
+def check_size(drafts: Sequence[Draft]) -> None:
+    """Refuse what is too much for one message.
+
+    Raises:
+        PayloadTooLargeError: it is.
+
+    """
+    size, most = sum(len(draft.envelope) for draft in drafts), contract.LIMIT_MESSAGE_BYTES
+    if size > most:
+        raise PayloadTooLargeError(
+            f"{len(drafts)} events of {size} bytes: at most {most} at once; publish them in parts"
+        )
+
+
+def no_room_together(topic: str, count: int, retry_after: float) -> TielineError:
+    """What a publisher is told if one of the events that are to be stored together finds no room."""
+    return OverloadedError(
+        f"a key or lane of {topic!r} has no room for its part of these {count} events, so none of them was stored",
+        retry_after=retry_after,
+    )
 
 
 def no_room(topic: str, key: str | None, retry_after: float) -> TielineError:

@@ -12,6 +12,8 @@ from tieline.transport import Interest, Port
 
 log = logging.getLogger("tieline")
 
+_REST_SECONDS = 0.5
+
 
 class Registry:
     """Registers and unregisters one after the other, in the order asked for."""
@@ -80,7 +82,7 @@ class Registry:
     async def _register(self, subscription: Subscription, interests: list[Interest]) -> None:
         async with self._turn:
             if self._port is not None:
-                await _enroll(self._port, subscription)
+                await _stay_until_enrolled(self._port, subscription)
                 if interests:
                     await self._port.register(interests)
                 subscription.begin_consuming()
@@ -91,6 +93,17 @@ class Registry:
             log.error("%r could not be registered: %s", subscription, task.exception())
         elif self._tasks.get(subscription) is task:
             del self._tasks[subscription]
+
+
+async def _stay_until_enrolled(port: Port, subscription: Subscription) -> None:
+    """As `_enroll`; while the broker is away it waits for it, as registering does."""
+    while True:
+        try:
+            await _enroll(port, subscription)
+            break
+        except UnavailableError as error:
+            log.debug("registering the group of %r is tried again: %s", subscription, error)
+            await port.clock.sleep(_REST_SECONDS)
 
 
 async def _enroll(port: Port, subscription: Subscription) -> None:

@@ -16,6 +16,7 @@ from tieline.delivery import Delivery
 from tieline.durability import Poison, Start, durability
 from tieline.errors import InvalidArgumentError, InvalidTopicError
 from tieline.handler import Handler
+from tieline.idempotency import IdempotencyStore
 from tieline.mailbox import Mailbox, Work
 from tieline.outgoing import check_text
 from tieline.prompt import check_prompt
@@ -34,7 +35,10 @@ class SubscriptionOptions(TypedDict, total=False):
         group: members of one group share the events, one copy for all.
         observe: watch events and requests, and never answer.
         filter: sees the decoded payload; false means not for this handler.
-        batch: (size, seconds): the handler gets a list of payloads, and answers no requests.
+        batch: (size, seconds): the handler gets a list of payloads, and answers no requests. Of durable events it may
+            have several of a key, in their order, which are in no other batch that runs: if it returns, all of the list
+            are handled; if it raises, the first one of each key has failed, and it comes alone in a list when it is
+            tried again. `concurrency` counts such lists, and `event.delivery` is None.
         concurrency: handlers running at once; 1,000 unless given.
         queue: deliveries waiting; 1,000 unless given.
         on_gap: called as `f(since, until, reason)` when live events may have been lost; may be asynchronous.
@@ -49,6 +53,8 @@ class SubscriptionOptions(TypedDict, total=False):
         timeout: seconds that the handler of a durable event may take; 30 unless given.
         on_poison: what becomes of a durable event that failed for the last time: "park" stops its key until somebody
             looks (so it is unless given, where there is a key), "dead_letter" (where there is none), or "skip".
+        idempotency: an `IdempotencyStore` that remembers which durable events this group has handled, so that one whose
+            acknowledgement was lost is not handled again; see `idempotency_store`.
 
     """
 
@@ -68,6 +74,7 @@ class SubscriptionOptions(TypedDict, total=False):
     retry: RetryPolicy
     timeout: float
     on_poison: Poison | None
+    idempotency: IdempotencyStore | None
 
 
 class Owner(Protocol):
@@ -87,6 +94,7 @@ class Subscription:
         "_batcher",
         "_closed",
         "_owner",
+        "batch",
         "by_reference",
         "concurrency",
         "consumer",
@@ -132,7 +140,8 @@ class Subscription:
         self.versions = versions(options.get("schema_version", ""), options.get("upcasters", ()))
         self.durability = durability(self.topic, options)
         self.consumer: Consumer | None = None
-        self._batcher = Batcher(self, *_checked_batch(batch)) if batch is not None else None
+        self.batch = _checked_batch(batch) if batch is not None else None
+        self._batcher = Batcher(self, *self.batch) if self.batch is not None else None
         self._closed = False
         if batch is not None and handler.streams:
             raise InvalidArgumentError("a batch answers nobody: its handler must not be a generator")

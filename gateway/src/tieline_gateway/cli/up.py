@@ -37,7 +37,8 @@ _OPTIONS = [
         "--store",
         type=click.Path(dir_okay=False, path_type=Path),
         envvar="TIELINE_STORE",
-        help="SQLite file in which the embedded broker keeps results of idempotency keys; memory without it.",
+        help="SQLite file in which the embedded broker keeps results of idempotency keys, and, in FILE-mail beside it, "
+        "durable events; memory without it.",
     ),
     click.option("--tls-cert", type=_FILE, envvar="TIELINE_TLS_CERT", help="PEM file of this server's certificate."),
     click.option("--tls-key", type=_FILE, envvar="TIELINE_TLS_KEY", help="PEM file of its private key."),

@@ -61,10 +61,12 @@ LIMIT_STORED_RESULTS: Final = 10_000
 LIMIT_STORED_RESULTS_BYTES: Final = 67_108_864
 LIMIT_TRAILS: Final = 1_000
 LIMIT_TRAIL_BYTES: Final = 16_384
-LIMIT_CLAIM_SLOTS: Final = 1_000
+LIMIT_CLAIM_SLOTS: Final = 250
 LIMIT_CLAIM_ENTRIES: Final = 1_000
 LIMIT_CLAIM_BYTES: Final = 4_194_304
 LIMIT_STREAM_ALONE: Final = 10_000
+LIMIT_OUTBOX_EVENTS: Final = 100_000
+LIMIT_OUTBOX_BYTES: Final = 268_435_456
 LIMIT_APPEND_EVENTS: Final = 10_000
 
 DEFAULT_CALL_TTL_MS: Final = 30_000
@@ -104,6 +106,8 @@ DEFAULT_BACKOFF_CAP_MS: Final = 300_000
 DEFAULT_HANDLER_TIMEOUT_MS: Final = 30_000
 DEFAULT_DEDUPE_MS: Final = 86_400_000
 DEFAULT_SWEEP_MS: Final = 60_000
+DEFAULT_OUTBOX_BACKOFF_MS: Final = 100
+DEFAULT_OUTBOX_BACKOFF_CAP_MS: Final = 30_000
 DEFAULT_APPEND_RESEND_MS: Final = 30_000
 DEFAULT_EXPLAIN_CALLS: Final = 1_000
 
@@ -286,6 +290,16 @@ def known_prefix_key(prefix: str, topic: str) -> str:
 def number_key(prefix: str, topic: str, producer: str) -> str:
     """`<prefix>nr:{<topic>}:<producer>`."""
     return f"{prefix}nr:{{{topic}}}:{producer}"
+
+
+def handling_key(prefix: str, topic: str, group: str, id: str) -> str:
+    """`<prefix>hd:{<topic>}:<group>:<id>`."""
+    return f"{prefix}hd:{{{topic}}}:{group}:{id}"
+
+
+def handling_prefix_key(prefix: str, topic: str, group: str) -> str:
+    """`<prefix>hd:{<topic>}:<group>:`."""
+    return f"{prefix}hd:{{{topic}}}:{group}:"
 
 
 def dead_key(prefix: str, topic: str) -> str:

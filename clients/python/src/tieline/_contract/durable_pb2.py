@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tieline._contract import envelope_pb2 as tieline_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tieline/v1/durable.proto\x12\ntieline.v1\x1a\x19tieline/v1/envelope.proto\"\x9d\x01\n\nDeadLetter\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12 \n\x05\x65rror\x18\x06 \x01(\x0b\x32\x11.tieline.v1.Error\x12\x0c\n\x04time\x18\x07 \x01(\x03\x12\r\n\x05\x65ntry\x18\x08 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tieline/v1/durable.proto\x12\ntieline.v1\x1a\x19tieline/v1/envelope.proto\"\x9d\x01\n\nDeadLetter\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12 \n\x05\x65rror\x18\x06 \x01(\x0b\x32\x11.tieline.v1.Error\x12\x0c\n\x04time\x18\x07 \x01(\x03\x12\r\n\x05\x65ntry\x18\x08 \x01(\t\"\xd3\x04\n\x0bMailRequest\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12$\n\x06\x61ppend\x18\x04 \x01(\x0b\x32\x12.tieline.v1.AppendH\x00\x12$\n\x06\x65nroll\x18\x05 \x01(\x0b\x32\x12.tieline.v1.EnrollH\x00\x12\"\n\x05\x63laim\x18\x06 \x01(\x0b\x32\x11.tieline.v1.ClaimH\x00\x12$\n\x06settle\x18\x07 \x01(\x0b\x32\x12.tieline.v1.SettleH\x00\x12$\n\x06\x65xtend\x18\x08 \x01(\x0b\x32\x12.tieline.v1.ExtendH\x00\x12-\n\x0blist_topics\x18\t \x01(\x0b\x32\x16.tieline.v1.ListTopicsH\x00\x12-\n\x0blist_groups\x18\n \x01(\x0b\x32\x16.tieline.v1.ListGroupsH\x00\x12&\n\x07\x64ismiss\x18\x0b \x01(\x0b\x32\x13.tieline.v1.DismissH\x00\x12/\n\x0clist_letters\x18\x0c \x01(\x0b\x32\x17.tieline.v1.ListLettersH\x00\x12&\n\x07redrive\x18\r \x01(\x0b\x32\x13.tieline.v1.RedriveH\x00\x12\"\n\x05purge\x18\x0e \x01(\x0b\x32\x11.tieline.v1.PurgeH\x00\x12-\n\x0blist_parked\x18\x0f \x01(\x0b\x32\x16.tieline.v1.ListParkedH\x00\x12$\n\x06unpark\x18\x10 \x01(\x0b\x32\x12.tieline.v1.UnparkH\x00\x42\x05\n\x03\x61sk\"\x9d\x02\n\x0cMailResponse\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.tieline.v1.Error\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12\"\n\x06stored\x18\x04 \x03(\x0b\x32\x12.tieline.v1.Stored\x12\x0b\n\x03yes\x18\x05 \x01(\x08\x12$\n\x07\x63laimed\x18\x06 \x01(\x0b\x32\x13.tieline.v1.Claimed\x12\x0c\n\x04kept\x18\x07 \x03(\x08\x12\r\n\x05names\x18\x08 \x03(\t\x12(\n\x06groups\x18\t \x03(\x0b\x32\x18.tieline.v1.GroupFigures\x12#\n\x07letters\x18\n \x03(\x0b\x32\x12.tieline.v1.Letter\x12\r\n\x05\x63ount\x18\x0b \x01(\x04\"K\n\x06\x41ppend\x12!\n\x06\x64rafts\x18\x01 \x03(\x0b\x32\x11.tieline.v1.Draft\x12\x10\n\x08together\x18\x02 \x01(\x08\x12\x0c\n\x04most\x18\x03 \x01(\x04\">\n\x05\x44raft\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x10\n\x08known_as\x18\x02 \x01(\t\x12\x11\n\twindow_ms\x18\x03 \x01(\x03\":\n\x06Stored\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\r\n\x05\x65ntry\x18\x02 \x01(\t\x12\x11\n\tduplicate\x18\x03 \x01(\x08\"\x18\n\x06\x45nroll\x12\x0e\n\x06latest\x18\x01 \x01(\x08\"9\n\x05\x43laim\x12\r\n\x05slots\x18\x01 \x01(\r\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\r\x12\x10\n\x08lease_ms\x18\x03 \x01(\x03\"o\n\x07\x43laimed\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x15\n\x08\x61gain_ms\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04lost\x18\x03 \x01(\x04\x12#\n\x07members\x18\x04 \x03(\x0b\x32\x12.tieline.v1.MemberB\x0b\n\t_again_ms\"Y\n\x06Member\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\r\x12\"\n\x07\x65ntries\x18\x04 \x03(\x0b\x32\x11.tieline.v1.Entry\"4\n\x05\x45ntry\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\r\n\x05group\x18\x03 \x01(\t\"W\n\x06Settle\x12+\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x16.tieline.v1.Settlement\x12\x10\n\x08lease_ms\x18\x02 \x01(\x03\x12\x0e\n\x06\x63laims\x18\x03 \x01(\x08\"_\n\nSettlement\x12\x0e\n\x06member\x18\x01 \x01(\x0c\x12\r\n\x05token\x18\x02 \x01(\x0c\x12\x0f\n\x07verdict\x18\x03 \x01(\t\x12\x10\n\x08\x61rgument\x18\x04 \x01(\x0c\x12\x0f\n\x07\x65ntries\x18\x05 \x03(\x0c\"=\n\x06\x45xtend\x12!\n\x06leases\x18\x01 \x03(\x0b\x32\x11.tieline.v1.Lease\x12\x10\n\x08lease_ms\x18\x02 \x01(\x03\"&\n\x05Lease\x12\x0e\n\x06member\x18\x01 \x01(\x0c\x12\r\n\x05token\x18\x02 \x01(\x0c\"\x0c\n\nListTopics\"\x0c\n\nListGroups\"\x8c\x01\n\x0cGroupFigures\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05since\x18\x02 \x01(\x03\x12\x0c\n\x04keys\x18\x03 \x01(\x04\x12\x0f\n\x07waiting\x18\x04 \x01(\x04\x12\x0f\n\x07pending\x18\x05 \x01(\x04\x12\x0e\n\x06parked\x18\x06 \x01(\x04\x12\x13\n\x06oldest\x18\x07 \x01(\x03H\x00\x88\x01\x01\x42\t\n\x07_oldest\"\t\n\x07\x44ismiss\"+\n\x0bListLetters\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"$\n\x06Letter\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06letter\x18\x02 \x01(\x0c\"0\n\x07Redrive\x12%\n\x07letters\x18\x01 \x03(\x0b\x32\x14.tieline.v1.Redriven\"7\n\x08Redriven\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x03 \x01(\x0c\"\x14\n\x05Purge\x12\x0b\n\x03ids\x18\x01 \x03(\t\"\x0c\n\nListParked\"#\n\x06Unpark\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04skip\x18\x02 \x01(\x08\"$\n\x04Wake\x12\r\n\x05topic\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,4 +34,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DEADLETTER']._serialized_start=68
   _globals['_DEADLETTER']._serialized_end=225
+  _globals['_MAILREQUEST']._serialized_start=228
+  _globals['_MAILREQUEST']._serialized_end=823
+  _globals['_MAILRESPONSE']._serialized_start=826
+  _globals['_MAILRESPONSE']._serialized_end=1111
+  _globals['_APPEND']._serialized_start=1113
+  _globals['_APPEND']._serialized_end=1188
+  _globals['_DRAFT']._serialized_start=1190
+  _globals['_DRAFT']._serialized_end=1252
+  _globals['_STORED']._serialized_start=1254
+  _globals['_STORED']._serialized_end=1312
+  _globals['_ENROLL']._serialized_start=1314
+  _globals['_ENROLL']._serialized_end=1338
+  _globals['_CLAIM']._serialized_start=1340
+  _globals['_CLAIM']._serialized_end=1397
+  _globals['_CLAIMED']._serialized_start=1399
+  _globals['_CLAIMED']._serialized_end=1510
+  _globals['_MEMBER']._serialized_start=1512
+  _globals['_MEMBER']._serialized_end=1601
+  _globals['_ENTRY']._serialized_start=1603
+  _globals['_ENTRY']._serialized_end=1655
+  _globals['_SETTLE']._serialized_start=1657
+  _globals['_SETTLE']._serialized_end=1744
+  _globals['_SETTLEMENT']._serialized_start=1746
+  _globals['_SETTLEMENT']._serialized_end=1841
+  _globals['_EXTEND']._serialized_start=1843
+  _globals['_EXTEND']._serialized_end=1904
+  _globals['_LEASE']._serialized_start=1906
+  _globals['_LEASE']._serialized_end=1944
+  _globals['_LISTTOPICS']._serialized_start=1946
+  _globals['_LISTTOPICS']._serialized_end=1958
+  _globals['_LISTGROUPS']._serialized_start=1960
+  _globals['_LISTGROUPS']._serialized_end=1972
+  _globals['_GROUPFIGURES']._serialized_start=1975
+  _globals['_GROUPFIGURES']._serialized_end=2115
+  _globals['_DISMISS']._serialized_start=2117
+  _globals['_DISMISS']._serialized_end=2126
+  _globals['_LISTLETTERS']._serialized_start=2128
+  _globals['_LISTLETTERS']._serialized_end=2171
+  _globals['_LETTER']._serialized_start=2173
+  _globals['_LETTER']._serialized_end=2209
+  _globals['_REDRIVE']._serialized_start=2211
+  _globals['_REDRIVE']._serialized_end=2259
+  _globals['_REDRIVEN']._serialized_start=2261
+  _globals['_REDRIVEN']._serialized_end=2316
+  _globals['_PURGE']._serialized_start=2318
+  _globals['_PURGE']._serialized_end=2338
+  _globals['_LISTPARKED']._serialized_start=2340
+  _globals['_LISTPARKED']._serialized_end=2352
+  _globals['_UNPARK']._serialized_start=2354
+  _globals['_UNPARK']._serialized_end=2389
+  _globals['_WAKE']._serialized_start=2391
+  _globals['_WAKE']._serialized_end=2427
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from tieline._contract import durable_pb2 as _durable_pb2
 from tieline._contract import envelope_pb2 as _envelope_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -16,15 +17,17 @@ class Route(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROUTE_GROUP: _ClassVar[Route]
     ROUTE_OBSERVER: _ClassVar[Route]
     ROUTE_INBOX: _ClassVar[Route]
+    ROUTE_MAIL: _ClassVar[Route]
 ROUTE_UNSPECIFIED: Route
 ROUTE_REQUEST: Route
 ROUTE_EVENT: Route
 ROUTE_GROUP: Route
 ROUTE_OBSERVER: Route
 ROUTE_INBOX: Route
+ROUTE_MAIL: Route
 
 class PublishRequest(_message.Message):
-    __slots__ = ("topic", "data", "content_type", "headers", "ttl_ms", "key", "priority", "schema_version", "correlation_id")
+    __slots__ = ("topic", "data", "content_type", "headers", "ttl_ms", "key", "priority", "schema_version", "correlation_id", "durable", "dedupe", "max_stored")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +44,9 @@ class PublishRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
+    DEDUPE_FIELD_NUMBER: _ClassVar[int]
+    MAX_STORED_FIELD_NUMBER: _ClassVar[int]
     topic: str
     data: bytes
     content_type: str
@@ -50,15 +56,20 @@ class PublishRequest(_message.Message):
     priority: int
     schema_version: str
     correlation_id: str
-    def __init__(self, topic: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., ttl_ms: _Optional[int] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., schema_version: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+    durable: bool
+    dedupe: str
+    max_stored: int
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., ttl_ms: _Optional[int] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., schema_version: _Optional[str] = ..., correlation_id: _Optional[str] = ..., durable: bool = ..., dedupe: _Optional[str] = ..., max_stored: _Optional[int] = ...) -> None: ...
 
 class PublishResponse(_message.Message):
-    __slots__ = ("id", "correlation_id")
+    __slots__ = ("id", "correlation_id", "stored")
     ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
     id: str
     correlation_id: str
-    def __init__(self, id: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+    stored: _durable_pb2.Stored
+    def __init__(self, id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., stored: _Optional[_Union[_durable_pb2.Stored, _Mapping]] = ...) -> None: ...
 
 class PublishAndWaitRequest(_message.Message):
     __slots__ = ("topic", "data", "content_type", "headers", "idempotent", "idempotency_key", "schema_version", "correlation_id")
@@ -231,7 +242,7 @@ class LinkRequest(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[ClientItem, _Mapping]]] = ...) -> None: ...
 
 class ClientItem(_message.Message):
-    __slots__ = ("hello", "register", "unregister", "event", "request", "answer", "probe", "ping", "drain", "find_responders", "release", "send_trail", "find_trail")
+    __slots__ = ("hello", "register", "unregister", "event", "request", "answer", "probe", "ping", "drain", "find_responders", "release", "send_trail", "find_trail", "mail")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     REGISTER_FIELD_NUMBER: _ClassVar[int]
     UNREGISTER_FIELD_NUMBER: _ClassVar[int]
@@ -245,6 +256,7 @@ class ClientItem(_message.Message):
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     SEND_TRAIL_FIELD_NUMBER: _ClassVar[int]
     FIND_TRAIL_FIELD_NUMBER: _ClassVar[int]
+    MAIL_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     register: Register
     unregister: Unregister
@@ -258,7 +270,8 @@ class ClientItem(_message.Message):
     release: Release
     send_trail: SendTrail
     find_trail: FindTrail
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., unregister: _Optional[_Union[Unregister, _Mapping]] = ..., event: _Optional[_Union[SendEvent, _Mapping]] = ..., request: _Optional[_Union[SendRequest, _Mapping]] = ..., answer: _Optional[_Union[SendAnswer, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., find_responders: _Optional[_Union[FindResponders, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., send_trail: _Optional[_Union[SendTrail, _Mapping]] = ..., find_trail: _Optional[_Union[FindTrail, _Mapping]] = ...) -> None: ...
+    mail: _durable_pb2.MailRequest
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., unregister: _Optional[_Union[Unregister, _Mapping]] = ..., event: _Optional[_Union[SendEvent, _Mapping]] = ..., request: _Optional[_Union[SendRequest, _Mapping]] = ..., answer: _Optional[_Union[SendAnswer, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., find_responders: _Optional[_Union[FindResponders, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., send_trail: _Optional[_Union[SendTrail, _Mapping]] = ..., find_trail: _Optional[_Union[FindTrail, _Mapping]] = ..., mail: _Optional[_Union[_durable_pb2.MailRequest, _Mapping]] = ...) -> None: ...
 
 class LinkResponse(_message.Message):
     __slots__ = ("items",)
@@ -267,7 +280,7 @@ class LinkResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[GatewayItem, _Mapping]]] = ...) -> None: ...
 
 class GatewayItem(_message.Message):
-    __slots__ = ("welcome", "done", "dispatched", "delivery", "probed", "pong", "gap", "broker", "drain", "observing", "responders", "trail_found")
+    __slots__ = ("welcome", "done", "dispatched", "delivery", "probed", "pong", "gap", "broker", "drain", "observing", "responders", "trail_found", "mail", "wake")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     DISPATCHED_FIELD_NUMBER: _ClassVar[int]
@@ -280,6 +293,8 @@ class GatewayItem(_message.Message):
     OBSERVING_FIELD_NUMBER: _ClassVar[int]
     RESPONDERS_FIELD_NUMBER: _ClassVar[int]
     TRAIL_FOUND_FIELD_NUMBER: _ClassVar[int]
+    MAIL_FIELD_NUMBER: _ClassVar[int]
+    WAKE_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     done: Done
     dispatched: Dispatched
@@ -292,7 +307,9 @@ class GatewayItem(_message.Message):
     observing: Observing
     responders: Responders
     trail_found: TrailFound
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., probed: _Optional[_Union[Probed, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., broker: _Optional[_Union[BrokerState, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., observing: _Optional[_Union[Observing, _Mapping]] = ..., responders: _Optional[_Union[Responders, _Mapping]] = ..., trail_found: _Optional[_Union[TrailFound, _Mapping]] = ...) -> None: ...
+    mail: _durable_pb2.MailResponse
+    wake: _durable_pb2.Wake
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., probed: _Optional[_Union[Probed, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., broker: _Optional[_Union[BrokerState, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., observing: _Optional[_Union[Observing, _Mapping]] = ..., responders: _Optional[_Union[Responders, _Mapping]] = ..., trail_found: _Optional[_Union[TrailFound, _Mapping]] = ..., mail: _Optional[_Union[_durable_pb2.MailResponse, _Mapping]] = ..., wake: _Optional[_Union[_durable_pb2.Wake, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("service", "client")

@@ -74,7 +74,7 @@ class EventGatewayServicer(object):
     """
 
     def Publish(self, request, context):
-        """Publishes one event to every subscriber.
+        """Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -15,21 +15,20 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tieline._contract import gateway_pb2 as wire
+from tieline._contract.durable_pb2 import Wake
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
-from tieline.durable import Mail, NoMail
 from tieline.envelope import error_from_wire, error_to_wire, parse
 from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
 from tieline.settings import Settings
 from tieline.transport import Gap, Interest, Place, Probed, Receiver, Route
 from tieline.transports.grpc_frames import Kept, interest_from_wire, interests_to_wire
 from tieline.transports.grpc_link import ClientLink, LinkBrokenError, Target, parse_target
+from tieline.transports.grpc_mail import GrpcMail
 from tieline.version import CLIENT
 
 _log = logging.getLogger("tieline.grpc")
 _BROKER_LOST = "the gateway lost its broker"
-
-_NO_MAIL = NoMail("use redis://")
 
 
 class GrpcTransport:
@@ -82,6 +81,7 @@ class GrpcPort:
 
     def __init__(self, target: Target, service: str, receiver: Receiver, settings: Settings) -> None:
         self.clock = Clock()
+        self.mail = GrpcMail(self)
         self._target = target
         self._hello = wire.Hello(service=service, client=CLIENT)
         self._receiver = receiver
@@ -103,17 +103,13 @@ class GrpcPort:
             "broker": self._on_broker,
             "drain": self._on_drain,
             "observing": self._on_observing,
+            "wake": self._on_wake,
         }
 
     @property
     def instance(self) -> str:
         """See `Port.instance`; another one after each reconnect."""
         return self._link.instance
-
-    @property
-    def mail(self) -> Mail:
-        """See `Port.mail`."""
-        return _NO_MAIL
 
     @property
     def connected(self) -> bool:
@@ -220,6 +216,18 @@ class GrpcPort:
         answer: wire.Probed = await self._asked(wire.ClientItem(probe=wire.Probe(instances=instances)))
         return Probed(frozenset(answer.silent), frozenset(answer.expired))
 
+    def require(self) -> ClientLink:
+        """The link, now.
+
+        Raises:
+            UnavailableError: there is none.
+            OverloadedError: the gateway does not read what is sent to it.
+
+        """
+        if refusal := self._refusal():
+            raise refusal
+        return self._link
+
     async def aclose(self) -> None:
         """See `Port.aclose`."""
         if self._closed:
@@ -272,6 +280,9 @@ class GrpcPort:
 
     def _on_observing(self, observing: wire.Observing) -> None:
         self.observing = observing.any
+
+    def _on_wake(self, wake: Wake) -> None:
+        self._receiver.on_mail(wake.topic, wake.group)
 
     def _on_drain(self, _drain: wire.Drain) -> None:
         _log.info("the gateway at %s is about to stop", self._target.address)
@@ -352,10 +363,8 @@ class GrpcPort:
 
     async def _asked(self, item: wire.ClientItem) -> Any:
         """Ask the gateway something that changes nothing; raises the error it said."""
-        if refusal := self._refusal():
-            raise refusal
         try:
-            answer = await self._link.ask(item)
+            answer = await self.require().ask(item)
         except LinkBrokenError:
             raise UnavailableError(
                 "the link to the gateway broke while it was asked", outcome=Outcome.NOT_DELIVERED

@@ -39,13 +39,25 @@ class Outbox:
     while the outbox holds more than `limit` bytes.
     """
 
-    __slots__ = ("_closed", "_droppable", "_empty", "_limit", "_queue", "_taken_at", "_taken_count", "_waiter", "size")
+    __slots__ = (
+        "_closed",
+        "_droppable",
+        "_empty",
+        "_limit",
+        "_queue",
+        "_roomy",
+        "_taken_at",
+        "_taken_count",
+        "_waiter",
+        "size",
+    )
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._queue: deque[bytes | list[bytes]] = deque()
         self._droppable: deque[list[bytes]] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._roomy = asyncio.Event()
         self._closed = False
         self._taken_at = 0.0
         self._taken_count = 0
@@ -80,9 +92,16 @@ class Outbox:
             self._empty = 0
         return dropped
 
+    async def room(self) -> None:
+        """Return when it is not full any more, or closed."""
+        while self.full and not self._closed:
+            self._roomy.clear()
+            await self._roomy.wait()
+
     def close(self) -> None:
         """Nothing more is added; `take` returns what is left and then nothing."""
         self._closed = True
+        self._roomy.set()
         self._wake()
 
     async def take(self, target: int = FRAME_BYTES, more_to_come: Callable[[], bool] | None = None) -> bytes:
@@ -101,6 +120,8 @@ class Outbox:
                 await self._collect()
             frame = b"".join(self._first(target))
             self.size -= len(frame)
+            if not self.full:
+                self._roomy.set()
             if frame:
                 return frame
 

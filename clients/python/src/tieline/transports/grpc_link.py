@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 
 from tieline._contract import gateway_pb2 as wire
+from tieline._contract.durable_pb2 import MailResponse
 from tieline.clock import Clock
 from tieline.errors import (
     InvalidArgumentError,
@@ -99,6 +100,7 @@ class ClientLink:
         self._settings = settings
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._refs = itertools.count(1)
+        self._parts: dict[int, MailResponse] = {}
         self._early: list[wire.GatewayItem] = []
         self.broken = False
         self._serving: asyncio.Task[str] | None = None
@@ -167,7 +169,7 @@ class ClientLink:
     def start(self, handlers: Mapping[str, Callable[[Any], None]]) -> None:
         """Begin to write what is in the outbox, and to hand every item that arrives to the handler of its name."""
         answers = dict.fromkeys(_ANSWERS, self._answered)
-        self._serving = asyncio.create_task(self._serve({**handlers, **answers}))
+        self._serving = asyncio.create_task(self._serve({**handlers, **answers, "mail": self._answered_in_parts}))
 
     async def ended(self) -> str:
         """Return why the link ended, when it has."""
@@ -183,11 +185,16 @@ class ClientLink:
             LinkBrokenError: the link ended first.
 
         """
-        if self.broken:
-            raise LinkBrokenError
+        return await self.begin(item)
+
+    def begin(self, item: wire.ClientItem) -> asyncio.Future[Any]:
+        """Send an item that carries a `ref`; returns what will hold its answer, or a LinkBrokenError."""
         future = self.expect(item)
-        self.outbox.put(wire.LinkRequest(items=[item]).SerializeToString())
-        return await future
+        if self.broken:
+            self._forget_asked()
+        else:
+            self.outbox.put(wire.LinkRequest(items=[item]).SerializeToString())
+        return future
 
     def expect(self, item: wire.ClientItem) -> asyncio.Future[Any]:
         """Number an item; returns what will hold the answer to that number."""
@@ -200,6 +207,17 @@ class ClientLink:
         future = self._asked.pop(answer.ref, None)
         if future is not None and not future.done():
             future.set_result(answer)
+
+    def _answered_in_parts(self, part: MailResponse) -> None:
+        more, answer = part.more, self._parts.pop(part.ref, None)
+        if answer is None:
+            answer = part
+        else:
+            answer.MergeFrom(part)
+        if more:
+            self._parts[part.ref] = answer
+        else:
+            self._answered(answer)
 
     async def aclose(self) -> None:
         """Write what is left, end the stream, and let it go. Idempotent."""

@@ -14,13 +14,14 @@ from tieline import topics
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
-from tieline.durable import Mail, NoMail
+from tieline.durable import Mail
 from tieline.envelope import REPLY, new_instance
 from tieline.errors import TielineError, UnavailableError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
 from tieline.settings import Settings
 from tieline.trail_bytes import joined
 from tieline.transport import Interest, Place, Probed, Receiver, Route
+from tieline.transports.sqlite_mail import SqliteMail
 from tieline.transports.sqlite_results import SqliteResults
 
 
@@ -41,11 +42,27 @@ class _Members:
 
 
 class MemoryBroker:
-    """Membership and delivery for any number of instances in one process."""
+    """Membership and delivery for any number of instances in one process.
 
-    def __init__(self, results: Results | None = None, clock: Clock | None = None) -> None:
+    Args:
+        results: where results of idempotency keys are kept; in memory unless given.
+        clock: what time it is.
+        mail: SQLite file of durable events; in memory unless given.
+        served: other processes reach it through this one.
+
+    """
+
+    def __init__(
+        self,
+        results: Results | None = None,
+        clock: Clock | None = None,
+        *,
+        mail: Path | None = None,
+        served: bool = False,
+    ) -> None:
         self.clock = clock or Clock()
         self.ledger = Ledger(results)
+        self.mail = SqliteMail(mail, self.clock, self._on_mail, served=served)
         self._ports: dict[str, MemoryPort] = {}
         self._members: dict[Interest, _Members] = {}
         self._responders: dict[str, _Members] = {}
@@ -71,7 +88,7 @@ class MemoryBroker:
             self.observed += interest.route == Route.OBSERVER
             if interest.route == Route.REQUEST:
                 self._responders[interest.pattern] = members
-            else:
+            elif interest.route != Route.MAIL:
                 self._patterns.insert(interest.pattern, interest)
         if interest not in port.interests:
             port.interests[interest] = None
@@ -89,7 +106,7 @@ class MemoryBroker:
             self.observed -= interest.route == Route.OBSERVER
             if interest.route == Route.REQUEST:
                 del self._responders[interest.pattern]
-            else:
+            elif interest.route != Route.MAIL:
                 self._patterns.remove(interest.pattern, interest)
 
     def publish(self, sender: MemoryPort, envelope: Envelope, served: Collection[str]) -> None:
@@ -185,13 +202,26 @@ class MemoryBroker:
         """What is kept."""
         return self._trails.get(correlation_id, b"")
 
+    def _on_mail(self, topic: str, group: str) -> None:
+        """A subscription group has something to claim."""
+        members = self._members.get(Interest(Route.MAIL, topic, group))
+        for port in list(members.ports) if members else ():
+            port.receiver.on_mail(topic, group)
+
+    async def aclose(self) -> None:
+        """Close the files. Idempotent."""
+        await self.mail.aclose()
+        await self.ledger.aclose()
+
+    def abandon(self) -> None:
+        """As `aclose`, where there is no loop to wait in. Idempotent."""
+        self.mail.abandon()
+        self.ledger.abandon()
+
     def probe(self, instances: Collection[str]) -> Probed:
         """Which instances are gone."""
         gone = frozenset(instance for instance in instances if instance not in self._ports)
         return Probed(gone, gone)
-
-
-_NO_MAIL = NoMail("use redis://")
 
 
 class MemoryPort:
@@ -208,7 +238,7 @@ class MemoryPort:
         self.connected = True
         self.interests: dict[Interest, None] = {}
         self._broker = broker
-        self.mail: Mail = _NO_MAIL
+        self.mail: Mail = broker.mail
         self._window = settings.idempotency_window
         broker.join(self)
 
@@ -273,12 +303,23 @@ class MemoryPort:
         self._broker.leave(self)
 
 
+def _broker(store: Path | None, clock: Clock, *, served: bool) -> MemoryBroker:
+    if store is None:
+        return MemoryBroker(clock=clock)
+    mail = store.with_name(f"{store.name}-mail")
+    broker = MemoryBroker(SqliteResults(store, clock), clock, mail=mail, served=served)
+    if served:
+        broker.mail.open()  # whoever runs a gateway shall know at once that its file cannot be used
+    return broker
+
+
 class MemoryTransport:
     """The way to a `MemoryBroker`; one of its own unless several event systems are to share one.
 
     Args:
         broker: the one to share; whoever made it closes what it keeps its results in.
-        store: SQLite file of its own broker's results; in memory unless given.
+        store: SQLite file of its own broker's results; its durable events are in one beside it, whose name ends with
+            `-mail`; both in memory unless given.
         settings: how long results stay.
         served: other processes reach its broker through this one.
 
@@ -296,7 +337,7 @@ class MemoryTransport:
         self._served = served
         self._settings = settings or Settings()
         clock = Clock()
-        self.broker = broker or MemoryBroker(SqliteResults(store, clock) if store else None, clock)
+        self.broker = broker or _broker(store, clock, served=served)
         self._ports: weakref.WeakSet[MemoryPort] = weakref.WeakSet()
 
     async def open(self, service: str, receiver: Receiver) -> MemoryPort:
@@ -312,9 +353,9 @@ class MemoryTransport:
         for port in list(self._ports):
             await port.aclose()
         if not self._shared:
-            await self.broker.ledger.aclose()
+            await self.broker.aclose()
 
     def abandon(self) -> None:
         """See `Transport.abandon`."""
         if not self._shared:
-            self.broker.ledger.abandon()
+            self.broker.abandon()

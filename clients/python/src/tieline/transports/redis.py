@@ -70,7 +70,7 @@ class RedisTransport:
         self.mail = RedisMail(self, self._server)
         self.plain = PlainProducers(self)
         self._client_id = ClientId("", "")
-        self._name = "tieline"
+        self.name = "tieline"
         self._up = asyncio.Event()
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,7 +86,7 @@ class RedisTransport:
         port = RedisPort(self, service, receiver)
         async with self._opening:
             if not self._tasks:
-                self._name = f"tieline:{service}:{port.instance}"
+                self.name = f"tieline:{service}:{port.instance}"
                 await self._connect()
                 self._start(self._keep_alive())
                 self._start(self._keep_leases())
@@ -150,7 +150,7 @@ class RedisTransport:
     async def _connect(self) -> None:
         settings = self.settings
         made = partial(RedisLink, self._on_push, self._on_lost, settings.offline_buffer, self._gather)
-        link, client_id = await self._server.connect(made, self._name, settings.connect_timeout)
+        link, client_id = await self._server.connect(made, self.name, settings.connect_timeout)
         self.settling = link
         try:
             async with asyncio.timeout(settings.connect_timeout):

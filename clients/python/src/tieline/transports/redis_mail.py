@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +14,7 @@ from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.durable import Claimed, Draft, Entry, Member, Settlement, Stored
 from tieline.envelope import EVENT, new_instance
-from tieline.errors import TielineError
+from tieline.errors import PayloadTooLargeError, TielineError
 from tieline.transports.redis_link import LinkDownError, RedisLink, pack
 from tieline.transports.redis_mail_desk import RedisMailDesk
 from tieline.transports.redis_server import RedisServer, command_error
@@ -22,9 +23,12 @@ from tieline.transports.redis_work import WorkLink
 if TYPE_CHECKING:
     from tieline.transports.redis import RedisTransport
 
+log = logging.getLogger("tieline")
+
 _TOGETHER = 64
 _MANY_BYTES = 262_144
 _LANE = b"\0"
+_UNREADABLE = b"\xc1"  # no MessagePack begins so
 
 
 class _Batch:
@@ -68,7 +72,7 @@ class RedisMail(RedisMailDesk):
         self._unanswered: deque[_Batch] = deque()
         self._giving_up: asyncio.TimerHandle | None = None
         self._topics: set[str] = set()
-        self.work = WorkLink(server, transport.settings)
+        self.work = WorkLink(server, transport.settings, lambda: transport.name)
 
     # --- append ---------------------------------------------------------------------------------------------------
 
@@ -219,7 +223,7 @@ def _producer_names(producer: str, prefix: str, topic: str) -> tuple[str, ...]:
 def _member(topic: str, name: bytes, failures: bytes, entries: list[Any]) -> Member:
     key = "" if name.startswith(_LANE) else name.decode("utf-8", "replace")
     read = [_entry(topic, key, entry, fields) for entry, fields in entries]
-    return Member(name, key, int(failures) if failures != b"c" else 0, read)
+    return Member(name, key, int(failures), read)
 
 
 def _entry(topic: str, key: str, entry: bytes, fields: list[bytes]) -> Entry:
@@ -233,9 +237,18 @@ def _entry(topic: str, key: str, entry: bytes, fields: list[bytes]) -> Entry:
         topic=topic,
         key=key,
         time=int(entry.partition(b"-")[0]),
-        data=codec.encode(data),
+        data=_encoded(data, topic, key),
     )
     return Entry(entry, envelope.SerializeToString())
+
+
+def _encoded(data: dict[str, Any], topic: str, key: str) -> bytes:
+    """As a handler gets it; what is too large fails there, and not in the claim of everything else."""
+    try:
+        return codec.encode(data)
+    except PayloadTooLargeError as error:
+        log.error("an event of %r with key %r that another program wrote cannot be read: %s", topic, key, error)
+        return _UNREADABLE
 
 
 def _text(data: bytes) -> str:

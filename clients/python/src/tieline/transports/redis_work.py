@@ -7,7 +7,7 @@ needed, and again when it is needed after it broke.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,9 +21,10 @@ from tieline.transports.redis_server import RedisServer
 class WorkLink:
     """One more connection to the server, for whoever waits for what it says."""
 
-    def __init__(self, server: RedisServer, settings: Settings) -> None:
+    def __init__(self, server: RedisServer, settings: Settings, name: Callable[[], str]) -> None:
         self._server = server
         self._settings = settings
+        self._name = name
         self._link: RedisLink | None = None
         self._opening: asyncio.Task[RedisLink] | None = None
         self._closed = False
@@ -89,7 +90,7 @@ class WorkLink:
 
     async def _open(self) -> RedisLink:
         made = partial(RedisLink, lambda push: None, self._on_lost, self._settings.offline_buffer)
-        link, _ = await self._server.connect(made, "tieline:work", self._settings.connect_timeout)
+        link, _ = await self._server.connect(made, f"{self._name()}:work", self._settings.connect_timeout)
         return link
 
     def _opened(self, task: asyncio.Task[RedisLink]) -> None:

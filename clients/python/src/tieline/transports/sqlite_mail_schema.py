@@ -1,0 +1,183 @@
+"""The SQLite database of durable events: its tables, how it is opened, and what its errors mean (SPEC.md, section 14).
+
+Ids of entries are one rising number for all topics, milliseconds and a count within them, so they order as they read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from tieline.errors import (
+    InternalError,
+    InvalidArgumentError,
+    Outcome,
+    OverloadedError,
+    TielineError,
+    UnavailableError,
+    UnsupportedError,
+)
+
+NEVER = 1 << 62
+"""When a parked key is due."""
+
+_VERSION = 1
+_COUNT_BITS = 20
+_MOST_COUNT = (1 << _COUNT_BITS) - 1
+_LOCK_SECONDS = 2.0
+_LANE = "\0"
+
+_SCHEMA = """
+CREATE TABLE state (one INTEGER PRIMARY KEY, id INTEGER NOT NULL, token INTEGER NOT NULL) STRICT;
+INSERT INTO state VALUES (1, 0, 0);
+
+CREATE TABLE topics (topic TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+-- A subscription group gets what has an id above `start`; `since` is the moment that stands for it (ms), 0: everything.
+-- suspect: the last member that was leased although it may be what ends its holders.
+CREATE TABLE groups (
+    topic TEXT NOT NULL, grp TEXT NOT NULL, since INTEGER NOT NULL, start INTEGER NOT NULL, suspect BLOB,
+    PRIMARY KEY (topic, grp)
+) STRICT, WITHOUT ROWID;
+
+-- An event has a key, or an empty one and a priority. One that was redriven is for one group only.
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY, topic TEXT NOT NULL, key TEXT NOT NULL, priority INTEGER NOT NULL, only TEXT NOT NULL,
+    envelope BLOB NOT NULL
+) STRICT;
+CREATE INDEX events_in_order ON events (topic, key, priority);
+
+-- What a group leases: a key (event 0), or an event without key that was given out.
+-- due: when to look at it (ms); NULL while there is nothing to look at. token: of its lease; 0: nobody holds it.
+-- tries: how often its head failed. passed, given: the last ids that were handled, and given out. letter: it is parked.
+CREATE TABLE members (
+    topic TEXT NOT NULL, grp TEXT NOT NULL, key TEXT NOT NULL, event INTEGER NOT NULL, priority INTEGER NOT NULL,
+    due INTEGER, token INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0,
+    passed INTEGER NOT NULL, given INTEGER NOT NULL, letter BLOB,
+    PRIMARY KEY (topic, grp, key, event)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX members_due ON members (topic, grp, due) WHERE due IS NOT NULL;
+
+-- The last event without key of a priority that was given to a group.
+CREATE TABLE lanes (
+    topic TEXT NOT NULL, grp TEXT NOT NULL, priority INTEGER NOT NULL, given INTEGER NOT NULL,
+    PRIMARY KEY (topic, grp, priority)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE known (
+    topic TEXT NOT NULL, name TEXT NOT NULL, entry INTEGER NOT NULL, expires INTEGER NOT NULL,
+    PRIMARY KEY (topic, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX known_expires ON known (expires);
+
+CREATE TABLE letters (id INTEGER PRIMARY KEY, topic TEXT NOT NULL, letter BLOB NOT NULL) STRICT;
+CREATE INDEX letters_of_topic ON letters (topic);
+"""
+
+
+def open_database(path: Path | None) -> sqlite3.Connection:
+    """Open a file, which is made if it does not exist, for this process alone; without one, a database in memory.
+
+    Raises:
+        UnavailableError: it cannot be opened, or another process has it; the message says what to do.
+        UnsupportedError: a newer version has written it.
+
+    """
+    connection = None
+    try:
+        connection = sqlite3.connect(
+            path or ":memory:", check_same_thread=False, isolation_level=None, timeout=_LOCK_SECONDS
+        )
+        _prepare(connection, path)
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise database_error(error, path) from error
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path | None) -> None:
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("BEGIN EXCLUSIVE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise UnsupportedError(f"a newer version of Tieline has written {path}; use that one, or another file")
+    if version == 0:
+        for statement in _SCHEMA.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+    connection.execute("COMMIT")
+
+
+def database_error(error: sqlite3.Error, path: Path | None, *, committing: bool = False) -> TielineError:
+    """What a failed operation means to its caller."""
+    name, where = getattr(error, "sqlite_errorname", ""), path or "in memory"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return UnavailableError(
+            f"the store {where} is in use by another process; durable events in a file belong to one process: "
+            "give each its own file, or have them share a gateway (tieline up --store FILE) or Redis",
+            outcome=Outcome.NOT_DELIVERED,
+        )
+    if name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE"):
+        message = f"the store {where} cannot grow ({error}): the disk is full, or a limit was reached; make room"
+        return OverloadedError(message, retry_after=1.0)
+    unknown = committing and name != "SQLITE_CONSTRAINT"
+    outcome = Outcome.MAY_HAVE_RUN if unknown else Outcome.NOT_DELIVERED
+    return UnavailableError(f"the store {where} cannot be used: {error}", outcome=outcome)
+
+
+def bug_error(error: BaseException) -> TielineError:
+    """An operation failed for no reason that lies in the database."""
+    return InternalError(f"a durable operation failed: {type(error).__name__}: {error}")
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def first_id(ms: int) -> int:
+    """The least id of a millisecond."""
+    return ms << _COUNT_BITS
+
+
+def ms_of(entry: int) -> int:
+    """When an entry was stored (ms since 1970)."""
+    return entry >> _COUNT_BITS
+
+
+def entry_text(entry: int) -> str:
+    """An id as others see it."""
+    return f"{entry >> _COUNT_BITS}-{entry & _MOST_COUNT}"
+
+
+def entry_of(text: str | bytes) -> int:
+    """Read an id; a count that no entry has is that of the last one of its millisecond.
+
+    Raises:
+        InvalidArgumentError: it is none.
+
+    """
+    with contextlib.suppress(ValueError):
+        ms, _, count = (text.decode() if isinstance(text, bytes) else text).partition("-")
+        if int(ms) >= 0 and int(count) >= 0:
+            return min(first_id(int(ms)) + min(int(count), _MOST_COUNT), NEVER)
+    raise InvalidArgumentError(f"{text!r:.80} is no id of an entry; one looks like 1767225600000-0")
+
+
+def member_name(key: str, event: int, priority: int) -> bytes:
+    """A member as others see it: its key, or the priority and id of an event without."""
+    return key.encode() if key else f"{_LANE}{priority}{_LANE}{entry_text(event)}".encode()
+
+
+def member_of(name: bytes) -> tuple[str, int]:
+    """The key and the event of a member; one of them is empty or 0."""
+    text = name.decode()
+    if not text.startswith(_LANE):
+        return text, 0
+    return "", entry_of(text.rpartition(_LANE)[2])

@@ -1,0 +1,178 @@
+"""Durable events of one Link: what its client asks of them, asked of the port's mail. Rules: SPEC.md, section 14.
+
+What is leased belongs to whoever has its token, so it outlives the Link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from tieline._contract import contract
+from tieline._contract import durable_pb2 as wire
+from tieline._contract import gateway_pb2 as link_wire
+from tieline.durable import Letter, Member, Stored
+from tieline.errors import Outcome, UnavailableError, UnsupportedError
+from tieline.outgoing import check_key
+from tieline.transport import Port
+from tieline_gateway import mail_door
+from tieline_gateway.door import Door
+from tieline_gateway.downlink import Downlink
+
+_CLAIMS_AT_ONCE = 4
+_LETTERS_AT_ONCE = 50
+_ROOM_EACH = 64
+
+
+class Answer:
+    """What a client is told, in as many items as it takes: a message that is sent has its bounds."""
+
+    def __init__(self, ref: int, down: Downlink) -> None:
+        self.message = wire.MailResponse(ref=ref)
+        self._down = down
+        self._size = 0
+
+    async def grow(self, size: int) -> None:
+        """There is more to tell: send what there is before it gets too large, and wait for a client that is slow."""
+        if self._size and self._size + size > contract.LIMIT_FRAME_BYTES:
+            self.message.more = True
+            self._down.put(link_wire.GatewayItem(mail=self.message))
+            ref = self.message.ref
+            self.message.Clear()
+            self.message.ref = ref
+            self._size = 0
+            await self._down.outbox.room()
+        self._size += size + _ROOM_EACH
+
+    async def letters(self, letters: Iterable[Letter]) -> None:
+        """Tell of dead letters."""
+        for letter in letters:
+            await self.grow(len(letter.letter) + len(letter.id))
+            self.message.letters.add(id=letter.id, letter=letter.letter)
+
+
+Ask = Callable[[wire.MailRequest, Any, Answer], Awaitable[None]]
+
+
+class Mailroom:
+    """Answers one client."""
+
+    def __init__(self, port: Port, door: Door, down: Downlink) -> None:
+        self._port = port
+        self._door = door
+        self._down = down
+        self._claims = asyncio.Semaphore(_CLAIMS_AT_ONCE)
+        self._asks: dict[str | None, Ask] = {
+            "append": self._append,
+            "enroll": self._enroll,
+            "claim": self._claim,
+            "settle": self._settle,
+            "extend": self._extend,
+            "list_topics": self._list_topics,
+            "list_groups": self._list_groups,
+            "dismiss": self._dismiss,
+            "list_letters": self._list_letters,
+            "redrive": self._redrive,
+            "purge": self._purge,
+            "list_parked": self._list_parked,
+            "unpark": self._unpark,
+        }
+
+    async def answer(self, request: wire.MailRequest, answer: Answer) -> None:
+        """Ask the broker what a client asks. Appends are handed to it before this waits for anything.
+
+        Raises:
+            TielineError: the request breaks a rule, or why there is no answer.
+
+        """
+        name = request.WhichOneof("ask")
+        if name is None:
+            raise UnsupportedError("this gateway does not know what is asked of durable events; it may be too old")
+        mail_door.check_place(request, name)
+        await self._asks[name](request, getattr(request, name), answer)
+
+    async def _append(self, request: wire.MailRequest, ask: wire.Append, answer: Answer) -> None:
+        drafts = mail_door.drafts(self._door, request.topic, ask, self._port.clock.now())
+        stored = await self._port.mail.append(request.topic, drafts, together=ask.together, most=ask.most)
+        for one in stored:
+            await answer.grow(0)
+            answer.message.stored.append(stored_to_wire(one) if one is not None else wire.Stored())
+
+    async def _enroll(self, request: wire.MailRequest, ask: wire.Enroll, answer: Answer) -> None:
+        answer.message.yes = await self._port.mail.enroll(request.topic, request.group, latest=ask.latest)
+
+    async def _claim(self, request: wire.MailRequest, ask: wire.Claim, answer: Answer) -> None:
+        slots, entries, lease = mail_door.claim(ask)
+        async with self._claims:
+            await self._down.outbox.room()
+            if not self._down.open:
+                raise UnavailableError("the Link has ended", outcome=Outcome.NOT_DELIVERED)
+            claimed = await self._port.mail.claim(request.topic, request.group, slots, entries, lease)
+            told = answer.message.claimed
+            told.token, told.lost = claimed.token, claimed.lost
+            if claimed.again is not None:
+                told.again_ms = max(1, int(claimed.again * 1000)) if claimed.again else 0
+            for member in claimed.members:
+                one = _member(member)
+                await answer.grow(one.ByteSize())
+                answer.message.claimed.members.append(one)
+
+    async def _settle(self, request: wire.MailRequest, ask: wire.Settle, answer: Answer) -> None:
+        topic, group = request.topic, request.group
+        settlements, lease = mail_door.settlements(topic, group, ask.settlements), mail_door.lease(ask.lease_ms)
+        answer.message.kept.extend(await self._port.mail.settle(topic, group, settlements, lease, claims=ask.claims))
+
+    async def _extend(self, request: wire.MailRequest, ask: wire.Extend, answer: Answer) -> None:
+        leases, lease = mail_door.leases(ask.leases), mail_door.lease(ask.lease_ms)
+        answer.message.kept.extend(await self._port.mail.extend(request.topic, request.group, leases, lease))
+
+    async def _list_topics(self, _request: wire.MailRequest, _ask: wire.ListTopics, answer: Answer) -> None:
+        for topic in await self._port.mail.topics():
+            await answer.grow(len(topic))
+            answer.message.names.append(topic)
+
+    async def _list_groups(self, request: wire.MailRequest, _ask: wire.ListGroups, answer: Answer) -> None:
+        for one in await self._port.mail.groups(request.topic):
+            await answer.grow(len(one.group))
+            answer.message.groups.add(**one._asdict())
+
+    async def _dismiss(self, request: wire.MailRequest, _ask: wire.Dismiss, answer: Answer) -> None:
+        answer.message.yes = await self._port.mail.dismiss(request.topic, request.group)
+
+    async def _list_letters(self, request: wire.MailRequest, ask: wire.ListLetters, answer: Answer) -> None:
+        left, after = mail_door.letter_limit(ask.limit), mail_door.letter_id(ask.after) if ask.after else ""
+        while left > 0:
+            await self._down.outbox.room()
+            some = min(left, _LETTERS_AT_ONCE)
+            page = await self._port.mail.letters(request.topic, after, some)
+            await answer.letters(page)
+            if len(page) < some:
+                return
+            left, after = left - some, page[-1].id
+
+    async def _redrive(self, request: wire.MailRequest, ask: wire.Redrive, answer: Answer) -> None:
+        letters = mail_door.redriven(request.topic, ask.letters)
+        answer.message.names.extend(await self._port.mail.redrive(request.topic, letters))
+
+    async def _purge(self, request: wire.MailRequest, ask: wire.Purge, answer: Answer) -> None:
+        answer.message.count = await self._port.mail.purge(request.topic, mail_door.letter_ids(ask.ids))
+
+    async def _list_parked(self, request: wire.MailRequest, _ask: wire.ListParked, answer: Answer) -> None:
+        await answer.letters(await self._port.mail.parked(request.topic, request.group))
+
+    async def _unpark(self, request: wire.MailRequest, ask: wire.Unpark, answer: Answer) -> None:
+        key = check_key(ask.key, "key")
+        answer.message.yes = await self._port.mail.unpark(request.topic, request.group, key, skip=ask.skip)
+
+
+def stored_to_wire(one: Stored) -> wire.Stored:
+    """Put on the wire where an event is."""
+    return wire.Stored(stream=one.stream, entry=one.entry, duplicate=one.duplicate)
+
+
+def _member(one: Member) -> wire.Member:
+    told = wire.Member(name=one.name, key=one.key, failures=one.failures)
+    for entry in one.entries:
+        told.entries.add(id=entry.id, envelope=entry.envelope, group=entry.group)
+    return told
