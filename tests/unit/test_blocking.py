@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -891,3 +892,13 @@ def test_events_are_stored_together_by_any_thread(monkeypatch: pytest.MonkeyPatc
         second = blocking.publish_events("many", [Item(3, key="k")])
         assert [receipt.stored is not None for receipt in [*first, *second]] == [True] * 3
         assert [seen.get(timeout=30.0) for _ in range(3)] == [1, 2, 3]
+
+
+def test_an_outbox_serves_any_thread(redis_url: str, tmp_path: Path) -> None:
+    seen: Queue[int] = Queue()
+    with blocking.EventSystem(redis_url, outbox=tmp_path / "outbox.db") as events:
+        events.subscribe("reliable", seen.put, durable=True).ready()
+        with ThreadPoolExecutor(4) as threads:
+            receipts = list(threads.map(lambda number: events.publish("reliable", number, durable=True), range(20)))
+        assert all(receipt.queued for receipt in receipts)
+        assert sorted(seen.get(timeout=SECONDS) for _ in range(20)) == list(range(20))

@@ -26,6 +26,7 @@ log = logging.getLogger("tieline")
 
 _BASE_SECONDS = contract.DEFAULT_OUTBOX_BACKOFF_MS / 1000
 _CAP_SECONDS = contract.DEFAULT_OUTBOX_BACKOFF_CAP_MS / 1000
+_REST_SECONDS = 1.0
 _WHOLE_TOPIC = "\0"
 
 _Lane = tuple[str, str]
@@ -115,12 +116,13 @@ class Outbox:
         while True:
             try:
                 await self._forward_some(mail)
+                continue
             except TielineError as error:
                 log.error("reading the outbox failed: %s", error)
-                await self._clock.sleep(1.0)
             except Exception:  # a defect of ours must not keep events back for good
                 log.exception("forwarding events failed")
-                await self._clock.sleep(1.0)
+            self._quiet.set()
+            await self._clock.sleep(_REST_SECONDS)
 
     async def _find_mail(self) -> Mail:
         failures = 0
