@@ -1,4 +1,4 @@
-"""Durable events while a gateway is killed and started again, with publishers and consumers that reach Redis by it."""
+"""Durable events while a gateway is killed and started again; they are on Redis behind it, or in its own file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import random
 from pathlib import Path
+
+import pytest
 
 from tests.faults.conftest import QUICK
 from tests.faults.test_durable import Record, fleet, handled
@@ -33,10 +35,14 @@ async def send(publisher: EventSystem, topic: str, key: str) -> int:
     return again
 
 
-async def test_a_gateway_that_is_killed_loses_nothing_and_keeps_the_order(server: RedisServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["redis", "file"])
+async def test_a_gateway_that_is_killed_loses_nothing_and_keeps_the_order(
+    server: RedisServer, tmp_path: Path, where: str
+) -> None:
     record, killed = Record(tmp_path / "record"), 0
+    options = ("--redis-url", server.url) if where == "redis" else ("--store", str(tmp_path / "events.db"))
     async with contextlib.AsyncExitStack() as stack:
-        up = await stack.enter_async_context(Up("--redis-url", server.url))
+        up = await stack.enter_async_context(Up(*options))
         publisher = await stack.enter_async_context(system(up, settings=Settings(**QUICK)))
         await stack.enter_async_context(fleet(up.url, "gateway", record, 2, pause=0.01))
         sending = asyncio.gather(*(send(publisher, "gateway", f"k{key}") for key in range(KEYS)))

@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.gateway.commands import on_terminal
 from tests.gateway.up import Client, Up, system
 from tests.suite.seen import BUSY_SECONDS, Seen, Watch, until
+from tests.support.processes import PeerFailed
 from tests.support.servers import RedisServer
 from tieline import EventSystem
 from tieline._contract import gateway_pb2 as wire
@@ -267,3 +268,14 @@ async def test_subscribers_are_told_to_come_back(up: Up, client: Client, topic: 
         await stream.read()
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert await up.wait() == 0
+
+
+async def test_a_store_belongs_to_one_gateway(tmp_path: Path) -> None:
+    options = ("--store", str(tmp_path / "events.db"))
+    async with Up(*options):
+        second = Up(*options)
+        with pytest.raises(PeerFailed, match=r"events\.db-mail is in use by another process"):
+            await second.start()
+        assert "Traceback" not in second.text
+    async with Up(*options) as again, system(again) as events:
+        assert (await events.publish("t", 1, key="k")).stored is not None
