@@ -184,22 +184,23 @@ local function claim_again(member, attempts)
   end
 end
 
+-- One in sixteen claims begins with one event of the lowest priority.
 local function claim_lanes(room)
   local priorities = redis.call('SMEMBERS', lanes)
-  local lowest_first = tonumber(string.sub(token, -3)) % 16 == 0
   table.sort(priorities, function(a, b)
-    if lowest_first then
-      return tonumber(a) < tonumber(b)
-    end
     return tonumber(a) > tonumber(b)
   end)
+  local lowest_first = #priorities > 0 and tonumber(string.sub(token, -3)) % 16 == 0
+  if lowest_first then
+    table.insert(priorities, 1, priorities[#priorities])
+  end
   local got = 0
-  for _, priority in ipairs(priorities) do
+  for at, priority in ipairs(priorities) do
     if got >= room or bytes <= 0 then
       return
     end
-    local list = read_fitting(lane .. priority, group, '>', lowest_first and 1 or room - got, '') or {}
-    lowest_first = false
+    local wanted = lowest_first and at == 1 and 1 or room - got
+    local list = read_fitting(lane .. priority, group, '>', wanted, '') or {}
     for _, entry in ipairs(list) do
       keep('\0' .. priority .. '\0' .. entry[1], '0', { entry })
     end
@@ -207,7 +208,9 @@ local function claim_lanes(room)
   end
 end
 
-claim_lanes(math.ceil(slots / 2))
+-- Half of the room is for new events without key, the rest for what is due, and what is left for more.
+local room = math.floor((slots + tonumber(string.sub(token, -1)) % 2) / 2)
+claim_lanes(room)
 local parallel = #taken
 local members = redis.call('ZRANGE', due, '-inf', string.format('%.0f', now), 'BYSCORE', 'LIMIT', 0, slots - parallel)
 if #members > 0 then
@@ -232,7 +235,7 @@ if #members > 0 then
     end
   end
 end
-if parallel > 0 and #taken < slots and bytes > 0 then
+if parallel == room and #taken < slots and bytes > 0 then
   claim_lanes(slots - #taken)
 end
 if #leases > 0 then

@@ -1,9 +1,9 @@
-"""Durable events through a gateway in front of Redis: what a plain Link may ask, and what becomes of its leases."""
+"""Durable events through a gateway: what a plain Link may ask, and what becomes of its leases."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import pytest
@@ -24,10 +24,12 @@ LONG_MS = 30_000
 SHORT_MS = 300
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """One gateway in front of Redis for all tests here, which do not stop it."""
-    with RedisServer() as server, GatewayProcess("--redis-url", server.url) as gateway:
+@pytest.fixture(scope="module", params=["embedded", "redis"])
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """One gateway for all tests here, which do not stop it."""
+    with ExitStack() as opened:
+        redis = opened.enter_context(RedisServer()).url if request.param == "redis" else ""
+        gateway = opened.enter_context(GatewayProcess(*(["--redis-url", redis] if redis else [])))
         yield gateway.url.removeprefix("grpc://")
 
 
@@ -232,7 +234,7 @@ async def test_what_is_known_is_not_stored_again_and_a_full_stream_takes_nothing
 async def test_what_is_large_comes_in_parts(link: RawLink, topic: str) -> None:
     await ask(link, topic, enroll=mail.Enroll())
     for n in range(4):
-        await append(link, event(topic, b"%d" % n * 1_000_000))
+        await append(link, event(topic, b"%d" % n * 1_000_000, key=f"k{n}"))
     wanted = mail.Claim(slots=100, entries=100, lease_ms=LONG_MS)
     await link.say(mail=mail.MailRequest(ref=5, topic=topic, group="default", claim=wanted))
     parts = [await link.hear("mail")]

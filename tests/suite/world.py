@@ -84,7 +84,7 @@ class Kind(NamedTuple):
 KINDS = {
     "memory": Kind(_memory, frozenset({Feature.OWN_WINDOW, Feature.DURABLE})),
     "redis": Kind(_redis, frozenset(Feature)),
-    "gateway": Kind(_gateway, frozenset({Feature.PROCESSES})),
+    "gateway": Kind(_gateway, frozenset({Feature.PROCESSES, Feature.DURABLE})),
     "gateway+redis": Kind(_gateway_redis, frozenset({Feature.PROCESSES, Feature.DURABLE})),
 }
 

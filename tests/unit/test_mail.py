@@ -410,6 +410,11 @@ async def test_a_group_is_removed_with_what_waits_for_it(box: Box) -> None:
     assert await box.settle(claimed, Verdict.DONE, group="g") == [False, False]
     assert [figures.group for figures in await box.mail.groups(box.topic)] == ["h"]
     assert await box.read(group="h") == {"a": ["a1"], "": ["5:x"]}
+    await box.enroll("i")
+    await box.listen("i")
+    await box.mail.dismiss(box.topic, "i")
+    await woken.reach(2)
+    assert woken[1] == (box.topic, "i")
 
 
 async def test_what_the_last_group_leaves_waits_for_another_one(box: Box) -> None:

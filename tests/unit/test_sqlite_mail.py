@@ -7,19 +7,23 @@ import contextlib
 import os
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.suite.durable import AT_ONCE, Keys
 from tests.suite.durable_retries import failing
-from tests.suite.seen import Seen
+from tests.suite.seen import Seen, until
 from tests.unit.mail_places import Box, names, opened
 from tieline import EventSystem, RetryPolicy, UnavailableError, UnsupportedError, testing
+from tieline.clock import Clock
 from tieline.durable import Draft, Redriven, Verdict
 from tieline.errors import InvalidArgumentError, Outcome
+from tieline.transports import sqlite_mail_writer
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 from tieline.transports.sqlite_mail import SqliteMail
+from tieline.transports.sqlite_mail_book import MailBook
 
 HERE = Path(__file__).parent
 
@@ -201,19 +205,57 @@ async def test_what_cannot_be_done_fails_alone(file: Path) -> None:
         assert await box.read() == {"a": [f"a{number}" for number in range(20)]}
 
 
+class Slow:
+    """A file that does not answer until it is told to."""
+
+    def __init__(self, file: Path) -> None:
+        self.mail = SqliteMail(file, Clock(), lambda topic, group: None)
+        self._asked, self._gate = threading.Event(), threading.Event()
+
+    async def hold(self) -> None:
+        """Return when it has stopped to answer."""
+        self.held = self.mail._writer.submit(self._wait)
+        assert await asyncio.to_thread(self._asked.wait, 30)
+
+    def go_on(self) -> None:
+        self._gate.set()
+
+    def _wait(self, book: MailBook) -> None:
+        self._asked.set()
+        assert self._gate.wait(30)
+
+
 async def test_closing_finishes_what_waits_and_refuses_what_comes(file: Path) -> None:
-    mail = SqliteMail(file, MemoryBroker().clock, lambda topic, group: None)
-    waiting = [mail.append("t", [Draft("k", 5, "", 0, b"%d" % number)]) for number in range(100)]
-    await mail.aclose()
-    assert all(future.done() and future.result()[0] for future in waiting)
+    slow = Slow(file)
+    await slow.hold()
+    waiting = [slow.mail.append("t", [Draft("k", 5, "", 0, b"%d" % number)]) for number in range(100)]
+    closing = asyncio.create_task(slow.mail.aclose())
+    await until(lambda: slow.mail._writer._closed)
     with pytest.raises(UnavailableError, match="closed"):
-        mail.append("t", [Draft("k", 5, "", 0, b"x")])
-    await mail.aclose()
-    again = SqliteMail(file, MemoryBroker().clock, lambda topic, group: None)
+        slow.mail.append("t", [Draft("k", 5, "", 0, b"x")])
+    slow.go_on()
+    await closing
+    assert all(future.done() and future.result()[0] for future in waiting)
+    await slow.mail.aclose()
+    again = SqliteMail(file, Clock(), lambda topic, group: None)
     await again.enroll("t", "g", latest=False)
     (member,) = (await again.claim("t", "g", 10, 1000, 60.0)).members
     assert names(member.entries) == [str(number) for number in range(100)]
     await again.aclose()
+
+
+async def test_nobody_waits_for_a_disk_that_does_not_answer(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_mail_writer, "_CLOSE_SECONDS", 0.1)
+    slow = Slow(file)
+    await slow.hold()
+    waiting = slow.mail.append("t", [Draft("k", 5, "", 0, b"x")])
+    await slow.mail.aclose()
+    for future in (slow.held, waiting):
+        with pytest.raises(UnavailableError, match="did not answer") as caught:
+            await future
+        assert caught.value.outcome is Outcome.MAY_HAVE_RUN
+    slow.go_on()
+    await until(lambda: not slow.mail._writer._thread.is_alive())
 
 
 def test_a_new_loop_goes_on_with_the_file(file: Path) -> None:
@@ -222,7 +264,8 @@ def test_a_new_loop_goes_on_with_the_file(file: Path) -> None:
 
     async def use(number: int) -> None:
         await events.publish("t", number, key="k")
-        await seen.reach(number + 1)
+        while (await events._instance.mail.groups("t"))[0].waiting:
+            await asyncio.sleep(0.005)
 
     for number in range(2):
         asyncio.run(use(number))
@@ -257,6 +300,18 @@ async def test_what_was_acknowledged_early_is_not_given_out_again_because_of_ano
     await box.mail.extend("t", "g", [(member.name, claimed.token) for member in claimed.members], 0.0)
     assert await box.read(group="g") == {}
     assert await box.read(group="h") == {"": ["5:x"]}
+
+
+async def test_what_only_a_removed_group_waited_for_goes_with_it() -> None:
+    box = await _by_hand()
+    for group in ("g", "h"):
+        await box.enroll(group)
+    await box.put("a1", "5:x")
+    await box.settle(await box.claim(group="g"), Verdict.DONE, group="g")
+    await box.put("b1", "5:y")
+    await box.mail.dismiss("t", "h")
+    await box.enroll("early")
+    assert await box.read(group="early") == {"b": ["b1"], "": ["5:y"]}
 
 
 async def test_the_only_slot_is_shared_by_keys_and_events_without() -> None:

@@ -14,6 +14,8 @@ const TICK_MS = 100;
 const REST_MS = 500;
 const ENROLL_MS = 2000;
 const EVENTS_A_SLOT = 16;
+const AT_ONCE = 32;
+const MOST_HELD = 4 * LIMIT_CLAIM_SLOTS;
 const NOTHING = Buffer.alloc(0);
 
 /** Where a consumer lives. */
@@ -140,8 +142,9 @@ export class Consumer {
 
   #pump(): void {
     if (this.#stopped || this.#claiming || !this.#more || this.#settling > this.#window) return;
-    const room = this.#window - this.#leases.size;
-    if (room <= 0 || (room * 2 < this.#window && this.#running >= this.#concurrency)) return;
+    const room = Math.min(this.#window - this.#leases.size, LIMIT_CLAIM_SLOTS);
+    const little = room * 2 >= Math.min(this.#window, LIMIT_CLAIM_SLOTS) || this.#ready.length === 0;
+    if (room <= 0 || !little) return;
     this.#claiming = true;
     void this.#claim(room);
   }
@@ -187,7 +190,11 @@ export class Consumer {
   /** Hands on as much as may run. */
   #begin(): void {
     if (this.#stopped) this.#freeWaiting();
-    while (this.#running < this.#concurrency) {
+    for (let begun = 0; this.#running < this.#concurrency; begun++) {
+      if (begun === AT_ONCE) {
+        this.flushSoon(); // what is done is settled, and more is claimed, while the rest is handled
+        break;
+      }
       const lease = this.#ready.shift();
       if (lease === undefined) break;
       this.#running += 1;
@@ -287,7 +294,7 @@ export class Consumer {
   /** Holds what is done within a moment, and not much more: others may have nothing to do. */
   #adapt(claim: Claim): void {
     const ms = this.clock.monotonic() - claim.at;
-    if (claim.full && ms < QUICK_MS) this.#window = Math.min(LIMIT_CLAIM_SLOTS, this.#window * 2);
+    if (claim.full && ms < QUICK_MS) this.#window = Math.min(MOST_HELD, this.#window * 2);
     else if (ms > SLOW_MS) this.#window = Math.max(this.#concurrency, this.#window >> 1);
   }
 

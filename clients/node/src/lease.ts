@@ -33,6 +33,11 @@ interface Outcome {
   readonly failed: boolean;
 }
 
+/**
+ * So often the processes that held an event must be lost before it is taken for the cause; from the second time on the
+ * broker leases one such member at a time, so that the innocent are not lost with it.
+ */
+const LOST_AT_LEAST = 3;
 const NOTHING = Buffer.alloc(0);
 const DONE: End = { verdict: "done", argument: NOTHING };
 const FREE: End = { verdict: "free", argument: NOTHING };
@@ -148,7 +153,7 @@ export class Lease {
   async #handle(entry: Entry): Promise<End | undefined> {
     const { policy, clock, subscription } = this.consumer;
     if (entry.group !== "" && entry.group !== policy.group) return this.acknowledge();
-    if (this.#failures >= policy.retry.maxAttempts) {
+    if (this.#failures >= Math.max(policy.retry.maxAttempts, LOST_AT_LEAST)) {
       const what = "the processes that handled it did not live to tell; it may be what ends them";
       return this.#poisoned(entry, new ResponderLostError(what), this.#failures);
     }

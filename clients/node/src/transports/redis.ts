@@ -53,7 +53,8 @@ export class RedisTransport implements Transport {
     this.registry = new RedisRegistry(this.prefix, this.settings.lease, this.#ports);
     this.outbox = new RedisOutbox(this.prefix, (answers) => this.#keep(answers));
     this.runs = new RedisRuns(this.prefix, this.settings);
-    this.mail = new RedisMail(this.prefix, new RedisWork(this.#target, this.settings), () => this.require());
+    const work = new RedisWork(this.#target, this.settings, () => this.#name);
+    this.mail = new RedisMail(this.prefix, work, () => this.require());
     this.#notice = noticeChannel(this.prefix);
   }
 

@@ -17,13 +17,16 @@ import type { Reply } from "./resp.js";
 export class RedisWork {
   readonly #target: RedisTarget;
   readonly #settings: Settings;
+  readonly #name: () => string;
   #link: RedisLink | undefined;
   #opening: Promise<RedisLink> | undefined;
   #closed = false;
 
-  constructor(target: RedisTarget, settings: Settings) {
+  /** `name` is what the server knows the live link by. */
+  constructor(target: RedisTarget, settings: Settings, name: () => string) {
     this.#target = target;
     this.#settings = settings;
+    this.#name = name;
   }
 
   /**
@@ -91,7 +94,7 @@ export class RedisWork {
         this.#link = undefined;
       },
     };
-    const { link } = await connectRedis(this.#target, owner, "tieline:work", this.#settings.connectTimeout);
+    const { link } = await connectRedis(this.#target, owner, `${this.#name()}:work`, this.#settings.connectTimeout);
     if (this.#closed) link.close("closed");
     else if (!lost) this.#link = link;
     link.keepAlive(false); // it is kept alive by whoever waits for an answer

@@ -12,7 +12,7 @@ import { fails, gate, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 const SHORT = { settings: { lease: 600, leaseRefresh: 200 } };
-const WORK = /^tieline:work$/;
+const WORK = /^tieline:.*:work$/;
 
 /** What breaks: processes that stand still, connections, servers that forget. */
 export function durableLeaseTests(world: World, redis: RedisServer): void {
@@ -21,13 +21,14 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
     const [begun, again, held, done] = [new Seen<Event>(), new Seen<DurableDelivery>(), gate(), gate()];
     const transport = new RedisTransport(redis.url, { namespace: "", settings: chooseSettings(SHORT.settings) });
     const slow = world.system({ ...SHORT, transport });
-    const subscription = slow.subscribe(topic, (_, event) => begun.after(event, held.opened), { durable: true });
+    const options = { durable: true, retry: { maxAttempts: 1 } }; // a lost process does not count as the event's failure at once
+    const subscription = slow.subscribe(topic, (_, event) => begun.after(event, held.opened), options);
     await subscription.ready();
     await slow.publish(topic, 1, { key: "k" });
     await begun.reach(1);
     const thaw = freeze(transport);
     const other = world.system(SHORT);
-    await other.subscribe(topic, (_, event) => again.after(deliveryOf(event), done.opened), { durable: true }).ready();
+    await other.subscribe(topic, (_, event) => again.after(deliveryOf(event), done.opened), options).ready();
     await again.reach(1);
     thaw();
     const [event, next] = [begun[0] as Event, again[0] as DurableDelivery];
@@ -128,7 +129,7 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
       for (let n = 0; n < 300; n++) {
         receipts.push(system.publish(topic, published++, { key: "k", waitForConnection: 20_000 }));
         if (n % 50 === 0) await new Promise(setImmediate);
-        if (n === 150) void killLinks(redis, /^tieline:breaking:/);
+        if (n === 150) void killLinks(redis, /^tieline:breaking:[^:]*$/);
       }
       await until(() => !system.connected, "the link broke", 2000).catch(() => undefined);
       await until(() => system.connected, "the link is back");
@@ -182,13 +183,16 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
         seen.push([data, deliveryOf(event).attempt]);
         if (data === 15) way[loses] = true; // the last one of the first claim
       };
-      const numbers = Array.from({ length: 20 }, (_, number) => number);
+      // A claim whose answer is lost leases what nobody has; so there is nothing to claim then.
+      const numbers = Array.from({ length: loses === "deaf" ? 16 : 20 }, (_, number) => number);
       for (const number of numbers) await system.publish(topic, number, { key: "k" });
       await system.subscribe(topic, handler, { durable: true, concurrency: 1 }).ready();
       await seen.reach(16);
       await sleep(100); // what is settled now is lost
       way.cut();
-      await seen.stay(20);
+      await seen.stay(numbers.length);
+      await world.system().publish(topic, numbers.push(numbers.length) - 1, { key: "k" });
+      await seen.stay(numbers.length);
       assert.deepEqual(
         [...seen],
         numbers.map((number) => [number, 1]),

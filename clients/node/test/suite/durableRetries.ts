@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { deadKey, parkedKey } from "../../src/contract/contract.js";
+import { deadKey, parkedKey, streamKey } from "../../src/contract/contract.js";
 import { DeadLetter } from "../../src/contract/durable.js";
 import { CallTimeoutError, type Event, type SubscribeOptions } from "../../src/index.js";
 import { pauseOf } from "../../src/retryPolicy.js";
@@ -285,6 +285,28 @@ export function durableRetryTests(world: World, redis: RedisServer): void {
     await system.publish(topic, 1, { key: "k" });
     await seen.stay(1);
     assert.equal((await lettersOf(redis, topic)).length, 1);
+  });
+
+  test("what a plain program added is a map; what is too large of it is given up at once", async () => {
+    const [topic, seen] = [newTopic(), new Seen<[unknown, string]>()];
+    const system = await subscribed(topic, (data, { id }) => seen.push([data, id]), { onPoison: "dead_letter" });
+    const add = (...fields: (string | Buffer)[]) => ask(redis, "XADD", streamKey("tl:", topic, "k"), "*", ...fields);
+    await add("large", Buffer.alloc(1_100_000, 120));
+    const entry = String(await add("text", "clé", "bytes", Buffer.from([0xff]), "__proto__", "p"));
+    await system.publish(topic, "ours", { key: "k" });
+    await seen.stay(2);
+    const map = { text: "clé", bytes: new Uint8Array([0xff]), ["__proto__"]: "p" };
+    assert.deepEqual(
+      [...seen],
+      [
+        [map, `${topic}:k:${entry}`],
+        ["ours", seen[1]?.[1]],
+      ],
+    );
+    assert.deepEqual(
+      (await lettersOf(redis, topic)).map(({ reason, attempts, error }) => [reason, attempts, error?.code]),
+      [["failed", 1, 8]],
+    );
   });
 
   test("pauses double up to the cap", () => {
