@@ -347,6 +347,8 @@ async def test_large_events_arrive_although_a_claim_cannot_hold_them_all(world: 
         {"dedupe": "id"},
         {"key": "k", "dedupe": ""},
         {"key": "k", "max_stored": -1},
+        {"key": "k", "wait_replicas": -1},
+        {"wait_replicas": 1},
         {"key": "k", "wait_local": True},
     ],
 )

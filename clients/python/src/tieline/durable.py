@@ -184,6 +184,18 @@ class Mail(Protocol):
         """
         ...
 
+    async def append_to_replicas(
+        self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
+    ) -> list[Stored | None]:
+        """As `append`, and return when so many replicas of the broker have it too.
+
+        Raises:
+            UnavailableError: it is stored, but not so many replicas have it after 2.5 s; or the connection broke.
+            UnsupportedError: this broker has no replicas.
+
+        """
+        ...
+
     async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
         """Make sure that a subscription group is registered; returns whether it is new.
 
@@ -241,6 +253,11 @@ class Mail(Protocol):
         ...
 
 
+def no_replicas() -> UnsupportedError:
+    """What a publisher is told who waits for replicas where the client does not see them."""
+    return UnsupportedError("wait_replicas= needs a connection to Redis itself: use redis://")
+
+
 class NoMail:
     """`Mail` where there are no durable events: everything is an UnsupportedError."""
 
@@ -254,6 +271,12 @@ class NoMail:
         self, topic: str, drafts: Sequence[Draft], *, together: bool = False, most: int = 0
     ) -> Awaitable[list[Stored | None]]:
         """See `Mail.append`."""
+        raise self._unsupported()
+
+    async def append_to_replicas(
+        self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
+    ) -> list[Stored | None]:
+        """See `Mail.append_to_replicas`."""
         raise self._unsupported()
 
     async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:

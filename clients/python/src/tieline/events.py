@@ -128,6 +128,7 @@ class EventSystem:
         priority: int | None = None,
         dedupe: str | None = None,
         max_stored: int = 0,
+        wait_replicas: int = 0,
     ) -> Coroutine[Any, Any, Receipt]:
         """Publish an event to every subscriber, here and elsewhere. At most once; nobody need be there.
 
@@ -149,6 +150,7 @@ class EventSystem:
             priority: of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first.
             dedupe: an id of your own: an event of the topic with the same one is stored once within 24 hours.
             max_stored: do not store it if its key, or its priority, holds so many events; 0 for no bound.
+            wait_replicas: return when so many replicas of Redis have it too.
 
         Raises:
             InvalidTopicError, InvalidPayloadError, PayloadTooLargeError, InvalidArgumentError: refused at the door.
@@ -162,16 +164,15 @@ class EventSystem:
                 raise InvalidArgumentError(
                     "wait_local= is for live events; a stored one is handled when its turn comes"
                 )
-            stored = Durable(key, PRIORITY_NORMAL if priority is None else priority, dedupe, max_stored)
+            stored = Durable(key, PRIORITY_NORMAL if priority is None else priority, dedupe, max_stored, wait_replicas)
             rest = (stored, ttl, content_type, schema_version, correlation_id, wait_for_connection)
             if self._publishing:
                 message = Message(topic, data, dict(headers or {}))
                 return publish_through(self._publishing, message, partial(_send, self._publisher.store, rest))
             return self._publisher.store(topic, data, headers, *rest)
-        if priority is not None or dedupe is not None or max_stored:
-            raise InvalidArgumentError(
-                "priority=, dedupe= and max_stored= are for what is stored: add key= or durable=True"
-            )
+        if priority is not None or dedupe is not None or max_stored or wait_replicas:
+            message = "priority=, dedupe=, max_stored= and wait_replicas= are for what is stored"
+            raise InvalidArgumentError(f"{message}: add key= or durable=True")
         options = (ttl, content_type, schema_version, correlation_id, wait_local, wait_for_connection)
         if self._publishing:
             message = Message(topic, data, dict(headers or {}))

@@ -41,6 +41,7 @@ class Durable(NamedTuple):
         priority: of an event without key.
         dedupe: an id under which it is recognised within the window; None for none.
         most: bound of its stream; 0 for none.
+        replicas: how many replicas must have it.
 
     """
 
@@ -48,6 +49,7 @@ class Durable(NamedTuple):
     priority: int
     dedupe: str | None
     most: int
+    replicas: int = 0
 
 
 class Piece(NamedTuple):
@@ -113,6 +115,8 @@ class Publisher:
             check_wait(wait_for_connection, "wait_for_connection")
         rest = (ttl, content_type, schema_version, correlation_id)
         if self._outbox is not None:
+            if durable.replicas:
+                raise InvalidArgumentError("wait_replicas= waits for Redis, and with an outbox a publish does not")
             (receipt,) = await self._queue(self._outbox, topic, [Piece(data, headers, durable)], *rest)
             return receipt
         if instance.port is None or get_running_loop() is not instance.loop:
@@ -128,7 +132,11 @@ class Publisher:
         assert port is not None
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
-        (stored,) = await port.mail.append(event.topic, (draft_of(event, durable),), most=durable.most)
+        drafts = (draft_of(event, durable),)
+        if durable.replicas:
+            (stored,) = await port.mail.append_to_replicas(event.topic, drafts, durable.replicas, most=durable.most)
+        else:
+            (stored,) = await port.mail.append(event.topic, drafts, most=durable.most)
         if stored is None:
             raise no_room(event.topic, durable.key, instance.settings.retry_after)
         return stored
@@ -262,6 +270,8 @@ class Publisher:
         return len(each), served
 
 
+_MOST_REPLICAS = 100
+
 PRIORITIES = (
     contract.PRIORITY_LOW,
     contract.PRIORITY_NORMAL,
@@ -286,6 +296,9 @@ def check_durable(durable: Durable) -> None:
         raise InvalidArgumentError(f"priority is 1 (low), 5 (normal), 8 (high) or 10 (critical), not {priority!r:.80}")
     if isinstance(most, bool) or not isinstance(most, int) or most < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"max_stored is a whole number of events, 0 for no bound, not {most!r:.80}")
+    replicas = durable.replicas
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or not 0 <= replicas <= _MOST_REPLICAS:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"wait_replicas is a whole number up to {_MOST_REPLICAS}, not {replicas!r:.80}")
 
 
 def draft_of(event: Envelope, durable: Durable) -> Draft:

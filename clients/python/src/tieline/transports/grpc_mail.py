@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tieline._contract import contract
 from tieline._contract import durable_pb2 as wire
 from tieline._contract import gateway_pb2 as link_wire
-from tieline.durable import Claimed, Draft, Entry, GroupFigures, Letter, Member, Redriven, Settlement, Stored
+from tieline.durable import (
+    Claimed,
+    Draft,
+    Entry,
+    GroupFigures,
+    Letter,
+    Member,
+    Redriven,
+    Settlement,
+    Stored,
+    no_replicas,
+)
 from tieline.envelope import error_from_wire
 from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
 from tieline.transports.grpc_link import LinkBrokenError
@@ -118,6 +129,12 @@ class GrpcMail:
             batch.fail(error)
 
     # --- claim and settle -----------------------------------------------------------------------------------------
+
+    async def append_to_replicas(
+        self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
+    ) -> list[Stored | None]:
+        """See `Mail.append_to_replicas`."""
+        raise no_replicas()
 
     async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
         """See `Mail.enroll`."""

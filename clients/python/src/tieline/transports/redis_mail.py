@@ -14,8 +14,8 @@ from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.durable import Claimed, Draft, Entry, Member, Settlement, Stored
 from tieline.envelope import EVENT, new_instance
-from tieline.errors import PayloadTooLargeError, TielineError
-from tieline.transports.redis_link import LinkDownError, RedisLink, pack
+from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
+from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
 from tieline.transports.redis_mail_desk import RedisMailDesk
 from tieline.transports.redis_server import RedisServer, command_error
 from tieline.transports.redis_work import WorkLink
@@ -72,6 +72,8 @@ class RedisMail(RedisMailDesk):
         self._unanswered: deque[_Batch] = deque()
         self._giving_up: asyncio.TimerHandle | None = None
         self._topics: set[str] = set()
+        self._replicated = 0
+        self._waiting = WorkLink(server, transport.settings, lambda: f"{transport.name}:wait")
         self.work = WorkLink(server, transport.settings, lambda: transport.name)
 
     # --- append ---------------------------------------------------------------------------------------------------
@@ -104,6 +106,30 @@ class RedisMail(RedisMailDesk):
         else:
             link.flush_soon()
         return future
+
+    async def append_to_replicas(
+        self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
+    ) -> list[Stored | None]:
+        """See `Mail.append_to_replicas`. It has a connection of its own: `WAIT` holds up what comes after it there."""
+        batch = _Batch(topic, most, together=False)
+        batch.add(drafts)
+        self._replicated += 1
+        producer = f"{self._producer}-{self._replicated}"  # nothing is sent again, so each run is the first of its own
+        arguments = [*batch.head, b"1", *batch.arguments]
+        try:
+            told = await self._waiting.run(
+                scripts.APPEND, scripts.append_names(self._prefix, topic, producer), arguments
+            )
+            settings = self._transport.settings
+            patience = (settings.ping_interval + settings.pong_timeout) / 2  # longer, and the link is taken for dead
+            reached = await self._waiting.call(pack("WAIT", replicas, int(patience * 1000)))
+        except (LinkDownError, ReplyError) as error:
+            raise command_error(error) from None
+        if reached < replicas:
+            raise UnavailableError(
+                f"it is stored, but {reached} replicas have it instead of {replicas}", details={"replicas": reached}
+            )
+        return [self._stored(topic, draft, one) for draft, one in zip(drafts, told, strict=True)]
 
     def write(self, link: RedisLink) -> None:
         """Turn what is gathered into commands."""
@@ -173,6 +199,7 @@ class RedisMail(RedisMailDesk):
         """Nothing is sent any more."""
         self._give_up()
         self.work.close()
+        self._waiting.close()
 
     # --- claim and settle -----------------------------------------------------------------------------------------
 

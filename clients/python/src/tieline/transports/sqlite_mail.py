@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tieline.clock import Clock
-from tieline.durable import Claimed, Draft, GroupFigures, Letter, Redriven, Settlement, Stored
+from tieline.durable import Claimed, Draft, GroupFigures, Letter, Redriven, Settlement, Stored, no_replicas
 from tieline.transports import sqlite_mail_claim, sqlite_mail_desk, sqlite_mail_settle
 from tieline.transports.sqlite_mail_book import Append, MailBook
 from tieline.transports.sqlite_mail_writer import MailWriter
@@ -57,6 +57,12 @@ class SqliteMail:
     ) -> Future[list[Stored | None]]:
         """See `Mail.append`."""
         return self._writer.submit(Append(topic, drafts, together, most))
+
+    async def append_to_replicas(
+        self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
+    ) -> list[Stored | None]:
+        """See `Mail.append_to_replicas`."""
+        raise no_replicas()
 
     async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
         """See `Mail.enroll`."""

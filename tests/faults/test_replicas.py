@@ -1,0 +1,35 @@
+"""Events that are to be on replicas before they count as stored."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.faults.conftest import Bench
+from tests.suite.seen import Seen
+from tests.support.servers import RedisServer
+from tieline import EventSystem, Outcome, UnavailableError, UnsupportedError
+
+
+async def test_a_publish_waits_for_replicas_and_says_so_if_there_are_too_few(bench: Bench) -> None:
+    publisher, seen = await bench.system("publisher"), Seen()
+    await publisher.subscribe("replicated", seen.take, durable=True).ready()
+    with RedisServer(options=("--replicaof", "127.0.0.1", str(bench.server.port))):
+        async with asyncio.timeout(30):
+            while (await bench.ask("INFO", "replication")).get("slave0", {}).get("state") != "online":
+                await asyncio.sleep(0.05)
+        receipt = await publisher.publish("replicated", 1, key="k", wait_replicas=1)
+        assert receipt.stored is not None
+        with pytest.raises(UnavailableError) as caught:
+            await publisher.publish("replicated", 2, key="k", wait_replicas=2)
+    assert caught.value.details == {"replicas": 1}
+    assert caught.value.outcome is Outcome.MAY_HAVE_RUN
+    await seen.stay(2)
+    assert list(seen) == [1, 2], "what was stored is handled, replicated or not"
+
+
+async def test_where_there_are_no_replicas_nobody_can_wait_for_them() -> None:
+    async with EventSystem("memory://") as events:
+        with pytest.raises(UnsupportedError):
+            await events.publish("replicated", 1, key="k", wait_replicas=1)
