@@ -119,7 +119,7 @@ async def test_letters_can_be_deleted(world: World, topic: str) -> None:
 
 async def test_a_letter_that_is_not_there_is_not_found(world: World, topic: str) -> None:
     system = await world.system()
-    for wrong in ("", "x", "1-1", "0-0"):
+    for wrong in ("", "x", "1-1", "0-0", "²-1", "9" * 5000 + "-1"):
         with pytest.raises(NotFoundError):
             await system.dead_letters.get(topic, wrong)
 

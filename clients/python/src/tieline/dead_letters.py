@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from tieline.outgoing import check_headers, check_key
 
 _PAGE = 200
 _MOST = 1_000
+_is_entry = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +254,9 @@ def _that(group: str | None, reason: str | None, key: str | None) -> Callable[[D
 
 def _before(id: str) -> str:
     """The id just before one, so that it is the next that is found."""
-    ms, _, number = id.partition("-")
-    if not (ms.isdigit() and number.isdigit()):
+    if not _is_entry(id):
         raise NotFoundError(f"{id!r:.80} is no id of a dead letter")
+    ms, _, number = id.partition("-")
     return f"{ms}-{int(number) - 1}" if int(number) else f"{max(0, int(ms) - 1)}-{2**64 - 1}"
 
 
