@@ -86,6 +86,15 @@ local function has_pending(stream, name)
   return not pending.err and pending[1] > 0
 end
 
+-- Whether an entry was not settled before: who had no answer settles again.
+local function is_new(stream, name, id)
+  local pending = redis.pcall('XPENDING', stream, name, id, id, 1)
+  if pending.err then
+    return #redis.call('XRANGE', stream, id, id) > 0
+  end
+  return #pending > 0
+end
+
 -- An event without key is deleted when no group waits for it or has it under way.
 local function delete_passed(stream)
   local reached, least = {}, nil
@@ -125,7 +134,7 @@ while at <= #ARGV do
     local priority = string.match(member, '^%z(%d+)%z')
     local stream = priority and lane .. priority or streams .. member
     local name = not priority and group == 'default' and topic .. ':' .. member or group
-    if verdict == 'dead' then
+    if verdict == 'dead' and is_new(stream, name, ARGV[at - 1]) then
       redis.call('XADD', dead, '*', 'tl', argument)
     end
     if count > 0 then

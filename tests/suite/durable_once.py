@@ -10,7 +10,7 @@ import pytest
 from tests.suite.durable import AT_ONCE
 from tests.suite.seen import Seen, until
 from tests.suite.world import Feature, World, needs
-from tieline import Event, Handling, InvalidArgumentError, Standing, UnavailableError, idempotency_store
+from tieline import Event, Handling, InvalidArgumentError, Settings, Standing, UnavailableError, idempotency_store
 from tieline.idempotency import MemoryIdempotencyStore
 
 NEEDS = frozenset({Feature.DURABLE})
@@ -97,6 +97,35 @@ async def test_what_a_handler_that_was_interrupted_began_another_may_begin(world
     await leaving.aclose(0.0)
     await (await world.system()).subscribe(topic, seen.take, durable=True, idempotency=store).ready()
     await seen.stay(1)
+
+
+async def test_what_a_process_that_died_began_is_handled_when_its_lease_is_over(world: World, topic: str) -> None:
+    system, store, seen = await world.system(), MemoryIdempotencyStore(), Seen()
+    receipt = await system.publish(topic, 1, key="k")
+    await store.begin(Handling("default", topic, receipt.id), "died", 0.5)
+    await system.subscribe(topic, seen.take, durable=True, idempotency=store).ready()
+    await seen.stay(1)
+    assert await store.begin(Handling("default", topic, receipt.id), "me", 1.0) == Standing.DONE
+
+
+async def test_a_handler_at_work_keeps_what_it_began(world: World, topic: str) -> None:
+    system, store = await world.system(settings=Settings(lease=1.0, lease_refresh=0.2)), MemoryIdempotencyStore()
+    begun, release, seen = Seen(), asyncio.Event(), Seen()
+
+    async def work(data: Any) -> None:
+        begun.append(data)
+        await release.wait()
+        seen.append(data)
+
+    await system.subscribe(topic, work, durable=True, idempotency=store).ready()
+    receipt = await system.publish(topic, 1, key="k")
+    await begun.reach(1)
+    for _ in range(8):
+        await asyncio.sleep(0.25)
+        assert await store.begin(Handling("default", topic, receipt.id), "me", 60.0) == Standing.BUSY
+    release.set()
+    await seen.stay(1)
+    assert len(begun) == 1
 
 
 class Broken(MemoryIdempotencyStore):

@@ -127,6 +127,19 @@ async def test_what_is_no_stream_harms_nobody(world: World, topic: str) -> None:
     client.delete(f"event_stream:{topic}:odd")
 
 
+@pytest.mark.parametrize("batch", [None, (10, 0.05)])
+async def test_an_entry_that_cannot_be_read_stops_its_key_and_no_other(world: World, topic: str, batch: Any) -> None:
+    client, system, seen = _client(world), await world.system(), Seen()
+    await system.subscribe(topic, seen.take, durable=True, batch=batch).ready()
+    _add(client, topic, "odd", tl=b"\xff\xff\xff")
+    _tell(client, f"register:{topic}:odd")
+    await system.publish(topic, 1, key="k")
+    await seen.reach(1)
+    while not (parked := await system.parked.list(topic)):
+        await asyncio.sleep(0.01)
+    assert parked[0].error.code == "INVALID_PAYLOAD"
+
+
 async def test_quiet_keys_leave_nothing_behind(world: World, topic: str) -> None:
     client, system, keys = _client(world), await world.system(), Keys()
     await system.subscribe(topic, keys.take, durable=True).ready()

@@ -88,6 +88,7 @@ export const LIMIT_STREAM_ALONE = 10_000;
 export const LIMIT_OUTBOX_EVENTS = 100_000;
 export const LIMIT_OUTBOX_BYTES = 268_435_456;
 export const LIMIT_APPEND_EVENTS = 10_000;
+export const LIMIT_APPEND_BYTES = 8_257_536;
 
 export const DEFAULT_CALL_TTL_MS = 30_000;
 export const DEFAULT_EVENT_TTL_MS = 30_000;

@@ -9,6 +9,7 @@ import { LinkDownError, type LinkOwner, type RedisLink } from "./redisLink.js";
 import { RedisMail } from "./redisMail.js";
 import { type Answers, RedisOutbox } from "./redisOutbox.js";
 import { RedisPatterns } from "./redisPatterns.js";
+import { RedisPlain } from "./redisPlain.js";
 import { RedisPort } from "./redisPort.js";
 import { RedisRegistry } from "./redisRegistry.js";
 import { RedisRuns } from "./redisRuns.js";
@@ -29,6 +30,7 @@ export class RedisTransport implements Transport {
   readonly outbox: RedisOutbox;
   readonly runs: RedisRuns;
   readonly mail: RedisMail;
+  readonly plain: RedisPlain;
   /** The link while there is one that is ready. */
   link: RedisLink | undefined;
   /** A new link on which everything is being registered. */
@@ -55,6 +57,7 @@ export class RedisTransport implements Transport {
     this.runs = new RedisRuns(this.prefix, this.settings);
     const work = new RedisWork(this.#target, this.settings, () => this.#name);
     this.mail = new RedisMail(this.prefix, work, () => this.require());
+    this.plain = new RedisPlain(this.prefix, work, this.clock, () => this.registry.mailTopics());
     this.#notice = noticeChannel(this.prefix);
   }
 
@@ -91,6 +94,7 @@ export class RedisTransport implements Transport {
     this.link?.close("closed");
     this.link = undefined;
     this.mail.close();
+    this.plain.close();
     for (const { reject } of this.#waiting.splice(0)) reject(this.#away("the event system is closed"));
   }
 
@@ -151,6 +155,7 @@ export class RedisTransport implements Transport {
       setInterval(() => this.#readPatternsAgain(), patternsRefresh),
     ];
     for (const timer of this.#timers) timer.unref();
+    this.plain.begin();
   }
 
   async #connect(): Promise<void> {
@@ -229,6 +234,7 @@ export class RedisTransport implements Transport {
     }
     this.#sendKept(this.link);
     this.runs.resume();
+    this.plain.sweepAfterGap();
     const gap = { since, until: this.clock.now(), reason: why };
     for (const port of [...this.#ports]) port.receiver.onConnected(gap);
   }
@@ -300,6 +306,8 @@ export class RedisTransport implements Transport {
       else if (rest[0] instanceof Buffer) parseFrame(rest[0], take);
     } else if (kind === "message" && name === this.#notice) {
       this.patterns.add(String(rest[0]));
+    } else if (kind === "message" && name === this.plain.channel) {
+      if (rest[0] instanceof Buffer) this.plain.noticed(rest[0]);
     } else if (kind === "message" || kind === "pmessage") {
       const data = rest[kind === "message" ? 0 : 1];
       if (data instanceof Buffer) parseFrame(data, (envelope) => this.registry.broadcast(name, envelope));

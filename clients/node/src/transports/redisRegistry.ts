@@ -1,5 +1,6 @@
 import {
   eventChannel,
+  groupChangeChannel,
   groupChannel,
   inboxChannel,
   leaseKey,
@@ -77,6 +78,12 @@ export class RedisRegistry {
     }
   }
 
+  /** Topics whose durable events are consumed here. */
+  mailTopics(): ReadonlySet<string> {
+    const interests = [...this.#shared.values()].flatMap((takers) => takers.map(({ interest }) => interest));
+    return new Set(interests.filter(({ route }) => route === Route.MAIL).map(({ pattern }) => pattern));
+  }
+
   /** A new instance: its inbox and its lease. */
   async join(link: RedisLink, port: RedisPort): Promise<void> {
     await Promise.all([subscribe(link, [this.#openInbox(port)]), this.#keepLease(link, port)]);
@@ -95,10 +102,8 @@ export class RedisRegistry {
 
   /** Channels first; membership when they are confirmed. */
   async add(link: RedisLink, port: RedisPort, interests: readonly Interest[]): Promise<void> {
-    await subscribe(
-      link,
-      interests.map((interest) => this.#open(port, interest)),
-    );
+    const channels = interests.map((interest) => this.#open(port, interest));
+    await subscribe(link, [...channels, ...this.#notices()]);
     await this.#write(link, port, interests);
   }
 
@@ -127,8 +132,13 @@ export class RedisRegistry {
     for (const port of this.#ports) {
       channels.push(this.#openInbox(port), ...port.interests().map((interest) => this.#open(port, interest)));
     }
-    await subscribe(link, channels);
+    await subscribe(link, [...channels, ...this.#notices()]);
     await this.refresh(link);
+  }
+
+  /** Who consumes durable events listens to plain producers; asking for it again does no harm. */
+  #notices(): Channel[] {
+    return this.mailTopics().size === 0 ? [] : [{ kind: "", name: groupChangeChannel(this.#prefix) }];
   }
 
   /** Writes all leases and memberships once more, in one go. */

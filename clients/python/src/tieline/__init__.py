@@ -48,7 +48,7 @@ from tieline.many import Item
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.outbox import Outbox
-from tieline.outbox_file import OutboxFigures
+from tieline.outbox_entry import OutboxFigures
 from tieline.publisher import Receipt
 from tieline.retry import Retry
 from tieline.retry_policy import RetryPolicy

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from google.protobuf.message import DecodeError
+
 from tieline import codec, topics
 from tieline._contract import durable_pb2
 from tieline._contract.envelope_pb2 import Envelope
@@ -266,5 +268,13 @@ def _read(found: Letter, clock: Clock) -> DeadLetter:
         letter.attempts,
         error_from_wire(letter.error),
         datetime.fromtimestamp(letter.time / 1000, UTC),
-        Event(Envelope.FromString(letter.envelope), clock),
+        Event(_envelope_of(letter), clock),
     )
+
+
+def _envelope_of(letter: durable_pb2.DeadLetter) -> Envelope:
+    """As it was published; what another program wrote and cannot be read is shown as the bytes it is."""
+    try:
+        return Envelope.FromString(letter.envelope)
+    except DecodeError:
+        return Envelope(topic=letter.topic, data=letter.envelope, content_type=codec.OCTETS)

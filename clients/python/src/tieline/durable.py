@@ -14,6 +14,8 @@ from tieline.errors import UnsupportedError
 DEFAULT_GROUP = "default"
 """The subscription group of whoever names none: one, shared by all of them."""
 
+_ROOM_EACH = 128
+
 
 class Draft(NamedTuple):
     """An event to be stored.
@@ -32,6 +34,11 @@ class Draft(NamedTuple):
     known_as: str
     window: int
     envelope: bytes
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes on its way, about."""
+        return len(self.envelope) + len(self.known_as) + _ROOM_EACH
 
 
 class Stored(NamedTuple):

@@ -12,7 +12,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tieline._contract import contract
-from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Timer
 from tieline.consumer import Consumer, House
 from tieline.context import CURRENT, Event
@@ -21,7 +20,7 @@ from tieline.durability import Durability
 from tieline.durable import Entry, Verdict
 from tieline.eager import start_now
 from tieline.errors import CallTimeoutError, Outcome, TielineError
-from tieline.lease import Lease
+from tieline.lease import Lease, opened
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
@@ -184,10 +183,8 @@ class Batch:
         consumer, subscription = self._consumer, self._consumer.subscription
         if entry.group and entry.group != consumer.policy.group:
             return None
-        event = Event(Envelope.FromString(entry.envelope), consumer.clock)
-        hindrance = lease.hindrance(event.envelope)
-        if hindrance is not None:
-            raise hindrance
+        event = Event(opened(entry), consumer.clock)
+        lease.check(event.envelope)
         data = event.data if subscription.versions is None else subscription.versions.lift(event)
         if not passes(subscription, data):
             return None

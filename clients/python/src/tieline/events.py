@@ -198,7 +198,7 @@ class EventSystem:
 
         Args:
             topic: concrete topic.
-            items: at most 10,000, of 8 MiB in all.
+            items: at most 10,000, of about 8 MiB in all.
             ttl: seconds until they are no longer worth handling; for ever unless given.
             content_type: media type; MessagePack unless given.
             schema_version: version of the payloads' schema.

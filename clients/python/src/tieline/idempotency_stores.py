@@ -7,7 +7,6 @@ from urllib.parse import unquote, urlsplit
 
 from tieline.errors import InvalidArgumentError
 from tieline.idempotency import DEFAULT_WINDOW, IdempotencyStore, MemoryIdempotencyStore
-from tieline.sqlite_idempotency import SqliteIdempotencyStore
 
 
 def idempotency_store(url: str, *, window: float = DEFAULT_WINDOW, namespace: str = "") -> IdempotencyStore:
@@ -27,6 +26,8 @@ def idempotency_store(url: str, *, window: float = DEFAULT_WINDOW, namespace: st
     if parts.scheme == "memory":
         return MemoryIdempotencyStore(window)
     if parts.scheme == "sqlite" and not parts.netloc and parts.path.strip("/"):
+        from tieline.sqlite_idempotency import SqliteIdempotencyStore  # not every Python has SQLite
+
         return SqliteIdempotencyStore(Path(unquote(parts.path)), window)
     if parts.scheme in ("redis", "rediss", "unix"):
         from tieline.transports.redis_idempotency import RedisIdempotencyStore

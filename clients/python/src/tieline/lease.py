@@ -10,6 +10,8 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import DecodeError
+
 from tieline._contract.durable_pb2 import DeadLetter
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.context import CURRENT, Event
@@ -136,11 +138,11 @@ class Lease:
         if entry.group and entry.group != consumer.policy.group:
             self.acknowledge()
             return None
-        envelope = Envelope.FromString(entry.envelope)
-        hindrance = self.hindrance(envelope)
-        if hindrance is not None:
-            return self.refuse(entry, hindrance)
-        event = Event(envelope, consumer.clock)
+        try:
+            event = Event(opened(entry), consumer.clock)
+            self.check(event.envelope)
+        except TielineError as error:
+            return self.refuse(entry, error)
         if consumer.policy.idempotency is not None:
             return await self._handle_once(entry, event, consumer.policy.idempotency)
         self.begun = consumer.clock.monotonic()
@@ -165,14 +167,19 @@ class Lease:
         await once.end(done=delivery.acked or (raised is None and not delivery.said))
         return self._conclude(entry, delivery, raised)
 
-    def hindrance(self, envelope: Envelope) -> TielineError | None:
-        """Why the next event is not to be handled, if that is so."""
+    def check(self, envelope: Envelope) -> None:
+        """Refuse the next event if it is not to be handled.
+
+        Raises:
+            ResponderLostError: it may be what ended the processes that had it.
+            ExpiredError: it is too late.
+
+        """
         consumer = self.consumer
         if self.failures >= max(consumer.policy.retry.max_attempts, _LOST_AT_LEAST):
-            return ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
+            raise ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
         if 0 < envelope.expires_at <= consumer.clock.now():
-            return ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")
-        return None
+            raise ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")
 
     def refuse(self, entry: Entry, error: TielineError) -> tuple[Verdict, bytes] | None:
         """What becomes of the first event, which cannot be handled."""
@@ -274,6 +281,19 @@ class Lease:
             time=self.consumer.clock.now(),
             entry=entry.id.decode(),
         ).SerializeToString()
+
+
+def opened(entry: Entry) -> Envelope:
+    """The envelope of an entry.
+
+    Raises:
+        InvalidPayloadError: another program wrote what cannot be read.
+
+    """
+    try:
+        return Envelope.FromString(entry.envelope)
+    except DecodeError:
+        raise InvalidPayloadError(f"the entry {entry.id.decode()} holds no envelope in its field tl") from None
 
 
 def _error_of(raised: Exception | None) -> TielineError:

@@ -20,7 +20,7 @@ from tieline._contract import contract
 from tieline.clock import Clock, Timer
 from tieline.durable import Draft, Mail
 from tieline.errors import InvalidArgumentError, TielineError
-from tieline.outbox_file import OutboxFigures, OutboxFile, Waiting
+from tieline.outbox_entry import OutboxFigures, Waiting
 
 log = logging.getLogger("tieline")
 
@@ -42,6 +42,8 @@ class Outbox:
     """
 
     def __init__(self, path: Path, mail: Callable[[], Awaitable[Mail]]) -> None:
+        from tieline.outbox_file import OutboxFile  # not every Python has SQLite
+
         self._file = OutboxFile(path)
         self._mail = mail
         self._clock = Clock()

@@ -7,11 +7,11 @@ import sqlite3
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from tieline._contract import contract
 from tieline.durable import Draft
 from tieline.errors import OverloadedError
+from tieline.outbox_entry import OutboxFigures, Waiting
 from tieline.sqlite_file import SqliteFile
 
 _SCHEMA = """
@@ -34,38 +34,6 @@ _DELETE = "DELETE FROM outbox WHERE number = ?"
 _TOGETHER = 500
 _BYTES = 1_048_576
 _RETRY_AFTER = 1.0
-
-
-class Waiting(NamedTuple):
-    """An event that waits.
-
-    Attributes:
-        number: in the order in which they were published.
-        together: number of the last one of those that are stored with it, all or none; 0 if it is by itself.
-        topic: where it goes.
-        most: bound of its stream; 0 for none.
-        key: its ordering key; empty for none.
-        priority: its lane, if it has no key.
-        known_as: what the broker recognises it by.
-        envelope: a serialized Envelope.
-
-    """
-
-    number: int
-    together: int
-    topic: str
-    most: int
-    key: str
-    priority: int
-    known_as: str
-    envelope: bytes
-
-
-class OutboxFigures(NamedTuple):
-    """How many events wait for the broker, and how many bytes that is."""
-
-    events: int
-    bytes: int
 
 
 class OutboxFile:

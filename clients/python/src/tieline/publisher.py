@@ -190,10 +190,10 @@ class Publisher:
         rest = (ttl, content_type, schema_version, correlation_id)
         events = [self.durable_event(topic, data, headers, durable, *rest) for data, headers, durable in pieces]
         drafts = [draft_of(event, piece.durable) for event, piece in zip(events, pieces, strict=True)]
-        check_size(drafts)
         known = [
             draft._replace(known_as=draft.known_as or event.id) for event, draft in zip(events, drafts, strict=True)
         ]
+        check_size(known)
         await outbox.put(topic, known, pieces[0].durable.most, together=len(pieces) > 1)
         return [Receipt(event.id, event.correlation_id or event.id, None, True) for event in events]
 
@@ -302,7 +302,7 @@ def check_size(drafts: Sequence[Draft]) -> None:
         PayloadTooLargeError: it is.
 
     """
-    size, most = sum(len(draft.envelope) for draft in drafts), contract.LIMIT_MESSAGE_BYTES
+    size, most = sum(draft.size for draft in drafts), contract.LIMIT_APPEND_BYTES
     if size > most:
         raise PayloadTooLargeError(
             f"{len(drafts)} events of {size} bytes: at most {most} at once; publish them in parts"

@@ -15,7 +15,6 @@ from tieline._contract import gateway_pb2 as link_wire
 from tieline.durable import Claimed, Draft, Entry, GroupFigures, Letter, Member, Redriven, Settlement, Stored
 from tieline.envelope import error_from_wire
 from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
-from tieline.transports.grpc_frames import FRAME_BYTES
 from tieline.transports.grpc_link import LinkBrokenError
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ T = TypeVar("T")
 _TOGETHER = 64
 _MANY_BYTES = 262_144
 _ROOM_EACH = 128
-_MOST_BYTES = contract.LIMIT_MESSAGE_BYTES - 4 * FRAME_BYTES
 _MOST_LETTERS = 1_000
 
 
@@ -44,7 +42,7 @@ class _Batch:
     def add(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Stored | None]]:
         for draft in drafts:
             self.append.drafts.add(envelope=draft.envelope, known_as=draft.known_as, window_ms=draft.window)
-            self.size += _size(draft)
+            self.size += draft.size
         future: asyncio.Future[list[Stored | None]] = asyncio.get_running_loop().create_future()
         self.waiting.append((len(drafts), future))
         return future
@@ -215,17 +213,11 @@ def _broken() -> TielineError:
     return UnavailableError("the link to the gateway broke before it answered; whether it was done is unknown")
 
 
-def _size(draft: Draft) -> int:
-    return len(draft.envelope) + len(draft.known_as) + _ROOM_EACH
-
-
 def _check_size(drafts: Sequence[Draft]) -> None:
-    size = sum(map(_size, drafts))
-    if size > _MOST_BYTES:
-        message = (
-            f"{len(drafts)} events that are stored together take {size} bytes; over a gateway at most {_MOST_BYTES}"
-        )
-        raise PayloadTooLargeError(message, details={"size": size, "limit": _MOST_BYTES})
+    size, most = sum(draft.size for draft in drafts), contract.LIMIT_APPEND_BYTES
+    if size > most:
+        message = f"{len(drafts)} events that are stored together take {size} bytes; over a gateway at most {most}"
+        raise PayloadTooLargeError(message, details={"size": size, "limit": most})
 
 
 def _portions(items: Sequence[T], size_of: Any) -> Iterator[Sequence[T]]:
