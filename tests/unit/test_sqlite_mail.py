@@ -16,11 +16,11 @@ from tests.suite.durable import AT_ONCE, Keys
 from tests.suite.durable_retries import failing
 from tests.suite.seen import Seen, until
 from tests.unit.mail_places import Box, names, opened
-from tieline import EventSystem, RetryPolicy, UnavailableError, UnsupportedError, testing
+from tieline import EventSystem, OverloadedError, RetryPolicy, UnavailableError, UnsupportedError, testing
 from tieline.clock import Clock
 from tieline.durable import Draft, Redriven, Verdict
 from tieline.errors import InvalidArgumentError, Outcome
-from tieline.transports import sqlite_mail_writer
+from tieline.transports import sqlite_mail_commit, sqlite_mail_writer
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 from tieline.transports.sqlite_mail import SqliteMail
 from tieline.transports.sqlite_mail_book import MailBook
@@ -191,6 +191,22 @@ async def test_a_full_disk_is_told_to_the_publisher_alone(file: Path) -> None:
     )  # fmt: skip
     out, _ = await child.communicate()
     assert out.decode().split() == ["refused", "OVERLOADED", "NOT_DELIVERED", "called", "live", "stored", "handled"]
+
+
+async def test_the_last_of_a_disk_is_for_handling_what_is_stored(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(MemoryTransport(store=file), "t") as box:
+        await box.enroll()
+        await box.put("a1", "a2")
+        with monkeypatch.context() as full:
+            full.setattr(sqlite_mail_commit, "_RESERVE_BYTES", 1 << 62)
+            with pytest.raises(OverloadedError, match=r"events\.db-mail is full") as caught:
+                await box.put("a3")
+            assert (caught.value.outcome, caught.value.retry_after) == (Outcome.NOT_DELIVERED, 1.0)
+            claimed = await box.claim()
+            assert names(claimed.members[0].entries) == ["a1", "a2"]
+            assert await box.settle(claimed, Verdict.DONE) == [True]
+        await box.put("a3")
+        assert await box.read() == {"a": ["a3"]}
 
 
 async def test_what_cannot_be_done_fails_alone(file: Path) -> None:

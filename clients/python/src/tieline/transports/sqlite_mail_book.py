@@ -75,6 +75,11 @@ class MailBook:
         """Milliseconds since 1970, by the broker's clock."""
         return self._clock.now()
 
+    def reusable(self) -> int:
+        """Bytes of the file that hold nothing."""
+        (pages,), (size,) = (self.execute(f"PRAGMA {what}").fetchone() for what in ("freelist_count", "page_size"))
+        return pages * size
+
     def end_leases(self) -> None:
         """Whoever held something is gone: it may be claimed at once, and that counts as a failure."""
         self.execute("UPDATE members SET due = ? WHERE token <> 0", (self.now(),))

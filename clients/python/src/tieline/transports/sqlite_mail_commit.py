@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import sqlite3
 import weakref
 from asyncio import Future
@@ -15,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from tieline.clock import Clock
-from tieline.errors import TielineError
+from tieline.errors import OverloadedError, TielineError
 from tieline.transports.sqlite_mail_book import Append, MailBook
 from tieline.transports.sqlite_mail_schema import bug_error, database_error, open_database
 
 log = logging.getLogger("tieline")
+
+_RESERVE_BYTES = 33_554_432
+"""Several times what the log of the database holds before it is written back."""
 
 Work = Callable[[MailBook], Any]
 Group = tuple[str, str]
@@ -90,7 +94,7 @@ class MailCommitter:
         woken, committing = list[Group](), False
         try:
             book.execute("BEGIN IMMEDIATE")
-            _do(book, operations)
+            self._do(book, operations)
             woken, committing = book.finish(), True
             book.execute("COMMIT")
         except Exception as error:
@@ -102,6 +106,37 @@ class MailCommitter:
             return []
         return woken
 
+    def _do(self, book: MailBook, operations: Sequence[Operation]) -> None:
+        """One after the other; events that are stored next to each other are stored together."""
+        appends: list[Operation] = []
+        for operation in operations:
+            if isinstance(operation.work, Append):
+                appends.append(operation)
+                continue
+            self._append(book, appends)
+            appends = []
+            operation.told = operation.work(book)
+        self._append(book, appends)
+
+    def _append(self, book: MailBook, operations: Sequence[Operation]) -> None:
+        if not operations:
+            return
+        if error := self._short_of_space(book):
+            for operation in operations:
+                operation.error = error
+            return
+        requests = [operation.work for operation in operations if isinstance(operation.work, Append)]
+        for operation, told in zip(operations, book.append(requests), strict=True):
+            operation.told = told
+
+    def _short_of_space(self, book: MailBook) -> TielineError | None:
+        """The last of a disk is for handling what is stored, which makes room in the file: that room counts too."""
+        free = _RESERVE_BYTES if self._path is None else shutil.disk_usage(self._path.parent).free
+        if free >= _RESERVE_BYTES or (free >= _RESERVE_BYTES // 2 and free + book.reusable() >= _RESERVE_BYTES):
+            return None
+        message = f"the disk of the store {self._path} is full but for what handling needs; make room"
+        return OverloadedError(message, retry_after=1.0)
+
     def _meaning(self, error: Exception, *, committing: bool) -> TielineError:
         if isinstance(error, TielineError):
             return error
@@ -109,26 +144,6 @@ class MailCommitter:
             return database_error(error, self._path, committing=committing)
         log.error("an operation on durable events failed", exc_info=error)
         return bug_error(error)
-
-
-def _do(book: MailBook, operations: Sequence[Operation]) -> None:
-    """One after the other; events that are stored next to each other are stored together."""
-    appends: list[Operation] = []
-    for operation in operations:
-        if isinstance(operation.work, Append):
-            appends.append(operation)
-            continue
-        _append(book, appends)
-        appends = []
-        operation.told = operation.work(book)
-    _append(book, appends)
-
-
-def _append(book: MailBook, operations: Sequence[Operation]) -> None:
-    if operations:
-        requests = [operation.work for operation in operations if isinstance(operation.work, Append)]
-        for operation, told in zip(operations, book.append(requests), strict=True):
-            operation.told = told
 
 
 def _undo(book: MailBook, woken: Sequence[Group]) -> None:
