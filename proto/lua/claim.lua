@@ -40,8 +40,11 @@ local function start_of(key)
   if from then
     return from
   end
-  local since = redis.call('HGET', groups, group) or '0'
-  return since == '0' and '0' or since .. '-0'
+  local since = tonumber(redis.call('HGET', groups, group) or '0')
+  if since == 0 then
+    return '0'
+  end
+  return string.format('%.0f-18446744073709551615', since - 1) -- the last id of the millisecond before
 end
 
 local function read(stream, name, from, count, key)
