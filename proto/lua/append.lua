@@ -3,7 +3,8 @@
 -- A key that was idle becomes ready in every subscription group. While a topic has no group, keys are listed under the
 -- group with the empty name, and a stream holds so many events at most.
 -- A producer numbers what it sends, one up for each run of this script, and sends again, under the same number and in the
--- same order, what it had no answer to: what is stored already is not stored twice.
+-- same order, what it had no answer to: what is stored already is not stored twice, and what found no room is told again.
+-- `number` holds the last number under the empty name, and, under a run's number, an "x" for each event without room.
 -- The group is appended to due_prefix, the key to stream_prefix, the priority to lane_prefix, the id to known_prefix.
 -- @key mail_groups
 -- @key due_prefix
@@ -30,21 +31,25 @@ if #names == 0 then
 end
 local clock = redis.call('TIME')
 local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
-if tonumber(redis.call('GET', number) or '0') >= tonumber(ARGV[5]) then
-  local known_all = {}
+if tonumber(redis.call('HGET', number, '') or '0') >= tonumber(ARGV[5]) then
+  local known_all, refused = {}, redis.call('HGET', number, ARGV[5]) or ''
   for n = 1, (#ARGV - 5) / 5 do
-    known_all[n] = '='
+    known_all[n] = string.sub(refused, n, n) == 'x' and '' or '='
   end
   return known_all
 end
-redis.call('SET', number, ARGV[5], 'PX', 900000)
+if redis.call('HLEN', number) > 1000 then
+  redis.call('UNLINK', number)
+end
+redis.call('HSET', number, '', ARGV[5])
+redis.call('PEXPIRE', number, 900000)
 local function stream_of(at)
   if ARGV[at] ~= '' then
     return streams .. ARGV[at]
   end
   return lane .. ARGV[at + 1]
 end
-local stored, ready, seen, parallel = {}, {}, {}, false
+local stored, ready, seen, parallel, full = {}, {}, {}, false, false
 if together and most > 0 then
   local count = {}
   for at = 6, #ARGV, 5 do
@@ -54,6 +59,7 @@ if together and most > 0 then
       for n = 1, (#ARGV - 5) / 5 do
         stored[n] = ''
       end
+      redis.call('HSET', number, ARGV[5], string.rep('x', #stored))
       return stored
     end
   end
@@ -66,6 +72,7 @@ for at = 6, #ARGV, 5 do
     table.insert(stored, '=' .. before)
   elseif most > 0 and redis.call('XLEN', stream) >= most then
     table.insert(stored, '')
+    full = true
   else
     local entry = redis.call('XADD', stream, '*', 'tl', ARGV[at + 4])
     table.insert(stored, entry)
@@ -84,6 +91,13 @@ for at = 6, #ARGV, 5 do
       table.insert(ready, key)
     end
   end
+end
+if full then
+  local refused = {}
+  for n, told in ipairs(stored) do
+    refused[n] = told == '' and 'x' or '.'
+  end
+  redis.call('HSET', number, ARGV[5], table.concat(refused))
 end
 for _, group in ipairs(names) do
   local news = parallel

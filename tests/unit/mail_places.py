@@ -44,8 +44,11 @@ class Box:
 
     async def put(self, *events: str, most: int = 0, together: bool = False) -> list[Stored | None]:
         """Store events: "k1" is the first one of the key k, "5:a" has no key and the priority 5."""
-        drafts = [_draft(event) for event in events]
-        return list(await self.mail.append(self.topic, drafts, most=most, together=together))
+        return list(await self.mail.append(self.topic, self.drafts(*events), most=most, together=together))
+
+    def drafts(self, *events: str) -> list[Draft]:
+        """Events as `put` names them."""
+        return [_draft(event) for event in events]
 
     async def enroll(self, group: str = GROUP, *, latest: bool = False) -> bool:
         return await self.mail.enroll(self.topic, group, latest=latest)

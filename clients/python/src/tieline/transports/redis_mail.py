@@ -15,7 +15,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.durable import Claimed, Draft, Entry, Member, Settlement, Stored
 from tieline.envelope import EVENT, new_instance
 from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
-from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
+from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack, pack_script
 from tieline.transports.redis_mail_desk import RedisMailDesk
 from tieline.transports.redis_server import RedisServer, command_error
 from tieline.transports.redis_work import WorkLink
@@ -53,6 +53,11 @@ class _Batch:
         self.waiting.append((len(drafts), future))
         return future
 
+    def command(self, names: Sequence[str], *, whole: bool = False) -> bytes:
+        """The run of the script; `whole` sends its source."""
+        arguments = [*self.head, b"%d" % self.number, *self.arguments]
+        return pack_script(scripts.APPEND, names, len(arguments), whole=whole) + b"".join(map(bulk, arguments))
+
     def fail(self, error: TielineError) -> None:
         for _, future in self.waiting:
             if not future.done():
@@ -74,6 +79,7 @@ class RedisMail(RedisMailDesk):
         self._topics: set[str] = set()
         self._replicated = 0
         self._waiting = WorkLink(server, transport.settings, lambda: f"{transport.name}:wait")
+        self._closed = False
         self.work = WorkLink(server, transport.settings, lambda: transport.name)
 
     # --- append ---------------------------------------------------------------------------------------------------
@@ -142,17 +148,29 @@ class RedisMail(RedisMailDesk):
     def _send(self, link: RedisLink, batch: _Batch) -> None:
         topic = batch.topic
         if not batch.number:
-            batch.number = self._numbers[topic] = self._numbers.get(topic, 0) + 1
+            self._number(batch)
         if topic not in self._topics:
             self._topics.add(topic)
             link.send(pack("SADD", contract.mail_topics_key(self._prefix), topic))
-        arguments = [*batch.head, b"%d" % batch.number, *batch.arguments]
-        names = partial(_producer_names, self._producer)
-        self._transport.run(link, scripts.APPEND, names, topic, arguments, partial(self._appended, batch))
+        names = scripts.append_names(self._prefix, topic, self._producer)
+
+        def replied(reply: Any) -> None:
+            if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
+                self._number(batch)  # it did not run, and later ones may have
+                link.send(batch.command(names, whole=True), partial(self._appended, batch))
+            else:
+                self._appended(batch, reply)
+
+        link.send(batch.command(names), replied)
+
+    def _number(self, batch: _Batch) -> None:
+        """What has a lower number than what was stored last counts as stored."""
+        batch.number = self._numbers[batch.topic] = self._numbers.get(batch.topic, 0) + 1
 
     def _appended(self, batch: _Batch, reply: Any) -> None:
         if isinstance(reply, LinkDownError):
             self._unanswered.append(batch)
+            self.link_down()
         elif isinstance(reply, Exception):
             batch.fail(command_error(reply))
         else:
@@ -173,31 +191,40 @@ class RedisMail(RedisMailDesk):
 
     def link_down(self) -> None:
         """The link is gone: keep what was gathered and what was not answered, for so long."""
-        self._unanswered += self._gathered.values()
-        self._gathered = {}
-        self._count = self._bytes = 0
-        if self._unanswered and self._giving_up is None:
+        self._topics.clear()
+        if self._closed:
+            self._give_up()
+        elif (self._unanswered or self._gathered) and self._giving_up is None:
             seconds = contract.DEFAULT_APPEND_RESEND_MS / 1000
             self._giving_up = asyncio.get_running_loop().call_later(seconds, self._give_up)
 
     def resume(self, link: RedisLink) -> None:
-        """The link is back: store what may not have been stored, in its order."""
+        """The link is back: store what may not have been stored, in its order, and then what was only gathered."""
         if self._giving_up is not None:
             self._giving_up.cancel()
             self._giving_up = None
-        unanswered, self._unanswered = self._unanswered, deque()
-        for batch in unanswered:
+        for batch in self._take_kept():
             self._send(link, batch)
 
     def _give_up(self) -> None:
-        self._giving_up = None
-        unanswered, self._unanswered = self._unanswered, deque()
-        for batch in unanswered:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+        for batch in self._take_kept():
             batch.fail(command_error(LinkDownError("the server did not come back in time")))
 
+    def _take_kept(self) -> list[_Batch]:
+        """What had no answer, in its order, and what was only gathered."""
+        kept = [*self._unanswered, *self._gathered.values()]
+        self._unanswered, self._gathered = deque(), {}
+        self._count = self._bytes = 0
+        return kept
+
     def close(self) -> None:
-        """Nothing is sent any more."""
-        self._give_up()
+        """Nothing is sent any more, and nobody waits: what has no answer yet may be stored."""
+        self._closed = True
+        if self._transport.link is None:
+            self._give_up()
         self.work.close()
         self._waiting.close()
 
@@ -241,10 +268,6 @@ class RedisMail(RedisMailDesk):
         for member, token in leases:
             arguments += (member, token)
         return [bool(told) for told in await self._run(scripts.EXTEND, names, arguments)]
-
-
-def _producer_names(producer: str, prefix: str, topic: str) -> tuple[str, ...]:
-    return scripts.append_names(prefix, topic, producer)
 
 
 def _member(topic: str, name: bytes, failures: bytes, entries: list[Any]) -> Member:
