@@ -18,7 +18,7 @@
 -- @arg most integer            events a stream may hold; 0 for no bound
 -- @arg most_alone integer      the same while the topic has no group
 -- @arg together integer        1: all or none
--- @arg number integer          of this run
+-- @arg number integer          of this run; 0: it is not sent again
 -- @arg event bytes*            five for each: key, priority, id to recognise it by or empty, how long (ms), envelope
 -- @return string*              for each its entry id; "=" and its entry id, if that can be told, if it was known; empty: no room
 local groups, due, streams, lane, lanes, asleep, known, number = unpack(KEYS)
@@ -31,18 +31,21 @@ if #names == 0 then
 end
 local clock = redis.call('TIME')
 local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
-if tonumber(redis.call('HGET', number, '') or '0') >= tonumber(ARGV[5]) then
+local numbered = ARGV[5] ~= '0'
+if numbered and tonumber(redis.call('HGET', number, '') or '0') >= tonumber(ARGV[5]) then
   local known_all, refused = {}, redis.call('HGET', number, ARGV[5]) or ''
   for n = 1, (#ARGV - 5) / 5 do
     known_all[n] = string.sub(refused, n, n) == 'x' and '' or '='
   end
   return known_all
 end
-if redis.call('HLEN', number) > 1000 then
-  redis.call('UNLINK', number)
+if numbered then
+  if redis.call('HLEN', number) > 1000 then
+    redis.call('UNLINK', number)
+  end
+  redis.call('HSET', number, '', ARGV[5])
+  redis.call('PEXPIRE', number, 900000)
 end
-redis.call('HSET', number, '', ARGV[5])
-redis.call('PEXPIRE', number, 900000)
 local function stream_of(at)
   if ARGV[at] ~= '' then
     return streams .. ARGV[at]
@@ -59,7 +62,9 @@ if together and most > 0 then
       for n = 1, (#ARGV - 5) / 5 do
         stored[n] = ''
       end
-      redis.call('HSET', number, ARGV[5], string.rep('x', #stored))
+      if numbered then
+        redis.call('HSET', number, ARGV[5], string.rep('x', #stored))
+      end
       return stored
     end
   end
@@ -92,7 +97,7 @@ for at = 6, #ARGV, 5 do
     end
   end
 end
-if full then
+if full and numbered then
   local refused = {}
   for n, told in ipairs(stored) do
     refused[n] = told == '' and 'x' or '.'

@@ -77,7 +77,6 @@ class RedisMail(RedisMailDesk):
         self._unanswered: deque[_Batch] = deque()
         self._giving_up: asyncio.TimerHandle | None = None
         self._topics: set[str] = set()
-        self._replicated = 0
         self._waiting = WorkLink(server, transport.settings, lambda: f"{transport.name}:wait")
         self._closed = False
         self.work = WorkLink(server, transport.settings, lambda: transport.name)
@@ -119,12 +118,10 @@ class RedisMail(RedisMailDesk):
         """See `Mail.append_to_replicas`. It has a connection of its own: `WAIT` holds up what comes after it there."""
         batch = _Batch(topic, most, together=False)
         batch.add(drafts)
-        self._replicated += 1
-        producer = f"{self._producer}-{self._replicated}"  # nothing is sent again, so each run is the first of its own
-        arguments = [*batch.head, b"1", *batch.arguments]
+        arguments = [*batch.head, b"0", *batch.arguments]
         try:
             told = await self._waiting.run(
-                scripts.APPEND, scripts.append_names(self._prefix, topic, producer), arguments
+                scripts.APPEND, scripts.append_names(self._prefix, topic, self._producer), arguments
             )
             settings = self._transport.settings
             patience = (settings.ping_interval + settings.pong_timeout) / 2  # longer, and the link is taken for dead
