@@ -78,6 +78,10 @@ class Pair:
             handled = max(1, handled)
             if count == 0:
                 return
+        if verdict in (Verdict.RETRY, Verdict.PARK):  # the first one that was not handled failed
+            handled = min(handled, count - 1)
+            if count == 0:
+                return
         argument = b"0" if verdict is Verdict.RETRY else held.name.encode()
         told = [
             await box.mail.settle(
