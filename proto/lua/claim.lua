@@ -6,13 +6,14 @@
 -- `tries` says how often the head of a member failed. A member that is listed there has entries that were given out
 -- before: they are read first. A member that was lost more than once may be what ends its holders: of those one in the
 -- group is leased at a time (its name is in `tries` under the empty name), so that the others are not lost with it.
--- The key is appended to stream_prefix, the priority to lane_prefix. The consumer group in a key's stream has the name
+-- A group that is not registered gets nothing. What a key has left that no group waits for is deleted.
+-- The group is appended to passed_prefix, the key to stream_prefix, the priority to lane_prefix. The consumer group in a key's stream has the name
 -- <topic>:<key> for the group "default", else that of the group; it is made here, where the last one had come to.
 -- @key mail_groups
 -- @key due
 -- @key held
 -- @key tries
--- @key passed
+-- @key passed_prefix
 -- @key stream_prefix
 -- @key lane_prefix
 -- @key lanes
@@ -34,9 +35,12 @@ local last = tonumber(redis.call('HGET', held, '') or '0')
 local token = string.format('%.0f', math.max(clock[1] * 1000000 + clock[2], last + 1))
 local ends = string.format('%.0f', now + lease)
 local taken, leases, tokens, lost, waits = {}, {}, { '', token }, 0, 0
+if redis.call('HEXISTS', groups, group) == 0 then
+  return { token, '', '0', {} }
+end
 
 local function start_of(key)
-  local from = redis.call('HGET', passed, key)
+  local from = redis.call('HGET', passed .. group, key)
   if from then
     return from
   end
@@ -123,6 +127,49 @@ local function existing(stream, name, list)
   return left
 end
 
+local function after(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+end
+
+local function earlier(one, other)
+  local ms, seq = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_seq = string.match(other, '^(%d+)-(%d+)$')
+  if ms ~= other_ms then
+    return tonumber(ms) < tonumber(other_ms)
+  end
+  return tonumber(seq) < tonumber(other_seq)
+end
+
+-- A stream has nothing for this group: it has passed all of it, and what all groups have passed goes.
+local function pass_all(stream, name, key)
+  local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  if newest and redis.call('XPENDING', stream, name)[1] == 0 then
+    local names, all = redis.call('HKEYS', groups), newest[1]
+    if #names == 0 then
+      return
+    end
+    if #names > 1 then
+      redis.call('HSET', passed .. group, key, all)
+    end
+    for _, other in ipairs(names) do
+      local reached = other == group and all or redis.call('HGET', passed .. other, key)
+      if not reached then
+        return
+      elseif earlier(reached, all) then
+        all = reached
+      end
+    end
+    redis.call('XTRIM', stream, 'MINID', after(all))
+  end
+  if redis.call('XLEN', stream) == 0 then
+    redis.call('UNLINK', stream)
+    for _, other in ipairs(redis.call('HKEYS', groups)) do
+      redis.call('HDEL', passed .. other, key)
+    end
+  end
+end
+
 -- Whether a member that was lost again may be leased now; if not, it is looked at a little later.
 local suspect
 local function alone(member)
@@ -145,8 +192,11 @@ local function claim_key(key, attempts, share)
   local wanted = (not attempts or attempts == '0') and share or 1
   local list = {}
   if attempts then
-    local before = read_fitting(stream, name, '0', wanted, key)
-    list = before and existing(stream, name, before)
+    local before
+    repeat
+      before = read_fitting(stream, name, '0', wanted, key)
+      list = before and existing(stream, name, before)
+    until not before or #before == 0 or #list > 0
     if list and #list == 0 then
       redis.call('HDEL', tries, key)
       attempts = '0'
@@ -156,8 +206,8 @@ local function claim_key(key, attempts, share)
     list = read_fitting(stream, name, '>', wanted, key)
   end
   if not list or #list == 0 then
-    if list and redis.call('XLEN', stream) == 0 then
-      redis.call('UNLINK', stream)
+    if list then
+      pass_all(stream, name, key)
     end
     forget(key)
     return
@@ -178,9 +228,10 @@ end
 
 local function claim_again(member, attempts)
   local priority, id = string.match(member, '^%z(%d+)%z(.+)$')
-  local list = redis.call('XRANGE', lane .. priority, id, id)
+  local pending = redis.pcall('XPENDING', lane .. priority, group, id, id, 1)
+  local list = pending[1] and redis.call('XRANGE', lane .. priority, id, id) or {}
   if #list == 0 then
-    lost = lost + redis.call('XACK', lane .. priority, group, id)
+    lost = lost + (pending[1] and redis.call('XACK', lane .. priority, group, id) or 0)
     forget(member)
   else
     keep(member, attempts or '0', list)

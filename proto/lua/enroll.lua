@@ -2,15 +2,17 @@
 -- enroll: register a subscription group of a topic, so that events wait for it from now on; run until the cursor is "0".
 -- The group gets the keys that are alive from every group there is, or, if it is the first, from the list of keys that
 -- no group had. A group that starts at the latest reads what is stored after it was registered.
--- The group is appended to due_prefix.
+-- A group that was removed may have had something under way of a key: its keys are in `tries`, so that it comes first.
+-- The group is appended to due_prefix and tries_prefix.
 -- @key mail_groups
 -- @key due_prefix
+-- @key tries_prefix
 -- @arg group string
 -- @arg latest integer          1: without what is stored already
 -- @arg from string             the group whose keys are copied now, empty at first
 -- @arg cursor string           "0" at first, then as returned
 -- @return string*              1 if the group is new, the group whose keys are copied next, and the cursor
-local groups, due = KEYS[1], KEYS[2]
+local groups, due, tries = KEYS[1], KEYS[2], KEYS[3]
 local group, latest, from, cursor = ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4]
 local new = 0
 if from == '' and cursor == '0' then
@@ -31,6 +33,7 @@ for at = 1, #page[2], 2 do
   if string.byte(page[2][at]) ~= 0 then
     table.insert(keys, '0')
     table.insert(keys, page[2][at])
+    redis.call('HSETNX', tries .. group, page[2][at], '0')
   end
 end
 for at = 1, #keys, 4000 do

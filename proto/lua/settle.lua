@@ -3,7 +3,8 @@
 -- Verdicts: "done": all that was claimed is handled; "keep": the holder goes on, its lease begins anew; "free": what was
 -- not handled is ready again, and nothing failed; "retry": the head failed and is tried again after so many ms;
 -- "park": the head failed for the last time, and its key stops: the argument is a DeadLetter; "dead": as "keep", and the
--- last of the acknowledged entries failed for the last time: the argument, a DeadLetter, is kept in its place.
+-- last of the acknowledged entries failed for the last time: the argument, a DeadLetter, is kept in its place, once.
+-- What comes before an acknowledged entry of a key was handled, too; what said so may still be on its way.
 -- A member is named as `claim` names it. Whoever has lost the lease changes nothing.
 -- The group is appended to passed_prefix, the key to stream_prefix, the priority to lane_prefix.
 -- @key mail_groups
@@ -44,10 +45,21 @@ local function earlier(one, other)
   return tonumber(seq) < tonumber(other_seq)
 end
 
+local function acknowledge_before(stream, name, id)
+  local left = redis.pcall('XPENDING', stream, name, '-', id, 1000)
+  for _, entry in ipairs(left.err and {} or left) do
+    redis.call('XACK', stream, name, entry[1])
+  end
+end
+
 -- What every group has passed is deleted.
 local function pass(stream, key, id)
   if #others < 2 then
     redis.call('XTRIM', stream, 'MINID', after(id))
+    return
+  end
+  local before = redis.call('HGET', passed .. group, key)
+  if before and earlier(id, before) then
     return
   end
   redis.call('HSET', passed .. group, key, id)
@@ -134,20 +146,26 @@ while at <= #ARGV do
     local priority = string.match(member, '^%z(%d+)%z')
     local stream = priority and lane .. priority or streams .. member
     local name = not priority and group == 'default' and topic .. ':' .. member or group
-    if verdict == 'dead' and is_new(stream, name, ARGV[at - 1]) then
-      redis.call('XADD', dead, '*', 'tl', argument)
-    end
+    local fresh = verdict == 'dead' and is_new(stream, name, ARGV[at - 1])
     if count > 0 then
       for from = first, at - 1, 4000 do
-        redis.call('XACK', stream, name, unpack(ARGV, from, math.min(at - 1, from + 3999)))
+        local last = math.min(at - 1, from + 3999)
+        redis.call('XACK', stream, name, unpack(ARGV, from, last))
+      end
+      if fresh then
+        redis.call('XADD', dead, '*', 'tl', argument)
       end
       if not priority then
+        acknowledge_before(stream, name, ARGV[at - 1])
         pass(stream, member, ARGV[at - 1])
       elseif #others < 2 then
         redis.call('XDEL', stream, unpack(ARGV, first, at - 1))
       else
         delete_passed(stream)
       end
+    end
+    if priority and count > 0 and (verdict == 'free' or verdict == 'retry') then
+      verdict = 'done' -- nothing is left of it
     end
     if verdict == 'keep' or verdict == 'dead' then
       table.insert(scores, string.format('%.0f', now + lease))
