@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.suite.seen import Seen, until
+from tests.suite.seen import Seen, Watch, until
 from tests.suite.world import Feature, World
 from tieline import ConflictError, Event, EventSystem, InvalidArgumentError, OverloadedError, RetryPolicy, Settings
 from tieline.consumer import Consumer
@@ -295,6 +296,33 @@ async def test_what_has_not_begun_goes_to_others_when_a_system_closes(world: Wor
     await closing
     await until(lambda: staying.count >= 9)
     assert (list(begun), staying.seen["k"]) == ([0], [1, 2, 3, 4])
+
+
+async def test_a_handler_that_closes_its_own_system_waits_for_nobody(world: World, topic: str) -> None:
+    system, done = await world.system(), Seen()
+
+    async def close(data: Any) -> None:
+        watch = Watch()
+        await system.aclose(20.0)
+        done.append(watch.seconds)
+
+    await system.subscribe(topic, close, durable=True).ready()
+    await system.publish(topic, 1, key="k")
+    await done.reach(1)
+    assert done[0] < 10.0
+
+
+async def test_a_generator_is_run_to_its_end_although_nobody_reads_it(world: World, topic: str) -> None:
+    system, seen = await world.system(), Seen()
+
+    async def count(data: int) -> AsyncIterator[int]:
+        for number in range(data):
+            seen.append(number)
+            yield number
+
+    await system.subscribe(topic, count, durable=True).ready()
+    await system.publish(topic, 3, key="k")
+    await seen.stay(3)
 
 
 async def test_a_quiet_key_is_claimed_again_when_something_comes(world: World, topic: str) -> None:

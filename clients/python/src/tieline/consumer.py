@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tieline._contract import contract
 from tieline.clock import Clock, Timer
+from tieline.context import CURRENT
 from tieline.delivery import Around
 from tieline.durability import Durability
 from tieline.durable import Mail, Settlement, Verdict
@@ -87,6 +88,8 @@ class Consumer:
         self._stopped = True
         self._outgoing: list[Settlement] = []
         self._settling = 0
+        self._unsettled: deque[list[Settlement]] = deque()
+        self._gone = False
         self._flushing = False
         self._again: Timer | None = None
         self._ticker: Timer | None = None
@@ -160,6 +163,7 @@ class Consumer:
             return
         finally:
             self._claiming = False
+            self._tell_idle()
         if claimed.lost:
             log.error("%d events of %r were deleted while they were handled", claimed.lost, self.topic)
         claim = _Claim(self.clock.monotonic(), len(claimed.members), len(claimed.members) >= room)
@@ -255,25 +259,37 @@ class Consumer:
         self._tell_idle()
 
     async def _settle(self, settlements: list[Settlement]) -> None:
-        group, seconds, first = self.policy.group, self._house.lease_seconds, True
         try:
-            while True:
-                try:
-                    kept = await self._house.mail.settle(
-                        self.topic, group, settlements, seconds, claims=not self._stopped
-                    )
-                    break
-                except TielineError as error:
-                    log.info("settling events of %r failed, and is tried again: %s", self.topic, error)
-                    first = False
-                    await self.clock.sleep(_REST_SECONDS)
+            if self._unsettled or not await self._settled(settlements):
+                self._unsettled.append(settlements)  # what comes later waits behind it
+                if len(self._unsettled) == 1:
+                    await self._settle_again()
         finally:
             self._settling -= len(settlements)
             self._pump()
             self._tell_idle()
+
+    async def _settled(self, settlements: list[Settlement], *, again: bool = False) -> bool:
+        """Whether the broker has heard of it; whose leases were ours is not told if it may have heard it twice."""
+        group, seconds = self.policy.group, self._house.lease_seconds
+        try:
+            kept = await self._house.mail.settle(self.topic, group, settlements, seconds, claims=not self._stopped)
+        except TielineError as error:
+            log.info("settling events of %r failed, and is tried again: %s", self.topic, error)
+            return False
         lost = sum(not ours for ours in kept)
-        if lost and first:
+        if lost and not again:
             log.warning("%d leases of %r were lost before they were settled; others have them", lost, self.topic)
+        return True
+
+    async def _settle_again(self) -> None:
+        """Settle what waits, in its order, until all of it is settled or the system is gone."""
+        while self._unsettled and not self._gone:
+            if await self._settled(self._unsettled[0], again=True):
+                self._unsettled.popleft()
+            else:
+                await self.clock.sleep(_REST_SECONDS)
+        self._unsettled.clear()
 
     def _adapt(self, claim: _Claim) -> None:
         """Hold what is done within a moment, and not much more: others may have nothing to do."""
@@ -317,17 +333,32 @@ class Consumer:
     # --- end ------------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Claim nothing new, finish the events that are being handled, and give the rest back."""
+        """Claim nothing new, finish the events that are being handled, and give the rest back.
+
+        At once inside a handler of its own.
+        """
         self._stop()
         for lease in self._leases:
             lease.stop()
-        while self._leases or self._settling or self._outgoing:
+        while not self.is_caller and not self._is_idle:
             self._idle.clear()
             await self._idle.wait()
+
+    @property
+    def is_caller(self) -> bool:
+        """Whether whoever asks is a handler that runs here: it would wait for itself."""
+        event = CURRENT.get()
+        said = event.delivery if event is not None else None
+        return said is not None and any(lease.delivery is said for lease in self._leases)
+
+    @property
+    def _is_idle(self) -> bool:
+        return not (self._leases or self._claiming or self._outgoing or self._settling or self._unsettled)
 
     def interrupt(self) -> None:
         """Stop at once and give everything back."""
         self._stop()
+        self._gone = True
         for lease in list(self._leases):
             lease.interrupt()
 
@@ -341,6 +372,8 @@ class Consumer:
         self._window = self._least
         self._claiming = self._flushing = self._more = False
         self._stopped = True
+        self._gone = False
+        self._unsettled.clear()
         self._again = self._ticker = self._enrolling = None
         self._tasks.clear()
         self._idle = asyncio.Event()
@@ -361,8 +394,8 @@ class Consumer:
             self.let_go(self._ready.popleft(), Verdict.FREE, b"")
 
     def _tell_idle(self) -> None:
-        if self._stopped and not self._leases and not self._settling and not self._outgoing:
-            self._idle.set()
+        if self._stopped:
+            self._idle.set()  # whoever waits looks again
 
     # --- what is told ---------------------------------------------------------------------------------------------
 

@@ -209,7 +209,7 @@ class Instance:
         self.closed = True
         for tell in self._at_close:
             tell()
-        inside = any(subscription.mailbox.is_caller for subscription in [*self.router, *self._leaving])
+        inside = any(subscription.is_caller for subscription in [*self.router, *self._leaving])
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(drain), context=Context())
         if not inside:

@@ -29,6 +29,7 @@ from tieline.errors import (
     TielineError,
 )
 from tieline.idempotency import IdempotencyStore, Once
+from tieline.streaming import NO_STREAMS
 
 if TYPE_CHECKING:
     from tieline.consumer import Consumer
@@ -224,7 +225,11 @@ class Lease:
         if subscription.filter is not None and not passes(subscription, data):
             return None
         handler = subscription.handler
-        return await handler.invoke(data if handler.convert is None else handler.convert(data), event)
+        result = await handler.invoke(data if handler.convert is None else handler.convert(data), event)
+        if type(result) not in NO_STREAMS and hasattr(result, "__aiter__"):
+            async for _ in result:  # nobody reads what it yields
+                pass
+        return result
 
     def _conclude(
         self, entry: Entry, delivery: DurableDelivery, raised: Exception | None

@@ -174,6 +174,11 @@ class Subscription:
         """Whether it takes nothing new any more."""
         return self._closed
 
+    @property
+    def is_caller(self) -> bool:
+        """Whether whoever asks is a handler of its own that runs."""
+        return self.mailbox.is_caller or (self.consumer is not None and self.consumer.is_caller)
+
     async def ready(self) -> None:
         """Return when the broker has registered it. Starts the system if need be."""
         if self._owner is not None:
