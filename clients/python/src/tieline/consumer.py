@@ -118,7 +118,9 @@ class Consumer:
     # --- claim ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to claim."""
+        """Begin to claim. Idempotent."""
+        if not self._stopped:
+            return
         self._stopped = False
         self._enrolling = asyncio.get_running_loop().create_task(self._stay_enrolled())
         self.wake()
@@ -156,10 +158,12 @@ class Consumer:
             )
         except TielineError as error:
             log.info("claiming events of %r failed: %s", self.topic, error)
-            self._look_again(_REST_SECONDS)
+            if not self._stopped:
+                self._look_again(_REST_SECONDS)
             return
         finally:
             self._claiming = False
+            self._tell_idle()
         if claimed.lost:
             log.error("%d events of %r were deleted while they were handled", claimed.lost, self.topic)
         claim = _Claim(self.clock.monotonic(), len(claimed.members), len(claimed.members) >= room)
@@ -173,7 +177,7 @@ class Consumer:
             self._ready.append(lease)
         if claimed.again == 0:
             self._more = True
-        elif claimed.again is not None:
+        elif claimed.again is not None and not self._stopped:
             self._look_again(claimed.again)
         self._begin()
         self._pump()
@@ -321,15 +325,29 @@ class Consumer:
         self._stop()
         for lease in self._leases:
             lease.stop()
-        while self._leases or self._settling or self._outgoing:
+        while not self._is_idle:
             self._idle.clear()
             await self._idle.wait()
+
+    @property
+    def _is_idle(self) -> bool:
+        """What a claim on its way gets is given back, too: else nobody has it until its lease ends."""
+        return not (self._leases or self._settling or self._outgoing or self._claiming)
 
     def interrupt(self) -> None:
         """Stop at once and give everything back."""
         self._stop()
         for lease in list(self._leases):
             lease.interrupt()
+
+    def close(self) -> None:
+        """The broker will not be asked any more."""
+        self._stop()
+        for timer in (self._ticker, self._again):
+            if timer is not None:
+                timer.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     def forget(self) -> None:
         """The loop is gone, and all that ran on it."""
@@ -361,7 +379,7 @@ class Consumer:
             self.let_go(self._ready.popleft(), Verdict.FREE, b"")
 
     def _tell_idle(self) -> None:
-        if self._stopped and not self._leases and not self._settling and not self._outgoing:
+        if self._stopped and self._is_idle:
             self._idle.set()
 
     # --- what is told ---------------------------------------------------------------------------------------------

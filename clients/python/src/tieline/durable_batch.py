@@ -12,7 +12,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tieline._contract import contract
-from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Timer
 from tieline.consumer import Consumer, House
 from tieline.context import CURRENT, Event
@@ -184,10 +183,7 @@ class Batch:
         consumer, subscription = self._consumer, self._consumer.subscription
         if entry.group and entry.group != consumer.policy.group:
             return None
-        event = Event(Envelope.FromString(entry.envelope), consumer.clock)
-        hindrance = lease.hindrance(event.envelope)
-        if hindrance is not None:
-            raise hindrance
+        event = Event(lease.envelope_of(entry), consumer.clock)
         data = event.data if subscription.versions is None else subscription.versions.lift(event)
         if not passes(subscription, data):
             return None

@@ -10,6 +10,8 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import DecodeError
+
 from tieline._contract.durable_pb2 import DeadLetter
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.context import CURRENT, Event
@@ -136,9 +138,9 @@ class Lease:
         if entry.group and entry.group != consumer.policy.group:
             self.acknowledge()
             return None
-        envelope = Envelope.FromString(entry.envelope)
-        hindrance = self.hindrance(envelope)
-        if hindrance is not None:
+        try:
+            envelope = self.envelope_of(entry)
+        except TielineError as hindrance:
             return self.refuse(entry, hindrance)
         event = Event(envelope, consumer.clock)
         if consumer.policy.idempotency is not None:
@@ -165,14 +167,23 @@ class Lease:
         await once.end(done=delivery.acked or (raised is None and not delivery.said))
         return self._conclude(entry, delivery, raised)
 
-    def hindrance(self, envelope: Envelope) -> TielineError | None:
-        """Why the next event is not to be handled, if that is so."""
+    def envelope_of(self, entry: Entry) -> Envelope:
+        """The next event.
+
+        Raises:
+            ResponderLostError, InvalidPayloadError, ExpiredError: why it is not to be handled.
+
+        """
         consumer = self.consumer
         if self.failures >= max(consumer.policy.retry.max_attempts, _LOST_AT_LEAST):
-            return ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
+            raise ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
+        try:
+            envelope = Envelope.FromString(entry.envelope)
+        except DecodeError as error:
+            raise InvalidPayloadError(f"entry {entry.id.decode()} is no event of ours: {error}") from None
         if 0 < envelope.expires_at <= consumer.clock.now():
-            return ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")
-        return None
+            raise ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")
+        return envelope
 
     def refuse(self, entry: Entry, error: TielineError) -> tuple[Verdict, bytes] | None:
         """What becomes of the first event, which cannot be handled."""

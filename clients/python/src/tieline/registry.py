@@ -12,6 +12,8 @@ from tieline.transport import Interest, Port
 
 log = logging.getLogger("tieline")
 
+_REST_SECONDS = 0.5
+
 
 class Registry:
     """Registers and unregisters one after the other, in the order asked for."""
@@ -78,12 +80,23 @@ class Registry:
         self._port = None
 
     async def _register(self, subscription: Subscription, interests: list[Interest]) -> None:
+        while not await self._registered(subscription, interests):
+            await asyncio.sleep(_REST_SECONDS)
+
+    async def _registered(self, subscription: Subscription, interests: list[Interest]) -> bool:
+        """Register, and say whether that is done; a durable one waits for the broker as a live one does."""
         async with self._turn:
-            if self._port is not None:
+            if self._port is None or subscription.closed:
+                return True
+            try:
                 await _enroll(self._port, subscription)
-                if interests:
-                    await self._port.register(interests)
-                subscription.begin_consuming()
+            except UnavailableError as error:
+                log.info("registering %r failed, and is tried again: %s", subscription, error)
+                return False
+            if interests:
+                await self._port.register(interests)
+            subscription.begin_consuming()
+            return True
 
     def _ended(self, subscription: Subscription, task: asyncio.Task[None]) -> None:
         del self._wanted[task]
