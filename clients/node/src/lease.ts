@@ -39,6 +39,9 @@ const FREE: End = { verdict: "free", argument: NOTHING };
 const DEFECT: End = { verdict: "retry", argument: Buffer.from("1000") };
 const INTERRUPTED: Outcome = { failed: false };
 
+/** So often the processes that held an event must be lost before it is taken for the cause. */
+const LOST_AT_LEAST = 3;
+
 /**
  * A lease on a key, or on one event without key: its events are handled in order. Rules: SPEC.md, section 14. It ends in
  * exactly one settlement that is not "keep" or "dead".
@@ -148,7 +151,7 @@ export class Lease {
   async #handle(entry: Entry): Promise<End | undefined> {
     const { policy, clock, subscription } = this.consumer;
     if (entry.group !== "" && entry.group !== policy.group) return this.acknowledge();
-    if (this.#failures >= policy.retry.maxAttempts) {
+    if (this.#failures >= Math.max(policy.retry.maxAttempts, LOST_AT_LEAST)) {
       const what = "the processes that handled it did not live to tell; it may be what ends them";
       return this.#poisoned(entry, new ResponderLostError(what), this.#failures);
     }

@@ -21,7 +21,7 @@ import {
 } from "../contract/scripts.js";
 import type { AppendOptions, Claimed, Draft, Entry, Leased, Mail, Member, Settlement, Stored } from "../durable.js";
 import { EVENT, newEnvelope, serialize } from "../envelope.js";
-import type { TielineError } from "../errors.js";
+import { PayloadTooLargeError, type TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
 import { LinkDownError, type RedisLink } from "./redisLink.js";
 import { listOf, RedisMailDesk } from "./redisMailDesk.js";
@@ -34,6 +34,7 @@ type Told = (Stored | undefined)[];
 
 const TOGETHER = 64;
 const MANY_BYTES = 262_144;
+const UNREADABLE = Buffer.from([0xc1]); // no MessagePack begins so
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Events of one topic that are stored by one run of the script, and who waits for it. */
@@ -273,9 +274,19 @@ function entryOf(topic: string, key: string, [id, told]: readonly Reply[]): Entr
   const group = fields[3] === undefined ? "" : String(fields[3]);
   if (String(fields[0]) === "tl") return { id: id as Buffer, envelope: fields[1] as Buffer, group };
   const entry = String(id);
-  const data = encode(mapOf(fields));
+  const data = encoded(mapOf(fields));
   const about = { id: `${topic}:${key}:${entry}`, topic, key, time: Number(entry.split("-")[0]), data };
   return { id: id as Buffer, envelope: serialize({ ...newEnvelope(EVENT), ...about }), group: "" };
+}
+
+/** As a handler gets it; what is too large fails there, and not in the claim of everything else. */
+function encoded(data: Record<string, unknown>): Buffer {
+  try {
+    return encode(data);
+  } catch (error) {
+    if (!(error instanceof PayloadTooLargeError)) throw error;
+    return UNREADABLE;
+  }
 }
 
 function mapOf(fields: readonly Reply[]): Record<string, unknown> {
