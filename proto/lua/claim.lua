@@ -141,7 +141,8 @@ local function earlier(one, other)
   return tonumber(seq) < tonumber(other_seq)
 end
 
--- A stream has nothing for this group: it has passed all of it, and what all groups have passed goes.
+-- A stream has nothing for this group: it has passed all of it, and what all groups have passed goes. What the only
+-- group there is was not to get stays for the next one.
 local function pass_all(stream, name, key)
   local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   if newest and redis.call('XPENDING', stream, name)[1] == 0 then
@@ -151,6 +152,8 @@ local function pass_all(stream, name, key)
     end
     if #names > 1 then
       redis.call('HSET', passed .. group, key, all)
+    elseif redis.call('HGET', groups, group) ~= '0' then
+      return
     end
     for _, other in ipairs(names) do
       local reached = other == group and all or redis.call('HGET', passed .. other, key)

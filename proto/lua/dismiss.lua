@@ -24,8 +24,44 @@ if redis.call('HLEN', groups) == 0 and redis.call('EXISTS', due .. group) == 1 t
   redis.call('RENAME', due .. group, due)
 end
 redis.call('UNLINK', due .. group, held .. group, tries .. group, parked .. group, passed .. group)
+local others = redis.call('HKEYS', groups)
+
+local function after(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+end
+
+local function earlier(one, other)
+  local ms, seq = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_seq = string.match(other, '^(%d+)-(%d+)$')
+  if ms ~= other_ms then
+    return tonumber(ms) < tonumber(other_ms)
+  end
+  return tonumber(seq) < tonumber(other_seq)
+end
+
+-- As in `settle`: what only this group waited for goes.
+local function delete_passed(stream)
+  local reached, least = {}, nil
+  local infos = redis.pcall('XINFO', 'GROUPS', stream)
+  for _, info in ipairs(infos.err and {} or infos) do
+    reached[info[2]] = info[6] == 0 and after(info[8]) or redis.call('XPENDING', stream, info[2])[2]
+  end
+  for _, other in ipairs(others) do
+    if not reached[other] then
+      return
+    elseif not least or earlier(reached[other], least) then
+      least = reached[other]
+    end
+  end
+  if least then
+    redis.call('XTRIM', stream, 'MINID', least)
+  end
+end
+
 for _, priority in ipairs(redis.call('SMEMBERS', lanes)) do
   redis.pcall('XGROUP', 'DESTROY', lane .. priority, group)
+  delete_passed(lane .. priority)
 end
 redis.call('HDEL', asleep, group)
 redis.call('SPUBLISH', wake, group)

@@ -104,3 +104,16 @@ async def test_an_event_without_key_that_was_acknowledged_does_not_come_again(bo
     await box.settle(await box.claim(group="g"), Verdict.FREE, group="g")
     assert await box.read(group="g") == {}
     assert await box.read(group="h") == {"": ["5:x"]}
+
+
+async def test_what_only_a_removed_group_waited_for_goes(box: Box, redis_server: RedisServer) -> None:
+    """Once there is one group only, an event without key is deleted by its id, and not with all that came before."""
+    await box.enroll("g")
+    await box.enroll("h")
+    await box.put("5:x", "a1", "5:y")
+    await box.settle(await box.claim(group="g"), Verdict.DONE, group="g")
+    await box.mail.dismiss(box.topic, "h")
+    assert redis_server.command("XLEN", "tl:{left}:q:5") == ":0"
+    await box.put("a2")
+    await box.settle(await box.claim(group="g"), Verdict.DONE, group="g")
+    assert _streams(redis_server) == "*0"

@@ -279,6 +279,16 @@ function entryOf(topic: string, key: string, [id, told]: readonly Reply[]): Entr
   return { id: id as Buffer, envelope: serialize({ ...newEnvelope(EVENT), ...about }), group: "" };
 }
 
+/** As a handler gets it; what is too large fails there, and not in the claim of everything else. */
+function encoded(data: Record<string, unknown>): Buffer {
+  try {
+    return encode(data);
+  } catch (error) {
+    if (!(error instanceof PayloadTooLargeError)) throw error;
+    return UNREADABLE;
+  }
+}
+
 function mapOf(fields: readonly Reply[]): Record<string, unknown> {
   const pairs: [string, unknown][] = [];
   for (let at = 0; at < fields.length; at += 2) pairs.push([String(fields[at]), textOrBytes(fields[at + 1] as Buffer)]);

@@ -121,7 +121,9 @@ class Consumer:
     # --- claim ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to claim."""
+        """Begin to claim. Idempotent."""
+        if not self._stopped:
+            return
         self._stopped = False
         self._enrolling = asyncio.get_running_loop().create_task(self._stay_enrolled())
         self.wake()
@@ -159,7 +161,8 @@ class Consumer:
             )
         except TielineError as error:
             log.info("claiming events of %r failed: %s", self.topic, error)
-            self._look_again(_REST_SECONDS)
+            if not self._stopped:
+                self._look_again(_REST_SECONDS)
             return
         finally:
             self._claiming = False
@@ -177,7 +180,7 @@ class Consumer:
             self._ready.append(lease)
         if claimed.again == 0:
             self._more = True
-        elif claimed.again is not None:
+        elif claimed.again is not None and not self._stopped:
             self._look_again(claimed.again)
         self._begin()
         self._pump()
@@ -361,6 +364,15 @@ class Consumer:
         self._gone = True
         for lease in list(self._leases):
             lease.interrupt()
+
+    def close(self) -> None:
+        """The broker will not be asked any more."""
+        self._stop()
+        for timer in (self._ticker, self._again):
+            if timer is not None:
+                timer.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     def forget(self) -> None:
         """The loop is gone, and all that ran on it."""

@@ -20,7 +20,7 @@ from tieline.durability import Durability
 from tieline.durable import Entry, Verdict
 from tieline.eager import start_now
 from tieline.errors import CallTimeoutError, Outcome, TielineError
-from tieline.lease import Lease, opened
+from tieline.lease import Lease
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
@@ -183,8 +183,7 @@ class Batch:
         consumer, subscription = self._consumer, self._consumer.subscription
         if entry.group and entry.group != consumer.policy.group:
             return None
-        event = Event(opened(entry), consumer.clock)
-        lease.check(event.envelope)
+        event = Event(lease.envelope_of(entry), consumer.clock)
         data = event.data if subscription.versions is None else subscription.versions.lift(event)
         if not passes(subscription, data):
             return None

@@ -85,6 +85,7 @@ class Instance:
         self._away_since = 0.0
         self._waiting_bytes = 0
         self._background: set[asyncio.Task[Any]] = set()
+        self._consumers: list[Consumer] = []
         self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
         self.responder = Responder(settings, self.router, self, observer, warn, self.on_answer, self.trail)
         self.router.add(Subscription(None, ASK_TOPIC, bind(Inside(self).answer), settings, {"name": ASK_TOPIC}))
@@ -232,6 +233,8 @@ class Instance:
             await self._transport.aclose()
         if self.outbox is not None:
             await self.outbox.aclose()
+        for consumer in self._consumers:
+            consumer.close()
         for task in list(self._background):
             task.cancel()
 
@@ -250,6 +253,7 @@ class Instance:
         left = [interest for subscription in staying for interest in self.router.remove(subscription)]
         self._leaving |= dict.fromkeys(staying)
         subscriptions = list(self._leaving)
+        self._consumers = [each.consumer for each in subscriptions if each.consumer is not None]
         try:
             async with self.clock.timeout(max(0.0, seconds)):
                 with contextlib.suppress(TielineError):

@@ -140,10 +140,10 @@ class Lease:
             self.acknowledge()
             return None
         try:
-            event = Event(opened(entry), consumer.clock)
-            self.check(event.envelope)
-        except TielineError as error:
-            return self.refuse(entry, error)
+            envelope = self.envelope_of(entry)
+        except TielineError as hindrance:
+            return self.refuse(entry, hindrance)
+        event = Event(envelope, consumer.clock)
         if consumer.policy.idempotency is not None:
             return await self._handle_once(entry, event, consumer.policy.idempotency)
         self.begun = consumer.clock.monotonic()
@@ -168,19 +168,23 @@ class Lease:
         await once.end(done=delivery.acked or (raised is None and not delivery.said))
         return self._conclude(entry, delivery, raised)
 
-    def check(self, envelope: Envelope) -> None:
-        """Refuse the next event if it is not to be handled.
+    def envelope_of(self, entry: Entry) -> Envelope:
+        """The next event.
 
         Raises:
-            ResponderLostError: it may be what ended the processes that had it.
-            ExpiredError: it is too late.
+            ResponderLostError, InvalidPayloadError, ExpiredError: why it is not to be handled.
 
         """
         consumer = self.consumer
         if self.failures >= max(consumer.policy.retry.max_attempts, _LOST_AT_LEAST):
             raise ResponderLostError("the processes that handled it did not live to tell; it may be what ends them")
+        try:
+            envelope = Envelope.FromString(entry.envelope)
+        except DecodeError as error:
+            raise InvalidPayloadError(f"entry {entry.id.decode()} is no event of ours: {error}") from None
         if 0 < envelope.expires_at <= consumer.clock.now():
             raise ExpiredError(f"it expired before {consumer.subscription.name!r} could handle it")
+        return envelope
 
     def refuse(self, entry: Entry, error: TielineError) -> tuple[Verdict, bytes] | None:
         """What becomes of the first event, which cannot be handled."""
@@ -286,19 +290,6 @@ class Lease:
             time=self.consumer.clock.now(),
             entry=entry.id.decode(),
         ).SerializeToString()
-
-
-def opened(entry: Entry) -> Envelope:
-    """The envelope of an entry.
-
-    Raises:
-        InvalidPayloadError: another program wrote what cannot be read.
-
-    """
-    try:
-        return Envelope.FromString(entry.envelope)
-    except DecodeError:
-        raise InvalidPayloadError(f"the entry {entry.id.decode()} holds no envelope in its field tl") from None
 
 
 def _error_of(raised: Exception | None) -> TielineError:

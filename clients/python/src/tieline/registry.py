@@ -80,12 +80,23 @@ class Registry:
         self._port = None
 
     async def _register(self, subscription: Subscription, interests: list[Interest]) -> None:
+        while not await self._registered(subscription, interests):
+            await asyncio.sleep(_REST_SECONDS)
+
+    async def _registered(self, subscription: Subscription, interests: list[Interest]) -> bool:
+        """Register, and say whether that is done; a durable one waits for the broker as a live one does."""
         async with self._turn:
-            if self._port is not None:
-                await _stay_until_enrolled(self._port, subscription)
-                if interests:
-                    await self._port.register(interests)
-                subscription.begin_consuming()
+            if self._port is None or subscription.closed:
+                return True
+            try:
+                await _enroll(self._port, subscription)
+            except UnavailableError as error:
+                log.info("registering %r failed, and is tried again: %s", subscription, error)
+                return False
+            if interests:
+                await self._port.register(interests)
+            subscription.begin_consuming()
+            return True
 
     def _ended(self, subscription: Subscription, task: asyncio.Task[None]) -> None:
         del self._wanted[task]
@@ -93,17 +104,6 @@ class Registry:
             log.error("%r could not be registered: %s", subscription, task.exception())
         elif self._tasks.get(subscription) is task:
             del self._tasks[subscription]
-
-
-async def _stay_until_enrolled(port: Port, subscription: Subscription) -> None:
-    """As `_enroll`; while the broker is away it waits for it, as registering does."""
-    while True:
-        try:
-            await _enroll(port, subscription)
-            break
-        except UnavailableError as error:
-            log.debug("registering the group of %r is tried again: %s", subscription, error)
-            await port.clock.sleep(_REST_SECONDS)
 
 
 async def _enroll(port: Port, subscription: Subscription) -> None:

@@ -167,6 +167,8 @@ class RedisTransport:
             raise
         finally:
             self.settling = None
+        if link.lost:  # since it answered; nobody would hear of it any more
+            raise UnavailableError(f"Redis at {self._server.address}: {link.lost}", outcome=Outcome.NOT_DELIVERED)
         self.link = link
         self._client_id = client_id
         self._up.set()

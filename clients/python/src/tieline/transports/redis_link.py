@@ -115,6 +115,11 @@ class RedisLink(asyncio.Protocol):
         self.heard_at = self._loop.time()
 
     @property
+    def lost(self) -> str:
+        """Why it is of no use any more; empty while it is."""
+        return self._lost
+
+    @property
     def congested(self) -> bool:
         """Whether the server reads so slowly that too much waits to be written."""
         return self._paused and self._backlog > self._buffer_bytes

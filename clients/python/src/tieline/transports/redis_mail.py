@@ -28,6 +28,7 @@ log = logging.getLogger("tieline")
 _TOGETHER = 64
 _MANY_BYTES = 262_144
 _LANE = b"\0"
+_LATEST = 2**63 - 1  # a plain producer may name an entry as it likes
 _UNREADABLE = b"\xc1"  # no MessagePack begins so
 
 
@@ -275,15 +276,15 @@ def _member(topic: str, name: bytes, failures: bytes, entries: list[Any]) -> Mem
 
 def _entry(topic: str, key: str, entry: bytes, fields: list[bytes]) -> Entry:
     """An entry has the envelope in its field `tl`, and perhaps a group; any other one is a plain producer's."""
-    if fields[0] == b"tl":
-        return Entry(entry, fields[1], fields[3].decode() if len(fields) > 3 else "")
+    if fields[::2] in ([b"tl"], [b"tl", b"group"]):
+        return Entry(entry, fields[1], _text(fields[3]) if len(fields) > 2 else "")
     data = {_text(fields[at]): _text_or_bytes(fields[at + 1]) for at in range(0, len(fields), 2)}
     envelope = Envelope(
         id=f"{topic}:{key}:{entry.decode()}",
         kind=EVENT,  # pyright: ignore[reportArgumentType]
         topic=topic,
         key=key,
-        time=int(entry.partition(b"-")[0]),
+        time=min(int(entry.partition(b"-")[0]), _LATEST),
         data=_encoded(data, topic, key),
     )
     return Entry(entry, envelope.SerializeToString())

@@ -95,7 +95,7 @@ class WorkLink:
 
     def _opened(self, task: asyncio.Task[RedisLink]) -> None:
         self._opening = None
-        if not task.cancelled() and task.exception() is None:
+        if not task.cancelled() and task.exception() is None and not task.result().lost:
             self._link = task.result()
 
     def _on_lost(self, why: str) -> None:
