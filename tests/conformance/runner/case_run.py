@@ -13,6 +13,7 @@ from tests.conformance.runner import letters
 from tests.conformance.runner.answers import answer_faults
 from tests.conformance.runner.cases import with_own_topics
 from tests.conformance.runner.checks import Names, ending_faults, got_faults, letter_faults, show, time_faults
+from tests.conformance.runner.order import count_returned, order_faults
 from tests.conformance.runner.peers import Peer
 from tests.conformance.runner.places import Place
 from tests.conformance.runner.raw import Interest, Raw
@@ -191,6 +192,27 @@ class CaseRun:
             return [f"expected at least {wanted.each} at each, seen {shares}"]
         languages = {self.place.combination.caller, self.place.combination.responder}
         return got_faults(wanted, [(item, language) for _, item, language in arrived], languages, self.names)
+
+    async def _burst(self, step: schema.Step, wanted: schema.Burst) -> list[str]:
+        """One publisher; those of a key one after the other."""
+        peer, system = self._systems[step.on or "caller"]
+        for number in range(1, wanted.each + 1):
+            data = {"int": str(number)}
+            publishes = [{"topic": wanted.topic, "key": key, "data": data} for key in wanted.keys]
+            answers = await asyncio.gather(*(peer.ask(Command(system=system, publish=one)) for one in publishes))
+            faults = [fault for answer in answers for fault in self._faults(step.expect, answer, peer)]
+            if faults:
+                return faults
+        return []
+
+    async def _ordered(self, step: schema.Step, wanted: schema.Ordered) -> list[str]:
+        watched = [self.watched[name] for name in wanted.at]
+        await self.news.until(lambda: sum(count_returned(one) for one in watched) >= wanted.returned)
+        self.exact.update(wanted.at)
+        seen = sum(count_returned(one) for one in watched)
+        if seen != wanted.returned:
+            return [f"expected that handlers returned {wanted.returned} times, seen {seen}"]
+        return list(order_faults(watched))
 
     async def _endings(self, step: schema.Step, wanted: schema.Endings) -> list[str]:
         logs = [self.watched[name].ended for name in wanted.at]
