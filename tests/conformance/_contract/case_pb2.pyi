@@ -16,6 +16,7 @@ class Vectors(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VECTORS_BAD_PAYLOADS: _ClassVar[Vectors]
     VECTORS_MATCHES: _ClassVar[Vectors]
     VECTORS_FINGERPRINTS: _ClassVar[Vectors]
+    VECTORS_STORED_PAYLOADS: _ClassVar[Vectors]
 
 class Feature(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -48,6 +49,7 @@ VECTORS_PAYLOADS: Vectors
 VECTORS_BAD_PAYLOADS: Vectors
 VECTORS_MATCHES: Vectors
 VECTORS_FINGERPRINTS: Vectors
+VECTORS_STORED_PAYLOADS: Vectors
 FEATURE_UNSPECIFIED: Feature
 FEATURE_REMOTE: Feature
 FEATURE_REDIS: Feature
