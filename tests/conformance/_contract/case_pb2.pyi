@@ -280,20 +280,34 @@ class End(_message.Message):
     def __init__(self, call: _Optional[str] = ...) -> None: ...
 
 class Deliveries(_message.Message):
-    __slots__ = ("at", "got", "any_order", "count", "each", "more")
+    __slots__ = ("at", "got", "any_order", "count", "each", "more", "favoured")
     AT_FIELD_NUMBER: _ClassVar[int]
     GOT_FIELD_NUMBER: _ClassVar[int]
     ANY_ORDER_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     EACH_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
+    FAVOURED_FIELD_NUMBER: _ClassVar[int]
     at: _containers.RepeatedScalarFieldContainer[str]
     got: _containers.RepeatedCompositeFieldContainer[Got]
     any_order: bool
     count: int
     each: int
     more: bool
-    def __init__(self, at: _Optional[_Iterable[str]] = ..., got: _Optional[_Iterable[_Union[Got, _Mapping]]] = ..., any_order: bool = ..., count: _Optional[int] = ..., each: _Optional[int] = ..., more: bool = ...) -> None: ...
+    favoured: _containers.RepeatedCompositeFieldContainer[Favoured]
+    def __init__(self, at: _Optional[_Iterable[str]] = ..., got: _Optional[_Iterable[_Union[Got, _Mapping]]] = ..., any_order: bool = ..., count: _Optional[int] = ..., each: _Optional[int] = ..., more: bool = ..., favoured: _Optional[_Iterable[_Union[Favoured, _Mapping]]] = ...) -> None: ...
+
+class Favoured(_message.Message):
+    __slots__ = ("priority", "first", "least", "most")
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    priority: int
+    first: int
+    least: int
+    most: int
+    def __init__(self, priority: _Optional[int] = ..., first: _Optional[int] = ..., least: _Optional[int] = ..., most: _Optional[int] = ...) -> None: ...
 
 class Got(_message.Message):
     __slots__ = ("value", "values", "id", "topic", "is_request", "source", "correlation_id", "causation_id", "headers", "content_type", "schema_version", "key", "priority", "hops", "attempt", "group", "data", "remaining_ms")
@@ -361,14 +375,16 @@ class Endings(_message.Message):
     def __init__(self, at: _Optional[_Iterable[str]] = ..., how: _Optional[_Iterable[_Union[_peer_pb2.How, str]]] = ..., within_ms: _Optional[int] = ..., items: _Optional[_Union[Range, _Mapping]] = ...) -> None: ...
 
 class Burst(_message.Message):
-    __slots__ = ("topic", "keys", "each")
+    __slots__ = ("topic", "keys", "each", "priorities")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     EACH_FIELD_NUMBER: _ClassVar[int]
+    PRIORITIES_FIELD_NUMBER: _ClassVar[int]
     topic: str
     keys: _containers.RepeatedScalarFieldContainer[str]
     each: int
-    def __init__(self, topic: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., each: _Optional[int] = ...) -> None: ...
+    priorities: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, topic: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., each: _Optional[int] = ..., priorities: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Ordered(_message.Message):
     __slots__ = ("at", "returned")

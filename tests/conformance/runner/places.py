@@ -36,7 +36,7 @@ _FEATURES = {
     "memory": {FEATURE_IN_PROCESS},
 }
 _STORE_AT = {"python": {"redis", "gateway", "gateway+redis", "memory"}, "node": {"redis"}}
-"""Where the client of a language has durable events; `cases/durable_nowhere.yaml` proves that it refuses them elsewhere."""
+"""Where the client of a language has durable events; `cases/durable_nowhere.yaml` proves that elsewhere it refuses."""
 
 
 class Combination(NamedTuple):
