@@ -387,12 +387,14 @@ class Burst(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., each: _Optional[int] = ..., priorities: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Ordered(_message.Message):
-    __slots__ = ("at", "returned")
+    __slots__ = ("at", "returned", "within_ms")
     AT_FIELD_NUMBER: _ClassVar[int]
     RETURNED_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
     at: _containers.RepeatedScalarFieldContainer[str]
     returned: int
-    def __init__(self, at: _Optional[_Iterable[str]] = ..., returned: _Optional[int] = ...) -> None: ...
+    within_ms: int
+    def __init__(self, at: _Optional[_Iterable[str]] = ..., returned: _Optional[int] = ..., within_ms: _Optional[int] = ...) -> None: ...
 
 class InnerEnd(_message.Message):
     __slots__ = ("at",)

@@ -218,7 +218,8 @@ class CaseRun:
 
     async def _ordered(self, step: schema.Step, wanted: schema.Ordered) -> list[str]:
         watched = [self.watched[name] for name in wanted.at]
-        await self.news.until(lambda: sum(count_returned(one) for one in watched) >= wanted.returned)
+        patience = wanted.within_ms / 1_000 if wanted.HasField("within_ms") else None
+        await self.news.until(lambda: sum(count_returned(one) for one in watched) >= wanted.returned, patience)
         self.exact.update(wanted.at)
         seen = sum(count_returned(one) for one in watched)
         if seen != wanted.returned:
