@@ -180,6 +180,7 @@ while at <= #ARGV do
         redis.call('HINCRBY', tries, member, 1)
       end
       end_lease(member, string.format('%.0f', now + tonumber(argument)))
+      news = news or not claims
     elseif verdict == 'park' then
       redis.call('HSET', parked, member, argument)
       redis.call('HSET', tries, member, '0')

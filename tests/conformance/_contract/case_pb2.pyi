@@ -16,6 +16,7 @@ class Vectors(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VECTORS_BAD_PAYLOADS: _ClassVar[Vectors]
     VECTORS_MATCHES: _ClassVar[Vectors]
     VECTORS_FINGERPRINTS: _ClassVar[Vectors]
+    VECTORS_STORED_PAYLOADS: _ClassVar[Vectors]
 
 class Feature(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -24,6 +25,9 @@ class Feature(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FEATURE_REDIS: _ClassVar[Feature]
     FEATURE_GATEWAY: _ClassVar[Feature]
     FEATURE_IN_PROCESS: _ClassVar[Feature]
+    FEATURE_DURABLE: _ClassVar[Feature]
+    FEATURE_CALLER_STORES_NOT: _ClassVar[Feature]
+    FEATURE_RESPONDER_STORES_NOT: _ClassVar[Feature]
 
 class Route(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -45,11 +49,15 @@ VECTORS_PAYLOADS: Vectors
 VECTORS_BAD_PAYLOADS: Vectors
 VECTORS_MATCHES: Vectors
 VECTORS_FINGERPRINTS: Vectors
+VECTORS_STORED_PAYLOADS: Vectors
 FEATURE_UNSPECIFIED: Feature
 FEATURE_REMOTE: Feature
 FEATURE_REDIS: Feature
 FEATURE_GATEWAY: Feature
 FEATURE_IN_PROCESS: Feature
+FEATURE_DURABLE: Feature
+FEATURE_CALLER_STORES_NOT: Feature
+FEATURE_RESPONDER_STORES_NOT: Feature
 ROUTE_UNSPECIFIED: Route
 ROUTE_REQUEST: Route
 ROUTE_EVENT: Route
@@ -86,7 +94,7 @@ class Case(_message.Message):
     def __init__(self, id: _Optional[str] = ..., about: _Optional[str] = ..., needs: _Optional[_Iterable[_Union[Feature, str]]] = ..., alone: bool = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("on", "open", "close", "subscribe", "unsubscribe", "publish", "call", "give_up", "release", "stream", "read", "leave", "gather", "explain", "end", "deliveries", "endings", "inner", "exchange", "listen", "send", "heard", "strike", "expect", "begin", "at_responder")
+    __slots__ = ("on", "open", "close", "subscribe", "unsubscribe", "publish", "call", "give_up", "release", "stream", "read", "leave", "gather", "explain", "end", "deliveries", "endings", "inner", "exchange", "burst", "ordered", "listen", "send", "heard", "strike", "expect", "begin", "at_responder")
     ON_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +114,8 @@ class Step(_message.Message):
     ENDINGS_FIELD_NUMBER: _ClassVar[int]
     INNER_FIELD_NUMBER: _ClassVar[int]
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    BURST_FIELD_NUMBER: _ClassVar[int]
+    ORDERED_FIELD_NUMBER: _ClassVar[int]
     LISTEN_FIELD_NUMBER: _ClassVar[int]
     SEND_FIELD_NUMBER: _ClassVar[int]
     HEARD_FIELD_NUMBER: _ClassVar[int]
@@ -132,6 +142,8 @@ class Step(_message.Message):
     endings: Endings
     inner: InnerEnd
     exchange: Exchange
+    burst: Burst
+    ordered: Ordered
     listen: Listen
     send: Send
     heard: Heard
@@ -139,7 +151,7 @@ class Step(_message.Message):
     expect: Expect
     begin: str
     at_responder: bool
-    def __init__(self, on: _Optional[str] = ..., open: _Optional[_Union[_peer_pb2.Open, _Mapping]] = ..., close: _Optional[_Union[_peer_pb2.Close, _Mapping]] = ..., subscribe: _Optional[_Union[_peer_pb2.Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[_peer_pb2.Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[_peer_pb2.Publish, _Mapping]] = ..., call: _Optional[_Union[_peer_pb2.Call, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., release: _Optional[_Union[_peer_pb2.Release, _Mapping]] = ..., stream: _Optional[_Union[_peer_pb2.Stream, _Mapping]] = ..., read: _Optional[_Union[_peer_pb2.Read, _Mapping]] = ..., leave: _Optional[_Union[_peer_pb2.Leave, _Mapping]] = ..., gather: _Optional[_Union[_peer_pb2.Gather, _Mapping]] = ..., explain: _Optional[_Union[_peer_pb2.Explain, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., deliveries: _Optional[_Union[Deliveries, _Mapping]] = ..., endings: _Optional[_Union[Endings, _Mapping]] = ..., inner: _Optional[_Union[InnerEnd, _Mapping]] = ..., exchange: _Optional[_Union[Exchange, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., heard: _Optional[_Union[Heard, _Mapping]] = ..., strike: _Optional[_Union[Strike, str]] = ..., expect: _Optional[_Union[Expect, _Mapping]] = ..., begin: _Optional[str] = ..., at_responder: bool = ...) -> None: ...
+    def __init__(self, on: _Optional[str] = ..., open: _Optional[_Union[_peer_pb2.Open, _Mapping]] = ..., close: _Optional[_Union[_peer_pb2.Close, _Mapping]] = ..., subscribe: _Optional[_Union[_peer_pb2.Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[_peer_pb2.Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[_peer_pb2.Publish, _Mapping]] = ..., call: _Optional[_Union[_peer_pb2.Call, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., release: _Optional[_Union[_peer_pb2.Release, _Mapping]] = ..., stream: _Optional[_Union[_peer_pb2.Stream, _Mapping]] = ..., read: _Optional[_Union[_peer_pb2.Read, _Mapping]] = ..., leave: _Optional[_Union[_peer_pb2.Leave, _Mapping]] = ..., gather: _Optional[_Union[_peer_pb2.Gather, _Mapping]] = ..., explain: _Optional[_Union[_peer_pb2.Explain, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., deliveries: _Optional[_Union[Deliveries, _Mapping]] = ..., endings: _Optional[_Union[Endings, _Mapping]] = ..., inner: _Optional[_Union[InnerEnd, _Mapping]] = ..., exchange: _Optional[_Union[Exchange, _Mapping]] = ..., burst: _Optional[_Union[Burst, _Mapping]] = ..., ordered: _Optional[_Union[Ordered, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., heard: _Optional[_Union[Heard, _Mapping]] = ..., strike: _Optional[_Union[Strike, str]] = ..., expect: _Optional[_Union[Expect, _Mapping]] = ..., begin: _Optional[str] = ..., at_responder: bool = ...) -> None: ...
 
 class Expect(_message.Message):
     __slots__ = ("value", "error", "receipt", "cancelled", "done", "items", "gathered", "explained", "within_ms", "not_before_ms", "or_error")
@@ -268,23 +280,37 @@ class End(_message.Message):
     def __init__(self, call: _Optional[str] = ...) -> None: ...
 
 class Deliveries(_message.Message):
-    __slots__ = ("at", "got", "any_order", "count", "each", "more")
+    __slots__ = ("at", "got", "any_order", "count", "each", "more", "favoured")
     AT_FIELD_NUMBER: _ClassVar[int]
     GOT_FIELD_NUMBER: _ClassVar[int]
     ANY_ORDER_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     EACH_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
+    FAVOURED_FIELD_NUMBER: _ClassVar[int]
     at: _containers.RepeatedScalarFieldContainer[str]
     got: _containers.RepeatedCompositeFieldContainer[Got]
     any_order: bool
     count: int
     each: int
     more: bool
-    def __init__(self, at: _Optional[_Iterable[str]] = ..., got: _Optional[_Iterable[_Union[Got, _Mapping]]] = ..., any_order: bool = ..., count: _Optional[int] = ..., each: _Optional[int] = ..., more: bool = ...) -> None: ...
+    favoured: _containers.RepeatedCompositeFieldContainer[Favoured]
+    def __init__(self, at: _Optional[_Iterable[str]] = ..., got: _Optional[_Iterable[_Union[Got, _Mapping]]] = ..., any_order: bool = ..., count: _Optional[int] = ..., each: _Optional[int] = ..., more: bool = ..., favoured: _Optional[_Iterable[_Union[Favoured, _Mapping]]] = ...) -> None: ...
+
+class Favoured(_message.Message):
+    __slots__ = ("priority", "first", "least", "most")
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    priority: int
+    first: int
+    least: int
+    most: int
+    def __init__(self, priority: _Optional[int] = ..., first: _Optional[int] = ..., least: _Optional[int] = ..., most: _Optional[int] = ...) -> None: ...
 
 class Got(_message.Message):
-    __slots__ = ("value", "values", "id", "topic", "is_request", "source", "correlation_id", "causation_id", "headers", "content_type", "schema_version", "key", "priority", "hops", "data", "remaining_ms")
+    __slots__ = ("value", "values", "id", "topic", "is_request", "source", "correlation_id", "causation_id", "headers", "content_type", "schema_version", "key", "priority", "hops", "attempt", "group", "data", "remaining_ms")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +325,8 @@ class Got(_message.Message):
     KEY_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     REMAINING_MS_FIELD_NUMBER: _ClassVar[int]
     value: _value_pb2.Value
@@ -315,9 +343,11 @@ class Got(_message.Message):
     key: str
     priority: int
     hops: int
+    attempt: int
+    group: str
     data: str
     remaining_ms: Range
-    def __init__(self, value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., id: _Optional[str] = ..., topic: _Optional[str] = ..., is_request: bool = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., headers: _Optional[_Union[Headers, _Mapping]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., data: _Optional[str] = ..., remaining_ms: _Optional[_Union[Range, _Mapping]] = ...) -> None: ...
+    def __init__(self, value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., id: _Optional[str] = ..., topic: _Optional[str] = ..., is_request: bool = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., headers: _Optional[_Union[Headers, _Mapping]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., attempt: _Optional[int] = ..., group: _Optional[str] = ..., data: _Optional[str] = ..., remaining_ms: _Optional[_Union[Range, _Mapping]] = ...) -> None: ...
 
 class Headers(_message.Message):
     __slots__ = ("all",)
@@ -343,6 +373,28 @@ class Endings(_message.Message):
     within_ms: int
     items: Range
     def __init__(self, at: _Optional[_Iterable[str]] = ..., how: _Optional[_Iterable[_Union[_peer_pb2.How, str]]] = ..., within_ms: _Optional[int] = ..., items: _Optional[_Union[Range, _Mapping]] = ...) -> None: ...
+
+class Burst(_message.Message):
+    __slots__ = ("topic", "keys", "each", "priorities")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    EACH_FIELD_NUMBER: _ClassVar[int]
+    PRIORITIES_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    each: int
+    priorities: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, topic: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ..., each: _Optional[int] = ..., priorities: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Ordered(_message.Message):
+    __slots__ = ("at", "returned", "within_ms")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
+    at: _containers.RepeatedScalarFieldContainer[str]
+    returned: int
+    within_ms: int
+    def __init__(self, at: _Optional[_Iterable[str]] = ..., returned: _Optional[int] = ..., within_ms: _Optional[int] = ...) -> None: ...
 
 class InnerEnd(_message.Message):
     __slots__ = ("at",)

@@ -90,7 +90,7 @@ class Close(_message.Message):
     def __init__(self, drain_ms: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ("id", "topic", "group", "observe", "filter", "batch", "concurrency", "queue", "handler", "streaming", "schema_version", "upcasters")
+    __slots__ = ("id", "topic", "group", "observe", "filter", "batch", "concurrency", "queue", "handler", "streaming", "schema_version", "upcasters", "durable", "handling")
     ID_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,8 @@ class Subscribe(_message.Message):
     STREAMING_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     UPCASTERS_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
+    HANDLING_FIELD_NUMBER: _ClassVar[int]
     id: str
     topic: str
     group: str
@@ -115,7 +117,33 @@ class Subscribe(_message.Message):
     streaming: Streaming
     schema_version: str
     upcasters: _containers.RepeatedCompositeFieldContainer[Upcaster]
-    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., group: _Optional[str] = ..., observe: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., concurrency: _Optional[int] = ..., queue: _Optional[int] = ..., handler: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., streaming: _Optional[_Union[Streaming, str]] = ..., schema_version: _Optional[str] = ..., upcasters: _Optional[_Iterable[_Union[Upcaster, _Mapping]]] = ...) -> None: ...
+    durable: bool
+    handling: Handling
+    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., group: _Optional[str] = ..., observe: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., concurrency: _Optional[int] = ..., queue: _Optional[int] = ..., handler: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., streaming: _Optional[_Union[Streaming, str]] = ..., schema_version: _Optional[str] = ..., upcasters: _Optional[_Iterable[_Union[Upcaster, _Mapping]]] = ..., durable: bool = ..., handling: _Optional[_Union[Handling, _Mapping]] = ...) -> None: ...
+
+class Handling(_message.Message):
+    __slots__ = ("start", "retry", "timeout_ms", "on_poison")
+    START_FIELD_NUMBER: _ClassVar[int]
+    RETRY_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    ON_POISON_FIELD_NUMBER: _ClassVar[int]
+    start: str
+    retry: RetryPolicy
+    timeout_ms: float
+    on_poison: str
+    def __init__(self, start: _Optional[str] = ..., retry: _Optional[_Union[RetryPolicy, _Mapping]] = ..., timeout_ms: _Optional[float] = ..., on_poison: _Optional[str] = ...) -> None: ...
+
+class RetryPolicy(_message.Message):
+    __slots__ = ("max_attempts", "backoff_ms", "cap_ms", "jitter")
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    BACKOFF_MS_FIELD_NUMBER: _ClassVar[int]
+    CAP_MS_FIELD_NUMBER: _ClassVar[int]
+    JITTER_FIELD_NUMBER: _ClassVar[int]
+    max_attempts: int
+    backoff_ms: float
+    cap_ms: float
+    jitter: bool
+    def __init__(self, max_attempts: _Optional[int] = ..., backoff_ms: _Optional[float] = ..., cap_ms: _Optional[float] = ..., jitter: bool = ...) -> None: ...
 
 class Upcaster(_message.Message):
     __slots__ = ("since", "to", "entry", "raises")
@@ -146,7 +174,7 @@ class Batch(_message.Message):
     def __init__(self, size: _Optional[int] = ..., ms: _Optional[float] = ...) -> None: ...
 
 class Action(_message.Message):
-    __slots__ = ("echo", "reply", "hold", "publish", "call", "remaining", "item", "numbers", "stream")
+    __slots__ = ("echo", "reply", "hold", "publish", "call", "remaining", "item", "numbers", "stream", "ack", "nack", "reject", "extend", "when")
     ECHO_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     RAISE_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +186,11 @@ class Action(_message.Message):
     NUMBERS_FIELD_NUMBER: _ClassVar[int]
     PASS_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
+    ACK_FIELD_NUMBER: _ClassVar[int]
+    NACK_FIELD_NUMBER: _ClassVar[int]
+    REJECT_FIELD_NUMBER: _ClassVar[int]
+    EXTEND_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
     echo: bool
     reply: _value_pb2.Value
     hold: Hold
@@ -167,7 +200,20 @@ class Action(_message.Message):
     item: _value_pb2.Value
     numbers: int
     stream: Stream
-    def __init__(self, echo: bool = ..., reply: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., hold: _Optional[_Union[Hold, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., remaining: bool = ..., item: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., numbers: _Optional[int] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., **kwargs) -> None: ...
+    ack: bool
+    nack: Nack
+    reject: str
+    extend: bool
+    when: _value_pb2.Value
+    def __init__(self, echo: bool = ..., reply: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., hold: _Optional[_Union[Hold, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., remaining: bool = ..., item: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., numbers: _Optional[int] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., ack: bool = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., reject: _Optional[str] = ..., extend: bool = ..., when: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., **kwargs) -> None: ...
+
+class Nack(_message.Message):
+    __slots__ = ("delay_ms", "runs")
+    DELAY_MS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    delay_ms: float
+    runs: int
+    def __init__(self, delay_ms: _Optional[float] = ..., runs: _Optional[int] = ...) -> None: ...
 
 class Raise(_message.Message):
     __slots__ = ("code", "message", "details", "runs")
@@ -227,16 +273,26 @@ class Header(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Publish(_message.Message):
-    __slots__ = ("topic", "data", "options", "wait_local")
+    __slots__ = ("topic", "data", "options", "wait_local", "key", "durable", "priority", "dedupe", "max_stored")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     WAIT_LOCAL_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DEDUPE_FIELD_NUMBER: _ClassVar[int]
+    MAX_STORED_FIELD_NUMBER: _ClassVar[int]
     topic: str
     data: _value_pb2.Value
     options: Options
     wait_local: bool
-    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., wait_local: bool = ...) -> None: ...
+    key: str
+    durable: bool
+    priority: int
+    dedupe: str
+    max_stored: int
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., wait_local: bool = ..., key: _Optional[str] = ..., durable: bool = ..., priority: _Optional[int] = ..., dedupe: _Optional[str] = ..., max_stored: _Optional[int] = ...) -> None: ...
 
 class Call(_message.Message):
     __slots__ = ("topic", "data", "options", "idempotent", "wait_for_responders_ms", "idempotency_key", "retry")
@@ -433,12 +489,24 @@ class Told(_message.Message):
     def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ..., topic: _Optional[str] = ..., detail: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("id", "correlation_id")
+    __slots__ = ("id", "correlation_id", "stored")
     ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
     id: str
     correlation_id: str
-    def __init__(self, id: _Optional[str] = ..., correlation_id: _Optional[str] = ...) -> None: ...
+    stored: Stored
+    def __init__(self, id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ...) -> None: ...
+
+class Stored(_message.Message):
+    __slots__ = ("stream", "entry", "duplicate")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    entry: str
+    duplicate: bool
+    def __init__(self, stream: _Optional[str] = ..., entry: _Optional[str] = ..., duplicate: bool = ...) -> None: ...
 
 class Opened(_message.Message):
     __slots__ = ("instance",)
@@ -471,19 +539,21 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., details: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., outcome: _Optional[str] = ..., type: _Optional[str] = ..., retry_after_ms: _Optional[float] = ..., from_wire: bool = ..., retryable: bool = ..., class_name: _Optional[str] = ..., cancelled: bool = ...) -> None: ...
 
 class Delivered(_message.Message):
-    __slots__ = ("run", "subscription", "values", "facts")
+    __slots__ = ("run", "subscription", "values", "facts", "at")
     RUN_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
     run: int
     subscription: str
     values: _containers.RepeatedCompositeFieldContainer[_value_pb2.Value]
     facts: Facts
-    def __init__(self, run: _Optional[int] = ..., subscription: _Optional[str] = ..., values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ...) -> None: ...
+    at: int
+    def __init__(self, run: _Optional[int] = ..., subscription: _Optional[str] = ..., values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ..., at: _Optional[int] = ...) -> None: ...
 
 class Facts(_message.Message):
-    __slots__ = ("id", "topic", "is_request", "source", "correlation_id", "causation_id", "headers", "content_type", "schema_version", "key", "priority", "hops", "data", "remaining_ms")
+    __slots__ = ("id", "topic", "is_request", "source", "correlation_id", "causation_id", "headers", "content_type", "schema_version", "key", "priority", "hops", "data", "remaining_ms", "attempt", "group")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -505,6 +575,8 @@ class Facts(_message.Message):
     HOPS_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     REMAINING_MS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
     id: str
     topic: str
     is_request: bool
@@ -519,19 +591,23 @@ class Facts(_message.Message):
     hops: int
     data: str
     remaining_ms: float
-    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., is_request: bool = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., data: _Optional[str] = ..., remaining_ms: _Optional[float] = ...) -> None: ...
+    attempt: int
+    group: str
+    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., is_request: bool = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., data: _Optional[str] = ..., remaining_ms: _Optional[float] = ..., attempt: _Optional[int] = ..., group: _Optional[str] = ...) -> None: ...
 
 class Ended(_message.Message):
-    __slots__ = ("run", "subscription", "how", "items")
+    __slots__ = ("run", "subscription", "how", "items", "at")
     RUN_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     HOW_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
     run: int
     subscription: str
     how: How
     items: int
-    def __init__(self, run: _Optional[int] = ..., subscription: _Optional[str] = ..., how: _Optional[_Union[How, str]] = ..., items: _Optional[int] = ...) -> None: ...
+    at: int
+    def __init__(self, run: _Optional[int] = ..., subscription: _Optional[str] = ..., how: _Optional[_Union[How, str]] = ..., items: _Optional[int] = ..., at: _Optional[int] = ...) -> None: ...
 
 class Inner(_message.Message):
     __slots__ = ("run", "subscription", "answer")

@@ -68,6 +68,21 @@ def _receipt_faults(wanted: Any, seen: Any, names: Names) -> Iterator[str]:
         expected = getattr(wanted, name)
         if expected and not names.same(expected, getattr(seen, name)):
             yield f"receipt {name}: expected {names.show(expected)}, seen {getattr(seen, name)!r}"
+    if wanted.HasField("stored") != seen.HasField("stored"):
+        yield f"receipt: expected {'it stored' if wanted.HasField('stored') else 'nothing stored'}, seen {seen}"
+    elif wanted.HasField("stored"):
+        yield from _stored_faults(wanted.stored, seen.stored, names)
+
+
+def _stored_faults(wanted: Any, seen: Any, names: Names) -> Iterator[str]:
+    if not (seen.stream and seen.entry):
+        yield f"receipt: it does not say where it was stored: {show_message(seen)}"
+    for name in ("stream", "entry"):
+        expected = getattr(wanted, name)
+        if expected and not names.same(expected, getattr(seen, name)):
+            yield f"receipt {name}: expected {names.show(expected)}, seen {getattr(seen, name)!r}"
+    if wanted.duplicate != seen.duplicate:
+        yield f"receipt duplicate: expected {wanted.duplicate}, seen {seen.duplicate}"
 
 
 def _value_faults(wanted: Value, seen: Value, peer: str, others: Collection[str]) -> list[str]:

@@ -12,7 +12,16 @@ from tests.conformance._contract.peer_pb2 import Answer, Cancel, Command, Leave
 from tests.conformance.runner import letters
 from tests.conformance.runner.answers import answer_faults
 from tests.conformance.runner.cases import with_own_topics
-from tests.conformance.runner.checks import Names, ending_faults, got_faults, letter_faults, show, time_faults
+from tests.conformance.runner.checks import (
+    Names,
+    ending_faults,
+    favour_faults,
+    got_faults,
+    letter_faults,
+    show,
+    time_faults,
+)
+from tests.conformance.runner.order import count_returned, order_faults
 from tests.conformance.runner.peers import Peer
 from tests.conformance.runner.places import Place
 from tests.conformance.runner.raw import Interest, Raw
@@ -190,7 +199,32 @@ class CaseRun:
         if min(shares) < wanted.each:
             return [f"expected at least {wanted.each} at each, seen {shares}"]
         languages = {self.place.combination.caller, self.place.combination.responder}
-        return got_faults(wanted, [(item, language) for _, item, language in arrived], languages, self.names)
+        faults = got_faults(wanted, [(item, language) for _, item, language in arrived], languages, self.names)
+        return [*faults, *favour_faults(wanted, [item for _, item, _ in arrived])]
+
+    async def _burst(self, step: schema.Step, wanted: schema.Burst) -> list[str]:
+        """One publisher; those of a key, or of a priority, one after the other."""
+        peer, system = self._systems[step.on or "caller"]
+        for number in range(1, wanted.each + 1):
+            data = {"int": str(number)}
+            ways: list[dict[str, Any]] = [{"key": key} for key in wanted.keys]
+            ways += [{"durable": True, "priority": priority} for priority in wanted.priorities]
+            publishes = [{"topic": wanted.topic, "data": data, **way} for way in ways]
+            answers = await asyncio.gather(*(peer.ask(Command(system=system, publish=one)) for one in publishes))
+            faults = [fault for answer in answers for fault in self._faults(step.expect, answer, peer)]
+            if faults:
+                return faults
+        return []
+
+    async def _ordered(self, step: schema.Step, wanted: schema.Ordered) -> list[str]:
+        watched = [self.watched[name] for name in wanted.at]
+        patience = wanted.within_ms / 1_000 if wanted.HasField("within_ms") else None
+        await self.news.until(lambda: sum(count_returned(one) for one in watched) >= wanted.returned, patience)
+        self.exact.update(wanted.at)
+        seen = sum(count_returned(one) for one in watched)
+        if seen != wanted.returned:
+            return [f"expected that handlers returned {wanted.returned} times, seen {seen}"]
+        return list(order_faults(watched))
 
     async def _endings(self, step: schema.Step, wanted: schema.Endings) -> list[str]:
         logs = [self.watched[name].ended for name in wanted.at]

@@ -17,7 +17,7 @@ from tieline import Outcome
 from tieline._contract.contract import ERRORS
 
 CASES = Path(__file__).parents[1] / "cases"
-_OBSERVING = ("expect", "deliveries", "endings", "exchange", "heard", "call", "inner", "end")
+_OBSERVING = ("expect", "deliveries", "ordered", "endings", "exchange", "heard", "call", "inner", "end")
 
 
 class BadCaseError(Exception):
@@ -99,7 +99,7 @@ def _faults(case: schema.Case) -> Iterator[str]:
 def _faults_of_step(step: schema.Step, known: set[str]) -> Iterator[str]:
     if step.WhichOneof("do") is None:
         yield "a step does nothing"
-    meant = {*step.deliveries.at, *step.endings.at, *([step.inner.at] if step.inner.at else [])}
+    meant = {*step.deliveries.at, *step.endings.at, *step.ordered.at, *([step.inner.at] if step.inner.at else [])}
     if meant - known:
         yield f"nobody subscribed as {meant - known}"
     if step.expect.HasField("error"):

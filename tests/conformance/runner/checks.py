@@ -70,6 +70,14 @@ def got_faults(
     return faults
 
 
+def favour_faults(wanted: schema.Deliveries, arrived: Sequence[Delivered]) -> Iterator[str]:
+    """Which priorities came too seldom, or too often, among the first."""
+    for each in wanted.favoured:
+        count = sum(one.facts.priority == each.priority for one in arrived[: each.first])
+        if not each.least <= count <= (each.most or each.first):
+            yield f"priority {each.priority}: {count} of the first {each.first}, expected {show_message(each)}"
+
+
 def ending_faults(wanted: schema.Endings, seen: Sequence[Ended]) -> list[str]:
     """How the ends of handlers differ."""
     ways, counts = [ended.how for ended in seen], [ended.items for ended in seen]

@@ -7,10 +7,13 @@ import contextlib
 from typing import NamedTuple, Self
 
 from tests.conformance._contract.case_pb2 import (
+    FEATURE_CALLER_STORES_NOT,
+    FEATURE_DURABLE,
     FEATURE_GATEWAY,
     FEATURE_IN_PROCESS,
     FEATURE_REDIS,
     FEATURE_REMOTE,
+    FEATURE_RESPONDER_STORES_NOT,
     STRIKE_FREEZE_RESPONDER,
     STRIKE_KILL_BROKER,
     STRIKE_KILL_RESPONDER,
@@ -32,6 +35,8 @@ _FEATURES = {
     "gateway+redis": {FEATURE_REMOTE, FEATURE_GATEWAY},
     "memory": {FEATURE_IN_PROCESS},
 }
+_STORE_AT = {"python": {"redis", "gateway", "gateway+redis", "memory"}, "node": {"redis"}}
+"""Where the client of a language has durable events; `cases/durable_nowhere.yaml` proves that elsewhere it refuses."""
 
 
 class Combination(NamedTuple):
@@ -51,7 +56,13 @@ class Combination(NamedTuple):
     @property
     def features(self) -> set[int]:
         """What cases may need of it."""
-        return _FEATURES[self.broker]
+        return _FEATURES[self.broker] | self._of_durable
+
+    @property
+    def _of_durable(self) -> set[int]:
+        caller, responder = (self.broker in _STORE_AT[language] for language in (self.caller, self.responder))
+        lacking = {FEATURE_CALLER_STORES_NOT: caller, FEATURE_RESPONDER_STORES_NOT: responder}
+        return {FEATURE_DURABLE} if caller and responder else {f for f, has in lacking.items() if not has}
 
 
 COMBINATIONS = [

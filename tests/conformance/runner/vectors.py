@@ -31,12 +31,34 @@ def _payloads() -> Iterator[schema.Case]:
         value = _value(example["value"])
         if wire.startswith("cb"):
             value.double = wire[2:]  # of all that is not a number, this
-        if example.get("canonical") and len(wire) <= _MOST_WIRE and "float" not in json.dumps(example["value"]):
+        if _can_be_published(example, wire):
             steps = [schema.Step(exchange=schema.Exchange(value=value, wire=wire))]
         else:
             steps = _read_by_handler(wire, value)
         needs = [schema.FEATURE_REMOTE] if len(steps) > 1 else []
         yield schema.Case(id=example["name"], needs=needs, steps=steps)
+
+
+def _can_be_published(example: dict[str, Any], wire: str) -> bool:
+    """Whether every language writes these bytes."""
+    return example.get("canonical") and len(wire) <= _MOST_WIRE and "float" not in json.dumps(example["value"])
+
+
+def _stored_payloads() -> Iterator[schema.Case]:
+    """Values that wait in a store, for they are published before anybody subscribes; every byte of them is compared."""
+    case = schema.Case(id="payloads are stored as they are", needs=[schema.FEATURE_DURABLE])
+    deliveries = schema.Deliveries(at=["handler"])
+    for example in _read("payloads.json", "cases"):
+        wire = _hex(example["hex"])
+        if not _can_be_published(example, wire):
+            continue
+        publish = case.steps.add().publish
+        publish.topic, publish.key = "~.value", "key"
+        publish.data.CopyFrom(_value(example["value"]))
+        deliveries.got.add(data=wire).value.CopyFrom(publish.data)
+    case.steps.add(subscribe={"id": "handler", "topic": "~.value", "durable": True})
+    case.steps.add(deliveries=deliveries)
+    yield case
 
 
 def _read_by_handler(wire: str, value: Value) -> list[schema.Step]:
@@ -129,6 +151,7 @@ _MAKERS: dict[int, Callable[[], Iterator[schema.Case]]] = {
     schema.VECTORS_BAD_PAYLOADS: _bad_payloads,
     schema.VECTORS_MATCHES: _matches,
     schema.VECTORS_FINGERPRINTS: _fingerprints,
+    schema.VECTORS_STORED_PAYLOADS: _stored_payloads,
 }
 
 

@@ -149,11 +149,10 @@ class Consumer:
             return
         room = min(self._window - len(self._leases), contract.LIMIT_CLAIM_SLOTS)
         if room > 0 and (room * 2 >= self._window or room * 2 >= contract.LIMIT_CLAIM_SLOTS or not self._ready):
-            self._claiming = True
+            self._claiming, self._more = True, False  # whoever wakes us from here on means the next one
             self.spawn(self._claim(room))
 
     async def _claim(self, room: int) -> None:
-        self._more = False  # whoever wakes us from here on means the next one
         try:
             entries = min(contract.LIMIT_CLAIM_ENTRIES, room * 16)
             claimed = await self._house.mail.claim(

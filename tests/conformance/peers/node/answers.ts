@@ -1,5 +1,5 @@
 // What became of a command, as the program saw it.
-import { type Explanation, type Gathered, type Responder, type Stream, TielineError } from "tieline";
+import { type Explanation, type Gathered, type Receipt, type Responder, type Stream, TielineError } from "tieline";
 import { Answer, Failure, Gave } from "./contract/peer.js";
 import type { Value } from "./contract/value.js";
 import { fromNative } from "./values.js";
@@ -29,6 +29,11 @@ export async function read(stream: Stream, count: number): Promise<Answer> {
     return answer({ $case: "items", value: { values, ended: false, failure: failed(error) } });
   }
   return answer({ $case: "items", value: { values, ended: false, failure: undefined } });
+}
+
+/** What a publish resolved to. */
+export function receiptOf({ id, correlationId, stored }: Receipt): Answer {
+  return answer({ $case: "receipt", value: { id, correlationId, stored: stored && { ...stored } } });
 }
 
 /** What everybody said. */

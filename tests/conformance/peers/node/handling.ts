@@ -1,6 +1,6 @@
 // Handlers that do what a case says, and tell the runner of it.
 import { isDeepStrictEqual } from "node:util";
-import { ERROR_CLASSES, type Event, type Handler } from "tieline";
+import { type DurableDelivery, ERROR_CLASSES, type Event, type Handler } from "tieline";
 import { answer, failure } from "./answers.js";
 import {
   type Action,
@@ -9,6 +9,7 @@ import {
   type Facts,
   type Filter,
   How,
+  type Nack,
   type Publish,
   type Raise,
   type Report,
@@ -25,6 +26,8 @@ export type Sent =
   | { $case: "publish"; value: Publish }
   | { $case: "call"; value: Call }
   | { $case: "stream"; value: Stream };
+/** What a handler says of a stored event. */
+type Settling = Extract<NonNullable<Action["do"]>, { $case: "ack" | "nack" | "reject" | "extend" }>;
 /** Sends it; resolves to what the program gets and what the runner is told. */
 export type Do = (sent: Sent) => Promise<[unknown, Answer]>;
 /** Sends a report. */
@@ -77,6 +80,7 @@ export class Handling {
   readonly #do: Do;
   readonly #tell: Tell;
   #raised = 0;
+  #nacked = 0;
 
   constructor(wanted: Subscribe, send: Do, tell: Tell) {
     this.#wanted = wanted;
@@ -163,13 +167,14 @@ export class Handling {
   #begin(data: unknown, event: Event): number {
     const run = ++runs;
     const values = (this.#wanted.batch === undefined ? [data] : (data as unknown[])).map((value) => fromNative(value));
-    this.#tell({ $case: "delivered", value: { run, subscription: this.#wanted.id, values, facts: facts(event) } });
+    const subscription = this.#wanted.id;
+    this.#tell({ $case: "delivered", value: { run, subscription, values, facts: facts(event), at: now() } });
     return run;
   }
 
   /** Says how it ended. */
   #end(run: number, how: How, count = 0): void {
-    this.#tell({ $case: "ended", value: { run, subscription: this.#wanted.id, how, items: count } });
+    this.#tell({ $case: "ended", value: { run, subscription: this.#wanted.id, how, items: count, at: now() } });
   }
 
   #raise(wanted: Raise): void {
@@ -178,8 +183,16 @@ export class Handling {
     throw errorOf(wanted);
   }
 
-  async #one({ do: wanted }: Action, run: number, data: unknown, event: Event, result: unknown): Promise<unknown> {
+  async #one(action: Action, run: number, data: unknown, event: Event, result: unknown): Promise<unknown> {
+    const { do: wanted, when } = action;
+    if (when !== undefined && !isDeepStrictEqual(data, toNative(when))) return result;
     switch (wanted?.$case) {
+      case "ack":
+      case "nack":
+      case "reject":
+      case "extend":
+        await this.#inner(run, async () => this.#settle(wanted, event));
+        return result;
       case "echo":
         return data;
       case "reply":
@@ -193,20 +206,35 @@ export class Handling {
       case "remaining":
         return event.remaining();
       case "publish":
-        await this.#inner(run, wanted);
+        await this.#inner(run, () => this.#do(wanted));
         return result;
       case "call":
       case "stream":
-        return await this.#inner(run, wanted);
+        return await this.#inner(run, () => this.#do(wanted));
       default:
         return result;
     }
   }
 
-  async #inner(run: number, wanted: Sent): Promise<unknown> {
+  #settle(wanted: Settling, { delivery }: Event): [undefined, Answer] {
+    if (delivery === undefined) throw new TypeError("it is no stored event");
+    if (wanted.$case === "nack") this.#nack(wanted.value, delivery);
+    else if (wanted.$case === "reject") delivery.reject(wanted.value);
+    else delivery[wanted.$case]();
+    return [undefined, DONE];
+  }
+
+  #nack({ delayMs, runs }: Nack, delivery: DurableDelivery): void {
+    if (runs > 0 && this.#nacked >= runs) return;
+    this.#nacked++;
+    if (delayMs === undefined) delivery.nack();
+    else delivery.nack(delayMs);
+  }
+
+  async #inner(run: number, done: () => Promise<[unknown, Answer]>): Promise<unknown> {
     const subscription = this.#wanted.id;
     try {
-      const [result, answered] = await this.#do(wanted);
+      const [result, answered] = await done();
       this.#tell({ $case: "inner", value: { run, subscription, answer: answered } });
       return result;
     } catch (error) {
@@ -271,5 +299,12 @@ function facts(event: Event): Facts {
     hops: event.hops,
     data: Buffer.from(event.envelope.data).toString("hex"),
     remainingMs: remaining === Infinity ? undefined : remaining,
+    attempt: event.delivery?.attempt,
+    group: event.delivery?.group,
   };
+}
+
+/** Microseconds of the clock that all processes of the machine share. */
+function now(): number {
+  return Number(process.hrtime.bigint() / 1000n);
 }

@@ -9,12 +9,13 @@ import {
   MemoryTransport,
   type PublishOptions,
   type Retry,
+  type RetryPolicy,
   type Stream,
   type StreamOptions,
   type SubscribeOptions,
   type Subscription,
 } from "tieline";
-import { answer, explained, failure, gathered, read } from "./answers.js";
+import { answer, explained, failure, gathered, read, receiptOf } from "./answers.js";
 import {
   type Answer,
   type Call,
@@ -27,7 +28,9 @@ import {
   type Read,
   Report,
   type Subscribe,
+  type Handling as WantedHandling,
   type Retry as WantedRetry,
+  type RetryPolicy as WantedRetryPolicy,
   type Stream as WantedStream,
 } from "./contract/peer.js";
 import { DONE, filterOf, Handling, type Sent, type Tell, upcasterOf } from "./handling.js";
@@ -194,8 +197,8 @@ async function send(system: EventSystem, sent: Sent, signal?: AbortSignal): Prom
 }
 
 async function publish(system: EventSystem, wanted: Publish, options: PublishOptions): Promise<[unknown, Answer]> {
-  const receipt = await system.publish(wanted.topic, dataOf(wanted), { ...options, waitLocal: wanted.waitLocal });
-  return [undefined, answer({ $case: "receipt", value: { ...receipt } })];
+  const all = { ...options, ...storing(wanted), waitLocal: wanted.waitLocal };
+  return [undefined, receiptOf(await system.publish(wanted.topic, dataOf(wanted), all))];
 }
 
 async function call(system: EventSystem, wanted: Call, options: CallOptions): Promise<[unknown, Answer]> {
@@ -205,6 +208,26 @@ async function call(system: EventSystem, wanted: Call, options: CallOptions): Pr
   if (wanted.retry !== undefined) more.retry = retryOf(wanted.retry);
   const reply = await system.publishAndWait(wanted.topic, dataOf(wanted), { ...options, ...more });
   return [reply, answer({ $case: "value", value: fromNative(reply) })];
+}
+
+/** How a publish asks for the event to be stored. */
+function storing({ key, durable, priority, dedupe, maxStored }: Publish): PublishOptions {
+  return { ...given({ key, priority, dedupe, maxStored }), ...(durable && { durable }) };
+}
+
+/** How a subscription asks for stored events to be handled. */
+function handlingOf({ start, onPoison, timeoutMs, retry }: Partial<WantedHandling>): SubscribeOptions {
+  const options = given({ start, onPoison, timeout: timeoutMs }) as SubscribeOptions;
+  return retry === undefined ? options : { ...options, retry: retryPolicyOf(retry) };
+}
+
+function retryPolicyOf({ maxAttempts, backoffMs, capMs, jitter }: WantedRetryPolicy): RetryPolicy {
+  return given({ maxAttempts, backoff: backoffMs, cap: capMs, jitter });
+}
+
+/** What is not undefined. */
+function given<Options extends object>(options: Options): { [Name in keyof Options]?: NonNullable<Options[Name]> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }
 
 function retryOf({ attempts, baseMs, capMs, always }: WantedRetry): Retry {
@@ -259,7 +282,8 @@ function subscribeOptions(wanted: Subscribe): SubscribeOptions {
   if (wanted.batch !== undefined) Object.assign(options, { batch: wanted.batch }); // typed for a handler of lists
   if (wanted.concurrency !== undefined) options.concurrency = wanted.concurrency;
   if (wanted.queue !== undefined) options.queue = wanted.queue;
-  return options;
+  if (wanted.durable) options.durable = true;
+  return { ...options, ...handlingOf(wanted.handling ?? {}) };
 }
 
 function settingsOf(wanted: Readonly<Record<string, number>>): Record<string, number> {

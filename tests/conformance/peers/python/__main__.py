@@ -17,16 +17,16 @@ from tests.conformance._contract.peer_pb2 import (
     Opened,
     Options,
     Publish,
-    Receipt,
     Report,
     Stream,
     Subscribe,
 )
+from tests.conformance._contract.peer_pb2 import Handling as HandlingOptions
 from tests.conformance.peers.python import answers
 from tests.conformance.peers.python.answers import failure
 from tests.conformance.peers.python.handling import Handling, filter_of, upcaster_of
 from tests.conformance.peers.python.values import from_native, to_native
-from tieline import EventSystem, Retry, Settings, Subscription
+from tieline import EventSystem, Retry, RetryPolicy, Settings, Subscription
 from tieline import Stream as OpenStream
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
@@ -108,6 +108,9 @@ class Peer:
             options["filter"] = filter_of(wanted.filter)
         if wanted.HasField("batch"):
             options["batch"] = (wanted.batch.size, wanted.batch.ms / 1_000)
+        if wanted.durable:
+            options["durable"] = True
+        options |= _handling(wanted.handling)
         subscription = system.subscribe(wanted.topic, handling.function, **options)
         self._subscriptions[wanted.id] = subscription, handling
         await subscription.ready()
@@ -131,8 +134,9 @@ class Peer:
         data = _data(wanted)
         options = _options(wanted.options)
         if isinstance(wanted, Publish):
+            options |= _storing(wanted)
             receipt = await system.publish(wanted.topic, *data, wait_local=wanted.wait_local, **options)
-            return None, Answer(receipt=Receipt(id=receipt.id, correlation_id=receipt.correlation_id))
+            return None, Answer(receipt=answers.receipt(receipt))
         if wanted.HasField("wait_for_responders_ms"):
             options["wait_for_responders"] = wanted.wait_for_responders_ms / 1_000
         if wanted.HasField("idempotency_key"):
@@ -175,6 +179,25 @@ def _stream(system: EventSystem, wanted: Stream) -> OpenStream:
 
 def _data(wanted: Publish | Call | Stream | Gather) -> list[Any]:
     return [to_native(wanted.data)] if wanted.HasField("data") else []
+
+
+def _storing(wanted: Publish) -> dict[str, Any]:
+    """How a publish asks for the event to be stored."""
+    names = ("key", "priority", "dedupe", "max_stored")
+    options: dict[str, Any] = {name: getattr(wanted, name) for name in names if wanted.HasField(name)}
+    return options | ({"durable": True} if wanted.durable else {})
+
+
+def _handling(wanted: HandlingOptions) -> dict[str, Any]:
+    """How a subscription asks for stored events to be handled."""
+    options: dict[str, Any] = {n: getattr(wanted, n) for n in ("start", "on_poison") if wanted.HasField(n)}
+    if wanted.HasField("timeout_ms"):
+        options["timeout"] = wanted.timeout_ms / 1_000
+    if wanted.HasField("retry"):
+        given = {field.name: value for field, value in wanted.retry.ListFields()}
+        names = {name: name.removesuffix("_ms") for name in given}
+        options["retry"] = RetryPolicy(**{names[n]: v / 1_000 if n.endswith("_ms") else v for n, v in given.items()})
+    return options
 
 
 def _retry(wanted: Any) -> Retry:

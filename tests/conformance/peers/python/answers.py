@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.conformance._contract.peer_pb2 import Explanation, Failure, Gathered, Gave, Items, Told
+from tests.conformance._contract.peer_pb2 import (
+    Explanation,
+    Failure,
+    Gathered,
+    Gave,
+    Items,
+    Receipt,
+    Stored,
+    Told,
+)
 from tests.conformance.peers.python.values import from_native
 from tieline import Gathered as Everybody
+from tieline import Receipt as Published
 from tieline import Stream, TielineError
 from tieline.explain import Explanation as Steps
 
@@ -44,6 +54,14 @@ async def read(stream: Stream, count: int) -> Items:
             items.failure.CopyFrom(failure(error))
             break
     return items
+
+
+def receipt(published: Published) -> Receipt:
+    """What a publish returned."""
+    told = Receipt(id=published.id, correlation_id=published.correlation_id)
+    if published.stored is not None:
+        told.stored.CopyFrom(Stored(**published.stored._asdict()))
+    return told
 
 
 def gathered(everybody: Everybody) -> Gathered:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.conformance._contract.peer_pb2 import (
     Facts,
     Filter,
     Inner,
+    Nack,
     Raise,
     Report,
     Subscribe,
@@ -30,7 +32,7 @@ from tests.conformance._contract.peer_pb2 import (
 )
 from tests.conformance.peers.python.answers import failure
 from tests.conformance.peers.python.values import from_native, to_native
-from tieline import Event, TielineError
+from tieline import DurableDelivery, Event, TielineError
 
 Tell = Callable[[Report], None]
 Do = Callable[[Any], Awaitable[tuple[Any, Answer]]]
@@ -54,7 +56,7 @@ class Handling:
         self._wanted = wanted
         self._do = do
         self._tell = tell
-        self._raised = 0
+        self._raised = self._nacked = 0
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -99,7 +101,8 @@ class Handling:
         """Say that it began, and how it ended."""
         ended = Ended(run=next(_runs), subscription=self._wanted.id, how=HOW_RETURNED)
         values = data if self._wanted.HasField("batch") else [data]
-        delivered = Delivered(run=ended.run, subscription=ended.subscription, values=map(from_native, values))
+        delivered = Delivered(run=ended.run, subscription=ended.subscription, at=_now())
+        delivered.values.extend(map(from_native, values))
         delivered.facts.CopyFrom(_facts(event))
         self._tell(Report(delivered=delivered))
         try:
@@ -111,10 +114,15 @@ class Handling:
             ended.how = HOW_RAISED
             raise
         finally:
+            ended.at = _now()
             self._tell(Report(ended=ended))
 
     async def _one(self, action: Action, run: int, data: Any, event: Event, result: Any) -> Any:
+        if action.HasField("when") and data != to_native(action.when):
+            return result
         match action.WhichOneof("do"):
+            case "ack" | "nack" | "reject" | "extend" as kind:
+                await self._inner(run, (str(kind), getattr(action, str(kind)), event), self._settle)
             case "echo":
                 return data
             case "reply":
@@ -136,9 +144,26 @@ class Handling:
             self._raised += 1
             raise _error(wanted)
 
-    async def _inner(self, run: int, wanted: Any) -> Any:
+    async def _settle(self, wanted: tuple[str, Any, Event]) -> tuple[None, Answer]:
+        kind, how, event = wanted
+        delivery = event.delivery
+        assert delivery is not None, "it is no stored event"
+        if kind == "nack":
+            self._nack(how, delivery)
+        elif kind == "reject":
+            delivery.reject(how)
+        else:
+            getattr(delivery, kind)()
+        return None, Answer(done=True)
+
+    def _nack(self, wanted: Nack, delivery: DurableDelivery) -> None:
+        if not wanted.runs or self._nacked < wanted.runs:
+            self._nacked += 1
+            delivery.nack(*([wanted.delay_ms / 1_000] if wanted.HasField("delay_ms") else []))
+
+    async def _inner(self, run: int, wanted: Any, do: Do | None = None) -> Any:
         try:
-            result, answer = await self._do(wanted)
+            result, answer = await (do or self._do)(wanted)
         except (Exception, asyncio.CancelledError) as error:
             self._tell_inner(run, Answer(failure=failure(error)))
             raise
@@ -202,7 +227,7 @@ def _error(wanted: Raise) -> Exception:
 
 
 def _facts(event: Event) -> Facts:
-    remaining = event.remaining()
+    remaining, delivery = event.remaining(), event.delivery
     return Facts(
         id=event.id,
         topic=event.topic,
@@ -218,4 +243,10 @@ def _facts(event: Event) -> Facts:
         hops=event.hops,
         data=event.envelope.data.hex(),
         remaining_ms=None if math.isinf(remaining) else remaining * 1_000,
+        attempt=delivery.attempt if delivery is not None else None,
+        group=delivery.group if delivery is not None else None,
     )
+
+
+def _now() -> int:
+    return time.monotonic_ns() // 1_000

@@ -92,6 +92,30 @@ export interface Subscribe {
   streaming: Streaming;
   schemaVersion: string;
   upcasters: Upcaster[];
+  /** It is of stored events. */
+  durable: boolean;
+  /** Its options, which are given whether it is durable or not. */
+  handling: Handling | undefined;
+}
+
+/** How stored events are handled. What is unset is not given. */
+export interface Handling {
+  /** "earliest" or "latest" */
+  start?: string | undefined;
+  retry: RetryPolicy | undefined;
+  timeoutMs?:
+    | number
+    | undefined;
+  /** "park", "skip" or "dead_letter" */
+  onPoison?: string | undefined;
+}
+
+/** When a stored event is tried again. What is unset is not given. */
+export interface RetryPolicy {
+  maxAttempts?: number | undefined;
+  backoffMs?: number | undefined;
+  capMs?: number | undefined;
+  jitter?: boolean | undefined;
 }
 
 /** Puts an entry into a map, or raises. */
@@ -147,7 +171,29 @@ export interface Action {
     | //
     /** Read a stream to its end, and reply with the list of its items; a failure is the handler's own. */
     { $case: "stream"; value: Stream }
+    | //
+    /** Say of a stored event what is to become of it: it is handled … */
+    { $case: "ack"; value: boolean }
+    | //
+    /** … it is to be handled again … */
+    { $case: "nack"; value: Nack }
+    | //
+    /** … it is not to be handled again, for this reason … */
+    { $case: "reject"; value: string }
+    | //
+    /** … the handler is still at work. */
+    { $case: "extend"; value: boolean }
     | undefined;
+  /** Only if the payload is this. */
+  when: Value | undefined;
+}
+
+export interface Nack {
+  delayMs?:
+    | number
+    | undefined;
+  /** Only in so many runs of the handler, and not after that; 0 means always. */
+  runs: number;
 }
 
 /** What goes wrong in the handler. */
@@ -200,6 +246,12 @@ export interface Publish {
   data: Value | undefined;
   options: Options | undefined;
   waitLocal: boolean;
+  /** Store it, by these; what is unset is not given. */
+  key?: string | undefined;
+  durable: boolean;
+  priority?: number | undefined;
+  dedupe?: string | undefined;
+  maxStored?: number | undefined;
 }
 
 export interface Call {
@@ -351,6 +403,14 @@ export interface Told {
 export interface Receipt {
   id: string;
   correlationId: string;
+  stored: Stored | undefined;
+}
+
+/** Where an event was stored. */
+export interface Stored {
+  stream: string;
+  entry: string;
+  duplicate: boolean;
 }
 
 export interface Opened {
@@ -382,7 +442,11 @@ export interface Delivered {
   /** One, or those of a batch. */
   values: Value[];
   /** What the handler can know of the event, a batch's first one. */
-  facts: Facts | undefined;
+  facts:
+    | Facts
+    | undefined;
+  /** When, in microseconds of the clock that all processes of the machine share and that never goes back. */
+  at: number;
 }
 
 export interface Facts {
@@ -401,7 +465,12 @@ export interface Facts {
   /** Hexadecimal: the payload as it travelled. */
   data: string;
   /** Unset for never. */
-  remainingMs?: number | undefined;
+  remainingMs?:
+    | number
+    | undefined;
+  /** Of a stored event: how often it was handled, this one included, and for which group. */
+  attempt?: number | undefined;
+  group?: string | undefined;
 }
 
 export interface Facts_HeadersEntry {
@@ -416,9 +485,11 @@ export interface Ended {
   how: How;
   /** So many items were handed on, whether they were sent or not. */
   items: number;
+  /** When, by the same clock. */
+  at: number;
 }
 
-/** What became of a call or publish that a handler made. */
+/** What became of a call or publish that a handler made, or of what it said of a stored event. */
 export interface Inner {
   run: number;
   subscription: string;
@@ -956,6 +1027,8 @@ function createBaseSubscribe(): Subscribe {
     streaming: 0,
     schemaVersion: "",
     upcasters: [],
+    durable: false,
+    handling: undefined,
   };
 }
 
@@ -996,6 +1069,12 @@ export const Subscribe: MessageFns<Subscribe> = {
     }
     for (const v of message.upcasters) {
       Upcaster.encode(v!, writer.uint32(98).fork()).join();
+    }
+    if (message.durable !== false) {
+      writer.uint32(104).bool(message.durable);
+    }
+    if (message.handling !== undefined) {
+      Handling.encode(message.handling, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -1109,6 +1188,22 @@ export const Subscribe: MessageFns<Subscribe> = {
             message.upcasters.push(Upcaster.decode(reader, reader.uint32()));
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.durable = reader.bool();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.handling = Handling.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1140,6 +1235,194 @@ export const Subscribe: MessageFns<Subscribe> = {
     message.streaming = object.streaming ?? 0;
     message.schemaVersion = object.schemaVersion ?? "";
     message.upcasters = object.upcasters?.map((e) => Upcaster.fromPartial(e)) || [];
+    message.durable = object.durable ?? false;
+    message.handling = (object.handling !== undefined && object.handling !== null)
+      ? Handling.fromPartial(object.handling)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseHandling(): Handling {
+  return { start: undefined, retry: undefined, timeoutMs: undefined, onPoison: undefined };
+}
+
+export const Handling: MessageFns<Handling> = {
+  encode(message: Handling, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.start !== undefined) {
+      writer.uint32(10).string(message.start);
+    }
+    if (message.retry !== undefined) {
+      RetryPolicy.encode(message.retry, writer.uint32(18).fork()).join();
+    }
+    if (message.timeoutMs !== undefined) {
+      writer.uint32(25).double(message.timeoutMs);
+    }
+    if (message.onPoison !== undefined) {
+      writer.uint32(34).string(message.onPoison);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Handling {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHandling();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.start = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.retry = RetryPolicy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.timeoutMs = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.onPoison = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Handling>): Handling {
+    return Handling.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Handling>): Handling {
+    const message = createBaseHandling();
+    message.start = object.start ?? undefined;
+    message.retry = (object.retry !== undefined && object.retry !== null)
+      ? RetryPolicy.fromPartial(object.retry)
+      : undefined;
+    message.timeoutMs = object.timeoutMs ?? undefined;
+    message.onPoison = object.onPoison ?? undefined;
+    return message;
+  },
+};
+
+function createBaseRetryPolicy(): RetryPolicy {
+  return { maxAttempts: undefined, backoffMs: undefined, capMs: undefined, jitter: undefined };
+}
+
+export const RetryPolicy: MessageFns<RetryPolicy> = {
+  encode(message: RetryPolicy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxAttempts !== undefined) {
+      writer.uint32(8).int32(message.maxAttempts);
+    }
+    if (message.backoffMs !== undefined) {
+      writer.uint32(17).double(message.backoffMs);
+    }
+    if (message.capMs !== undefined) {
+      writer.uint32(25).double(message.capMs);
+    }
+    if (message.jitter !== undefined) {
+      writer.uint32(32).bool(message.jitter);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryPolicy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryPolicy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.maxAttempts = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.backoffMs = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.capMs = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.jitter = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RetryPolicy>): RetryPolicy {
+    return RetryPolicy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RetryPolicy>): RetryPolicy {
+    const message = createBaseRetryPolicy();
+    message.maxAttempts = object.maxAttempts ?? undefined;
+    message.backoffMs = object.backoffMs ?? undefined;
+    message.capMs = object.capMs ?? undefined;
+    message.jitter = object.jitter ?? undefined;
     return message;
   },
 };
@@ -1372,7 +1655,7 @@ export const Batch: MessageFns<Batch> = {
 };
 
 function createBaseAction(): Action {
-  return { do: undefined };
+  return { do: undefined, when: undefined };
 }
 
 export const Action: MessageFns<Action> = {
@@ -1411,6 +1694,21 @@ export const Action: MessageFns<Action> = {
       case "stream":
         Stream.encode(message.do.value, writer.uint32(90).fork()).join();
         break;
+      case "ack":
+        writer.uint32(96).bool(message.do.value);
+        break;
+      case "nack":
+        Nack.encode(message.do.value, writer.uint32(106).fork()).join();
+        break;
+      case "reject":
+        writer.uint32(114).string(message.do.value);
+        break;
+      case "extend":
+        writer.uint32(120).bool(message.do.value);
+        break;
+    }
+    if (message.when !== undefined) {
+      Value.encode(message.when, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -1516,6 +1814,46 @@ export const Action: MessageFns<Action> = {
             message.do = { $case: "stream", value: Stream.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.do = { $case: "ack", value: reader.bool() };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.do = { $case: "nack", value: Nack.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.do = { $case: "reject", value: reader.string() };
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.do = { $case: "extend", value: reader.bool() };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.when = Value.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1600,7 +1938,99 @@ export const Action: MessageFns<Action> = {
         }
         break;
       }
+      case "ack": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "ack", value: object.do.value };
+        }
+        break;
+      }
+      case "nack": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "nack", value: Nack.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "reject": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "reject", value: object.do.value };
+        }
+        break;
+      }
+      case "extend": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "extend", value: object.do.value };
+        }
+        break;
+      }
     }
+    message.when = (object.when !== undefined && object.when !== null) ? Value.fromPartial(object.when) : undefined;
+    return message;
+  },
+};
+
+function createBaseNack(): Nack {
+  return { delayMs: undefined, runs: 0 };
+}
+
+export const Nack: MessageFns<Nack> = {
+  encode(message: Nack, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.delayMs !== undefined) {
+      writer.uint32(9).double(message.delayMs);
+    }
+    if (message.runs !== 0) {
+      writer.uint32(16).uint32(message.runs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Nack {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNack();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.delayMs = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.runs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Nack>): Nack {
+    return Nack.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Nack>): Nack {
+    const message = createBaseNack();
+    message.delayMs = object.delayMs ?? undefined;
+    message.runs = object.runs ?? 0;
     return message;
   },
 };
@@ -2089,7 +2519,17 @@ export const Header: MessageFns<Header> = {
 };
 
 function createBasePublish(): Publish {
-  return { topic: "", data: undefined, options: undefined, waitLocal: false };
+  return {
+    topic: "",
+    data: undefined,
+    options: undefined,
+    waitLocal: false,
+    key: undefined,
+    durable: false,
+    priority: undefined,
+    dedupe: undefined,
+    maxStored: undefined,
+  };
 }
 
 export const Publish: MessageFns<Publish> = {
@@ -2105,6 +2545,21 @@ export const Publish: MessageFns<Publish> = {
     }
     if (message.waitLocal !== false) {
       writer.uint32(32).bool(message.waitLocal);
+    }
+    if (message.key !== undefined) {
+      writer.uint32(42).string(message.key);
+    }
+    if (message.durable !== false) {
+      writer.uint32(48).bool(message.durable);
+    }
+    if (message.priority !== undefined) {
+      writer.uint32(56).int32(message.priority);
+    }
+    if (message.dedupe !== undefined) {
+      writer.uint32(66).string(message.dedupe);
+    }
+    if (message.maxStored !== undefined) {
+      writer.uint32(72).int32(message.maxStored);
     }
     return writer;
   },
@@ -2154,6 +2609,46 @@ export const Publish: MessageFns<Publish> = {
             message.waitLocal = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.durable = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.priority = reader.int32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.dedupe = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.maxStored = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2177,6 +2672,11 @@ export const Publish: MessageFns<Publish> = {
       ? Options.fromPartial(object.options)
       : undefined;
     message.waitLocal = object.waitLocal ?? false;
+    message.key = object.key ?? undefined;
+    message.durable = object.durable ?? false;
+    message.priority = object.priority ?? undefined;
+    message.dedupe = object.dedupe ?? undefined;
+    message.maxStored = object.maxStored ?? undefined;
     return message;
   },
 };
@@ -3771,7 +4271,7 @@ export const Told: MessageFns<Told> = {
 };
 
 function createBaseReceipt(): Receipt {
-  return { id: "", correlationId: "" };
+  return { id: "", correlationId: "", stored: undefined };
 }
 
 export const Receipt: MessageFns<Receipt> = {
@@ -3781,6 +4281,9 @@ export const Receipt: MessageFns<Receipt> = {
     }
     if (message.correlationId !== "") {
       writer.uint32(18).string(message.correlationId);
+    }
+    if (message.stored !== undefined) {
+      Stored.encode(message.stored, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -3814,6 +4317,14 @@ export const Receipt: MessageFns<Receipt> = {
             message.correlationId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stored = Stored.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3833,6 +4344,88 @@ export const Receipt: MessageFns<Receipt> = {
     const message = createBaseReceipt();
     message.id = object.id ?? "";
     message.correlationId = object.correlationId ?? "";
+    message.stored = (object.stored !== undefined && object.stored !== null)
+      ? Stored.fromPartial(object.stored)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStored(): Stored {
+  return { stream: "", entry: "", duplicate: false };
+}
+
+export const Stored: MessageFns<Stored> = {
+  encode(message: Stored, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stream !== "") {
+      writer.uint32(10).string(message.stream);
+    }
+    if (message.entry !== "") {
+      writer.uint32(18).string(message.entry);
+    }
+    if (message.duplicate !== false) {
+      writer.uint32(24).bool(message.duplicate);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Stored {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStored();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.stream = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.entry = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.duplicate = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Stored>): Stored {
+    return Stored.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Stored>): Stored {
+    const message = createBaseStored();
+    message.stream = object.stream ?? "";
+    message.entry = object.entry ?? "";
+    message.duplicate = object.duplicate ?? false;
     return message;
   },
 };
@@ -4069,7 +4662,7 @@ export const Failure: MessageFns<Failure> = {
 };
 
 function createBaseDelivered(): Delivered {
-  return { run: 0, subscription: "", values: [], facts: undefined };
+  return { run: 0, subscription: "", values: [], facts: undefined, at: 0 };
 }
 
 export const Delivered: MessageFns<Delivered> = {
@@ -4085,6 +4678,9 @@ export const Delivered: MessageFns<Delivered> = {
     }
     if (message.facts !== undefined) {
       Facts.encode(message.facts, writer.uint32(34).fork()).join();
+    }
+    if (message.at !== 0) {
+      writer.uint32(40).uint64(message.at);
     }
     return writer;
   },
@@ -4134,6 +4730,14 @@ export const Delivered: MessageFns<Delivered> = {
             message.facts = Facts.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.at = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4155,6 +4759,7 @@ export const Delivered: MessageFns<Delivered> = {
     message.subscription = object.subscription ?? "";
     message.values = object.values?.map((e) => Value.fromPartial(e)) || [];
     message.facts = (object.facts !== undefined && object.facts !== null) ? Facts.fromPartial(object.facts) : undefined;
+    message.at = object.at ?? 0;
     return message;
   },
 };
@@ -4175,6 +4780,8 @@ function createBaseFacts(): Facts {
     hops: 0,
     data: "",
     remainingMs: undefined,
+    attempt: undefined,
+    group: undefined,
   };
 }
 
@@ -4221,6 +4828,12 @@ export const Facts: MessageFns<Facts> = {
     }
     if (message.remainingMs !== undefined) {
       writer.uint32(113).double(message.remainingMs);
+    }
+    if (message.attempt !== undefined) {
+      writer.uint32(120).uint32(message.attempt);
+    }
+    if (message.group !== undefined) {
+      writer.uint32(130).string(message.group);
     }
     return writer;
   },
@@ -4353,6 +4966,22 @@ export const Facts: MessageFns<Facts> = {
             message.remainingMs = reader.double();
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.attempt = reader.uint32();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4392,6 +5021,8 @@ export const Facts: MessageFns<Facts> = {
     message.hops = object.hops ?? 0;
     message.data = object.data ?? "";
     message.remainingMs = object.remainingMs ?? undefined;
+    message.attempt = object.attempt ?? undefined;
+    message.group = object.group ?? undefined;
     return message;
   },
 };
@@ -4464,7 +5095,7 @@ export const Facts_HeadersEntry: MessageFns<Facts_HeadersEntry> = {
 };
 
 function createBaseEnded(): Ended {
-  return { run: 0, subscription: "", how: 0, items: 0 };
+  return { run: 0, subscription: "", how: 0, items: 0, at: 0 };
 }
 
 export const Ended: MessageFns<Ended> = {
@@ -4480,6 +5111,9 @@ export const Ended: MessageFns<Ended> = {
     }
     if (message.items !== 0) {
       writer.uint32(32).uint32(message.items);
+    }
+    if (message.at !== 0) {
+      writer.uint32(40).uint64(message.at);
     }
     return writer;
   },
@@ -4529,6 +5163,14 @@ export const Ended: MessageFns<Ended> = {
             message.items = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.at = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4550,6 +5192,7 @@ export const Ended: MessageFns<Ended> = {
     message.subscription = object.subscription ?? "";
     message.how = object.how ?? 0;
     message.items = object.items ?? 0;
+    message.at = object.at ?? 0;
     return message;
   },
 };
