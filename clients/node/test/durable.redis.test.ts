@@ -2,6 +2,7 @@ import { after, afterEach, describe } from "node:test";
 import { durableTests } from "./suite/durable.js";
 import { durableGroupTests } from "./suite/durableGroups.js";
 import { durableLeaseTests } from "./suite/durableLeases.js";
+import { durableLetterTests } from "./suite/durableLetters.js";
 import { durableRetryTests } from "./suite/durableRetries.js";
 import { RedisWorld } from "./support/world.js";
 
@@ -14,4 +15,5 @@ describe("durable events over Redis", () => {
   durableRetryTests(world, world.redis);
   durableGroupTests(world, world.redis);
   durableLeaseTests(world, world.redis);
+  durableLetterTests(world);
 });
