@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 from tieline import Event, EventSystem, Settings
 
@@ -33,6 +32,7 @@ async def hear(headline: str) -> None:
     await events.publish("news.heard", {"by": "Python", "headline": headline})
 
 
+@events.subscribe("comment.added", durable=True)
 async def comment(number: int, event: Event) -> None:
     """Handle a stored event, after those before it of the same card, and say so."""
     await asyncio.sleep(0.005)
@@ -42,8 +42,6 @@ async def comment(number: int, event: Event) -> None:
 async def main() -> None:
     """Serve until SIGTERM."""
     async with events:
-        if not os.environ["TIELINE_URL"].startswith("grpc"):
-            await events.subscribe("comment.added", comment, durable=True).ready()
         print("READY")
         await events.serve()
 

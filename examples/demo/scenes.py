@@ -193,5 +193,5 @@ SCENES = (
     Scene("Python → nobody", "nobody.home", nobody),
     Scene("Python → Python", "report.build", too_slow),
     Scene("Python → Node", "stock.reserve", raising),
+    Scene("Python → both", "comment.added", cards),
 )
-STORED = (Scene("Python → both", "comment.added", cards),)
