@@ -41,7 +41,10 @@ local function start_of(key)
     return from
   end
   local since = redis.call('HGET', groups, group) or '0'
-  return since == '0' and '0' or since .. '-0'
+  if since == '0' then
+    return '0'
+  end
+  return string.format('%.0f', tonumber(since) - 1) .. '-4294967295' -- its own millisecond is for it
 end
 
 local function read(stream, name, from, count, key)

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { streamKey } from "../../src/contract/contract.js";
+import { mailGroupsKey, streamKey } from "../../src/contract/contract.js";
 import type { Event } from "../../src/index.js";
 import { newTopic, Seen } from "../support/durable.js";
 import { ask } from "../support/redis.js";
@@ -41,5 +41,15 @@ export function durableForeignTests(world: World, redis: RedisServer): void {
       (await system.deadLetters.list(topic)).map(({ reason, attempts, error }) => [reason, attempts, error.code]),
       [["failed", 1, "INVALID_PAYLOAD"]],
     );
+  });
+
+  test("what is stored in the millisecond in which a group is registered is for it", async () => {
+    const [topic, system, seen] = [newTopic(), world.system(), new Seen()];
+    await system.subscribe(topic, (data) => seen.push(data), { durable: true, start: "latest" }).ready();
+    const since = String(await ask(redis, "HGET", mailGroupsKey("tl:", topic), "default"));
+    await ask(redis, "XADD", streamKey("tl:", topic, "k"), `${since}-0`, "n", "1");
+    await system.publish(topic, 2, { key: "k" });
+    await seen.stay(2);
+    assert.deepEqual([...seen], [{ n: "1" }, 2]);
   });
 }
