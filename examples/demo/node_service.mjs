@@ -32,7 +32,7 @@ events.subscribe("node.asks", async ({ topic, data, times }) => {
 
 // Handles stored events, those of a card in their order, and says so.
 const comment = async (number, event) => {
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 60)); // what takes a while is claimed no earlier than it is handled, and so shared
   await events.publish("comment.handled", { by: "Node", card: event.key, number });
 };
 events.subscribe("comment.added", comment, { durable: true });

@@ -20,7 +20,7 @@ NUMBERS = [1, 2, 3, 4, 5]
 QUESTION = {"query": "What is a tie line?"}
 ANSWER = {"answer": "19 letters"}
 JSON = "application/json"
-CARDS, COMMENTS = 20, 20
+CARDS, COMMENTS = 20, 10
 
 
 class Unexpected(Exception):
