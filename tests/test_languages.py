@@ -338,8 +338,6 @@ async def test_a_failure_in_node_is_explained_in_python_when_node_is_gone(
 
 # --- durable events --------------------------------------------------------------------------------------------------
 
-stored = pytest.mark.parametrize("place", ["redis"], indirect=True)
-
 
 class Handled:
     """A handler of durable events that remembers what it got, and fails as often as it is told."""
@@ -362,7 +360,6 @@ async def _handled_by_node(python: EventSystem, count: int) -> list[list[Any]]:
     return seen
 
 
-@stored
 async def test_python_stores_and_node_handles(python: EventSystem, node: Peer) -> None:
     receipts = [
         await python.publish("stored.node", data, key="clé")
@@ -381,7 +378,6 @@ async def test_python_stores_and_node_handles(python: EventSystem, node: Peer) -
     assert await _handled_by_node(python, 1) == [["", {"n": 5}, 1]]
 
 
-@stored
 async def test_node_stores_and_python_handles(python: EventSystem, node: Peer, topic: str) -> None:
     handled, retry = Handled(), RetryPolicy(backoff=0.01, cap=0.01)
     await python.subscribe(topic, handled.take, durable=True, retry=retry).ready()
@@ -400,7 +396,6 @@ async def test_node_stores_and_python_handles(python: EventSystem, node: Peer, t
     assert handled.seen == [["k", zero, 1], ["k", one, 1], ["k", two, 1], ["k", two, 2]]
 
 
-@stored
 async def test_both_languages_share_a_group_and_each_key_keeps_its_order(python: EventSystem, node: Peer) -> None:
     handled, keys = Handled(), [f"k{number}" for number in range(20)]
     await python.subscribe("stored.both", handled.take, durable=True).ready()

@@ -12,7 +12,7 @@ import grpc.aio
 from tests.support.processes import PeerFailed
 from tests.support.servers import RedisServer
 
-from examples.demo.scenes import SCENES, STORED, Scene, Unexpected
+from examples.demo.scenes import SCENES, Scene, Unexpected
 from examples.demo.stage import Stage, stage
 from examples.node_package import NotBuilt
 
@@ -37,8 +37,7 @@ async def _round(title: str, redis_url: str) -> bool:
     print(f"\n{_in(BOLD, title)}")
     try:
         async with stage(redis_url) as ready:
-            scenes = SCENES + STORED if redis_url else SCENES
-            well = [await _show(scene, ready) for scene in scenes]
+            well = [await _show(scene, ready) for scene in SCENES]
             if not all(well):
                 print(f"\nWhat the services printed:\n{ready.said(TAIL)}")
             return all(well)

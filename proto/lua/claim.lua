@@ -48,7 +48,7 @@ local function start_of(key)
   if since == 0 then
     return '0'
   end
-  return string.format('%.0f-18446744073709551615', since - 1) -- the last id of the millisecond before
+  return string.format('%.0f-4294967295', since - 1) -- its own millisecond is for it
 end
 
 local function read(stream, name, from, count, key)

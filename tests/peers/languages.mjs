@@ -66,6 +66,15 @@ async function services() {
   return JSON.parse(JSON.stringify(await events.services()));
 }
 
+/** Handles durable events, and remembers them. */
+const handled = [];
+const handle = (data, { key, delivery }) => {
+  handled.push([key, data, delivery.attempt]);
+  if (data.fail > delivery.attempt) throw new RangeError("not yet");
+  if (data.reject) delivery.reject(data.reject);
+};
+const retry = { backoff: 10, cap: 10 };
+
 const subscriptions = [
   events.subscribe("node.count", count),
   events.subscribe("node.yielded", () => yielded),
@@ -81,25 +90,14 @@ const subscriptions = [
   events.subscribe("node.greet", ({ first, last }) => `${last}, ${first}`, { ...versioned, name: "greet" }),
   events.subscribe("both.who", () => "node"),
   events.subscribe("both.group", () => "node", { group: "shared" }),
+  events.subscribe("stored.node", handle, { durable: true, retry }),
+  events.subscribe("stored.both", handle, { durable: true, retry }),
+  events.subscribe("node.handled", () => handled.splice(0)),
+  events.subscribe("node.store", async ({ topic, data, options }) => {
+    const { stored } = await events.publish(topic, data, options);
+    return stored;
+  }),
 ];
-if (!url.startsWith("grpc")) {
-  const handled = [];
-  const handle = (data, { key, delivery }) => {
-    handled.push([key, data, delivery.attempt]);
-    if (data.fail > delivery.attempt) throw new RangeError("not yet");
-    if (data.reject) delivery.reject(data.reject);
-  };
-  const retry = { backoff: 10, cap: 10 };
-  subscriptions.push(
-    events.subscribe("stored.node", handle, { durable: true, retry }),
-    events.subscribe("stored.both", handle, { durable: true, retry }),
-    events.subscribe("node.handled", () => handled.splice(0)),
-    events.subscribe("node.store", async ({ topic, data, options }) => {
-      const { stored } = await events.publish(topic, data, options);
-      return stored;
-    }),
-  );
-}
 await Promise.all(subscriptions.map((subscription) => subscription.ready()));
 console.log("READY");
 await events.serve();

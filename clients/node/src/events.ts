@@ -3,10 +3,12 @@ import type { Clock } from "./clock.js";
 import { Consumer } from "./consumer.js";
 import { CURRENT } from "./context.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
+import { DeadLetters, ParkedKeys } from "./deadLetters.js";
 import { CANCEL, CREDIT } from "./envelope.js";
 import { said, TielineError } from "./errors.js";
 import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
+import { Groups } from "./groups.js";
 import { guardedReceiver } from "./guardedReceiver.js";
 import { harmless } from "./harmless.js";
 import { Inside } from "./inside.js";
@@ -42,6 +44,12 @@ import { within } from "./within.js";
 /** One instance: everything a process publishes, calls and subscribes to over one broker. It starts with its first use. */
 export class EventSystem {
   readonly settings: Settings;
+  /** What was given up of durable events: list it, put it back, delete it. */
+  readonly deadLetters: DeadLetters;
+  /** Keys of durable events that stopped. */
+  readonly parked: ParkedKeys;
+  /** Subscription groups of durable events, and how far they are. */
+  readonly groups: Groups;
   readonly #instance: Instance;
   readonly #router = new Router();
   readonly #registry: Registry;
@@ -80,6 +88,9 @@ export class EventSystem {
     const service = chooseService(options.service);
     const instance = new Instance(service, this.settings, log, options.observe, () => this.start());
     this.#instance = instance;
+    this.deadLetters = new DeadLetters(instance);
+    this.parked = new ParkedKeys(instance);
+    this.groups = new Groups(instance);
     this.#leavingNow = new Promise((resolve) => {
       this.#sayLeaving = resolve;
     });

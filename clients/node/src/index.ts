@@ -27,6 +27,16 @@ export {
   USER_LOGOUT,
   USER_REGISTERED,
 } from "./contract/contract.js";
+export type {
+  DeadLetter,
+  DeadLetters,
+  InGroup,
+  LetterChoice,
+  LetterEditOptions,
+  LetterFilter,
+  LetterListOptions,
+  ParkedKeys,
+} from "./deadLetters.js";
 export {
   getEventSystem,
   publishEvent,
@@ -56,6 +66,7 @@ export * from "./errors.js";
 export { EventSystem } from "./events.js";
 export { Explanation, type TrailStep } from "./explain.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
+export type { Group, Groups } from "./groups.js";
 export type { JsonSchema } from "./jsonSchema.js";
 export type { Logger } from "./log.js";
 // What stands around publishes and handlers.

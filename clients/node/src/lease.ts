@@ -44,9 +44,6 @@ const FREE: End = { verdict: "free", argument: NOTHING };
 const DEFECT: End = { verdict: "retry", argument: Buffer.from("1000") };
 const INTERRUPTED: Outcome = { failed: false };
 
-/** So often the processes that held an event must be lost before it is taken for the cause. */
-const LOST_AT_LEAST = 3;
-
 /**
  * A lease on a key, or on one event without key: its events are handled in order. Rules: SPEC.md, section 14. It ends in
  * exactly one settlement that is not "keep" or "dead".

@@ -39,6 +39,7 @@ export class Leaving {
       this.#router.remove(subscription);
       subscription.interrupt(reason);
     }
+    await new Promise((resolve) => setImmediate(resolve)); // what is given back is on its way before the port closes
   }
 
   #begin(subscription: Subscription): Promise<void> {

@@ -1,19 +1,4 @@
-import { after, afterEach, describe } from "node:test";
-import { durableTests } from "./suite/durable.js";
-import { durableGroupTests } from "./suite/durableGroups.js";
-import { durableLeaseTests } from "./suite/durableLeases.js";
-import { durablePlainTests } from "./suite/durablePlain.js";
-import { durableRetryTests } from "./suite/durableRetries.js";
+import { durableSuite } from "./suite/durableSuite.js";
 import { RedisWorld } from "./support/world.js";
 
-const world = await RedisWorld.start();
-
-describe("durable events over Redis", () => {
-  afterEach(() => world.clean());
-  after(() => world.stop());
-  durableTests(world);
-  durableRetryTests(world, world.redis);
-  durableGroupTests(world, world.redis);
-  durableLeaseTests(world, world.redis);
-  durablePlainTests(world, world.redis);
-});
+durableSuite(await RedisWorld.start());

@@ -1,4 +1,5 @@
 import { type Clock, monotonic } from "../clock.js";
+import type { MailRequest, MailResponse } from "../contract/durable.js";
 import {
   type ClientItem,
   type Done,
@@ -13,6 +14,7 @@ import {
 import type { TielineError } from "../errors.js";
 import type { Settings } from "../settings.js";
 import { GrpcOutbox } from "./grpcOutbox.js";
+import { MailParts } from "./grpcParts.js";
 
 const LAST_WORDS_MS = 1000;
 
@@ -21,7 +23,7 @@ export type Said = NonNullable<GatewayItem["item"]>;
 /** What a Link can carry up. */
 export type Item = NonNullable<ClientItem["item"]>;
 /** What answers an item with a `ref`. */
-export type Answer = Done | Probed | Pong | Responders | TrailFound;
+export type Answer = Done | Probed | Pong | Responders | TrailFound | MailResponse;
 
 const ANSWERS: ReadonlySet<Said["$case"]> = new Set(["done", "probed", "pong", "responders", "trailFound"]);
 
@@ -76,6 +78,7 @@ export class GrpcLink implements StreamEvents {
   readonly #user: LinkUser;
   readonly #stream: LinkStream;
   readonly #asked = new Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>();
+  readonly #parts = new MailParts();
   #lastRef = 0;
   #opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #helloAt = 0;
@@ -124,6 +127,11 @@ export class GrpcLink implements StreamEvents {
     return new Promise((resolve, reject) => this.#asked.set(ref, { resolve, reject }));
   }
 
+  /** Asks something of durable events; resolves with all of the answer, or rejects with LinkBrokenError. */
+  mail(request: Omit<MailRequest, "ref">): Promise<MailResponse> {
+    return this.ask({ $case: "mail", value: { ref: 0, ...request } }) as Promise<MailResponse>;
+  }
+
   /** Writes what is left, ends the stream, and lets it go. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -145,6 +153,7 @@ export class GrpcLink implements StreamEvents {
     for (const { item } of items) {
       if (item === undefined) continue; // a newer gateway may say things we do not know
       if (item.$case === "welcome") this.#welcomed(item.value.instance, item.value.time);
+      else if (item.$case === "mail") this.#answeredInPart(item.value);
       else if (isAnswer(item)) this.#answered(item.value);
       else this.#user.onSaid(item);
     }
@@ -171,6 +180,11 @@ export class GrpcLink implements StreamEvents {
   #answered(answer: Answer): void {
     this.#asked.get(answer.ref)?.resolve(answer);
     this.#asked.delete(answer.ref);
+  }
+
+  #answeredInPart(part: MailResponse): void {
+    const answer = this.#parts.take(part);
+    if (answer !== undefined) this.#answered(answer);
   }
 
   async #sayLast(): Promise<void> {

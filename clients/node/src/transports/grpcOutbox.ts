@@ -1,5 +1,5 @@
 /** What a frame aims at. Far below the limit: while one end reads a frame, the other one already makes the next. */
-const FRAME_BYTES = 32_768;
+export const FRAME_BYTES = 32_768;
 
 /** Hands a frame to the stream; `written` is called when the next one may come. */
 export type Write = (frame: Buffer, written: () => void) => void;

@@ -6,7 +6,6 @@ import type {
   Interest as WireInterest,
   Route as WireRoute,
 } from "../contract/gateway.js";
-import { type Mail, NoMail } from "../durable.js";
 import { type Envelope, errorFromWire, errorToWire, newEnvelope, parse, serialize } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
 import type { Settings } from "../settings.js";
@@ -30,6 +29,7 @@ import {
   type OpenStream,
   type Said,
 } from "./grpcLink.js";
+import { GrpcMail } from "./grpcMail.js";
 
 const BROKER_LOST = "the gateway lost its broker";
 const ROUTES: ReadonlySet<number> = new Set(Object.values(Route));
@@ -42,15 +42,13 @@ export interface Gateway {
   late(): TielineError;
 }
 
-const NO_MAIL = new NoMail("use redis://");
-
 /** One instance at a gateway, through as many Links as it takes: each is a new one, on which everything is registered again. */
 export class GrpcPort implements Port, LinkUser {
   readonly clock = new Clock();
   /** See `Port.observing`. */
   observing = false;
   /** See `Port.mail`. */
-  readonly mail: Mail = NO_MAIL;
+  readonly mail = new GrpcMail(() => this.#require());
   readonly #gateway: Gateway;
   readonly #service: string;
   readonly #receiver: Receiver;
@@ -194,6 +192,7 @@ export class GrpcPort implements Port, LinkUser {
     else if (said.$case === "gap") this.#gapped(said.value);
     else if (said.$case === "broker") this.#brokerIs(said.value.connected);
     else if (said.$case === "observing") this.observing = said.value.any;
+    else if (said.$case === "wake") this.#receiver.onMail(said.value.topic, said.value.group);
   }
 
   /** See `LinkUser`. */
@@ -312,15 +311,22 @@ export class GrpcPort implements Port, LinkUser {
 
   /** Asks the gateway something that changes nothing; rejects with the error it said. */
   async #asked(item: Parameters<GrpcLink["ask"]>[0]): Promise<Answer> {
-    const refusal = this.#refusal();
-    if (refusal !== undefined) throw refusal;
-    const answer = await this.#link.ask(item).catch(() => undefined);
+    const answer = await this.#require()
+      .ask(item)
+      .catch(() => undefined);
     if (answer === undefined) {
       const outcome = "NOT_DELIVERED";
       throw new UnavailableError("the link to the gateway broke while it was asked", { outcome });
     }
     if ("error" in answer && answer.error !== undefined) throw errorFromWire(answer.error);
     return answer;
+  }
+
+  /** The Link. Throws UnavailableError: there is none now, or OverloadedError: the gateway does not read what is sent. */
+  #require(): GrpcLink {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) throw refusal;
+    return this.#link;
   }
 
   /** Why nothing can be sent now. */

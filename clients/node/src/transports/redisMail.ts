@@ -295,16 +295,6 @@ function mapOf(fields: readonly Reply[]): Record<string, unknown> {
   return Object.fromEntries(pairs);
 }
 
-/** As a handler gets it; what is too large fails there, and not in the claim of everything else. */
-function encoded(data: Record<string, unknown>): Buffer {
-  try {
-    return encode(data);
-  } catch (error) {
-    if (error instanceof PayloadTooLargeError) return UNREADABLE;
-    throw error;
-  }
-}
-
 function textOrBytes(data: Buffer): string | Uint8Array {
   try {
     return UTF8.decode(data);

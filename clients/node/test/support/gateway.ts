@@ -18,6 +18,11 @@ export class Gateway {
     return gateway;
   }
 
+  /** Whether what is stored outlives it: there is a broker behind it. */
+  get keeps(): boolean {
+    return this.#options.includes("--redis-url");
+  }
+
   get url(): string {
     return `grpc://127.0.0.1:${this.port}`;
   }

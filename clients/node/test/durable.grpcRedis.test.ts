@@ -1,0 +1,4 @@
+import { durableSuite } from "./suite/durableSuite.js";
+import { GrpcWorld } from "./support/world.js";
+
+durableSuite(await GrpcWorld.beforeRedis());

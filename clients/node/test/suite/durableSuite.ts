@@ -1,0 +1,28 @@
+import { after, afterEach, describe } from "node:test";
+import type { World } from "../support/world.js";
+import { durableTests } from "./durable.js";
+import { durableForeignTests } from "./durableForeign.js";
+import { durableGatewayTests } from "./durableGateways.js";
+import { durableGroupTests } from "./durableGroups.js";
+import { durableLeaseTests } from "./durableLeases.js";
+import { durableLetterTests } from "./durableLetters.js";
+import { durableLifeTests } from "./durableLife.js";
+import { durablePlainTests } from "./durablePlain.js";
+import { durableRetryTests } from "./durableRetries.js";
+
+/** What holds for durable events on every transport that has them, and what holds on this one. */
+export function durableSuite(world: World): void {
+  describe(`durable events over ${world.name}`, () => {
+    afterEach(() => world.clean());
+    after(() => world.stop());
+    durableTests(world);
+    durableRetryTests(world);
+    durableGroupTests(world);
+    durableLetterTests(world);
+    durableLifeTests(world);
+    if (world.redis !== undefined) durableForeignTests(world, world.redis);
+    if (world.redis !== undefined) durableLeaseTests(world, world.redis);
+    if (world.redis !== undefined) durablePlainTests(world, world.redis);
+    if (world.gateway !== undefined) durableGatewayTests(world, world.gateway);
+  });
+}
