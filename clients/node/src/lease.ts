@@ -37,7 +37,7 @@ interface Outcome {
  * So often the processes that held an event must be lost before it is taken for the cause; from the second time on the
  * broker leases one such member at a time, so that the innocent are not lost with it.
  */
-const LOST_AT_LEAST = 3;
+const LOST_AT_LEAST = 5;
 const NOTHING = Buffer.alloc(0);
 const DONE: End = { verdict: "done", argument: NOTHING };
 const FREE: End = { verdict: "free", argument: NOTHING };

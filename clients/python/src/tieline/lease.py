@@ -38,7 +38,7 @@ log = logging.getLogger("tieline")
 
 FAILED, REJECTED, EXPIRED = "failed", "rejected", "expired"
 
-_LOST_AT_LEAST = 3
+_LOST_AT_LEAST = 5
 """So often the processes that held an event must be lost before it is taken for the cause; from the second time on the
 broker leases one such member at a time, so that the innocent are not lost with it."""
 
