@@ -111,7 +111,8 @@ async def test_letters_can_be_deleted(world: World, topic: str) -> None:
     system = await world.system()
     await _dead(system, topic, 6)
     letters = await system.dead_letters.list(topic)
-    assert await system.dead_letters.purge(topic, letters[0].id, letters[0].id, "1-1") == 1
+    assert await system.dead_letters.purge(topic, [letters[0].id, letters[0].id, "1-1"]) == 1
+    assert await system.dead_letters.purge(topic, []) == 0
     assert await system.dead_letters.purge(topic, key="k1") == 2
     assert await system.dead_letters.purge(topic) == 3
     assert await system.dead_letters.list(topic) == []

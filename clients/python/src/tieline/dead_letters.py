@@ -111,9 +111,15 @@ class DeadLetters:
         raise NotFoundError(f"{topic!r} has no dead letter {id!r}; it may have been put back or deleted")
 
     async def redrive(
-        self, topic: str, *ids: str, group: str | None = None, reason: str | None = None, key: str | None = None
+        self,
+        topic: str,
+        ids: Sequence[str] | None = None,
+        *,
+        group: str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
     ) -> int:
-        """Put dead letters back: those of these ids, or all that fit the filters.
+        """Put dead letters back: those of these ids (one, or several), else all that fit the filters.
 
         Each goes to the end of its key, or among the events without key, for the group it failed in alone; however many
         ask for it, once. Returns how many were put back by this call.
@@ -142,9 +148,15 @@ class DeadLetters:
             raise NotFoundError(f"the dead letter {id!r} of {topic!r} was put back or deleted meanwhile")
 
     async def purge(
-        self, topic: str, *ids: str, group: str | None = None, reason: str | None = None, key: str | None = None
+        self,
+        topic: str,
+        ids: Sequence[str] | None = None,
+        *,
+        group: str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
     ) -> int:
-        """Delete dead letters: those of these ids, or all that fit the filters; returns how many."""
+        """Delete dead letters: those of these ids (one, or several), else all that fit the filters; returns how many."""
         deleted = 0
         async for page in self._pages(topic, ids, _that(group, reason, key)):
             deleted += await self._house.mail.purge(topic, [letter.id for letter in page])
@@ -165,11 +177,12 @@ class DeadLetters:
         return sum(map(bool, await self._house.mail.redrive(topic, redriven)))
 
     async def _pages(
-        self, topic: str, ids: Sequence[str], that: Callable[[DeadLetter], bool]
+        self, topic: str, ids: Sequence[str] | None, that: Callable[[DeadLetter], bool]
     ) -> AsyncIterator[list[DeadLetter]]:
         """What was there when it began, a page at a time."""
-        if ids:
-            found = [letter for each in ids async for letter in self._of(topic, each)]
+        if ids is not None:
+            wanted = [ids] if isinstance(ids, str) else ids
+            found = [letter for each in wanted async for letter in self._of(topic, each)]
             yield found
             return
         await self._house.start()
