@@ -95,6 +95,16 @@ async def test_a_letter_goes_back_to_its_own_group_only(world: World, topic: str
     await good.stay(2)
 
 
+async def test_a_letter_whose_group_was_removed_stays(world: World, topic: str) -> None:
+    system, good = await world.system(), Seen()
+    await system.subscribe(topic, good.take, durable=True, group="good").ready()
+    await _dead(system, topic, 1, group="bad")
+    await system.groups.remove(topic, "bad")
+    assert await system.dead_letters.redrive(topic) == 0
+    assert len(await system.dead_letters.list(topic)) == 1
+    await good.stay(1)
+
+
 async def test_a_letter_can_be_put_back_with_another_payload(world: World, topic: str) -> None:
     system, keys = await world.system(), Keys()
     await _dead(system, topic, 1)

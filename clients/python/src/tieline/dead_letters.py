@@ -122,7 +122,7 @@ class DeadLetters:
         """Put dead letters back: those of these ids (one, or several), else all that fit the filters.
 
         Each goes to the end of its key, or among the events without key, for the group it failed in alone; however many
-        ask for it, once. Returns how many were put back by this call.
+        ask for it, once; it stays where it is if that group was removed. Returns how many were put back by this call.
         """
         moved = 0
         async for page in self._pages(topic, ids, _that(group, reason, key)):
@@ -156,7 +156,7 @@ class DeadLetters:
         reason: str | None = None,
         key: str | None = None,
     ) -> int:
-        """Delete dead letters: those of these ids (one, or several), else all that fit the filters; returns how many."""
+        """Delete dead letters: those of these ids (one, or several), else all that fit; returns how many."""
         deleted = 0
         async for page in self._pages(topic, ids, _that(group, reason, key)):
             deleted += await self._house.mail.purge(topic, [letter.id for letter in page])
