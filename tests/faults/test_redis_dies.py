@@ -428,7 +428,8 @@ async def test_what_may_not_be_subscribed_to_is_told_and_does_not_keep_the_rest_
 
 @pytest.mark.parametrize("language", ["python", "node"])
 async def test_who_may_not_be_looked_into_starts_all_the_same(bench: Bench, language: str) -> None:
-    rights = "~* +@all resetchannels &tl:in:* &tl:rq:{t.a* &tl:rq:{node* &tl:rq:{both* &tl:gr:* &tl:pn &tl:ev:*"
+    channels = "&tl:in:* &tl:rq:{t.a* &tl:rq:{node* &tl:rq:{both* &tl:gr:* &tl:pn &tl:ev:* &tl:wk:* &group_change"
+    rights = f"~* +@all resetchannels {channels}"
     bench.server.command("ACL", "SETUSER", "limited", "on", ">secret", *rights.split())
     url = f"redis://limited:secret@127.0.0.1:{bench.server.port}"
     if language == "python":

@@ -35,7 +35,7 @@ _FEATURES = {
     "gateway+redis": {FEATURE_REMOTE, FEATURE_GATEWAY},
     "memory": {FEATURE_IN_PROCESS},
 }
-_STORE_AT = {"python": {"redis", "gateway", "gateway+redis", "memory"}, "node": {"redis"}}
+_STORE_AT = {"python": {"redis", "gateway", "gateway+redis", "memory"}, "node": {"redis", "gateway", "gateway+redis"}}
 """Where the client of a language has durable events; `cases/durable_nowhere.yaml` proves that elsewhere it refuses."""
 
 

@@ -237,7 +237,10 @@ class Mail(Protocol):
         ...
 
     async def redrive(self, topic: str, letters: Sequence[Redriven]) -> list[str]:
-        """Put dead letters back, each once however many ask; returns their entries, "" for one that, or whose group, is gone."""
+        """Put dead letters back, each once however many ask; returns their new entries.
+
+        Nothing for one that is gone, or whose group is.
+        """
         ...
 
     async def purge(self, topic: str, ids: Sequence[str]) -> int:
