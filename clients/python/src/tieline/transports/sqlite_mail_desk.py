@@ -96,8 +96,8 @@ def redrive(book: MailBook, topic: str, asked: Sequence[Redriven]) -> list[str]:
 
 
 def _redrive(book: MailBook, topic: str, letter: Redriven) -> str:
-    gone = letter.group not in book.starts(topic)
-    if gone or book.execute(_PURGE, (topic, entry_of(letter.id))).rowcount == 0:
+    old, gone = entry_of(letter.id), letter.group not in book.starts(topic)
+    if gone or book.execute(_PURGE, (topic, old)).rowcount == 0:
         return ""
     now, priority = book.now(), 0 if letter.key else letter.priority
     entry = book.next_id(now)
