@@ -112,6 +112,8 @@ export interface Stored {
 export interface Enroll {
   /** A new one gets nothing of what is stored already. */
   latest: boolean;
+  /** The client registered it before: one that was removed since is NOT_FOUND. */
+  again: boolean;
 }
 
 /** Leases what is ready for a subscription group. */
@@ -1155,13 +1157,16 @@ export const Stored: MessageFns<Stored> = {
 };
 
 function createBaseEnroll(): Enroll {
-  return { latest: false };
+  return { latest: false, again: false };
 }
 
 export const Enroll: MessageFns<Enroll> = {
   encode(message: Enroll, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.latest !== false) {
       writer.uint32(8).bool(message.latest);
+    }
+    if (message.again !== false) {
+      writer.uint32(16).bool(message.again);
     }
     return writer;
   },
@@ -1187,6 +1192,14 @@ export const Enroll: MessageFns<Enroll> = {
             message.latest = reader.bool();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.again = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1205,6 +1218,7 @@ export const Enroll: MessageFns<Enroll> = {
   fromPartial(object: DeepPartial<Enroll>): Enroll {
     const message = createBaseEnroll();
     message.latest = object.latest ?? false;
+    message.again = object.again ?? false;
     return message;
   },
 };

@@ -19,7 +19,19 @@ import {
   SETTLE,
   settleNames,
 } from "../contract/scripts.js";
-import type { AppendOptions, Claimed, Draft, Entry, Leased, Mail, Member, Settlement, Stored } from "../durable.js";
+import {
+  type AppendOptions,
+  type Claimed,
+  type Draft,
+  type EnrollOptions,
+  type Entry,
+  groupRemoved,
+  type Leased,
+  type Mail,
+  type Member,
+  type Settlement,
+  type Stored,
+} from "../durable.js";
 import { EVENT, newEnvelope, serialize } from "../envelope.js";
 import { PayloadTooLargeError, type TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
@@ -206,13 +218,14 @@ export class RedisMail extends RedisMailDesk implements Mail {
   // --- claim and settle ----------------------------------------------------------------------------------------------
 
   /** See `Mail.enroll`. */
-  async enroll(topic: string, group: string, latest: boolean): Promise<boolean> {
+  async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
     await this.work.call("SADD", mailTopicsKey(this.prefix), topic);
     const names = enrollNames(this.prefix, topic);
     let [source, cursor, isNew] = ["", "0", false];
     do {
-      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", source, cursor]);
+      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", again ? "1" : "0", source, cursor]);
       const [told = "", from = "", next = "0"] = listOf(reply).map(String);
+      if (told === "removed") throw groupRemoved(topic, group);
       isNew ||= told === "1";
       [source, cursor] = [from, next];
     } while (cursor !== "0" || source !== "");

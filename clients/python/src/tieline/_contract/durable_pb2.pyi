@@ -120,10 +120,12 @@ class Stored(_message.Message):
     def __init__(self, stream: _Optional[str] = ..., entry: _Optional[str] = ..., duplicate: bool = ...) -> None: ...
 
 class Enroll(_message.Message):
-    __slots__ = ("latest",)
+    __slots__ = ("latest", "again")
     LATEST_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
     latest: bool
-    def __init__(self, latest: bool = ...) -> None: ...
+    again: bool
+    def __init__(self, latest: bool = ..., again: bool = ...) -> None: ...
 
 class Claim(_message.Message):
     __slots__ = ("slots", "entries", "lease_ms")
