@@ -33,6 +33,14 @@ export interface Stored {
   readonly duplicate: boolean;
 }
 
+/** An event was not stored: the broker has something under the name of its stream that is none. */
+export interface NoStream {
+  readonly noStream: string;
+}
+
+/** Where an event was stored, or why it was not; undefined: there is no room. */
+export type Appended = Stored | NoStream | undefined;
+
 /** How events are stored. */
 export interface AppendOptions {
   /** All or none. */
@@ -145,7 +153,7 @@ export interface Mail {
    * Stores events of a topic, in this order; resolves to where, undefined for what finds no room. If the broker goes away
    * before it has answered, they are sent again as soon as it is back, and stored once.
    */
-  append(topic: string, drafts: readonly Draft[], options?: AppendOptions): Promise<(Stored | undefined)[]>;
+  append(topic: string, drafts: readonly Draft[], options?: AppendOptions): Promise<Appended[]>;
 
   /**
    * Makes sure that a subscription group is registered; resolves to whether it is new. A new one gets what is stored
