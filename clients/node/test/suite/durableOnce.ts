@@ -141,7 +141,7 @@ export function durableOnceTests(world: World): void {
 
   test("what a handler that was interrupted began another may begin", async () => {
     const [topic, store, begun, seen] = [newTopic(), memory(), new Seen(), new Seen()];
-    const leaving = world.system();
+    const leaving = world.system({ settings: { lease: 60_000 } });
     const options = { durable: true, idempotency: store };
     await leaving.subscribe(topic, (data) => begun.after(data, new Promise(() => undefined)), options).ready();
     await leaving.publish(topic, 1, { key: "k" });
