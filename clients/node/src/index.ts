@@ -75,6 +75,8 @@ export type { Logger } from "./log.js";
 export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.js";
 // What can be watched.
 export type { Observer, Step, StepName } from "./observe.js";
+export type { Outbox } from "./outbox.js";
+export type { OutboxFigures } from "./outboxEntry.js";
 export type { PublishOptions, Receipt } from "./publisher.js";
 export type { CallOptions, StreamOptions } from "./requester.js";
 export type { Retry } from "./retry.js";
