@@ -4,7 +4,7 @@ import { DeadLetter } from "./contract/durable.js";
 import { handlerError, passes } from "./delivery.js";
 import type { Entry, Member, Settlement, Verdict } from "./durable.js";
 import { DurableDelivery } from "./durableDelivery.js";
-import { type Envelope, errorToWire, parse } from "./envelope.js";
+import { errorToWire, parse } from "./envelope.js";
 import {
   CallTimeoutError,
   ConflictError,
@@ -14,6 +14,7 @@ import {
   ResponderLostError,
   type TielineError,
 } from "./errors.js";
+import { type Asker, type IdempotencyStore, Once } from "./idempotency.js";
 import { pauseOf } from "./retryPolicy.js";
 import { fitted, MISFIT } from "./schema.js";
 import { isStream } from "./streaming.js";
@@ -68,6 +69,7 @@ export class Lease {
   #handled: Buffer[] = [];
   #stopping = false;
   #abandon: ((outcome: Outcome) => void) | undefined;
+  #once: Once | undefined;
 
   constructor(consumer: Consumer, member: Member, token: Buffer) {
     this.consumer = consumer;
@@ -125,6 +127,7 @@ export class Lease {
   /** Ends after the event that is being handled. */
   stop(): void {
     this.#stopping = true;
+    if (this.delivery === undefined) this.#once?.drop(); // it only waits for somebody else
   }
 
   /** Ends now; nothing has failed. The handler is told, and whatever it does then is ignored. */
@@ -132,6 +135,7 @@ export class Lease {
     this.#stopping = true;
     this.event?.cancel(reason);
     this.#abandon?.(INTERRUPTED);
+    this.#once?.drop();
   }
 
   /** Somebody else has it now. */
@@ -166,11 +170,24 @@ export class Lease {
       const expired = new ExpiredError(`it expired before "${subscription.name}" could handle it`);
       return this.#bury(entry, "expired", expired, this.#failures);
     }
-    return this.#deliver(entry, envelope);
+    const event = new Event(envelope, clock);
+    return policy.idempotency ? this.#deliverOnce(entry, event, policy.idempotency) : this.#deliver(entry, event);
   }
 
-  async #deliver(entry: Entry, envelope: Envelope): Promise<End | undefined> {
-    const event = new Event(envelope, this.consumer.clock);
+  /** Handles one event unless the store says that this was done. */
+  async #deliverOnce(entry: Entry, event: Event, store: IdempotencyStore): Promise<End | undefined> {
+    const once = new Once(store, this.#asker, event.id);
+    this.#once = once;
+    try {
+      const begun = await once.begin();
+      if (begun === undefined) return FREE; // nothing has failed
+      return begun ? await this.#deliver(entry, event, once) : this.acknowledge();
+    } finally {
+      this.#once = undefined;
+    }
+  }
+
+  async #deliver(entry: Entry, event: Event, once?: Once): Promise<End | undefined> {
     const delivery = new DurableDelivery(this, this.#failures + 1);
     event.delivery = delivery;
     this.event = event;
@@ -179,8 +196,14 @@ export class Lease {
     const outcome = await this.#attempt(event);
     this.delivery = this.event = this.#abandon = undefined;
     if (outcome === INTERRUPTED) return FREE;
+    await once?.end(delivery.acked || !(outcome.failed || delivery.said));
     if (outcome.failed || delivery.said) return this.#conclude(entry, delivery, outcome);
     return this.acknowledge();
+  }
+
+  get #asker(): Asker {
+    const { topic, policy, clock, log, lease } = this.consumer;
+    return { topic, group: policy.group, clock, log, lease };
   }
 
   /** Runs the handler; resolves when it has ended, or when nobody waits for it any more. */

@@ -7,6 +7,7 @@ import { durableGroupTests } from "./durableGroups.js";
 import { durableLeaseTests } from "./durableLeases.js";
 import { durableLetterTests } from "./durableLetters.js";
 import { durableLifeTests } from "./durableLife.js";
+import { durableOnceRedisTests, durableOnceTests } from "./durableOnce.js";
 import { durablePlainTests } from "./durablePlain.js";
 import { durableRetryTests } from "./durableRetries.js";
 
@@ -20,6 +21,8 @@ export function durableSuite(world: World): void {
     durableGroupTests(world);
     durableLetterTests(world);
     durableLifeTests(world);
+    durableOnceTests(world);
+    if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);
     if (world.redis !== undefined) durablePlainTests(world, world.redis);
