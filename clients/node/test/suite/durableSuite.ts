@@ -8,6 +8,7 @@ import { durableLeaseTests } from "./durableLeases.js";
 import { durableLetterTests } from "./durableLetters.js";
 import { durableLifeTests } from "./durableLife.js";
 import { durablePlainTests } from "./durablePlain.js";
+import { durableRedriveTests } from "./durableRedrive.js";
 import { durableRetryTests } from "./durableRetries.js";
 
 /** What holds for durable events on every transport that has them, and what holds on this one. */
@@ -19,6 +20,7 @@ export function durableSuite(world: World): void {
     durableRetryTests(world);
     durableGroupTests(world);
     durableLetterTests(world);
+    durableRedriveTests(world);
     durableLifeTests(world);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);
