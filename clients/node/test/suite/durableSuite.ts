@@ -9,6 +9,7 @@ import { durableLetterTests } from "./durableLetters.js";
 import { durableLifeTests } from "./durableLife.js";
 import { durablePlainTests } from "./durablePlain.js";
 import { durableRedriveTests } from "./durableRedrive.js";
+import { durableRetentionTests } from "./durableRetention.js";
 import { durableRetryTests } from "./durableRetries.js";
 
 /** What holds for durable events on every transport that has them, and what holds on this one. */
@@ -25,6 +26,7 @@ export function durableSuite(world: World): void {
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);
     if (world.redis !== undefined) durablePlainTests(world, world.redis);
+    if (world.redis !== undefined) durableRetentionTests(world, world.redis);
     if (world.gateway !== undefined) durableGatewayTests(world, world.gateway);
   });
 }
