@@ -31,6 +31,8 @@ export interface Stored {
   readonly entry: string;
   /** An event was known under its id before, and that one's entry is told. */
   readonly duplicate: boolean;
+  /** It was not stored: the broker has something under that name that is no stream. */
+  readonly taken: boolean;
 }
 
 /** How events are stored. */

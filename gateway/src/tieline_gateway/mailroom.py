@@ -169,7 +169,7 @@ class Mailroom:
 
 def stored_to_wire(one: Stored) -> wire.Stored:
     """Put on the wire where an event is."""
-    return wire.Stored(stream=one.stream, entry=one.entry, duplicate=one.duplicate)
+    return wire.Stored(stream=one.stream, entry=one.entry, duplicate=one.duplicate, taken=one.taken)
 
 
 def _member(one: Member) -> wire.Member:

@@ -106,6 +106,8 @@ export interface Stored {
   entry: string;
   /** It was known before. */
   duplicate: boolean;
+  /** It was not stored: the broker has something under that name that is no stream. */
+  taken: boolean;
 }
 
 /** Makes sure that a subscription group is registered. */
@@ -1078,7 +1080,7 @@ export const Draft: MessageFns<Draft> = {
 };
 
 function createBaseStored(): Stored {
-  return { stream: "", entry: "", duplicate: false };
+  return { stream: "", entry: "", duplicate: false, taken: false };
 }
 
 export const Stored: MessageFns<Stored> = {
@@ -1091,6 +1093,9 @@ export const Stored: MessageFns<Stored> = {
     }
     if (message.duplicate !== false) {
       writer.uint32(24).bool(message.duplicate);
+    }
+    if (message.taken !== false) {
+      writer.uint32(32).bool(message.taken);
     }
     return writer;
   },
@@ -1132,6 +1137,14 @@ export const Stored: MessageFns<Stored> = {
             message.duplicate = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.taken = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1152,6 +1165,7 @@ export const Stored: MessageFns<Stored> = {
     message.stream = object.stream ?? "";
     message.entry = object.entry ?? "";
     message.duplicate = object.duplicate ?? false;
+    message.taken = object.taken ?? false;
     return message;
   },
 };

@@ -183,7 +183,8 @@ export class RedisMail extends RedisMailDesk implements Mail {
     if (told === "") return undefined;
     const stream = key === "" ? laneKey(this.prefix, topic, String(priority)) : streamKey(this.prefix, topic, key);
     const known = told.startsWith("=");
-    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1 };
+    if (told === "!") return { stream, entry: "", duplicate: false, taken: true };
+    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1, taken: false };
   }
 
   /** The link is gone: what was gathered and what was not answered is kept, for so long. */

@@ -263,7 +263,7 @@ def _settlement(one: Settlement) -> wire.Settlement:
 
 
 def _stored(one: wire.Stored) -> Stored | None:
-    return Stored(one.stream, one.entry, one.duplicate) if one.stream else None
+    return Stored(one.stream, one.entry, one.duplicate, one.taken) if one.stream else None
 
 
 def _member(one: wire.Member) -> Member:

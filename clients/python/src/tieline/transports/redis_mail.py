@@ -184,6 +184,8 @@ class RedisMail(RedisMailDesk):
             return None
         key, priority, prefix = draft.key, draft.priority, self._prefix
         stream = contract.stream_key(prefix, topic, key) if key else contract.lane_key(prefix, topic, str(priority))
+        if told == b"!":
+            return Stored(stream, "", taken=True)
         entry = told.decode()
         return Stored(stream, entry.removeprefix("="), entry[0] == "=" and len(entry) > 1)
 
