@@ -9,7 +9,7 @@ import {
 import type { Envelope } from "./contract/envelope.js";
 import type { Draft, Stored } from "./durable.js";
 import { EVENT, serialize } from "./envelope.js";
-import { InvalidArgumentError, OverloadedError, TielineError } from "./errors.js";
+import { ConflictError, InvalidArgumentError, OverloadedError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
@@ -129,6 +129,7 @@ export class Publisher {
     const draft: Draft = { key, priority, knownAs, window, envelope: serialize(envelope) };
     const [stored] = await place.mail.append(topic, [draft], { most });
     if (stored === undefined) throw noRoom(topic, key, settings.retryAfter);
+    if (stored.taken) throw noStream(stored.stream);
     return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
   }
 
@@ -159,6 +160,12 @@ export class Publisher {
     this.#responder.showObservers(envelope);
     return { here: chosen.length, served };
   }
+}
+
+/** What a publisher is told whose stream's name something else has at the broker. */
+function noStream(name: string): ConflictError {
+  const what = `the broker has something under the name "${name}" that is no stream`;
+  return new ConflictError(`nothing was stored: ${what}; remove that, or choose another key`);
 }
 
 /** What a publisher is told whose event finds no room. */

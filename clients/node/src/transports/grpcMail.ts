@@ -4,6 +4,7 @@ import type {
   AppendOptions,
   Claimed,
   Draft,
+  EnrollOptions,
   GroupFigures,
   Leased,
   Letter,
@@ -121,8 +122,8 @@ export class GrpcMail implements Mail {
   // --- claim and settle ----------------------------------------------------------------------------------------------
 
   /** See `Mail.enroll`. */
-  async enroll(topic: string, group: string, latest: boolean): Promise<boolean> {
-    return (await this.#ask(topic, group, { $case: "enroll", value: { latest } })).yes;
+  async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
+    return (await this.#ask(topic, group, { $case: "enroll", value: { latest, again } })).yes;
   }
 
   /** See `Mail.claim`. */

@@ -19,7 +19,19 @@ import {
   SETTLE,
   settleNames,
 } from "../contract/scripts.js";
-import type { AppendOptions, Claimed, Draft, Entry, Leased, Mail, Member, Settlement, Stored } from "../durable.js";
+import {
+  type AppendOptions,
+  type Claimed,
+  type Draft,
+  type EnrollOptions,
+  type Entry,
+  groupRemoved,
+  type Leased,
+  type Mail,
+  type Member,
+  type Settlement,
+  type Stored,
+} from "../durable.js";
 import { EVENT, newEnvelope, serialize } from "../envelope.js";
 import { PayloadTooLargeError, type TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
@@ -176,7 +188,8 @@ export class RedisMail extends RedisMailDesk implements Mail {
     if (told === "") return undefined;
     const stream = key === "" ? laneKey(this.prefix, topic, String(priority)) : streamKey(this.prefix, topic, key);
     const known = told.startsWith("=");
-    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1 };
+    if (told === "!") return { stream, entry: "", duplicate: false, taken: true };
+    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1, taken: false };
   }
 
   /** The link is gone: what was gathered and what was not answered is kept, for so long. */
@@ -211,13 +224,14 @@ export class RedisMail extends RedisMailDesk implements Mail {
   // --- claim and settle ----------------------------------------------------------------------------------------------
 
   /** See `Mail.enroll`. */
-  async enroll(topic: string, group: string, latest: boolean): Promise<boolean> {
+  async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
     await this.work.call("SADD", mailTopicsKey(this.prefix), topic);
     const names = enrollNames(this.prefix, topic);
     let [source, cursor, isNew] = ["", "0", false];
     do {
-      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", source, cursor]);
+      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", again ? "1" : "0", source, cursor]);
       const [told = "", from = "", next = "0"] = listOf(reply).map(String);
+      if (told === "removed") throw groupRemoved(topic, group);
       isNew ||= told === "1";
       [source, cursor] = [from, next];
     } while (cursor !== "0" || source !== "");

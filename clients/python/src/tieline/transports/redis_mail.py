@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tieline import codec
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.durable import Claimed, Draft, Entry, Member, Settlement, Stored
+from tieline.durable import Claimed, Draft, Entry, Member, Settlement, Stored, group_removed
 from tieline.envelope import EVENT, new_instance
 from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack, pack_script
@@ -189,6 +189,8 @@ class RedisMail(RedisMailDesk):
             return None
         key, priority, prefix = draft.key, draft.priority, self._prefix
         stream = contract.stream_key(prefix, topic, key) if key else contract.lane_key(prefix, topic, str(priority))
+        if told == b"!":
+            return Stored(stream, "", taken=True)
         entry = told.decode()
         return Stored(stream, entry.removeprefix("="), entry[0] == "=" and len(entry) > 1)
 
@@ -233,14 +235,16 @@ class RedisMail(RedisMailDesk):
 
     # --- claim and settle -----------------------------------------------------------------------------------------
 
-    async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
         """See `Mail.enroll`."""
         await self._call("SADD", contract.mail_topics_key(self._prefix), topic)
         names = scripts.enroll_names(self._prefix, topic)
         source, cursor, new = b"", b"0", False
         while True:
-            arguments = [group.encode(), b"1" if latest else b"0", source, cursor]
+            arguments = [group.encode(), b"%d" % latest, b"%d" % again, source, cursor]
             told, source, cursor = await self._run(scripts.ENROLL, names, arguments)
+            if told == b"removed":
+                raise group_removed(topic, group)
             new = new or told == b"1"
             if cursor == b"0" and not source:
                 return new
