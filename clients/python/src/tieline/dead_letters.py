@@ -16,7 +16,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.context import Event
 from tieline.durable import DEFAULT_GROUP, Letter, Mail, Redriven
-from tieline.envelope import error_from_wire
+from tieline.envelope import EVENT, error_from_wire
 from tieline.errors import InvalidArgumentError, NotFoundError, TielineError
 from tieline.outgoing import check_headers, check_key
 
@@ -106,7 +106,7 @@ class DeadLetters:
             NotFoundError: there is none of this id, or no more.
 
         """
-        async for letter in self._all(topic, lambda letter: True, _before(id)):
+        async for letter in self._all(topic, lambda letter: True, id_before(id)):
             if letter.id == id:
                 return letter
             break
@@ -257,8 +257,13 @@ def _that(group: str | None, reason: str | None, key: str | None) -> Callable[[D
     return fits
 
 
-def _before(id: str) -> str:
-    """The id just before one, so that it is the next that is found."""
+def id_before(id: str) -> str:
+    """The id just before one, so that it is the next that is found.
+
+    Raises:
+        NotFoundError: no dead letter has such an id.
+
+    """
     if not _is_entry(id):
         raise NotFoundError(f"{id!r:.80} is no id of a dead letter")
     ms, _, number = id.partition("-")
@@ -299,4 +304,4 @@ def _envelope_of(letter: durable_pb2.DeadLetter) -> Envelope:
     try:
         return Envelope.FromString(letter.envelope)
     except DecodeError:
-        return Envelope(topic=letter.topic, data=letter.envelope, content_type=codec.OCTETS)
+        return Envelope(kind=EVENT, topic=letter.topic, data=letter.envelope, content_type=codec.OCTETS)  # pyright: ignore[reportArgumentType]
