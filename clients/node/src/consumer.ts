@@ -353,7 +353,16 @@ export class Consumer {
       this.#extended = now;
       void this.#extend([...this.#leases.keys()]);
     }
+    this.#giveBack(now);
     this.#tickLater();
+  }
+
+  /** What waits here for longer than a moment is for others, who may have nothing to do. */
+  #giveBack(now: number): void {
+    const [first] = this.#ready;
+    if (first === undefined || now - (this.#leases.get(first)?.at ?? now) <= SLOW_MS) return;
+    this.#window = this.#concurrency;
+    this.#freeWaiting();
   }
 
   async #extend(leases: readonly Lease[]): Promise<void> {

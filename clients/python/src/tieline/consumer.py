@@ -80,6 +80,7 @@ class Consumer:
         self._house = house
         self._concurrency = concurrency
         self._window = self._least = concurrency
+        self._patience = _SLOW_SECONDS
         self._leases: dict[Lease, _Claim] = {}
         self._members: dict[bytes, Lease] = {}
         self._ready: deque[Lease] = deque()
@@ -347,7 +348,14 @@ class Consumer:
         if now - self._extended >= self._house.lease_seconds / 3:
             self._extended = now
             self.spawn(self._extend(list(self._leases)))
+        self._give_back(now)
         self._tick_later()
+
+    def _give_back(self, now: float) -> None:
+        """What waits here for longer than a moment is for others, who may have nothing to do."""
+        if self._ready and now - self._ready[0].begun > self._patience:
+            self._window = self._least
+            self._free_waiting()
 
     async def _extend(self, leases: list[Lease]) -> None:
         names = [(lease.member, lease.token) for lease in leases]

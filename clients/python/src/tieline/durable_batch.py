@@ -45,6 +45,7 @@ class BatchConsumer(Consumer):
         super().__init__(subscription, policy, concurrency, house)
         self._size, self._seconds = int(batch[0]), float(batch[1])
         self._collecting: Timer | None = None
+        self._patience += self._seconds
         self._window = self._least = min(contract.LIMIT_CLAIM_SLOTS, self._size * concurrency)
 
     def _begin(self) -> None:
