@@ -132,7 +132,7 @@ class Publisher:
         assert port is not None
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
-        drafts = (draft_of(event, durable),)
+        drafts, began = (draft_of(event, durable),), instance.clock.monotonic()
         if durable.replicas:
             (stored,) = await port.mail.append_to_replicas(event.topic, drafts, durable.replicas, most=durable.most)
         else:
@@ -141,6 +141,7 @@ class Publisher:
             raise no_room(event.topic, durable.key, instance.settings.retry_after)
         if stored.taken:
             raise no_stream(stored.stream)
+        instance.steps.stored(event, stored, began)
         return stored
 
     async def store_together(
@@ -173,18 +174,22 @@ class Publisher:
         check_size(drafts)
         if not port.connected:
             await instance.await_link(events[0], wait_for_connection)
+        began = instance.clock.monotonic()
         stored = await port.mail.append(topic, drafts, together=True, most=pieces[0].durable.most)
         taken = next((place for place in stored if place is not None and place.taken), None)
         if taken is not None:
             raise no_stream(taken.stream)
         receipts = [
-            Receipt(event.id, event.correlation_id or event.id, place)
-            for event, place in zip(events, stored, strict=True)
-            if place is not None
+            self._receipt(event, place, began) for event, place in zip(events, stored, strict=True) if place is not None
         ]
         if len(receipts) < len(pieces):
             raise no_room_together(topic, len(pieces), instance.settings.retry_after)
         return receipts
+
+    def _receipt(self, event: Envelope, place: Stored, began: float) -> Receipt:
+        """What is returned for an event that was stored together with others; that is noted."""
+        self._instance.steps.stored(event, place, began)
+        return Receipt(event.id, event.correlation_id or event.id, place)
 
     async def _queue(
         self,
@@ -208,6 +213,9 @@ class Publisher:
         ]
         check_size(known)
         await outbox.put(topic, known, pieces[0].durable.most, together=len(pieces) > 1)
+        for event in events:
+            if instance.trail.room:
+                instance.trail.published(event)
         return [Receipt(event.id, event.correlation_id or event.id, None, True) for event in events]
 
     def durable_event(
