@@ -127,9 +127,12 @@ export class Publisher {
     }
     const window = knownAs === "" ? 0 : DEFAULT_DEDUPE_MS;
     const draft: Draft = { key, priority, knownAs, window, envelope: serialize(envelope) };
+    const began = this.#instance.now();
     const [stored] = await place.mail.append(topic, [draft], { most });
     if (stored === undefined) throw noRoom(topic, key, settings.retryAfter);
     if (stored.taken) throw noStream(stored.stream);
+    const { steps } = this.#instance;
+    if (steps.isWanted) steps.stored(envelope, stored, began);
     return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
   }
 
