@@ -96,6 +96,11 @@ export class Consumer {
     return this.#house.log;
   }
 
+  /** How long a lease lasts without being extended, milliseconds. */
+  get lease(): number {
+    return this.#house.lease;
+  }
+
   /** Members that are leased. */
   get held(): number {
     return this.#leases.size;

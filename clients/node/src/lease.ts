@@ -5,7 +5,7 @@ import { handlerError, passes } from "./delivery.js";
 import type { Entry, Member, Settlement, Verdict } from "./durable.js";
 import { DurableDelivery } from "./durableDelivery.js";
 import type { Ending, Handling } from "./durableSteps.js";
-import { type Envelope, errorToWire, parse } from "./envelope.js";
+import { errorToWire, parse } from "./envelope.js";
 import {
   CallTimeoutError,
   ConflictError,
@@ -15,6 +15,7 @@ import {
   ResponderLostError,
   type TielineError,
 } from "./errors.js";
+import { type Asker, type IdempotencyStore, Once } from "./idempotency.js";
 import { pauseOf } from "./retryPolicy.js";
 import { fitted, MISFIT } from "./schema.js";
 import { isStream } from "./streaming.js";
@@ -70,6 +71,7 @@ export class Lease {
   #handled: Buffer[] = [];
   #stopping = false;
   #abandon: ((outcome: Outcome) => void) | undefined;
+  #once: Once | undefined;
 
   constructor(consumer: Consumer, member: Member, token: Buffer) {
     this.consumer = consumer;
@@ -127,6 +129,7 @@ export class Lease {
   /** Ends after the event that is being handled. */
   stop(): void {
     this.#stopping = true;
+    if (this.delivery === undefined) this.#once?.drop(); // it only waits for somebody else
   }
 
   /** Ends now; nothing has failed. The handler is told, and whatever it does then is ignored. */
@@ -134,6 +137,7 @@ export class Lease {
     this.#stopping = true;
     this.event?.cancel(reason);
     this.#abandon?.(INTERRUPTED);
+    this.#once?.drop();
   }
 
   /** Somebody else has it now. */
@@ -168,11 +172,24 @@ export class Lease {
       const expired = new ExpiredError(`it expired before "${subscription.name}" could handle it`);
       return this.#bury(entry, "expired", expired, this.#failures);
     }
-    return this.#deliver(entry, envelope);
+    const event = new Event(envelope, clock);
+    return policy.idempotency ? this.#deliverOnce(entry, event, policy.idempotency) : this.#deliver(entry, event);
   }
 
-  async #deliver(entry: Entry, envelope: Envelope): Promise<End | undefined> {
-    const event = new Event(envelope, this.consumer.clock);
+  /** Handles one event unless the store says that this was done. */
+  async #deliverOnce(entry: Entry, event: Event, store: IdempotencyStore): Promise<End | undefined> {
+    const once = new Once(store, this.#asker, event.id);
+    this.#once = once;
+    try {
+      const begun = await once.begin();
+      if (begun === undefined) return FREE; // nothing has failed
+      return begun ? await this.#deliver(entry, event, once) : this.acknowledge();
+    } finally {
+      this.#once = undefined;
+    }
+  }
+
+  async #deliver(entry: Entry, event: Event, once?: Once): Promise<End | undefined> {
     const delivery = new DurableDelivery(this, this.#failures + 1);
     event.delivery = delivery;
     this.event = event;
@@ -181,12 +198,14 @@ export class Lease {
     const outcome = await this.#attempt(event);
     this.delivery = this.event = this.#abandon = undefined;
     if (outcome === INTERRUPTED) {
-      this.consumer.steps.cancelled(envelope, this.#handling(entry));
+      this.consumer.steps.cancelled(event.envelope, this.#handling(entry));
       return FREE;
     }
-    if (delivery.acked || !(outcome.failed || delivery.said)) {
+    const done = delivery.acked || !(outcome.failed || delivery.said);
+    await once?.end(done);
+    if (done) {
       const { steps } = this.consumer;
-      if (steps.isWanted) steps.handled(envelope, this.#handling(entry));
+      if (steps.isWanted) steps.handled(event.envelope, this.#handling(entry));
       return delivery.acked ? undefined : this.acknowledge();
     }
     return this.#conclude(entry, delivery, outcome);
@@ -209,6 +228,11 @@ export class Lease {
       entry: String(entry.id),
       attempt,
     };
+  }
+
+  get #asker(): Asker {
+    const { topic, policy, clock, log, lease } = this.consumer;
+    return { topic, group: policy.group, clock, log, lease };
   }
 
   /** Runs the handler; resolves when it has ended, or when nobody waits for it any more. */

@@ -7,14 +7,15 @@ import {
   PRIORITY_NORMAL,
 } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
-import type { Draft, Stored } from "./durable.js";
+import { type Draft, noStream, type Stored } from "./durable.js";
 import { EVENT, serialize } from "./envelope.js";
-import { ConflictError, InvalidArgumentError, OverloadedError, TielineError } from "./errors.js";
+import { InvalidArgumentError, OverloadedError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
-import { LinkWait } from "./linkWait.js";
+import { gaveUp, LinkWait } from "./linkWait.js";
 import { ANY, checkOptions, FLAG, type Kinds, NO_OPTIONS, whole } from "./options.js";
+import type { Outbox } from "./outbox.js";
 import { checkKey, compose, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
 import type { Responder } from "./responder.js";
 import type { Router } from "./router.js";
@@ -73,8 +74,10 @@ function checkStored({ key, dedupe, waitLocal }: PublishOptions): void {
 export interface Receipt {
   readonly id: string;
   readonly correlationId: string;
-  /** Where a durable event is; undefined for a live one. */
+  /** Where a durable event is; undefined for a live one, and for one that is `queued`. */
   readonly stored?: Stored;
+  /** It is on this machine's disk, in the outbox, and on its way to the broker. */
+  readonly queued?: boolean;
 }
 
 /** The way of an event out, top to bottom: compose, serve locally, hand the rest to the broker. */
@@ -84,10 +87,12 @@ export class Publisher {
   readonly #responder: Responder;
   readonly #linkWait: LinkWait;
   readonly #outlet: EventOutlet;
+  readonly #outbox: Outbox | undefined;
   readonly #turns = new Turns();
 
-  constructor(instance: Instance, router: Router, responder: Responder) {
+  constructor(instance: Instance, router: Router, responder: Responder, outbox?: Outbox) {
     this.#instance = instance;
+    this.#outbox = outbox;
     this.#router = router;
     this.#responder = responder;
     this.#linkWait = new LinkWait(instance.settings.offlineBuffer, instance);
@@ -116,24 +121,45 @@ export class Publisher {
 
   /** See `EventSystem.publish`: with `key` or `durable`. */
   async store(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
+    if (this.#outbox !== undefined) return this.#queue(this.#outbox, topic, data, options);
     if (!this.#instance.up) await this.#instance.start();
-    const { clock, source, place, settings } = this.#instance;
-    const { key = "", priority = PRIORITY_NORMAL, dedupe: knownAs = "", maxStored: most = 0 } = options;
-    const envelope = compose(EVENT, topic, data, options, NEVER, clock, source);
-    envelope.key = key;
-    envelope.priority = priority;
+    const { place, settings } = this.#instance;
+    const { key = "", dedupe: knownAs = "", maxStored: most = 0 } = options;
+    const envelope = this.#durable(topic, data, options);
     if (!place.connected || options.signal?.aborted) {
       await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
     }
     const window = knownAs === "" ? 0 : DEFAULT_DEDUPE_MS;
-    const draft: Draft = { key, priority, knownAs, window, envelope: serialize(envelope) };
+    const draft: Draft = { key, priority: envelope.priority, knownAs, window, envelope: serialize(envelope) };
     const began = this.#instance.now();
     const [stored] = await place.mail.append(topic, [draft], { most });
     if (stored === undefined) throw noRoom(topic, key, settings.retryAfter);
-    if (stored.taken) throw noStream(stored.stream);
+    if ("noStream" in stored) throw noStream(stored.noStream);
     const { steps } = this.#instance;
     if (steps.isWanted) steps.stored(envelope, stored, began);
     return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
+  }
+
+  /** Keeps an event in the outbox; the broker need not be there. */
+  async #queue(outbox: Outbox, topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
+    const { key = "", dedupe, maxStored: most = 0, signal } = options;
+    if (signal?.aborted) throw gaveUp(signal);
+    const envelope = this.#durable(topic, data, options);
+    const { id, priority } = envelope;
+    const window = DEFAULT_DEDUPE_MS;
+    const draft: Draft = { key, priority, knownAs: dedupe ?? id, window, envelope: serialize(envelope) };
+    await outbox.put(topic, [draft], { most });
+    if (this.#instance.trail.room > 0) this.#instance.trail.published(envelope);
+    return { id, correlationId: envelope.correlationId || id, queued: true };
+  }
+
+  /** Composes an event that is to be stored; without a ttl it never expires. */
+  #durable(topic: string, data: unknown, options: PublishOptions): Envelope {
+    const { clock, source } = this.#instance;
+    const envelope = compose(EVENT, topic, data, options, NEVER, clock, source);
+    envelope.key = options.key ?? "";
+    envelope.priority = options.priority ?? PRIORITY_NORMAL;
+    return envelope;
   }
 
   /** The broker is back. */
@@ -163,12 +189,6 @@ export class Publisher {
     this.#responder.showObservers(envelope);
     return { here: chosen.length, served };
   }
-}
-
-/** What a publisher is told whose stream's name something else has at the broker. */
-function noStream(name: string): ConflictError {
-  const what = `the broker has something under the name "${name}" that is no stream`;
-  return new ConflictError(`nothing was stored: ${what}; remove that, or choose another key`);
 }
 
 /** What a publisher is told whose event finds no room. */

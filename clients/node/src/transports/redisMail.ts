@@ -20,6 +20,7 @@ import {
   settleNames,
 } from "../contract/scripts.js";
 import {
+  type Appended,
   type AppendOptions,
   type Claimed,
   type Draft,
@@ -30,7 +31,6 @@ import {
   type Mail,
   type Member,
   type Settlement,
-  type Stored,
 } from "../durable.js";
 import { EVENT, newEnvelope, serialize } from "../envelope.js";
 import { PayloadTooLargeError, type TielineError } from "../errors.js";
@@ -42,7 +42,7 @@ import { commandError } from "./redisServer.js";
 import type { RedisWork } from "./redisWork.js";
 import { encodeCommand, type Reply, RespError } from "./resp.js";
 
-type Told = (Stored | undefined)[];
+type Told = Appended[];
 
 const TOGETHER = 64;
 const MANY_BYTES = 262_144;
@@ -184,12 +184,12 @@ export class RedisMail extends RedisMailDesk implements Mail {
     batch.done(batch.drafts.map((draft, at) => this.#stored(batch.topic, draft, told[at] ?? "")));
   }
 
-  #stored(topic: string, { key, priority }: Draft, told: string): Stored | undefined {
+  #stored(topic: string, { key, priority }: Draft, told: string): Appended {
     if (told === "") return undefined;
     const stream = key === "" ? laneKey(this.prefix, topic, String(priority)) : streamKey(this.prefix, topic, key);
     const known = told.startsWith("=");
-    if (told === "!") return { stream, entry: "", duplicate: false, taken: true };
-    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1, taken: false };
+    if (told === "!") return { noStream: stream };
+    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1 };
   }
 
   /** The link is gone: what was gathered and what was not answered is kept, for so long. */

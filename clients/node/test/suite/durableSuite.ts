@@ -8,6 +8,7 @@ import { durableGroupTests } from "./durableGroups.js";
 import { durableLeaseTests } from "./durableLeases.js";
 import { durableLetterTests } from "./durableLetters.js";
 import { durableLifeTests } from "./durableLife.js";
+import { durableOnceRedisTests, durableOnceTests } from "./durableOnce.js";
 import { durablePlainTests } from "./durablePlain.js";
 import { durableRedriveTests } from "./durableRedrive.js";
 import { durableRetentionTests } from "./durableRetention.js";
@@ -25,6 +26,8 @@ export function durableSuite(world: World): void {
     durableRedriveTests(world);
     durableExplainedTests(world);
     durableLifeTests(world);
+    durableOnceTests(world);
+    if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);
     if (world.redis !== undefined) durablePlainTests(world, world.redis);

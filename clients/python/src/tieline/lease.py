@@ -64,7 +64,7 @@ class Lease:
         "waiting",
     )
 
-    def __init__(self, consumer: Consumer, member: Member, token: bytes) -> None:
+    def __init__(self, consumer: Consumer, member: Member, token: bytes, claimed: float) -> None:
         self.consumer = consumer
         self.member = member.name
         self.key = member.key
@@ -74,7 +74,7 @@ class Lease:
         self.handled: list[bytes] = []
         self.delivery: DurableDelivery | None = None
         self.event: Event | None = None
-        self.begun = 0.0
+        self.begun = claimed
         self.task: asyncio.Task[None] | None = None
         self.stopping = self.timed_out = self.lost = False
 

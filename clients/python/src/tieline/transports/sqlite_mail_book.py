@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tieline._contract import contract
 from tieline.clock import Clock
-from tieline.durable import Draft, Stored, group_removed
+from tieline.durable import Appended, Draft, Stored, group_removed
 from tieline.transports.sqlite_mail_schema import entry_text, first_id
 
 log = logging.getLogger("tieline")
@@ -150,7 +150,7 @@ class MailBook:
 
     # --- append ---------------------------------------------------------------------------------------------------
 
-    def append(self, requests: Sequence[Append]) -> list[list[Stored | None]]:
+    def append(self, requests: Sequence[Append]) -> list[list[Appended]]:
         """Store events; returns for each request where, or None for what finds no room."""
         now = self.now()
         if now - self._swept > _SWEEP_MS:
@@ -215,7 +215,7 @@ class _Page:
         self._counts: dict[Stream, int] = {}
         self._alone: dict[str, bool] = {}
 
-    def take(self, request: Append) -> list[Stored | None]:
+    def take(self, request: Append) -> list[Appended]:
         topic, drafts, together, most = request
         if self._is_alone(topic):
             most = min(most or contract.LIMIT_STREAM_ALONE, contract.LIMIT_STREAM_ALONE)
@@ -234,7 +234,7 @@ class _Page:
             book.has_topic(topic)
             book.make_ready(topic, list(self._keys.get(topic, ())), list(self._lanes.get(topic, ())), now)
 
-    def _take(self, topic: str, draft: Draft, most: int) -> Stored | None:
+    def _take(self, topic: str, draft: Draft, most: int) -> Appended:
         key, priority, name, window, envelope = draft
         if key:
             priority, stream = 0, contract.stream_key(_PREFIX, topic, key)
