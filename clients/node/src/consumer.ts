@@ -6,6 +6,7 @@ import type { Claimed, Mail, Settlement, Verdict } from "./durable.js";
 import { NotFoundError, said, TielineError } from "./errors.js";
 import { Lease } from "./lease.js";
 import type { Log } from "./log.js";
+import { Redriver } from "./redriver.js";
 import type { Subscription } from "./subscription.js";
 
 const QUICK_MS = 50;
@@ -68,6 +69,7 @@ export class Consumer {
   #ticker: Timer | undefined;
   #enrolling: Timer | undefined;
   #extended = 0;
+  readonly #redriver: Redriver;
   #idle: (() => void)[] = [];
 
   constructor(subscription: Subscription, policy: Durability, concurrency: number, house: House) {
@@ -77,6 +79,7 @@ export class Consumer {
     this.#house = house;
     this.#concurrency = concurrency;
     this.#window = concurrency;
+    this.#redriver = new Redriver(this.topic, policy, house);
   }
 
   /** The broker's clock. */
@@ -117,6 +120,7 @@ export class Consumer {
     if (!this.#stopped || this.#over) return;
     this.#stopped = false;
     this.#enrollLater();
+    this.#redriver.start();
     this.wake();
   }
 
@@ -375,6 +379,7 @@ export class Consumer {
     this.#stopped = true;
     this.#again?.cancel();
     this.#enrolling?.cancel();
+    this.#redriver.stop();
     this.#freeWaiting();
     for (const lease of this.#leases.keys()) lease.stop();
   }

@@ -1,4 +1,4 @@
-import { NotFoundError, UnsupportedError } from "./errors.js";
+import { ConflictError, NotFoundError, UnsupportedError } from "./errors.js";
 
 /**
  * The seam for durable events: what a port stores, leases and settles. Rules: SPEC.md, section 14.
@@ -36,6 +36,12 @@ export interface Stored {
 /** An event was not stored: the broker has something under the name of its stream that is none. */
 export interface NoStream {
   readonly noStream: string;
+}
+
+/** What a publisher is told whose stream's name something else has at the broker. */
+export function noStream(name: string): ConflictError {
+  const what = `the broker has something under the name "${name}" that is no stream`;
+  return new ConflictError(`nothing was stored: ${what}; remove that, or choose another key`);
 }
 
 /** Where an event was stored, or why it was not; undefined: there is no room. */

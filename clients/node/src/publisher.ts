@@ -7,9 +7,9 @@ import {
   PRIORITY_NORMAL,
 } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
-import type { Draft, Stored } from "./durable.js";
+import { type Draft, noStream, type Stored } from "./durable.js";
 import { EVENT, serialize } from "./envelope.js";
-import { ConflictError, InvalidArgumentError, OverloadedError, TielineError } from "./errors.js";
+import { InvalidArgumentError, OverloadedError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
@@ -185,12 +185,6 @@ export class Publisher {
     this.#responder.showObservers(envelope);
     return { here: chosen.length, served };
   }
-}
-
-/** What a publisher is told whose stream's name something else has at the broker. */
-function noStream(name: string): ConflictError {
-  const what = `the broker has something under the name "${name}" that is no stream`;
-  return new ConflictError(`nothing was stored: ${what}; remove that, or choose another key`);
 }
 
 /** What a publisher is told whose event finds no room. */

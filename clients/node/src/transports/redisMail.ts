@@ -107,6 +107,11 @@ export class RedisMail extends RedisMailDesk implements Mail {
     this.#require = require;
   }
 
+  /** Whether something was stored here. */
+  get hasAppended(): boolean {
+    return this.#numbers.size > 0;
+  }
+
   // --- append --------------------------------------------------------------------------------------------------------
 
   /** See `Mail.append`. What is stored in one turn of the loop goes to the server in one command for each topic. */

@@ -9,6 +9,8 @@ import { durableLetterTests } from "./durableLetters.js";
 import { durableLifeTests } from "./durableLife.js";
 import { durableOnceRedisTests, durableOnceTests } from "./durableOnce.js";
 import { durablePlainTests } from "./durablePlain.js";
+import { durableRedriveTests } from "./durableRedrive.js";
+import { durableRetentionTests } from "./durableRetention.js";
 import { durableRetryTests } from "./durableRetries.js";
 
 /** What holds for durable events on every transport that has them, and what holds on this one. */
@@ -20,12 +22,14 @@ export function durableSuite(world: World): void {
     durableRetryTests(world);
     durableGroupTests(world);
     durableLetterTests(world);
+    durableRedriveTests(world);
     durableLifeTests(world);
     durableOnceTests(world);
     if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);
     if (world.redis !== undefined) durablePlainTests(world, world.redis);
+    if (world.redis !== undefined) durableRetentionTests(world, world.redis);
     if (world.gateway !== undefined) durableGatewayTests(world, world.gateway);
   });
 }

@@ -82,6 +82,11 @@ class RedisMail(RedisMailDesk):
         self._closed = False
         self.work = WorkLink(server, transport.settings, lambda: transport.name)
 
+    @property
+    def has_appended(self) -> bool:
+        """Whether something was stored here."""
+        return bool(self._numbers)
+
     # --- append ---------------------------------------------------------------------------------------------------
 
     def append(
