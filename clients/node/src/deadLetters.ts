@@ -3,6 +3,7 @@ import { encode } from "./codec.js";
 import { Event } from "./context.js";
 import { DeadLetter as WireLetter } from "./contract/durable.js";
 import { DEFAULT_GROUP, type Letter, type Mail, type Redriven } from "./durable.js";
+import type { DurableSteps } from "./durableSteps.js";
 import { type Envelope, EVENT, errorFromWire, newEnvelope, parse, serialize } from "./envelope.js";
 import { InternalError, NotFoundError, type TielineError } from "./errors.js";
 import { checkOptions, type Kinds, LIST, NO_OPTIONS, OBJECT, shown, TEXT, whole } from "./options.js";
@@ -77,6 +78,8 @@ export interface House {
   readonly mail: Mail;
   /** The broker's clock. */
   readonly clock: Clock;
+  /** Where each step of an event is noted. */
+  readonly steps: DurableSteps;
 }
 
 const FILTER_KINDS: Kinds<LetterFilter> = { group: TEXT, reason: TEXT, key: TEXT };
@@ -161,7 +164,7 @@ export class DeadLetters {
       return putBack(letter, envelope);
     });
     const entries = await this.#house.mail.redrive(topic, redriven);
-    return entries.filter((entry) => entry !== "").length;
+    return noteRedriven(this.#house.steps, letters, entries);
   }
 
   /** What was there when it began, a page at a time. */
@@ -275,6 +278,18 @@ function noSuch(topic: string, id: string): NotFoundError {
 export function putBack({ id, group, redriven, event }: DeadLetter, envelope: Envelope): Redriven {
   const again = serialize({ ...envelope, redriven: redriven + 1 });
   return { id, group, key: event.key, priority: event.priority, envelope: again };
+}
+
+/** Dead letters were put back, those that have a new entry; returns how many. */
+export function noteRedriven(steps: DurableSteps, letters: readonly DeadLetter[], entries: readonly string[]): number {
+  let moved = 0;
+  for (const [at, { id, group, event }] of letters.entries()) {
+    const entry = entries[at] ?? "";
+    if (entry === "") continue;
+    moved += 1;
+    steps.redriven(event.envelope, id, group, entry);
+  }
+  return moved;
 }
 
 /** A dead letter as people see it. */
