@@ -3,9 +3,10 @@ import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_ENTRIES, LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
 import type { Claimed, Mail, Settlement, Verdict } from "./durable.js";
-import { said, TielineError } from "./errors.js";
+import { NotFoundError, said, TielineError } from "./errors.js";
 import { Lease } from "./lease.js";
 import type { Log } from "./log.js";
+import { Redriver } from "./redriver.js";
 import type { Subscription } from "./subscription.js";
 
 const QUICK_MS = 50;
@@ -68,6 +69,7 @@ export class Consumer {
   #ticker: Timer | undefined;
   #enrolling: Timer | undefined;
   #extended = 0;
+  readonly #redriver: Redriver;
   #idle: (() => void)[] = [];
 
   constructor(subscription: Subscription, policy: Durability, concurrency: number, house: House) {
@@ -77,6 +79,7 @@ export class Consumer {
     this.#house = house;
     this.#concurrency = concurrency;
     this.#window = concurrency;
+    this.#redriver = new Redriver(this.topic, policy, house);
   }
 
   /** The broker's clock. */
@@ -117,6 +120,7 @@ export class Consumer {
     if (!this.#stopped || this.#over) return;
     this.#stopped = false;
     this.#enrollLater();
+    this.#redriver.start();
     this.wake();
   }
 
@@ -129,14 +133,23 @@ export class Consumer {
   async #enroll(): Promise<void> {
     const { group } = this.policy;
     try {
-      if (await this.#house.mail.enroll(this.topic, group, false)) {
+      if (await this.#house.mail.enroll(this.topic, group, { again: true })) {
         this.log.warn(`the group "${group}" of "${this.topic}" was gone, and is registered again`);
         this.wake();
       }
     } catch (error) {
+      if (error instanceof NotFoundError) return this.#removed(error);
       this.log.debug(`registering the group of "${this.topic}" failed: ${told(error)}`);
     }
     if (!this.#stopped) this.#enrollLater();
+  }
+
+  /** Somebody removed the group. */
+  #removed(error: NotFoundError): void {
+    this.log.error(
+      `the subscription "${this.subscription.name}" ends: ${told(error)}; subscribe anew to have it again`,
+    );
+    void this.subscription.unsubscribe();
   }
 
   /** There may be something to claim. */
@@ -223,6 +236,25 @@ export class Consumer {
     if (!lease.lost) this.#outgoing.push(lease.settlement(verdict, argument));
     if (claim !== undefined && --claim.left === 0) this.#adapt(claim);
     this.flushSoon();
+  }
+
+  /**
+   * Says that a lease begins with an event that failed before; resolves to whether it may.
+   *
+   * From here on it counts if this process is lost. What the broker did not hear of does not begin: an answer to a claim
+   * that was lost is no failure.
+   */
+  async begins(lease: Lease): Promise<boolean> {
+    const { member, token } = lease;
+    const beginning: Settlement = { member, token, verdict: "begin", argument: NOTHING, entries: [] };
+    try {
+      const [ours] = await this.#send([beginning]);
+      if (ours !== true) lease.lost = true;
+      return ours === true;
+    } catch (error) {
+      this.log.info(`beginning with an event of "${this.topic}" failed: ${told(error)}`);
+      return false;
+    }
   }
 
   /** A part of a lease is over. */
@@ -347,6 +379,7 @@ export class Consumer {
     this.#stopped = true;
     this.#again?.cancel();
     this.#enrolling?.cancel();
+    this.#redriver.stop();
     this.#freeWaiting();
     for (const lease of this.#leases.keys()) lease.stop();
   }

@@ -1,4 +1,4 @@
-import { UnsupportedError } from "./errors.js";
+import { ConflictError, NotFoundError, UnsupportedError } from "./errors.js";
 
 /**
  * The seam for durable events: what a port stores, leases and settles. Rules: SPEC.md, section 14.
@@ -32,6 +32,20 @@ export interface Stored {
   /** An event was known under its id before, and that one's entry is told. */
   readonly duplicate: boolean;
 }
+
+/** An event was not stored: the broker has something under the name of its stream that is none. */
+export interface NoStream {
+  readonly noStream: string;
+}
+
+/** What a publisher is told whose stream's name something else has at the broker. */
+export function noStream(name: string): ConflictError {
+  const what = `the broker has something under the name "${name}" that is no stream`;
+  return new ConflictError(`nothing was stored: ${what}; remove that, or choose another key`);
+}
+
+/** Where an event was stored, or why it was not; undefined: there is no room. */
+export type Appended = Stored | NoStream | undefined;
 
 /** How events are stored. */
 export interface AppendOptions {
@@ -73,7 +87,7 @@ export interface Claimed {
 }
 
 /** What is to become of a leased member. */
-export type Verdict = "done" | "keep" | "free" | "retry" | "park" | "dead";
+export type Verdict = "done" | "keep" | "begin" | "free" | "retry" | "park" | "dead";
 
 /** What was handled of a member, in order, and what is to become of the rest. */
 export interface Settlement {
@@ -127,18 +141,31 @@ export interface Redriven {
  * What a port offers for durable events. All methods reject with UnavailableError while the broker is away, and with
  * UnsupportedError where there are no durable events.
  */
+/** What a consumer is told whose group somebody removed. */
+export function groupRemoved(topic: string, group: string): NotFoundError {
+  return new NotFoundError(`the subscription group "${group}" of "${topic}" was removed`);
+}
+
+/** How a subscription group is registered. */
+export interface EnrollOptions {
+  /** A new one gets nothing of what is stored already. */
+  readonly latest?: boolean;
+  /** It was registered before. */
+  readonly again?: boolean;
+}
+
 export interface Mail {
   /**
    * Stores events of a topic, in this order; resolves to where, undefined for what finds no room. If the broker goes away
    * before it has answered, they are sent again as soon as it is back, and stored once.
    */
-  append(topic: string, drafts: readonly Draft[], options?: AppendOptions): Promise<(Stored | undefined)[]>;
+  append(topic: string, drafts: readonly Draft[], options?: AppendOptions): Promise<Appended[]>;
 
   /**
    * Makes sure that a subscription group is registered; resolves to whether it is new. A new one gets what is stored
-   * already, unless `latest`.
+   * already, unless `latest`. Who registered it before says so: rejects with NOT_FOUND if it was removed since.
    */
-  enroll(topic: string, group: string, latest: boolean): Promise<boolean>;
+  enroll(topic: string, group: string, options?: EnrollOptions): Promise<boolean>;
 
   /** Leases up to so many members with up to so many entries in all, for so many milliseconds. */
   claim(topic: string, group: string, slots: number, entries: number, leaseMs: number): Promise<Claimed>;

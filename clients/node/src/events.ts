@@ -449,6 +449,7 @@ export class EventSystem {
           consumer?.wake();
         }
       },
+      onWarning: (message) => this.#instance.log.warn(message),
       onConnected: (gap) => this.#connected(gap),
       onDisconnected: (reason) => this.#disconnected(reason),
     };

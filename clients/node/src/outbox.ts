@@ -2,7 +2,7 @@ import { Bell } from "./bell.js";
 import { Clock } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { DEFAULT_DEDUPE_MS, DEFAULT_OUTBOX_BACKOFF_CAP_MS, DEFAULT_OUTBOX_BACKOFF_MS } from "./contract/contract.js";
-import type { AppendOptions, Draft, Mail, Stored } from "./durable.js";
+import { type Appended, type AppendOptions, type Draft, type Mail, noStream } from "./durable.js";
 import { InvalidArgumentError, said, TielineError } from "./errors.js";
 import { closed } from "./instance.js";
 import type { Log } from "./log.js";
@@ -170,7 +170,7 @@ export class Outbox {
 
   async #store(mail: Mail, topic: string, events: readonly Waiting[]): Promise<void> {
     const { together = 0, most = 0 } = events[0] ?? {};
-    let places: (Stored | undefined)[];
+    let places: Appended[];
     try {
       places = await mail.append(topic, events.map(draftOf), { together: together > 0, most });
     } catch (error) {
@@ -182,10 +182,10 @@ export class Outbox {
     }
     if (this.#over) return; // the next process with this file is told by the broker
     this.#failures.delete(laneOf(topic, WHOLE_TOPIC));
-    const stored = events.filter((_, at) => places[at] !== undefined);
+    const stored = events.filter((_, at) => whyNot(places[at]) === undefined);
     for (const waiting of stored) this.#failures.delete(lane(waiting));
-    for (const full of new Set(events.filter((_, at) => places[at] === undefined).map(lane))) {
-      this.#log.warn(`events of "${topic}" wait another ${this.#hold(full)}: their key or lane is full`);
+    for (const [held, why] of new Map(events.map((waiting, at) => [lane(waiting), whyNot(places[at])]))) {
+      if (why !== undefined) this.#log.warn(`events of "${topic}" wait another ${this.#hold(held)}: ${why}`);
     }
     if (stored.length > 0) this.#file.remove(stored);
   }
@@ -208,6 +208,12 @@ export class Outbox {
     await rest.heard();
     timer.cancel();
   }
+}
+
+/** Why an event was not stored; nothing if it was. */
+function whyNot(place: Appended): string | undefined {
+  if (place === undefined) return "their key or lane is full";
+  return "noStream" in place ? said(noStream(place.noStream)) : undefined;
 }
 
 /** The path of an outbox, if it can be one. Throws InvalidArgumentError. */

@@ -7,7 +7,7 @@ import {
   PRIORITY_NORMAL,
 } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
-import type { Draft, Stored } from "./durable.js";
+import { type Draft, noStream, type Stored } from "./durable.js";
 import { EVENT, serialize } from "./envelope.js";
 import { InvalidArgumentError, OverloadedError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
@@ -133,6 +133,7 @@ export class Publisher {
     const draft: Draft = { key, priority: envelope.priority, knownAs, window, envelope: serialize(envelope) };
     const [stored] = await place.mail.append(topic, [draft], { most });
     if (stored === undefined) throw noRoom(topic, key, settings.retryAfter);
+    if ("noStream" in stored) throw noStream(stored.noStream);
     return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
   }
 

@@ -1,23 +1,24 @@
 import { LIMIT_APPEND_EVENTS, LIMIT_FRAME_BYTES, LIMIT_MESSAGE_BYTES } from "../contract/contract.js";
 import type { MailRequest, MailResponse, Claimed as WireClaimed, Stored as WireStored } from "../contract/durable.js";
 import type {
+  Appended,
   AppendOptions,
   Claimed,
   Draft,
+  EnrollOptions,
   GroupFigures,
   Leased,
   Letter,
   Mail,
   Redriven,
   Settlement,
-  Stored,
 } from "../durable.js";
 import { errorFromWire } from "../envelope.js";
 import { PayloadTooLargeError, UnavailableError } from "../errors.js";
 import { type GrpcLink, LinkBrokenError } from "./grpcLink.js";
 import { FRAME_BYTES } from "./grpcOutbox.js";
 
-type Told = (Stored | undefined)[];
+type Told = Appended[];
 type Ask = NonNullable<MailRequest["ask"]>;
 
 const TOGETHER = 64;
@@ -52,7 +53,7 @@ class Batch {
   done(stored: readonly WireStored[]): void {
     let at = 0;
     for (const { count, resolve } of this.#waiting) {
-      resolve(stored.slice(at, at + count).map((one) => (one.stream === "" ? undefined : one)));
+      resolve(stored.slice(at, at + count).map(placeFrom));
       at += count;
     }
   }
@@ -121,8 +122,8 @@ export class GrpcMail implements Mail {
   // --- claim and settle ----------------------------------------------------------------------------------------------
 
   /** See `Mail.enroll`. */
-  async enroll(topic: string, group: string, latest: boolean): Promise<boolean> {
-    return (await this.#ask(topic, group, { $case: "enroll", value: { latest } })).yes;
+  async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
+    return (await this.#ask(topic, group, { $case: "enroll", value: { latest, again } })).yes;
   }
 
   /** See `Mail.claim`. */
@@ -270,4 +271,9 @@ function redrivenSize({ envelope }: Redriven): number {
 function claimedFrom(told: WireClaimed | undefined): Claimed {
   const { token = Buffer.alloc(0), againMs, lost = 0, members = [] } = told ?? {};
   return { token, again: againMs, lost, members };
+}
+
+function placeFrom({ stream, entry, duplicate, taken }: WireStored): Appended {
+  if (taken) return { noStream: stream };
+  return stream === "" ? undefined : { stream, entry, duplicate };
 }

@@ -19,7 +19,19 @@ import {
   SETTLE,
   settleNames,
 } from "../contract/scripts.js";
-import type { AppendOptions, Claimed, Draft, Entry, Leased, Mail, Member, Settlement, Stored } from "../durable.js";
+import {
+  type Appended,
+  type AppendOptions,
+  type Claimed,
+  type Draft,
+  type EnrollOptions,
+  type Entry,
+  groupRemoved,
+  type Leased,
+  type Mail,
+  type Member,
+  type Settlement,
+} from "../durable.js";
 import { EVENT, newEnvelope, serialize } from "../envelope.js";
 import { PayloadTooLargeError, type TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
@@ -30,7 +42,7 @@ import { commandError } from "./redisServer.js";
 import type { RedisWork } from "./redisWork.js";
 import { encodeCommand, type Reply, RespError } from "./resp.js";
 
-type Told = (Stored | undefined)[];
+type Told = Appended[];
 
 const TOGETHER = 64;
 const MANY_BYTES = 262_144;
@@ -93,6 +105,11 @@ export class RedisMail extends RedisMailDesk implements Mail {
   constructor(prefix: string, work: RedisWork, require: () => RedisLink) {
     super(prefix, work);
     this.#require = require;
+  }
+
+  /** Whether something was stored here. */
+  get hasAppended(): boolean {
+    return this.#numbers.size > 0;
   }
 
   // --- append --------------------------------------------------------------------------------------------------------
@@ -167,10 +184,11 @@ export class RedisMail extends RedisMailDesk implements Mail {
     batch.done(batch.drafts.map((draft, at) => this.#stored(batch.topic, draft, told[at] ?? "")));
   }
 
-  #stored(topic: string, { key, priority }: Draft, told: string): Stored | undefined {
+  #stored(topic: string, { key, priority }: Draft, told: string): Appended {
     if (told === "") return undefined;
     const stream = key === "" ? laneKey(this.prefix, topic, String(priority)) : streamKey(this.prefix, topic, key);
     const known = told.startsWith("=");
+    if (told === "!") return { noStream: stream };
     return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1 };
   }
 
@@ -206,13 +224,14 @@ export class RedisMail extends RedisMailDesk implements Mail {
   // --- claim and settle ----------------------------------------------------------------------------------------------
 
   /** See `Mail.enroll`. */
-  async enroll(topic: string, group: string, latest: boolean): Promise<boolean> {
+  async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
     await this.work.call("SADD", mailTopicsKey(this.prefix), topic);
     const names = enrollNames(this.prefix, topic);
     let [source, cursor, isNew] = ["", "0", false];
     do {
-      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", source, cursor]);
+      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", again ? "1" : "0", source, cursor]);
       const [told = "", from = "", next = "0"] = listOf(reply).map(String);
+      if (told === "removed") throw groupRemoved(topic, group);
       isNew ||= told === "1";
       [source, cursor] = [from, next];
     } while (cursor !== "0" || source !== "");

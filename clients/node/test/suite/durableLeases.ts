@@ -45,6 +45,55 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
     await begun.stay(1);
   });
 
+  test("what failed before is not begun by who lost it, and that is no failure", async () => {
+    const topic = newTopic();
+    const [tried, others, late] = [new Seen(), new Seen(), gate()];
+    const transport = new RedisTransport(redis.url, { namespace: "", settings: chooseSettings(SHORT.settings) });
+    const slow = world.system({ ...SHORT, transport });
+    const failing = (_: unknown, event: Event) => {
+      tried.push(deliveryOf(event).attempt);
+      throw new Error("not yet");
+    };
+    const retry = { maxAttempts: 9, backoff: 1, jitter: false };
+    const subscription = slow.subscribe(topic, failing, { durable: true, retry });
+    await subscription.ready();
+    const { mail } = transport;
+    const { settle } = mail;
+    let thaw: (() => void) | undefined;
+    mail.settle = async (...given) => {
+      if (given[2].some(({ verdict }) => verdict === "begin")) {
+        thaw = freeze(transport);
+        await late.opened;
+      }
+      return settle.apply(mail, given);
+    };
+    await slow.publish(topic, 1, { key: "k" });
+    await until(() => thaw !== undefined, "it is to be begun again");
+    const take = (_: unknown, event: Event) => void others.push(deliveryOf(event).attempt);
+    await world.system(SHORT).subscribe(topic, take, { durable: true }).ready();
+    await others.reach(1);
+    late.open();
+    thaw?.();
+    await others.stay(1);
+    assert.deepEqual([[...tried], [...others]], [[1], [2]]);
+  });
+
+  test("what has a stream's name stops nobody but its publisher, who is told", async () => {
+    const [topic, system, keys] = [newTopic(), world.system(), new Keys()];
+    await system.subscribe(topic, keys.take, { durable: true }).ready();
+    const taken = streamKey("tl:", topic, "a");
+    await ask(redis, "SET", taken, "x");
+    const stored = ["b", "c"].map((key) => system.publish(topic, 1, { key }));
+    const error = await fails(system.publish(topic, 1, { key: "a" }), "CONFLICT");
+    assert.match(error.message, /nothing was stored: .* that is no stream; remove that, or choose another key$/);
+    assert.equal(error.outcome, "NOT_DELIVERED");
+    await Promise.all(stored);
+    await until(() => keys.count === 2, "the others are handled");
+    await ask(redis, "DEL", taken);
+    await system.publish(topic, 1, { key: "a" });
+    await until(() => keys.count === 3, "the name is free again");
+  });
+
   test("an idle consumer is woken by a publish, and asks for nothing else", async () => {
     const [topic, seen] = [newTopic(), new Seen()];
     const subscription = world.system().subscribe(topic, (data) => seen.push(data), { durable: true, group: "g" });

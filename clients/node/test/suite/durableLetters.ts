@@ -14,7 +14,7 @@ export function durableLetterTests(world: World): void {
     const receipt = await system.publish(topic, 1, { key: "k", headers: { a: "b" } });
     const [letter] = (await lettersOf(system, topic, 1)) as [DeadLetter];
     const { id, error, time, event, ...rest } = letter;
-    assert.deepEqual(rest, { topic, group: "default", reason: "failed", attempts: 3 });
+    assert.deepEqual(rest, { topic, group: "default", reason: "failed", attempts: 3, redriven: 0 });
     assert.ok(error instanceof HandlerError);
     assert.deepEqual([error.type, error.message], ["RangeError", "not yet"]);
     assert.deepEqual([event.id, event.data, event.key, event.headers.a], [receipt.id, 1, "k", "b"]);
@@ -192,6 +192,18 @@ export function durableLetterTests(world: World): void {
       (await system.groups.list(topic)).map(({ name }) => name),
       ["stays"],
     );
+  });
+
+  test("who subscribes to a group that is removed is told, and does not bring it back", async () => {
+    const [topic, system, keys] = [newTopic(), world.system(), new Keys()];
+    const subscription = system.subscribe(topic, keys.take, { durable: true, group: "g" });
+    await subscription.ready();
+    await system.groups.remove(topic, "g");
+    await until(() => subscription.closed, "its subscription ends");
+    assert.deepEqual(await system.groups.list(topic), []);
+    await system.publish(topic, 1, { key: "k" });
+    await system.subscribe(topic, keys.take, { durable: true, group: "g" }).ready();
+    await until(() => keys.count === 1, "it waited for a group");
   });
 
   describe("what makes no sense is refused", () => {

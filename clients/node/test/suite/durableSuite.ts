@@ -10,6 +10,8 @@ import { durableLifeTests } from "./durableLife.js";
 import { durableOnceRedisTests, durableOnceTests } from "./durableOnce.js";
 import { durableOutboxTests } from "./durableOutbox.js";
 import { durablePlainTests } from "./durablePlain.js";
+import { durableRedriveTests } from "./durableRedrive.js";
+import { durableRetentionTests } from "./durableRetention.js";
 import { durableRetryTests } from "./durableRetries.js";
 
 /** What holds for durable events on every transport that has them, and what holds on this one. */
@@ -21,6 +23,7 @@ export function durableSuite(world: World): void {
     durableRetryTests(world);
     durableGroupTests(world);
     durableLetterTests(world);
+    durableRedriveTests(world);
     durableLifeTests(world);
     durableOnceTests(world);
     durableOutboxTests(world);
@@ -28,6 +31,7 @@ export function durableSuite(world: World): void {
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);
     if (world.redis !== undefined) durablePlainTests(world, world.redis);
+    if (world.redis !== undefined) durableRetentionTests(world, world.redis);
     if (world.gateway !== undefined) durableGatewayTests(world, world.gateway);
   });
 }

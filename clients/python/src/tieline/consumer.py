@@ -18,8 +18,9 @@ from tieline.delivery import Around
 from tieline.durability import Durability
 from tieline.durable import Mail, Settlement, Verdict
 from tieline.eager import start_now
-from tieline.errors import TielineError
+from tieline.errors import NotFoundError, TielineError
 from tieline.lease import Lease
+from tieline.redriver import Redriver
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
@@ -94,6 +95,7 @@ class Consumer:
         self._again: Timer | None = None
         self._ticker: Timer | None = None
         self._enrolling: asyncio.Task[None] | None = None
+        self._redriver = Redriver(subscription.topic, policy, house)
         self._extended = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -126,16 +128,26 @@ class Consumer:
             return
         self._stopped = False
         self._enrolling = asyncio.get_running_loop().create_task(self._stay_enrolled())
+        self._redriver.start()
         self.wake()
 
     async def _stay_enrolled(self) -> None:
-        """Should the broker lose everything, the group is there again soon; whatever is stored meanwhile is for it."""
+        """Should the broker lose everything, the group is there again soon; whatever is stored meanwhile is for it.
+
+        If somebody removed the group, its subscription ends.
+        """
         while not self._stopped:
             await self.clock.sleep(_ENROLL_SECONDS)
             try:
-                if await self._house.mail.enroll(self.topic, self.policy.group, latest=False):
+                if await self._house.mail.enroll(self.topic, self.policy.group, latest=False, again=True):
                     log.warning("the group %r of %r was gone, and is registered again", self.policy.group, self.topic)
                     self.wake()
+            except NotFoundError as removed:
+                log.error(
+                    "the subscription %r ends: %s; subscribe anew to have it again", self.subscription.name, removed
+                )
+                self.spawn(self.subscription.unsubscribe())
+                return
             except TielineError as error:
                 log.debug("registering the group of %r failed: %s", self.topic, error)
 
@@ -235,6 +247,23 @@ class Consumer:
         if claim.left == 0:
             self._adapt(claim)
         self.flush_soon()
+
+    async def begins(self, lease: Lease) -> bool:
+        """Say that a lease begins with an event that failed before; returns whether it may.
+
+        From here on it counts if this process is lost. What the broker did not hear of does not begin: an answer to a
+        claim that was lost is no failure.
+        """
+        said = [Settlement(lease.member, lease.token, Verdict.BEGIN, b"", ())]
+        try:
+            (ours,) = await self._house.mail.settle(
+                self.topic, self.policy.group, said, self._house.lease_seconds, claims=True
+            )
+        except TielineError as error:
+            log.info("beginning with an event of %r failed: %s", self.topic, error)
+            return False
+        lease.lost = lease.lost or not ours
+        return ours
 
     def tell(self, settlement: Settlement) -> None:
         """A part of a lease is over."""
@@ -386,6 +415,7 @@ class Consumer:
         self._gone = False
         self._unsettled.clear()
         self._again = self._ticker = self._enrolling = None
+        self._redriver.forget()
         self._tasks.clear()
         self._idle = asyncio.Event()
 
@@ -397,6 +427,7 @@ class Consumer:
         if self._enrolling is not None:
             self._enrolling.cancel()
             self._enrolling = None
+        self._redriver.stop()
         self._free_waiting()
 
     def _free_waiting(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from tieline.errors import UnsupportedError
+from tieline.errors import ConflictError, NotFoundError, UnsupportedError
 
 DEFAULT_GROUP = "default"
 """The subscription group of whoever names none: one, shared by all of them."""
@@ -54,6 +54,16 @@ class Stored(NamedTuple):
     stream: str
     entry: str
     duplicate: bool = False
+
+
+class NoStream(NamedTuple):
+    """An event was not stored: the broker has something under the name of its stream that is none."""
+
+    stream: str
+
+
+Appended = Stored | NoStream | None
+"""Where an event was stored, or why it was not; None: there is no room."""
 
 
 class Entry(NamedTuple):
@@ -103,6 +113,7 @@ class Verdict(StrEnum):
 
     DONE = "done"
     KEEP = "keep"
+    BEGIN = "begin"
     FREE = "free"
     RETRY = "retry"
     PARK = "park"
@@ -176,7 +187,7 @@ class Mail(Protocol):
 
     def append(
         self, topic: str, drafts: Sequence[Draft], *, together: bool = False, most: int = 0
-    ) -> Awaitable[list[Stored | None]]:
+    ) -> Awaitable[list[Appended]]:
         """Store events of a topic, in this order; returns where, or None for what finds no room.
 
         Together: all or none. `most` bounds the events of a stream; 0 does not. If the broker goes away before it has
@@ -186,7 +197,7 @@ class Mail(Protocol):
 
     async def append_to_replicas(
         self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
-    ) -> list[Stored | None]:
+    ) -> list[Appended]:
         """As `append`, and return when so many replicas of the broker have it too.
 
         Raises:
@@ -196,10 +207,14 @@ class Mail(Protocol):
         """
         ...
 
-    async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
         """Make sure that a subscription group is registered; returns whether it is new.
 
-        A new one gets what is stored already, unless `latest`.
+        A new one gets what is stored already, unless `latest`. Who registered it before says so (`again`).
+
+        Raises:
+            NotFoundError: it was removed since it was registered before.
+
         """
         ...
 
@@ -256,6 +271,19 @@ class Mail(Protocol):
         ...
 
 
+def group_removed(topic: str, group: str) -> NotFoundError:
+    """What a consumer is told whose group somebody removed."""
+    return NotFoundError(f"the subscription group {group!r} of {topic!r} was removed")
+
+
+def no_stream(name: str) -> ConflictError:
+    """What a publisher is told whose stream's name something else has at the broker."""
+    return ConflictError(
+        f"nothing was stored: the broker has something under the name {name!r} that is no stream; remove that, or "
+        "choose another key"
+    )
+
+
 def no_replicas() -> UnsupportedError:
     """What a publisher is told who waits for replicas where the client does not see them."""
     return UnsupportedError("wait_replicas= needs a connection to Redis itself: use redis://")
@@ -272,17 +300,17 @@ class NoMail:
 
     def append(
         self, topic: str, drafts: Sequence[Draft], *, together: bool = False, most: int = 0
-    ) -> Awaitable[list[Stored | None]]:
+    ) -> Awaitable[list[Appended]]:
         """See `Mail.append`."""
         raise self._unsupported()
 
     async def append_to_replicas(
         self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
-    ) -> list[Stored | None]:
+    ) -> list[Appended]:
         """See `Mail.append_to_replicas`."""
         raise self._unsupported()
 
-    async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
         """See `Mail.enroll`."""
         raise self._unsupported()
 

@@ -6,19 +6,24 @@ inside of a transaction of the writer's.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from tieline._contract import contract
 from tieline.clock import Clock
-from tieline.durable import Draft, Stored
+from tieline.durable import Appended, Draft, Stored, group_removed
 from tieline.transports.sqlite_mail_schema import entry_text, first_id
+
+log = logging.getLogger("tieline")
 
 _SWEEP_MS = 60_000
 _SWEEP_ROWS = 5_000
 _PREFIX = "tl:"
 
+_REMOVED = "SELECT 1 FROM removed WHERE topic = ? AND grp = ? AND expires > ?"
 _STORE = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
 _READY = """
 INSERT INTO members (topic, grp, key, event, priority, due, passed, given) VALUES (?, ?, ?, 0, 0, ?, ?, ?)
@@ -28,6 +33,11 @@ _LANE = "INSERT OR IGNORE INTO lanes VALUES (?, ?, ?, ?)"
 _KNOWN = "SELECT entry FROM known WHERE topic = ? AND name = ? AND expires > ?"
 _COUNT = "SELECT count(*) FROM events WHERE topic = ? AND key = ? AND priority = ?"
 _SWEEP = "DELETE FROM known WHERE (topic, name) IN (SELECT topic, name FROM known WHERE expires <= ? LIMIT ?)"
+_EXPIRE = """
+DELETE FROM events WHERE id IN (
+    SELECT id FROM events WHERE id < ? AND +topic NOT IN (SELECT topic FROM groups) ORDER BY id LIMIT ?
+) RETURNING topic
+"""
 _FORGET = "DELETE FROM members WHERE topic = ? AND grp = ? AND key = ? AND event = ?"
 _REST = "UPDATE members SET due = NULL, token = 0, tries = 0 WHERE topic = ? AND grp = ? AND key = ? AND event = 0"
 _ANY = "SELECT 1 FROM events WHERE topic = ? AND key = ? AND priority = 0 LIMIT 1"
@@ -140,16 +150,24 @@ class MailBook:
 
     # --- append ---------------------------------------------------------------------------------------------------
 
-    def append(self, requests: Sequence[Append]) -> list[list[Stored | None]]:
+    def append(self, requests: Sequence[Append]) -> list[list[Appended]]:
         """Store events; returns for each request where, or None for what finds no room."""
-        page = _Page(self)
-        told = [page.take(request) for request in requests]
-        page.write()
         now = self.now()
         if now - self._swept > _SWEEP_MS:
             self._swept = now
             self.execute(_SWEEP, (now, _SWEEP_ROWS))
+            self._expire(now - contract.LIMIT_STREAM_ALONE_MS)
+        page = _Page(self)
+        told = [page.take(request) for request in requests]
+        page.write()
         return told
+
+    def _expire(self, least: int) -> None:
+        """Delete what was stored before this moment (ms) for topics that have no group."""
+        topics = Counter(topic for (topic,) in self.execute(_EXPIRE, (first_id(least), _SWEEP_ROWS)))
+        for topic, count in topics.items():
+            days = contract.LIMIT_STREAM_ALONE_MS / 86_400_000
+            log.warning("%d events of %r were deleted: nobody subscribed to it for %g days", count, topic, days)
 
     def store(self, rows: Sequence[Row]) -> None:
         """Put events in: id, topic, key, priority, the only group they are for or nothing, envelope."""
@@ -167,12 +185,15 @@ class MailBook:
             if news:
                 self.wake(topic, group)
 
-    def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+    def enroll(self, topic: str, group: str, *, latest: bool, again: bool) -> bool:
         """See `Mail.enroll`."""
         self.has_topic(topic)
         if self.execute("SELECT 1 FROM groups WHERE topic = ? AND grp = ?", (topic, group)).fetchone():
             return False
         now = self.now()
+        if again and self.execute(_REMOVED, (topic, group, now)).fetchone():
+            raise group_removed(topic, group)
+        self.execute("DELETE FROM removed WHERE expires <= ? OR (topic = ? AND grp = ?)", (now, topic, group))
         start, since = (self.next_id(now), now) if latest else (0, 0)
         self.execute("INSERT INTO groups VALUES (?, ?, ?, ?, NULL)", (topic, group, since, start))
         if not latest:
@@ -194,7 +215,7 @@ class _Page:
         self._counts: dict[Stream, int] = {}
         self._alone: dict[str, bool] = {}
 
-    def take(self, request: Append) -> list[Stored | None]:
+    def take(self, request: Append) -> list[Appended]:
         topic, drafts, together, most = request
         if self._is_alone(topic):
             most = min(most or contract.LIMIT_STREAM_ALONE, contract.LIMIT_STREAM_ALONE)
@@ -213,7 +234,7 @@ class _Page:
             book.has_topic(topic)
             book.make_ready(topic, list(self._keys.get(topic, ())), list(self._lanes.get(topic, ())), now)
 
-    def _take(self, topic: str, draft: Draft, most: int) -> Stored | None:
+    def _take(self, topic: str, draft: Draft, most: int) -> Appended:
         key, priority, name, window, envelope = draft
         if key:
             priority, stream = 0, contract.stream_key(_PREFIX, topic, key)
