@@ -14,7 +14,14 @@ import { RedisServer } from "./support/server.js";
 import { fails, sleep, until } from "./support/waiting.js";
 import { silent } from "./support/world.js";
 
-const QUICK = { pingInterval: 300, pongTimeout: 700, reconnectMax: 500, connectTimeout: 1000 };
+const QUICK = {
+  pingInterval: 300,
+  pongTimeout: 700,
+  reconnectMax: 500,
+  connectTimeout: 1000,
+  lease: 3000,
+  leaseRefresh: 800,
+};
 
 /** Reliable publishing on a Redis that comes and goes. */
 describe("an outbox", async () => {
@@ -89,6 +96,20 @@ describe("an outbox", async () => {
     await until(() => keys.count >= 8, "all are handled");
     await empty(system);
     assert.deepEqual([keys.of("full"), keys.of("free")], [[0, 1, 2, 3, 4, 5, "later"], ["free"]]);
+  });
+
+  test("an event without room waits although a later one is known", async () => {
+    const [topic, keys, system] = [newTopic(), new Keys(), open({ outbox: newFile() })];
+    await server.kill();
+    for (const [number, dedupe] of ["known", "other", "third", "known"].entries()) {
+      await system.publish(topic, number, { key: "k", dedupe, maxStored: 2 });
+    }
+    await server.start();
+    while ((await figures(system)).events > 1) await sleep(20);
+    await open().subscribe(topic, keys.take, { durable: true }).ready();
+    await until(() => keys.count >= 3, "all are handled");
+    await empty(system);
+    assert.deepEqual(keys.of("k"), [0, 1, 2]);
   });
 
   test("what a short program publishes is stored before it ends", async () => {
