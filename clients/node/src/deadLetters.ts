@@ -227,7 +227,7 @@ export class ParkedKeys {
     checkTopic(topic);
     await this.#house.start();
     const found = await this.#house.mail.parked(topic, options.group ?? DEFAULT_GROUP);
-    return found.map(({ letter }) => readLetter({ id: "", letter }, this.#house.clock));
+    return found.map(({ id: key, letter }) => readLetter({ id: "", letter }, this.#house.clock, key));
   }
 
   /**
@@ -293,10 +293,11 @@ export function noteRedriven(steps: DurableSteps, letters: readonly DeadLetter[]
 }
 
 /** A dead letter as people see it. */
-export function readLetter({ id, letter }: Letter, clock: Clock): DeadLetter {
+export function readLetter({ id, letter }: Letter, clock: Clock, key = ""): DeadLetter {
   const { topic, group, reason, attempts, error, time, envelope } = WireLetter.decode(letter);
   const told = error === undefined ? new InternalError("the letter says no error") : errorFromWire(error);
-  const event = new Event(parse(envelope) ?? { ...newEnvelope(EVENT), topic }, clock);
+  const read = parse(envelope) ?? { ...newEnvelope(EVENT), topic };
+  const event = new Event(key ? { ...read, key } : read, clock);
   const { redriven } = event.envelope;
   return { id, topic, group, reason, attempts, redriven, error: told, time: new Date(time), event };
 }

@@ -9,6 +9,7 @@ import { durableLeaseTests } from "./durableLeases.js";
 import { durableLetterTests } from "./durableLetters.js";
 import { durableLifeTests } from "./durableLife.js";
 import { durableOnceRedisTests, durableOnceTests } from "./durableOnce.js";
+import { durableOutboxTests } from "./durableOutbox.js";
 import { durablePlainTests } from "./durablePlain.js";
 import { durableRedriveTests } from "./durableRedrive.js";
 import { durableRetentionTests } from "./durableRetention.js";
@@ -27,6 +28,7 @@ export function durableSuite(world: World): void {
     durableExplainedTests(world);
     durableLifeTests(world);
     durableOnceTests(world);
+    durableOutboxTests(world);
     if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);

@@ -226,7 +226,7 @@ class ParkedKeys:
         topics.check_topic(topic)
         await self._house.start()
         found = await self._house.mail.parked(topic, group)
-        return [read_letter(Letter("", letter), self._house.clock) for _, letter in found]
+        return [read_letter(Letter("", letter), self._house.clock, key) for key, letter in found]
 
     async def unpark(self, topic: str, key: str, *, group: str = DEFAULT_GROUP) -> None:
         """Let a key go on with the event that stopped it, which is handled as if for the first time.
@@ -290,10 +290,12 @@ def note_redriven(steps: DurableSteps, letters: Sequence[DeadLetter], entries: S
     return len(moved)
 
 
-def read_letter(found: Letter, clock: Clock) -> DeadLetter:
-    """A dead letter as people see it."""
+def read_letter(found: Letter, clock: Clock, key: str = "") -> DeadLetter:
+    """A dead letter as people see it; of a parked key, that key, whatever can be read of its event."""
     letter = durable_pb2.DeadLetter.FromString(found.letter)
-    event = Event(_envelope_of(letter), clock)
+    envelope = _envelope_of(letter)
+    envelope.key = key or envelope.key
+    event = Event(envelope, clock)
     return DeadLetter(
         found.id,
         letter.topic,

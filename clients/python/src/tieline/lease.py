@@ -210,25 +210,28 @@ class Lease:
                 await self._run_handler(event)
             else:
                 await consumer.around(event, lambda: self._run_handler(event))
-        except asyncio.CancelledError:
-            if not self.timed_out:
-                raise
-            self.timed_out = False
-            if task := asyncio.current_task():
-                task.uncancel()
-            seconds = consumer.policy.timeout
-            return CallTimeoutError(f"the handler took longer than {seconds:g} s", outcome=Outcome.MAY_HAVE_RUN)
+        except asyncio.CancelledError as cancelled:
+            if self.timed_out:
+                seconds = consumer.policy.timeout
+                return CallTimeoutError(f"the handler took longer than {seconds:g} s", outcome=Outcome.MAY_HAVE_RUN)
+            return self._raised(failure_in(cancelled))
         except Exception as raised:
-            log.error(
-                "handler %r of %r raised (attempt %d)",
-                consumer.subscription.name,
-                consumer.topic,
-                self.failures + 1,
-                exc_info=raised,
-            )
-            return raised
-        self.timed_out = False
+            return self._raised(raised)
+        finally:
+            self._time_is_over()
         return None
+
+    def _raised(self, raised: Exception) -> Exception:
+        consumer, attempt = self.consumer, self.failures + 1
+        name = consumer.subscription.name
+        log.error("handler %r of %r raised (attempt %d)", name, consumer.topic, attempt, exc_info=raised)
+        return raised
+
+    def _time_is_over(self) -> None:
+        """Whatever the handler made of being stopped, the next one is not."""
+        if self.timed_out and (task := asyncio.current_task()):
+            task.uncancel()
+        self.timed_out = False
 
     async def _run_handler(self, event: Event) -> Any:
         subscription = self.consumer.subscription
@@ -303,6 +306,21 @@ class Lease:
             time=self.consumer.clock.now(),
             entry=entry.id.decode(),
         ).SerializeToString()
+
+
+def failure_in(cancelled: asyncio.CancelledError) -> HandlerError:
+    """What a handler failed of that was cancelled although nobody asked for it: it waited for what somebody cancelled.
+
+    Raises:
+        asyncio.CancelledError: somebody asked for it.
+
+    """
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise cancelled
+    error = HandlerError("what the handler waited for was cancelled", outcome=Outcome.RAN, type="CancelledError")
+    error.__cause__ = cancelled
+    return error
 
 
 def _error_of(raised: Exception | None) -> TielineError:
