@@ -1,6 +1,7 @@
 import { after, afterEach, describe } from "node:test";
 import type { World } from "../support/world.js";
 import { durableTests } from "./durable.js";
+import { durableExplainedTests } from "./durableExplained.js";
 import { durableForeignTests } from "./durableForeign.js";
 import { durableGatewayTests } from "./durableGateways.js";
 import { durableGroupTests } from "./durableGroups.js";
@@ -24,6 +25,7 @@ export function durableSuite(world: World): void {
     durableGroupTests(world);
     durableLetterTests(world);
     durableRedriveTests(world);
+    durableExplainedTests(world);
     durableLifeTests(world);
     durableOnceTests(world);
     durableOutboxTests(world);
