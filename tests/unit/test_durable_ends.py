@@ -102,4 +102,6 @@ async def test_an_entry_that_is_no_event_stops_its_key_only(
     else:
         await until(lambda: ":1" in redis_server.command("HLEN", "tl:pk:{ends.bad}:default"))
         await until(lambda: seen == [1])
+        (stopped,) = await system.parked.list("ends.bad")
+        await system.parked.skip("ends.bad", stopped.event.key)
     await system.aclose(0)
