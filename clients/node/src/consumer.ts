@@ -2,12 +2,14 @@ import type { Clock, Timer } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_ENTRIES, LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
-import type { Claimed, Mail, Settlement, Verdict } from "./durable.js";
+import type { Claimed, Entry, Mail, Settlement, Verdict } from "./durable.js";
+import type { DurableSteps, Ending, Handling } from "./durableSteps.js";
 import { NotFoundError, said, TielineError } from "./errors.js";
 import { Lease } from "./lease.js";
 import type { Log } from "./log.js";
 import { Redriver } from "./redriver.js";
 import type { Subscription } from "./subscription.js";
+import type { Recorded } from "./trail.js";
 
 const QUICK_MS = 50;
 const SLOW_MS = 250;
@@ -28,6 +30,8 @@ export interface House {
   readonly mail: Mail;
   /** How long a lease lasts without being extended, milliseconds. */
   readonly lease: number;
+  /** Where each step of an event is noted. */
+  readonly steps: DurableSteps;
 }
 
 /** Leases that were claimed together: how soon they are done says how many to claim next. */
@@ -111,6 +115,16 @@ export class Consumer {
   get isCaller(): boolean {
     const own = CURRENT.getStore();
     return own !== undefined && [...this.#leases.keys()].some(({ event }) => event === own);
+  }
+
+  /** Where each step of an event is noted. */
+  get steps(): DurableSteps {
+    return this.#house.steps;
+  }
+
+  /** What there is to tell of the events that handlers have now. */
+  atWork(): Recorded[] {
+    return [...this.#leases.keys()].flatMap((lease) => lease.running ?? []);
   }
 
   // --- claim ---------------------------------------------------------------------------------------------------------
@@ -419,14 +433,18 @@ export class Consumer {
   // --- what is told --------------------------------------------------------------------------------------------------
 
   /** An event is to be tried again. */
-  failed(error: TielineError, pause: number): void {
+  failed(entry: Entry, handling: Handling, error: TielineError, pause: number): void {
     this.log.info(`an event of "${this.topic}" is tried again in ${(pause / 1000).toFixed(1)} s: ${said(error)}`);
+    const detail = { after_ms: pause, code: error.code, attempt: handling.attempt };
+    this.steps.failed(entry, handling, error, { step: "retried", detail });
   }
 
   /** An event is not tried again. */
-  gaveUp(lease: Lease, what: string, error: TielineError): void {
+  gaveUp(lease: Lease, entry: Entry, handling: Handling, what: string, error: TielineError, ending: Ending): void {
     const key = lease.key === "" ? "" : ` with key "${lease.key}"`;
     this.log.error(`an event of "${this.topic}"${key} is given up, ${what}: ${said(error)}`);
+    const { step, detail } = ending;
+    this.steps.failed(entry, handling, error, { step, detail: { group: this.policy.group, ...detail } });
   }
 }
 

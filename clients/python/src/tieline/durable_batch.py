@@ -233,8 +233,11 @@ class Batch:
 
     def _conclude(self, raised: Exception | None) -> None:
         taken, self._taken = self._taken, []
-        for lease, count, _ in taken:
+        for lease, count, events in taken:
             settled = None
+            if raised is None:
+                for event, _ in events:
+                    self._consumer.steps.handled(lease, event.envelope)
             if raised is not None and count:
                 settled = lease.fail(lease.waiting[0], raised, nacked=len(taken) > 1)
                 count = 1
