@@ -10,6 +10,7 @@ import type { Log } from "./log.js";
 import { Redriver } from "./redriver.js";
 import type { Subscription } from "./subscription.js";
 import type { Recorded } from "./trail.js";
+import { Trouble } from "./trouble.js";
 
 const QUICK_MS = 50;
 const SLOW_MS = 250;
@@ -74,6 +75,10 @@ export class Consumer {
   #enrolling: Timer | undefined;
   #extended = 0;
   readonly #redriver: Redriver;
+  readonly #claimTrouble: Trouble;
+  readonly #settleTrouble: Trouble;
+  /** What an idempotency store does not answer. */
+  readonly storeTrouble: Trouble;
   #idle: (() => void)[] = [];
 
   constructor(subscription: Subscription, policy: Durability, concurrency: number, house: House) {
@@ -84,6 +89,9 @@ export class Consumer {
     this.#concurrency = concurrency;
     this.#window = concurrency;
     this.#redriver = new Redriver(this.topic, policy, house);
+    this.#claimTrouble = new Trouble(`claiming events of "${this.topic}" failed, and is tried again`, house.log);
+    this.#settleTrouble = new Trouble(`settling events of "${this.topic}" failed, and is tried again`, house.log);
+    this.storeTrouble = new Trouble(`events of "${this.topic}" wait for their idempotency store`, house.log);
   }
 
   /** The broker's clock. */
@@ -187,8 +195,9 @@ export class Consumer {
     try {
       const { mail, lease } = this.#house;
       this.#claimed(await mail.claim(this.topic, this.policy.group, room, entries, lease), room);
+      this.#claimTrouble.over();
     } catch (error) {
-      this.log.info(`claiming events of "${this.topic}" failed: ${told(error)}`);
+      this.#claimTrouble.told(told(error));
       this.#lookAgain(REST_MS);
     }
     this.#claiming = false;
@@ -320,7 +329,7 @@ export class Consumer {
 
   /** It could not be settled, or whether it was is unknown: once more, soon. */
   #keep(settlements: readonly Settlement[], error: unknown): void {
-    this.log.info(`settling events of "${this.topic}" failed, and is tried again: ${told(error)}`);
+    this.#settleTrouble.told(told(error));
     const first = this.#unsettled.length === 0;
     this.#unsettled.push(...settlements);
     if (first) this.clock.callLater(REST_MS, () => void this.#settleAgain());
@@ -332,8 +341,9 @@ export class Consumer {
       try {
         await this.#send(settlements);
         this.#unsettled = this.#unsettled.slice(settlements.length);
+        this.#settleTrouble.over();
       } catch (error) {
-        this.log.info(`settling events of "${this.topic}" failed, and is tried again: ${told(error)}`);
+        this.#settleTrouble.told(told(error));
         await this.clock.sleep(REST_MS);
       }
     }

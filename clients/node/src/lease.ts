@@ -231,8 +231,8 @@ export class Lease {
   }
 
   get #asker(): Asker {
-    const { topic, policy, clock, log, lease } = this.consumer;
-    return { topic, group: policy.group, clock, log, lease };
+    const { topic, policy, clock, log, lease, storeTrouble } = this.consumer;
+    return { topic, group: policy.group, clock, log, lease, trouble: storeTrouble };
   }
 
   /** Runs the handler; resolves when it has ended, or when nobody waits for it any more. */
