@@ -121,7 +121,7 @@ class DeadLetters:
             NotFoundError: there is none of this id, or no more.
 
         """
-        async for letter in self._all(topic, lambda letter: True, idid_before(id)):
+        async for letter in self._all(topic, lambda letter: True, id_before(id)):
             if letter.id == id:
                 return letter
             break
@@ -286,7 +286,7 @@ def _wanted(ids: Sequence[str]) -> Sequence[str]:
     return wanted
 
 
-def idid_before(id: str) -> str:
+def id_before(id: str) -> str:
     """The id just before one, so that it is the next that is found.
 
     Raises:
