@@ -2,12 +2,15 @@ import type { Clock, Timer } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_ENTRIES, LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
-import type { Claimed, Mail, Settlement, Verdict } from "./durable.js";
+import type { Claimed, Entry, Mail, Settlement, Verdict } from "./durable.js";
+import type { DurableSteps, Ending, Handling } from "./durableSteps.js";
 import { NotFoundError, said, TielineError } from "./errors.js";
 import { Lease } from "./lease.js";
 import type { Log } from "./log.js";
 import { Redriver } from "./redriver.js";
 import type { Subscription } from "./subscription.js";
+import type { Recorded } from "./trail.js";
+import { Trouble } from "./trouble.js";
 
 const QUICK_MS = 50;
 const SLOW_MS = 250;
@@ -28,6 +31,8 @@ export interface House {
   readonly mail: Mail;
   /** How long a lease lasts without being extended, milliseconds. */
   readonly lease: number;
+  /** Where each step of an event is noted. */
+  readonly steps: DurableSteps;
 }
 
 /** Leases that were claimed together: how soon they are done says how many to claim next. */
@@ -70,6 +75,10 @@ export class Consumer {
   #enrolling: Timer | undefined;
   #extended = 0;
   readonly #redriver: Redriver;
+  readonly #claimTrouble: Trouble;
+  readonly #settleTrouble: Trouble;
+  /** What an idempotency store does not answer. */
+  readonly storeTrouble: Trouble;
   #idle: (() => void)[] = [];
 
   constructor(subscription: Subscription, policy: Durability, concurrency: number, house: House) {
@@ -80,6 +89,9 @@ export class Consumer {
     this.#concurrency = concurrency;
     this.#window = concurrency;
     this.#redriver = new Redriver(this.topic, policy, house);
+    this.#claimTrouble = new Trouble(`claiming events of "${this.topic}" failed, and is tried again`, house.log);
+    this.#settleTrouble = new Trouble(`settling events of "${this.topic}" failed, and is tried again`, house.log);
+    this.storeTrouble = new Trouble(`events of "${this.topic}" wait for their idempotency store`, house.log);
   }
 
   /** The broker's clock. */
@@ -111,6 +123,16 @@ export class Consumer {
   get isCaller(): boolean {
     const own = CURRENT.getStore();
     return own !== undefined && [...this.#leases.keys()].some(({ event }) => event === own);
+  }
+
+  /** Where each step of an event is noted. */
+  get steps(): DurableSteps {
+    return this.#house.steps;
+  }
+
+  /** What there is to tell of the events that handlers have now. */
+  atWork(): Recorded[] {
+    return [...this.#leases.keys()].flatMap((lease) => lease.running ?? []);
   }
 
   // --- claim ---------------------------------------------------------------------------------------------------------
@@ -173,8 +195,9 @@ export class Consumer {
     try {
       const { mail, lease } = this.#house;
       this.#claimed(await mail.claim(this.topic, this.policy.group, room, entries, lease), room);
+      this.#claimTrouble.over();
     } catch (error) {
-      this.log.info(`claiming events of "${this.topic}" failed: ${told(error)}`);
+      this.#claimTrouble.told(told(error));
       this.#lookAgain(REST_MS);
     }
     this.#claiming = false;
@@ -306,7 +329,7 @@ export class Consumer {
 
   /** It could not be settled, or whether it was is unknown: once more, soon. */
   #keep(settlements: readonly Settlement[], error: unknown): void {
-    this.log.info(`settling events of "${this.topic}" failed, and is tried again: ${told(error)}`);
+    this.#settleTrouble.told(told(error));
     const first = this.#unsettled.length === 0;
     this.#unsettled.push(...settlements);
     if (first) this.clock.callLater(REST_MS, () => void this.#settleAgain());
@@ -318,8 +341,9 @@ export class Consumer {
       try {
         await this.#send(settlements);
         this.#unsettled = this.#unsettled.slice(settlements.length);
+        this.#settleTrouble.over();
       } catch (error) {
-        this.log.info(`settling events of "${this.topic}" failed, and is tried again: ${told(error)}`);
+        this.#settleTrouble.told(told(error));
         await this.clock.sleep(REST_MS);
       }
     }
@@ -428,14 +452,18 @@ export class Consumer {
   // --- what is told --------------------------------------------------------------------------------------------------
 
   /** An event is to be tried again. */
-  failed(error: TielineError, pause: number): void {
+  failed(entry: Entry, handling: Handling, error: TielineError, pause: number): void {
     this.log.info(`an event of "${this.topic}" is tried again in ${(pause / 1000).toFixed(1)} s: ${said(error)}`);
+    const detail = { after_ms: pause, code: error.code, attempt: handling.attempt };
+    this.steps.failed(entry, handling, error, { step: "retried", detail });
   }
 
   /** An event is not tried again. */
-  gaveUp(lease: Lease, what: string, error: TielineError): void {
+  gaveUp(lease: Lease, entry: Entry, handling: Handling, what: string, error: TielineError, ending: Ending): void {
     const key = lease.key === "" ? "" : ` with key "${lease.key}"`;
     this.log.error(`an event of "${this.topic}"${key} is given up, ${what}: ${said(error)}`);
+    const { step, detail } = ending;
+    this.steps.failed(entry, handling, error, { step, detail: { group: this.policy.group, ...detail } });
   }
 }
 

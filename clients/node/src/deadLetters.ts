@@ -3,11 +3,13 @@ import { encode } from "./codec.js";
 import { Event } from "./context.js";
 import { DeadLetter as WireLetter } from "./contract/durable.js";
 import { DEFAULT_GROUP, type Letter, type Mail, type Redriven } from "./durable.js";
+import type { DurableSteps } from "./durableSteps.js";
 import { type Envelope, EVENT, errorFromWire, newEnvelope, parse, serialize } from "./envelope.js";
-import { InternalError, NotFoundError, type TielineError } from "./errors.js";
-import { checkOptions, type Kinds, LIST, NO_OPTIONS, OBJECT, shown, TEXT, whole } from "./options.js";
+import { InternalError, InvalidArgumentError, NotFoundError, type TielineError } from "./errors.js";
+import { checkOptions, type Kinds, LIST, NO_OPTIONS, OBJECT, oneOf, shown, TEXT, whole } from "./options.js";
 import { checkHeaders, checkKey } from "./outgoing.js";
 import { checkTopic } from "./topics.js";
+import { isText } from "./wellFormed.js";
 
 const PAGE = 200;
 const MOST = 1_000;
@@ -77,9 +79,11 @@ export interface House {
   readonly mail: Mail;
   /** The broker's clock. */
   readonly clock: Clock;
+  /** Where each step of an event is noted. */
+  readonly steps: DurableSteps;
 }
 
-const FILTER_KINDS: Kinds<LetterFilter> = { group: TEXT, reason: TEXT, key: TEXT };
+const FILTER_KINDS: Kinds<LetterFilter> = { group: TEXT, reason: oneOf("failed", "rejected", "expired"), key: TEXT };
 const LIST_KINDS: Kinds<LetterListOptions> = { ...FILTER_KINDS, after: TEXT, limit: whole(1, MOST) };
 const CHOICE_KINDS: Kinds<LetterChoice> = { ...FILTER_KINDS, ids: LIST };
 const EDIT_KINDS: Kinds<LetterEditOptions> = { headers: OBJECT };
@@ -101,7 +105,7 @@ export class DeadLetters {
   async list(topic: string, options: LetterListOptions = NO_OPTIONS): Promise<DeadLetter[]> {
     checkOptions(options, LIST_KINDS, "deadLetters.list");
     const { after = "", limit = USUAL } = options;
-    if (after !== "" && !LETTER_ID.test(after)) throw noSuch(topic, after);
+    if (after !== "") checkId(after);
     const found: DeadLetter[] = [];
     for await (const letter of this.#all(topic, options, after)) {
       if (found.push(letter) === limit) break;
@@ -161,7 +165,7 @@ export class DeadLetters {
       return putBack(letter, envelope);
     });
     const entries = await this.#house.mail.redrive(topic, redriven);
-    return entries.filter((entry) => entry !== "").length;
+    return noteRedriven(this.#house.steps, letters, entries);
   }
 
   /** What was there when it began, a page at a time. */
@@ -181,6 +185,9 @@ export class DeadLetters {
 
   /** Those of these ids that are there. */
   async #of(topic: string, ids: readonly string[]): Promise<DeadLetter[]> {
+    if (!ids.every(isText)) {
+      throw new InvalidArgumentError(`ids are texts, those of the dead letters that are listed, not ${shown(ids)}`);
+    }
     const found: DeadLetter[] = [];
     for (const id of ids) {
       try {
@@ -261,10 +268,15 @@ function fits({ group, reason, event }: DeadLetter, filter: LetterFilter): boole
 
 /** The id just before one, so that it is the next that is found. */
 function before(topic: string, id: string): string {
-  const [, ms = "0", number = "0"] = LETTER_ID.exec(String(id)) ?? [];
+  checkId(id);
+  const [, ms = "0", number = "0"] = LETTER_ID.exec(id) ?? [];
   if (BigInt(number) > 0n) return `${ms}-${BigInt(number) - 1n}`;
   if (BigInt(ms) > 0n) return `${BigInt(ms) - 1n}-${GREATEST}`;
   throw noSuch(topic, id);
+}
+
+function checkId(id: string): void {
+  if (!isText(id) || !LETTER_ID.test(id)) throw new NotFoundError(`${shown(id)} is no id of a dead letter`);
 }
 
 function noSuch(topic: string, id: string): NotFoundError {
@@ -275,6 +287,18 @@ function noSuch(topic: string, id: string): NotFoundError {
 export function putBack({ id, group, redriven, event }: DeadLetter, envelope: Envelope): Redriven {
   const again = serialize({ ...envelope, redriven: redriven + 1 });
   return { id, group, key: event.key, priority: event.priority, envelope: again };
+}
+
+/** Dead letters were put back, those that have a new entry; returns how many. */
+export function noteRedriven(steps: DurableSteps, letters: readonly DeadLetter[], entries: readonly string[]): number {
+  let moved = 0;
+  for (const [at, { id, group, event }] of letters.entries()) {
+    const entry = entries[at] ?? "";
+    if (entry === "") continue;
+    moved += 1;
+    steps.redriven(event.envelope, id, group, entry);
+  }
+  return moved;
 }
 
 /** A dead letter as people see it. */

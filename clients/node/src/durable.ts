@@ -137,10 +137,6 @@ export interface Redriven {
   readonly envelope: Buffer;
 }
 
-/**
- * What a port offers for durable events. All methods reject with UnavailableError while the broker is away, and with
- * UnsupportedError where there are no durable events.
- */
 /** What a consumer is told whose group somebody removed. */
 export function groupRemoved(topic: string, group: string): NotFoundError {
   return new NotFoundError(`the subscription group "${group}" of "${topic}" was removed`);
@@ -154,6 +150,10 @@ export interface EnrollOptions {
   readonly again?: boolean;
 }
 
+/**
+ * What a port offers for durable events. All methods reject with UnavailableError while the broker is away, and with
+ * UnsupportedError where there are no durable events.
+ */
 export interface Mail {
   /**
    * Stores events of a topic, in this order; resolves to where, undefined for what finds no room. If the broker goes away

@@ -4,6 +4,7 @@ import { DeadLetter } from "./contract/durable.js";
 import { handlerError, passes } from "./delivery.js";
 import type { Entry, Member, Settlement, Verdict } from "./durable.js";
 import { DurableDelivery } from "./durableDelivery.js";
+import type { Ending, Handling } from "./durableSteps.js";
 import { errorToWire, parse } from "./envelope.js";
 import {
   CallTimeoutError,
@@ -18,6 +19,7 @@ import { type Asker, type IdempotencyStore, Once } from "./idempotency.js";
 import { pauseOf } from "./retryPolicy.js";
 import { fitted, MISFIT } from "./schema.js";
 import { isStream } from "./streaming.js";
+import type { Recorded } from "./trail.js";
 
 /** Why an event became a dead letter. */
 export type Reason = "failed" | "rejected" | "expired";
@@ -195,15 +197,42 @@ export class Lease {
     this.begun = this.consumer.clock.monotonic();
     const outcome = await this.#attempt(event);
     this.delivery = this.event = this.#abandon = undefined;
-    if (outcome === INTERRUPTED) return FREE;
-    await once?.end(delivery.acked || !(outcome.failed || delivery.said));
-    if (outcome.failed || delivery.said) return this.#conclude(entry, delivery, outcome);
-    return this.acknowledge();
+    if (outcome === INTERRUPTED) {
+      this.consumer.steps.cancelled(event.envelope, this.#handling(entry));
+      return FREE;
+    }
+    const done = delivery.acked || !(outcome.failed || delivery.said);
+    await once?.end(done);
+    if (done) {
+      const { steps } = this.consumer;
+      if (steps.isWanted) steps.handled(event.envelope, this.#handling(entry));
+      return delivery.acked ? undefined : this.acknowledge();
+    }
+    return this.#conclude(entry, delivery, outcome);
+  }
+
+  /** What there is to tell of the event that the handler has now. */
+  get running(): Recorded | undefined {
+    const entry = this.#waiting[0];
+    if (this.event === undefined || entry === undefined) return undefined;
+    return this.consumer.steps.running(this.event.envelope, this.#handling(entry));
+  }
+
+  /** The handling of the first entry, or one that was not begun. */
+  #handling(entry: Entry, attempt = this.#failures + 1): Handling {
+    const { subscription, policy } = this.consumer;
+    return {
+      began: this.begun,
+      subscription: subscription.name,
+      group: policy.group,
+      entry: String(entry.id),
+      attempt,
+    };
   }
 
   get #asker(): Asker {
-    const { topic, policy, clock, log, lease } = this.consumer;
-    return { topic, group: policy.group, clock, log, lease };
+    const { topic, policy, clock, log, lease, storeTrouble } = this.consumer;
+    return { topic, group: policy.group, clock, log, lease, trouble: storeTrouble };
   }
 
   /** Runs the handler; resolves when it has ended, or when nobody waits for it any more. */
@@ -235,9 +264,8 @@ export class Lease {
     for await (const _ of result) if (event.cancelled) return; // nobody reads the items
   }
 
-  /** What becomes of an event whose handler threw, or said something itself. */
+  /** What becomes of an event whose handler threw, or refused it. */
   #conclude(entry: Entry, delivery: DurableDelivery, { raised, failed }: Outcome): End | undefined {
-    if (delivery.acked) return undefined;
     if (delivery.rejected !== undefined) {
       const error = new HandlerError(delivery.rejected, { outcome: "RAN", type: "Rejected" });
       return this.#bury(entry, "rejected", error, delivery.attempt);
@@ -247,7 +275,7 @@ export class Lease {
     const { retry } = this.consumer.policy;
     if (unfit || delivery.attempt >= retry.maxAttempts) return this.#poisoned(entry, error, delivery.attempt);
     const pause = Math.floor(delivery.delay ?? pauseOf(retry, delivery.attempt));
-    this.consumer.failed(error, pause);
+    this.consumer.failed(entry, this.#handling(entry, delivery.attempt), error, pause);
     return { verdict: "retry", argument: Buffer.from(String(pause)) };
   }
 
@@ -255,19 +283,24 @@ export class Lease {
   #poisoned(entry: Entry, error: TielineError, attempts: number): End | undefined {
     const onPoison = this.consumer.policy.onPoison ?? (this.key === "" ? "dead_letter" : "park");
     if (onPoison === "park" && this.key !== "") {
-      this.consumer.gaveUp(this, "its key is parked", error);
+      this.#giveUp(entry, attempts, error, "its key is parked", { step: "parked", detail: { key: this.key } });
       return { verdict: "park", argument: this.#letter(entry, "failed", error, attempts) };
     }
     if (onPoison !== "skip") return this.#bury(entry, "failed", error, attempts);
-    this.consumer.gaveUp(this, "it is skipped", error);
+    this.#giveUp(entry, attempts, error, "it is skipped", { step: "dropped", detail: { why: "skip" } });
     return this.acknowledge();
   }
 
   /** Keeps it as a dead letter, and goes on. */
   #bury(entry: Entry, reason: Reason, error: TielineError, attempts: number): undefined {
-    this.consumer.gaveUp(this, `it is a dead letter (${reason})`, error);
+    const ending: Ending = { step: "dead_letter", detail: { reason } };
+    this.#giveUp(entry, attempts, error, `it is a dead letter (${reason})`, ending);
     this.#handled.push(entry.id);
     this.consumer.tell(this.settlement("dead", this.#letter(entry, reason, error, attempts)));
+  }
+
+  #giveUp(entry: Entry, attempts: number, error: TielineError, what: string, ending: Ending): void {
+    this.consumer.gaveUp(this, entry, this.#handling(entry, attempts), what, error, ending);
   }
 
   #letter(entry: Entry, reason: Reason, error: TielineError, attempts: number): Buffer {

@@ -131,9 +131,12 @@ export class Publisher {
     }
     const window = knownAs === "" ? 0 : DEFAULT_DEDUPE_MS;
     const draft: Draft = { key, priority: envelope.priority, knownAs, window, envelope: serialize(envelope) };
+    const began = this.#instance.now();
     const [stored] = await place.mail.append(topic, [draft], { most });
     if (stored === undefined) throw noRoom(topic, key, settings.retryAfter);
     if ("noStream" in stored) throw noStream(stored.noStream);
+    const { steps } = this.#instance;
+    if (steps.isWanted) steps.stored(envelope, stored, began);
     return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
   }
 
@@ -146,6 +149,7 @@ export class Publisher {
     const window = DEFAULT_DEDUPE_MS;
     const draft: Draft = { key, priority, knownAs: dedupe ?? id, window, envelope: serialize(envelope) };
     await outbox.put(topic, [draft], { most });
+    if (this.#instance.trail.room > 0) this.#instance.trail.published(envelope);
     return { id, correlationId: envelope.correlationId || id, queued: true };
   }
 

@@ -1,6 +1,7 @@
 import { after, afterEach, describe } from "node:test";
 import type { World } from "../support/world.js";
 import { durableTests } from "./durable.js";
+import { durableExplainedTests } from "./durableExplained.js";
 import { durableForeignTests } from "./durableForeign.js";
 import { durableGatewayTests } from "./durableGateways.js";
 import { durableGroupTests } from "./durableGroups.js";
@@ -8,6 +9,7 @@ import { durableLeaseTests } from "./durableLeases.js";
 import { durableLetterTests } from "./durableLetters.js";
 import { durableLifeTests } from "./durableLife.js";
 import { durableOnceRedisTests, durableOnceTests } from "./durableOnce.js";
+import { durableOutboxTests } from "./durableOutbox.js";
 import { durablePlainTests } from "./durablePlain.js";
 import { durableRedriveTests } from "./durableRedrive.js";
 import { durableRetentionTests } from "./durableRetention.js";
@@ -23,8 +25,10 @@ export function durableSuite(world: World): void {
     durableGroupTests(world);
     durableLetterTests(world);
     durableRedriveTests(world);
+    durableExplainedTests(world);
     durableLifeTests(world);
     durableOnceTests(world);
+    durableOutboxTests(world);
     if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from tieline._contract import contract
@@ -16,19 +17,24 @@ from tieline.clock import Clock, Timer
 from tieline.context import CURRENT
 from tieline.delivery import Around
 from tieline.durability import Durability
-from tieline.durable import Mail, Settlement, Verdict
+from tieline.durable import Entry, Mail, Settlement, Verdict
+from tieline.durable_steps import DurableSteps
 from tieline.eager import start_now
 from tieline.errors import NotFoundError, TielineError
+from tieline.holding import Claim, Holding
 from tieline.lease import Lease
+from tieline.observe import StepName
 from tieline.redriver import Redriver
+from tieline.settling import Settling
+from tieline.trouble import Trouble
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
+    from tieline.trail import Record
 
 log = logging.getLogger("tieline")
 
 _QUICK_SECONDS, _SLOW_SECONDS = 0.05, 0.25
-_TICK_SECONDS = 0.1
 _AT_ONCE = 32
 _MOST_HELD = 4 * contract.LIMIT_CLAIM_SLOTS
 _REST_SECONDS = 0.5
@@ -58,16 +64,10 @@ class House(Protocol):
         """Middleware."""
         ...
 
-
-class _Claim:
-    """Leases that were claimed together: how soon they are done says how many to claim next."""
-
-    __slots__ = ("at", "full", "left")
-
-    def __init__(self, at: float, left: int, full: bool) -> None:
-        self.at = at
-        self.left = left
-        self.full = full
+    @property
+    def steps(self) -> DurableSteps:
+        """Where each step of an event is noted."""
+        ...
 
 
 class Consumer:
@@ -77,27 +77,24 @@ class Consumer:
         self.subscription = subscription
         self.policy = policy
         self.topic = subscription.topic
+        self.steps = house.steps
         self._house = house
         self._concurrency = concurrency
         self._window = self._least = concurrency
         self._patience = _SLOW_SECONDS
-        self._leases: dict[Lease, _Claim] = {}
-        self._members: dict[bytes, Lease] = {}
+        self._holding = Holding(self, house)
+        self._settling = Settling(self, house, self._progressed)
+        self._trouble = Trouble(f"claiming events of {self.topic!r} failed, and is tried again")
+        self.store_trouble = Trouble(f"events of {self.topic!r} wait for their idempotency store")
         self._ready: deque[Lease] = deque()
         self._running = 0
         self._more = False
         self._claiming = False
         self._stopped = True
-        self._outgoing: list[Settlement] = []
-        self._settling = 0
-        self._unsettled: deque[list[Settlement]] = deque()
-        self._gone = False
         self._flushing = False
         self._again: Timer | None = None
-        self._ticker: Timer | None = None
         self._enrolling: asyncio.Task[None] | None = None
         self._redriver = Redriver(subscription.topic, policy, house)
-        self._extended = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
 
@@ -119,7 +116,18 @@ class Consumer:
     @property
     def held(self) -> int:
         """Members that are leased."""
-        return len(self._leases)
+        return len(self._holding)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it claims nothing new."""
+        return self._stopped
+
+    def at_work(self) -> Iterator[Record]:
+        """What there is to tell of the events that handlers have now."""
+        for lease in self._holding:
+            if lease.event is not None and lease.delivery is not None:
+                yield self.steps.running(lease, lease.event.envelope, lease.waiting[0].id)
 
     # --- claim ----------------------------------------------------------------------------------------------------
 
@@ -158,9 +166,9 @@ class Consumer:
         self._pump()
 
     def _pump(self) -> None:
-        if self._stopped or self._claiming or not self._more or self._settling > self._window:
+        if self._stopped or self._claiming or not self._more or self._settling.under_way > self._window:
             return
-        room = min(self._window - len(self._leases), contract.LIMIT_CLAIM_SLOTS)
+        room = min(self._window - len(self._holding), contract.LIMIT_CLAIM_SLOTS)
         if room > 0 and (room * 2 >= self._window or room * 2 >= contract.LIMIT_CLAIM_SLOTS or not self._ready):
             self._claiming, self._more = True, False  # whoever wakes us from here on means the next one
             self.spawn(self._claim(room))
@@ -172,23 +180,20 @@ class Consumer:
                 self.topic, self.policy.group, room, entries, self._house.lease_seconds
             )
         except TielineError as error:
-            log.info("claiming events of %r failed: %s", self.topic, error)
+            self._trouble.told(error)
             if not self._stopped:
                 self._look_again(_REST_SECONDS)
             return
         finally:
             self._claiming = False
             self._tell_idle()
+        self._trouble.over()
         if claimed.lost:
             log.error("%d events of %r were deleted while they were handled", claimed.lost, self.topic)
-        claim = _Claim(self.clock.monotonic(), len(claimed.members), len(claimed.members) >= room)
+        claim = Claim(self.clock.monotonic(), len(claimed.members), full=len(claimed.members) >= room)
         for member in claimed.members:
-            before = self._members.get(member.name)
-            if before is not None:  # this process stood still for longer than its lease
-                before.lose()
-            lease = self._members[member.name] = Lease(self, member, claimed.token)
-            self._leases[lease] = claim
-            lease.begun = claim.at
+            lease = Lease(self, member, claimed.token, claim.at)
+            self._holding.add(lease, claim)
             self._ready.append(lease)
         if claimed.again == 0:
             self._more = True
@@ -222,12 +227,6 @@ class Consumer:
             task = start_now(loop, lease.run())
             if not task.done():
                 lease.task = task
-        self._begin_to_tick()
-
-    def _begin_to_tick(self) -> None:
-        if self._leases and self._ticker is None:
-            self._extended = self.clock.monotonic()
-            self._tick_later()
 
     # --- settle ---------------------------------------------------------------------------------------------------
 
@@ -239,11 +238,9 @@ class Consumer:
     def let_go(self, lease: Lease, verdict: Verdict, argument: bytes) -> None:
         """A lease is over."""
         lease.task = None
-        claim = self._leases.pop(lease)
-        if self._members.get(lease.member) is lease:
-            del self._members[lease.member]
+        claim = self._holding.remove(lease)
         if not lease.lost:
-            self._outgoing.append(lease.settlement(verdict, argument))
+            self._settling.add(lease.settlement(verdict, argument))
         claim.left -= 1
         if claim.left == 0:
             self._adapt(claim)
@@ -255,20 +252,11 @@ class Consumer:
         From here on it counts if this process is lost. What the broker did not hear of does not begin: an answer to a
         claim that was lost is no failure.
         """
-        said = [Settlement(lease.member, lease.token, Verdict.BEGIN, b"", ())]
-        try:
-            (ours,) = await self._house.mail.settle(
-                self.topic, self.policy.group, said, self._house.lease_seconds, claims=True
-            )
-        except TielineError as error:
-            log.info("beginning with an event of %r failed: %s", self.topic, error)
-            return False
-        lease.lost = lease.lost or not ours
-        return ours
+        return await self._settling.begins(lease)
 
     def tell(self, settlement: Settlement) -> None:
         """A part of a lease is over."""
-        self._outgoing.append(settlement)
+        self._settling.add(settlement)
         self.flush_soon()
 
     def flush_soon(self) -> None:
@@ -280,50 +268,20 @@ class Consumer:
     def _flush(self) -> None:
         self._flushing = False
         self._begin()
-        settlements, self._outgoing = self._outgoing, []
-        if any(settlement.verdict not in _PARTS for settlement in settlements):
+        if self._settling.ends_leases:
             self._more = True
-        settlements += [lease.settlement(Verdict.KEEP) for lease in self._leases if lease.handled]
-        if settlements:
-            self._settling += len(settlements)
-            self.spawn(self._settle(settlements))
+        for lease in self._holding:
+            if lease.handled:
+                self._settling.add(lease.settlement(Verdict.KEEP))
+        self._settling.send()
+        self._progressed()
+
+    def _progressed(self) -> None:
+        """The broker was told something, or has heard of something."""
         self._pump()
         self._tell_idle()
 
-    async def _settle(self, settlements: list[Settlement]) -> None:
-        try:
-            if self._unsettled or not await self._settled(settlements):
-                self._unsettled.append(settlements)  # what comes later waits behind it
-                if len(self._unsettled) == 1:
-                    await self._settle_again()
-        finally:
-            self._settling -= len(settlements)
-            self._pump()
-            self._tell_idle()
-
-    async def _settled(self, settlements: list[Settlement], *, again: bool = False) -> bool:
-        """Whether the broker has heard of it; whose leases were ours is not told if it may have heard it twice."""
-        group, seconds = self.policy.group, self._house.lease_seconds
-        try:
-            kept = await self._house.mail.settle(self.topic, group, settlements, seconds, claims=not self._stopped)
-        except TielineError as error:
-            log.info("settling events of %r failed, and is tried again: %s", self.topic, error)
-            return False
-        lost = sum(not ours for ours in kept)
-        if lost and not again:
-            log.warning("%d leases of %r were lost before they were settled; others have them", lost, self.topic)
-        return True
-
-    async def _settle_again(self) -> None:
-        """Settle what waits, in its order, until all of it is settled or the system is gone."""
-        while self._unsettled and not self._gone:
-            if await self._settled(self._unsettled[0], again=True):
-                self._unsettled.popleft()
-            else:
-                await self.clock.sleep(_REST_SECONDS)
-        self._unsettled.clear()
-
-    def _adapt(self, claim: _Claim) -> None:
+    def _adapt(self, claim: Claim) -> None:
         """Hold what is done within a moment, and not much more: others may have nothing to do."""
         seconds = self.clock.monotonic() - claim.at
         if claim.full and seconds < _QUICK_SECONDS:
@@ -331,43 +289,11 @@ class Consumer:
         elif seconds > _SLOW_SECONDS:
             self._window = max(self._least, self._window // 2)
 
-    # --- leases and time ------------------------------------------------------------------------------------------
-
-    def _tick_later(self) -> None:
-        self._ticker = self.clock.call_later(min(_TICK_SECONDS, self.policy.timeout / 2), self._tick)
-
-    def _tick(self) -> None:
-        """Stop handlers that take too long, and extend the leases."""
-        self._ticker = None
-        if not self._leases:
-            return
-        now = self.clock.monotonic()
-        for lease in list(self._leases):
-            if lease.delivery is not None and not lease.timed_out and now - lease.begun > self.policy.timeout:
-                lease.time_out()
-        if now - self._extended >= self._house.lease_seconds / 3:
-            self._extended = now
-            self.spawn(self._extend(list(self._leases)))
-        self._give_back(now)
-        self._tick_later()
-
-    def _give_back(self, now: float) -> None:
+    def give_back(self, now: float) -> None:
         """What waits here for longer than a moment is for others, who may have nothing to do."""
         if self._ready and now - self._ready[0].begun > self._patience:
             self._window = self._least
             self._free_waiting()
-
-    async def _extend(self, leases: list[Lease]) -> None:
-        names = [(lease.member, lease.token) for lease in leases]
-        try:
-            kept = await self._house.mail.extend(self.topic, self.policy.group, names, self._house.lease_seconds)
-        except TielineError as error:
-            log.info("extending leases of %r failed: %s", self.topic, error)
-            return
-        for lease, ours in zip(leases, kept, strict=True):
-            if not ours and lease in self._leases:
-                log.warning("the lease of %r of %r was lost; others have it", lease.key or "an event", self.topic)
-                lease.lose()
 
     # --- end ------------------------------------------------------------------------------------------------------
 
@@ -377,7 +303,7 @@ class Consumer:
         At once inside a handler of its own.
         """
         self._stop()
-        for lease in self._leases:
+        for lease in self._holding:
             lease.stop()
         while not self.is_caller and not self._is_idle:
             self._idle.clear()
@@ -388,41 +314,36 @@ class Consumer:
         """Whether whoever asks is a handler that runs here: it would wait for itself."""
         event = CURRENT.get()
         said = event.delivery if event is not None else None
-        return said is not None and any(lease.delivery is said for lease in self._leases)
+        return said is not None and any(lease.delivery is said for lease in self._holding)
 
     @property
     def _is_idle(self) -> bool:
-        return not (self._leases or self._claiming or self._outgoing or self._settling or self._unsettled)
+        return not (self._holding or self._claiming) and self._settling.done
 
     def interrupt(self) -> None:
         """Stop at once and give everything back."""
         self._stop()
-        self._gone = True
-        for lease in list(self._leases):
+        self._settling.close()
+        for lease in self._holding:
             lease.interrupt()
 
     def close(self) -> None:
         """The broker will not be asked any more."""
         self._stop()
-        for timer in (self._ticker, self._again):
-            if timer is not None:
-                timer.cancel()
+        self._holding.close()
         for task in self._tasks:
             task.cancel()
 
     def forget(self) -> None:
         """The loop is gone, and all that ran on it."""
-        self._leases.clear()
-        self._members.clear()
+        self._holding.forget()
+        self._settling.forget()
         self._ready.clear()
-        self._outgoing.clear()
-        self._running = self._settling = 0
+        self._running = 0
         self._window = self._least
         self._claiming = self._flushing = self._more = False
         self._stopped = True
-        self._gone = False
-        self._unsettled.clear()
-        self._again = self._ticker = self._enrolling = None
+        self._again = self._enrolling = None
         self._redriver.forget()
         self._tasks.clear()
         self._idle = asyncio.Event()
@@ -449,8 +370,10 @@ class Consumer:
 
     # --- what is told ---------------------------------------------------------------------------------------------
 
-    def failed(self, lease: Lease, error: TielineError, pause: float) -> None:
+    def failed(self, lease: Lease, entry: Entry, attempt: int, error: TielineError, pause: float) -> None:
         """An event is to be tried again."""
+        detail = {"after_ms": int(pause * 1000), "code": error.code, "attempt": attempt}
+        self.steps.failed(lease, entry, attempt, error, StepName.RETRIED, detail)
         log.info("an event of %r is tried again in %.1f s: %s", self.topic, pause, error)
 
     def gave_up(self, lease: Lease, what: str, error: TielineError) -> None:
@@ -463,6 +386,3 @@ class Consumer:
         task = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-_PARTS = (Verdict.KEEP, Verdict.DEAD)

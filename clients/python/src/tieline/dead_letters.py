@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,12 +16,14 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.context import Event
 from tieline.durable import DEFAULT_GROUP, Letter, Mail, Redriven
+from tieline.durable_steps import DurableSteps
 from tieline.envelope import EVENT, error_from_wire
 from tieline.errors import InvalidArgumentError, NotFoundError, TielineError
 from tieline.outgoing import check_headers, check_key
 
 _PAGE = 200
 _MOST = 1_000
+_REASONS = ("failed", "rejected", "expired")
 _is_entry = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
 
 
@@ -69,11 +71,17 @@ class House(Protocol):
         """The broker's clock."""
         ...
 
+    @property
+    def steps(self) -> DurableSteps:
+        """Where each step of an event is noted."""
+        ...
+
 
 class DeadLetters:
     """Lists, puts back and deletes dead letters: `events.dead_letters`.
 
-    All methods raise UnavailableError while the broker is away. Filters name a group, a reason or a key.
+    All methods raise UnavailableError while the broker is away. Filters name a group, a reason or a key; one that makes
+    no sense is an InvalidArgumentError.
     """
 
     def __init__(self, house: House) -> None:
@@ -89,9 +97,16 @@ class DeadLetters:
         after: str = "",
         limit: int = 50,
     ) -> list[DeadLetter]:
-        """Dead letters of a topic, oldest first; the next page begins `after` the id of the last one."""
+        """Dead letters of a topic, oldest first; the next page begins `after` the id of the last one.
+
+        Raises:
+            NotFoundError: `after` is no id of a dead letter.
+
+        """
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MOST:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"limit is a whole number from 1 to {_MOST}, not {limit!r:.80}")
+        if after:
+            _check_id(after)
         found: list[DeadLetter] = []
         async for letter in self._all(topic, _that(group, reason, key), after):
             found.append(letter)
@@ -166,15 +181,15 @@ class DeadLetters:
 
     async def _put_back(self, topic: str, letters: Sequence[DeadLetter], instead: Envelope | None = None) -> int:
         redriven = [put_back(letter, instead, expires=False) for letter in letters]  # it is wanted now
-        return sum(map(bool, await self._house.mail.redrive(topic, redriven)))
+        entries = await self._house.mail.redrive(topic, redriven)
+        return note_redriven(self._house.steps, letters, entries)
 
     async def _pages(
         self, topic: str, ids: Sequence[str] | None, that: Callable[[DeadLetter], bool]
     ) -> AsyncIterator[list[DeadLetter]]:
         """What was there when it began, a page at a time."""
         if ids is not None:
-            wanted = [ids] if isinstance(ids, str) else ids
-            found = [letter for each in wanted async for letter in self._of(topic, each)]
+            found = [letter for each in _wanted(ids) async for letter in self._of(topic, each)]
             yield found
             return
         await self._house.start()
@@ -249,12 +264,26 @@ class ParkedKeys:
 
 def _that(group: str | None, reason: str | None, key: str | None) -> Callable[[DeadLetter], bool]:
     """A filter by what is given."""
+    if reason is not None and reason not in _REASONS:
+        raise InvalidArgumentError(f"reason is 'failed', 'rejected' or 'expired', not {reason!r:.80}")
 
     def fits(letter: DeadLetter) -> bool:
         wanted = ((group, letter.group), (reason, letter.reason), (key, letter.event.key))
         return all(want is None or want == has for want, has in wanted)
 
     return fits
+
+
+def _check_id(id: str) -> None:
+    if not isinstance(id, str) or not _is_entry(id):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise NotFoundError(f"{id!r:.80} is no id of a dead letter")
+
+
+def _wanted(ids: Sequence[str]) -> Sequence[str]:
+    wanted = [ids] if isinstance(ids, str) else ids
+    if not isinstance(wanted, Collection) or not all(isinstance(each, str) for each in wanted):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"ids are texts, those of the dead letters that are listed, not {ids!r:.80}")
+    return wanted
 
 
 def id_before(id: str) -> str:
@@ -264,8 +293,7 @@ def id_before(id: str) -> str:
         NotFoundError: no dead letter has such an id.
 
     """
-    if not _is_entry(id):
-        raise NotFoundError(f"{id!r:.80} is no id of a dead letter")
+    _check_id(id)
     ms, _, number = id.partition("-")
     return f"{ms}-{int(number) - 1}" if int(number) else f"{max(0, int(ms) - 1)}-{2**64 - 1}"
 
@@ -278,6 +306,14 @@ def put_back(letter: DeadLetter, instead: Envelope | None = None, *, expires: bo
     if not expires:
         again.ttl_ms = again.expires_at = 0
     return Redriven(letter.id, letter.group, letter.event.key, letter.event.priority, again.SerializeToString())
+
+
+def note_redriven(steps: DurableSteps, letters: Sequence[DeadLetter], entries: Sequence[str]) -> int:
+    """Dead letters were put back, those that have a new entry; returns how many."""
+    moved = [(letter, entry) for letter, entry in zip(letters, entries, strict=True) if entry]
+    for letter, entry in moved:
+        steps.redriven(letter.event.envelope, letter.id, letter.group, entry)
+    return len(moved)
 
 
 def read_letter(found: Letter, clock: Clock, key: str = "") -> DeadLetter:

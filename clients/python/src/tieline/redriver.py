@@ -13,9 +13,10 @@ from typing import Protocol
 
 from tieline._contract import contract
 from tieline.clock import Clock
-from tieline.dead_letters import DeadLetter, put_back, read_letter
+from tieline.dead_letters import DeadLetter, note_redriven, put_back, read_letter
 from tieline.durability import Durability
 from tieline.durable import Mail
+from tieline.durable_steps import DurableSteps
 from tieline.errors import InvalidPayloadError, ResponderLostError, TielineError
 
 log = logging.getLogger("tieline")
@@ -37,6 +38,11 @@ class House(Protocol):
     @property
     def mail(self) -> Mail:
         """Where durable events are."""
+        ...
+
+    @property
+    def steps(self) -> DurableSteps:
+        """Where each step of an event is noted."""
         ...
 
 
@@ -73,6 +79,9 @@ class Redriver:
             except TielineError as error:
                 log.info("putting dead letters of %r back failed, and is tried again: %s", self._topic, error)
                 pause = _REST_SECONDS
+            except Exception:  # somebody else's program may have written among the letters
+                log.exception("putting dead letters of %r back failed", self._topic)
+                pause = self._retry.redrive_after
             jitter = min(_MOST_JITTER_SECONDS, self._retry.redrive_after / 10)  # others of the group wait for the same
             await self._house.clock.sleep(pause + random.uniform(0, jitter))  # noqa: S311 - jitter is no secret
 
@@ -80,8 +89,9 @@ class Redriver:
         """Put back what has lain long enough; returns the seconds until the next pass."""
         due, reached, pause = await self._look()
         if due:
-            moved = await self._house.mail.redrive(self._topic, [put_back(letter) for letter in due])
-            log.info("%d dead letters of %r are tried again", sum(map(bool, moved)), self._topic)
+            entries = await self._house.mail.redrive(self._topic, [put_back(letter) for letter in due])
+            moved = note_redriven(self._house.steps, due, entries)
+            log.info("%d dead letters of %r are tried again", moved, self._topic)
         self._after = reached
         return pause
 
