@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.suite.durable import AT_ONCE, Keys
-from tests.suite.seen import Seen, until
+from tests.suite.seen import Seen, Watch, until
 from tests.suite.world import Feature, World
 from tieline import Event, Item, Settings
 
@@ -166,6 +168,27 @@ async def test_a_batch_that_is_interrupted_has_not_failed(world: World, topic: s
     await (await world.system()).subscribe(topic, take, durable=True).ready()
     await seen.stay(2)
     assert list(seen) == [(1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("what", ["its system", "its subscription"])
+async def test_a_handler_of_batches_that_ends_what_it_belongs_to_waits_for_nobody(
+    world: World, topic: str, what: str
+) -> None:
+    system, ended, other = await world.system(), Seen(), await world.system()
+
+    async def end(data: list[int]) -> None:
+        watch = Watch()
+        await asyncio.create_task(system.aclose(25.0) if what == "its system" else subscription.unsubscribe())
+        ended.append((data, watch.seconds < 10.0))
+
+    subscription = system.subscribe(topic, end, durable=True, batch=(3, LONG))
+    await subscription.ready()
+    await other.publish_many(topic, [Item(number, key=f"k{number % 2}") for number in range(3)])
+    await ended.stay(1)
+    assert (sorted(ended[0][0]), ended[0][1]) == ([0, 1, 2], True)
+    await system.aclose()
+    (group,) = await other.groups.list(topic)
+    assert (group.waiting, group.pending) == (0, 0), "what the handler had is handled"
 
 
 async def test_leases_extend_while_a_batch_fills(world: World, topic: str) -> None:
