@@ -43,6 +43,7 @@ export {
   publishEventAndGather,
   publishEventAndStream,
   publishEventAndWait,
+  publishEvents,
 } from "./defaultSystem.js";
 export type { DurableOptions } from "./durability.js";
 export type {
@@ -69,6 +70,7 @@ export { type Failure, Gathered, type Reply, type Responder } from "./gather.js"
 export type { Group, Groups } from "./groups.js";
 export type { JsonSchema } from "./jsonSchema.js";
 export type { Logger } from "./log.js";
+export type { Item, ManyOptions } from "./many.js";
 // What stands around publishes and handlers.
 export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.js";
 // What can be watched.

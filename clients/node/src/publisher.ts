@@ -1,20 +1,21 @@
 import { inDoubt } from "./callErrors.js";
 import {
   DEFAULT_DEDUPE_MS,
+  LIMIT_APPEND_BYTES,
   PRIORITY_CRITICAL,
   PRIORITY_HIGH,
   PRIORITY_LOW,
   PRIORITY_NORMAL,
 } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
-import type { Draft, Stored } from "./durable.js";
+import { type Draft, type Stored, sizeOf } from "./durable.js";
 import { EVENT, serialize } from "./envelope.js";
-import { InvalidArgumentError, OverloadedError, TielineError } from "./errors.js";
+import { InvalidArgumentError, OverloadedError, PayloadTooLargeError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
 import { LinkWait } from "./linkWait.js";
-import { ANY, checkOptions, FLAG, type Kinds, NO_OPTIONS, whole } from "./options.js";
+import { ANY, checkOptions, FLAG, type Kind, type Kinds, NO_OPTIONS, whole } from "./options.js";
 import { checkKey, compose, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
 import type { Responder } from "./responder.js";
 import type { Router } from "./router.js";
@@ -22,6 +23,7 @@ import { Turns, turn } from "./turns.js";
 
 /** A stored event does not expire unless it is told to. */
 const NEVER = 0;
+const MOST_REPLICAS = 100;
 
 /** How an event is published. */
 export interface PublishOptions extends MessageOptions {
@@ -37,19 +39,31 @@ export interface PublishOptions extends MessageOptions {
   dedupe?: string;
   /** Do not store it if its key, or its priority, holds so many events; 0 for no bound. */
   maxStored?: number;
+  /** Resolve when so many replicas of Redis have it too. */
+  waitReplicas?: number;
 }
 
 const PRIORITIES: readonly unknown[] = [PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_CRITICAL];
-const ONLY_STORED = ["priority", "dedupe", "maxStored"] as const;
+const ONLY_STORED = ["priority", "dedupe", "maxStored", "waitReplicas"] as const;
+
+/** What a priority must be. */
+export const PRIORITY: Kind = {
+  is: "1 (low), 5 (normal), 8 (high) or 10 (critical)",
+  fits: (value) => PRIORITIES.includes(value),
+};
+
+/** What a bound of stored events must be. */
+export const MAX_STORED: Kind = whole(0);
 
 const KINDS: Kinds<PublishOptions> = {
   ...MESSAGE_KINDS,
   waitLocal: FLAG,
   key: ANY,
   durable: FLAG,
-  priority: { is: "1 (low), 5 (normal), 8 (high) or 10 (critical)", fits: (value) => PRIORITIES.includes(value) },
+  priority: PRIORITY,
   dedupe: ANY,
-  maxStored: whole(0),
+  maxStored: MAX_STORED,
+  waitReplicas: whole(0, MOST_REPLICAS),
 };
 
 /** Throws InvalidArgumentError for options of a publish that make no sense. */
@@ -61,13 +75,26 @@ export function checkPublishOptions(options: PublishOptions): void {
   if (strange) throw new InvalidArgumentError(`${strange} is for what is stored: add key or durable: true`);
 }
 
-function checkStored({ key, dedupe, waitLocal }: PublishOptions): void {
-  if (key !== undefined) checkKey(key, "key");
-  if (dedupe !== undefined) checkKey(dedupe, "dedupe");
-  if (waitLocal) {
+function checkStored(options: PublishOptions): void {
+  checkNames(options);
+  if (options.waitLocal) {
     throw new InvalidArgumentError("waitLocal is for live events; a stored one is handled when its turn comes");
   }
 }
+
+/** Throws InvalidArgumentError for a key, or an id, that is none. */
+export function checkNames({ key, dedupe }: Pick<PublishOptions, "key" | "dedupe">): void {
+  if (key !== undefined) checkKey(key, "key");
+  if (dedupe !== undefined) checkKey(dedupe, "dedupe");
+}
+
+/** One of many events that are stored together. */
+export interface Piece extends Pick<PublishOptions, "key" | "priority" | "dedupe" | "headers"> {
+  readonly data: unknown;
+}
+
+/** What all of them share. */
+export type Common = Omit<MessageOptions, "headers"> & Pick<PublishOptions, "maxStored">;
 
 /** What a publish resolves to: the event's id, and the name of the chain it belongs to. */
 export interface Receipt {
@@ -99,9 +126,7 @@ export class Publisher {
     if (!this.#instance.up) await this.#instance.start();
     const { clock, source, settings, place } = this.#instance;
     const envelope = compose(EVENT, topic, data, options, settings.eventTtl, clock, source, bySystem);
-    if (!place.connected || options.signal?.aborted) {
-      await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
-    }
+    if (!place.connected || options.signal?.aborted) await this.#untilLinked(envelope.data.length, options);
     if (this.#instance.trail.room > 0) this.#instance.trail.published(envelope);
     const handled = options.waitLocal ? new Handled() : undefined;
     const { here, served } = this.#serveHere(envelope, data, handled);
@@ -117,19 +142,48 @@ export class Publisher {
   /** See `EventSystem.publish`: with `key` or `durable`. */
   async store(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
     if (!this.#instance.up) await this.#instance.start();
-    const { clock, source, place, settings } = this.#instance;
-    const { key = "", priority = PRIORITY_NORMAL, dedupe: knownAs = "", maxStored: most = 0 } = options;
-    const envelope = compose(EVENT, topic, data, options, NEVER, clock, source);
+    const { place, settings } = this.#instance;
+    const envelope = this.#stored(topic, { ...options, data }, options);
+    await this.#untilLinked(envelope.data.length, options);
+    const drafts = [draftOf(envelope, options.dedupe)];
+    const { maxStored: most = 0, waitReplicas = 0 } = options;
+    const [stored] =
+      waitReplicas > 0
+        ? await place.mail.appendToReplicas(topic, drafts, waitReplicas, { most })
+        : await place.mail.append(topic, drafts, { most });
+    if (stored === undefined) throw noRoom(topic, envelope.key, settings.retryAfter);
+    return receiptOf(envelope, stored);
+  }
+
+  /** See `EventSystem.publishMany`. */
+  async storeTogether(topic: string, pieces: readonly Piece[], common: Common): Promise<Receipt[]> {
+    if (pieces.length === 0) return [];
+    if (!this.#instance.up) await this.#instance.start();
+    const { place, settings } = this.#instance;
+    const envelopes = pieces.map((piece) => this.#stored(topic, piece, common));
+    const drafts = envelopes.map((envelope, at) => draftOf(envelope, pieces[at]?.dedupe));
+    const size = checkSize(drafts);
+    await this.#untilLinked(size, common);
+    const told = await place.mail.append(topic, drafts, { together: true, most: common.maxStored ?? 0 });
+    const stored = told.filter((one) => one !== undefined);
+    if (stored.length < pieces.length) throw noRoomTogether(topic, pieces.length, settings.retryAfter);
+    return envelopes.map((envelope, at) => receiptOf(envelope, stored[at] as Stored));
+  }
+
+  /** Composes an event that is to be stored. */
+  #stored(topic: string, piece: Piece, options: Common): Envelope {
+    const { clock, source } = this.#instance;
+    const { data, headers = {}, key = "", priority = PRIORITY_NORMAL } = piece;
+    const envelope = compose(EVENT, topic, data, { ...options, headers }, NEVER, clock, source);
     envelope.key = key;
     envelope.priority = priority;
-    if (!place.connected || options.signal?.aborted) {
-      await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
-    }
-    const window = knownAs === "" ? 0 : DEFAULT_DEDUPE_MS;
-    const draft: Draft = { key, priority, knownAs, window, envelope: serialize(envelope) };
-    const [stored] = await place.mail.append(topic, [draft], { most });
-    if (stored === undefined) throw noRoom(topic, key, settings.retryAfter);
-    return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
+    return envelope;
+  }
+
+  /** Waits for the broker, as far as the options allow it. */
+  async #untilLinked(bytes: number, { waitForConnection = 0, signal }: MessageOptions): Promise<void> {
+    if (this.#instance.place.connected && !signal?.aborted) return;
+    await this.#linkWait.wait(bytes, waitForConnection, signal);
   }
 
   /** The broker is back. */
@@ -159,6 +213,33 @@ export class Publisher {
     this.#responder.showObservers(envelope);
     return { here: chosen.length, served };
   }
+}
+
+function receiptOf(envelope: Envelope, stored: Stored): Receipt {
+  return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
+}
+
+/** An event, ready to be stored. */
+function draftOf(envelope: Envelope, dedupe = ""): Draft {
+  const window = dedupe === "" ? 0 : DEFAULT_DEDUPE_MS;
+  return { key: envelope.key, priority: envelope.priority, knownAs: dedupe, window, envelope: serialize(envelope) };
+}
+
+/** How many bytes they are. Throws PayloadTooLargeError if that is too much for one message. */
+function checkSize(drafts: readonly Draft[]): number {
+  const [size, most] = [sizeOf(drafts), LIMIT_APPEND_BYTES];
+  if (size <= most) return size;
+  throw new PayloadTooLargeError(
+    `${drafts.length} events of ${size} bytes: at most ${most} at once; publish them in parts`,
+  );
+}
+
+/** What a publisher is told if one of the events that are to be stored together finds no room. */
+function noRoomTogether(topic: string, count: number, retryAfter: number): OverloadedError {
+  return new OverloadedError(
+    `a key or lane of "${topic}" has no room for its part of these ${count} events, so none of them was stored`,
+    { retryAfter },
+  );
 }
 
 /** What a publisher is told whose event finds no room. */

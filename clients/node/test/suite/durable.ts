@@ -181,6 +181,8 @@ export function durableTests(world: World): void {
       [{ priority: 5 }, /priority is for what is stored: add key or durable: true/],
       [{ dedupe: "x" }, /dedupe is for what is stored/],
       [{ maxStored: 1 }, /maxStored is for what is stored/],
+      [{ key: "k", waitReplicas: -1 }, /waitReplicas of publish is a whole number from 0 to 100/],
+      [{ waitReplicas: 1 }, /waitReplicas is for what is stored/],
       [{ durable: 1 as never }, /durable of publish is true or false/],
     ];
     for (const [options, message] of publishing) {

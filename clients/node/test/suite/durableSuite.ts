@@ -7,7 +7,9 @@ import { durableGroupTests } from "./durableGroups.js";
 import { durableLeaseTests } from "./durableLeases.js";
 import { durableLetterTests } from "./durableLetters.js";
 import { durableLifeTests } from "./durableLife.js";
+import { durableManyTests } from "./durableMany.js";
 import { durablePlainTests } from "./durablePlain.js";
+import { durableReplicaTests } from "./durableReplicas.js";
 import { durableRetryTests } from "./durableRetries.js";
 
 /** What holds for durable events on every transport that has them, and what holds on this one. */
@@ -20,6 +22,8 @@ export function durableSuite(world: World): void {
     durableGroupTests(world);
     durableLetterTests(world);
     durableLifeTests(world);
+    durableManyTests(world);
+    durableReplicaTests(world);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);
     if (world.redis !== undefined) durablePlainTests(world, world.redis);
