@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Event, Item, ManyOptions, Message, PublishNext } from "../../src/index.js";
 import { Keys, newTopic, Seen } from "../support/durable.js";
-import { fails } from "../support/waiting.js";
+import { fails, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 /** Durable events that are published many at once: all of them are stored, or none. */
@@ -114,7 +114,14 @@ export function durableManyTests(world: World): void {
 
   test("each of many passes the middleware", async () => {
     const [topic, seen] = [newTopic(), new Seen()];
-    const system = world.system({ middleware: [{ publish: rename }] });
+    let open = 0;
+    const count = (message: Message, next: PublishNext) => {
+      open += 1;
+      return next(message).finally(() => {
+        open -= 1;
+      });
+    };
+    const system = world.system({ middleware: [{ publish: rename }, { publish: count }] });
     const take = (data: unknown, { headers }: Event) => seen.push([data, headers.seen]);
     await system.subscribe(topic, take, { durable: true }).ready();
     const many = (...data: string[]) => data.map((one) => ({ data: one, key: "k" }));
@@ -130,6 +137,7 @@ export function durableManyTests(world: World): void {
     assert.equal(kept, "kept");
     assert.notEqual(a?.id, b?.id);
     await assert.rejects(system.publishMany(topic, many("c", "throw", "d")), /refused/);
+    await until(() => open === 0, "nobody waits for a receipt that never comes");
     await fails(system.publishMany(topic, many("c", "elsewhere", "d")), "INVALID_ARGUMENT");
     await fails(system.publishMany(topic, many("c", "d"), { maxStored: 1 }), "OVERLOADED");
     assert.deepEqual(await system.publishMany(topic, many("keep", "keep")), ["kept", "kept"]);

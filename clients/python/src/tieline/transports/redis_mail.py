@@ -120,13 +120,15 @@ class RedisMail(RedisMailDesk):
         batch = _Batch(topic, most, together=False)
         batch.add(drafts)
         arguments = [*batch.head, b"0", *batch.arguments]
+        names = scripts.append_names(self._prefix, topic, self._producer)
+        settings = self._transport.settings
+        patience = (settings.ping_interval + settings.pong_timeout) / 2  # longer, and the link is taken for dead
         try:
-            told = await self._waiting.run(
-                scripts.APPEND, scripts.append_names(self._prefix, topic, self._producer), arguments
-            )
-            settings = self._transport.settings
-            patience = (settings.ping_interval + settings.pong_timeout) / 2  # longer, and the link is taken for dead
-            reached = await self._waiting.call(pack("WAIT", replicas, int(patience * 1000)))
+            link = await self._waiting.up()  # one for all of it: another connection has nothing to wait for
+            link.send(pack("SADD", contract.mail_topics_key(self._prefix), topic))
+            told = await self._waiting.run(scripts.APPEND, names, arguments, on=link)
+            wait = pack("WAIT", replicas, int(patience * 1000))
+            reached = await self._waiting.call(wait, on=link) if any(told) else replicas
         except (LinkDownError, ReplyError) as error:
             raise command_error(error) from None
         if reached < replicas:
