@@ -2,10 +2,12 @@
 -- claim: lease what is ready for a subscription group, in order, and say when to look again.
 -- A member of `due` is a key, or NUL priority NUL entry id for an event without key. Its score is when to look at it:
 -- since when it is ready, when it is to be tried again, when its lease ends, or +inf while it is parked. A member that
--- is held and due was lost by its holder: that counts as a failed attempt, and it is read one entry at a time.
+-- is held and due was lost by its holder: that counts as a failed attempt, and it is read one entry at a time. If its
+-- head failed before, it counts only if the holder had said that it begins (its token in `held` ends with "!"): otherwise
+-- nothing ran, or the answer of this script was lost.
 -- `tries` says how often the head of a member failed. A member that is listed there has entries that were given out
--- before: they are read first. A member that was lost more than once may be what ends its holders: of those one in the
--- group is leased at a time (its name is in `tries` under the empty name), so that the others are not lost with it.
+-- before: they are read first. A member that counts as lost more than once may be what ends its holders: of those one in
+-- the group is leased at a time (its name is in `tries` under the empty name), so that the others are not lost with it.
 -- A group that is not registered gets nothing. What a key has left that no group waits for is deleted.
 -- The group is appended to passed_prefix, the key to stream_prefix, the priority to lane_prefix. The consumer group in a key's stream has the name
 -- <topic>:<key> for the group "default", else that of the group; it is made here, where the last one had come to.
@@ -278,9 +280,10 @@ if #members > 0 then
       break
     end
     local attempts = failed[at]
-    local again = holders[at] and attempts and attempts ~= '0'
-    local may = not again or alone(member)
-    if may and holders[at] then
+    local again = attempts and attempts ~= '0'
+    local counts = holders[at] and (not again or string.sub(holders[at], -1) == '!')
+    local may = not (counts and again) or alone(member)
+    if may and counts then
       attempts = tostring(redis.call('HINCRBY', tries, member, 1))
     end
     if not may then

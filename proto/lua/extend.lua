@@ -10,7 +10,8 @@ local clock = redis.call('TIME')
 local ends = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000) + lease)
 local answers = {}
 for at = 2, #ARGV, 2 do
-  local ours = redis.call('HGET', held, ARGV[at]) == ARGV[at + 1]
+  local holder = redis.call('HGET', held, ARGV[at])
+  local ours = holder == ARGV[at + 1] or holder == ARGV[at + 1] .. '!'
   table.insert(answers, ours and 1 or 0)
   if ours then
     redis.call('ZADD', due, 'XX', ends, ARGV[at])

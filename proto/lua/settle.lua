@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- settle: end leases, or parts of them: what was handled is acknowledged, and what is to become of the rest is said.
--- Verdicts: "done": all that was claimed is handled; "keep": the holder goes on, its lease begins anew; "free": what was
--- not handled is ready again, and nothing failed; "retry": the head failed and is tried again after so many ms;
+-- Verdicts: "done": all that was claimed is handled; "keep": the holder goes on, its lease begins anew; "begin": as
+-- "keep", and the holder begins with a head that failed before: if it is lost from here on, that is a failure, too; "free":
+-- what was not handled is ready again, and nothing failed; "retry": the head failed and is tried again after so many ms;
 -- "park": the head failed for the last time, and its key stops: the argument is a DeadLetter; "dead": as "keep", and the
 -- last of the acknowledged entries failed for the last time: the argument, a DeadLetter, is kept in its place, once.
 -- What comes before an acknowledged entry of a key was handled, too; what said so may still be on its way.
@@ -139,7 +140,8 @@ while at <= #ARGV do
   local member, token, verdict, argument = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local count, first = tonumber(ARGV[at + 4]), at + 5
   at = first + count
-  if redis.call('HGET', held, member) ~= token then
+  local holder = redis.call('HGET', held, member)
+  if holder ~= token and holder ~= token .. '!' then
     table.insert(answers, 0)
   else
     table.insert(answers, 1)
@@ -167,7 +169,10 @@ while at <= #ARGV do
     if priority and count > 0 and (verdict == 'free' or verdict == 'retry') then
       verdict = 'done' -- nothing is left of it
     end
-    if verdict == 'keep' or verdict == 'dead' then
+    if verdict == 'begin' then
+      redis.call('HSET', held, member, token .. '!')
+    end
+    if verdict == 'keep' or verdict == 'dead' or verdict == 'begin' then
       table.insert(scores, string.format('%.0f', now + lease))
       table.insert(scores, member)
       if count > 0 then -- at once: what follows for the same member may set it again

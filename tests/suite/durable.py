@@ -196,7 +196,7 @@ async def test_a_filter_acknowledges_what_it_refuses(world: World, topic: str) -
     assert list(seen) == [0, 2, 4]
 
 
-def _freeze(consumer: Consumer) -> None:
+def freeze(consumer: Consumer) -> None:
     """Have it neither extend its leases nor claim, as if its process stood still."""
     consumer._extend = lambda leases: asyncio.sleep(0)  # type: ignore[method-assign, assignment]
     consumer._claiming = True
@@ -217,7 +217,7 @@ async def test_a_handler_that_is_lost_with_its_process_is_replaced_after_its_lea
     await begun.reach(1)
     consumer = subscription.consumer
     assert consumer is not None
-    _freeze(consumer)
+    freeze(consumer)
     other = await world.system(settings=settings)
     await other.subscribe(topic, seen.take, durable=True).ready()
     await seen.reach(2)
@@ -239,7 +239,7 @@ async def test_who_lost_its_lease_cannot_acknowledge(world: World, topic: str) -
     consumer = subscription.consumer
     assert consumer is not None
     extend = consumer._extend
-    _freeze(consumer)
+    freeze(consumer)
     other, attempts, done = await world.system(settings=settings), Seen(), asyncio.Event()
 
     async def take(data: Any, event: Event) -> None:

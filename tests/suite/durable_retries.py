@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.suite.durable import AT_ONCE, Keys
+from tests.suite.durable import AT_ONCE, Keys, freeze
 from tests.suite.seen import Seen, until
 from tests.suite.world import Feature, World
-from tieline import ConflictError, Event, InvalidArgumentError, RetryPolicy
+from tieline import ConflictError, Event, InvalidArgumentError, RetryPolicy, Settings
+from tieline.lease import Lease
 
 NEEDS = frozenset({Feature.DURABLE})
 
@@ -39,6 +40,32 @@ async def test_a_key_waits_for_the_retry_of_its_head_and_others_do_not(world: Wo
     assert [data for data in order if data[0] == "a"] == ["a1", "a1", "a2"]
     assert order.index("b2") < len(order) - 2, "the other key did not wait"
     assert [attempt for data, attempt in seen if data == "a1"] == [1, 2]
+
+
+async def test_what_failed_before_is_not_begun_by_who_lost_it_and_that_is_no_failure(world: World, topic: str) -> None:
+    settings = Settings(lease=0.5, lease_refresh=0.1)
+    slow, other = await world.system(settings=settings), await world.system(settings=settings)
+    seen, others, begun, release = Seen(), Seen(), asyncio.Event(), asyncio.Event()
+    subscription = slow.subscribe(topic, failing(seen, 1), durable=True, retry=AT_ONCE)
+    await subscription.ready()
+    consumer = subscription.consumer
+    assert consumer is not None
+    begins = consumer.begins
+
+    async def late(lease: Lease) -> bool:
+        freeze(consumer)
+        begun.set()
+        await release.wait()
+        return await begins(lease)
+
+    consumer.begins = late  # type: ignore[method-assign]
+    await slow.publish(topic, 1, key="k")
+    await begun.wait()
+    await other.subscribe(topic, failing(others, 2), durable=True).ready()
+    await others.reach(1)
+    release.set()
+    await others.stay(1)
+    assert (list(seen), list(others)) == ([(1, 1)], [(1, 2)])
 
 
 async def test_what_was_given_out_together_with_a_head_that_failed_comes_after_it(world: World, topic: str) -> None:

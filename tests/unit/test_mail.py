@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from tests.unit.mail_places import KINDS, Box, names, opened, transport_of
+from tests.unit.mail_places import Box, names
 from tieline._contract import contract
 from tieline.durable import Draft, Redriven, Verdict
-
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(params=KINDS)
-async def box(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Box]:
-    """The mail of a topic that no other test has."""
-    url = request.getfixturevalue("redis_url") if request.param == "redis" else ""
-    async with opened(transport_of(request.param, tmp_path / "events.db", url), f"mail{next(_numbers)}") as made:
-        yield made
 
 
 async def test_a_key_is_leased_with_its_events_in_order(box: Box) -> None:
@@ -94,60 +82,6 @@ async def test_a_retry_waits_and_the_claim_says_how_long(box: Box) -> None:
     assert not claimed.members
     assert claimed.again is not None
     assert 5 < claimed.again <= 30
-
-
-async def test_a_lease_that_ended_is_a_failure_and_its_token_is_worth_nothing(box: Box) -> None:
-    await box.enroll()
-    await box.put("a1", "a2", "5:x")
-    old = await box.claim(lease=0.02)
-    await asyncio.sleep(0.05)
-    new = await box.claim()
-    assert sorted((member.failures, names(member.entries)) for member in new.members) == [(1, ["5:x"]), (1, ["a1"])]
-    assert int(new.token) > int(old.token)
-    assert await box.settle(old, Verdict.DONE) == [False, False]
-    leases = [(member.name, old.token) for member in old.members]
-    assert await box.mail.extend(box.topic, "default", leases, 1.0) == [False, False]
-    assert await box.settle(new, Verdict.DONE) == [True, True]
-    assert await box.read() == {"a": ["a2"]}
-
-
-async def test_of_what_was_lost_again_one_is_leased_at_a_time(box: Box) -> None:
-    await box.enroll()
-    await box.put("a1", "b1", "5:x", "c1")
-    await box.claim(lease=0.01)
-    await asyncio.sleep(0.02)
-    first = await box.claim(lease=0.01)
-    assert [member.failures for member in first.members] == [1, 1, 1, 1], "that may have been by chance"
-    await box.put("d1")
-    await asyncio.sleep(0.02)
-    found: dict[str, int] = {}
-    for _ in range(4):
-        claimed = await box.claim()
-        while not [member for member in claimed.members if member.failures]:
-            assert claimed.again is not None
-            await asyncio.sleep(claimed.again)
-            claimed = await box.claim()
-        (suspect,) = [member for member in claimed.members if member.failures]
-        await asyncio.sleep(0.03)
-        assert not (await box.claim()).members
-        found[names(suspect.entries)[0]] = suspect.failures
-        await box.settle(claimed, Verdict.DONE)
-        await asyncio.sleep(0.03)
-    assert found == {"a1": 2, "b1": 2, "5:x": 2, "c1": 2}
-
-
-async def test_a_lease_is_extended(box: Box) -> None:
-    await box.enroll()
-    await box.put("a1")
-    claimed = await box.claim(lease=0.3)
-    leases = [(claimed.members[0].name, claimed.token)]
-    assert await box.mail.extend(box.topic, "default", leases, 60.0) == [True]
-    await asyncio.sleep(0.4)
-    again = await box.claim()
-    assert not again.members
-    assert again.again is not None
-    assert again.again > 10
-    assert await box.mail.extend(box.topic, "default", [(b"other", claimed.token)], 60.0) == [False]
 
 
 async def test_a_parked_key_stops_until_somebody_lets_it_go_on(box: Box) -> None:

@@ -81,7 +81,7 @@ class Pair:
         ]
         self.same(f"settle {held.group} {held.name} {verdict} {handled} of {count}", told)
         self.held.remove(held)
-        if verdict in (Verdict.KEEP, Verdict.DEAD) and told[0] == [True]:
+        if verdict in (Verdict.KEEP, Verdict.BEGIN, Verdict.DEAD) and told[0] == [True]:
             rest = [(member, token, ids[handled:]) for member, token, ids in held.members]
             self.held.append(Held(held.group, held.name, rest))
 

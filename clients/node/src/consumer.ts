@@ -220,6 +220,25 @@ export class Consumer {
     this.flushSoon();
   }
 
+  /**
+   * Says that a lease begins with an event that failed before; resolves to whether it may.
+   *
+   * From here on it counts if this process is lost. What the broker did not hear of does not begin: an answer to a claim
+   * that was lost is no failure.
+   */
+  async begins(lease: Lease): Promise<boolean> {
+    const { member, token } = lease;
+    const beginning: Settlement = { member, token, verdict: "begin", argument: NOTHING, entries: [] };
+    try {
+      const [ours] = await this.#send([beginning]);
+      if (ours !== true) lease.lost = true;
+      return ours === true;
+    } catch (error) {
+      this.log.info(`beginning with an event of "${this.topic}" failed: ${told(error)}`);
+      return false;
+    }
+  }
+
   /** A part of a lease is over. */
   tell(settlement: Settlement): void {
     this.#outgoing.push(settlement);

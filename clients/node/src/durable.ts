@@ -84,7 +84,7 @@ export interface Claimed {
 }
 
 /** What is to become of a leased member. */
-export type Verdict = "done" | "keep" | "free" | "retry" | "park" | "dead";
+export type Verdict = "done" | "keep" | "begin" | "free" | "retry" | "park" | "dead";
 
 /** What was handled of a member, in order, and what is to become of the rest. */
 export interface Settlement {

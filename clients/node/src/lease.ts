@@ -34,8 +34,8 @@ interface Outcome {
 }
 
 /**
- * So often the processes that held an event must be lost before it is taken for the cause; from the second time on the
- * broker leases one such member at a time, so that the innocent are not lost with it.
+ * So often the processes that handled an event must be lost before it is taken for the cause; from the second time on
+ * the broker leases one such member at a time, so that the innocent are not lost with it.
  */
 const LOST_AT_LEAST = 5;
 const NOTHING = Buffer.alloc(0);
@@ -97,6 +97,7 @@ export class Lease {
   }
 
   async #handleAll(): Promise<End> {
+    if (this.#failures > 0 && !(await this.consumer.begins(this))) return FREE;
     for (let entry = this.#waiting[0]; entry !== undefined && !this.#stopping; entry = this.#waiting[0]) {
       const end = await this.#handle(entry);
       if (end !== undefined) return end;

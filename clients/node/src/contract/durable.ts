@@ -165,7 +165,7 @@ export interface Settle {
 export interface Settlement {
   member: Buffer;
   token: Buffer;
-  /** "done", "keep", "free", "retry", "park" or "dead". */
+  /** "done", "keep", "begin", "free", "retry", "park" or "dead". */
   verdict: string;
   /** "retry": milliseconds to wait, as digits. "park" and "dead": a serialized DeadLetter. */
   argument: Buffer;

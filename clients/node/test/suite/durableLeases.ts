@@ -45,6 +45,39 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
     await begun.stay(1);
   });
 
+  test("what failed before is not begun by who lost it, and that is no failure", async () => {
+    const topic = newTopic();
+    const [tried, others, late] = [new Seen(), new Seen(), gate()];
+    const transport = new RedisTransport(redis.url, { namespace: "", settings: chooseSettings(SHORT.settings) });
+    const slow = world.system({ ...SHORT, transport });
+    const failing = (_: unknown, event: Event) => {
+      tried.push(deliveryOf(event).attempt);
+      throw new Error("not yet");
+    };
+    const retry = { maxAttempts: 9, backoff: 1, jitter: false };
+    const subscription = slow.subscribe(topic, failing, { durable: true, retry });
+    await subscription.ready();
+    const { mail } = transport;
+    const { settle } = mail;
+    let thaw: (() => void) | undefined;
+    mail.settle = async (...given) => {
+      if (given[2].some(({ verdict }) => verdict === "begin")) {
+        thaw = freeze(transport);
+        await late.opened;
+      }
+      return settle.apply(mail, given);
+    };
+    await slow.publish(topic, 1, { key: "k" });
+    await until(() => thaw !== undefined, "it is to be begun again");
+    const take = (_: unknown, event: Event) => void others.push(deliveryOf(event).attempt);
+    await world.system(SHORT).subscribe(topic, take, { durable: true }).ready();
+    await others.reach(1);
+    late.open();
+    thaw?.();
+    await others.stay(1);
+    assert.deepEqual([[...tried], [...others]], [[1], [2]]);
+  });
+
   test("an idle consumer is woken by a publish, and asks for nothing else", async () => {
     const [topic, seen] = [newTopic(), new Seen()];
     const subscription = world.system().subscribe(topic, (data) => seen.push(data), { durable: true, group: "g" });

@@ -236,6 +236,23 @@ class Consumer:
             self._adapt(claim)
         self.flush_soon()
 
+    async def begins(self, lease: Lease) -> bool:
+        """Say that a lease begins with an event that failed before; returns whether it may.
+
+        From here on it counts if this process is lost. What the broker did not hear of does not begin: an answer to a
+        claim that was lost is no failure.
+        """
+        said = [Settlement(lease.member, lease.token, Verdict.BEGIN, b"", ())]
+        try:
+            (ours,) = await self._house.mail.settle(
+                self.topic, self.policy.group, said, self._house.lease_seconds, claims=True
+            )
+        except TielineError as error:
+            log.info("beginning with an event of %r failed: %s", self.topic, error)
+            return False
+        lease.lost = lease.lost or not ours
+        return ours
+
     def tell(self, settlement: Settlement) -> None:
         """A part of a lease is over."""
         self._outgoing.append(settlement)

@@ -103,6 +103,7 @@ class Verdict(StrEnum):
 
     DONE = "done"
     KEEP = "keep"
+    BEGIN = "begin"
     FREE = "free"
     RETRY = "retry"
     PARK = "park"

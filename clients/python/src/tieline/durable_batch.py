@@ -138,11 +138,13 @@ class Batch:
     async def run(self) -> None:
         """Read, handle, and say what becomes of each lease."""
         try:
+            if not await self._begins():
+                return
             self._take_all()
             raised = await self._handle() if any(taken.events for taken in self._taken) else None
             self._conclude(raised)
         except asyncio.CancelledError:
-            if not any(taken.lease.stopping or taken.lease.lost for taken in self._taken):
+            if not any(lease.stopping or lease.lost for lease in self._all):
                 raise
         except Exception:  # a defect of ours must not keep the keys from being handled
             log.exception("handling a batch of %r failed", self._consumer.topic)
@@ -153,13 +155,23 @@ class Batch:
 
     def _end_all(self, verdict: Verdict, argument: bytes) -> None:
         """Let go of what is still here."""
-        leases = [*self._leases, *(taken.lease for taken in self._taken)]
+        leases = self._all
         self._leases.clear()
         self._taken = []
         for lease in leases:
             self._consumer.let_go(lease, verdict, argument)
 
+    @property
+    def _all(self) -> list[Lease]:
+        """The leases that are not over."""
+        return [*self._leases, *(taken.lease for taken in self._taken)]
+
     # --- what is in it --------------------------------------------------------------------------------------------
+
+    async def _begins(self) -> bool:
+        """Whether it may; what failed before comes alone."""
+        lease = self._leases[0]
+        return not lease.failures or await self._consumer.begins(lease)
 
     def _take_all(self) -> None:
         room = self._size

@@ -39,8 +39,8 @@ log = logging.getLogger("tieline")
 FAILED, REJECTED, EXPIRED = "failed", "rejected", "expired"
 
 _LOST_AT_LEAST = 5
-"""So often the processes that held an event must be lost before it is taken for the cause; from the second time on the
-broker leases one such member at a time, so that the innocent are not lost with it."""
+"""So often the processes that handled an event must be lost before it is taken for the cause; from the second time on
+the broker leases one such member at a time, so that the innocent are not lost with it."""
 
 
 class Lease:
@@ -80,6 +80,8 @@ class Lease:
         consumer, waiting = self.consumer, self.waiting
         verdict, argument = Verdict.FREE, b""
         try:
+            if self.failures and not await consumer.begins(self):
+                return
             while waiting and not self.stopping:
                 entry = waiting[0]
                 settled = await self._handle(entry)

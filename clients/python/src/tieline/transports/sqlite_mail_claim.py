@@ -16,7 +16,7 @@ _LOWEST_FIRST = 16
 _LATER_MS = 20
 
 _DUE = """
-SELECT key, event, priority, token, tries, passed, given FROM members
+SELECT key, event, priority, token, begun, tries, passed, given FROM members
 WHERE topic = ? AND grp = ? AND due <= ? ORDER BY due, key, event LIMIT ?
 """
 _NEXT_DUE = "SELECT min(due) FROM members WHERE topic = ? AND grp = ? AND due < ?"
@@ -36,7 +36,8 @@ _LEASE_NEW = """
 INSERT INTO members (topic, grp, key, event, priority, due, token, passed, given) VALUES (?, ?, '', ?, ?, ?, ?, 0, 0)
 """
 _LEASE = """
-UPDATE members SET due = ?, token = ?, tries = ?, given = ? WHERE topic = ? AND grp = ? AND key = ? AND event = ?
+UPDATE members SET due = ?, token = ?, begun = 0, tries = ?, given = ?
+WHERE topic = ? AND grp = ? AND key = ? AND event = ?
 """
 _SUSPECT = "SELECT suspect FROM groups WHERE topic = ? AND grp = ?"
 _LEASED = """
@@ -125,13 +126,14 @@ class _Claim:
         room = self._slots - len(self._taken)
         due = self._book.execute(_DUE, (*self._place, self._now, room)).fetchall() if self._bytes > 0 else []
         share, leases = max(1, entries // max(1, len(due))), list[tuple[Any, ...]]()
-        for key, event, priority, token, tries, passed, given in due:
+        for key, event, priority, token, begun, tries, passed, given in due:
             if self._bytes <= 0:
                 break
-            if token and tries and not self._may_suspect(key, event, priority):
+            lost = token != 0 and (begun or not tries)  # who had not begun with what failed before ran nothing
+            if lost and tries and not self._may_suspect(key, event, priority):
                 self._waiting += 1
                 continue
-            tries += token != 0  # whoever held it was lost
+            tries += lost
             rows = self._read_key(key, passed, given, 1 if tries else share) if key else self._read_one(event, passed)
             if rows:
                 leases.append((self._ends, self._token, tries, max(given, rows[-1][0]), *self._place, key, event))

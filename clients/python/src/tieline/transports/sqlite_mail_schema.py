@@ -49,11 +49,12 @@ CREATE TABLE events (
 CREATE INDEX events_in_order ON events (topic, key, priority);
 
 -- What a group leases: a key (event 0), or an event without key that was given out.
--- due: when to look at it (ms); NULL while there is nothing to look at. token: of its lease; 0: nobody holds it.
+-- due: when to look at it (ms); NULL while there is nothing to look at. token: of its lease; 0: nobody holds it. begun:
+-- who holds it said that it begins with the head, which had failed before.
 -- tries: how often its head failed. passed, given: the last ids that were handled, and given out. letter: it is parked.
 CREATE TABLE members (
     topic TEXT NOT NULL, grp TEXT NOT NULL, key TEXT NOT NULL, event INTEGER NOT NULL, priority INTEGER NOT NULL,
-    due INTEGER, token INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0,
+    due INTEGER, token INTEGER NOT NULL DEFAULT 0, begun INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0,
     passed INTEGER NOT NULL, given INTEGER NOT NULL, letter BLOB,
     PRIMARY KEY (topic, grp, key, event)
 ) STRICT, WITHOUT ROWID;

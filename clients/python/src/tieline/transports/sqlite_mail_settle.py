@@ -10,10 +10,11 @@ from tieline.transports.sqlite_mail_book import MailBook
 from tieline.transports.sqlite_mail_schema import NEVER, entry_of, member_of
 
 _HELD = """
-SELECT tries, passed FROM members WHERE topic = ? AND grp = ? AND key = ? AND event = ? AND token = ? AND token > 0
+SELECT begun, tries, passed FROM members
+WHERE topic = ? AND grp = ? AND key = ? AND event = ? AND token = ? AND token > 0
 """
 _UPDATE = """
-UPDATE members SET due = ?, token = ?, tries = ?, passed = ?, letter = ?
+UPDATE members SET due = ?, token = ?, begun = ?, tries = ?, passed = ?, letter = ?
 WHERE topic = ? AND grp = ? AND key = ? AND event = ?
 """
 _EXTEND = """
@@ -70,7 +71,7 @@ def unpark(book: MailBook, topic: str, group: str, key: str, *, skip: bool) -> b
     head = book.execute(_FIRST, (topic, key, passed, given)).fetchone()[0] if skip else None
     if skip:
         book.keep_letter(topic, letter, now)
-    book.execute(_UPDATE, (now, 0, 0, head or passed, None, topic, group, key, 0))
+    book.execute(_UPDATE, (now, 0, 0, 0, head or passed, None, topic, group, key, 0))
     if head is not None:
         delete_passed(book, topic, key)
     book.wake(topic, group)
@@ -108,12 +109,13 @@ class _Settling:
         held = self._book.execute(_HELD, (*self._place, key, event, token)).fetchone()
         if held is None:
             return False
-        tries, passed = held
+        begun, tries, passed = held
         if settlement.entries:
             tries, passed = 0, max(passed, entry_of(settlement.entries[-1]))
         if verdict is Verdict.DEAD:
             self._book.keep_letter(self._topic, settlement.argument, self._now)
         due, letter = self._ends, None
+        begun = begun or verdict is Verdict.BEGIN
         if verdict is Verdict.RETRY:
             due, token, tries, self.news = self._now + int(settlement.argument), 0, tries + 1, True
         elif verdict is Verdict.PARK:
@@ -123,7 +125,7 @@ class _Settling:
         elif verdict is Verdict.DONE:
             due, token, tries = self._now, 0, 0
             passed = passed if key else event
-        self._book.execute(_UPDATE, (due, token, tries, passed, letter, *self._place, key, event))
+        self._book.execute(_UPDATE, (due, token, begun, tries, passed, letter, *self._place, key, event))
         if key:
             self._tidy_key(key, passed, handled=bool(settlement.entries), done=verdict is Verdict.DONE)
         elif passed >= event:
