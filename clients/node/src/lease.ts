@@ -22,16 +22,19 @@ import { isStream } from "./streaming.js";
 export type Reason = "failed" | "rejected" | "expired";
 
 /** How a lease ends. */
-interface End {
+export interface End {
   readonly verdict: Verdict;
   readonly argument: Buffer;
 }
 
 /** How a handling ended: it threw something, or nobody waits for it any more. */
-interface Outcome {
+export interface Outcome {
   readonly raised?: unknown;
   readonly failed: boolean;
 }
+
+/** Whether it is to be handled again in any case, and after how many milliseconds. */
+type Nack = Pick<DurableDelivery, "nacked"> & { readonly delay?: number | undefined };
 
 /**
  * So often the processes that handled an event must be lost before it is taken for the cause; from the second time on
@@ -39,10 +42,14 @@ interface Outcome {
  */
 const LOST_AT_LEAST = 5;
 const NOTHING = Buffer.alloc(0);
-const DONE: End = { verdict: "done", argument: NOTHING };
-const FREE: End = { verdict: "free", argument: NOTHING };
-const DEFECT: End = { verdict: "retry", argument: Buffer.from("1000") };
-const INTERRUPTED: Outcome = { failed: false };
+/** All of it is handled. */
+export const DONE: End = { verdict: "done", argument: NOTHING };
+/** Others may have it. */
+export const FREE: End = { verdict: "free", argument: NOTHING };
+/** A defect of ours must not keep a key from being handled. */
+export const DEFECT: End = { verdict: "retry", argument: Buffer.from("1000") };
+/** Nothing has failed. */
+export const INTERRUPTED: Outcome = { failed: false };
 
 /**
  * A lease on a key, or on one event without key: its events are handled in order. Rules: SPEC.md, section 14. It ends in
@@ -59,23 +66,29 @@ export class Lease {
   delivery: DurableDelivery | undefined;
   /** What the handler has now. */
   event: Event | undefined;
-  /** When the handler was given it, local monotonic ms. */
-  begun = 0;
+  /** When it was claimed, or the handler was given what it has, local monotonic ms. */
+  begun: number;
   /** Somebody else has it now. */
   lost = false;
-  #failures: number;
-  readonly #waiting: Entry[];
+  /** It ends after what is being handled. */
+  stopping = false;
+  /** How often the handling of its first entry failed before. */
+  failures: number;
+  /** What is not handled, in order. */
+  readonly waiting: Entry[];
+  /** Ends now what the handler has together with other leases, if it has; nothing has failed. */
+  interruptBatch: ((reason: TielineError) => void) | undefined;
   #handled: Buffer[] = [];
-  #stopping = false;
   #abandon: ((outcome: Outcome) => void) | undefined;
 
-  constructor(consumer: Consumer, member: Member, token: Buffer) {
+  constructor(consumer: Consumer, member: Member, token: Buffer, claimedAt: number) {
     this.consumer = consumer;
     this.member = member.name;
     this.key = member.key;
     this.token = token;
-    this.#failures = member.failures;
-    this.#waiting = [...member.entries];
+    this.begun = claimedAt;
+    this.failures = member.failures;
+    this.waiting = [...member.entries];
   }
 
   /** Whether something was handled that is not settled. */
@@ -89,30 +102,34 @@ export class Lease {
     try {
       end = await this.#handleAll();
     } catch (error) {
-      // A defect of ours must not keep the key from being handled.
       this.consumer.log.error(`handling "${this.key}" of "${this.consumer.topic}" failed`, error);
     }
     this.delivery = this.event = undefined;
-    this.consumer.ended(this, end.verdict, end.argument);
+    this.consumer.ended(this, end);
   }
 
   async #handleAll(): Promise<End> {
-    if (this.#failures > 0 && !(await this.consumer.begins(this))) return FREE;
-    for (let entry = this.#waiting[0]; entry !== undefined && !this.#stopping; entry = this.#waiting[0]) {
+    if (this.failures > 0 && !(await this.consumer.begins(this))) return FREE;
+    for (let entry = this.waiting[0]; entry !== undefined && !this.stopping; entry = this.waiting[0]) {
       const end = await this.#handle(entry);
       if (end !== undefined) return end;
-      this.#waiting.shift();
-      this.#failures = 0;
+      this.next();
     }
-    return this.#waiting.length === 0 ? DONE : FREE;
+    return this.waiting.length === 0 ? DONE : FREE;
   }
 
   /** The first entry is handled. */
   acknowledge(): undefined {
-    const entry = this.#waiting[0];
+    const entry = this.waiting[0];
     if (entry !== undefined) this.#handled.push(entry.id);
     this.consumer.flushSoon();
     return undefined;
+  }
+
+  /** What is to become of the first entry is known; the one behind it is the first now. */
+  next(): void {
+    this.waiting.shift();
+    this.failures = 0;
   }
 
   /** What was handled since the last one, and what is to become of the rest. */
@@ -124,14 +141,15 @@ export class Lease {
 
   /** Ends after the event that is being handled. */
   stop(): void {
-    this.#stopping = true;
+    this.stopping = true;
   }
 
   /** Ends now; nothing has failed. The handler is told, and whatever it does then is ignored. */
   interrupt(reason: TielineError): void {
-    this.#stopping = true;
+    this.stopping = true;
     this.event?.cancel(reason);
     this.#abandon?.(INTERRUPTED);
+    this.interruptBatch?.(reason);
   }
 
   /** Somebody else has it now. */
@@ -152,26 +170,45 @@ export class Lease {
 
   /** Handles one event; nothing is returned when the next one may be handled. */
   async #handle(entry: Entry): Promise<End | undefined> {
-    const { policy, clock, subscription } = this.consumer;
-    if (entry.group !== "" && entry.group !== policy.group) return this.acknowledge();
-    if (this.#failures >= Math.max(policy.retry.maxAttempts, LOST_AT_LEAST)) {
-      const what = "the processes that handled it did not live to tell; it may be what ends them";
-      return this.#poisoned(entry, new ResponderLostError(what), this.#failures);
-    }
-    const envelope = parse(entry.envelope);
-    if (envelope === undefined) {
-      return this.#poisoned(entry, new InvalidPayloadError("what is stored is no event"), this.#failures);
-    }
-    if (envelope.expiresAt > 0 && envelope.expiresAt <= clock.now()) {
-      const expired = new ExpiredError(`it expired before "${subscription.name}" could handle it`);
-      return this.#bury(entry, "expired", expired, this.#failures);
+    if (this.isForOthers(entry)) return this.acknowledge();
+    let envelope: Envelope;
+    try {
+      envelope = this.envelopeOf(entry);
+    } catch (error) {
+      return this.refuse(entry, error);
     }
     return this.#deliver(entry, envelope);
   }
 
+  /** Whether an entry is for another group only. */
+  isForOthers({ group }: Entry): boolean {
+    return group !== "" && group !== this.consumer.policy.group;
+  }
+
+  /** The next event. Throws ResponderLostError, InvalidPayloadError or ExpiredError: why it is not to be handled. */
+  envelopeOf({ id, envelope: stored }: Entry): Envelope {
+    const { policy, clock, subscription } = this.consumer;
+    if (this.failures >= Math.max(policy.retry.maxAttempts, LOST_AT_LEAST)) {
+      throw new ResponderLostError("the processes that handled it did not live to tell; it may be what ends them");
+    }
+    const envelope = parse(stored);
+    if (envelope === undefined) throw new InvalidPayloadError(`entry ${String(id)} is no event of ours`);
+    if (envelope.expiresAt > 0 && envelope.expiresAt <= clock.now()) {
+      throw new ExpiredError(`it expired before "${subscription.name}" could handle it`);
+    }
+    return envelope;
+  }
+
+  /** What becomes of the first event, which cannot be handled. */
+  refuse(entry: Entry, error: unknown): End | undefined {
+    if (error instanceof ExpiredError) return this.#bury(entry, "expired", error, this.failures);
+    if (error instanceof ResponderLostError) return this.#poisoned(entry, error, this.failures);
+    return this.fail(entry, errorOf(error));
+  }
+
   async #deliver(entry: Entry, envelope: Envelope): Promise<End | undefined> {
     const event = new Event(envelope, this.consumer.clock);
-    const delivery = new DurableDelivery(this, this.#failures + 1);
+    const delivery = new DurableDelivery(this, this.failures + 1);
     event.delivery = delivery;
     this.event = event;
     this.delivery = delivery;
@@ -219,11 +256,16 @@ export class Lease {
       const error = new HandlerError(delivery.rejected, { outcome: "RAN", type: "Rejected" });
       return this.#bury(entry, "rejected", error, delivery.attempt);
     }
-    const error = failed ? errorOf(raised) : wantedAgain();
-    const unfit = error instanceof InvalidPayloadError && !delivery.nacked; // it will not get better
+    return this.fail(entry, failed ? errorOf(raised) : wantedAgain(), delivery);
+  }
+
+  /** What becomes of the first event, whose handler failed. */
+  fail(entry: Entry, error: TielineError, { nacked, delay }: Nack = { nacked: false }): End | undefined {
+    const attempt = this.failures + 1;
+    const unfit = error instanceof InvalidPayloadError && !nacked; // it will not get better
     const { retry } = this.consumer.policy;
-    if (unfit || delivery.attempt >= retry.maxAttempts) return this.#poisoned(entry, error, delivery.attempt);
-    const pause = Math.floor(delivery.delay ?? pauseOf(retry, delivery.attempt));
+    if (unfit || attempt >= retry.maxAttempts) return this.#poisoned(entry, error, attempt);
+    const pause = Math.floor(delay ?? pauseOf(retry, attempt));
     this.consumer.failed(error, pause);
     return { verdict: "retry", argument: Buffer.from(String(pause)) };
   }
@@ -259,7 +301,8 @@ function wantedAgain(): TielineError {
   return new HandlerError("the handler asked for another attempt", { outcome: "RAN", type: "Nacked" });
 }
 
-function errorOf(raised: unknown): TielineError {
+/** What is told of what a handler threw. */
+export function errorOf(raised: unknown): TielineError {
   if (raised instanceof InvalidPayloadError || raised instanceof CallTimeoutError) return raised;
   return handlerError(raised);
 }
