@@ -10,7 +10,7 @@ import pytest
 from tests.suite.durable import AT_ONCE, Keys
 from tests.suite.seen import Seen, Watch, until
 from tests.suite.world import Feature, World
-from tieline import Event, Item, Settings
+from tieline import Event, InvalidPayloadError, Item, RetryPolicy, Settings
 
 NEEDS = frozenset({Feature.DURABLE})
 LONG = 3600.0
@@ -80,6 +80,25 @@ async def test_a_batch_that_fails_comes_again_event_by_event(world: World, topic
     await system.publish_many(topic, [Item(f"d{number}", key="d") for number in range(4)])
     await seen.stay(6)
     assert sorted(seen[5]) == ["a2", "c2", "d0", "d1", "d2", "d3"]
+
+
+async def test_what_does_not_fit_a_handler_that_has_several_keys_is_found_when_each_comes_alone(
+    world: World, topic: str
+) -> None:
+    system, seen = await world.system(), Seen()
+
+    async def take(data: list[str]) -> None:
+        seen.append(sorted(data))
+        if "b" in data:
+            raise InvalidPayloadError("no such thing")
+
+    retry = RetryPolicy(max_attempts=9, backoff=0.0, cap=0.0)
+    await system.subscribe(topic, take, durable=True, batch=(3, LONG), retry=retry, on_poison="dead_letter").ready()
+    await system.publish_many(topic, [Item(key, key=key) for key in "abc"])
+    await seen.stay(4)
+    assert sorted(seen[1:]) == [["a"], ["b"], ["c"]]
+    letters = await system.dead_letters.list(topic)
+    assert [(letter.event.data, letter.attempts) for letter in letters] == [("b", 2)]
 
 
 async def test_poison_in_batches_becomes_a_dead_letter_and_its_key_goes_on(world: World, topic: str) -> None:

@@ -37,7 +37,7 @@ export const DURABLE_KINDS: Kinds<DurableOptions> = {
 };
 
 const ONLY_DURABLE = ["start", "retry", "timeout", "onPoison"] as const;
-const NEVER_DURABLE = ["observe", "batch", "queue", "onGap", "byReference", "output", "outputSchema"] as const;
+const NEVER_DURABLE = ["observe", "queue", "onGap", "byReference", "output", "outputSchema"] as const;
 
 /** How events that were stored are handled. */
 export interface Durability {

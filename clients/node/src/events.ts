@@ -1,6 +1,6 @@
+import { consumerFor } from "./batchConsumer.js";
 import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
-import { Consumer } from "./consumer.js";
 import { CURRENT } from "./context.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { DeadLetters, ParkedKeys } from "./deadLetters.js";
@@ -245,8 +245,7 @@ export class EventSystem {
     if (this.#closing) throw closed();
     const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
     if (subscription.durability !== undefined) {
-      const { durability, mailbox } = subscription;
-      subscription.consumer = new Consumer(subscription, durability, mailbox.concurrency, this.#instance);
+      subscription.consumer = consumerFor(subscription, subscription.durability, this.#instance);
     }
     this.#router.add(subscription);
     this.#registry.begin(subscription);

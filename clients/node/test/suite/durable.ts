@@ -197,7 +197,7 @@ export function durableTests(world: World): void {
       [{ timeout: 1 }, /timeout is for durable events/],
       [{ onPoison: "skip" }, /onPoison is for durable events/],
       [{ durable: true, observe: true }, /observe is for live events/],
-      [{ durable: true, batch: {} } as never, /batch is for live events/],
+      [{ durable: true, batch: { size: 0 } } as never, /size of batch is a whole number of at least 1/],
       [{ durable: true, queue: 1 }, /queue is for live events/],
       [{ durable: true, onGap: () => undefined }, /onGap is for live events/],
       [{ durable: true, byReference: true }, /byReference is for live events/],

@@ -1,6 +1,7 @@
 import { after, afterEach, describe } from "node:test";
 import type { World } from "../support/world.js";
 import { durableTests } from "./durable.js";
+import { durableBatchTests } from "./durableBatches.js";
 import { durableForeignTests } from "./durableForeign.js";
 import { durableGatewayTests } from "./durableGateways.js";
 import { durableGroupTests } from "./durableGroups.js";
@@ -23,6 +24,7 @@ export function durableSuite(world: World): void {
     durableLetterTests(world);
     durableLifeTests(world);
     durableManyTests(world);
+    durableBatchTests(world);
     durableReplicaTests(world);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);
