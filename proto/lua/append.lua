@@ -4,7 +4,8 @@
 -- group with the empty name, and a stream holds so many events at most.
 -- A producer numbers what it sends, one up for each run of this script, and sends again, under the same number and in the
 -- same order, what it had no answer to: what is stored already is not stored twice, and what found no room is told again.
--- `number` holds the last number under the empty name, and, under a run's number, an "x" for each event without room.
+-- `number` holds the last number under the empty name, and, under a run's number, an "x" for each event without room and a
+-- "!" for each whose stream's name something has that is no stream.
 -- The group is appended to due_prefix, the key to stream_prefix, the priority to lane_prefix, the id to known_prefix.
 -- @key mail_groups
 -- @key due_prefix
@@ -20,7 +21,7 @@
 -- @arg together integer        1: all or none
 -- @arg number integer          of this run; 0: it is not sent again
 -- @arg event bytes*            five for each: key, priority, id to recognise it by or empty, how long (ms), envelope
--- @return string*              for each its entry id; "=" and its entry id, if that can be told, if it was known; empty: no room
+-- @return string*              for each its entry id; "=" and its entry id, if that can be told, if it was known; empty: no room; "!": no stream
 local groups, due, streams, lane, lanes, asleep, known, number = unpack(KEYS)
 local wake, most, together = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'
 local names = redis.call('HKEYS', groups)
@@ -35,7 +36,8 @@ local numbered = ARGV[5] ~= '0'
 if numbered and tonumber(redis.call('HGET', number, '') or '0') >= tonumber(ARGV[5]) then
   local known_all, refused = {}, redis.call('HGET', number, ARGV[5]) or ''
   for n = 1, (#ARGV - 5) / 5 do
-    known_all[n] = string.sub(refused, n, n) == 'x' and '' or '='
+    local mark = string.sub(refused, n, n)
+    known_all[n] = mark == 'x' and '' or mark == '!' and mark or '='
   end
   return known_all
 end
@@ -46,63 +48,79 @@ if numbered then
   redis.call('HSET', number, '', ARGV[5])
   redis.call('PEXPIRE', number, 900000)
 end
+local stored, ready, seen, parallel, refused = {}, {}, {}, false, false
+
 local function stream_of(at)
   if ARGV[at] ~= '' then
     return streams .. ARGV[at]
   end
   return lane .. ARGV[at + 1]
 end
-local stored, ready, seen, parallel, full = {}, {}, {}, false, false
-if together and most > 0 then
+
+-- Why not all of what is to be stored together can be; nothing if it can.
+local function hindrance()
   local count = {}
   for at = 6, #ARGV, 5 do
     local stream = stream_of(at)
-    count[stream] = (count[stream] or redis.call('XLEN', stream)) + 1
-    if count[stream] > most then
-      for n = 1, (#ARGV - 5) / 5 do
-        stored[n] = ''
+    if not count[stream] then
+      local length = redis.pcall('XLEN', stream)
+      if type(length) ~= 'number' then
+        return '!'
       end
-      if numbered then
-        redis.call('HSET', number, ARGV[5], string.rep('x', #stored))
-      end
-      return stored
+      count[stream] = length
+    end
+    count[stream] = count[stream] + 1
+    if most > 0 and count[stream] > most then
+      return ''
     end
   end
 end
+
+-- Where something else has a stream's name, that is told, and stops no other event.
+local function add(stream, envelope)
+  local length = most > 0 and redis.pcall('XLEN', stream)
+  if type(length) == 'number' and length >= most then
+    return ''
+  end
+  local entry = redis.pcall('XADD', stream, '*', 'tl', envelope)
+  return type(entry) == 'string' and entry or '!'
+end
+
+local function mark_ready(key, priority)
+  if key == '' then
+    parallel = true
+    if not seen['\0' .. priority] then
+      seen['\0' .. priority] = true
+      redis.call('SADD', lanes, priority)
+    end
+  elseif not seen[key] then
+    seen[key] = true
+    table.insert(ready, now)
+    table.insert(ready, key)
+  end
+end
+
+local why = together and hindrance()
 for at = 6, #ARGV, 5 do
-  local key, priority, id = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local stream = stream_of(at)
-  local before = id ~= '' and redis.call('GET', known .. id)
-  if before then
-    table.insert(stored, '=' .. before)
-  elseif most > 0 and redis.call('XLEN', stream) >= most then
-    table.insert(stored, '')
-    full = true
-  else
-    local entry = redis.call('XADD', stream, '*', 'tl', ARGV[at + 4])
-    table.insert(stored, entry)
+  local id = ARGV[at + 2]
+  local before = not why and id ~= '' and redis.call('GET', known .. id)
+  local entry = why or before and '=' .. before or add(stream_of(at), ARGV[at + 4])
+  table.insert(stored, entry)
+  if entry == '' or entry == '!' then
+    refused = true
+  elseif not before then
+    mark_ready(ARGV[at], ARGV[at + 1])
     if id ~= '' then
       redis.call('SET', known .. id, entry, 'PX', ARGV[at + 3])
     end
-    if key == '' then
-      parallel = true
-      if not seen['\0' .. priority] then
-        seen['\0' .. priority] = true
-        redis.call('SADD', lanes, priority)
-      end
-    elseif not seen[key] then
-      seen[key] = true
-      table.insert(ready, now)
-      table.insert(ready, key)
-    end
   end
 end
-if full and numbered then
-  local refused = {}
+if refused and numbered then
+  local marks = {}
   for n, told in ipairs(stored) do
-    refused[n] = told == '' and 'x' or '.'
+    marks[n] = told == '' and 'x' or told == '!' and told or '.'
   end
-  redis.call('HSET', number, ARGV[5], table.concat(refused))
+  redis.call('HSET', number, ARGV[5], table.concat(marks))
 end
 for _, group in ipairs(names) do
   local news = parallel

@@ -1,9 +1,10 @@
 #!lua
--- dismiss: remove a subscription group of a topic, and what waits for it; consumers hear of it by a wake-up.
+-- dismiss: remove a subscription group of a topic, and what waits for it; its consumers end.
 -- What no group waits for any more stays stored until the topic has a group again, or its time is over.
 -- The group is appended to due_prefix, held_prefix, tries_prefix, parked_prefix and passed_prefix, the priority to
 -- lane_prefix.
 -- @key mail_groups
+-- @key removed
 -- @key due_prefix
 -- @key held_prefix
 -- @key tries_prefix
@@ -15,11 +16,13 @@
 -- @channel wake
 -- @arg group string
 -- @return integer              1, or 0: there was no such group
-local groups, due, held, tries, parked, passed, lane, lanes, asleep = unpack(KEYS)
+local groups, removed, due, held, tries, parked, passed, lane, lanes, asleep = unpack(KEYS)
 local wake, group = ARGV[1], ARGV[2]
 if redis.call('HDEL', groups, group) == 0 then
   return 0
 end
+redis.call('HSET', removed, group, '1')
+redis.call('PEXPIRE', removed, 3600000)
 if redis.call('HLEN', groups) == 0 and redis.call('EXISTS', due .. group) == 1 then
   redis.call('RENAME', due .. group, due)
 end

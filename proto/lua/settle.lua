@@ -135,80 +135,83 @@ local function end_lease(member, score)
   end
 end
 
-local at = 6
-while at <= #ARGV do
-  local member, token, verdict, argument = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local count, first = tonumber(ARGV[at + 4]), at + 5
-  at = first + count
-  local holder = redis.call('HGET', held, member)
-  if holder ~= token and holder ~= token .. '!' then
-    table.insert(answers, 0)
-  else
-    table.insert(answers, 1)
-    local priority = string.match(member, '^%z(%d+)%z')
-    local stream = priority and lane .. priority or streams .. member
-    local name = not priority and group == 'default' and topic .. ':' .. member or group
-    local fresh = verdict == 'dead' and is_new(stream, name, ARGV[at - 1])
-    if count > 0 then
-      for from = first, at - 1, 4000 do
-        local last = math.min(at - 1, from + 3999)
-        redis.call('XACK', stream, name, unpack(ARGV, from, last))
-      end
-      if fresh then
-        redis.call('XADD', dead, '*', 'tl', argument)
-      end
-      if not priority then
-        acknowledge_before(stream, name, ARGV[at - 1])
-        pass(stream, member, ARGV[at - 1])
-      elseif #others < 2 then
-        redis.call('XDEL', stream, unpack(ARGV, first, at - 1))
-      else
-        delete_passed(stream)
-      end
+local function settle(member, token, verdict, argument, first, last)
+  local count = last - first + 1
+  local priority = string.match(member, '^%z(%d+)%z')
+  local stream = priority and lane .. priority or streams .. member
+  local name = not priority and group == 'default' and topic .. ':' .. member or group
+  local fresh = verdict == 'dead' and is_new(stream, name, ARGV[last])
+  if count > 0 then
+    for from = first, last, 4000 do
+      redis.call('XACK', stream, name, unpack(ARGV, from, math.min(last, from + 3999)))
     end
-    if priority and count > 0 and (verdict == 'free' or verdict == 'retry') then
-      verdict = 'done' -- nothing is left of it
+    if fresh then
+      redis.call('XADD', dead, '*', 'tl', argument)
     end
-    if verdict == 'begin' then
-      redis.call('HSET', held, member, token .. '!')
-    end
-    if verdict == 'keep' or verdict == 'dead' or verdict == 'begin' then
-      table.insert(scores, string.format('%.0f', now + lease))
-      table.insert(scores, member)
-      if count > 0 then -- at once: what follows for the same member may set it again
-        redis.call('HDEL', tries, member)
-      end
-    elseif verdict == 'retry' then
-      if count > 0 then
-        redis.call('HSET', tries, member, '1')
-      else
-        redis.call('HINCRBY', tries, member, 1)
-      end
-      end_lease(member, string.format('%.0f', now + tonumber(argument)))
-      news = news or not claims
-    elseif verdict == 'park' then
-      redis.call('HSET', parked, member, argument)
-      redis.call('HSET', tries, member, '0')
-      end_lease(member, '+inf')
-    elseif verdict == 'free' then
-      if count > 0 then
-        redis.call('HSET', tries, member, '0')
-      else
-        redis.call('HSETNX', tries, member, '0')
-      end
-      end_lease(member, string.format('%.0f', now))
-      news = true
+    if not priority then
+      acknowledge_before(stream, name, ARGV[last])
+      pass(stream, member, ARGV[last])
+    elseif #others < 2 then
+      redis.call('XDEL', stream, unpack(ARGV, first, last))
     else
-      local more = not priority and has_more(stream, member)
-      if more and has_pending(stream, name) then
-        redis.call('HSET', tries, member, '0')
-      else
-        table.insert(handled, member)
-      end
-      end_lease(member, more and string.format('%.0f', now))
-      news = news or more and not claims
+      delete_passed(stream)
     end
   end
+  if priority and count > 0 and (verdict == 'free' or verdict == 'retry') then
+    verdict = 'done' -- nothing is left of it
+  end
+  if verdict == 'begin' then
+    redis.call('HSET', held, member, token .. '!')
+  end
+  if verdict == 'keep' or verdict == 'dead' or verdict == 'begin' then
+    table.insert(scores, string.format('%.0f', now + lease))
+    table.insert(scores, member)
+    if count > 0 then -- at once: what follows for the same member may set it again
+      redis.call('HDEL', tries, member)
+    end
+  elseif verdict == 'retry' then
+    if count > 0 then
+      redis.call('HSET', tries, member, '1')
+    else
+      redis.call('HINCRBY', tries, member, 1)
+    end
+    end_lease(member, string.format('%.0f', now + tonumber(argument)))
+    news = news or not claims
+  elseif verdict == 'park' then
+    redis.call('HSET', parked, member, argument)
+    redis.call('HSET', tries, member, '0')
+    end_lease(member, '+inf')
+  elseif verdict == 'free' then
+    if count > 0 then
+      redis.call('HSET', tries, member, '0')
+    else
+      redis.call('HSETNX', tries, member, '0')
+    end
+    end_lease(member, string.format('%.0f', now))
+    news = true
+  else
+    local more = not priority and has_more(stream, member)
+    if more and has_pending(stream, name) then
+      redis.call('HSET', tries, member, '0')
+    else
+      table.insert(handled, member)
+    end
+    end_lease(member, more and string.format('%.0f', now))
+    news = news or more and not claims
+  end
+end
+
+local at = 6
+while at <= #ARGV do
+  local member, token = ARGV[at], ARGV[at + 1]
+  local first = at + 5
+  local last = first + tonumber(ARGV[at + 4]) - 1
+  local holder = redis.call('HGET', held, member)
+  local ours = holder == token or holder == token .. '!'
+  -- Where something else has a stream's name, nothing can be settled, and the lease ends by itself.
+  local settled = ours and pcall(settle, member, token, ARGV[at + 2], ARGV[at + 3], first, last)
+  table.insert(answers, settled and 1 or 0)
+  at = last + 1
 end
 if #ended > 0 then
   redis.call('HDEL', held, unpack(ended))

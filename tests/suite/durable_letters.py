@@ -250,3 +250,19 @@ async def test_a_group_can_be_removed(world: World, topic: str) -> None:
     await system.groups.remove(topic, "stays")
     await system.subscribe(topic, keys.take, durable=True, group="later").ready()
     await until(lambda: keys.count == 2)
+
+
+async def test_who_subscribes_to_a_group_that_is_removed_is_told_and_does_not_bring_it_back(
+    world: World, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    system, keys = await world.system(), Keys()
+    subscription = system.subscribe(topic, keys.take, durable=True, group="g", name="mine")
+    await subscription.ready()
+    await system.groups.remove(topic, "g")
+    await until(lambda: subscription.closed)
+    (told,) = [line for line in caplog.messages if "'mine'" in line]
+    assert told.endswith(f"the subscription group 'g' of {topic!r} was removed; subscribe anew to have it again")
+    assert not await system.groups.list(topic)
+    await system.publish(topic, 1, key="k")
+    await system.subscribe(topic, keys.take, durable=True, group="g").ready()
+    await until(lambda: keys.count == 1)

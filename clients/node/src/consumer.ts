@@ -3,7 +3,7 @@ import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_ENTRIES, LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
 import type { Claimed, Mail, Settlement } from "./durable.js";
-import { said, type TielineError } from "./errors.js";
+import { NotFoundError, said, type TielineError } from "./errors.js";
 import { type Claim, Holding } from "./holding.js";
 import { type End, FREE, Lease } from "./lease.js";
 import { inOneLine, type Log } from "./log.js";
@@ -117,14 +117,23 @@ export class Consumer {
   async #enroll(): Promise<void> {
     const { group } = this.policy;
     try {
-      if (await this.#house.mail.enroll(this.topic, group, false)) {
+      if (await this.#house.mail.enroll(this.topic, group, { again: true })) {
         this.log.warn(`the group "${group}" of "${this.topic}" was gone, and is registered again`);
         this.wake();
       }
     } catch (error) {
+      if (error instanceof NotFoundError) return this.#removed(error);
       this.log.debug(`registering the group of "${this.topic}" failed: ${inOneLine(error)}`);
     }
     if (!this.#stopped) this.#enrollLater();
+  }
+
+  /** Somebody removed the group. */
+  #removed(error: NotFoundError): void {
+    this.log.error(
+      `the subscription "${this.subscription.name}" ends: ${inOneLine(error)}; subscribe anew to have it again`,
+    );
+    void this.subscription.unsubscribe();
   }
 
   /** There may be something to claim. */

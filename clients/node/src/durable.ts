@@ -1,4 +1,4 @@
-import { UnsupportedError } from "./errors.js";
+import { NotFoundError, UnsupportedError } from "./errors.js";
 
 /**
  * The seam for durable events: what a port stores, leases and settles. Rules: SPEC.md, section 14.
@@ -42,6 +42,8 @@ export interface Stored {
   readonly entry: string;
   /** An event was known under its id before, and that one's entry is told. */
   readonly duplicate: boolean;
+  /** It was not stored: the broker has something under that name that is no stream. */
+  readonly taken: boolean;
 }
 
 /** How events are stored. */
@@ -134,6 +136,19 @@ export interface Redriven {
   readonly envelope: Buffer;
 }
 
+/** What a consumer is told whose group somebody removed. */
+export function groupRemoved(topic: string, group: string): NotFoundError {
+  return new NotFoundError(`the subscription group "${group}" of "${topic}" was removed`);
+}
+
+/** How a subscription group is registered. */
+export interface EnrollOptions {
+  /** A new one gets nothing of what is stored already. */
+  readonly latest?: boolean;
+  /** It was registered before. */
+  readonly again?: boolean;
+}
+
 /**
  * What a port offers for durable events. All methods reject with UnavailableError while the broker is away, and with
  * UnsupportedError where there are no durable events.
@@ -159,9 +174,9 @@ export interface Mail {
 
   /**
    * Makes sure that a subscription group is registered; resolves to whether it is new. A new one gets what is stored
-   * already, unless `latest`.
+   * already, unless `latest`. Who registered it before says so: rejects with NOT_FOUND if it was removed since.
    */
-  enroll(topic: string, group: string, latest: boolean): Promise<boolean>;
+  enroll(topic: string, group: string, options?: EnrollOptions): Promise<boolean>;
 
   /** Leases up to so many members with up to so many entries in all, for so many milliseconds. */
   claim(topic: string, group: string, slots: number, entries: number, leaseMs: number): Promise<Claimed>;

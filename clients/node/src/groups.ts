@@ -46,7 +46,7 @@ export class Groups {
   }
 
   /**
-   * Removes a group: nothing waits for it any more. One that somebody still subscribes to soon is there again. Rejects
+   * Removes a group: nothing waits for it any more, and its subscriptions end, within about two seconds. Rejects
    * with NotFoundError: there is no such group.
    */
   async remove(topic: string, name: string): Promise<void> {

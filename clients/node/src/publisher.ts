@@ -10,7 +10,7 @@ import {
 import type { Envelope } from "./contract/envelope.js";
 import { type Draft, type Stored, sizeOf } from "./durable.js";
 import { EVENT, serialize } from "./envelope.js";
-import { InvalidArgumentError, OverloadedError, PayloadTooLargeError, TielineError } from "./errors.js";
+import { ConflictError, InvalidArgumentError, OverloadedError, PayloadTooLargeError, TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
@@ -152,6 +152,7 @@ export class Publisher {
         ? await place.mail.appendToReplicas(topic, drafts, waitReplicas, { most })
         : await place.mail.append(topic, drafts, { most });
     if (stored === undefined) throw noRoom(topic, envelope.key, settings.retryAfter);
+    if (stored.taken) throw noStream(stored.stream);
     return receiptOf(envelope, stored);
   }
 
@@ -166,6 +167,8 @@ export class Publisher {
     await this.#untilLinked(size, common);
     const told = await place.mail.append(topic, drafts, { together: true, most: common.maxStored ?? 0 });
     const stored = told.filter((one) => one !== undefined);
+    const taken = stored.find((one) => one.taken);
+    if (taken !== undefined) throw noStream(taken.stream);
     if (stored.length < pieces.length) throw noRoomTogether(topic, pieces.length, settings.retryAfter);
     return envelopes.map((envelope, at) => receiptOf(envelope, stored[at] as Stored));
   }
@@ -240,6 +243,12 @@ function noRoomTogether(topic: string, count: number, retryAfter: number): Overl
     `a key or lane of "${topic}" has no room for its part of these ${count} events, so none of them was stored`,
     { retryAfter },
   );
+}
+
+/** What a publisher is told whose stream's name something else has at the broker. */
+function noStream(name: string): ConflictError {
+  const what = `the broker has something under the name "${name}" that is no stream`;
+  return new ConflictError(`nothing was stored: ${what}; remove that, or choose another key`);
 }
 
 /** What a publisher is told whose event finds no room. */

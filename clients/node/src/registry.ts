@@ -92,7 +92,7 @@ export class Registry {
     const { group, latest } = consumer.policy;
     while (!subscription.leaving) {
       try {
-        return void (await mail.enroll(topic, group, latest));
+        return void (await mail.enroll(topic, group, { latest }));
       } catch (error) {
         if (!(error instanceof UnavailableError) || error.fromWire) throw error;
         await clock.sleep(REST_MS); // the broker is away, and will be back

@@ -100,7 +100,8 @@ class Mailroom:
             answer.message.stored.append(stored_to_wire(one) if one is not None else wire.Stored())
 
     async def _enroll(self, request: wire.MailRequest, ask: wire.Enroll, answer: Answer) -> None:
-        answer.message.yes = await self._port.mail.enroll(request.topic, request.group, latest=ask.latest)
+        mail, latest, again = self._port.mail, ask.latest, ask.again
+        answer.message.yes = await mail.enroll(request.topic, request.group, latest=latest, again=again)
 
     async def _claim(self, request: wire.MailRequest, ask: wire.Claim, answer: Answer) -> None:
         slots, entries, lease = mail_door.claim(ask)
@@ -168,7 +169,7 @@ class Mailroom:
 
 def stored_to_wire(one: Stored) -> wire.Stored:
     """Put on the wire where an event is."""
-    return wire.Stored(stream=one.stream, entry=one.entry, duplicate=one.duplicate)
+    return wire.Stored(stream=one.stream, entry=one.entry, duplicate=one.duplicate, taken=one.taken)
 
 
 def _member(one: Member) -> wire.Member:

@@ -242,6 +242,11 @@ export function mailGroupsKey(prefix: string, topic: string): string {
   return `${prefix}mg:{${topic}}`;
 }
 
+/** `<prefix>rm:{<topic>}` */
+export function removedKey(prefix: string, topic: string): string {
+  return `${prefix}rm:{${topic}}`;
+}
+
 /** `<prefix>du:{<topic>}:<group>` */
 export function dueKey(prefix: string, topic: string, group: string): string {
   return `${prefix}du:{${topic}}:${group}`;

@@ -106,12 +106,16 @@ export interface Stored {
   entry: string;
   /** It was known before. */
   duplicate: boolean;
+  /** It was not stored: the broker has something under that name that is no stream. */
+  taken: boolean;
 }
 
 /** Makes sure that a subscription group is registered. */
 export interface Enroll {
   /** A new one gets nothing of what is stored already. */
   latest: boolean;
+  /** The client registered it before: one that was removed since is NOT_FOUND. */
+  again: boolean;
 }
 
 /** Leases what is ready for a subscription group. */
@@ -1076,7 +1080,7 @@ export const Draft: MessageFns<Draft> = {
 };
 
 function createBaseStored(): Stored {
-  return { stream: "", entry: "", duplicate: false };
+  return { stream: "", entry: "", duplicate: false, taken: false };
 }
 
 export const Stored: MessageFns<Stored> = {
@@ -1089,6 +1093,9 @@ export const Stored: MessageFns<Stored> = {
     }
     if (message.duplicate !== false) {
       writer.uint32(24).bool(message.duplicate);
+    }
+    if (message.taken !== false) {
+      writer.uint32(32).bool(message.taken);
     }
     return writer;
   },
@@ -1130,6 +1137,14 @@ export const Stored: MessageFns<Stored> = {
             message.duplicate = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.taken = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1150,18 +1165,22 @@ export const Stored: MessageFns<Stored> = {
     message.stream = object.stream ?? "";
     message.entry = object.entry ?? "";
     message.duplicate = object.duplicate ?? false;
+    message.taken = object.taken ?? false;
     return message;
   },
 };
 
 function createBaseEnroll(): Enroll {
-  return { latest: false };
+  return { latest: false, again: false };
 }
 
 export const Enroll: MessageFns<Enroll> = {
   encode(message: Enroll, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.latest !== false) {
       writer.uint32(8).bool(message.latest);
+    }
+    if (message.again !== false) {
+      writer.uint32(16).bool(message.again);
     }
     return writer;
   },
@@ -1187,6 +1206,14 @@ export const Enroll: MessageFns<Enroll> = {
             message.latest = reader.bool();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.again = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1205,6 +1232,7 @@ export const Enroll: MessageFns<Enroll> = {
   fromPartial(object: DeepPartial<Enroll>): Enroll {
     const message = createBaseEnroll();
     message.latest = object.latest ?? false;
+    message.again = object.again ?? false;
     return message;
   },
 };

@@ -4,6 +4,7 @@ import {
   type AppendOptions,
   type Claimed,
   type Draft,
+  type EnrollOptions,
   type GroupFigures,
   type Leased,
   type Letter,
@@ -126,8 +127,8 @@ export class GrpcMail implements Mail {
   // --- claim and settle ----------------------------------------------------------------------------------------------
 
   /** See `Mail.enroll`. */
-  async enroll(topic: string, group: string, latest: boolean): Promise<boolean> {
-    return (await this.#ask(topic, group, { $case: "enroll", value: { latest } })).yes;
+  async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
+    return (await this.#ask(topic, group, { $case: "enroll", value: { latest, again } })).yes;
   }
 
   /** See `Mail.claim`. */

@@ -18,7 +18,17 @@ import {
   SETTLE,
   settleNames,
 } from "../contract/scripts.js";
-import type { AppendOptions, Claimed, Draft, Leased, Mail, Settlement, Stored } from "../durable.js";
+import {
+  type AppendOptions,
+  type Claimed,
+  type Draft,
+  type EnrollOptions,
+  groupRemoved,
+  type Leased,
+  type Mail,
+  type Settlement,
+  type Stored,
+} from "../durable.js";
 import { type TielineError, UnavailableError } from "../errors.js";
 import { newInstance } from "../identity.js";
 import { memberOf } from "./redisEntries.js";
@@ -30,6 +40,10 @@ import type { RedisWork } from "./redisWork.js";
 import { encodeCommand, type Reply, RespError } from "./resp.js";
 
 type Told = (Stored | undefined)[];
+
+const NO_ROOM = "";
+const TAKEN = "!";
+const REFUSED: ReadonlySet<string> = new Set([NO_ROOM, TAKEN]);
 
 const TOGETHER = 64;
 const MANY_BYTES = 262_144;
@@ -123,7 +137,7 @@ export class RedisMail extends RedisMailDesk implements Mail {
     const [told, reached] = await this.#waiting.ask(async (link) => {
       const known = link.call("SADD", mailTopicsKey(this.prefix), topic);
       const [entries] = await Promise.all([runScript(link, APPEND, names, batch.rest()), known]);
-      const isStored = listOf(entries).some((entry) => String(entry) !== "");
+      const isStored = listOf(entries).some((entry) => !REFUSED.has(String(entry)));
       // On the same connection: another one has nothing to wait for.
       const wait = () => link.call("WAIT", String(replicas), String(this.#replicasMs));
       return [entries, isStored ? Number(await wait()) : replicas];
@@ -199,10 +213,11 @@ export class RedisMail extends RedisMailDesk implements Mail {
   }
 
   #stored(topic: string, { key, priority }: Draft, told: string): Stored | undefined {
-    if (told === "") return undefined;
+    if (told === NO_ROOM) return undefined;
     const stream = key === "" ? laneKey(this.prefix, topic, String(priority)) : streamKey(this.prefix, topic, key);
     const known = told.startsWith("=");
-    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1 };
+    if (told === TAKEN) return { stream, entry: "", duplicate: false, taken: true };
+    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1, taken: false };
   }
 
   /** The link is gone: what was gathered and what was not answered is kept, for so long. */
@@ -238,13 +253,14 @@ export class RedisMail extends RedisMailDesk implements Mail {
   // --- claim and settle ----------------------------------------------------------------------------------------------
 
   /** See `Mail.enroll`. */
-  async enroll(topic: string, group: string, latest: boolean): Promise<boolean> {
+  async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
     await this.work.call("SADD", mailTopicsKey(this.prefix), topic);
     const names = enrollNames(this.prefix, topic);
     let [source, cursor, isNew] = ["", "0", false];
     do {
-      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", source, cursor]);
+      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", again ? "1" : "0", source, cursor]);
       const [told = "", from = "", next = "0"] = listOf(reply).map(String);
+      if (told === "removed") throw groupRemoved(topic, group);
       isNew ||= told === "1";
       [source, cursor] = [from, next];
     } while (cursor !== "0" || source !== "");

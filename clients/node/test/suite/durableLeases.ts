@@ -103,6 +103,22 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
     assert.deepEqual([[...tried], [...others]], [[1], [2]]);
   });
 
+  test("what has a stream's name stops nobody but its publisher, who is told", async () => {
+    const [topic, system, keys] = [newTopic(), world.system(), new Keys()];
+    await system.subscribe(topic, keys.take, { durable: true }).ready();
+    const taken = streamKey("tl:", topic, "a");
+    await ask(redis, "SET", taken, "x");
+    const stored = ["b", "c"].map((key) => system.publish(topic, 1, { key }));
+    const error = await fails(system.publish(topic, 1, { key: "a" }), "CONFLICT");
+    assert.match(error.message, /nothing was stored: .* that is no stream; remove that, or choose another key$/);
+    assert.equal(error.outcome, "NOT_DELIVERED");
+    await Promise.all(stored);
+    await until(() => keys.count === 2, "the others are handled");
+    await ask(redis, "DEL", taken);
+    await system.publish(topic, 1, { key: "a" });
+    await until(() => keys.count === 3, "the name is free again");
+  });
+
   test("an idle consumer is woken by a publish, and asks for nothing else", async () => {
     const [topic, seen] = [newTopic(), new Seen()];
     const subscription = world.system().subscribe(topic, (data) => seen.push(data), { durable: true, group: "g" });
@@ -155,7 +171,7 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
     while ((await length()) !== 4) await sleep(5);
     way.cut();
     for (const { stored } of await Promise.all(publications)) {
-      assert.deepEqual(stored, { stream: streamKey("tl:", topic, "k"), entry: "", duplicate: false });
+      assert.deepEqual(stored, { stream: streamKey("tl:", topic, "k"), entry: "", duplicate: false, taken: false });
     }
     await system.publish(topic, 4, { key: "k" });
     assert.equal(await length(), 5);

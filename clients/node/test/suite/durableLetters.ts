@@ -194,6 +194,18 @@ export function durableLetterTests(world: World): void {
     );
   });
 
+  test("who subscribes to a group that is removed is told, and does not bring it back", async () => {
+    const [topic, system, keys] = [newTopic(), world.system(), new Keys()];
+    const subscription = system.subscribe(topic, keys.take, { durable: true, group: "g" });
+    await subscription.ready();
+    await system.groups.remove(topic, "g");
+    await until(() => subscription.closed, "its subscription ends");
+    assert.deepEqual(await system.groups.list(topic), []);
+    await system.publish(topic, 1, { key: "k" });
+    await system.subscribe(topic, keys.take, { durable: true, group: "g" }).ready();
+    await until(() => keys.count === 1, "it waited for a group");
+  });
+
   describe("what makes no sense is refused", () => {
     const asked: [string, (system: EventSystem) => Promise<unknown>, RegExp][] = [
       [

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { streamKey } from "../../src/contract/contract.js";
 import { newTopic, Seen } from "../support/durable.js";
 import { ask } from "../support/redis.js";
 import { RedisServer } from "../support/server.js";
@@ -34,9 +35,19 @@ export function durableReplicaTests(world: World): void {
     assert.deepEqual([...seen], [1, 2], "what was stored is handled, replicated or not");
   });
 
-  test("a full stream refuses who waits for replicas, too", async () => {
+  test("what cannot be stored is refused also if one waits for replicas", async () => {
     const [topic, system] = [newTopic(), world.system()];
     await system.publish(topic, 1, { key: "k" });
     await fails(system.publish(topic, 2, { key: "k", maxStored: 1, waitReplicas: 1 }), "OVERLOADED");
+    await ask(redis, "SET", streamKey("tl:", topic, "l"), "no stream");
+    await fails(system.publish(topic, 3, { key: "l", waitReplicas: 1 }), "CONFLICT");
+    await fails(
+      system.publishMany(topic, [
+        { data: 3, key: "k" },
+        { data: 3, key: "l" },
+      ]),
+      "CONFLICT",
+    );
+    assert.equal(await ask(redis, "XLEN", streamKey("tl:", topic, "k")), 1);
   });
 }

@@ -18,7 +18,7 @@ from tieline.delivery import Around
 from tieline.durability import Durability
 from tieline.durable import Mail, Settlement, Verdict
 from tieline.eager import start_now
-from tieline.errors import TielineError
+from tieline.errors import NotFoundError, TielineError
 from tieline.lease import Lease
 
 if TYPE_CHECKING:
@@ -129,13 +129,22 @@ class Consumer:
         self.wake()
 
     async def _stay_enrolled(self) -> None:
-        """Should the broker lose everything, the group is there again soon; whatever is stored meanwhile is for it."""
+        """Should the broker lose everything, the group is there again soon; whatever is stored meanwhile is for it.
+
+        If somebody removed the group, its subscription ends.
+        """
         while not self._stopped:
             await self.clock.sleep(_ENROLL_SECONDS)
             try:
-                if await self._house.mail.enroll(self.topic, self.policy.group, latest=False):
+                if await self._house.mail.enroll(self.topic, self.policy.group, latest=False, again=True):
                     log.warning("the group %r of %r was gone, and is registered again", self.policy.group, self.topic)
                     self.wake()
+            except NotFoundError as removed:
+                log.error(
+                    "the subscription %r ends: %s; subscribe anew to have it again", self.subscription.name, removed
+                )
+                self.spawn(self.subscription.unsubscribe())
+                return
             except TielineError as error:
                 log.debug("registering the group of %r failed: %s", self.topic, error)
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from tieline.errors import UnsupportedError
+from tieline.errors import ConflictError, NotFoundError, UnsupportedError
 
 DEFAULT_GROUP = "default"
 """The subscription group of whoever names none: one, shared by all of them."""
@@ -48,12 +48,14 @@ class Stored(NamedTuple):
         stream: name of its stream at the broker.
         entry: its entry there; empty if it was stored by an earlier try whose answer was lost.
         duplicate: an event was known under its id before, and that one's entry is told.
+        taken: it was not stored: the broker has something under that name that is no stream.
 
     """
 
     stream: str
     entry: str
     duplicate: bool = False
+    taken: bool = False
 
 
 class Entry(NamedTuple):
@@ -197,10 +199,14 @@ class Mail(Protocol):
         """
         ...
 
-    async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
         """Make sure that a subscription group is registered; returns whether it is new.
 
-        A new one gets what is stored already, unless `latest`.
+        A new one gets what is stored already, unless `latest`. Who registered it before says so (`again`).
+
+        Raises:
+            NotFoundError: it was removed since it was registered before.
+
         """
         ...
 
@@ -257,6 +263,19 @@ class Mail(Protocol):
         ...
 
 
+def group_removed(topic: str, group: str) -> NotFoundError:
+    """What a consumer is told whose group somebody removed."""
+    return NotFoundError(f"the subscription group {group!r} of {topic!r} was removed")
+
+
+def no_stream(name: str) -> ConflictError:
+    """What a publisher is told whose stream's name something else has at the broker."""
+    return ConflictError(
+        f"nothing was stored: the broker has something under the name {name!r} that is no stream; remove that, or "
+        "choose another key"
+    )
+
+
 def no_replicas() -> UnsupportedError:
     """What a publisher is told who waits for replicas where the client does not see them."""
     return UnsupportedError("wait_replicas= needs a connection to Redis itself: use redis://")
@@ -283,7 +302,7 @@ class NoMail:
         """See `Mail.append_to_replicas`."""
         raise self._unsupported()
 
-    async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
         """See `Mail.enroll`."""
         raise self._unsupported()
 

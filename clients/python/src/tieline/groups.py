@@ -55,7 +55,7 @@ class Groups:
         return [self._read(topic, figures) for figures in await self._house.mail.groups(topic)]
 
     async def remove(self, topic: str, name: str) -> None:
-        """Remove a group: nothing waits for it any more. One that somebody still subscribes to soon is there again.
+        """Remove a group: nothing waits for it any more, and its subscriptions end, within about two seconds.
 
         Raises:
             NotFoundError: there is no such group.

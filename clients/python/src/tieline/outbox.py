@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tieline._contract import contract
 from tieline.clock import Clock, Timer
-from tieline.durable import Draft, Mail
+from tieline.durable import Draft, Mail, Stored, no_stream
 from tieline.errors import InvalidArgumentError, TielineError
 from tieline.outbox_entry import OutboxFigures, Waiting
 
@@ -192,12 +192,12 @@ class Outbox:
             log.warning("%d events of %r wait another %.1f s: %s", len(events), topic, pause, error)
             return
         self._failures.pop((topic, _WHOLE_TOPIC), None)
-        stored = [each for each, place in zip(events, places, strict=True) if place is not None]
+        stored = [each for each, place in zip(events, places, strict=True) if place is not None and not place.taken]
         for lane in {_lane(each) for each in stored}:
             self._failures.pop(lane, None)
-        for lane in {_lane(each) for each, place in zip(events, places, strict=True) if place is None}:
-            pause = self._hold(lane)
-            log.warning("events of %r wait another %.1f s: their key or lane is full", topic, pause)
+        for lane, why in {_lane(each): _why(place) for each, place in zip(events, places, strict=True)}.items():
+            if why:
+                log.warning("events of %r wait another %.1f s: %s", topic, self._hold(lane), why)
         if stored:
             await self._file.remove(stored)
 
@@ -206,6 +206,13 @@ class Outbox:
         pause = _pause(failures)
         self._held[lane] = self._clock.monotonic() + pause
         return pause
+
+
+def _why(place: Stored | None) -> str:
+    """Why an event was not stored; empty if it was."""
+    if place is None:
+        return "their key or lane is full"
+    return str(no_stream(place.stream)) if place.taken else ""
 
 
 def check_path(path: str | PathLike[str]) -> Path:

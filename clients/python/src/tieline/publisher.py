@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.durable import Draft, Stored
+from tieline.durable import Draft, Stored, no_stream
 from tieline.envelope import EVENT, new_id
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, PayloadTooLargeError, TielineError
 from tieline.event_outlet import EventOutlet
@@ -139,6 +139,8 @@ class Publisher:
             (stored,) = await port.mail.append(event.topic, drafts, most=durable.most)
         if stored is None:
             raise no_room(event.topic, durable.key, instance.settings.retry_after)
+        if stored.taken:
+            raise no_stream(stored.stream)
         return stored
 
     async def store_together(
@@ -172,6 +174,9 @@ class Publisher:
         if not port.connected:
             await instance.await_link(events[0], wait_for_connection)
         stored = await port.mail.append(topic, drafts, together=True, most=pieces[0].durable.most)
+        taken = next((place for place in stored if place is not None and place.taken), None)
+        if taken is not None:
+            raise no_stream(taken.stream)
         receipts = [
             Receipt(event.id, event.correlation_id or event.id, place)
             for event, place in zip(events, stored, strict=True)

@@ -223,6 +223,11 @@ def mail_groups_key(prefix: str, topic: str) -> str:
     return f"{prefix}mg:{{{topic}}}"
 
 
+def removed_key(prefix: str, topic: str) -> str:
+    """`<prefix>rm:{<topic>}`."""
+    return f"{prefix}rm:{{{topic}}}"
+
+
 def due_key(prefix: str, topic: str, group: str) -> str:
     """`<prefix>du:{<topic>}:<group>`."""
     return f"{prefix}du:{{{topic}}}:{group}"

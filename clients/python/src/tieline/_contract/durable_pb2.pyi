@@ -110,20 +110,24 @@ class Draft(_message.Message):
     def __init__(self, envelope: _Optional[bytes] = ..., known_as: _Optional[str] = ..., window_ms: _Optional[int] = ...) -> None: ...
 
 class Stored(_message.Message):
-    __slots__ = ("stream", "entry", "duplicate")
+    __slots__ = ("stream", "entry", "duplicate", "taken")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     ENTRY_FIELD_NUMBER: _ClassVar[int]
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
     stream: str
     entry: str
     duplicate: bool
-    def __init__(self, stream: _Optional[str] = ..., entry: _Optional[str] = ..., duplicate: bool = ...) -> None: ...
+    taken: bool
+    def __init__(self, stream: _Optional[str] = ..., entry: _Optional[str] = ..., duplicate: bool = ..., taken: bool = ...) -> None: ...
 
 class Enroll(_message.Message):
-    __slots__ = ("latest",)
+    __slots__ = ("latest", "again")
     LATEST_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
     latest: bool
-    def __init__(self, latest: bool = ...) -> None: ...
+    again: bool
+    def __init__(self, latest: bool = ..., again: bool = ...) -> None: ...
 
 class Claim(_message.Message):
     __slots__ = ("slots", "entries", "lease_ms")

@@ -136,9 +136,9 @@ class GrpcMail:
         """See `Mail.append_to_replicas`."""
         raise no_replicas()
 
-    async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
         """See `Mail.enroll`."""
-        return (await self._ask(topic, group, enroll=wire.Enroll(latest=latest))).yes
+        return (await self._ask(topic, group, enroll=wire.Enroll(latest=latest, again=again))).yes
 
     async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
         """See `Mail.claim`."""
@@ -263,7 +263,7 @@ def _settlement(one: Settlement) -> wire.Settlement:
 
 
 def _stored(one: wire.Stored) -> Stored | None:
-    return Stored(one.stream, one.entry, one.duplicate) if one.stream else None
+    return Stored(one.stream, one.entry, one.duplicate, one.taken) if one.stream else None
 
 
 def _member(one: wire.Member) -> Member:

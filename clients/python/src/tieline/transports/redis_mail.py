@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tieline import codec
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.durable import Claimed, Draft, Entry, Member, Settlement, Stored
+from tieline.durable import Claimed, Draft, Entry, Member, Settlement, Stored, group_removed
 from tieline.envelope import EVENT, new_instance
 from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack, pack_script
@@ -29,6 +29,8 @@ _TOGETHER = 64
 _MANY_BYTES = 262_144
 _LANE = b"\0"
 _LATEST = 2**63 - 1  # a plain producer may name an entry as it likes
+_NO_ROOM, _TAKEN = b"", b"!"
+_REFUSED = {_NO_ROOM, _TAKEN}
 _UNREADABLE = b"\xc1"  # no MessagePack begins so
 
 
@@ -128,7 +130,7 @@ class RedisMail(RedisMailDesk):
             link.send(pack("SADD", contract.mail_topics_key(self._prefix), topic))
             told = await self._waiting.run(scripts.APPEND, names, arguments, on=link)
             wait = pack("WAIT", replicas, int(patience * 1000))
-            reached = await self._waiting.call(wait, on=link) if any(told) else replicas
+            reached = await self._waiting.call(wait, on=link) if set(told) - _REFUSED else replicas
         except (LinkDownError, ReplyError) as error:
             raise command_error(error) from None
         if reached < replicas:
@@ -182,10 +184,12 @@ class RedisMail(RedisMailDesk):
                 at += count
 
     def _stored(self, topic: str, draft: Draft, told: bytes) -> Stored | None:
-        if not told:
+        if told == _NO_ROOM:
             return None
         key, priority, prefix = draft.key, draft.priority, self._prefix
         stream = contract.stream_key(prefix, topic, key) if key else contract.lane_key(prefix, topic, str(priority))
+        if told == _TAKEN:
+            return Stored(stream, "", taken=True)
         entry = told.decode()
         return Stored(stream, entry.removeprefix("="), entry[0] == "=" and len(entry) > 1)
 
@@ -230,14 +234,16 @@ class RedisMail(RedisMailDesk):
 
     # --- claim and settle -----------------------------------------------------------------------------------------
 
-    async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
         """See `Mail.enroll`."""
         await self._call("SADD", contract.mail_topics_key(self._prefix), topic)
         names = scripts.enroll_names(self._prefix, topic)
         source, cursor, new = b"", b"0", False
         while True:
-            arguments = [group.encode(), b"1" if latest else b"0", source, cursor]
+            arguments = [group.encode(), b"%d" % latest, b"%d" % again, source, cursor]
             told, source, cursor = await self._run(scripts.ENROLL, names, arguments)
+            if told == b"removed":
+                raise group_removed(topic, group)
             new = new or told == b"1"
             if cursor == b"0" and not source:
                 return new

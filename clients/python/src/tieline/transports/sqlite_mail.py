@@ -64,11 +64,11 @@ class SqliteMail:
         """See `Mail.append_to_replicas`."""
         raise no_replicas()
 
-    async def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
         """See `Mail.enroll`."""
 
         def work(book: MailBook) -> bool:
-            return book.enroll(topic, group, latest=latest)
+            return book.enroll(topic, group, latest=latest, again=again)
 
         return await self._writer.submit(work)
 

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from tieline._contract import contract
 from tieline.clock import Clock
-from tieline.durable import Draft, Stored
+from tieline.durable import Draft, Stored, group_removed
 from tieline.transports.sqlite_mail_schema import entry_text, first_id
 
 _SWEEP_MS = 60_000
 _SWEEP_ROWS = 5_000
 _PREFIX = "tl:"
 
+_REMOVED = "SELECT 1 FROM removed WHERE topic = ? AND grp = ? AND expires > ?"
 _STORE = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
 _READY = """
 INSERT INTO members (topic, grp, key, event, priority, due, passed, given) VALUES (?, ?, ?, 0, 0, ?, ?, ?)
@@ -167,12 +168,15 @@ class MailBook:
             if news:
                 self.wake(topic, group)
 
-    def enroll(self, topic: str, group: str, *, latest: bool) -> bool:
+    def enroll(self, topic: str, group: str, *, latest: bool, again: bool) -> bool:
         """See `Mail.enroll`."""
         self.has_topic(topic)
         if self.execute("SELECT 1 FROM groups WHERE topic = ? AND grp = ?", (topic, group)).fetchone():
             return False
         now = self.now()
+        if again and self.execute(_REMOVED, (topic, group, now)).fetchone():
+            raise group_removed(topic, group)
+        self.execute("DELETE FROM removed WHERE expires <= ? OR (topic = ? AND grp = ?)", (now, topic, group))
         start, since = (self.next_id(now), now) if latest else (0, 0)
         self.execute("INSERT INTO groups VALUES (?, ?, ?, ?, NULL)", (topic, group, since, start))
         if not latest:

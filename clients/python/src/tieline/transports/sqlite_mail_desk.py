@@ -8,6 +8,8 @@ from tieline.durable import GroupFigures, Letter, Redriven
 from tieline.transports.sqlite_mail_book import MailBook
 from tieline.transports.sqlite_mail_schema import entry_of, entry_text, ms_of
 
+_REMOVED_MS = 3_600_000
+
 _KEYS = """
 SELECT count(due), count(letter) FROM members WHERE topic = ? AND grp = ? AND event = 0
 """
@@ -73,6 +75,7 @@ def dismiss(book: MailBook, topic: str, group: str) -> bool:
     place = (topic, group)
     if book.execute("DELETE FROM groups WHERE topic = ? AND grp = ?", place).rowcount == 0:
         return False
+    book.execute("INSERT OR REPLACE INTO removed VALUES (?, ?, ?)", (*place, book.now() + _REMOVED_MS))
     book.execute("DELETE FROM members WHERE topic = ? AND grp = ?", place)
     book.execute("DELETE FROM lanes WHERE topic = ? AND grp = ?", place)
     if book.starts(topic):

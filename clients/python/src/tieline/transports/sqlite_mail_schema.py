@@ -41,6 +41,11 @@ CREATE TABLE groups (
     PRIMARY KEY (topic, grp)
 ) STRICT, WITHOUT ROWID;
 
+-- Groups that were removed; who had registered one does not bring it back.
+CREATE TABLE removed (
+    topic TEXT NOT NULL, grp TEXT NOT NULL, expires INTEGER NOT NULL, PRIMARY KEY (topic, grp)
+) STRICT, WITHOUT ROWID;
+
 -- An event has a key, or an empty one and a priority. One that was redriven is for one group only.
 CREATE TABLE events (
     id INTEGER PRIMARY KEY, topic TEXT NOT NULL, key TEXT NOT NULL, priority INTEGER NOT NULL, only TEXT NOT NULL,
