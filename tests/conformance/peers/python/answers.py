@@ -60,7 +60,8 @@ def receipt(published: Published) -> Receipt:
     """What a publish returned."""
     told = Receipt(id=published.id, correlation_id=published.correlation_id)
     if published.stored is not None:
-        told.stored.CopyFrom(Stored(**published.stored._asdict()))
+        stream, entry, duplicate, _ = published.stored
+        told.stored.CopyFrom(Stored(stream=stream, entry=entry, duplicate=duplicate))
     return told
 
 
