@@ -10,21 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples.node_package import provide
 
 from tests.faults.conftest import QUICK
 from tests.suite.durable import Keys
 from tests.suite.seen import until
 from tests.support.processes import Peer
 from tests.support.servers import RedisServer
-from tieline import EventSystem, Item, OverloadedError, Settings, UnavailableError
+from tieline import EventSystem, Item, OverloadedError, Settings
 from tieline._contract import contract
 
-PUBLISHER = Path(__file__).parents[1] / "peers/outbox.py"
+PEERS = Path(__file__).parents[1] / "peers"
 
 
-def peer(server: RedisServer, path: Path, first: int = 1, count: int = 0, **options: Any) -> Peer:
+@pytest.fixture(params=["python", "node"])
+def language(request: pytest.FixtureRequest) -> str:
+    """What the publishers with an outbox are written in."""
+    if request.param == "node":
+        provide(PEERS)
+    return str(request.param)
+
+
+def peer(language: str, server: RedisServer, path: Path, first: int = 1, count: int = 0, **options: Any) -> Peer:
     told = {"url": server.url, "path": str(path), "topic": "orders", "first": first, "count": count, **options}
-    return Peer.python(PUBLISHER, json.dumps(told))
+    if language == "node":
+        return Peer.node(PEERS / "outbox.mjs", json.dumps(told))
+    return Peer.python(PEERS / "outbox.py", json.dumps(told))
 
 
 @pytest.fixture
@@ -43,13 +54,12 @@ def in_order(count: int) -> dict[str, list[int]]:
     return {f"k{key}": [number for number in range(1, count + 1) if number % 3 == key] for key in range(3)}
 
 
-async def handled(server: RedisServer, path: Path) -> dict[str, list[int]]:
-    """What a subscriber gets of all that was published; the outbox is empty then."""
+async def handled(language: str, server: RedisServer, path: Path) -> dict[str, list[int]]:
+    """What a subscriber gets of all that was published; another process stores what is left in the outbox."""
     keys = Keys()
-    async with EventSystem(server.url, settings=Settings(**QUICK), outbox=path) as system:
-        assert system.outbox is not None
+    async with EventSystem(server.url, settings=Settings(**QUICK)) as system, peer(language, server, path) as successor:
         await system.subscribe("orders", keys.take, durable=True).ready()
-        await empty(system)
+        await successor.line("^EMPTY", seconds=60.0)
         while any(group.waiting for group in await system.groups.list("orders")):
             await asyncio.sleep(0.02)
     return dict(keys.seen)
@@ -64,31 +74,32 @@ async def empty(system: EventSystem) -> None:
 
 
 async def test_what_is_queued_while_the_broker_is_away_outlives_the_process(
-    server: RedisServer, tmp_path: Path
+    language: str, server: RedisServer, tmp_path: Path
 ) -> None:
     path = tmp_path / "outbox.db"
     server.stop()
-    async with peer(server, path, count=200) as publisher:
+    async with peer(language, server, path, count=200) as publisher:
         await publisher.line("^ALL")
         publisher.kill()
         await publisher.wait()
     server.start()
-    assert await handled(server, path) == in_order(200)
+    assert await handled(language, server, path) == in_order(200)
 
 
 async def test_what_was_stored_when_the_process_was_killed_is_not_stored_again(
-    server: RedisServer, tmp_path: Path
+    language: str, server: RedisServer, tmp_path: Path
 ) -> None:
     path, keys = tmp_path / "outbox.db", Keys()
-    async with EventSystem(server.url) as system, peer(server, path, count=30, forget=True) as publisher:
+    async with EventSystem(server.url) as system:
         await system.subscribe("orders", keys.take, durable=True).ready()
-        await until(lambda: keys.count >= 30)
-        publisher.kill()
-        await publisher.wait()
-        async with EventSystem(server.url, outbox=path) as successor:
-            assert successor.outbox is not None
-            assert (await successor.outbox.figures()).events > 0
-            await empty(successor)
+        async with peer(language, server, path, count=30, forget=True) as publisher:
+            await until(lambda: keys.count >= 30)
+            await publisher.line("^ALL")
+            publisher.kill()
+            await publisher.wait()
+        async with peer(language, server, path) as successor:
+            await successor.line("^EMPTY")
+            assert "WAITING 30" in successor.output
         await system.publish("orders", "last", key="k0")
         await until(lambda: "last" in keys.seen["k0"])
     keys.seen["k0"].remove("last")
@@ -96,19 +107,19 @@ async def test_what_was_stored_when_the_process_was_killed_is_not_stored_again(
 
 
 async def test_publishers_that_are_killed_again_and_again_lose_and_double_nothing(
-    server: RedisServer, tmp_path: Path
+    language: str, server: RedisServer, tmp_path: Path
 ) -> None:
     path, first = tmp_path / "outbox.db", 1
     chance, promised = random.Random(7), set[int]()
     for _ in range(5):
-        async with peer(server, path, first=first, count=100_000) as publisher:
+        async with peer(language, server, path, first=first, count=100_000) as publisher:
             await until(lambda publisher=publisher: queued(publisher), 30.0, lambda publisher=publisher: publisher.text)
             await asyncio.sleep(chance.uniform(0.0, 0.3))
             publisher.kill()
             await publisher.wait()
             promised |= set(range(first, queued(publisher) + 1))
             first = queued(publisher) + 10  # what is on disk need not have been printed
-    found = await handled(server, path)
+    found = await handled(language, server, path)
     assert all(numbers == sorted(set(numbers)) for numbers in found.values())
     assert promised <= {number for numbers in found.values() for number in numbers}
 
@@ -180,15 +191,48 @@ async def test_a_full_outbox_refuses(server: RedisServer, tmp_path: Path, monkey
     await system.aclose()
 
 
-async def test_an_outbox_belongs_to_one_process(server: RedisServer, tmp_path: Path) -> None:
+async def test_an_outbox_belongs_to_one_process_for_as_long_as_that_lives(
+    language: str, server: RedisServer, tmp_path: Path
+) -> None:
     path = tmp_path / "outbox.db"
-    async with peer(server, path, count=1) as publisher:
+    async with peer(language, server, path, count=1) as publisher:
+        await publisher.line("^EMPTY")
+        async with peer(language, server, path) as other:
+            told = await other.line("^(WAITING|UNAVAILABLE)")
+            assert told.startswith(f"UNAVAILABLE NOT_DELIVERED the file {path} cannot be used: ")
+            assert told.endswith("another process uses it: give each one a file of its own")
+        publisher.kill()
+        await publisher.wait()
+    async with peer(language, server, path) as successor:
+        assert await successor.line("^(WAITING|UNAVAILABLE)") == "WAITING 0"
+
+
+async def test_a_frozen_process_keeps_its_outbox(language: str, server: RedisServer, tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    async with peer(language, server, path, count=1) as publisher:
+        await publisher.line("^EMPTY")
+        publisher.stop()
+        async with peer(language, server, path) as other:
+            assert "another process uses it" in await other.line("^(WAITING|UNAVAILABLE)")
+        publisher.cont()
+
+
+@pytest.mark.parametrize(("first", "second"), [("python", "node"), ("node", "python")])
+async def test_an_outbox_belongs_to_one_language(first: str, second: str, server: RedisServer, tmp_path: Path) -> None:
+    provide(PEERS)
+    path = tmp_path / "outbox.db"
+    server.stop()
+    async with peer(first, server, path, count=20) as publisher:
         await publisher.line("^ALL")
-        system = EventSystem(server.url, outbox=path)
-        with pytest.raises(UnavailableError, match="another process"):
-            await system.publish("orders", 1, key="k")
-        await system.aclose()
-    system = EventSystem(server.url, outbox=tmp_path / "no" / "such" / "folder.db")
-    with pytest.raises(UnavailableError, match="folder"):
-        await system.publish("orders", 1, key="k")
-    await system.aclose()
+        publisher.kill()
+        await publisher.wait()
+    async with peer(second, server, path) as other:
+        told = await other.line("^(WAITING|UNAVAILABLE)")
+        assert told.startswith(f"UNAVAILABLE NOT_DELIVERED the file {path} cannot be used: ")
+    server.start()
+    assert await handled(first, server, path) == in_order(20)
+
+
+async def test_a_folder_that_is_not_there_is_told(language: str, server: RedisServer, tmp_path: Path) -> None:
+    async with peer(language, server, tmp_path / "no" / "such" / "folder.db") as publisher:
+        assert "folder.db cannot be used: " in await publisher.line("^(WAITING|UNAVAILABLE)")

@@ -138,10 +138,11 @@ async def test_events_of_a_key_are_leased_in_their_order_to_one(new_link: NewLin
 async def test_what_is_stored_is_stamped_as_what_is_published(new_link: NewLink, topic: str) -> None:
     link, instance = await new_link("shop")
     await ask(link, topic, enroll=mail.Enroll())
-    sent = event(topic, key="k", ttl_ms=5_000, source="forged/0", time=1, expires_at=2**60, reply_to="f" * 16, hops=3)
+    forged = {"source": "forged/0", "time": 1, "expires_at": 2**60, "reply_to": "f" * 16, "redriven": 9}
+    sent = event(topic, key="k", ttl_ms=5_000, hops=3, **forged)
     await append(link, sent)
     kept = Envelope.FromString((await claim(link, topic)).members[0].entries[0].envelope)
-    assert (kept.id, kept.source, kept.hops, kept.key) == (sent.id, f"shop/{instance}", 3, "k")
+    assert (kept.id, kept.source, kept.hops, kept.key, kept.redriven) == (sent.id, f"shop/{instance}", 3, "k", 0)
     assert kept.reply_to in ("", instance)
     assert kept.expires_at == kept.time + 5_000
     assert kept.time > 1_600_000_000_000

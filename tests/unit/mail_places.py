@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.suite.raw import Raw
 from tests.suite.seen import Seen
-from tieline.durable import Claimed, Draft, Entry, GroupFigures, Mail, Member, Settlement, Stored, Verdict
+from tieline.durable import Appended, Claimed, Draft, Entry, GroupFigures, Mail, Member, Settlement, Verdict
 from tieline.transport import Interest, Route, Transport
 from tieline.transports.memory import MemoryTransport
 from tieline.transports.redis import RedisTransport
@@ -42,7 +42,7 @@ class Box:
         await self.raw.port.register([Interest(Route.MAIL, self.topic, group)])
         return self.raw.woken
 
-    async def put(self, *events: str, most: int = 0, together: bool = False) -> list[Stored | None]:
+    async def put(self, *events: str, most: int = 0, together: bool = False) -> list[Appended]:
         """Store events: "k1" is the first one of the key k, "5:a" has no key and the priority 5."""
         return list(await self.mail.append(self.topic, self.drafts(*events), most=most, together=together))
 

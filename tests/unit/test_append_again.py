@@ -13,7 +13,7 @@ from tests.support.servers import RedisServer
 from tests.unit.mail_places import Box, names, opened
 from tieline import UnavailableError
 from tieline._contract import contract
-from tieline.durable import Stored
+from tieline.durable import Appended
 from tieline.settings import Settings
 from tieline.transports.redis import RedisTransport
 from tieline.transports.redis_link import pack
@@ -103,7 +103,7 @@ async def test_a_server_that_forgot_its_scripts_takes_a_late_run_for_no_repeated
     link = _transport(box).link
     assert link is not None
     redis_server.command("SCRIPT", "FLUSH")
-    storing: list[asyncio.Future[list[Stored | None]]] = []
+    storing: list[asyncio.Future[list[Appended]]] = []
 
     def put(event: str) -> None:
         storing.append(asyncio.ensure_future(box.mail.append("again", box.drafts(event))))

@@ -1,7 +1,6 @@
 import type { BatchOptions } from "./batch.js";
 import type { Timer } from "./clock.js";
 import { Consumer, type House } from "./consumer.js";
-import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
 import { DurableBatch } from "./durableBatch.js";
@@ -14,18 +13,11 @@ import type { Subscription } from "./subscription.js";
  */
 export class BatchConsumer extends Consumer {
   readonly #options: BatchOptions;
-  readonly #batches = new Set<DurableBatch>();
   #collecting: Timer | undefined;
 
   constructor(subscription: Subscription, policy: Durability, concurrency: number, house: House, batch: BatchOptions) {
     super(subscription, policy, concurrency, house, Math.min(LIMIT_CLAIM_SLOTS, batch.size * concurrency));
     this.#options = batch;
-  }
-
-  /** See `Consumer.isCaller`. */
-  override get isCaller(): boolean {
-    const own = CURRENT.getStore();
-    return own !== undefined && [...this.#batches].some(({ event }) => event === own);
   }
 
   /** Hands on as many batches as are full or have waited long enough. */
@@ -34,10 +26,8 @@ export class BatchConsumer extends Consumer {
     while (this.running < this.concurrency) {
       const leases = this.#next();
       if (leases.length === 0) return;
-      const batch = new DurableBatch(this, leases, this.#options);
       this.running += 1;
-      this.#batches.add(batch);
-      void batch.run();
+      void new DurableBatch(this, leases, this.#options).run();
     }
   }
 
@@ -72,9 +62,8 @@ export class BatchConsumer extends Consumer {
   }
 
   /** A batch is over, and its leases were told so. */
-  batchEnded(batch: DurableBatch): void {
+  batchEnded(): void {
     this.running -= 1;
-    this.#batches.delete(batch);
     this.flushSoon();
   }
 

@@ -6,7 +6,9 @@ import type { Claimed, Mail, Settlement } from "./durable.js";
 import { NotFoundError, said, type TielineError } from "./errors.js";
 import { type Claim, Holding } from "./holding.js";
 import { type End, FREE, Lease } from "./lease.js";
+import { LeaseRun } from "./leaseRun.js";
 import { inOneLine, type Log } from "./log.js";
+import { Redriver } from "./redriver.js";
 import { Settling } from "./settling.js";
 import type { Subscription } from "./subscription.js";
 
@@ -58,6 +60,7 @@ export class Consumer {
   #flushing = false;
   #again: Timer | undefined;
   #enrolling: Timer | undefined;
+  readonly #redriver: Redriver;
   #idle: (() => void)[] = [];
 
   /** `least` is how many members it may hold at least: as many as handlers can have at a time. */
@@ -70,6 +73,7 @@ export class Consumer {
     this.#holding = new Holding(this, house);
     this.#settling = new Settling(this, house, (again) => this.#progressed(again));
     this.#window = this.#least = least;
+    this.#redriver = new Redriver(this.topic, policy, house);
   }
 
   /** The broker's clock. */
@@ -80,6 +84,11 @@ export class Consumer {
   /** Where it says things. */
   get log(): Log {
     return this.#house.log;
+  }
+
+  /** How long a lease lasts without being extended, milliseconds. */
+  get lease(): number {
+    return this.#house.lease;
   }
 
   /** Members that are leased. */
@@ -95,7 +104,7 @@ export class Consumer {
   /** Whether whoever asks is a handler that runs here. */
   get isCaller(): boolean {
     const own = CURRENT.getStore();
-    return own !== undefined && [...this.#holding].some(({ event }) => event === own);
+    return own !== undefined && [...this.#holding].some(({ holder }) => holder?.event === own);
   }
 
   // --- claim ---------------------------------------------------------------------------------------------------------
@@ -105,6 +114,7 @@ export class Consumer {
     if (!this.#stopped || this.#isOver) return;
     this.#stopped = false;
     this.#enrollLater();
+    this.#redriver.start();
     this.wake();
   }
 
@@ -197,7 +207,7 @@ export class Consumer {
       const lease = this.ready.shift();
       if (lease === undefined) break;
       this.running += 1;
-      void lease.run();
+      void new LeaseRun(lease).run();
     }
   }
 
@@ -271,6 +281,7 @@ export class Consumer {
     this.#stopped = true;
     this.#again?.cancel();
     this.#enrolling?.cancel();
+    this.#redriver.stop();
     this.freeWaiting();
     for (const lease of this.#holding) lease.stop();
   }

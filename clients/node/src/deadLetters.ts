@@ -2,7 +2,7 @@ import type { Clock } from "./clock.js";
 import { encode } from "./codec.js";
 import { Event } from "./context.js";
 import { DeadLetter as WireLetter } from "./contract/durable.js";
-import { DEFAULT_GROUP, type Letter, type Mail } from "./durable.js";
+import { DEFAULT_GROUP, type Letter, type Mail, type Redriven } from "./durable.js";
 import { type Envelope, EVENT, errorFromWire, newEnvelope, parse, serialize } from "./envelope.js";
 import { InternalError, NotFoundError, type TielineError } from "./errors.js";
 import { checkOptions, type Kinds, LIST, NO_OPTIONS, OBJECT, shown, TEXT, whole } from "./options.js";
@@ -27,6 +27,8 @@ export interface DeadLetter {
   readonly reason: string;
   /** How often it was handled. */
   readonly attempts: number;
+  /** How often it was put back before. */
+  readonly redriven: number;
   /** The last one. */
   readonly error: TielineError;
   /** When it was given up, by the broker's clock. */
@@ -112,7 +114,7 @@ export class DeadLetters {
     checkTopic(topic);
     await this.#house.start();
     const [found] = await this.#house.mail.letters(topic, before(topic, id), 1);
-    if (found?.id === id) return read(found, this.#house.clock);
+    if (found?.id === id) return readLetter(found, this.#house.clock);
     throw noSuch(topic, id);
   }
 
@@ -154,9 +156,9 @@ export class DeadLetters {
 
   async #putBack(topic: string, letters: readonly DeadLetter[], instead?: Envelope): Promise<number> {
     if (letters.length === 0) return 0;
-    const redriven = letters.map(({ id, group, event }) => {
-      const envelope = { ...(instead ?? event.envelope), ttlMs: 0, expiresAt: 0 }; // it is wanted now
-      return { id, group, key: event.key, priority: event.priority, envelope: serialize(envelope) };
+    const redriven = letters.map((letter) => {
+      const envelope = { ...(instead ?? letter.event.envelope), ttlMs: 0, expiresAt: 0 }; // it is wanted now
+      return putBack(letter, envelope);
     });
     const entries = await this.#house.mail.redrive(topic, redriven);
     return entries.filter((entry) => entry !== "").length;
@@ -195,7 +197,7 @@ export class DeadLetters {
     await this.#house.start();
     for (let after = first; ; ) {
       const page = await this.#house.mail.letters(topic, after, PAGE);
-      const letters = page.map((found) => read(found, this.#house.clock));
+      const letters = page.map((found) => readLetter(found, this.#house.clock));
       yield* letters.filter((letter) => fits(letter, filter));
       const last = letters.at(-1);
       if (last === undefined) return;
@@ -222,7 +224,7 @@ export class ParkedKeys {
     checkTopic(topic);
     await this.#house.start();
     const found = await this.#house.mail.parked(topic, options.group ?? DEFAULT_GROUP);
-    return found.map(({ letter }) => read({ id: "", letter }, this.#house.clock));
+    return found.map(({ letter }) => readLetter({ id: "", letter }, this.#house.clock));
   }
 
   /**
@@ -269,9 +271,17 @@ function noSuch(topic: string, id: string): NotFoundError {
   return new NotFoundError(`"${topic}" has no dead letter ${shown(id)}; it may have been put back or deleted`);
 }
 
-function read({ id, letter }: Letter, clock: Clock): DeadLetter {
+/** What puts a dead letter back, with this envelope; that is counted in it. */
+export function putBack({ id, group, redriven, event }: DeadLetter, envelope: Envelope): Redriven {
+  const again = serialize({ ...envelope, redriven: redriven + 1 });
+  return { id, group, key: event.key, priority: event.priority, envelope: again };
+}
+
+/** A dead letter as people see it. */
+export function readLetter({ id, letter }: Letter, clock: Clock): DeadLetter {
   const { topic, group, reason, attempts, error, time, envelope } = WireLetter.decode(letter);
   const told = error === undefined ? new InternalError("the letter says no error") : errorFromWire(error);
   const event = new Event(parse(envelope) ?? { ...newEnvelope(EVENT), topic }, clock);
-  return { id, topic, group, reason, attempts, error: told, time: new Date(time), event };
+  const { redriven } = event.envelope;
+  return { id, topic, group, reason, attempts, redriven, error: told, time: new Date(time), event };
 }

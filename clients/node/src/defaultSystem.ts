@@ -1,7 +1,8 @@
 import { EventSystem } from "./events.js";
 import type { Gathered } from "./gather.js";
 import type { Item, ManyOptions } from "./many.js";
-import type { PublishOptions, Receipt } from "./publisher.js";
+import type { Receipt } from "./publisher.js";
+import type { PublishOptions } from "./publishOptions.js";
 import type { CallOptions, StreamOptions } from "./requester.js";
 import type { Stream } from "./stream.js";
 import type { GatherOptions } from "./surveyor.js";

@@ -1,7 +1,8 @@
 import { DEFAULT_HANDLER_TIMEOUT_MS } from "./contract/contract.js";
 import { DEFAULT_GROUP } from "./durable.js";
 import { InvalidArgumentError } from "./errors.js";
-import { FLAG, type Kind, type Kinds, milliseconds, OBJECT, shown } from "./options.js";
+import type { IdempotencyStore } from "./idempotency.js";
+import { ANY, FLAG, type Kind, type Kinds, milliseconds, OBJECT, shown } from "./options.js";
 import { checkRetryPolicy, type RetryPolicy } from "./retryPolicy.js";
 import { isWildcard } from "./topics.js";
 
@@ -25,6 +26,8 @@ export interface DurableOptions {
    * unless given, where there is a key), "dead_letter" (where there is none), or "skip".
    */
   onPoison?: "park" | "skip" | "dead_letter";
+  /** Remembers which events were handled, so that none is handled twice: `idempotencyStore("redis://…")`. */
+  idempotency?: IdempotencyStore;
 }
 
 /** What they must be. */
@@ -34,9 +37,10 @@ export const DURABLE_KINDS: Kinds<DurableOptions> = {
   retry: OBJECT,
   timeout: milliseconds(1, DAY_MS),
   onPoison: oneOf("park", "skip", "dead_letter"),
+  idempotency: ANY,
 };
 
-const ONLY_DURABLE = ["start", "retry", "timeout", "onPoison"] as const;
+const ONLY_DURABLE = ["start", "retry", "timeout", "onPoison", "idempotency"] as const;
 const NEVER_DURABLE = ["observe", "queue", "onGap", "byReference", "output", "outputSchema"] as const;
 
 /** How events that were stored are handled. */
@@ -51,10 +55,14 @@ export interface Durability {
   readonly timeout: number;
   /** What becomes of an event that failed for the last time; undefined: as it is with a key, or without. */
   readonly onPoison: DurableOptions["onPoison"];
+  /** Remembers which events were handled; undefined if nothing does. */
+  readonly idempotency: IdempotencyStore | undefined;
 }
 
 /** All options of a subscription that matter here. */
-type Given = DurableOptions & { group?: string } & { [Name in (typeof NEVER_DURABLE)[number]]?: unknown };
+type Given = DurableOptions & { group?: string; batch?: unknown } & {
+  [Name in (typeof NEVER_DURABLE)[number]]?: unknown;
+};
 
 /**
  * What the options of a subscription ask for; undefined for a live one. They are of the right kind.
@@ -67,12 +75,22 @@ export function durabilityOf(topic: string, options: Given): Durability | undefi
     return undefined;
   }
   const strange = NEVER_DURABLE.find((name) => options[name]);
+  if (options.batch && options.idempotency) {
+    throw new InvalidArgumentError("idempotency is for handlers of single events, and batch makes lists of them");
+  }
   if (strange) throw new InvalidArgumentError(`${strange} is for live events; a durable subscription does without`);
   if (isWildcard(topic)) {
     throw new InvalidArgumentError(`a durable subscription is on one topic, not on the pattern ${shown(topic)}`);
   }
   const { group = DEFAULT_GROUP, start, retry = {}, timeout = DEFAULT_HANDLER_TIMEOUT_MS, onPoison } = options;
-  return { group, latest: start === "latest", retry: checkRetryPolicy(retry), timeout, onPoison };
+  const idempotency = options.idempotency === undefined ? undefined : checkStore(options.idempotency);
+  return { group, latest: start === "latest", retry: checkRetryPolicy(retry), timeout, onPoison, idempotency };
+}
+
+function checkStore(store: IdempotencyStore): IdempotencyStore {
+  const { begin, done, giveUp } = Object(store) as Partial<IdempotencyStore>;
+  if ([begin, done, giveUp].every((method) => typeof method === "function")) return store;
+  throw new InvalidArgumentError(`idempotency is a store, as in idempotencyStore("redis://…"), not ${shown(store)}`);
 }
 
 function oneOf(...values: string[]): Kind {

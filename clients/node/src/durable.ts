@@ -1,4 +1,4 @@
-import { NotFoundError, UnsupportedError } from "./errors.js";
+import { ConflictError, NotFoundError, UnsupportedError } from "./errors.js";
 
 /**
  * The seam for durable events: what a port stores, leases and settles. Rules: SPEC.md, section 14.
@@ -42,9 +42,21 @@ export interface Stored {
   readonly entry: string;
   /** An event was known under its id before, and that one's entry is told. */
   readonly duplicate: boolean;
-  /** It was not stored: the broker has something under that name that is no stream. */
-  readonly taken: boolean;
 }
+
+/** An event was not stored: the broker has something under the name of its stream that is none. */
+export interface NoStream {
+  readonly noStream: string;
+}
+
+/** What a publisher is told whose stream's name something else has at the broker. */
+export function noStream(name: string): ConflictError {
+  const what = `the broker has something under the name "${name}" that is no stream`;
+  return new ConflictError(`nothing was stored: ${what}; remove that, or choose another key`);
+}
+
+/** Where an event was stored, or why it was not; undefined: there is no room. */
+export type Appended = Stored | NoStream | undefined;
 
 /** How events are stored. */
 export interface AppendOptions {
@@ -158,7 +170,7 @@ export interface Mail {
    * Stores events of a topic, in this order; resolves to where, undefined for what finds no room. If the broker goes away
    * before it has answered, they are sent again as soon as it is back, and stored once.
    */
-  append(topic: string, drafts: readonly Draft[], options?: AppendOptions): Promise<(Stored | undefined)[]>;
+  append(topic: string, drafts: readonly Draft[], options?: AppendOptions): Promise<Appended[]>;
 
   /**
    * As `append`, and resolves when so many replicas of the broker have it too. Rejects with UnavailableError: it is
@@ -170,7 +182,7 @@ export interface Mail {
     drafts: readonly Draft[],
     replicas: number,
     options?: Pick<AppendOptions, "most">,
-  ): Promise<(Stored | undefined)[]>;
+  ): Promise<Appended[]>;
 
   /**
    * Makes sure that a subscription group is registered; resolves to whether it is new. A new one gets what is stored

@@ -3,8 +3,9 @@ import type { BatchConsumer } from "./batchConsumer.js";
 import { CURRENT, Event } from "./context.js";
 import { passes } from "./delivery.js";
 import type { Entry } from "./durable.js";
-import { CallTimeoutError, type TielineError } from "./errors.js";
-import { DEFECT, DONE, type End, errorOf, FREE, INTERRUPTED, type Lease, type Outcome } from "./lease.js";
+import type { TielineError } from "./errors.js";
+import { DEFECT, DONE, type End, FREE, type Holder, type Lease } from "./lease.js";
+import { INTERRUPTED, type Outcome } from "./leaseRun.js";
 import { fitted, MISFIT } from "./schema.js";
 
 /** An event that the handler gets, and its payload. */
@@ -24,8 +25,8 @@ interface Taken {
  * Durable events that are handled together. Returning acknowledges all of them; throwing fails the first one of each key.
  * It has events of many leases, those of a key in their order, and a lease is in one batch at a time.
  */
-export class DurableBatch {
-  /** What its handler, while it runs, knows as the current event: the first one. */
+export class DurableBatch implements Holder {
+  /** That of the first one. See `Holder.event`. */
   event: Event | undefined;
   readonly #consumer: BatchConsumer;
   readonly #size: number;
@@ -39,7 +40,7 @@ export class DurableBatch {
     this.#consumer = consumer;
     this.#leases = leases;
     this.#size = size;
-    for (const lease of leases) lease.interruptBatch = (reason) => this.#interrupt(reason);
+    for (const lease of leases) lease.holder = this;
   }
 
   /** Reads, handles, and says what becomes of each lease. Never rejects. */
@@ -51,7 +52,7 @@ export class DurableBatch {
       this.#consumer.log.error(`handling a batch of "${this.#consumer.topic}" failed`, error);
       this.#endAll(DEFECT);
     }
-    this.#consumer.batchEnded(this);
+    this.#consumer.batchEnded();
   }
 
   /** Whether it may; what failed before comes alone. */
@@ -76,12 +77,15 @@ export class DurableBatch {
   }
 
   #letGo(lease: Lease, end: End): void {
-    lease.interruptBatch = undefined;
+    lease.holder = undefined;
     this.#consumer.letGo(lease, end);
   }
 
-  /** Somebody else has one of its leases, or all of it is to end now; nothing has failed. */
-  #interrupt(reason: TielineError): void {
+  /** See `Holder.stop`. All of what is being handled is finished. */
+  stop(): void {}
+
+  /** See `Holder.interrupt`: somebody else has one of its leases, or all of them are to end now. */
+  interrupt(reason: TielineError): void {
     this.#interrupted = true;
     this.event?.cancel(reason);
     this.#abandon?.(INTERRUPTED);
@@ -147,7 +151,7 @@ export class DurableBatch {
     const { event } = events[0] as Read;
     const payloads = events.map(({ data }) => data);
     this.event = event;
-    const timer = clock.callLater(policy.timeout, () => this.#timeOut(event));
+    const timer = clock.callLater(policy.timeout, () => this.#taken[0]?.lease.timeOut());
     const outcome = await new Promise<Outcome>((resolve) => {
       this.#abandon = resolve;
       CURRENT.run(event, async () => subscription.handler(payloads, event)).then(
@@ -163,20 +167,18 @@ export class DurableBatch {
     return outcome;
   }
 
-  #timeOut(event: Event): void {
-    const ms = this.#consumer.policy.timeout;
-    const raised = new CallTimeoutError(`the handler took longer than ${ms} ms`, { outcome: "MAY_HAVE_RUN" });
-    event.cancel(raised);
+  /** See `Holder.timeOut`. */
+  timeOut(raised: TielineError): void {
+    this.event?.cancel(raised);
     this.#abandon?.({ failed: true, raised });
   }
 
   #conclude({ failed, raised }: Outcome): void {
     const nacked = this.#taken.length > 1; // whose fault it was is seen when each comes alone
-    const error = failed ? errorOf(raised) : undefined;
     for (let taken = this.#taken.shift(); taken !== undefined; taken = this.#taken.shift()) {
       const { lease, entries } = taken;
-      if (error === undefined ? this.#handled(lease, entries) : this.#failed(lease, entries, error, nacked)) {
-        lease.interruptBatch = undefined;
+      if (failed ? this.#failed(lease, entries, raised, nacked) : this.#handled(lease, entries)) {
+        lease.holder = undefined;
         this.#consumer.putBack(lease);
       }
     }
@@ -192,9 +194,9 @@ export class DurableBatch {
   }
 
   /** The first entry of a lease has failed, if any was tried; returns whether there are more to handle. */
-  #failed(lease: Lease, entries: number, error: TielineError, nacked: boolean): boolean {
+  #failed(lease: Lease, entries: number, raised: unknown, nacked: boolean): boolean {
     const [first] = lease.waiting;
-    return first === undefined || entries === 0 || this.#goOn(lease, lease.fail(first, error, { nacked }));
+    return first === undefined || entries === 0 || this.#goOn(lease, lease.fail(first, raised, { nacked }));
   }
 
   /** The first entry of a lease is settled; returns whether there is another one. */

@@ -50,6 +50,7 @@ export function newEnvelope(kind: number): Envelope {
     stream: undefined,
     idempotent: false,
     group: "",
+    redriven: 0,
   };
 }
 
@@ -92,6 +93,7 @@ function write(envelope: Envelope): void {
   if (envelope.stream) writeStream(envelope.stream);
   writer.number(0xb8, envelope.idempotent ? 1 : 0);
   writer.text(0xc2, envelope.group);
+  writer.number(0xc8, envelope.redriven);
 }
 
 /** Reads an envelope; undefined for bytes that are none, or whose kind is unknown. It shares memory with the bytes. */
@@ -220,6 +222,9 @@ function readRareField(envelope: Envelope, tag: number, reader: FieldReader): vo
       break;
     case 0xc2:
       envelope.group = reader.text();
+      break;
+    case 0xc8:
+      envelope.redriven = reader.varint() >>> 0;
       break;
     default:
       reader.skip(tag);

@@ -4,8 +4,9 @@ import type { Clock } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { DeadLetters, ParkedKeys } from "./deadLetters.js";
+import type { Mail } from "./durable.js";
 import { CANCEL, CREDIT } from "./envelope.js";
-import { said, TielineError } from "./errors.js";
+import { said, TielineError, UnsupportedError } from "./errors.js";
 import type { Explanation } from "./explain.js";
 import type { Gathered } from "./gather.js";
 import { Groups } from "./groups.js";
@@ -18,9 +19,11 @@ import { consoleLogger } from "./log.js";
 import { checkMany, type Item, type ManyOptions, storeMany } from "./many.js";
 import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish, checkMiddleware } from "./middleware.js";
 import { NO_OPTIONS } from "./options.js";
+import { Outbox } from "./outbox.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { Publication } from "./publication.js";
-import { checkPublishOptions, Publisher, type PublishOptions, type Receipt } from "./publisher.js";
+import { Publisher, type Receipt } from "./publisher.js";
+import { checkPublishOptions, type PublishOptions } from "./publishOptions.js";
 import { Registry } from "./registry.js";
 import { type CallOptions, checkCallOptions, checkStreamOptions, Requester, type StreamOptions } from "./requester.js";
 import { Responder } from "./responder.js";
@@ -51,6 +54,8 @@ export class EventSystem {
   readonly parked: ParkedKeys;
   /** Subscription groups of durable events, and how far they are. */
   readonly groups: Groups;
+  /** What was published and waits for the broker; undefined without the option `outbox`. */
+  readonly outbox: Outbox | undefined;
   readonly #instance: Instance;
   readonly #router = new Router();
   readonly #registry: Registry;
@@ -101,7 +106,8 @@ export class EventSystem {
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
-    this.#publisher = new Publisher(instance, this.#router, this.#responder);
+    this.outbox = options.outbox === undefined ? undefined : this.#makeOutbox(options.outbox, options);
+    this.#publisher = new Publisher(instance, this.#router, this.#responder, this.outbox);
     this.#requester = new Requester(instance, this.#caller, this.#responder);
     this.#surveyor = new Surveyor(instance, this.#caller, this.#responder);
     this.#watchdog = new Watchdog(
@@ -144,7 +150,9 @@ export class EventSystem {
 
   #handOn(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
     const isStored = options.key !== undefined || options.durable;
-    return isStored ? this.#publisher.store(topic, data, options) : this.#publisher.publish(topic, data, options);
+    return isStored
+      ? this.#publisher.storer.store(topic, data, options)
+      : this.#publisher.publish(topic, data, options);
   }
 
   /**
@@ -161,7 +169,7 @@ export class EventSystem {
   }
 
   async #storedMany(topic: string, items: Iterable<Item>, options: ManyOptions): Promise<Receipt[]> {
-    return storeMany(this.#publisher, this.#around, topic, checkMany(items, options), options);
+    return storeMany(this.#publisher.storer, this.#around, topic, checkMany(items, options), options);
   }
 
   /**
@@ -391,6 +399,7 @@ export class EventSystem {
       if (this.#isOver) throw closed();
       this.#instance.up = true;
       this.#watchdog.start();
+      this.outbox?.begin();
     } catch (error) {
       await transport.close();
       throw error;
@@ -405,17 +414,41 @@ export class EventSystem {
   }
 
   async #close(drain: number): Promise<void> {
+    const until = this.clock.monotonic() + drain;
     await this.#startOver(drain);
     this.#watchdog.stop();
     if (this.#instance.up) {
       await this.#leaving.endAll(drain, this.clock);
+      await this.#emptyOutbox(until - this.clock.monotonic());
+      await this.outbox?.close();
       this.#instance.up = false;
       this.#caller.close();
       this.#responder.stop();
       await this.#instance.port?.close();
     }
     this.#isOver = true;
+    await this.outbox?.close();
     await this.#transport?.close();
+  }
+
+  #makeOutbox(path: string, { url, transport }: EventSystemOptions): Outbox {
+    if (transport === undefined && chooseUrl(url).startsWith("memory:")) {
+      throw new UnsupportedError(
+        "an outbox is for durable events, and memory:// has none here; use redis:// or grpc://",
+      );
+    }
+    return new Outbox(path, () => this.#findMail(), this.#instance.log);
+  }
+
+  async #emptyOutbox(ms: number): Promise<void> {
+    if (this.outbox === undefined || !this.connected || ms <= 0) return;
+    await within(ms, this.outbox.drain(), this.clock);
+  }
+
+  /** Durable events; starts if need be. */
+  async #findMail(): Promise<Mail> {
+    await this.start();
+    return this.#instance.mail;
   }
 
   // --- what the port reports, and what subscriptions ask for ---------------------------------------------------------
@@ -436,6 +469,7 @@ export class EventSystem {
           consumer?.wake();
         }
       },
+      onWarning: (message) => this.#instance.log.warn(message),
       onConnected: (gap) => this.#connected(gap),
       onDisconnected: (reason) => this.#disconnected(reason),
     };
@@ -462,6 +496,7 @@ export class EventSystem {
     this.#publisher.linkUp();
     for (const { consumer } of this.#router.all()) consumer?.wake();
     if (gap === undefined) return;
+    this.outbox?.linkUp();
     const seconds = (this.#instance.now() - (this.#awaySince ?? this.#instance.now())) / 1000;
     this.#awaySince = undefined;
     this.#instance.log.info(`the broker is back after ${seconds.toFixed(1)} s`);

@@ -21,6 +21,7 @@ export function guardedReceiver(receiver: Receiver, log: Logger): Receiver {
     ),
     onJoined: guarded("joining a run", (callId, until, instance) => receiver.onJoined(callId, until, instance)),
     onMail: guarded("hearing of stored events", (topic, group) => receiver.onMail(topic, group)),
+    onWarning: guarded("hearing a warning", (message) => receiver.onWarning(message)),
     onConnected: guarded("going on with a broker that is back", (gap) => receiver.onConnected(gap)),
     onDisconnected: guarded("going on without a broker", (reason) => receiver.onDisconnected(reason)),
   };

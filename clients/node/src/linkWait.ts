@@ -65,6 +65,7 @@ export class LinkWait {
   }
 }
 
-function gaveUp(signal: AbortSignal | undefined): CallCancelledError {
+/** What a publisher is told that gave up. */
+export function gaveUp(signal: AbortSignal | undefined): CallCancelledError {
   return new CallCancelledError("the publisher gave up", { outcome: "NOT_DELIVERED", cause: signal?.reason });
 }

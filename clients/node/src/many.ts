@@ -3,15 +3,9 @@ import { InvalidArgumentError } from "./errors.js";
 import type { AroundPublish, Message } from "./middleware.js";
 import { ANY, checkOptions, type Kinds, shown } from "./options.js";
 import { MESSAGE_KINDS } from "./outgoing.js";
-import {
-  type Common,
-  checkNames,
-  MAX_STORED,
-  type Piece,
-  PRIORITY,
-  type Publisher,
-  type Receipt,
-} from "./publisher.js";
+import type { Receipt } from "./publisher.js";
+import { checkNames, MAX_STORED, PRIORITY } from "./publishOptions.js";
+import type { Common, Piece, Storer } from "./storer.js";
 
 /** One event of `publishMany`. */
 export interface Item {
@@ -61,14 +55,14 @@ function checkItem(item: Item): void {
 
 /** See `EventSystem.publishMany`. */
 export function storeMany(
-  publisher: Publisher,
+  storer: Storer,
   around: AroundPublish | undefined,
   topic: string,
   items: readonly Item[],
   options: ManyOptions,
 ): Promise<Receipt[]> {
-  if (around !== undefined) return new Joint(publisher, around, topic, items, options).store();
-  return publisher.storeTogether(
+  if (around !== undefined) return new Joint(storer, around, topic, items, options).store();
+  return storer.storeTogether(
     topic,
     items.map((item) => pieceOf(item, item.data, item.headers)),
     options,
@@ -89,7 +83,7 @@ class Joint {
   #isOver = false;
 
   constructor(
-    readonly publisher: Publisher,
+    readonly storer: Storer,
     readonly around: AroundPublish,
     readonly topic: string,
     readonly items: readonly Item[],
@@ -142,7 +136,7 @@ class Joint {
   async #store(): Promise<Map<number, Receipt>> {
     const through = [...this.#through].sort(([one], [other]) => one - other);
     const pieces = through.map(([, piece]) => piece);
-    const receipts = await this.publisher.storeTogether(this.topic, pieces, this.options);
+    const receipts = await this.storer.storeTogether(this.topic, pieces, this.options);
     return new Map(through.map(([at], place) => [at, receipts[place] as Receipt]));
   }
 }

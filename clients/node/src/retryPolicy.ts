@@ -1,4 +1,9 @@
-import { DEFAULT_BACKOFF_CAP_MS, DEFAULT_BACKOFF_MS, DEFAULT_MAX_ATTEMPTS } from "./contract/contract.js";
+import {
+  DEFAULT_BACKOFF_CAP_MS,
+  DEFAULT_BACKOFF_MS,
+  DEFAULT_MAX_ATTEMPTS,
+  DEFAULT_REDRIVE_AFTER_MS,
+} from "./contract/contract.js";
 import { InvalidArgumentError } from "./errors.js";
 import { checkOptions, FLAG, type Kinds, milliseconds, whole } from "./options.js";
 
@@ -18,10 +23,24 @@ export interface RetryPolicy {
   cap?: number;
   /** The pause is random between nothing and that, unless false: then it is all of it. */
   jitter?: boolean;
+  /**
+   * So often an event that became a dead letter all the same is put back by itself; 0 unless given. What came back that
+   * often stays; so does what was rejected, has expired, does not fit its handler, or may end processes.
+   */
+  redrives?: number;
+  /** So long it lies as a dead letter each time before, at least 1,000; 3,600,000 unless given. */
+  redriveAfter?: number;
 }
 
 const PAUSE = milliseconds(0, LONGEST_DELAY_MS);
-const KINDS: Kinds<RetryPolicy> = { maxAttempts: whole(1), backoff: PAUSE, cap: PAUSE, jitter: FLAG };
+const KINDS: Kinds<RetryPolicy> = {
+  maxAttempts: whole(1),
+  backoff: PAUSE,
+  cap: PAUSE,
+  jitter: FLAG,
+  redrives: whole(0),
+  redriveAfter: milliseconds(1000, LONGEST_DELAY_MS),
+};
 
 /** The policy with all that it does not say. Throws InvalidArgumentError if it makes no sense. */
 export function checkRetryPolicy(policy: RetryPolicy): Required<RetryPolicy> {
@@ -31,11 +50,15 @@ export function checkRetryPolicy(policy: RetryPolicy): Required<RetryPolicy> {
   if (backoff > cap) {
     throw new InvalidArgumentError(`backoff of a retry policy is at most its cap, not ${backoff} and ${cap}`);
   }
-  return { maxAttempts, backoff, cap, jitter };
+  const { redrives = 0, redriveAfter = DEFAULT_REDRIVE_AFTER_MS } = policy;
+  return { maxAttempts, backoff, cap, jitter, redrives, redriveAfter };
 }
 
+/** What it says of pauses. */
+type Pause = Pick<Required<RetryPolicy>, "backoff" | "cap" | "jitter">;
+
 /** How long to wait after so many failures, milliseconds. */
-export function pauseOf({ backoff, cap, jitter }: Required<RetryPolicy>, failures: number): number {
+export function pauseOf({ backoff, cap, jitter }: Pause, failures: number): number {
   const ceiling = Math.min(cap, backoff * 2 ** Math.min(failures - 1, 64));
   return jitter ? Math.random() * ceiling : ceiling;
 }

@@ -2,7 +2,7 @@ import { InvalidArgumentError } from "./errors.js";
 import type { Logger } from "./log.js";
 import type { Middleware } from "./middleware.js";
 import type { Observer } from "./observe.js";
-import { checkOptions, FUNCTION, type Kinds, LIST, OBJECT, TEXT } from "./options.js";
+import { ANY, checkOptions, FUNCTION, type Kinds, LIST, OBJECT, TEXT } from "./options.js";
 import type { Settings } from "./settings.js";
 import type { Transport } from "./transport.js";
 
@@ -22,6 +22,12 @@ export interface EventSystemOptions {
   observe?: Observer;
   /** A ready transport instead of a URL. */
   transport?: Transport;
+  /**
+   * Path of a file of this process's own: what is published with `key` or `durable` is written to it, and then stored at the
+   * broker, for as long as that may take, also by the next process with this file. The receipt says `queued`, and the broker
+   * need not be there.
+   */
+  outbox?: string;
   /** Gets failures that nobody awaits, before they are logged. */
   onError?: (error: unknown) => void;
   /** Where logs go; the console unless given. */
@@ -36,6 +42,7 @@ const KINDS: Kinds<EventSystemOptions> = {
   middleware: LIST,
   observe: FUNCTION,
   transport: OBJECT,
+  outbox: ANY,
   onError: FUNCTION,
   logger: OBJECT,
 };

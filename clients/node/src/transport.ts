@@ -64,6 +64,8 @@ export interface Receiver {
   onJoined(callId: Uint8Array, until: number, instance: string): void;
   /** A subscription group of this instance has something to claim. */
   onMail(topic: string, group: string): void;
+  /** The broker lost something, or people should look at it for another reason. */
+  onWarning(message: string): void;
   /** The broker is there; everything is registered. `gap` is undefined the first time. */
   onConnected(gap: Gap | undefined): void;
   /** The broker is gone; what was under way is unknown. */

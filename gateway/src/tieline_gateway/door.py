@@ -74,6 +74,7 @@ class Door:
         _check(envelope, len(data))
         if topics.is_reserved(envelope.topic):
             raise _reserved(envelope.topic)
+        envelope.redriven = 0
         return self._stamp(envelope, now)
 
     def request(self, data: bytes, now: int) -> tuple[Envelope, TielineError | None]:

@@ -12,7 +12,7 @@ from typing import Any
 from tieline._contract import contract
 from tieline._contract import durable_pb2 as wire
 from tieline._contract import gateway_pb2 as link_wire
-from tieline.durable import Letter, Member, Stored
+from tieline.durable import Appended, Letter, Member, NoStream
 from tieline.errors import Outcome, UnavailableError, UnsupportedError
 from tieline.outgoing import check_key
 from tieline.transport import Port
@@ -97,7 +97,7 @@ class Mailroom:
         stored = await self._port.mail.append(request.topic, drafts, together=ask.together, most=ask.most)
         for one in stored:
             await answer.grow(0)
-            answer.message.stored.append(stored_to_wire(one) if one is not None else wire.Stored())
+            answer.message.stored.append(appended_to_wire(one))
 
     async def _enroll(self, request: wire.MailRequest, ask: wire.Enroll, answer: Answer) -> None:
         mail, latest, again = self._port.mail, ask.latest, ask.again
@@ -167,9 +167,13 @@ class Mailroom:
         answer.message.yes = await self._port.mail.unpark(request.topic, request.group, key, skip=ask.skip)
 
 
-def stored_to_wire(one: Stored) -> wire.Stored:
+def appended_to_wire(one: Appended) -> wire.Stored:
     """Put on the wire where an event is."""
-    return wire.Stored(stream=one.stream, entry=one.entry, duplicate=one.duplicate, taken=one.taken)
+    if one is None:
+        return wire.Stored()
+    if isinstance(one, NoStream):
+        return wire.Stored(stream=one.stream, taken=True)
+    return wire.Stored(stream=one.stream, entry=one.entry, duplicate=one.duplicate)
 
 
 def _member(one: Member) -> wire.Member:

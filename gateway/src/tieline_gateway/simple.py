@@ -20,7 +20,7 @@ from tieline.requester import Requester
 from tieline.surveyor import Surveyor
 from tieline_gateway.door import compose
 from tieline_gateway.mail_door import durability
-from tieline_gateway.mailroom import stored_to_wire
+from tieline_gateway.mailroom import appended_to_wire
 
 _LONGEST_MARGIN = 0.05
 
@@ -51,7 +51,7 @@ class SimpleCalls:
             await self._publisher.send(envelope)
         else:
             envelope.priority = durable.priority
-            told.stored.CopyFrom(stored_to_wire(await self._publisher.keep(envelope, durable)))
+            told.stored.CopyFrom(appended_to_wire(await self._publisher.keep(envelope, durable)))
         return told
 
     async def publish_and_wait(

@@ -85,8 +85,10 @@ export const LIMIT_CLAIM_SLOTS = 250;
 export const LIMIT_CLAIM_ENTRIES = 1_000;
 export const LIMIT_CLAIM_BYTES = 4_194_304;
 export const LIMIT_STREAM_ALONE = 10_000;
+export const LIMIT_STREAM_ALONE_MS = 604_800_000;
 export const LIMIT_OUTBOX_EVENTS = 100_000;
 export const LIMIT_OUTBOX_BYTES = 268_435_456;
+export const LIMIT_REDRIVE_LETTERS = 100;
 export const LIMIT_APPEND_EVENTS = 10_000;
 export const LIMIT_APPEND_BYTES = 8_257_536;
 
@@ -124,9 +126,11 @@ export const DEFAULT_DURABLE_CONCURRENCY = 10;
 export const DEFAULT_MAX_ATTEMPTS = 4;
 export const DEFAULT_BACKOFF_MS = 5_000;
 export const DEFAULT_BACKOFF_CAP_MS = 300_000;
+export const DEFAULT_REDRIVE_AFTER_MS = 3_600_000;
 export const DEFAULT_HANDLER_TIMEOUT_MS = 30_000;
 export const DEFAULT_DEDUPE_MS = 86_400_000;
 export const DEFAULT_SWEEP_MS = 60_000;
+export const DEFAULT_EXPIRE_SWEEP_MS = 3_600_000;
 export const DEFAULT_OUTBOX_BACKOFF_MS = 100;
 export const DEFAULT_OUTBOX_BACKOFF_CAP_MS = 30_000;
 export const DEFAULT_APPEND_RESEND_MS = 30_000;
@@ -335,6 +339,11 @@ export function deadKey(prefix: string, topic: string): string {
 /** `<prefix>sw:{<topic>}` */
 export function sweepKey(prefix: string, topic: string): string {
   return `${prefix}sw:{${topic}}`;
+}
+
+/** `<prefix>xp` */
+export function expiringKey(prefix: string): string {
+  return `${prefix}xp`;
 }
 
 /** `<prefix>mt` */

@@ -106,6 +106,8 @@ export interface Envelope {
   idempotent: boolean;
   /** On a request of a gather: only a subscription of this group may answer. */
   group: string;
+  /** How often this event was a dead letter that was put back. */
+  redriven: number;
 }
 
 export interface Envelope_HeadersEntry {
@@ -186,6 +188,7 @@ function createBaseEnvelope(): Envelope {
     stream: undefined,
     idempotent: false,
     group: "",
+    redriven: 0,
   };
 }
 
@@ -262,6 +265,9 @@ export const Envelope: MessageFns<Envelope> = {
     }
     if (message.group !== "") {
       writer.uint32(194).string(message.group);
+    }
+    if (message.redriven !== 0) {
+      writer.uint32(200).uint32(message.redriven);
     }
     return writer;
   },
@@ -474,6 +480,14 @@ export const Envelope: MessageFns<Envelope> = {
             message.group = reader.string();
             continue;
           }
+          case 25: {
+            if (tag !== 200) {
+              break;
+            }
+
+            message.redriven = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -525,6 +539,7 @@ export const Envelope: MessageFns<Envelope> = {
       : undefined;
     message.idempotent = object.idempotent ?? false;
     message.group = object.group ?? "";
+    message.redriven = object.redriven ?? 0;
     return message;
   },
 };

@@ -148,6 +148,21 @@ export function enrollNames(prefix: string, pattern: string): string[] {
   return [mailGroupsKey(prefix, pattern), removedKey(prefix, pattern), duePrefixKey(prefix, pattern), triesPrefixKey(prefix, pattern)];
 }
 
+export const EXPIRE: Script = {
+  name: "expire",
+  sha: "7b62ab382f53b495be25aced29647ef6d9fb7931",
+  names: 5,
+  source: "#!lua\n-- expire: delete what was stored too long ago for a topic that has no subscription group.\n-- It looks at a page of its keys at a time: run it until the cursor is \"0\". Streams that are empty then go.\n-- While a topic has no group, its keys are listed at due_prefix itself. The key is appended to stream_prefix, the\n-- priority to lane_prefix. Lanes are looked at with the first page.\n-- @key mail_groups\n-- @key due_prefix\n-- @key stream_prefix\n-- @key lane_prefix\n-- @key lanes\n-- @arg longest_ms integer\n-- @arg cursor string           \"0\" at first, then as returned\n-- @return string*              cursor, and how many events were deleted\nlocal groups, due, streams, lane, lanes = unpack(KEYS)\nlocal longest, cursor = tonumber(ARGV[1]), ARGV[2]\nif redis.call('HLEN', groups) > 0 then\n  return { '0', '0' }\nend\nlocal clock = redis.call('TIME')\nlocal least = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000) - longest)\nlocal deleted = 0\n\n-- Whether nothing is left of a stream.\nlocal function trim(stream)\n  if redis.call('TYPE', stream).ok ~= 'stream' then\n    return true\n  end\n  deleted = deleted + redis.call('XTRIM', stream, 'MINID', least)\n  if redis.call('XLEN', stream) > 0 then\n    return false\n  end\n  redis.call('UNLINK', stream)\n  return true\nend\n\nif cursor == '0' then\n  for _, priority in ipairs(redis.call('SMEMBERS', lanes)) do\n    if trim(lane .. priority) then\n      redis.call('SREM', lanes, priority)\n    end\n  end\nend\nlocal page = redis.call('ZSCAN', due, cursor, 'COUNT', 500)\nfor at = 1, #page[2], 2 do\n  local key = page[2][at]\n  if string.byte(key) == 0 or trim(streams .. key) then\n    redis.call('ZREM', due, key)\n  end\nend\nreturn { page[1], tostring(deleted) }\n",
+};
+
+/**
+ * Keys and channels of expire: delete what was stored too long ago for a topic that has no subscription group.
+ * Arguments to append: longest_ms: number, cursor: string. Returns: string* cursor, and how many events were deleted.
+ */
+export function expireNames(prefix: string, pattern: string): string[] {
+  return [mailGroupsKey(prefix, pattern), duePrefixKey(prefix, pattern), streamPrefixKey(prefix, pattern), lanePrefixKey(prefix, pattern), lanesKey(prefix, pattern)];
+}
+
 export const EXTEND: Script = {
   name: "extend",
   sha: "08bd64f720456c755b18ada060642ce0eb20dd40",
@@ -358,4 +373,4 @@ export function unparkNames(prefix: string, pattern: string, group: string): str
   return [mailGroupsKey(prefix, pattern), dueKey(prefix, pattern, group), triesKey(prefix, pattern, group), parkedKey(prefix, pattern, group), deadKey(prefix, pattern), passedKey(prefix, pattern, group), streamPrefixKey(prefix, pattern), asleepKey(prefix, pattern), wakeChannel(prefix, pattern)];
 }
 
-export const SCRIPTS: readonly Script[] = [ANNOUNCE, APPEND, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXTEND, GIVE_UP, LEAVE, MEASURE, PUBLISH, READY, REDRIVE, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE, SETTLE_RUN, TRAIL, UNPARK];
+export const SCRIPTS: readonly Script[] = [ANNOUNCE, APPEND, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXPIRE, EXTEND, GIVE_UP, LEAVE, MEASURE, PUBLISH, READY, REDRIVE, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE, SETTLE_RUN, TRAIL, UNPARK];

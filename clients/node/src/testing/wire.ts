@@ -97,6 +97,10 @@ class Arrivals implements Receiver {
     if (this.port?.up) this.#receiver.onJoined(callId, until, instance);
   }
 
+  onWarning(message: string): void {
+    this.#receiver.onWarning(message);
+  }
+
   onMail(topic: string, group: string): void {
     if (this.port?.up) this.#receiver.onMail(topic, group);
   }

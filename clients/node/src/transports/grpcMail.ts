@@ -1,6 +1,7 @@
 import { LIMIT_APPEND_BYTES, LIMIT_APPEND_EVENTS, LIMIT_FRAME_BYTES } from "../contract/contract.js";
 import type { MailRequest, MailResponse, Claimed as WireClaimed, Stored as WireStored } from "../contract/durable.js";
 import {
+  type Appended,
   type AppendOptions,
   type Claimed,
   type Draft,
@@ -12,14 +13,13 @@ import {
   noReplicas,
   type Redriven,
   type Settlement,
-  type Stored,
   sizeOf,
 } from "../durable.js";
 import { errorFromWire } from "../envelope.js";
 import { PayloadTooLargeError, UnavailableError } from "../errors.js";
 import { type GrpcLink, LinkBrokenError } from "./grpcLink.js";
 
-type Told = (Stored | undefined)[];
+type Told = Appended[];
 type Ask = NonNullable<MailRequest["ask"]>;
 
 const TOGETHER = 64;
@@ -53,7 +53,7 @@ class Batch {
   done(stored: readonly WireStored[]): void {
     let at = 0;
     for (const { count, resolve } of this.#waiting) {
-      resolve(stored.slice(at, at + count).map((one) => (one.stream === "" ? undefined : one)));
+      resolve(stored.slice(at, at + count).map(placeFrom));
       at += count;
     }
   }
@@ -266,4 +266,9 @@ function redrivenSize({ envelope }: Redriven): number {
 function claimedFrom(told: WireClaimed | undefined): Claimed {
   const { token = Buffer.alloc(0), againMs, lost = 0, members = [] } = told ?? {};
   return { token, again: againMs, lost, members };
+}
+
+function placeFrom({ stream, entry, duplicate, taken }: WireStored): Appended {
+  if (taken) return { noStream: stream };
+  return stream === "" ? undefined : { stream, entry, duplicate };
 }

@@ -12,6 +12,7 @@ import { RedisPatterns } from "./redisPatterns.js";
 import { RedisPlain } from "./redisPlain.js";
 import { RedisPort } from "./redisPort.js";
 import { RedisRegistry } from "./redisRegistry.js";
+import { RedisRetention } from "./redisRetention.js";
 import { RedisRuns } from "./redisRuns.js";
 import { type ClientId, commandError, connectRedis } from "./redisServer.js";
 import { parseRedisUrl, prefixOf, type RedisTarget } from "./redisUrl.js";
@@ -31,6 +32,7 @@ export class RedisTransport implements Transport {
   readonly runs: RedisRuns;
   readonly mail: RedisMail;
   readonly plain: RedisPlain;
+  readonly retention = new RedisRetention(this);
   /** The link while there is one that is ready. */
   link: RedisLink | undefined;
   /** A new link on which everything is being registered. */
@@ -97,7 +99,19 @@ export class RedisTransport implements Transport {
     this.link = undefined;
     this.mail.close();
     this.plain.close();
+    this.retention.close();
     for (const { reject } of this.#waiting.splice(0)) reject(this.#away("the event system is closed"));
+  }
+
+  /** Whether this process has to do with durable events. */
+  get stores(): boolean {
+    return this.mail.hasAppended || this.registry.mailTopics().size > 0;
+  }
+
+  /** Tells the event systems here of something that was lost. */
+  warn(message: string): void {
+    const [port] = this.#ports;
+    port?.receiver.onWarning(message);
   }
 
   // --- what ports need -----------------------------------------------------------------------------------------------
@@ -158,6 +172,7 @@ export class RedisTransport implements Transport {
     ];
     for (const timer of this.#timers) timer.unref();
     this.plain.begin();
+    this.retention.begin();
   }
 
   async #connect(): Promise<void> {

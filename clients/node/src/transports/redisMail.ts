@@ -19,6 +19,7 @@ import {
   settleNames,
 } from "../contract/scripts.js";
 import {
+  type Appended,
   type AppendOptions,
   type Claimed,
   type Draft,
@@ -27,7 +28,6 @@ import {
   type Leased,
   type Mail,
   type Settlement,
-  type Stored,
 } from "../durable.js";
 import { type TielineError, UnavailableError } from "../errors.js";
 import { newInstance } from "../identity.js";
@@ -39,7 +39,7 @@ import { commandError } from "./redisServer.js";
 import type { RedisWork } from "./redisWork.js";
 import { encodeCommand, type Reply, RespError } from "./resp.js";
 
-type Told = (Stored | undefined)[];
+type Told = Appended[];
 
 const NO_ROOM = "";
 const TAKEN = "!";
@@ -110,6 +110,11 @@ export class RedisMail extends RedisMailDesk implements Mail {
     this.#require = require;
   }
 
+  /** Whether something was stored here. */
+  get hasAppended(): boolean {
+    return this.#numbers.size > 0;
+  }
+
   // --- append --------------------------------------------------------------------------------------------------------
 
   /** See `Mail.append`. What is stored in one turn of the loop goes to the server in one command for each topic. */
@@ -133,6 +138,7 @@ export class RedisMail extends RedisMailDesk implements Mail {
   ): Promise<Told> {
     const batch = new Batch(topic, most, false);
     void batch.add(drafts);
+    this.#numbers.set(topic, this.#numbers.get(topic) ?? 0);
     const names = appendNames(this.prefix, topic, this.#producer);
     const [told, reached] = await this.#waiting.ask(async (link) => {
       const known = link.call("SADD", mailTopicsKey(this.prefix), topic);
@@ -212,12 +218,12 @@ export class RedisMail extends RedisMailDesk implements Mail {
     return drafts.map((draft, at) => this.#stored(topic, draft, entries[at] ?? ""));
   }
 
-  #stored(topic: string, { key, priority }: Draft, told: string): Stored | undefined {
+  #stored(topic: string, { key, priority }: Draft, told: string): Appended {
     if (told === NO_ROOM) return undefined;
     const stream = key === "" ? laneKey(this.prefix, topic, String(priority)) : streamKey(this.prefix, topic, key);
     const known = told.startsWith("=");
-    if (told === TAKEN) return { stream, entry: "", duplicate: false, taken: true };
-    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1, taken: false };
+    if (told === TAKEN) return { noStream: stream };
+    return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1 };
   }
 
   /** The link is gone: what was gathered and what was not answered is kept, for so long. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { InvalidArgumentError, type PublishOptions, type SubscribeOptions } from "../../src/index.js";
+import { InvalidArgumentError, idempotencyStore, type PublishOptions, type SubscribeOptions } from "../../src/index.js";
 import { deliveryOf, Keys, newTopic, Seen } from "../support/durable.js";
 import { fails, gate, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
@@ -198,6 +198,10 @@ export function durableTests(world: World): void {
       [{ onPoison: "skip" }, /onPoison is for durable events/],
       [{ durable: true, observe: true }, /observe is for live events/],
       [{ durable: true, batch: { size: 0 } } as never, /size of batch is a whole number of at least 1/],
+      [
+        { durable: true, batch: {}, idempotency: idempotencyStore("memory://") } as never,
+        /idempotency is for handlers of single events, and batch makes lists of them/,
+      ],
       [{ durable: true, queue: 1 }, /queue is for live events/],
       [{ durable: true, onGap: () => undefined }, /onGap is for live events/],
       [{ durable: true, byReference: true }, /byReference is for live events/],

@@ -14,7 +14,7 @@ export function durableLetterTests(world: World): void {
     const receipt = await system.publish(topic, 1, { key: "k", headers: { a: "b" } });
     const [letter] = (await lettersOf(system, topic, 1)) as [DeadLetter];
     const { id, error, time, event, ...rest } = letter;
-    assert.deepEqual(rest, { topic, group: "default", reason: "failed", attempts: 3 });
+    assert.deepEqual(rest, { topic, group: "default", reason: "failed", attempts: 3, redriven: 0 });
     assert.ok(error instanceof HandlerError);
     assert.deepEqual([error.type, error.message], ["RangeError", "not yet"]);
     assert.deepEqual([event.id, event.data, event.key, event.headers.a], [receipt.id, 1, "k", "b"]);

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { Event, Item, ManyOptions, Message, PublishNext } from "../../src/index.js";
 import { Keys, newTopic, Seen } from "../support/durable.js";
@@ -110,6 +113,29 @@ export function durableManyTests(world: World): void {
     await system.subscribe(topic, keys.take, { durable: true }).ready();
     await keys.reach(2);
     assert.deepEqual(keys.of("k"), ["first", 2]);
+  });
+
+  test("by way of an outbox, many are queued and stored in their order; nobody waits for replicas", async (context) => {
+    const [topic, keys, folder] = [newTopic(), new Keys(), mkdtempSync(join(tmpdir(), "tieline-many-"))];
+    const system = world.system({ outbox: join(folder, "outbox") });
+    context.after(async () => {
+      await system.close(0);
+      rmSync(folder, { recursive: true });
+    });
+    await world.system().subscribe(topic, keys.take, { durable: true }).ready();
+    const items = Array.from({ length: 300 }, (_, number) => ({ data: number, key: `k${number % 3}` }));
+    const receipts = await system.publishMany(topic, items);
+    assert.ok(receipts.every(({ queued, stored }) => queued && stored === undefined));
+    assert.equal(new Set(receipts.map(({ id }) => id)).size, 300);
+    await keys.reach(300);
+    for (const key of [0, 1, 2]) {
+      const own = items.filter((_, number) => number % 3 === key).map(({ data }) => data);
+      assert.deepEqual(keys.of(`k${key}`), own);
+    }
+    const refused = await fails(system.publish(topic, 1, { key: "k", waitReplicas: 1 }), "INVALID_ARGUMENT");
+    assert.equal(refused.message, "waitReplicas waits for Redis, and with an outbox a publish does not");
+    const large = Array<Item>(10).fill({ data: Buffer.alloc(900_000) });
+    await fails(system.publishMany(topic, large), "PAYLOAD_TOO_LARGE");
   });
 
   test("each of many passes the middleware", async () => {

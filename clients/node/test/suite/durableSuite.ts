@@ -9,8 +9,11 @@ import { durableLeaseTests } from "./durableLeases.js";
 import { durableLetterTests } from "./durableLetters.js";
 import { durableLifeTests } from "./durableLife.js";
 import { durableManyTests } from "./durableMany.js";
+import { durableOnceRedisTests, durableOnceTests } from "./durableOnce.js";
 import { durablePlainTests } from "./durablePlain.js";
+import { durableRedriveTests } from "./durableRedrive.js";
 import { durableReplicaTests } from "./durableReplicas.js";
+import { durableRetentionTests } from "./durableRetention.js";
 import { durableRetryTests } from "./durableRetries.js";
 
 /** What holds for durable events on every transport that has them, and what holds on this one. */
@@ -22,13 +25,17 @@ export function durableSuite(world: World): void {
     durableRetryTests(world);
     durableGroupTests(world);
     durableLetterTests(world);
+    durableRedriveTests(world);
     durableLifeTests(world);
     durableManyTests(world);
     durableBatchTests(world);
     durableReplicaTests(world);
+    durableOnceTests(world);
+    if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);
     if (world.redis !== undefined) durablePlainTests(world, world.redis);
+    if (world.redis !== undefined) durableRetentionTests(world, world.redis);
     if (world.gateway !== undefined) durableGatewayTests(world, world.gateway);
   });
 }

@@ -79,6 +79,8 @@ export class Raw implements Receiver {
 
   onMail(): void {}
 
+  onWarning(): void {}
+
   onConnected(): void {}
 
   onDisconnected(): void {}

@@ -32,6 +32,7 @@ const envelopes: fc.Arbitrary<Envelope> = fc.record(
     hops: uint32,
     idempotencyKey: text,
     fingerprint: bytes,
+    redriven: uint32,
     error: fc.option(
       fc.record(
         {

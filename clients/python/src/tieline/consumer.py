@@ -20,6 +20,7 @@ from tieline.durable import Mail, Settlement, Verdict
 from tieline.eager import start_now
 from tieline.errors import NotFoundError, TielineError
 from tieline.lease import Lease
+from tieline.redriver import Redriver
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
@@ -94,6 +95,7 @@ class Consumer:
         self._again: Timer | None = None
         self._ticker: Timer | None = None
         self._enrolling: asyncio.Task[None] | None = None
+        self._redriver = Redriver(subscription.topic, policy, house)
         self._extended = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -126,6 +128,7 @@ class Consumer:
             return
         self._stopped = False
         self._enrolling = asyncio.get_running_loop().create_task(self._stay_enrolled())
+        self._redriver.start()
         self.wake()
 
     async def _stay_enrolled(self) -> None:
@@ -412,6 +415,7 @@ class Consumer:
         self._gone = False
         self._unsettled.clear()
         self._again = self._ticker = self._enrolling = None
+        self._redriver.forget()
         self._tasks.clear()
         self._idle = asyncio.Event()
 
@@ -423,6 +427,7 @@ class Consumer:
         if self._enrolling is not None:
             self._enrolling.cancel()
             self._enrolling = None
+        self._redriver.stop()
         self._free_waiting()
 
     def _free_waiting(self) -> None:

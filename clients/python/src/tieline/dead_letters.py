@@ -35,6 +35,7 @@ class DeadLetter:
         group: the subscription group in which it failed.
         reason: "failed" (its attempts were used up), "rejected" or "expired".
         attempts: how often it was handled.
+        redriven: how often it was put back before.
         error: the last one.
         time: when it was given up, by the broker's clock.
         event: as it was published; `event.data` decodes its payload, `event.key` is its key.
@@ -46,6 +47,7 @@ class DeadLetter:
     group: str
     reason: str
     attempts: int
+    redriven: int
     error: TielineError
     time: datetime
     event: Event
@@ -163,17 +165,7 @@ class DeadLetters:
         return deleted
 
     async def _put_back(self, topic: str, letters: Sequence[DeadLetter], instead: Envelope | None = None) -> int:
-        redriven: list[Redriven] = []
-        for letter in letters:
-            envelope = instead or letter.event.envelope
-            if envelope.expires_at:
-                again = Envelope()
-                again.CopyFrom(envelope)
-                again.ttl_ms = again.expires_at = 0  # it is wanted now
-                envelope = again
-            event = letter.event
-            data = envelope.SerializeToString()
-            redriven.append(Redriven(letter.id, letter.group, event.key, event.priority, data))
+        redriven = [put_back(letter, instead, expires=False) for letter in letters]  # it is wanted now
         return sum(map(bool, await self._house.mail.redrive(topic, redriven)))
 
     async def _pages(
@@ -207,7 +199,7 @@ class DeadLetters:
         await self._house.start()
         while page := await self._house.mail.letters(topic, after, _PAGE):
             for found in page:
-                letter = _read(found, self._house.clock)
+                letter = read_letter(found, self._house.clock)
                 if that(letter):
                     yield letter
             after = page[-1].id
@@ -227,7 +219,7 @@ class ParkedKeys:
         topics.check_topic(topic)
         await self._house.start()
         found = await self._house.mail.parked(topic, group)
-        return [_read(Letter("", letter), self._house.clock) for _, letter in found]
+        return [read_letter(Letter("", letter), self._house.clock) for _, letter in found]
 
     async def unpark(self, topic: str, key: str, *, group: str = DEFAULT_GROUP) -> None:
         """Let a key go on with the event that stopped it, which is handled as if for the first time.
@@ -273,17 +265,30 @@ def _before(id: str) -> str:
     return f"{ms}-{int(number) - 1}" if int(number) else f"{max(0, int(ms) - 1)}-{2**64 - 1}"
 
 
-def _read(found: Letter, clock: Clock) -> DeadLetter:
+def put_back(letter: DeadLetter, instead: Envelope | None = None, *, expires: bool = True) -> Redriven:
+    """What puts a dead letter back, its event or another one instead of it; that is counted in the event."""
+    again = Envelope()
+    again.CopyFrom(instead or letter.event.envelope)
+    again.redriven = letter.redriven + 1
+    if not expires:
+        again.ttl_ms = again.expires_at = 0
+    return Redriven(letter.id, letter.group, letter.event.key, letter.event.priority, again.SerializeToString())
+
+
+def read_letter(found: Letter, clock: Clock) -> DeadLetter:
+    """A dead letter as people see it."""
     letter = durable_pb2.DeadLetter.FromString(found.letter)
+    event = Event(_envelope_of(letter), clock)
     return DeadLetter(
         found.id,
         letter.topic,
         letter.group,
         letter.reason,
         letter.attempts,
+        event.envelope.redriven,
         error_from_wire(letter.error),
         datetime.fromtimestamp(letter.time / 1000, UTC),
-        Event(_envelope_of(letter), clock),
+        event,
     )
 
 

@@ -48,14 +48,22 @@ class Stored(NamedTuple):
         stream: name of its stream at the broker.
         entry: its entry there; empty if it was stored by an earlier try whose answer was lost.
         duplicate: an event was known under its id before, and that one's entry is told.
-        taken: it was not stored: the broker has something under that name that is no stream.
 
     """
 
     stream: str
     entry: str
     duplicate: bool = False
-    taken: bool = False
+
+
+class NoStream(NamedTuple):
+    """An event was not stored: the broker has something under the name of its stream that is none."""
+
+    stream: str
+
+
+Appended = Stored | NoStream | None
+"""Where an event was stored, or why it was not; None: there is no room."""
 
 
 class Entry(NamedTuple):
@@ -179,7 +187,7 @@ class Mail(Protocol):
 
     def append(
         self, topic: str, drafts: Sequence[Draft], *, together: bool = False, most: int = 0
-    ) -> Awaitable[list[Stored | None]]:
+    ) -> Awaitable[list[Appended]]:
         """Store events of a topic, in this order; returns where, or None for what finds no room.
 
         Together: all or none. `most` bounds the events of a stream; 0 does not. If the broker goes away before it has
@@ -189,7 +197,7 @@ class Mail(Protocol):
 
     async def append_to_replicas(
         self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
-    ) -> list[Stored | None]:
+    ) -> list[Appended]:
         """As `append`, and return when so many replicas of the broker have it too.
 
         Raises:
@@ -292,13 +300,13 @@ class NoMail:
 
     def append(
         self, topic: str, drafts: Sequence[Draft], *, together: bool = False, most: int = 0
-    ) -> Awaitable[list[Stored | None]]:
+    ) -> Awaitable[list[Appended]]:
         """See `Mail.append`."""
         raise self._unsupported()
 
     async def append_to_replicas(
         self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
-    ) -> list[Stored | None]:
+    ) -> list[Appended]:
         """See `Mail.append_to_replicas`."""
         raise self._unsupported()
 

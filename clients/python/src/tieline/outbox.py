@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tieline._contract import contract
 from tieline.clock import Clock, Timer
-from tieline.durable import Draft, Mail, Stored, no_stream
+from tieline.durable import Appended, Draft, Mail, NoStream, Stored, no_stream
 from tieline.errors import InvalidArgumentError, TielineError
 from tieline.outbox_entry import OutboxFigures, Waiting
 
@@ -192,7 +192,7 @@ class Outbox:
             log.warning("%d events of %r wait another %.1f s: %s", len(events), topic, pause, error)
             return
         self._failures.pop((topic, _WHOLE_TOPIC), None)
-        stored = [each for each, place in zip(events, places, strict=True) if place is not None and not place.taken]
+        stored = [each for each, place in zip(events, places, strict=True) if isinstance(place, Stored)]
         for lane in {_lane(each) for each in stored}:
             self._failures.pop(lane, None)
         for lane, why in {_lane(each): _why(place) for each, place in zip(events, places, strict=True)}.items():
@@ -208,11 +208,11 @@ class Outbox:
         return pause
 
 
-def _why(place: Stored | None) -> str:
+def _why(place: Appended) -> str:
     """Why an event was not stored; empty if it was."""
     if place is None:
         return "their key or lane is full"
-    return str(no_stream(place.stream)) if place.taken else ""
+    return str(no_stream(place.stream)) if isinstance(place, NoStream) else ""
 
 
 def check_path(path: str | PathLike[str]) -> Path:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.durable import Draft, Stored, no_stream
+from tieline.durable import Appended, Draft, Stored, no_stream
 from tieline.envelope import EVENT, new_id
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, PayloadTooLargeError, TielineError
 from tieline.event_outlet import EventOutlet
@@ -137,11 +137,7 @@ class Publisher:
             (stored,) = await port.mail.append_to_replicas(event.topic, drafts, durable.replicas, most=durable.most)
         else:
             (stored,) = await port.mail.append(event.topic, drafts, most=durable.most)
-        if stored is None:
-            raise no_room(event.topic, durable.key, instance.settings.retry_after)
-        if stored.taken:
-            raise no_stream(stored.stream)
-        return stored
+        return _stored(stored, lambda: no_room(event.topic, durable.key, instance.settings.retry_after))
 
     async def store_together(
         self,
@@ -174,17 +170,14 @@ class Publisher:
         if not port.connected:
             await instance.await_link(events[0], wait_for_connection)
         stored = await port.mail.append(topic, drafts, together=True, most=pieces[0].durable.most)
-        taken = next((place for place in stored if place is not None and place.taken), None)
-        if taken is not None:
-            raise no_stream(taken.stream)
-        receipts = [
-            Receipt(event.id, event.correlation_id or event.id, place)
+
+        def full() -> TielineError:
+            return no_room_together(topic, len(pieces), instance.settings.retry_after)
+
+        return [
+            Receipt(event.id, event.correlation_id or event.id, _stored(place, full))
             for event, place in zip(events, stored, strict=True)
-            if place is not None
         ]
-        if len(receipts) < len(pieces):
-            raise no_room_together(topic, len(pieces), instance.settings.retry_after)
-        return receipts
 
     async def _queue(
         self,
@@ -325,6 +318,13 @@ def check_size(drafts: Sequence[Draft]) -> None:
         raise PayloadTooLargeError(
             f"{len(drafts)} events of {size} bytes: at most {most} at once; publish them in parts"
         )
+
+
+def _stored(appended: Appended, full: Callable[[], TielineError]) -> Stored:
+    """Where an event was stored; raises what its publisher is told if it was not."""
+    if isinstance(appended, Stored):
+        return appended
+    raise full() if appended is None else no_stream(appended.stream)
 
 
 def no_room_together(topic: str, count: int, retry_after: float) -> TielineError:

@@ -20,6 +20,9 @@ class RetryPolicy:
         backoff: seconds before the second one at most, then twice as long each time …
         cap: … up to this.
         jitter: the pause is random between nothing and that; without, it is all of it.
+        redrives: so often an event that became a dead letter all the same is put back by itself. What came back that
+            often stays; so does what was rejected, has expired, does not fit its handler, or may end processes.
+        redrive_after: seconds that it lies as a dead letter each time before.
 
     """
 
@@ -27,13 +30,20 @@ class RetryPolicy:
     backoff: float = contract.DEFAULT_BACKOFF_MS / 1000
     cap: float = contract.DEFAULT_BACKOFF_CAP_MS / 1000
     jitter: bool = True
+    redrives: int = 0
+    redrive_after: float = contract.DEFAULT_REDRIVE_AFTER_MS / 1000
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.max_attempts, int) and not isinstance(self.max_attempts, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
-        seconds = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in (self.backoff, self.cap))  # pyright: ignore[reportUnnecessaryIsInstance]
+        whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.max_attempts, self.redrives))  # pyright: ignore[reportUnnecessaryIsInstance]
+        given = (self.backoff, self.cap, self.redrive_after)
+        seconds = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in given)  # pyright: ignore[reportUnnecessaryIsInstance]
         if not (whole and seconds and self.max_attempts >= 1 and 0 <= self.backoff <= self.cap <= _LONGEST_SECONDS):
             raise InvalidArgumentError(
                 f"a retry policy has at least 1 attempt and pauses 0 <= backoff <= cap in seconds, not {self!r}"
+            )
+        if not (self.redrives >= 0 and 1 <= self.redrive_after <= _LONGEST_SECONDS):
+            raise InvalidArgumentError(
+                f"a retry policy has at least 0 redrives, and redrive_after is from 1 s to 30 days, not {self!r}"
             )
 
     def pause(self, failures: int) -> float:

@@ -60,8 +60,7 @@ def receipt(published: Published) -> Receipt:
     """What a publish returned."""
     told = Receipt(id=published.id, correlation_id=published.correlation_id)
     if published.stored is not None:
-        stream, entry, duplicate, _ = published.stored
-        told.stored.CopyFrom(Stored(stream=stream, entry=entry, duplicate=duplicate))
+        told.stored.CopyFrom(Stored(**published.stored._asdict()))
     return told
 
 

@@ -65,8 +65,10 @@ LIMIT_CLAIM_SLOTS: Final = 250
 LIMIT_CLAIM_ENTRIES: Final = 1_000
 LIMIT_CLAIM_BYTES: Final = 4_194_304
 LIMIT_STREAM_ALONE: Final = 10_000
+LIMIT_STREAM_ALONE_MS: Final = 604_800_000
 LIMIT_OUTBOX_EVENTS: Final = 100_000
 LIMIT_OUTBOX_BYTES: Final = 268_435_456
+LIMIT_REDRIVE_LETTERS: Final = 100
 LIMIT_APPEND_EVENTS: Final = 10_000
 LIMIT_APPEND_BYTES: Final = 8_257_536
 
@@ -104,9 +106,11 @@ DEFAULT_DURABLE_CONCURRENCY: Final = 10
 DEFAULT_MAX_ATTEMPTS: Final = 4
 DEFAULT_BACKOFF_MS: Final = 5_000
 DEFAULT_BACKOFF_CAP_MS: Final = 300_000
+DEFAULT_REDRIVE_AFTER_MS: Final = 3_600_000
 DEFAULT_HANDLER_TIMEOUT_MS: Final = 30_000
 DEFAULT_DEDUPE_MS: Final = 86_400_000
 DEFAULT_SWEEP_MS: Final = 60_000
+DEFAULT_EXPIRE_SWEEP_MS: Final = 3_600_000
 DEFAULT_OUTBOX_BACKOFF_MS: Final = 100
 DEFAULT_OUTBOX_BACKOFF_CAP_MS: Final = 30_000
 DEFAULT_APPEND_RESEND_MS: Final = 30_000
@@ -316,6 +320,11 @@ def dead_key(prefix: str, topic: str) -> str:
 def sweep_key(prefix: str, topic: str) -> str:
     """`<prefix>sw:{<topic>}`."""
     return f"{prefix}sw:{{{topic}}}"
+
+
+def expiring_key(prefix: str) -> str:
+    """`<prefix>xp`."""
+    return f"{prefix}xp"
 
 
 def mail_topics_key(prefix: str) -> str:

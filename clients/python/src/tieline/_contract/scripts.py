@@ -159,6 +159,22 @@ def enroll_names(prefix: str, pattern: str) -> tuple[str, ...]:
     return (mail_groups_key(prefix, pattern), removed_key(prefix, pattern), due_prefix_key(prefix, pattern), tries_prefix_key(prefix, pattern),)
 
 
+EXPIRE: Final = Script(
+    "expire",
+    "7b62ab382f53b495be25aced29647ef6d9fb7931",
+    5,
+    "#!lua\n-- expire: delete what was stored too long ago for a topic that has no subscription group.\n-- It looks at a page of its keys at a time: run it until the cursor is \"0\". Streams that are empty then go.\n-- While a topic has no group, its keys are listed at due_prefix itself. The key is appended to stream_prefix, the\n-- priority to lane_prefix. Lanes are looked at with the first page.\n-- @key mail_groups\n-- @key due_prefix\n-- @key stream_prefix\n-- @key lane_prefix\n-- @key lanes\n-- @arg longest_ms integer\n-- @arg cursor string           \"0\" at first, then as returned\n-- @return string*              cursor, and how many events were deleted\nlocal groups, due, streams, lane, lanes = unpack(KEYS)\nlocal longest, cursor = tonumber(ARGV[1]), ARGV[2]\nif redis.call('HLEN', groups) > 0 then\n  return { '0', '0' }\nend\nlocal clock = redis.call('TIME')\nlocal least = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000) - longest)\nlocal deleted = 0\n\n-- Whether nothing is left of a stream.\nlocal function trim(stream)\n  if redis.call('TYPE', stream).ok ~= 'stream' then\n    return true\n  end\n  deleted = deleted + redis.call('XTRIM', stream, 'MINID', least)\n  if redis.call('XLEN', stream) > 0 then\n    return false\n  end\n  redis.call('UNLINK', stream)\n  return true\nend\n\nif cursor == '0' then\n  for _, priority in ipairs(redis.call('SMEMBERS', lanes)) do\n    if trim(lane .. priority) then\n      redis.call('SREM', lanes, priority)\n    end\n  end\nend\nlocal page = redis.call('ZSCAN', due, cursor, 'COUNT', 500)\nfor at = 1, #page[2], 2 do\n  local key = page[2][at]\n  if string.byte(key) == 0 or trim(streams .. key) then\n    redis.call('ZREM', due, key)\n  end\nend\nreturn { page[1], tostring(deleted) }\n",
+)
+
+
+def expire_names(prefix: str, pattern: str) -> tuple[str, ...]:
+    """Keys and channels of expire: delete what was stored too long ago for a topic that has no subscription group.
+
+    Arguments to append: longest_ms: int, cursor: str. Returns: string* cursor, and how many events were deleted.
+    """
+    return (mail_groups_key(prefix, pattern), due_prefix_key(prefix, pattern), stream_prefix_key(prefix, pattern), lane_prefix_key(prefix, pattern), lanes_key(prefix, pattern),)
+
+
 EXTEND: Final = Script(
     "extend",
     "08bd64f720456c755b18ada060642ce0eb20dd40",
@@ -383,4 +399,4 @@ def unpark_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
     return (mail_groups_key(prefix, pattern), due_key(prefix, pattern, group), tries_key(prefix, pattern, group), parked_key(prefix, pattern, group), dead_key(prefix, pattern), passed_key(prefix, pattern, group), stream_prefix_key(prefix, pattern), asleep_key(prefix, pattern), wake_channel(prefix, pattern),)
 
 
-SCRIPTS: Final = (ANNOUNCE, APPEND, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXTEND, GIVE_UP, LEAVE, MEASURE, PUBLISH, READY, REDRIVE, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE, SETTLE_RUN, TRAIL, UNPARK)
+SCRIPTS: Final = (ANNOUNCE, APPEND, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXPIRE, EXTEND, GIVE_UP, LEAVE, MEASURE, PUBLISH, READY, REDRIVE, REGISTER, RELEASE_RUN, RESPONDERS, SETTLE, SETTLE_RUN, TRAIL, UNPARK)

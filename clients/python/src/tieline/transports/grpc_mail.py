@@ -13,12 +13,14 @@ from tieline._contract import contract
 from tieline._contract import durable_pb2 as wire
 from tieline._contract import gateway_pb2 as link_wire
 from tieline.durable import (
+    Appended,
     Claimed,
     Draft,
     Entry,
     GroupFigures,
     Letter,
     Member,
+    NoStream,
     Redriven,
     Settlement,
     Stored,
@@ -48,13 +50,13 @@ class _Batch:
         self.topic = topic
         self.append = wire.Append(most=most, together=together)
         self.size = 0
-        self.waiting: list[tuple[int, asyncio.Future[list[Stored | None]]]] = []
+        self.waiting: list[tuple[int, asyncio.Future[list[Appended]]]] = []
 
-    def add(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Stored | None]]:
+    def add(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Appended]]:
         for draft in drafts:
             self.append.drafts.add(envelope=draft.envelope, known_as=draft.known_as, window_ms=draft.window)
             self.size += draft.size
-        future: asyncio.Future[list[Stored | None]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[Appended]] = asyncio.get_running_loop().create_future()
         self.waiting.append((len(drafts), future))
         return future
 
@@ -88,7 +90,7 @@ class GrpcMail:
 
     def append(
         self, topic: str, drafts: Sequence[Draft], *, together: bool = False, most: int = 0
-    ) -> asyncio.Future[list[Stored | None]]:
+    ) -> asyncio.Future[list[Appended]]:
         """See `Mail.append`. What is stored in one turn of the loop shares an item for each topic.
 
         If the link breaks first, whether they were stored is unknown.
@@ -132,7 +134,7 @@ class GrpcMail:
 
     async def append_to_replicas(
         self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
-    ) -> list[Stored | None]:
+    ) -> list[Appended]:
         """See `Mail.append_to_replicas`."""
         raise no_replicas()
 
@@ -262,8 +264,10 @@ def _settlement(one: Settlement) -> wire.Settlement:
     return wire.Settlement(member=member, token=token, verdict=verdict, argument=argument, entries=entries)
 
 
-def _stored(one: wire.Stored) -> Stored | None:
-    return Stored(one.stream, one.entry, one.duplicate, one.taken) if one.stream else None
+def _stored(one: wire.Stored) -> Appended:
+    if one.taken:
+        return NoStream(one.stream)
+    return Stored(one.stream, one.entry, one.duplicate) if one.stream else None
 
 
 def _member(one: wire.Member) -> Member:

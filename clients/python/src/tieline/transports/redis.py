@@ -35,6 +35,7 @@ from tieline.transports.redis_patterns import Patterns
 from tieline.transports.redis_plain import PlainProducers
 from tieline.transports.redis_port import RedisPort
 from tieline.transports.redis_registry import Registration
+from tieline.transports.redis_retention import Retention
 from tieline.transports.redis_runs import RedisRuns
 from tieline.transports.redis_server import ClientId, RedisServer, command_error
 
@@ -69,6 +70,7 @@ class RedisTransport:
         self.runs = RedisRuns(self)
         self.mail = RedisMail(self, self._server)
         self.plain = PlainProducers(self)
+        self.retention = Retention(self)
         self._client_id = ClientId("", "")
         self.name = "tieline"
         self._up = asyncio.Event()
@@ -90,6 +92,7 @@ class RedisTransport:
                 await self._connect()
                 self._start(self._keep_alive())
                 self._start(self._keep_leases())
+                self._start(self.retention.run())
         self.ports[port.instance] = port
         try:
             await self.registration.join(port)
@@ -119,6 +122,11 @@ class RedisTransport:
         """See `Transport.abandon`: the socket is closed when the link is collected."""
 
     # --- the link -------------------------------------------------------------------------------------------------
+
+    @property
+    def stores(self) -> bool:
+        """Whether this process has to do with durable events."""
+        return self.mail.has_appended or bool(self.registration.mail)
 
     async def up(self) -> RedisLink:
         """The link, when there is one."""

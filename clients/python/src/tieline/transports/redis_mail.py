@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tieline import codec
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.durable import Claimed, Draft, Entry, Member, Settlement, Stored, group_removed
+from tieline.durable import Appended, Claimed, Draft, Entry, Member, NoStream, Settlement, Stored, group_removed
 from tieline.envelope import EVENT, new_instance
 from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack, pack_script
@@ -45,14 +45,14 @@ class _Batch:
         self.number = 0
         self.arguments: list[bytes] = []
         self.drafts: list[Draft] = []
-        self.waiting: list[tuple[int, asyncio.Future[list[Stored | None]]]] = []
+        self.waiting: list[tuple[int, asyncio.Future[list[Appended]]]] = []
 
-    def add(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Stored | None]]:
+    def add(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Appended]]:
         arguments = self.arguments
         for key, priority, known_as, window, envelope in drafts:
             arguments += (key.encode(), b"%d" % priority, known_as.encode(), b"%d" % window, envelope)
         self.drafts += drafts
-        future: asyncio.Future[list[Stored | None]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[Appended]] = asyncio.get_running_loop().create_future()
         self.waiting.append((len(drafts), future))
         return future
 
@@ -84,11 +84,16 @@ class RedisMail(RedisMailDesk):
         self._closed = False
         self.work = WorkLink(server, transport.settings, lambda: transport.name)
 
+    @property
+    def has_appended(self) -> bool:
+        """Whether something was stored here."""
+        return bool(self._numbers)
+
     # --- append ---------------------------------------------------------------------------------------------------
 
     def append(
         self, topic: str, drafts: Sequence[Draft], *, together: bool = False, most: int = 0
-    ) -> asyncio.Future[list[Stored | None]]:
+    ) -> asyncio.Future[list[Appended]]:
         """See `Mail.append`. What is stored in one turn of the loop goes to the server in one command for each topic.
 
         Raises:
@@ -117,10 +122,11 @@ class RedisMail(RedisMailDesk):
 
     async def append_to_replicas(
         self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
-    ) -> list[Stored | None]:
+    ) -> list[Appended]:
         """See `Mail.append_to_replicas`. It has a connection of its own: `WAIT` holds up what comes after it there."""
         batch = _Batch(topic, most, together=False)
         batch.add(drafts)
+        self._numbers.setdefault(topic, 0)
         arguments = [*batch.head, b"0", *batch.arguments]
         names = scripts.append_names(self._prefix, topic, self._producer)
         settings = self._transport.settings
@@ -183,13 +189,13 @@ class RedisMail(RedisMailDesk):
                     future.set_result(stored[at : at + count])
                 at += count
 
-    def _stored(self, topic: str, draft: Draft, told: bytes) -> Stored | None:
+    def _stored(self, topic: str, draft: Draft, told: bytes) -> Appended:
         if told == _NO_ROOM:
             return None
         key, priority, prefix = draft.key, draft.priority, self._prefix
         stream = contract.stream_key(prefix, topic, key) if key else contract.lane_key(prefix, topic, str(priority))
         if told == _TAKEN:
-            return Stored(stream, "", taken=True)
+            return NoStream(stream)
         entry = told.decode()
         return Stored(stream, entry.removeprefix("="), entry[0] == "=" and len(entry) > 1)
 

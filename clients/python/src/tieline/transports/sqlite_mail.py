@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tieline.clock import Clock
-from tieline.durable import Claimed, Draft, GroupFigures, Letter, Redriven, Settlement, Stored, no_replicas
+from tieline.durable import Appended, Claimed, Draft, GroupFigures, Letter, Redriven, Settlement, no_replicas
 from tieline.transports import sqlite_mail_claim, sqlite_mail_desk, sqlite_mail_settle
 from tieline.transports.sqlite_mail_book import Append, MailBook
 from tieline.transports.sqlite_mail_writer import MailWriter
@@ -54,13 +54,13 @@ class SqliteMail:
 
     def append(
         self, topic: str, drafts: Sequence[Draft], *, together: bool = False, most: int = 0
-    ) -> Future[list[Stored | None]]:
+    ) -> Future[list[Appended]]:
         """See `Mail.append`."""
         return self._writer.submit(Append(topic, drafts, together, most))
 
     async def append_to_replicas(
         self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
-    ) -> list[Stored | None]:
+    ) -> list[Appended]:
         """See `Mail.append_to_replicas`."""
         raise no_replicas()
 

@@ -6,14 +6,18 @@ inside of a transaction of the writer's.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from tieline._contract import contract
 from tieline.clock import Clock
-from tieline.durable import Draft, Stored, group_removed
+from tieline.durable import Appended, Draft, Stored, group_removed
 from tieline.transports.sqlite_mail_schema import entry_text, first_id
+
+log = logging.getLogger("tieline")
 
 _SWEEP_MS = 60_000
 _SWEEP_ROWS = 5_000
@@ -29,6 +33,11 @@ _LANE = "INSERT OR IGNORE INTO lanes VALUES (?, ?, ?, ?)"
 _KNOWN = "SELECT entry FROM known WHERE topic = ? AND name = ? AND expires > ?"
 _COUNT = "SELECT count(*) FROM events WHERE topic = ? AND key = ? AND priority = ?"
 _SWEEP = "DELETE FROM known WHERE (topic, name) IN (SELECT topic, name FROM known WHERE expires <= ? LIMIT ?)"
+_EXPIRE = """
+DELETE FROM events WHERE id IN (
+    SELECT id FROM events WHERE id < ? AND +topic NOT IN (SELECT topic FROM groups) ORDER BY id LIMIT ?
+) RETURNING topic
+"""
 _FORGET = "DELETE FROM members WHERE topic = ? AND grp = ? AND key = ? AND event = ?"
 _REST = "UPDATE members SET due = NULL, token = 0, tries = 0 WHERE topic = ? AND grp = ? AND key = ? AND event = 0"
 _ANY = "SELECT 1 FROM events WHERE topic = ? AND key = ? AND priority = 0 LIMIT 1"
@@ -141,16 +150,24 @@ class MailBook:
 
     # --- append ---------------------------------------------------------------------------------------------------
 
-    def append(self, requests: Sequence[Append]) -> list[list[Stored | None]]:
+    def append(self, requests: Sequence[Append]) -> list[list[Appended]]:
         """Store events; returns for each request where, or None for what finds no room."""
-        page = _Page(self)
-        told = [page.take(request) for request in requests]
-        page.write()
         now = self.now()
         if now - self._swept > _SWEEP_MS:
             self._swept = now
             self.execute(_SWEEP, (now, _SWEEP_ROWS))
+            self._expire(now - contract.LIMIT_STREAM_ALONE_MS)
+        page = _Page(self)
+        told = [page.take(request) for request in requests]
+        page.write()
         return told
+
+    def _expire(self, least: int) -> None:
+        """Delete what was stored before this moment (ms) for topics that have no group."""
+        topics = Counter(topic for (topic,) in self.execute(_EXPIRE, (first_id(least), _SWEEP_ROWS)))
+        for topic, count in topics.items():
+            days = contract.LIMIT_STREAM_ALONE_MS / 86_400_000
+            log.warning("%d events of %r were deleted: nobody subscribed to it for %g days", count, topic, days)
 
     def store(self, rows: Sequence[Row]) -> None:
         """Put events in: id, topic, key, priority, the only group they are for or nothing, envelope."""
@@ -198,7 +215,7 @@ class _Page:
         self._counts: dict[Stream, int] = {}
         self._alone: dict[str, bool] = {}
 
-    def take(self, request: Append) -> list[Stored | None]:
+    def take(self, request: Append) -> list[Appended]:
         topic, drafts, together, most = request
         if self._is_alone(topic):
             most = min(most or contract.LIMIT_STREAM_ALONE, contract.LIMIT_STREAM_ALONE)
@@ -217,7 +234,7 @@ class _Page:
             book.has_topic(topic)
             book.make_ready(topic, list(self._keys.get(topic, ())), list(self._lanes.get(topic, ())), now)
 
-    def _take(self, topic: str, draft: Draft, most: int) -> Stored | None:
+    def _take(self, topic: str, draft: Draft, most: int) -> Appended:
         key, priority, name, window, envelope = draft
         if key:
             priority, stream = 0, contract.stream_key(_PREFIX, topic, key)
