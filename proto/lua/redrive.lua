@@ -1,6 +1,6 @@
 #!lua
--- redrive: put dead letters back, each exactly once however many ask: to the end of its key, or into its lane, for the
--- group it failed in alone.
+-- redrive: put dead letters back, each exactly once however many ask.
+-- Each goes to the end of its key, or into its lane, for the group it failed in alone.
 -- The group is appended to due_prefix, the key to stream_prefix, the priority to lane_prefix.
 -- @key mail_groups
 -- @key dead

@@ -198,7 +198,7 @@ async def test_a_filter_acknowledges_what_it_refuses(world: World, topic: str) -
 
 def freeze(consumer: Consumer) -> None:
     """Have it neither extend its leases nor claim, as if its process stood still."""
-    consumer._extend = lambda leases: asyncio.sleep(0)  # type: ignore[method-assign, assignment]
+    consumer._holding.extend = lambda leases: asyncio.sleep(0)  # type: ignore[method-assign, assignment]
     consumer._claiming = True
 
 
@@ -238,7 +238,7 @@ async def test_who_lost_its_lease_cannot_acknowledge(world: World, topic: str) -
     await begun.reach(1)
     consumer = subscription.consumer
     assert consumer is not None
-    extend = consumer._extend
+    extend = consumer._holding.extend
     freeze(consumer)
     other, attempts, done = await world.system(settings=settings), Seen(), asyncio.Event()
 
@@ -252,7 +252,7 @@ async def test_who_lost_its_lease_cannot_acknowledge(world: World, topic: str) -
     delivery = begun[0].delivery
     assert attempts[0][0] == 2
     assert attempts[0][1] > delivery.token
-    await extend(list(consumer._leases))
+    await extend(list(consumer._holding))
     assert delivery.lost
     with pytest.raises(ConflictError):
         delivery.ack()

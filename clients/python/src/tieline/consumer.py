@@ -19,8 +19,10 @@ from tieline.durability import Durability
 from tieline.durable import Mail, Settlement, Verdict
 from tieline.eager import start_now
 from tieline.errors import NotFoundError, TielineError
+from tieline.holding import Claim, Holding
 from tieline.lease import Lease
 from tieline.redriver import Redriver
+from tieline.settling import Settling
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("tieline")
 
 _QUICK_SECONDS, _SLOW_SECONDS = 0.05, 0.25
-_TICK_SECONDS = 0.1
 _AT_ONCE = 32
 _MOST_HELD = 4 * contract.LIMIT_CLAIM_SLOTS
 _REST_SECONDS = 0.5
@@ -59,17 +60,6 @@ class House(Protocol):
         ...
 
 
-class _Claim:
-    """Leases that were claimed together: how soon they are done says how many to claim next."""
-
-    __slots__ = ("at", "full", "left")
-
-    def __init__(self, at: float, left: int, full: bool) -> None:
-        self.at = at
-        self.left = left
-        self.full = full
-
-
 class Consumer:
     """Handles what is stored for one subscription, as much at a time as it may."""
 
@@ -80,23 +70,17 @@ class Consumer:
         self._house = house
         self._concurrency = concurrency
         self._window = self._least = concurrency
-        self._leases: dict[Lease, _Claim] = {}
-        self._members: dict[bytes, Lease] = {}
+        self._holding = Holding(self, house)
+        self._settling = Settling(self, house, self._progressed)
         self._ready: deque[Lease] = deque()
         self._running = 0
         self._more = False
         self._claiming = False
         self._stopped = True
-        self._outgoing: list[Settlement] = []
-        self._settling = 0
-        self._unsettled: deque[list[Settlement]] = deque()
-        self._gone = False
         self._flushing = False
         self._again: Timer | None = None
-        self._ticker: Timer | None = None
         self._enrolling: asyncio.Task[None] | None = None
         self._redriver = Redriver(subscription.topic, policy, house)
-        self._extended = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
 
@@ -118,7 +102,12 @@ class Consumer:
     @property
     def held(self) -> int:
         """Members that are leased."""
-        return len(self._leases)
+        return len(self._holding)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it claims nothing new."""
+        return self._stopped
 
     # --- claim ----------------------------------------------------------------------------------------------------
 
@@ -157,9 +146,9 @@ class Consumer:
         self._pump()
 
     def _pump(self) -> None:
-        if self._stopped or self._claiming or not self._more or self._settling > self._window:
+        if self._stopped or self._claiming or not self._more or self._settling.under_way > self._window:
             return
-        room = min(self._window - len(self._leases), contract.LIMIT_CLAIM_SLOTS)
+        room = min(self._window - len(self._holding), contract.LIMIT_CLAIM_SLOTS)
         if room > 0 and (room * 2 >= self._window or room * 2 >= contract.LIMIT_CLAIM_SLOTS or not self._ready):
             self._claiming, self._more = True, False  # whoever wakes us from here on means the next one
             self.spawn(self._claim(room))
@@ -180,14 +169,10 @@ class Consumer:
             self._tell_idle()
         if claimed.lost:
             log.error("%d events of %r were deleted while they were handled", claimed.lost, self.topic)
-        claim = _Claim(self.clock.monotonic(), len(claimed.members), len(claimed.members) >= room)
+        claim = Claim(self.clock.monotonic(), len(claimed.members), full=len(claimed.members) >= room)
         for member in claimed.members:
-            before = self._members.get(member.name)
-            if before is not None:  # this process stood still for longer than its lease
-                before.lose()
-            lease = self._members[member.name] = Lease(self, member, claimed.token)
-            self._leases[lease] = claim
-            lease.begun = claim.at
+            lease = Lease(self, member, claimed.token, claim.at)
+            self._holding.add(lease, claim)
             self._ready.append(lease)
         if claimed.again == 0:
             self._more = True
@@ -221,12 +206,6 @@ class Consumer:
             task = start_now(loop, lease.run())
             if not task.done():
                 lease.task = task
-        self._begin_to_tick()
-
-    def _begin_to_tick(self) -> None:
-        if self._leases and self._ticker is None:
-            self._extended = self.clock.monotonic()
-            self._tick_later()
 
     # --- settle ---------------------------------------------------------------------------------------------------
 
@@ -238,11 +217,9 @@ class Consumer:
     def let_go(self, lease: Lease, verdict: Verdict, argument: bytes) -> None:
         """A lease is over."""
         lease.task = None
-        claim = self._leases.pop(lease)
-        if self._members.get(lease.member) is lease:
-            del self._members[lease.member]
+        claim = self._holding.remove(lease)
         if not lease.lost:
-            self._outgoing.append(lease.settlement(verdict, argument))
+            self._settling.add(lease.settlement(verdict, argument))
         claim.left -= 1
         if claim.left == 0:
             self._adapt(claim)
@@ -254,20 +231,11 @@ class Consumer:
         From here on it counts if this process is lost. What the broker did not hear of does not begin: an answer to a
         claim that was lost is no failure.
         """
-        said = [Settlement(lease.member, lease.token, Verdict.BEGIN, b"", ())]
-        try:
-            (ours,) = await self._house.mail.settle(
-                self.topic, self.policy.group, said, self._house.lease_seconds, claims=True
-            )
-        except TielineError as error:
-            log.info("beginning with an event of %r failed: %s", self.topic, error)
-            return False
-        lease.lost = lease.lost or not ours
-        return ours
+        return await self._settling.begins(lease)
 
     def tell(self, settlement: Settlement) -> None:
         """A part of a lease is over."""
-        self._outgoing.append(settlement)
+        self._settling.add(settlement)
         self.flush_soon()
 
     def flush_soon(self) -> None:
@@ -279,87 +247,26 @@ class Consumer:
     def _flush(self) -> None:
         self._flushing = False
         self._begin()
-        settlements, self._outgoing = self._outgoing, []
-        if any(settlement.verdict not in _PARTS for settlement in settlements):
+        if self._settling.ends_leases:
             self._more = True
-        settlements += [lease.settlement(Verdict.KEEP) for lease in self._leases if lease.handled]
-        if settlements:
-            self._settling += len(settlements)
-            self.spawn(self._settle(settlements))
+        for lease in self._holding:
+            if lease.handled:
+                self._settling.add(lease.settlement(Verdict.KEEP))
+        self._settling.send()
+        self._progressed()
+
+    def _progressed(self) -> None:
+        """The broker was told something, or has heard of something."""
         self._pump()
         self._tell_idle()
 
-    async def _settle(self, settlements: list[Settlement]) -> None:
-        try:
-            if self._unsettled or not await self._settled(settlements):
-                self._unsettled.append(settlements)  # what comes later waits behind it
-                if len(self._unsettled) == 1:
-                    await self._settle_again()
-        finally:
-            self._settling -= len(settlements)
-            self._pump()
-            self._tell_idle()
-
-    async def _settled(self, settlements: list[Settlement], *, again: bool = False) -> bool:
-        """Whether the broker has heard of it; whose leases were ours is not told if it may have heard it twice."""
-        group, seconds = self.policy.group, self._house.lease_seconds
-        try:
-            kept = await self._house.mail.settle(self.topic, group, settlements, seconds, claims=not self._stopped)
-        except TielineError as error:
-            log.info("settling events of %r failed, and is tried again: %s", self.topic, error)
-            return False
-        lost = sum(not ours for ours in kept)
-        if lost and not again:
-            log.warning("%d leases of %r were lost before they were settled; others have them", lost, self.topic)
-        return True
-
-    async def _settle_again(self) -> None:
-        """Settle what waits, in its order, until all of it is settled or the system is gone."""
-        while self._unsettled and not self._gone:
-            if await self._settled(self._unsettled[0], again=True):
-                self._unsettled.popleft()
-            else:
-                await self.clock.sleep(_REST_SECONDS)
-        self._unsettled.clear()
-
-    def _adapt(self, claim: _Claim) -> None:
+    def _adapt(self, claim: Claim) -> None:
         """Hold what is done within a moment, and not much more: others may have nothing to do."""
         seconds = self.clock.monotonic() - claim.at
         if claim.full and seconds < _QUICK_SECONDS:
             self._window = min(_MOST_HELD, self._window * 2)
         elif seconds > _SLOW_SECONDS:
             self._window = max(self._least, self._window // 2)
-
-    # --- leases and time ------------------------------------------------------------------------------------------
-
-    def _tick_later(self) -> None:
-        self._ticker = self.clock.call_later(min(_TICK_SECONDS, self.policy.timeout / 2), self._tick)
-
-    def _tick(self) -> None:
-        """Stop handlers that take too long, and extend the leases."""
-        self._ticker = None
-        if not self._leases:
-            return
-        now = self.clock.monotonic()
-        for lease in list(self._leases):
-            if lease.delivery is not None and not lease.timed_out and now - lease.begun > self.policy.timeout:
-                lease.time_out()
-        if now - self._extended >= self._house.lease_seconds / 3:
-            self._extended = now
-            self.spawn(self._extend(list(self._leases)))
-        self._tick_later()
-
-    async def _extend(self, leases: list[Lease]) -> None:
-        names = [(lease.member, lease.token) for lease in leases]
-        try:
-            kept = await self._house.mail.extend(self.topic, self.policy.group, names, self._house.lease_seconds)
-        except TielineError as error:
-            log.info("extending leases of %r failed: %s", self.topic, error)
-            return
-        for lease, ours in zip(leases, kept, strict=True):
-            if not ours and lease in self._leases:
-                log.warning("the lease of %r of %r was lost; others have it", lease.key or "an event", self.topic)
-                lease.lose()
 
     # --- end ------------------------------------------------------------------------------------------------------
 
@@ -369,7 +276,7 @@ class Consumer:
         At once inside a handler of its own.
         """
         self._stop()
-        for lease in self._leases:
+        for lease in self._holding:
             lease.stop()
         while not self.is_caller and not self._is_idle:
             self._idle.clear()
@@ -380,41 +287,36 @@ class Consumer:
         """Whether whoever asks is a handler that runs here: it would wait for itself."""
         event = CURRENT.get()
         said = event.delivery if event is not None else None
-        return said is not None and any(lease.delivery is said for lease in self._leases)
+        return said is not None and any(lease.delivery is said for lease in self._holding)
 
     @property
     def _is_idle(self) -> bool:
-        return not (self._leases or self._claiming or self._outgoing or self._settling or self._unsettled)
+        return not (self._holding or self._claiming) and self._settling.done
 
     def interrupt(self) -> None:
         """Stop at once and give everything back."""
         self._stop()
-        self._gone = True
-        for lease in list(self._leases):
+        self._settling.close()
+        for lease in self._holding:
             lease.interrupt()
 
     def close(self) -> None:
         """The broker will not be asked any more."""
         self._stop()
-        for timer in (self._ticker, self._again):
-            if timer is not None:
-                timer.cancel()
+        self._holding.close()
         for task in self._tasks:
             task.cancel()
 
     def forget(self) -> None:
         """The loop is gone, and all that ran on it."""
-        self._leases.clear()
-        self._members.clear()
+        self._holding.forget()
+        self._settling.forget()
         self._ready.clear()
-        self._outgoing.clear()
-        self._running = self._settling = 0
+        self._running = 0
         self._window = self._least
         self._claiming = self._flushing = self._more = False
         self._stopped = True
-        self._gone = False
-        self._unsettled.clear()
-        self._again = self._ticker = self._enrolling = None
+        self._again = self._enrolling = None
         self._redriver.forget()
         self._tasks.clear()
         self._idle = asyncio.Event()
@@ -455,6 +357,3 @@ class Consumer:
         task = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-_PARTS = (Verdict.KEEP, Verdict.DEAD)

@@ -61,7 +61,6 @@ class BatchConsumer(Consumer):
             for lease in leases:
                 if not task.done():
                     lease.task = task
-        self._begin_to_tick()
 
     def _next(self) -> list[Lease]:
         """The leases of the next batch; none if it is not time yet."""

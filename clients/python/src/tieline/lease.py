@@ -62,7 +62,7 @@ class Lease:
         "waiting",
     )
 
-    def __init__(self, consumer: Consumer, member: Member, token: bytes) -> None:
+    def __init__(self, consumer: Consumer, member: Member, token: bytes, claimed: float) -> None:
         self.consumer = consumer
         self.member = member.name
         self.key = member.key
@@ -71,7 +71,7 @@ class Lease:
         self.waiting = deque(member.entries)
         self.handled: list[bytes] = []
         self.delivery: DurableDelivery | None = None
-        self.begun = 0.0
+        self.begun = claimed
         self.task: asyncio.Task[None] | None = None
         self.stopping = self.timed_out = self.lost = False
 
