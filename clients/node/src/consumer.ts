@@ -3,7 +3,8 @@ import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_ENTRIES, LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
 import type { Claimed, Mail, Settlement } from "./durable.js";
-import { NotFoundError, said, type TielineError } from "./errors.js";
+import { Enrolling } from "./enrolling.js";
+import { said, type TielineError } from "./errors.js";
 import { type Claim, Holding } from "./holding.js";
 import { type End, FREE, Lease } from "./lease.js";
 import { LeaseRun } from "./leaseRun.js";
@@ -15,7 +16,6 @@ import type { Subscription } from "./subscription.js";
 const QUICK_MS = 50;
 const SLOW_MS = 250;
 const REST_MS = 500;
-const ENROLL_MS = 2000;
 const EVENTS_A_SLOT = 16;
 const AT_ONCE = 32;
 const MOST_HELD = 4 * LIMIT_CLAIM_SLOTS;
@@ -59,7 +59,7 @@ export class Consumer {
   #isOver = false;
   #flushing = false;
   #again: Timer | undefined;
-  #enrolling: Timer | undefined;
+  readonly #enrolling: Enrolling;
   readonly #redriver: Redriver;
   #idle: (() => void)[] = [];
 
@@ -73,6 +73,7 @@ export class Consumer {
     this.#holding = new Holding(this, house);
     this.#settling = new Settling(this, house, (again) => this.#progressed(again));
     this.#window = this.#least = least;
+    this.#enrolling = new Enrolling(this, house);
     this.#redriver = new Redriver(this.topic, policy, house);
   }
 
@@ -113,37 +114,9 @@ export class Consumer {
   start(): void {
     if (!this.#stopped || this.#isOver) return;
     this.#stopped = false;
-    this.#enrollLater();
+    this.#enrolling.start();
     this.#redriver.start();
     this.wake();
-  }
-
-  /** Should the broker lose everything, the group is there again soon; whatever is stored meanwhile is for it. */
-  #enrollLater(): void {
-    this.#enrolling = this.clock.callLater(ENROLL_MS, () => void this.#enroll());
-    this.#enrolling.unref();
-  }
-
-  async #enroll(): Promise<void> {
-    const { group } = this.policy;
-    try {
-      if (await this.#house.mail.enroll(this.topic, group, { again: true })) {
-        this.log.warn(`the group "${group}" of "${this.topic}" was gone, and is registered again`);
-        this.wake();
-      }
-    } catch (error) {
-      if (error instanceof NotFoundError) return this.#removed(error);
-      this.log.debug(`registering the group of "${this.topic}" failed: ${inOneLine(error)}`);
-    }
-    if (!this.#stopped) this.#enrollLater();
-  }
-
-  /** Somebody removed the group. */
-  #removed(error: NotFoundError): void {
-    this.log.error(
-      `the subscription "${this.subscription.name}" ends: ${inOneLine(error)}; subscribe anew to have it again`,
-    );
-    void this.subscription.unsubscribe();
   }
 
   /** There may be something to claim. */
@@ -280,7 +253,7 @@ export class Consumer {
   stop(): void {
     this.#stopped = true;
     this.#again?.cancel();
-    this.#enrolling?.cancel();
+    this.#enrolling.stop();
     this.#redriver.stop();
     this.freeWaiting();
     for (const lease of this.#holding) lease.stop();

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NoMail } from "../../src/durable.js";
-import { EventSystem } from "../../src/index.js";
-import { fails } from "../support/waiting.js";
+import { EventSystem, type TielineError } from "../../src/index.js";
+import { fails, until } from "../support/waiting.js";
 import { silent } from "../support/world.js";
 
 const WHAT = "durable events cannot be kept here; use redis:// or grpc://";
@@ -15,6 +15,16 @@ test("within a process there are no durable events: it is told what to use", asy
   const subscription = events.subscribe("a.b", () => undefined, { durable: true });
   assert.equal((await fails(subscription.ready(), "UNSUPPORTED")).message, WHAT);
   assert.deepEqual(await events.publish("a.b", 1).then(({ stored }) => stored), undefined);
+  await events.close();
+});
+
+test("a publish of many that nobody awaits is reported, and ends no process", async () => {
+  const told: unknown[] = [];
+  const events = new EventSystem("memory://", { logger: silent, onError: (error) => told.push(error) });
+  events.publishMany("a.b", [{ data: 1 }]);
+  events.publishMany("a.b", 7 as never);
+  await until(() => told.length === 2, "both are told");
+  assert.deepEqual(told.map((error) => (error as TielineError).code).sort(), ["INVALID_ARGUMENT", "UNSUPPORTED"]);
   await events.close();
 });
 
