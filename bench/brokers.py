@@ -33,6 +33,9 @@ async def broker(kind: str) -> AsyncIterator[str]:
     elif kind == "gateway":
         with GatewayProcess("--url", "memory://") as gateway:
             yield gateway.url
+    elif kind == "sqlite-disk":
+        with tempfile.TemporaryDirectory(prefix="tieline-sqlite-") as folder:
+            yield f"memory://{folder}/bench.db"
     elif kind == "none":
         yield f"grpc://127.0.0.1:{_free_port()}"
     else:

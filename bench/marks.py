@@ -93,6 +93,18 @@ def _durable_marks(ours: str, theirs: str, where: str) -> list[Mark]:
     ]
 
 
+def _sqlite_marks() -> list[Mark]:
+    return [
+        Mark(
+            f"durable in a SQLite file, stored and acknowledged, {keys:,} key{'s' if keys > 1 else ''}",
+            lambda table, keys=keys: table["durable-sqlite"][f"published_{keys}"],
+            at_least=10_000,
+            unit="/s",
+        )
+        for keys in (1, 100, 10_000)
+    ]
+
+
 MARKS = (
     Mark("Python over Redis ÷ nats-py, calls/s at 512", _ratio("c512", "tieline-python", "nats-py"), at_least=1.3),
     Mark("Python over Redis ÷ raw link, calls/s at 512", _ratio("c512", "tieline-python", "raw-link"), at_least=0.7),
@@ -114,6 +126,7 @@ MARKS = (
     Mark("explain costs of the calls/s at 512", _price_of_explain, at_most=3, unit="%"),
     *_durable_marks("durable", "jetstream", "in memory"),
     *_durable_marks("durable-disk", "jetstream-disk", "on disk"),
+    *_sqlite_marks(),
     Mark("100,000 keys: connections of the consumer", _keys("connections"), at_most=3, unit=""),
     Mark("100,000 keys: memory of the consumer", lambda table: table["keys"]["memory"] / 1e6, at_most=200, unit="MB"),
     Mark("100,000 keys: first event of a new key, p99", _keys("first_p99"), at_most=10, unit="ms"),

@@ -24,9 +24,9 @@ NODE_NEEDS = {
 class Row:
     """One way to make a call in one language: rows of the same title share a line of the table.
 
-    `broker` is what stands between the two processes: redis, nats, gateway, none (the responder is a server itself) or
-    inside (there is one process). `responder` is the peer that serves, `caller` the one that calls; a name that ends in
-    .mjs is a Node program, any other a module of `bench.peers`.
+    `broker` is what stands between the two processes: redis, nats, gateway, none (the responder is a server itself),
+    inside (there is one process), or sqlite-disk (one, and its file). `responder` is the peer that serves, `caller` the
+    one that calls; a name that ends in .mjs is a Node program, any other a module of `bench.peers`.
     """
 
     name: str
@@ -88,6 +88,13 @@ ROWS = (
         "JetStream (nats-py), every write on disk",
         "jetstream-disk",
         "durable_jetstream",
+        kind="durable",
+    ),
+    Row(
+        "durable-sqlite",
+        "Tieline in a SQLite file, every write on disk",
+        "sqlite-disk",
+        "durable_tieline",
         kind="durable",
     ),
     Row("keys", "100,000 keys that come and go", "redis", "durable_keys", "durable_keys", kind="keys"),

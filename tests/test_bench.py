@@ -61,6 +61,19 @@ def test_a_language_that_was_not_measured_has_no_columns() -> None:
     assert "Node" not in report(tieline_python=1.0).text()
 
 
+def test_events_in_a_file_are_held_against_ten_thousand_a_second() -> None:
+    (row,) = choose("durable-sqlite", quick=False)
+    figures = {f"{what}_{keys}": 9_999.0 for what in ("published", "handled") for keys in (1, 100, 10_000)}
+    figures["published_100"] = 10_000.0
+    text = Report("bench", {}, 1, 1.0, 0.0, [Result(row, [figures])]).text()
+    marks = [cells(line) for line in text.splitlines() if "SQLite file, stored" in line]
+    assert [(mark[0][-8:], mark[2], mark[3]) for mark in marks] == [
+        ("d, 1 key", "≥ 10,000 /s", "MISSED"),
+        ("100 keys", "≥ 10,000 /s", "met"),
+        ("000 keys", "≥ 10,000 /s", "MISSED"),
+    ]
+
+
 @pytest.mark.parametrize(("theirs", "verdict"), [(50.0, "met"), (51.0, "MISSED")])
 def test_node_is_held_against_moleculer(theirs: float, verdict: str) -> None:
     text = report(tieline_node=100.0, moleculer=theirs).text()

@@ -19,11 +19,14 @@ from tieline import (
     Event,
     EventSystem,
     HandlerError,
+    Handling,
     InvalidPayloadError,
     ResponderLostError,
     RetryPolicy,
+    Standing,
     Stream,
     UnsupportedError,
+    idempotency_store,
 )
 from tieline.errors import Outcome
 
@@ -410,3 +413,29 @@ async def test_both_languages_share_a_group_and_each_key_keeps_its_order(python:
         theirs = [data["n"] for name, data, _ in seen if name == key]
         assert (own, theirs) == (sorted(own), sorted(theirs))
         assert sorted(own + theirs) == list(range(10))
+
+
+async def test_both_languages_share_what_was_handled(python: EventSystem, node: Peer, redis_url: str) -> None:
+    store: Any = idempotency_store(redis_url, namespace="shop")
+    handling = Handling("grüppe", "orders.placed", "018f")
+
+    async def ask_node(what: str, owner: str = "") -> Any:
+        question = {"url": redis_url, "what": what, "handling": handling._asdict(), "owner": owner}
+        return await python.publish_and_wait("node.once", question)
+
+    assert await store.begin(handling, "python", 60.0) == Standing.BEGUN
+    assert await ask_node("begin", "node") == "busy"
+    assert await ask_node("begin", "python") == "begun"
+    await ask_node("giveUp", "node")
+    assert await ask_node("begin", "node") == "busy"
+    await store.give_up(handling, "python")
+    assert await ask_node("begin", "node") == "begun"
+    assert await store.begin(handling, "python", 60.0) == Standing.BUSY
+    await ask_node("giveUp", "node")
+    assert await store.begin(handling, "python", 60.0) == Standing.BEGUN
+    await ask_node("done")
+    assert await store.begin(handling, "python", 60.0) == Standing.DONE
+    handling = handling._replace(id="other")
+    await store.done(handling)
+    assert await ask_node("begin", "node") == "done"
+    await store.aclose()

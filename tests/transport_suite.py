@@ -19,7 +19,7 @@ SUBJECTS = (
     "payloads", "handlers", "inheritance", "subscriptions", "middleware", "streams", "gather",
     "idempotency", "retries", "inside",
     "durable", "durable_retries", "durable_groups", "durable_plain", "durable_letters", "durable_redrive",
-    "durable_many", "durable_batches", "durable_once", "durable_outbox",
+    "durable_many", "durable_batches", "durable_once", "durable_outbox", "durable_explained",
 )  # fmt: skip
 
 

@@ -26,7 +26,10 @@ if #ready == 0 then
   return 0
 end
 for _, group in ipairs(names) do
-  local new = redis.call('ZADD', due .. group, 'NX', unpack(ready))
+  local new = 0
+  for at = 1, #ready, 4000 do
+    new = new + redis.call('ZADD', due .. group, 'NX', unpack(ready, at, math.min(#ready, at + 3999)))
+  end
   idle = math.max(idle, new)
   if new > 0 and redis.call('HDEL', asleep, group) == 1 then
     redis.call('SPUBLISH', wake, group)

@@ -11,18 +11,22 @@
 -- @key asleep
 -- @channel wake
 -- @arg letter bytes*           five for each: its id, group, key, priority, and the envelope
--- @return string*              for each the id of its new entry; empty: there was no such letter, or its group is gone
+-- @return string*              for each the id of its new entry; empty: there is no such letter, its group is gone, or
+-- its stream's name has something else
 local groups, dead, due, streams, lane, lanes, asleep = unpack(KEYS)
 local wake, moved = ARGV[1], {}
 local clock = redis.call('TIME')
 local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
 for at = 2, #ARGV, 5 do
   local group, key, priority = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  if redis.call('HEXISTS', groups, group) == 0 or redis.call('XDEL', dead, ARGV[at]) == 0 then
+  local known = redis.call('HEXISTS', groups, group) == 1 and #redis.call('XRANGE', dead, ARGV[at], ARGV[at]) > 0
+  local stream = key ~= '' and streams .. key or lane .. priority
+  local entry = known and redis.pcall('XADD', stream, '*', 'tl', ARGV[at + 4], 'group', group)
+  if type(entry) ~= 'string' then
     table.insert(moved, '')
   else
-    local stream = key ~= '' and streams .. key or lane .. priority
-    table.insert(moved, redis.call('XADD', stream, '*', 'tl', ARGV[at + 4], 'group', group))
+    redis.call('XDEL', dead, ARGV[at])
+    table.insert(moved, entry)
     if key == '' then
       redis.call('SADD', lanes, priority)
     end

@@ -24,14 +24,19 @@ end
 redis.call('HDEL', parked, key)
 redis.call('HSET', tries, key, '0')
 if ARGV[5] == '1' then
-  local name = group == 'default' and topic .. ':' .. key or group
-  local pending = redis.call('XPENDING', streams .. key, name, '-', '+', 1)
+  local stream, name = streams .. key, group == 'default' and topic .. ':' .. key or group
   redis.call('XADD', dead, '*', 'tl', record)
-  if #pending > 0 then
-    local id = pending[1][1]
-    redis.call('XACK', streams .. key, name, id)
+  local found = redis.pcall('XPENDING', stream, name, '-', '+', 1)
+  if found.err then -- its consumer group is gone: the head is what comes next
+    local reached = redis.call('HGET', passed, key)
+    local from = reached and '(' .. reached or redis.call('HGET', groups, group) or '-'
+    found = redis.pcall('XRANGE', stream, from, '+', 'COUNT', 1)
+  end
+  if found[1] then
+    local id = found[1][1]
+    redis.pcall('XACK', stream, name, id)
     if redis.call('HLEN', groups) < 2 then
-      redis.call('XDEL', streams .. key, id)
+      redis.call('XDEL', stream, id)
     else
       redis.call('HSET', passed, key, id)
     end

@@ -162,6 +162,25 @@ async def test_an_event_waits_until_its_key_has_room_and_others_do_not(server: R
     assert keys.seen == {"full": [*range(6), "both"], "free": ["free", "both", "after"]}
 
 
+async def test_an_event_without_room_waits_although_a_later_one_is_known(server: RedisServer, tmp_path: Path) -> None:
+    keys = Keys()
+    async with EventSystem(server.url, settings=Settings(**QUICK)) as other:
+        server.stop()
+        system = EventSystem(server.url, settings=Settings(**QUICK), outbox=tmp_path / "outbox.db")
+        for number, dedupe in enumerate(("known", None, None, "known")):
+            await system.publish("orders", number, key="k", dedupe=dedupe, max_stored=2)
+        server.start()
+        await system.start()
+        assert system.outbox is not None
+        while (await system.outbox.figures()).events > 1:
+            await asyncio.sleep(0.02)
+        await other.subscribe("orders", keys.take, durable=True).ready()
+        await until(lambda: keys.count >= 3)
+        await empty(system)
+        await system.aclose()
+    assert keys.seen == {"k": [0, 1, 2]}
+
+
 async def test_what_a_short_program_publishes_is_stored_before_it_ends(server: RedisServer, tmp_path: Path) -> None:
     keys = Keys()
     system = EventSystem(server.url, outbox=tmp_path / "outbox.db")

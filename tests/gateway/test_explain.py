@@ -152,7 +152,7 @@ async def test_what_nobody_remembers_is_said_with_reasons(shop: EventSystem, red
     printed = await command("explain", "order-8", "--url", redis_url)
     assert (printed.code, printed.err) == (1, "")
     assert printed.lines[0] == "Nobody remembers anything of order-8."
-    for reason in ("last 1,000 calls", "only calls that failed are stored", "correlation id"):
+    for reason in ("last 1,000 calls", "only what failed is stored", "correlation id"):
         assert reason in printed.lines[1]
     document = await command("explain", "order-8", "--url", redis_url, "--json")
     assert document.code == 1

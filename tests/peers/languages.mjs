@@ -1,5 +1,5 @@
 // A Node service for `tests/test_languages.py`: `languages.mjs '{"url": …}'`. It answers node.* and calls whom it is told to.
-import { EventSystem, TielineError } from "tieline";
+import { EventSystem, idempotencyStore, TielineError } from "tieline";
 
 const { url } = JSON.parse(process.argv[2]);
 const events = new EventSystem(url, { service: "node-peer" });
@@ -75,6 +75,13 @@ const handle = (data, { key, delivery }) => {
 };
 const retry = { backoff: 10, cap: 10 };
 
+/** Asks a store what was handled, as a consumer would. */
+const stores = new Map();
+function asked({ url, what, handling, owner }) {
+  if (!stores.has(url)) stores.set(url, idempotencyStore(url, { namespace: "shop" }));
+  return stores.get(url)[what](handling, owner, 60_000);
+}
+
 const subscriptions = [
   events.subscribe("node.count", count),
   events.subscribe("node.yielded", () => yielded),
@@ -93,6 +100,7 @@ const subscriptions = [
   events.subscribe("stored.node", handle, { durable: true, retry }),
   events.subscribe("stored.both", handle, { durable: true, retry }),
   events.subscribe("node.handled", () => handled.splice(0)),
+  events.subscribe("node.once", async (question) => (await asked(question)) ?? null),
   events.subscribe("node.store", async ({ topic, data, options }) => {
     const { stored } = await events.publish(topic, data, options);
     return stored;

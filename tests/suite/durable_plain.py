@@ -11,7 +11,7 @@ import redis
 from tests.suite.durable import Keys
 from tests.suite.seen import Seen, until
 from tests.suite.world import Feature, World
-from tieline import Event
+from tieline import Event, RetryPolicy
 from tieline.transports.redis import RedisTransport
 
 NEEDS = frozenset({Feature.DURABLE, Feature.REDIS})
@@ -137,7 +137,28 @@ async def test_an_entry_that_cannot_be_read_stops_its_key_and_no_other(world: Wo
     await seen.reach(1)
     while not (parked := await system.parked.list(topic)):
         await asyncio.sleep(0.01)
-    assert parked[0].error.code == "INVALID_PAYLOAD"
+    assert (parked[0].error.code, parked[0].event.key) == ("INVALID_PAYLOAD", "odd")
+
+
+async def test_a_key_that_is_no_text_can_be_let_go(world: World, topic: str) -> None:
+    client, system, seen = _client(world), await world.system(), Seen()
+
+    async def take(data: Any) -> None:
+        seen.append(data["n"])
+        if data["n"] == "1":
+            raise ValueError("no")
+
+    await system.subscribe(topic, take, durable=True, retry=RetryPolicy(max_attempts=1)).ready()
+    for number in (1, 2):
+        client.xadd(f"event_stream:{topic}:".encode() + b"k\xff", {"n": number})
+    client.publish("group_change", f"register:{topic}:".encode() + b"k\xff")
+    while not (parked := await system.parked.list(topic)):
+        await asyncio.sleep(0.01)
+    assert parked[0].event.key == "k\N{REPLACEMENT CHARACTER}"
+    await system.parked.skip(topic, parked[0].event.key)
+    await seen.reach(2)
+    assert await system.parked.list(topic) == []
+    await until(lambda: client.exists(f"event_stream:{topic}:".encode() + b"k\xff") == 0)
 
 
 async def test_quiet_keys_leave_nothing_behind(world: World, topic: str) -> None:

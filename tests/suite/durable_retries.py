@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -250,6 +251,45 @@ async def test_a_handler_that_takes_too_long_is_stopped_and_its_event_tried_agai
     await seen.stay(3)
     assert list(seen) == [(1, 1), (1, 2), (2, 1)]
     assert list(stopped) == [1]
+
+
+@pytest.mark.parametrize("options", [{}, {"batch": (5, 0.05)}], ids=["one by one", "in batches"])
+async def test_a_handler_whose_own_work_was_cancelled_has_failed(
+    world: World, topic: str, options: dict[str, Any]
+) -> None:
+    system, seen = await world.system(), Seen()
+
+    async def wait_for_what_is_cancelled(data: Any) -> None:
+        seen.append(data)
+        work = asyncio.create_task(asyncio.sleep(3600))
+        work.cancel()
+        await work
+
+    await system.subscribe(topic, wait_for_what_is_cancelled, durable=True, retry=AT_ONCE, **options).ready()
+    await system.publish(topic, 1, key="k")
+    await seen.stay(AT_ONCE.max_attempts)
+    (letter,) = await system.parked.list(topic)
+    assert str(letter.error) == "HANDLER_ERROR: CancelledError: what the handler waited for was cancelled"
+
+
+async def test_a_timeout_that_a_handler_made_light_of_is_not_kept_for_the_next_one(world: World, topic: str) -> None:
+    system, seen = await world.system(), Seen()
+
+    async def shrug(data: Any) -> None:
+        if data == 1:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+        elif data == 2:
+            seen.append("cancelled itself")
+            raise asyncio.CancelledError
+        seen.append(data)
+
+    retry = RetryPolicy(max_attempts=1)
+    for number in (1, 2, 3):
+        await system.publish(topic, number, key="k")
+    await system.subscribe(topic, shrug, durable=True, timeout=0.3, retry=retry, on_poison="dead_letter").ready()
+    await seen.stay(3)
+    assert list(seen) == [1, "cancelled itself", 3]
 
 
 async def test_a_handler_that_says_so_may_take_longer(world: World, topic: str) -> None:

@@ -34,8 +34,10 @@ from tieline import (
     Message,
     Middleware,
     NoRespondersError,
+    NotFoundError,
     Receipt,
     Responder,
+    RetryPolicy,
     UnavailableError,
     blocking,
     current_event,
@@ -902,3 +904,39 @@ def test_an_outbox_serves_any_thread(redis_url: str, tmp_path: Path) -> None:
             receipts = list(threads.map(lambda number: events.publish("reliable", number, durable=True), range(20)))
         assert all(receipt.queued for receipt in receipts)
         assert sorted(seen.get(timeout=SECONDS) for _ in range(20)) == list(range(20))
+
+
+def test_an_operator_needs_no_loop(redis_url: str, tmp_path: Path) -> None:
+    seen: Queue[str] = Queue()
+
+    def take(text: str, event: Event) -> None:
+        assert event.delivery is not None
+        if text == "bad":
+            event.delivery.reject("no such card")
+        elif text == "worse":
+            raise LookupError("not yet")
+        seen.put(text)
+
+    with blocking.EventSystem(redis_url, outbox=tmp_path / "outbox.db") as events:
+        events.subscribe("operated", take, durable=True, retry=RetryPolicy(max_attempts=1)).ready()
+        for text in ("bad", "worse"):
+            events.publish("operated", text, key=text)
+        assert [seen.get(timeout=SECONDS)] == ["bad"]
+        deadline = time.monotonic() + SECONDS
+        while not (events.parked.list("operated") and events.dead_letters.list("operated")):
+            assert time.monotonic() < deadline
+        (letter,) = events.dead_letters.list("operated", reason="rejected")
+        events.dead_letters.edit("operated", letter.id, "good")
+        events.parked.skip("operated", "worse")
+        (skipped,) = events.dead_letters.list("operated", key="worse")
+        assert events.dead_letters.get("operated", skipped.id).event.data == "worse"
+        assert events.dead_letters.purge("operated", [skipped.id]) == 1
+        assert events.dead_letters.redrive("operated") == 0
+        assert seen.get(timeout=SECONDS) == "good"
+        with pytest.raises(NotFoundError, match="is not parked"):
+            events.parked.unpark("operated", "worse")
+        assert [group.name for group in events.groups.list("operated")] == ["default"]
+        events.groups.remove("operated", "default")
+        assert events.outbox is not None
+        assert events.outbox.figures().events == 0
+        assert "operated" in events.groups.topics()

@@ -2,7 +2,8 @@ import type { Clock, Timer } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_ENTRIES, LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
-import type { Claimed, Mail, Settlement } from "./durable.js";
+import type { Claimed, Entry, Mail, Settlement } from "./durable.js";
+import type { DurableSteps, Ending, Handling } from "./durableSteps.js";
 import { Enrolling } from "./enrolling.js";
 import { said, type TielineError } from "./errors.js";
 import { type Claim, Holding } from "./holding.js";
@@ -12,6 +13,7 @@ import { inOneLine, type Log } from "./log.js";
 import { Redriver } from "./redriver.js";
 import { Settling } from "./settling.js";
 import type { Subscription } from "./subscription.js";
+import type { Recorded } from "./trail.js";
 
 const QUICK_MS = 50;
 const SLOW_MS = 250;
@@ -29,6 +31,8 @@ export interface House {
   readonly mail: Mail;
   /** How long a lease lasts without being extended, milliseconds. */
   readonly lease: number;
+  /** Where each step of an event is noted. */
+  readonly steps: DurableSteps;
 }
 
 /**
@@ -106,6 +110,16 @@ export class Consumer {
   get isCaller(): boolean {
     const own = CURRENT.getStore();
     return own !== undefined && [...this.#holding].some(({ holder }) => holder?.event === own);
+  }
+
+  /** Where each step of an event is noted. */
+  get steps(): DurableSteps {
+    return this.#house.steps;
+  }
+
+  /** What there is to tell of the events that handlers have now. */
+  atWork(): Recorded[] {
+    return [...this.#holding].flatMap((lease) => lease.running ?? []);
   }
 
   // --- claim ---------------------------------------------------------------------------------------------------------
@@ -291,13 +305,17 @@ export class Consumer {
   // --- what is told --------------------------------------------------------------------------------------------------
 
   /** An event is to be tried again. */
-  failed(error: TielineError, pause: number): void {
+  failed(entry: Entry, handling: Handling, error: TielineError, pause: number): void {
     this.log.info(`an event of "${this.topic}" is tried again in ${(pause / 1000).toFixed(1)} s: ${said(error)}`);
+    const detail = { after_ms: pause, code: error.code, attempt: handling.attempt };
+    this.steps.failed(entry, handling, error, { step: "retried", detail });
   }
 
   /** An event is not tried again. */
-  gaveUp(lease: Lease, what: string, error: TielineError): void {
+  gaveUp(lease: Lease, entry: Entry, handling: Handling, what: string, error: TielineError, ending: Ending): void {
     const key = lease.key === "" ? "" : ` with key "${lease.key}"`;
     this.log.error(`an event of "${this.topic}"${key} is given up, ${what}: ${said(error)}`);
+    const { step, detail } = ending;
+    this.steps.failed(entry, handling, error, { step, detail: { group: this.policy.group, ...detail } });
   }
 }

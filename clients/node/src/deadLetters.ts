@@ -3,6 +3,7 @@ import { encode } from "./codec.js";
 import { Event } from "./context.js";
 import { DeadLetter as WireLetter } from "./contract/durable.js";
 import { DEFAULT_GROUP, type Letter, type Mail, type Redriven } from "./durable.js";
+import type { DurableSteps } from "./durableSteps.js";
 import { type Envelope, EVENT, errorFromWire, newEnvelope, parse, serialize } from "./envelope.js";
 import { InternalError, NotFoundError, type TielineError } from "./errors.js";
 import { checkOptions, type Kinds, LIST, NO_OPTIONS, OBJECT, shown, TEXT, whole } from "./options.js";
@@ -77,6 +78,8 @@ export interface House {
   readonly mail: Mail;
   /** The broker's clock. */
   readonly clock: Clock;
+  /** Where each step of an event is noted. */
+  readonly steps: DurableSteps;
 }
 
 const FILTER_KINDS: Kinds<LetterFilter> = { group: TEXT, reason: TEXT, key: TEXT };
@@ -161,7 +164,7 @@ export class DeadLetters {
       return putBack(letter, envelope);
     });
     const entries = await this.#house.mail.redrive(topic, redriven);
-    return entries.filter((entry) => entry !== "").length;
+    return noteRedriven(this.#house.steps, letters, entries);
   }
 
   /** What was there when it began, a page at a time. */
@@ -224,7 +227,7 @@ export class ParkedKeys {
     checkTopic(topic);
     await this.#house.start();
     const found = await this.#house.mail.parked(topic, options.group ?? DEFAULT_GROUP);
-    return found.map(({ letter }) => readLetter({ id: "", letter }, this.#house.clock));
+    return found.map(({ id: key, letter }) => readLetter({ id: "", letter }, this.#house.clock, key));
   }
 
   /**
@@ -277,11 +280,24 @@ export function putBack({ id, group, redriven, event }: DeadLetter, envelope: En
   return { id, group, key: event.key, priority: event.priority, envelope: again };
 }
 
+/** Dead letters were put back, those that have a new entry; returns how many. */
+export function noteRedriven(steps: DurableSteps, letters: readonly DeadLetter[], entries: readonly string[]): number {
+  let moved = 0;
+  for (const [at, { id, group, event }] of letters.entries()) {
+    const entry = entries[at] ?? "";
+    if (entry === "") continue;
+    moved += 1;
+    steps.redriven(event.envelope, id, group, entry);
+  }
+  return moved;
+}
+
 /** A dead letter as people see it. */
-export function readLetter({ id, letter }: Letter, clock: Clock): DeadLetter {
+export function readLetter({ id, letter }: Letter, clock: Clock, key = ""): DeadLetter {
   const { topic, group, reason, attempts, error, time, envelope } = WireLetter.decode(letter);
   const told = error === undefined ? new InternalError("the letter says no error") : errorFromWire(error);
-  const event = new Event(parse(envelope) ?? { ...newEnvelope(EVENT), topic }, clock);
+  const read = parse(envelope) ?? { ...newEnvelope(EVENT), topic };
+  const event = new Event(key ? { ...read, key } : read, clock);
   const { redriven } = event.envelope;
   return { id, topic, group, reason, attempts, redriven, error: told, time: new Date(time), event };
 }

@@ -10,6 +10,7 @@ import { fitted, MISFIT } from "./schema.js";
 
 /** An event that the handler gets, and its payload. */
 interface Read {
+  readonly entry: Entry;
   readonly event: Event;
   readonly data: unknown;
 }
@@ -140,7 +141,7 @@ export class DurableBatch implements Holder {
     const event = new Event(lease.envelopeOf(entry), clock);
     const data = versions === undefined ? event.data : versions.lift(event);
     if (!passes(subscription, data)) return undefined;
-    return { event, data: input === undefined ? data : await fitted(input, data, MISFIT) };
+    return { entry, event, data: input === undefined ? data : await fitted(input, data, MISFIT) };
   }
 
   // --- handling it ---------------------------------------------------------------------------------------------------
@@ -176,16 +177,18 @@ export class DurableBatch implements Holder {
   #conclude({ failed, raised }: Outcome): void {
     const nacked = this.#taken.length > 1; // whose fault it was is seen when each comes alone
     for (let taken = this.#taken.shift(); taken !== undefined; taken = this.#taken.shift()) {
-      const { lease, entries } = taken;
-      if (failed ? this.#failed(lease, entries, raised, nacked) : this.#handled(lease, entries)) {
+      const { lease } = taken;
+      if (failed ? this.#failed(taken, raised, nacked) : this.#handled(taken)) {
         lease.holder = undefined;
         this.#consumer.putBack(lease);
       }
     }
   }
 
-  /** So many entries of a lease are handled; returns whether there are more. */
-  #handled(lease: Lease, entries: number): boolean {
+  /** What is here of a lease is handled; returns whether there is more of it. */
+  #handled({ lease, entries, events }: Taken): boolean {
+    const { steps } = this.#consumer;
+    if (steps.isWanted) for (const { event, entry } of events) steps.handled(event.envelope, lease.handling(entry));
     for (let left = entries; left > 0; left--) {
       lease.acknowledge();
       if (!this.#goOn(lease, undefined)) return false;
@@ -193,8 +196,8 @@ export class DurableBatch implements Holder {
     return true;
   }
 
-  /** The first entry of a lease has failed, if any was tried; returns whether there are more to handle. */
-  #failed(lease: Lease, entries: number, raised: unknown, nacked: boolean): boolean {
+  /** The first entry of a lease has failed, if any was tried; returns whether there is more to handle. */
+  #failed({ lease, entries }: Taken, raised: unknown, nacked: boolean): boolean {
     const [first] = lease.waiting;
     return first === undefined || entries === 0 || this.#goOn(lease, lease.fail(first, raised, { nacked }));
   }

@@ -5,11 +5,14 @@ import { stepsOf } from "./trailBytes.js";
 
 const ORDER = [
   "published",
+  "stored",
+  "redriven",
   "routed_local",
   "routed_remote",
   "dispatched",
   "joined",
   "received",
+  "claimed",
   "accepted",
   "waiting",
   "queued",
@@ -19,6 +22,10 @@ const ORDER = [
   "replied",
   "completed",
   "failed",
+  "retried",
+  "dropped",
+  "parked",
+  "dead_letter",
 ];
 
 const SAME_MS = 50;

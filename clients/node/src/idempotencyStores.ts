@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "./errors.js";
-import { DEFAULT_WINDOW, MemoryIdempotencyStore } from "./idempotency.js";
+import { checkWindow, DEFAULT_WINDOW, MemoryIdempotencyStore } from "./idempotency.js";
 import { ANY, checkOptions, type Kinds, shown, TEXT } from "./options.js";
 import { POSTGRES, SQLITE, type SqlClient, SqlIdempotencyStore } from "./sqlIdempotency.js";
 import { SqliteClient } from "./sqliteClient.js";
@@ -21,16 +21,18 @@ const KINDS: Kinds<IdempotencyStoreOptions> = { window: ANY, namespace: TEXT };
 /**
  * A store that remembers which durable events were handled: `subscribe(…, { durable: true, idempotency: store })`.
  *
- * It is at `memory://` (this process), `sqlite:///path/of/file.db` (this machine; needs Node 22.5), `redis://`, `rediss://`
+ * It is at `memory://` (this process), `sqlite:///path/of/file.db` (this machine; needs Node 22.13), `redis://`, `rediss://`
  * or `unix://` (everybody); or in PostgreSQL, by a client that has `query(text, values)`, such as a pool of `pg`.
- * Throws InvalidArgumentError: the address cannot be read, or the options make no sense.
+ * Throws InvalidArgumentError: the address cannot be read, or the options make no sense; UnsupportedError: this Node has no
+ * SQLite.
  */
 export function idempotencyStore(
   place: string | SqlClient,
   options: IdempotencyStoreOptions = {},
 ): MemoryIdempotencyStore | RedisIdempotencyStore | SqlIdempotencyStore {
   checkOptions(options, KINDS, "an idempotency store");
-  const { window = DEFAULT_WINDOW, namespace = "" } = options;
+  const { namespace = "" } = options;
+  const window = checkWindow(options.window ?? DEFAULT_WINDOW);
   if (isClient(place)) return new SqlIdempotencyStore(place, window, POSTGRES);
   switch (schemeOf(place)) {
     case "memory":

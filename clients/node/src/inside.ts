@@ -29,7 +29,9 @@ export class Inside {
   #trail(correlationId: string): Buffer {
     const { trail, source, clock } = this.#asked;
     const atWork = this.#router.all().flatMap((subscription) => subscription.atWork());
-    const now = [...this.#caller.waiting(), ...atWork.map(([delivery, queued]) => trail.atWork(delivery, queued))];
+    const durable = this.#router.all().flatMap(({ consumer }) => consumer?.atWork() ?? []);
+    const live = atWork.map(([delivery, queued]) => trail.atWork(delivery, queued));
+    const now = [...this.#caller.waiting(), ...live, ...durable];
     return trail.of(correlationId, source, clock, now);
   }
 

@@ -1,6 +1,7 @@
 import { Clock, monotonic } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
 import type { Mail } from "./durable.js";
+import { DurableSteps } from "./durableSteps.js";
 import { InvalidArgumentError, OverloadedError } from "./errors.js";
 import { harmless } from "./harmless.js";
 import { guardedLogger, type Log, type Logger } from "./log.js";
@@ -22,6 +23,8 @@ export class Instance {
   source: string;
   /** What it remembers of the chains it took part in. */
   readonly trail: Trail;
+  /** Where each step of a durable event is noted. */
+  readonly steps = new DurableSteps(this);
   /** The broker's clock; this machine's before the start. */
   clock = new Clock();
   /** Its place at the broker, while it has one. */

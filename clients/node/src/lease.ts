@@ -4,6 +4,7 @@ import { DeadLetter } from "./contract/durable.js";
 import { handlerError } from "./delivery.js";
 import type { Entry, Member, Settlement, Verdict } from "./durable.js";
 import type { DurableDelivery } from "./durableDelivery.js";
+import type { Ending, Handling } from "./durableSteps.js";
 import { type Envelope, errorToWire, parse } from "./envelope.js";
 import {
   CallTimeoutError,
@@ -15,6 +16,7 @@ import {
   type TielineError,
 } from "./errors.js";
 import { pauseOf } from "./retryPolicy.js";
+import type { Recorded } from "./trail.js";
 
 /** Why an event became a dead letter. */
 export type Reason = "failed" | "rejected" | "expired";
@@ -147,6 +149,21 @@ export class Lease {
     return envelope;
   }
 
+  // --- what is told ----------------------------------------------------------------------------------------------------
+
+  /** A handling of an entry, which is the next one of the first; or one that was not begun. */
+  handling({ id }: Entry, attempt = this.failures + 1): Handling {
+    const { subscription, policy } = this.consumer;
+    return { began: this.begun, subscription: subscription.name, group: policy.group, entry: String(id), attempt };
+  }
+
+  /** What there is to tell of the event that the handler has now, if it has one by itself. */
+  get running(): Recorded | undefined {
+    const [[entry], event] = [this.waiting, this.holder?.event];
+    if (this.delivery === undefined || event === undefined || entry === undefined) return undefined;
+    return this.consumer.steps.running(event.envelope, this.handling(entry));
+  }
+
   // --- what becomes of the first event -------------------------------------------------------------------------------
 
   /** It is handled. */
@@ -183,7 +200,7 @@ export class Lease {
     const { retry } = this.consumer.policy;
     if (unfit || attempt >= retry.maxAttempts) return this.#poisoned(entry, error, attempt);
     const pause = Math.floor(delay ?? pauseOf(retry, attempt));
-    this.consumer.failed(error, pause);
+    this.consumer.failed(entry, this.handling(entry, attempt), error, pause);
     return { verdict: "retry", argument: Buffer.from(String(pause)) };
   }
 
@@ -191,19 +208,24 @@ export class Lease {
   #poisoned(entry: Entry, error: TielineError, attempts: number): End | undefined {
     const onPoison = this.consumer.policy.onPoison ?? (this.key === "" ? "dead_letter" : "park");
     if (onPoison === "park" && this.key !== "") {
-      this.consumer.gaveUp(this, "its key is parked", error);
+      this.#giveUp(entry, attempts, error, "its key is parked", { step: "parked", detail: { key: this.key } });
       return { verdict: "park", argument: this.#letter(entry, "failed", error, attempts) };
     }
     if (onPoison !== "skip") return this.#bury(entry, "failed", error, attempts);
-    this.consumer.gaveUp(this, "it is skipped", error);
+    this.#giveUp(entry, attempts, error, "it is skipped", { step: "dropped", detail: { why: "skip" } });
     return this.acknowledge();
   }
 
   /** Keeps it as a dead letter, and goes on. */
   #bury(entry: Entry, reason: Reason, error: TielineError, attempts: number): undefined {
-    this.consumer.gaveUp(this, `it is a dead letter (${reason})`, error);
+    const ending: Ending = { step: "dead_letter", detail: { reason } };
+    this.#giveUp(entry, attempts, error, `it is a dead letter (${reason})`, ending);
     this.#handled.push(entry.id);
     this.consumer.tell(this.settlement("dead", this.#letter(entry, reason, error, attempts)));
+  }
+
+  #giveUp(entry: Entry, attempts: number, error: TielineError, what: string, ending: Ending): void {
+    this.consumer.gaveUp(this, entry, this.handling(entry, attempts), what, error, ending);
   }
 
   #letter(entry: Entry, reason: Reason, error: TielineError, attempts: number): Buffer {

@@ -116,9 +116,16 @@ export class LeaseRun implements Holder {
     lease.begun = lease.consumer.clock.monotonic();
     const outcome = await this.#attempt(event);
     this.event = lease.delivery = this.#abandon = undefined;
-    if (outcome === INTERRUPTED) return FREE;
-    await once?.end(delivery.acked || !(outcome.failed || delivery.said));
-    return this.#conclude(entry, delivery, outcome);
+    if (outcome === INTERRUPTED) {
+      lease.consumer.steps.cancelled(event.envelope, lease.handling(entry));
+      return FREE;
+    }
+    const done = delivery.acked || !(outcome.failed || delivery.said);
+    await once?.end(done);
+    if (!done) return this.#conclude(entry, delivery, outcome);
+    const { steps } = lease.consumer;
+    if (steps.isWanted) steps.handled(event.envelope, lease.handling(entry));
+    return delivery.acked ? undefined : lease.acknowledge();
   }
 
   get #asker(): Asker {
@@ -155,11 +162,9 @@ export class LeaseRun implements Holder {
     for await (const _ of result) if (event.cancelled) return; // nobody reads the items
   }
 
-  /** What becomes of an event whose handler has ended, or said something itself. */
+  /** What becomes of an event whose handler threw, or refused it. */
   #conclude(entry: Entry, delivery: DurableDelivery, { raised, failed }: Outcome): End | undefined {
-    if (delivery.acked) return undefined;
     if (delivery.rejected !== undefined) return this.#lease.reject(entry, delivery.rejected);
-    if (failed) return this.#lease.fail(entry, raised, delivery);
-    return delivery.said ? this.#lease.fail(entry, WANTED_AGAIN, delivery) : this.#lease.acknowledge();
+    return this.#lease.fail(entry, failed ? raised : WANTED_AGAIN, delivery);
   }
 }

@@ -17,11 +17,16 @@ export type StepName =
   | "deduplicated"
   | "streamed"
   | "published"
+  | "stored"
+  | "claimed"
   | "replied"
   | "completed"
   | "failed"
   | "cancelled"
   | "handled"
+  | "parked"
+  | "dead_letter"
+  | "redriven"
   | "dropped"
   | "gap";
 

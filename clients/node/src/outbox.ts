@@ -184,9 +184,12 @@ export class Outbox {
     this.#failures.delete(laneOf(topic, WHOLE_TOPIC));
     const stored = events.filter((_, at) => whyNot(places[at]) === undefined);
     for (const waiting of stored) this.#failures.delete(lane(waiting));
-    for (const [held, why] of new Map(events.map((waiting, at) => [lane(waiting), whyNot(places[at])]))) {
-      if (why !== undefined) this.#log.warn(`events of "${topic}" wait another ${this.#hold(held)}: ${why}`);
+    const left = new Map<string, string>();
+    for (const [at, waiting] of events.entries()) {
+      const why = whyNot(places[at]);
+      if (why !== undefined) left.set(lane(waiting), why); // also where a later one of it was known already
     }
+    for (const [held, why] of left) this.#log.warn(`events of "${topic}" wait another ${this.#hold(held)}: ${why}`);
     if (stored.length > 0) this.#file.remove(stored);
   }
 

@@ -47,7 +47,7 @@ export class OutboxFile {
   #isNews = false;
   #writing: Promise<void> | undefined;
   #last: Promise<unknown> = Promise.resolve();
-  #tidyAt = WASTE_BYTES;
+  #tidyAt = 0;
 
   /** The bounds are those of the contract; others are for tests. */
   constructor(path: string, log: Log, mostEvents = LIMIT_OUTBOX_EVENTS, mostBytes = LIMIT_OUTBOX_BYTES) {
@@ -150,19 +150,36 @@ export class OutboxFile {
   // --- commit --------------------------------------------------------------------------------------------------------
 
   async #commit(): Promise<void> {
-    const [jobs, done] = [this.#jobs, this.#done.length];
-    this.#jobs = [];
+    const jobs = this.#jobs.splice(0);
     try {
+      await this.#cut();
       const admitted = this.#admit(jobs);
-      const records = admitted.map(({ record }) => record);
-      if (done > 0) records.unshift(encodeRecord({ done: rangesOf(this.#done) }));
-      const at = await this.#disk.append(records, admitted.length > 0);
-      this.#keep(admitted, at + (done > 0 ? (records[0]?.length ?? 0) : 0));
+      const done = this.#done.length;
+      const head = done === 0 ? [] : [encodeRecord({ done: rangesOf(this.#done) })];
+      const at = await this.#append([...head, ...admitted.map(({ record }) => record)], admitted.length > 0);
+      this.#keep(admitted, at + (head[0]?.length ?? 0));
+      this.#done = this.#done.slice(done);
     } catch (error) {
       return this.#failed(jobs, error);
     }
-    this.#done = this.#done.slice(done);
     await this.#tidy();
+  }
+
+  /** Drops all of a long file without anything that waits. */
+  async #cut(): Promise<void> {
+    if (this.#queue.figures.events > 0 || this.#disk.size <= SHORT_BYTES) return;
+    await this.#disk.clear();
+    this.#done = [];
+  }
+
+  async #append(records: readonly Buffer[], sync: boolean): Promise<number> {
+    try {
+      return await this.#disk.append(records, sync);
+    } catch (error) {
+      if (this.#queue.figures.events > 0 || this.#disk.size === 0) throw error;
+      await this.#disk.clear(); // of a full disk, what is of no use has room enough, perhaps
+      return this.#disk.append(records, sync);
+    }
   }
 
   /** What has room, as it is written; the rest is refused. */
@@ -207,11 +224,10 @@ export class OutboxFile {
     const { events, bytes } = this.#queue.figures;
     const { size } = this.#disk;
     const useful = bytes + events * RECORD_BYTES;
+    if (size <= Math.max(this.#tidyAt, 2 * useful + WASTE_BYTES)) return;
     try {
-      if (events === 0 && size > SHORT_BYTES) await this.#disk.clear();
-      else if (size > this.#tidyAt && size > 2 * useful + WASTE_BYTES) await this.#disk.rewrite(this.#queue.all());
-      else return;
-      this.#tidyAt = WASTE_BYTES;
+      await this.#disk.rewrite(this.#queue.all());
+      this.#tidyAt = 0;
     } catch (error) {
       this.#tidyAt = size + WASTE_BYTES; // not at once again
       this.#log.warn(`the outbox could not be made shorter: ${error instanceof TielineError ? said(error) : error}`);

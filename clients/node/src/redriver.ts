@@ -1,8 +1,9 @@
 import type { Clock, Timer } from "./clock.js";
 import { LIMIT_REDRIVE_LETTERS } from "./contract/contract.js";
-import { type DeadLetter, putBack, readLetter } from "./deadLetters.js";
+import { type DeadLetter, noteRedriven, putBack, readLetter } from "./deadLetters.js";
 import type { Durability } from "./durability.js";
 import type { Mail } from "./durable.js";
+import type { DurableSteps } from "./durableSteps.js";
 import { InvalidPayloadError, ResponderLostError, said, TielineError } from "./errors.js";
 import type { Log } from "./log.js";
 
@@ -16,6 +17,8 @@ export interface House {
   readonly log: Log;
   /** Where durable events are. Throws TielineError if there is no place for them any more. */
   readonly mail: Mail;
+  /** Where each step of an event is noted. */
+  readonly steps: DurableSteps;
 }
 
 /** What has lain long enough, oldest first; the id up to which nothing else has; and when to look again (ms). */
@@ -79,7 +82,7 @@ export class Redriver {
     if (due.length > 0) {
       const letters = due.map((letter) => putBack(letter, letter.event.envelope));
       const entries = await this.#house.mail.redrive(this.#topic, letters);
-      const moved = entries.filter((entry) => entry !== "").length;
+      const moved = noteRedriven(this.#house.steps, due, entries);
       this.#house.log.info(`${moved} dead letters of "${this.#topic}" are tried again`);
     }
     this.#after = reached;

@@ -1,9 +1,12 @@
+import { isBuiltin } from "node:module";
 import { UnavailableError, UnsupportedError } from "./errors.js";
 import type { SqlClient } from "./sqlIdempotency.js";
 
 const BUSY_MS = 1000;
+/** Not every Node has it, so the compiler does not look for it. */
+const SQLITE: string = "node:sqlite";
 
-/** What we use of `node:sqlite`, which not every Node has. */
+/** What we use of it. */
 interface Sqlite {
   DatabaseSync: new (path: string) => Database;
 }
@@ -18,18 +21,24 @@ export class SqliteClient implements SqlClient {
   readonly #path: string;
   #database: Promise<Database> | undefined;
 
+  /** Throws UnsupportedError where this Node has no SQLite. */
   constructor(path: string) {
+    if (!isBuiltin(SQLITE)) {
+      const instead = "use redis:// or a client of PostgreSQL";
+      throw new UnsupportedError(
+        `this Node has no SQLite, which came with 22.5 and needs no flag since 22.13; ${instead}`,
+      );
+    }
     this.#path = path;
   }
 
-  /** See `SqlClient.query`. Rejects with UnavailableError or, where this Node has no SQLite, UnsupportedError. */
+  /** See `SqlClient.query`. Rejects with UnavailableError. */
   async query(text: string, values: unknown[]): Promise<{ rows: unknown[] }> {
     this.#database ??= this.#open();
     try {
       const statement = (await this.#database).prepare(text);
       return { rows: statement.all(Object.fromEntries(values.map((value, at) => [`$${at + 1}`, value]))) };
     } catch (error) {
-      if (error instanceof UnsupportedError) throw error;
       const why = error instanceof Error ? error.message : String(error);
       throw new UnavailableError(`the file ${this.#path} cannot be used: ${why}`, { outcome: "NOT_DELIVERED" });
     }
@@ -44,24 +53,13 @@ export class SqliteClient implements SqlClient {
 
   async #open(): Promise<Database> {
     try {
-      const database = new (await sqlite()).DatabaseSync(this.#path);
+      const { DatabaseSync } = (await import(SQLITE)) as Sqlite;
+      const database = new DatabaseSync(this.#path);
       database.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL`);
       return database;
     } catch (error) {
       this.#database = undefined;
       throw error;
     }
-  }
-}
-
-/** Node's own SQLite, from 22.5 on. Rejects with UnsupportedError. */
-async function sqlite(): Promise<Sqlite> {
-  const name = "node:sqlite"; // a name that the compiler does not look for
-  try {
-    return (await import(name)) as Sqlite;
-  } catch {
-    throw new UnsupportedError(
-      "this Node has no SQLite, which came with 22.5; use redis:// or a client of PostgreSQL as the idempotency store",
-    );
   }
 }

@@ -42,14 +42,13 @@ export class Storer {
     const envelope = this.#compose(topic, { ...options, data }, options);
     const drafts = [draftOf(envelope, dedupe)];
     await this.#untilLinked(envelope.data.length, options);
+    const began = this.#instance.now();
     const [appended] =
       waitReplicas > 0
         ? await place.mail.appendToReplicas(topic, drafts, waitReplicas, { most })
         : await place.mail.append(topic, drafts, { most });
-    return receiptOf(
-      envelope,
-      storedOf(appended, () => noRoom(topic, envelope.key, settings.retryAfter)),
-    );
+    const full = () => noRoom(topic, envelope.key, settings.retryAfter);
+    return this.#receipt(envelope, storedOf(appended, full), began);
   }
 
   /** See `EventSystem.publishMany`. */
@@ -61,9 +60,10 @@ export class Storer {
     const envelopes = pieces.map((piece) => this.#compose(topic, piece, common));
     const drafts = envelopes.map((envelope, at) => draftOf(envelope, pieces[at]?.dedupe));
     await this.#untilLinked(checkSize(drafts), common);
+    const began = this.#instance.now();
     const appended = await place.mail.append(topic, drafts, { together: true, most: common.maxStored ?? 0 });
     const full = () => noRoomTogether(topic, pieces.length, settings.retryAfter);
-    return envelopes.map((envelope, at) => receiptOf(envelope, storedOf(appended[at], full)));
+    return envelopes.map((envelope, at) => this.#receipt(envelope, storedOf(appended[at], full), began));
   }
 
   async #queueOne(outbox: Outbox, topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
@@ -82,7 +82,16 @@ export class Storer {
     const drafts = envelopes.map((envelope, at) => draftOf(envelope, pieces[at]?.dedupe ?? envelope.id));
     checkSize(drafts);
     await outbox.put(topic, drafts, { most, together: pieces.length > 1 });
+    const { trail } = this.#instance;
+    for (const envelope of envelopes) if (trail.room > 0) trail.published(envelope);
     return envelopes.map(({ id, correlationId }) => ({ id, correlationId: correlationId || id, queued: true }));
+  }
+
+  /** What is returned for an event that was stored; that is noted. */
+  #receipt(envelope: Envelope, stored: Stored, began: number): Receipt {
+    const { steps } = this.#instance;
+    if (steps.isWanted) steps.stored(envelope, stored, began);
+    return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
   }
 
   /** Composes an event that is to be stored; without a ttl it never expires. */
@@ -100,10 +109,6 @@ export class Storer {
     if (this.#instance.place.connected && !signal?.aborted) return;
     await this.#linkWait.wait(bytes, waitForConnection, signal);
   }
-}
-
-function receiptOf(envelope: Envelope, stored: Stored): Receipt {
-  return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
 }
 
 /** An event, ready to be stored. */

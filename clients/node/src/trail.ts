@@ -10,7 +10,8 @@ import type { StepName } from "./observe.js";
 import type { Port } from "./transport.js";
 import { wellFormed } from "./wellFormed.js";
 
-const NO_CALL = Buffer.alloc(0);
+/** What has no call. */
+export const NO_CALL = Buffer.alloc(0);
 const STORED_EACH_SECOND = 50;
 const MESSAGE_LETTERS = 200;
 const FRAME_BYTES = 5;
@@ -18,7 +19,7 @@ const TOLD_BYTES = LIMIT_PAYLOAD_BYTES - 1024;
 const CODES = new Map(Object.entries(ERRORS).map(([code, spec]) => [spec.number, code as Code]));
 
 /** What a step says: its moment (local monotonic ms), its name and what else there is to say. */
-type Told = readonly [moment: number, name: StepName, detail: Readonly<Record<string, unknown>>];
+export type Told = readonly [moment: number, name: StepName, detail: Readonly<Record<string, unknown>>];
 
 /** What happened to one envelope, told as steps only when somebody asks. */
 export interface Recorded {
@@ -59,7 +60,7 @@ export class Trail {
   /** Remembers an unusual step. */
   step(name: StepName, envelope: Envelope, detail: Readonly<Record<string, unknown>> = {}): void {
     const moment = this.#now();
-    this.#remember(envelope, envelope.callId, () => [[moment, name, detail]]);
+    this.remember(envelope, envelope.callId, () => [[moment, name, detail]]);
   }
 
   /** Remembers a call that has ended; its error gets the correlation id. */
@@ -67,8 +68,8 @@ export class Trail {
     const { envelope, began, instance, attempts, accepted } = call;
     name(error, envelope);
     const ended = this.#now();
-    const failure = failureOf(error);
-    this.#remember(envelope, envelope.callId, () => [
+    const failure = error && failureOf(error);
+    this.remember(envelope, envelope.callId, () => [
       ...routed(began, instance, attempts),
       endOf(ended, failure, accepted),
     ]);
@@ -87,15 +88,15 @@ export class Trail {
   local(envelope: Envelope, subscription: string, began: number, error: TielineError | undefined): void {
     name(error, envelope);
     const ended = this.#now();
-    const failure = failureOf(error);
-    this.#remember(envelope, NO_CALL, () => [[began, "routed_local", { subscription }], endOf(ended, failure, false)]);
+    const failure = error && failureOf(error);
+    this.remember(envelope, NO_CALL, () => [[began, "routed_local", { subscription }], endOf(ended, failure, false)]);
   }
 
   /** Remembers a request that was answered, with the number of an error or 0. */
   served({ event, subscription, flow, started, accepted }: Delivery, ended: number, code: number): void {
     const items = flow?.sent ?? 0;
     const { name } = subscription;
-    this.#remember(event.envelope, event.envelope.callId, () => [
+    this.remember(event.envelope, event.envelope.callId, () => [
       ...received(started, accepted),
       ...(items > 0 ? ([[ended, "streamed", { items }]] satisfies Told[]) : []),
       [ended, "replied", { subscription: name, error: CODES.get(code) ?? "" }],
@@ -106,7 +107,7 @@ export class Trail {
   givenUp({ event, subscription, started, accepted }: Delivery): void {
     const ended = this.#now();
     const { name } = subscription;
-    this.#remember(event.envelope, event.envelope.callId, () => [
+    this.remember(event.envelope, event.envelope.callId, () => [
       ...received(started, accepted),
       [ended, "cancelled", { subscription: name }],
     ]);
@@ -127,13 +128,13 @@ export class Trail {
   /** Remembers an event that is being published. */
   published(event: Envelope): void {
     const moment = this.#now();
-    this.#remember(event, NO_CALL, () => [[moment, "published", { id: event.id }]]);
+    this.remember(event, NO_CALL, () => [[moment, "published", { id: event.id }]]);
   }
 
   /** Remembers how a handler of an event ended. */
   handled(envelope: Envelope, subscription: string, how: string): void {
     const moment = this.#now();
-    this.#remember(envelope, NO_CALL, () => [[moment, "handled", { subscription, how }]]);
+    this.remember(envelope, NO_CALL, () => [[moment, "handled", { subscription, how }]]);
   }
 
   /**
@@ -170,7 +171,8 @@ export class Trail {
     return last === undefined ? chain : chain.slice(chain.indexOf(last) + 1);
   }
 
-  #remember(envelope: Envelope, callId: Buffer, tell: () => Told[]): void {
+  /** Remembers what happened to one envelope, to be told as steps when somebody asks. */
+  remember(envelope: Envelope, callId: Buffer, tell: () => Told[]): void {
     if (this.#capacity === 0) return;
     if (this.room > 0) this.room -= 1;
     // A copy: what arrived is a part of the whole frame it came in.
@@ -180,7 +182,8 @@ export class Trail {
   }
 }
 
-function recorded({ correlationId, id, topic }: Envelope, callId: Buffer, tell: () => Told[]): Recorded {
+/** What happened to one envelope. */
+export function recorded({ correlationId, id, topic }: Envelope, callId: Buffer, tell: () => Told[]): Recorded {
   return { correlationId: correlationId || id, topic, callId, tell };
 }
 
@@ -194,7 +197,8 @@ function received(began: number, accepted: boolean): Told[] {
   return accepted ? [first, [began, "accepted", {}]] : [first];
 }
 
-function wholeMs(ms: number): number {
+/** Whole milliseconds; 0 for what is endless. */
+export function wholeMs(ms: number): number {
   return Number.isFinite(ms) ? Math.trunc(ms) : 0;
 }
 
@@ -203,8 +207,7 @@ function name(error: TielineError | undefined, { correlationId, id }: Envelope):
 }
 
 /** What is said of an error: the error itself would hold on to what caused it. */
-function failureOf(error: TielineError | undefined): Readonly<Record<string, unknown>> | undefined {
-  if (error === undefined) return undefined;
+export function failureOf(error: TielineError): Readonly<Record<string, unknown>> {
   const { code, outcome, message } = error;
   return { code, outcome, message: wellFormed(message, MESSAGE_LETTERS) };
 }

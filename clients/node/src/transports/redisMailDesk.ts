@@ -14,6 +14,7 @@ import type { RedisWork } from "./redisWork.js";
 import type { Reply } from "./resp.js";
 
 const PAGE = 500;
+const NO_TEXT = "\ufffd";
 
 /** What people ask of durable events on Redis: groups, figures, dead letters, parked keys (SPEC.md, section 14); part of `RedisMail`. */
 export class RedisMailDesk {
@@ -92,19 +93,35 @@ export class RedisMailDesk {
 
   /** See `Mail.parked`. */
   async parked(topic: string, group: string): Promise<Letter[]> {
-    const found = new Map<string, Buffer>();
+    const found = await this.#parked(topic, group);
+    return found.map(([name, letter]) => ({ id: String(name), letter }));
+  }
+
+  /** Keys as the broker has them, and what stopped them. */
+  async #parked(topic: string, group: string): Promise<[Buffer, Buffer][]> {
+    const found = new Map<string, [Buffer, Buffer]>();
     let cursor = "0";
     do {
       const key = parkedKey(this.prefix, topic, group);
-      const [next, page] = listOf(await this.work.call("HSCAN", key, cursor, "COUNT", String(PAGE)));
+      const [next, reply] = listOf(await this.work.call("HSCAN", key, cursor, "COUNT", String(PAGE)));
       cursor = String(next);
-      for (const [name, letter] of pairsOf(page ?? [])) found.set(name, letter as Buffer);
+      const page = listOf(reply) as Buffer[];
+      for (const [at, name] of page.entries())
+        if (at % 2 === 0) found.set(name.toString("latin1"), [name, page[at + 1] as Buffer]);
     } while (cursor !== "0");
-    return [...found].sort(([one], [other]) => (one < other ? -1 : 1)).map(([id, letter]) => ({ id, letter }));
+    return [...found.values()].sort(([one], [other]) => Buffer.compare(one, other));
   }
 
-  /** See `Mail.unpark`. */
+  /** See `Mail.unpark`. A key that is no text has the name under which it is shown. */
   async unpark(topic: string, group: string, key: string, skip: boolean): Promise<boolean> {
+    if (await this.#unpark(topic, group, key, skip)) return true;
+    if (!key.includes(NO_TEXT)) return false;
+    for (const [name] of await this.#parked(topic, group))
+      if (String(name) === key && (await this.#unpark(topic, group, name, skip))) return true;
+    return false;
+  }
+
+  async #unpark(topic: string, group: string, key: string | Buffer, skip: boolean): Promise<boolean> {
     const names = unparkNames(this.prefix, topic, group);
     return (await this.work.run(UNPARK, names, [topic, group, key, skip ? "1" : "0"])) === 1;
   }

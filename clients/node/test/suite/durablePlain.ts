@@ -49,6 +49,26 @@ export function durablePlainTests(world: World, redis: RedisServer): void {
     await seen.stay(1);
   });
 
+  test("a key that is no text can be let go", async () => {
+    const [topic, seen, system] = [newTopic(), new Seen(), world.system()];
+    const take = (data: unknown) => {
+      seen.push((data as { n: string }).n);
+      if (seen.length === 1) throw new Error("no");
+    };
+    await system.subscribe(topic, take, { durable: true, retry: { maxAttempts: 1 } }).ready();
+    const key = Buffer.from([0x6b, 0xff]);
+    const stream = Buffer.concat([Buffer.from(streamKey("tl:", topic, "")), key]);
+    for (const n of ["1", "2"]) await ask(redis, "XADD", stream, "*", "n", n);
+    await ask(redis, "PUBLISH", "group_change", Buffer.concat([Buffer.from(`register:${topic}:`), key]));
+    let parked = await system.parked.list(topic);
+    for (; parked.length === 0; parked = await system.parked.list(topic)) await sleep(10);
+    assert.equal(parked[0]?.event.key, "k\ufffd");
+    await system.parked.skip(topic, "k\ufffd");
+    await seen.stay(2);
+    assert.deepEqual([...seen], ["1", "2"]);
+    assert.deepEqual(await system.parked.list(topic), []);
+  });
+
   test("streams that nobody announced are found by a look through the keys, those of the topics that were asked for", async () => {
     const [topic, other, seen] = [newTopic(), newTopic(), new Seen()];
     const transport = new RedisTransport(redis.url, { namespace: "", settings: DEFAULT_SETTINGS });

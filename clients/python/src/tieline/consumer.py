@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from tieline._contract import contract
@@ -16,17 +17,20 @@ from tieline.clock import Clock, Timer
 from tieline.context import CURRENT
 from tieline.delivery import Around
 from tieline.durability import Durability
-from tieline.durable import Mail, Settlement, Verdict
+from tieline.durable import Entry, Mail, Settlement, Verdict
+from tieline.durable_steps import DurableSteps
 from tieline.eager import start_now
 from tieline.enrolling import Enrolling
 from tieline.errors import TielineError
 from tieline.holding import Claim, Holding
 from tieline.lease import Lease
+from tieline.observe import StepName
 from tieline.redriver import Redriver
 from tieline.settling import Settling
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
+    from tieline.trail import Record
 
 log = logging.getLogger("tieline")
 
@@ -59,6 +63,11 @@ class House(Protocol):
         """Middleware."""
         ...
 
+    @property
+    def steps(self) -> DurableSteps:
+        """Where each step of an event is noted."""
+        ...
+
 
 class Consumer:
     """Handles what is stored for one subscription, as much at a time as it may."""
@@ -67,6 +76,7 @@ class Consumer:
         self.subscription = subscription
         self.policy = policy
         self.topic = subscription.topic
+        self.steps = house.steps
         self._house = house
         self._concurrency = concurrency
         self._window = self._least = concurrency
@@ -108,6 +118,12 @@ class Consumer:
     def stopped(self) -> bool:
         """Whether it claims nothing new."""
         return self._stopped
+
+    def at_work(self) -> Iterator[Record]:
+        """What there is to tell of the events that handlers have now."""
+        for lease in self._holding:
+            if lease.event is not None and lease.delivery is not None:
+                yield self.steps.running(lease, lease.event.envelope, lease.waiting[0].id)
 
     # --- claim ----------------------------------------------------------------------------------------------------
 
@@ -322,8 +338,10 @@ class Consumer:
 
     # --- what is told ---------------------------------------------------------------------------------------------
 
-    def failed(self, lease: Lease, error: TielineError, pause: float) -> None:
+    def failed(self, lease: Lease, entry: Entry, attempt: int, error: TielineError, pause: float) -> None:
         """An event is to be tried again."""
+        detail = {"after_ms": int(pause * 1000), "code": error.code, "attempt": attempt}
+        self.steps.failed(lease, entry, attempt, error, StepName.RETRIED, detail)
         log.info("an event of %r is tried again in %.1f s: %s", self.topic, pause, error)
 
     def gave_up(self, lease: Lease, what: str, error: TielineError) -> None:

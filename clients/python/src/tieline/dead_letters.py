@@ -16,6 +16,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.context import Event
 from tieline.durable import DEFAULT_GROUP, Letter, Mail, Redriven
+from tieline.durable_steps import DurableSteps
 from tieline.envelope import error_from_wire
 from tieline.errors import InvalidArgumentError, NotFoundError, TielineError
 from tieline.outgoing import check_headers, check_key
@@ -67,6 +68,11 @@ class House(Protocol):
     @property
     def clock(self) -> Clock:
         """The broker's clock."""
+        ...
+
+    @property
+    def steps(self) -> DurableSteps:
+        """Where each step of an event is noted."""
         ...
 
 
@@ -166,7 +172,8 @@ class DeadLetters:
 
     async def _put_back(self, topic: str, letters: Sequence[DeadLetter], instead: Envelope | None = None) -> int:
         redriven = [put_back(letter, instead, expires=False) for letter in letters]  # it is wanted now
-        return sum(map(bool, await self._house.mail.redrive(topic, redriven)))
+        entries = await self._house.mail.redrive(topic, redriven)
+        return note_redriven(self._house.steps, letters, entries)
 
     async def _pages(
         self, topic: str, ids: Sequence[str] | None, that: Callable[[DeadLetter], bool]
@@ -219,7 +226,7 @@ class ParkedKeys:
         topics.check_topic(topic)
         await self._house.start()
         found = await self._house.mail.parked(topic, group)
-        return [read_letter(Letter("", letter), self._house.clock) for _, letter in found]
+        return [read_letter(Letter("", letter), self._house.clock, key) for key, letter in found]
 
     async def unpark(self, topic: str, key: str, *, group: str = DEFAULT_GROUP) -> None:
         """Let a key go on with the event that stopped it, which is handled as if for the first time.
@@ -275,10 +282,20 @@ def put_back(letter: DeadLetter, instead: Envelope | None = None, *, expires: bo
     return Redriven(letter.id, letter.group, letter.event.key, letter.event.priority, again.SerializeToString())
 
 
-def read_letter(found: Letter, clock: Clock) -> DeadLetter:
-    """A dead letter as people see it."""
+def note_redriven(steps: DurableSteps, letters: Sequence[DeadLetter], entries: Sequence[str]) -> int:
+    """Dead letters were put back, those that have a new entry; returns how many."""
+    moved = [(letter, entry) for letter, entry in zip(letters, entries, strict=True) if entry]
+    for letter, entry in moved:
+        steps.redriven(letter.event.envelope, letter.id, letter.group, entry)
+    return len(moved)
+
+
+def read_letter(found: Letter, clock: Clock, key: str = "") -> DeadLetter:
+    """A dead letter as people see it; of a parked key, that key, whatever can be read of its event."""
     letter = durable_pb2.DeadLetter.FromString(found.letter)
-    event = Event(_envelope_of(letter), clock)
+    envelope = _envelope_of(letter)
+    envelope.key = key or envelope.key
+    event = Event(envelope, clock)
     return DeadLetter(
         found.id,
         letter.topic,

@@ -20,7 +20,7 @@ from tieline.durability import Durability
 from tieline.durable import Entry, Verdict
 from tieline.eager import start_now
 from tieline.errors import CallTimeoutError, Outcome, TielineError
-from tieline.lease import Lease
+from tieline.lease import Lease, failure_in
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
@@ -237,17 +237,26 @@ class Batch:
         payloads = [data for _, data in events]
         try:
             await handler.invoke(payloads if handler.convert is None else handler.convert(payloads), first)
+        except asyncio.CancelledError as cancelled:
+            return self._raised(failure_in(cancelled))
         except Exception as raised:
-            log.error("handler %r of %r raised", subscription.name, subscription.topic, exc_info=raised)
-            return raised
+            return self._raised(raised)
         finally:
             self.event = None
         return None
 
+    def _raised(self, raised: Exception) -> Exception:
+        subscription = self._consumer.subscription
+        log.error("handler %r of %r raised", subscription.name, subscription.topic, exc_info=raised)
+        return raised
+
     def _conclude(self, raised: Exception | None) -> None:
         taken, self._taken = self._taken, []
-        for lease, count, _ in taken:
+        for lease, count, events in taken:
             settled = None
+            if raised is None:
+                for event, _ in events:
+                    self._consumer.steps.handled(lease, event.envelope)
             if raised is not None and count:
                 settled = lease.fail(lease.waiting[0], raised, nacked=len(taken) > 1)
                 count = 1

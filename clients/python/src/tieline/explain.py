@@ -16,8 +16,9 @@ from tieline.trail_bytes import steps_of
 _ORDER = {
     name: place
     for place, name in enumerate(
-        ("published", "routed_local", "routed_remote", "dispatched", "joined", "received", "accepted", "waiting",
-         "queued", "running", "handled", "streamed", "replied", "completed", "failed")
+        ("published", "stored", "redriven", "routed_local", "routed_remote", "dispatched", "joined", "received",
+         "claimed", "accepted", "waiting", "queued", "running", "handled", "streamed", "replied", "completed", "failed",
+         "retried", "dropped", "parked", "dead_letter")
     )
 }  # fmt: skip
 

@@ -56,6 +56,8 @@ class Inside:
         for subscription in self._asked.router:
             for delivery, queued in subscription.at_work():
                 yield self._asked.trail.at_work(delivery, queued=queued)
+            if subscription.consumer is not None:
+                yield from subscription.consumer.at_work()
 
     def subscriptions(self) -> dict[str, Any]:
         """What is subscribed here, with schemas."""

@@ -22,6 +22,7 @@ from tieline.consumer import Consumer
 from tieline.delivery import Around
 from tieline.durable import Mail
 from tieline.durable_batch import BatchConsumer
+from tieline.durable_steps import DurableSteps
 from tieline.envelope import CANCEL, CREDIT
 from tieline.errors import (
     InvalidArgumentError,
@@ -88,6 +89,7 @@ class Instance:
         self._consumers: list[Consumer] = []
         self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
         self.responder = Responder(settings, self.router, self, observer, warn, self.on_answer, self.trail)
+        self.steps = DurableSteps(self.trail, self.responder, observed=observer is not None)
         self.router.add(Subscription(None, ASK_TOPIC, bind(Inside(self).answer), settings, {"name": ASK_TOPIC}))
         self._renew()
 

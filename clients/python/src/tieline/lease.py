@@ -29,6 +29,7 @@ from tieline.errors import (
     TielineError,
 )
 from tieline.idempotency import IdempotencyStore, Once
+from tieline.observe import StepName
 from tieline.streaming import NO_STREAMS
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Lease:
         "begun",
         "consumer",
         "delivery",
+        "event",
         "failures",
         "handled",
         "key",
@@ -71,6 +73,7 @@ class Lease:
         self.waiting = deque(member.entries)
         self.handled: list[bytes] = []
         self.delivery: DurableDelivery | None = None
+        self.event: Event | None = None
         self.begun = claimed
         self.task: asyncio.Task[None] | None = None
         self.stopping = self.timed_out = self.lost = False
@@ -93,13 +96,15 @@ class Lease:
             if not waiting:
                 verdict = Verdict.DONE
         except asyncio.CancelledError:
+            if self.event is not None:
+                consumer.steps.cancelled(self, self.event.envelope, waiting[0].id)
             if not (self.stopping or self.lost):
                 raise
         except Exception:  # a defect of ours must not keep the key from being handled
             log.exception("handling %r of %r failed", self.key, consumer.topic)
             verdict, argument = Verdict.RETRY, b"1000"
         finally:
-            self.delivery = None
+            self.delivery = self.event = None
             consumer.ended(self, verdict, argument)
 
     def acknowledge(self) -> None:
@@ -145,13 +150,13 @@ class Lease:
             envelope = self.envelope_of(entry)
         except TielineError as hindrance:
             return self.refuse(entry, hindrance)
-        event = Event(envelope, consumer.clock)
+        self.event = event = Event(envelope, consumer.clock)
         if consumer.policy.idempotency is not None:
             return await self._handle_once(entry, event, consumer.policy.idempotency)
         self.begun = consumer.clock.monotonic()
         event.delivery = delivery = self.delivery = DurableDelivery(self, self.failures + 1)
         raised = await self._attempt(event)
-        return self._conclude(entry, delivery, raised)
+        return self._conclude(entry, event, delivery, raised)
 
     async def _handle_once(self, entry: Entry, event: Event, store: IdempotencyStore) -> tuple[Verdict, bytes] | None:
         """Handle one event unless the store says that this was done."""
@@ -168,7 +173,7 @@ class Lease:
             raise
         self.delivery = None
         await once.end(done=delivery.acked or (raised is None and not delivery.said))
-        return self._conclude(entry, delivery, raised)
+        return self._conclude(entry, event, delivery, raised)
 
     def envelope_of(self, entry: Entry) -> Envelope:
         """The next event.
@@ -205,25 +210,28 @@ class Lease:
                 await self._run_handler(event)
             else:
                 await consumer.around(event, lambda: self._run_handler(event))
-        except asyncio.CancelledError:
-            if not self.timed_out:
-                raise
-            self.timed_out = False
-            if task := asyncio.current_task():
-                task.uncancel()
-            seconds = consumer.policy.timeout
-            return CallTimeoutError(f"the handler took longer than {seconds:g} s", outcome=Outcome.MAY_HAVE_RUN)
+        except asyncio.CancelledError as cancelled:
+            if self.timed_out:
+                seconds = consumer.policy.timeout
+                return CallTimeoutError(f"the handler took longer than {seconds:g} s", outcome=Outcome.MAY_HAVE_RUN)
+            return self._raised(failure_in(cancelled))
         except Exception as raised:
-            log.error(
-                "handler %r of %r raised (attempt %d)",
-                consumer.subscription.name,
-                consumer.topic,
-                self.failures + 1,
-                exc_info=raised,
-            )
-            return raised
-        self.timed_out = False
+            return self._raised(raised)
+        finally:
+            self._time_is_over()
         return None
+
+    def _raised(self, raised: Exception) -> Exception:
+        consumer, attempt = self.consumer, self.failures + 1
+        name = consumer.subscription.name
+        log.error("handler %r of %r raised (attempt %d)", name, consumer.topic, attempt, exc_info=raised)
+        return raised
+
+    def _time_is_over(self) -> None:
+        """Whatever the handler made of being stopped, the next one is not."""
+        if self.timed_out and (task := asyncio.current_task()):
+            task.uncancel()
+        self.timed_out = False
 
     async def _run_handler(self, event: Event) -> Any:
         subscription = self.consumer.subscription
@@ -238,13 +246,13 @@ class Lease:
         return result
 
     def _conclude(
-        self, entry: Entry, delivery: DurableDelivery, raised: Exception | None
+        self, entry: Entry, event: Event, delivery: DurableDelivery, raised: Exception | None
     ) -> tuple[Verdict, bytes] | None:
-        """What becomes of an event whose handler raised, or said something itself."""
-        if delivery.acked:
-            return None
-        if raised is None and not delivery.said:
-            self.acknowledge()
+        """What becomes of an event whose handler returned, raised, or said something itself."""
+        if delivery.acked or (raised is None and not delivery.said):
+            self.consumer.steps.handled(self, event.envelope, entry.id)
+            if not delivery.acked:
+                self.acknowledge()
             return None
         if delivery.rejected is not None:
             error = HandlerError(delivery.rejected, outcome=Outcome.RAN, type="Rejected")
@@ -260,26 +268,32 @@ class Lease:
         if unfit or attempt >= retry.max_attempts:
             return self._poisoned(entry, error, attempt)
         pause = retry.pause(attempt) if delay is None else delay
-        self.consumer.failed(self, error, pause)
+        self.consumer.failed(self, entry, attempt, error, pause)
         return Verdict.RETRY, b"%d" % int(pause * 1000)
 
     def _poisoned(self, entry: Entry, error: TielineError, attempts: int) -> tuple[Verdict, bytes] | None:
         """It failed for the last time."""
         on_poison = self.consumer.policy.on_poison or ("park" if self.key else "dead_letter")
         if on_poison == "park" and self.key:
-            self.consumer.gave_up(self, "its key is parked", error)
+            self._give_up(entry, attempts, error, "its key is parked", StepName.PARKED, key=self.key)
             return Verdict.PARK, self._letter(entry, FAILED, error, attempts)
         if on_poison == "skip":
-            self.consumer.gave_up(self, "it is skipped", error)
+            self._give_up(entry, attempts, error, "it is skipped", StepName.DROPPED, why="skip")
             self.acknowledge()
             return None
         return self._bury(entry, FAILED, error, attempts)
 
     def _bury(self, entry: Entry, reason: str, error: TielineError, attempts: int) -> None:
         """Keep it as a dead letter, and go on."""
-        self.consumer.gave_up(self, f"it is a dead letter ({reason})", error)
+        self._give_up(entry, attempts, error, f"it is a dead letter ({reason})", StepName.DEAD_LETTER, reason=reason)
         self.handled.append(entry.id)
         self.consumer.tell(self.settlement(Verdict.DEAD, self._letter(entry, reason, error, attempts)))
+
+    def _give_up(
+        self, entry: Entry, attempts: int, error: TielineError, what: str, end: StepName, **detail: Any
+    ) -> None:
+        self.consumer.gave_up(self, what, error)
+        self.consumer.steps.failed(self, entry, attempts, error, end, {"group": self.consumer.policy.group, **detail})
 
     def _letter(self, entry: Entry, reason: str, error: TielineError, attempts: int) -> bytes:
         return DeadLetter(
@@ -292,6 +306,21 @@ class Lease:
             time=self.consumer.clock.now(),
             entry=entry.id.decode(),
         ).SerializeToString()
+
+
+def failure_in(cancelled: asyncio.CancelledError) -> HandlerError:
+    """What a handler failed of that was cancelled although nobody asked for it: it waited for what somebody cancelled.
+
+    Raises:
+        asyncio.CancelledError: somebody asked for it.
+
+    """
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise cancelled
+    error = HandlerError("what the handler waited for was cancelled", outcome=Outcome.RAN, type="CancelledError")
+    error.__cause__ = cancelled
+    return error
 
 
 def _error_of(raised: Exception | None) -> TielineError:

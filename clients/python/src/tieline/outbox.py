@@ -195,9 +195,9 @@ class Outbox:
         stored = [each for each, place in zip(events, places, strict=True) if isinstance(place, Stored)]
         for lane in {_lane(each) for each in stored}:
             self._failures.pop(lane, None)
-        for lane, why in {_lane(each): _why(place) for each, place in zip(events, places, strict=True)}.items():
-            if why:
-                log.warning("events of %r wait another %.1f s: %s", topic, self._hold(lane), why)
+        reasons = [(_lane(each), _why(place)) for each, place in zip(events, places, strict=True)]
+        for lane, why in {lane: why for lane, why in reasons if why}.items():  # a later one of it may have been known
+            log.warning("events of %r wait another %.1f s: %s", topic, self._hold(lane), why)
         if stored:
             await self._file.remove(stored)
 

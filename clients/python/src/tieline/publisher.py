@@ -132,12 +132,14 @@ class Publisher:
         assert port is not None
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
-        drafts = (draft_of(event, durable),)
+        drafts, began = (draft_of(event, durable),), instance.clock.monotonic()
         if durable.replicas:
             (stored,) = await port.mail.append_to_replicas(event.topic, drafts, durable.replicas, most=durable.most)
         else:
             (stored,) = await port.mail.append(event.topic, drafts, most=durable.most)
-        return _stored(stored, lambda: no_room(event.topic, durable.key, instance.settings.retry_after))
+        place = _stored(stored, lambda: no_room(event.topic, durable.key, instance.settings.retry_after))
+        instance.steps.stored(event, place, began)
+        return place
 
     async def store_together(
         self,
@@ -169,15 +171,18 @@ class Publisher:
         check_size(drafts)
         if not port.connected:
             await instance.await_link(events[0], wait_for_connection)
+        began = instance.clock.monotonic()
         stored = await port.mail.append(topic, drafts, together=True, most=pieces[0].durable.most)
 
         def full() -> TielineError:
             return no_room_together(topic, len(pieces), instance.settings.retry_after)
 
-        return [
-            Receipt(event.id, event.correlation_id or event.id, _stored(place, full))
-            for event, place in zip(events, stored, strict=True)
-        ]
+        return [self._receipt(event, _stored(place, full), began) for event, place in zip(events, stored, strict=True)]
+
+    def _receipt(self, event: Envelope, place: Stored, began: float) -> Receipt:
+        """What is returned for an event that was stored together with others; that is noted."""
+        self._instance.steps.stored(event, place, began)
+        return Receipt(event.id, event.correlation_id or event.id, place)
 
     async def _queue(
         self,
@@ -201,6 +206,9 @@ class Publisher:
         ]
         check_size(known)
         await outbox.put(topic, known, pieces[0].durable.most, together=len(pieces) > 1)
+        for event in events:
+            if instance.trail.room:
+                instance.trail.published(event)
         return [Receipt(event.id, event.correlation_id or event.id, None, True) for event in events]
 
     def durable_event(

@@ -13,9 +13,10 @@ from typing import Protocol
 
 from tieline._contract import contract
 from tieline.clock import Clock
-from tieline.dead_letters import DeadLetter, put_back, read_letter
+from tieline.dead_letters import DeadLetter, note_redriven, put_back, read_letter
 from tieline.durability import Durability
 from tieline.durable import Mail
+from tieline.durable_steps import DurableSteps
 from tieline.errors import InvalidPayloadError, ResponderLostError, TielineError
 
 log = logging.getLogger("tieline")
@@ -37,6 +38,11 @@ class House(Protocol):
     @property
     def mail(self) -> Mail:
         """Where durable events are."""
+        ...
+
+    @property
+    def steps(self) -> DurableSteps:
+        """Where each step of an event is noted."""
         ...
 
 
@@ -80,8 +86,9 @@ class Redriver:
         """Put back what has lain long enough; returns the seconds until the next pass."""
         due, reached, pause = await self._look()
         if due:
-            moved = await self._house.mail.redrive(self._topic, [put_back(letter) for letter in due])
-            log.info("%d dead letters of %r are tried again", sum(map(bool, moved)), self._topic)
+            entries = await self._house.mail.redrive(self._topic, [put_back(letter) for letter in due])
+            moved = note_redriven(self._house.steps, due, entries)
+            log.info("%d dead letters of %r are tried again", moved, self._topic)
         self._after = reached
         return pause
 

@@ -190,7 +190,7 @@ class Responder:
             return
         failed = reply.HasField("error")
         if failed:
-            self._store(self._trail.served(delivery, call_id, reply.error.code))
+            self.store_trail(self._trail.served(delivery, call_id, reply.error.code))
         elif self._trail.room:
             self._trail.served(delivery, call_id, 0)
         if self._observer:
@@ -212,7 +212,7 @@ class Responder:
 
     def _refuse(self, request: Envelope, error: TielineError) -> None:
         self.unusual(StepName.DROPPED, request, why=error.code)
-        self._store(request.correlation_id or request.id)
+        self.store_trail(request.correlation_id or request.id)
         self._answer(request.reply_to, self._error_reply(request, error))
 
     def _error_reply(self, request: Envelope, error: TielineError) -> Envelope:
@@ -307,7 +307,8 @@ class Responder:
         self._trail.step(name, envelope, **detail)
         self.say(name, envelope, **detail)
 
-    def _store(self, correlation_id: str) -> None:
+    def store_trail(self, correlation_id: str) -> None:
+        """Store what is remembered of a chain in which something has just failed."""
         if self._port is not None:
             self._trail.store(correlation_id, self._source, self._port)
 

@@ -49,10 +49,11 @@ class Kind(Enum):
     GIVEN_UP = 7  # call_id, began, subscription, accepted
     WAITING = 8  # call_id, began, instance, attempts, accepted, deadline; never kept, as the next one
     AT_WORK = 9  # call_id, began, subscription, accepted, queued
+    TOLD = 10  # a function that tells its steps, and what it needs; see durable_steps.py
 
 
-CALLED, LOCAL, SERVED, PUBLISHED, HANDLED, STEP, GIVEN_UP, WAITING, AT_WORK = Kind
-_EVENTS = (PUBLISHED, HANDLED)
+CALLED, LOCAL, SERVED, PUBLISHED, HANDLED, STEP, GIVEN_UP, WAITING, AT_WORK, TOLD = Kind
+_EVENTS = (PUBLISHED, HANDLED, TOLD)
 
 Record = tuple[Any, ...]
 
@@ -98,7 +99,7 @@ class Trail:
         if error is not None:
             error.correlation_id = call.correlation_id
         about = (call.call_id, call.began, call.instance, call.attempts, call.accepted, _failure(error))
-        self._remember((CALLED, call.correlation_id, call.topic, self.monotonic(), *about))
+        self.remember((CALLED, call.correlation_id, call.topic, self.monotonic(), *about))
         return call.correlation_id
 
     def local(self, delivery: Delivery, began: float, error: TielineError | None) -> str:
@@ -107,7 +108,7 @@ class Trail:
         if error is not None:
             error.correlation_id = event.correlation_id
         about = (b"", began, delivery.subscription.name, _failure(error))
-        self._remember((LOCAL, event.correlation_id, event.topic, self.monotonic(), *about))
+        self.remember((LOCAL, event.correlation_id, event.topic, self.monotonic(), *about))
         return event.correlation_id
 
     def served(self, delivery: Delivery, call_id: bytes, code: int) -> str:
@@ -115,14 +116,14 @@ class Trail:
         event, flow = delivery.event, delivery.flow
         items = flow.sent if flow is not None else 0
         about = (call_id, delivery.started, delivery.subscription.name, delivery.accepted, items, code)
-        self._remember((SERVED, event.correlation_id, event.topic, self.monotonic(), *about))
+        self.remember((SERVED, event.correlation_id, event.topic, self.monotonic(), *about))
         return event.correlation_id
 
     def given_up(self, delivery: Delivery) -> None:
         """Remember a request whose caller gave up."""
         event = delivery.event
         about = (event.envelope.call_id, delivery.started, delivery.subscription.name, delivery.accepted)
-        self._remember((GIVEN_UP, event.correlation_id, event.topic, self.monotonic(), *about))
+        self.remember((GIVEN_UP, event.correlation_id, event.topic, self.monotonic(), *about))
 
     def waiting(self, call: Call) -> Record:
         """What there is to tell of a call that is out."""
@@ -138,14 +139,15 @@ class Trail:
 
     def published(self, event: Envelope) -> None:
         """Remember an event that is being published."""
-        self._remember((PUBLISHED, event.correlation_id or event.id, event.topic, self.monotonic(), event.id))
+        self.remember((PUBLISHED, event.correlation_id or event.id, event.topic, self.monotonic(), event.id))
 
     def handled(self, delivery: Delivery, how: str) -> None:
         """Remember how a handler of an event ended."""
         event = delivery.event
-        self._remember((HANDLED, event.correlation_id, event.topic, self.monotonic(), delivery.subscription.name, how))
+        self.remember((HANDLED, event.correlation_id, event.topic, self.monotonic(), delivery.subscription.name, how))
 
-    def _remember(self, record: Record) -> None:
+    def remember(self, record: Record) -> None:
+        """Remember what happened to one envelope."""
         self.room -= self.room > 0
         self._records.append(record)
 
@@ -185,7 +187,12 @@ class Trail:
 
 
 def _failure(error: TielineError | None) -> Failure | None:
-    return None if error is None else Failure(error.code, error.outcome.value, error.message[:_MESSAGE_LETTERS])
+    return None if error is None else failure_of(error)
+
+
+def failure_of(error: TielineError) -> Failure:
+    """What is said of an error."""
+    return Failure(error.code, error.outcome.value, error.message[:_MESSAGE_LETTERS])
 
 
 def _trail(records: list[Record], source: str, clock: Clock, most_bytes: int) -> WireTrail:
@@ -297,6 +304,10 @@ def _step(record: Record) -> Told:
     yield record[3], record[5], record[6]
 
 
+def _told(record: Record) -> Told:
+    return record[4](record)
+
+
 _CODES = {spec.number: code for code, spec in contract.ERRORS.items()}
 _TELL: dict[Kind, Callable[[Record], Told]] = {
     CALLED: _called,
@@ -308,4 +319,5 @@ _TELL: dict[Kind, Callable[[Record], Told]] = {
     GIVEN_UP: _given_up,
     WAITING: _waiting,
     AT_WORK: _at_work,
+    TOLD: _told,
 }

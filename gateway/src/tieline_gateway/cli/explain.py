@@ -18,7 +18,7 @@ from tieline_gateway.cli.visit import FAILED, USAGE, fail, print_json, visit, vi
 _HEADS = ("TIME", "AFTER", "WHO", "CALL", "STEP", "TOPIC", "DETAILS")
 _STYLES = {
     "failed": "red", "completed": "green", "retried": "yellow", "dropped": "yellow", "gap": "yellow",
-    "cancelled": "yellow",
+    "cancelled": "yellow", "parked": "red", "dead_letter": "red", "redriven": "yellow",
 }  # fmt: skip
 _SHORTEST = 4
 _BELOW = 25
@@ -72,7 +72,7 @@ def _show_nothing(page: Page, correlation_id: str) -> None:
     page.line(f"Nobody remembers anything of {visible(correlation_id)}.", "bold")
     page.line(
         f"A process remembers about its last {DEFAULT_EXPLAIN_CALLS:,} calls and events, and forgets them when it "
-        "ends; only calls that failed are stored, the last of them. So it may be too long ago, the processes may be "
+        "ends; only what failed is stored, the last of it. So it may be too long ago, the processes may be "
         "gone, or it is another id: what is looked for is the correlation id."
     )
 

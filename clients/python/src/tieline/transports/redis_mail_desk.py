@@ -12,6 +12,7 @@ from tieline.transports.redis_server import command_error
 from tieline.transports.redis_work import WorkLink
 
 _PAGE = 500
+_NO_TEXT = "\N{REPLACEMENT CHARACTER}"
 
 
 class RedisMailDesk:
@@ -75,19 +76,31 @@ class RedisMailDesk:
 
     async def parked(self, topic: str, group: str) -> list[Letter]:
         """See `Mail.parked`."""
+        return [Letter(_shown(name), letter) for name, letter in await self._parked(topic, group)]
+
+    async def _parked(self, topic: str, group: str) -> list[tuple[bytes, bytes]]:
+        """Keys as the broker has them, and what stopped them."""
         found, cursor = dict[bytes, bytes](), b"0"
         while True:
             key = contract.parked_key(self._prefix, topic, group)
             cursor, page = await self._call("HSCAN", key, cursor, "COUNT", _PAGE)
             found |= dict(zip(page[::2], page[1::2], strict=True))
             if cursor == b"0":
-                return [Letter(name.decode("utf-8", "replace"), letter) for name, letter in sorted(found.items())]
+                return sorted(found.items())
 
     async def unpark(self, topic: str, group: str, key: str, *, skip: bool) -> bool:
-        """See `Mail.unpark`."""
+        """See `Mail.unpark`. A key that is no text has the name under which it is shown."""
+        if await self._unpark(topic, group, key.encode(), skip):
+            return True
+        if _NO_TEXT in key:
+            for name, _ in await self._parked(topic, group):
+                if _shown(name) == key and await self._unpark(topic, group, name, skip):
+                    return True
+        return False
+
+    async def _unpark(self, topic: str, group: str, key: bytes, skip: bool) -> bool:
         names = scripts.unpark_names(self._prefix, topic, group)
-        arguments = [topic.encode(), group.encode(), key.encode(), b"1" if skip else b"0"]
-        return bool(await self._run(scripts.UNPARK, names, arguments))
+        return bool(await self._run(scripts.UNPARK, names, [topic.encode(), group.encode(), key, b"%d" % skip]))
 
     async def _run(self, script: scripts.Script, names: Sequence[str], arguments: Sequence[bytes]) -> Any:
         try:
@@ -100,3 +113,8 @@ class RedisMailDesk:
             return await self.work.call(pack(*command))
         except (LinkDownError, ReplyError) as error:
             raise command_error(error) from None
+
+
+def _shown(key: bytes) -> str:
+    """A key as people see it; a plain producer's may be no text."""
+    return key.decode("utf-8", "replace")
