@@ -1,9 +1,10 @@
 import type { BatchOptions } from "./batch.js";
 import type { Timer } from "./clock.js";
-import { Consumer, type House } from "./consumer.js";
+import { Consumer } from "./consumer.js";
 import { LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
 import { DurableBatch } from "./durableBatch.js";
+import type { House } from "./house.js";
 import { FREE, type Lease } from "./lease.js";
 import type { Subscription } from "./subscription.js";
 

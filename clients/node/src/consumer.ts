@@ -2,11 +2,12 @@ import type { Clock, Timer } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_ENTRIES, LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
-import type { Claimed, Entry, Mail, Settlement } from "./durable.js";
+import type { Claimed, Entry, Settlement } from "./durable.js";
 import type { DurableSteps, Ending, Handling } from "./durableSteps.js";
 import { Enrolling } from "./enrolling.js";
 import { said, type TielineError } from "./errors.js";
 import { type Claim, Holding } from "./holding.js";
+import type { House } from "./house.js";
 import { type End, FREE, Lease } from "./lease.js";
 import { LeaseRun } from "./leaseRun.js";
 import { inOneLine, type Log } from "./log.js";
@@ -14,6 +15,7 @@ import { Redriver } from "./redriver.js";
 import { Settling } from "./settling.js";
 import type { Subscription } from "./subscription.js";
 import type { Recorded } from "./trail.js";
+import { Trouble } from "./trouble.js";
 
 const QUICK_MS = 50;
 const SLOW_MS = 250;
@@ -21,19 +23,6 @@ const REST_MS = 500;
 const EVENTS_A_SLOT = 16;
 const AT_ONCE = 32;
 const MOST_HELD = 4 * LIMIT_CLAIM_SLOTS;
-
-/** Where a consumer lives. */
-export interface House {
-  /** The broker's clock. */
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Where durable events are. Throws TielineError if there is no place for them any more. */
-  readonly mail: Mail;
-  /** How long a lease lasts without being extended, milliseconds. */
-  readonly lease: number;
-  /** Where each step of an event is noted. */
-  readonly steps: DurableSteps;
-}
 
 /**
  * The claims of one durable subscription: lease, hand to the handler, settle. Rules: SPEC.md, section 14.
@@ -65,6 +54,9 @@ export class Consumer {
   #again: Timer | undefined;
   readonly #enrolling: Enrolling;
   readonly #redriver: Redriver;
+  readonly #claimTrouble: Trouble;
+  /** What an idempotency store does not answer. */
+  readonly storeTrouble: Trouble;
   #idle: (() => void)[] = [];
 
   /** `least` is how many members it may hold at least: as many as handlers can have at a time. */
@@ -79,6 +71,8 @@ export class Consumer {
     this.#window = this.#least = least;
     this.#enrolling = new Enrolling(this, house);
     this.#redriver = new Redriver(this.topic, policy, house);
+    this.#claimTrouble = new Trouble(`claiming events of "${this.topic}" failed, and is tried again`, house.log);
+    this.storeTrouble = new Trouble(`events of "${this.topic}" wait for their idempotency store`, house.log);
   }
 
   /** The broker's clock. */
@@ -154,8 +148,9 @@ export class Consumer {
     try {
       const { mail, lease } = this.#house;
       this.#claimed(await mail.claim(this.topic, this.policy.group, room, entries, lease), room);
+      this.#claimTrouble.over();
     } catch (error) {
-      this.log.info(`claiming events of "${this.topic}" failed: ${inOneLine(error)}`);
+      this.#claimTrouble.told(inOneLine(error));
       this.#lookAgain(REST_MS);
     }
     this.#claiming = false;

@@ -2,7 +2,7 @@ import { DEFAULT_HANDLER_TIMEOUT_MS } from "./contract/contract.js";
 import { DEFAULT_GROUP } from "./durable.js";
 import { InvalidArgumentError } from "./errors.js";
 import type { IdempotencyStore } from "./idempotency.js";
-import { ANY, FLAG, type Kind, type Kinds, milliseconds, OBJECT, shown } from "./options.js";
+import { ANY, FLAG, type Kinds, milliseconds, OBJECT, oneOf, shown } from "./options.js";
 import { checkRetryPolicy, type RetryPolicy } from "./retryPolicy.js";
 import { isWildcard } from "./topics.js";
 
@@ -91,13 +91,4 @@ function checkStore(store: IdempotencyStore): IdempotencyStore {
   const { begin, done, giveUp } = Object(store) as Partial<IdempotencyStore>;
   if ([begin, done, giveUp].every((method) => typeof method === "function")) return store;
   throw new InvalidArgumentError(`idempotency is a store, as in idempotencyStore("redis://…"), not ${shown(store)}`);
-}
-
-function oneOf(...values: string[]): Kind {
-  const last = values.at(-1);
-  const is = `${values
-    .slice(0, -1)
-    .map((value) => `"${value}"`)
-    .join(", ")} or "${last}"`;
-  return { is, fits: (value) => values.includes(value as string) };
 }

@@ -1,6 +1,7 @@
 import type { Timer } from "./clock.js";
-import type { Consumer, House } from "./consumer.js";
+import type { Consumer } from "./consumer.js";
 import { NotFoundError } from "./errors.js";
+import type { House } from "./house.js";
 import { inOneLine } from "./log.js";
 
 const ENROLL_MS = 2000;

@@ -1,5 +1,6 @@
 import type { Timer } from "./clock.js";
-import type { Consumer, House } from "./consumer.js";
+import type { Consumer } from "./consumer.js";
+import type { House } from "./house.js";
 import type { Lease } from "./lease.js";
 import { inOneLine } from "./log.js";
 

@@ -129,8 +129,8 @@ export class LeaseRun implements Holder {
   }
 
   get #asker(): Asker {
-    const { topic, policy, clock, log, lease } = this.#lease.consumer;
-    return { topic, group: policy.group, clock, log, lease };
+    const { topic, policy, clock, log, lease, storeTrouble: trouble } = this.#lease.consumer;
+    return { topic, group: policy.group, clock, log, lease, trouble };
   }
 
   /** Runs the handler; resolves when it has ended, or when nobody waits for it any more. */

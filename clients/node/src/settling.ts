@@ -1,8 +1,10 @@
-import type { Consumer, House } from "./consumer.js";
+import type { Consumer } from "./consumer.js";
 import { LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Settlement, Verdict } from "./durable.js";
+import type { House } from "./house.js";
 import type { Lease } from "./lease.js";
 import { inOneLine } from "./log.js";
+import { Trouble } from "./trouble.js";
 
 const REST_MS = 500;
 const PARTS: ReadonlySet<Verdict> = new Set(["keep", "dead"]);
@@ -14,6 +16,7 @@ export class Settling {
   readonly #house: House;
   /** Something was answered; true: what waited because it could not be settled is settled now. */
   readonly #progressed: (again: boolean) => void;
+  readonly #trouble: Trouble;
   #outgoing: Settlement[] = [];
   /** What could not be settled, in its order; while there is any, all others queue behind it. */
   #unsettled: Settlement[] = [];
@@ -24,6 +27,7 @@ export class Settling {
     this.#consumer = consumer;
     this.#house = house;
     this.#progressed = progressed;
+    this.#trouble = new Trouble(`settling events of "${consumer.topic}" failed, and is tried again`, house.log);
   }
 
   /** What was sent and is not answered, and what waits to be sent again. */
@@ -95,7 +99,7 @@ export class Settling {
 
   /** It could not be settled, or whether it was is unknown: once more, soon. */
   #keep(settlements: readonly Settlement[], error: unknown): void {
-    this.#sayFailed(error);
+    this.#trouble.told(inOneLine(error));
     const first = this.#unsettled.length === 0;
     this.#unsettled.push(...settlements);
     if (first) this.#consumer.clock.callLater(REST_MS, () => void this.#settleAgain());
@@ -107,16 +111,12 @@ export class Settling {
       try {
         await this.#ask(settlements);
         this.#unsettled = this.#unsettled.slice(settlements.length);
+        this.#trouble.over();
       } catch (error) {
-        this.#sayFailed(error);
+        this.#trouble.told(inOneLine(error));
         await this.#consumer.clock.sleep(REST_MS);
       }
     }
     this.#progressed(true);
-  }
-
-  #sayFailed(error: unknown): void {
-    const { log, topic } = this.#consumer;
-    log.info(`settling events of "${topic}" failed, and is tried again: ${inOneLine(error)}`);
   }
 }

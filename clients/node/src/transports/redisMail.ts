@@ -262,14 +262,14 @@ export class RedisMail extends RedisMailDesk implements Mail {
   async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
     await this.work.call("SADD", mailTopicsKey(this.prefix), topic);
     const names = enrollNames(this.prefix, topic);
-    let [source, cursor, isNew] = ["", "0", false];
-    do {
-      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", again ? "1" : "0", source, cursor]);
-      const [told = "", from = "", next = "0"] = listOf(reply).map(String);
+    let isNew = false;
+    for (let [known, more] = [again, "1"]; more === "1"; known = true /* should somebody remove it meanwhile */) {
+      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", known ? "1" : "0"]);
+      const [told = "", left = "0"] = listOf(reply).map(String);
       if (told === "removed") throw groupRemoved(topic, group);
       isNew ||= told === "1";
-      [source, cursor] = [from, next];
-    } while (cursor !== "0" || source !== "");
+      more = left;
+    }
     return isNew;
   }
 

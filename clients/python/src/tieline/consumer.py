@@ -27,6 +27,7 @@ from tieline.lease import Lease
 from tieline.observe import StepName
 from tieline.redriver import Redriver
 from tieline.settling import Settling
+from tieline.trouble import Trouble
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
@@ -82,6 +83,8 @@ class Consumer:
         self._window = self._least = concurrency
         self._holding = Holding(self, house)
         self._settling = Settling(self, house, self._progressed)
+        self._trouble = Trouble(f"claiming events of {self.topic!r} failed, and is tried again")
+        self.store_trouble = Trouble(f"events of {self.topic!r} wait for their idempotency store")
         self._ready: deque[Lease] = deque()
         self._running = 0
         self._more = False
@@ -156,13 +159,14 @@ class Consumer:
                 self.topic, self.policy.group, room, entries, self._house.lease_seconds
             )
         except TielineError as error:
-            log.info("claiming events of %r failed: %s", self.topic, error)
+            self._trouble.told(error)
             if not self._stopped:
                 self._look_again(_REST_SECONDS)
             return
         finally:
             self._claiming = False
             self._tell_idle()
+        self._trouble.over()
         if claimed.lost:
             log.error("%d events of %r were deleted while they were handled", claimed.lost, self.topic)
         claim = Claim(self.clock.monotonic(), len(claimed.members), full=len(claimed.members) >= room)

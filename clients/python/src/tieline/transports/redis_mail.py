@@ -243,16 +243,16 @@ class RedisMail(RedisMailDesk):
     async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
         """See `Mail.enroll`."""
         await self._call("SADD", contract.mail_topics_key(self._prefix), topic)
-        names = scripts.enroll_names(self._prefix, topic)
-        source, cursor, new = b"", b"0", False
+        names, new = scripts.enroll_names(self._prefix, topic), False
         while True:
-            arguments = [group.encode(), b"%d" % latest, b"%d" % again, source, cursor]
-            told, source, cursor = await self._run(scripts.ENROLL, names, arguments)
+            arguments = [group.encode(), b"%d" % latest, b"%d" % again]
+            told, more = await self._run(scripts.ENROLL, names, arguments)
             if told == b"removed":
                 raise group_removed(topic, group)
             new = new or told == b"1"
-            if cursor == b"0" and not source:
+            if more == b"0":
                 return new
+            again = True  # should somebody remove it meanwhile
 
     async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
         """See `Mail.claim`."""
