@@ -11,7 +11,7 @@ from tests.suite.durable import AT_ONCE, Keys
 from tests.suite.durable_retries import failing
 from tests.suite.seen import Seen, until
 from tests.suite.world import Feature, World
-from tieline import Event, EventSystem, HandlerError, NotFoundError
+from tieline import Event, EventSystem, HandlerError, InvalidArgumentError, NotFoundError
 
 NEEDS = frozenset({Feature.DURABLE})
 
@@ -133,6 +133,18 @@ async def test_a_letter_that_is_not_there_is_not_found(world: World, topic: str)
     for wrong in ("", "x", "1-1", "0-0", "²-1", "9" * 5000 + "-1"):
         with pytest.raises(NotFoundError):
             await system.dead_letters.get(topic, wrong)
+    with pytest.raises(NotFoundError, match="'x' is no id of a dead letter"):
+        await system.dead_letters.list(topic, after="x")
+
+
+async def test_a_choice_of_letters_that_makes_no_sense_is_refused(world: World, topic: str) -> None:
+    letters = (await world.system()).dead_letters
+    for ids in (5, [5], ["1-1", None]):
+        with pytest.raises(InvalidArgumentError, match="ids are texts, those of the dead letters that are listed"):
+            await letters.purge(topic, ids)  # type: ignore[arg-type]
+    for choose in (letters.list, letters.redrive, letters.purge):
+        with pytest.raises(InvalidArgumentError, match="reason is 'failed', 'rejected' or 'expired', not 'poison'"):
+            await choose(topic, reason="poison")  # type: ignore[operator]
 
 
 async def test_an_expired_event_is_a_dead_letter_and_can_be_wanted_all_the_same(world: World, topic: str) -> None:

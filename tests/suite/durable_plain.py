@@ -88,13 +88,26 @@ async def test_a_key_that_is_released_is_handled_first_and_then_gone(world: Worl
     await until(lambda: client.exists(f"event_stream:{topic}:k") == 0)
 
 
+async def test_what_was_added_before_anybody_listened_is_found_at_once(world: World, topic: str) -> None:
+    client, system, keys = _client(world), await world.system(), Keys()
+    _add(client, topic, "k", n=1)
+    _tell(client, f"register:{topic}:k")
+    for count in (1, 2):
+        subscription = system.subscribe(topic, keys.take, durable=True)
+        await until(lambda count=count: keys.count == count)  # type: ignore[misc]
+        await subscription.unsubscribe()
+        _add(client, topic, "k", n=2)
+
+
 async def test_a_stream_nobody_announced_is_found(world: World, topic: str) -> None:
     client, system, keys = _client(world), await world.system(), Keys()
     await system.subscribe(topic, keys.take, durable=True).ready()
-    for number in range(3):
-        _add(client, topic, f"k{number}", n=number)
     transport = system._instance._transport
     assert isinstance(transport, RedisTransport)
+    assert transport.plain.looking is not None
+    await transport.plain.looking
+    for number in range(3):
+        _add(client, topic, f"k{number}", n=number)
     assert await transport.plain.sweep([topic]) == 3
     await until(lambda: keys.count == 3)
 

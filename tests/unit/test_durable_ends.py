@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -102,4 +103,35 @@ async def test_an_entry_that_is_no_event_stops_its_key_only(
     else:
         await until(lambda: ":1" in redis_server.command("HLEN", "tl:pk:{ends.bad}:default"))
         await until(lambda: seen == [1])
+        (stopped,) = await system.parked.list("ends.bad")
+        await system.parked.skip("ends.bad", stopped.event.key)
     await system.aclose(0)
+
+
+async def test_while_the_broker_is_away_little_is_said_and_what_lasts_is_a_warning(
+    proxy: FaultProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tieline")
+    system, go = _system(proxy.port), asyncio.Event()
+    begun = Seen()
+
+    async def take(data: Any) -> None:
+        begun.append(data)
+        await go.wait()
+
+    def told(verb: str) -> list[str]:
+        return [record.levelname for record in caplog.records if record.message.startswith(f"{verb} events of 'ends.")]
+
+    await system.subscribe("ends.quiet", take, durable=True).ready()
+    await system.publish("ends.quiet", 1, key="a")
+    await begun.reach(1)
+    proxy.refuse()
+    proxy.reset()
+    go.set()
+    await until(lambda: told("settling") == ["INFO", "WARNING"])
+    await asyncio.sleep(1.2)
+    assert told("settling") == ["INFO", "WARNING"]
+    assert len(told("claiming")) <= 2
+    await proxy.restore()
+    await until(lambda: system.connected)
+    await system.aclose(5)

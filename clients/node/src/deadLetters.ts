@@ -5,10 +5,11 @@ import { DeadLetter as WireLetter } from "./contract/durable.js";
 import { DEFAULT_GROUP, type Letter, type Mail, type Redriven } from "./durable.js";
 import type { DurableSteps } from "./durableSteps.js";
 import { type Envelope, EVENT, errorFromWire, newEnvelope, parse, serialize } from "./envelope.js";
-import { InternalError, NotFoundError, type TielineError } from "./errors.js";
-import { checkOptions, type Kinds, LIST, NO_OPTIONS, OBJECT, shown, TEXT, whole } from "./options.js";
+import { InternalError, InvalidArgumentError, NotFoundError, type TielineError } from "./errors.js";
+import { checkOptions, type Kinds, LIST, NO_OPTIONS, OBJECT, oneOf, shown, TEXT, whole } from "./options.js";
 import { checkHeaders, checkKey } from "./outgoing.js";
 import { checkTopic } from "./topics.js";
+import { isText } from "./wellFormed.js";
 
 const PAGE = 200;
 const MOST = 1_000;
@@ -82,7 +83,7 @@ export interface House {
   readonly steps: DurableSteps;
 }
 
-const FILTER_KINDS: Kinds<LetterFilter> = { group: TEXT, reason: TEXT, key: TEXT };
+const FILTER_KINDS: Kinds<LetterFilter> = { group: TEXT, reason: oneOf("failed", "rejected", "expired"), key: TEXT };
 const LIST_KINDS: Kinds<LetterListOptions> = { ...FILTER_KINDS, after: TEXT, limit: whole(1, MOST) };
 const CHOICE_KINDS: Kinds<LetterChoice> = { ...FILTER_KINDS, ids: LIST };
 const EDIT_KINDS: Kinds<LetterEditOptions> = { headers: OBJECT };
@@ -104,7 +105,7 @@ export class DeadLetters {
   async list(topic: string, options: LetterListOptions = NO_OPTIONS): Promise<DeadLetter[]> {
     checkOptions(options, LIST_KINDS, "deadLetters.list");
     const { after = "", limit = USUAL } = options;
-    if (after !== "" && !LETTER_ID.test(after)) throw noSuch(topic, after);
+    if (after !== "") checkId(after);
     const found: DeadLetter[] = [];
     for await (const letter of this.#all(topic, options, after)) {
       if (found.push(letter) === limit) break;
@@ -184,6 +185,9 @@ export class DeadLetters {
 
   /** Those of these ids that are there. */
   async #of(topic: string, ids: readonly string[]): Promise<DeadLetter[]> {
+    if (!ids.every(isText)) {
+      throw new InvalidArgumentError(`ids are texts, those of the dead letters that are listed, not ${shown(ids)}`);
+    }
     const found: DeadLetter[] = [];
     for (const id of ids) {
       try {
@@ -264,10 +268,15 @@ function fits({ group, reason, event }: DeadLetter, filter: LetterFilter): boole
 
 /** The id just before one, so that it is the next that is found. */
 function before(topic: string, id: string): string {
-  const [, ms = "0", number = "0"] = LETTER_ID.exec(String(id)) ?? [];
+  checkId(id);
+  const [, ms = "0", number = "0"] = LETTER_ID.exec(id) ?? [];
   if (BigInt(number) > 0n) return `${ms}-${BigInt(number) - 1n}`;
   if (BigInt(ms) > 0n) return `${BigInt(ms) - 1n}-${GREATEST}`;
   throw noSuch(topic, id);
+}
+
+function checkId(id: string): void {
+  if (!isText(id) || !LETTER_ID.test(id)) throw new NotFoundError(`${shown(id)} is no id of a dead letter`);
 }
 
 function noSuch(topic: string, id: string): NotFoundError {

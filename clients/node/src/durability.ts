@@ -2,7 +2,7 @@ import { DEFAULT_HANDLER_TIMEOUT_MS } from "./contract/contract.js";
 import { DEFAULT_GROUP } from "./durable.js";
 import { InvalidArgumentError } from "./errors.js";
 import type { IdempotencyStore } from "./idempotency.js";
-import { ANY, FLAG, type Kind, type Kinds, milliseconds, OBJECT, shown } from "./options.js";
+import { ANY, FLAG, type Kinds, milliseconds, OBJECT, oneOf, shown } from "./options.js";
 import { checkRetryPolicy, type RetryPolicy } from "./retryPolicy.js";
 import { isWildcard } from "./topics.js";
 
@@ -41,7 +41,7 @@ export const DURABLE_KINDS: Kinds<DurableOptions> = {
 };
 
 const ONLY_DURABLE = ["start", "retry", "timeout", "onPoison", "idempotency"] as const;
-const NEVER_DURABLE = ["observe", "batch", "queue", "onGap", "byReference", "output", "outputSchema"] as const;
+const NEVER_DURABLE = ["observe", "queue", "onGap", "byReference", "output", "outputSchema"] as const;
 
 /** How events that were stored are handled. */
 export interface Durability {
@@ -60,7 +60,9 @@ export interface Durability {
 }
 
 /** All options of a subscription that matter here. */
-type Given = DurableOptions & { group?: string } & { [Name in (typeof NEVER_DURABLE)[number]]?: unknown };
+type Given = DurableOptions & { group?: string; batch?: unknown } & {
+  [Name in (typeof NEVER_DURABLE)[number]]?: unknown;
+};
 
 /**
  * What the options of a subscription ask for; undefined for a live one. They are of the right kind.
@@ -73,6 +75,9 @@ export function durabilityOf(topic: string, options: Given): Durability | undefi
     return undefined;
   }
   const strange = NEVER_DURABLE.find((name) => options[name]);
+  if (options.batch && options.idempotency) {
+    throw new InvalidArgumentError("idempotency is for handlers of single events, and batch makes lists of them");
+  }
   if (strange) throw new InvalidArgumentError(`${strange} is for live events; a durable subscription does without`);
   if (isWildcard(topic)) {
     throw new InvalidArgumentError(`a durable subscription is on one topic, not on the pattern ${shown(topic)}`);
@@ -86,13 +91,4 @@ function checkStore(store: IdempotencyStore): IdempotencyStore {
   const { begin, done, giveUp } = Object(store) as Partial<IdempotencyStore>;
   if ([begin, done, giveUp].every((method) => typeof method === "function")) return store;
   throw new InvalidArgumentError(`idempotency is a store, as in idempotencyStore("redis://…"), not ${shown(store)}`);
-}
-
-function oneOf(...values: string[]): Kind {
-  const last = values.at(-1);
-  const is = `${values
-    .slice(0, -1)
-    .map((value) => `"${value}"`)
-    .join(", ")} or "${last}"`;
-  return { is, fits: (value) => values.includes(value as string) };
 }

@@ -4,6 +4,7 @@ import { said, TielineError } from "./errors.js";
 import { newInstance } from "./identity.js";
 import type { Log } from "./log.js";
 import { check, milliseconds } from "./options.js";
+import type { Trouble } from "./trouble.js";
 
 /** Remembering which durable events were handled, so that none is handled twice. Rules: SPEC.md, section 14. */
 
@@ -115,6 +116,8 @@ export interface Asker {
   readonly log: Log;
   /** How long what was begun lasts without being begun anew, milliseconds. */
   readonly lease: number;
+  /** Where it is told that the store does not answer. */
+  readonly trouble: Trouble;
 }
 
 /** Sees to it that one event is handled only if the store says so. */
@@ -182,14 +185,15 @@ export class Once {
   }
 
   async #askStore(): Promise<Standing> {
-    const { topic, log, lease } = this.#asker;
+    const { trouble, lease } = this.#asker;
     try {
       const standing = await this.#store.begin(this.#handling, this.#owner, lease);
+      trouble.over();
       if (!STANDINGS.includes(standing)) throw new TypeError(`an idempotency store said ${String(standing)}`);
       return standing;
     } catch (error) {
       if (!(error instanceof TielineError)) throw error;
-      log.warn(`an event of "${topic}" waits for its idempotency store: ${said(error)}`);
+      trouble.told(said(error));
       return "busy";
     }
   }

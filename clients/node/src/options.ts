@@ -27,6 +27,16 @@ export function whole(least: number, most = Infinity): Kind {
   return { is: `a whole number ${most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`}`, fits };
 }
 
+/** One of some texts. */
+export function oneOf(...values: string[]): Kind {
+  const last = values.at(-1);
+  const is = `${values
+    .slice(0, -1)
+    .map((value) => `"${value}"`)
+    .join(", ")} or "${last}"`;
+  return { is, fits: (value) => values.includes(value as string) };
+}
+
 /** A time within bounds. */
 export function milliseconds(least: number, most: number): Kind {
   const fits = (value: unknown) => typeof value === "number" && value >= least && value <= most;

@@ -26,6 +26,10 @@ export class RedisPlain {
   readonly #streams: Buffer;
   #noticed = new Map<string, Map<string, Buffer>>();
   #sweeping: NodeJS.Timeout | undefined;
+  #new = new Set<string>();
+  #isLooking = false;
+  /** The look for what nobody heard of while its topic was not consumed here. */
+  looking: Promise<void> = Promise.resolve();
 
   constructor(prefix: string, work: RedisWork, clock: Clock, topics: () => ReadonlySet<string>) {
     this.channel = groupChangeChannel(prefix);
@@ -71,6 +75,24 @@ export class RedisPlain {
   close(): void {
     clearTimeout(this.#sweeping);
     this.#sweeping = undefined;
+  }
+
+  /** They are consumed here from now on; nobody may have heard what was said of them before. */
+  lookFor(topics: Iterable<string>): void {
+    for (const topic of topics) this.#new.add(topic);
+    if (this.#new.size === 0 || this.#isLooking) return;
+    this.#isLooking = true;
+    this.looking = this.#lookForNew().finally(() => {
+      this.#isLooking = false;
+    });
+  }
+
+  async #lookForNew(): Promise<void> {
+    while (this.#new.size > 0) {
+      const topics = this.#new;
+      this.#new = new Set();
+      await this.sweep(topics).catch(() => undefined); // the next look is soon enough
+    }
   }
 
   /** Notices were lost. */

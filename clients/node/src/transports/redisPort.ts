@@ -16,7 +16,7 @@ import type { Mail } from "../durable.js";
 import { type Envelope, REPLY, serializeFrame } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
-import { type Interest, interestKey, type Place, type Port, type Probed, type Receiver } from "../transport.js";
+import { type Interest, interestKey, type Place, type Port, type Probed, type Receiver, Route } from "../transport.js";
 import type { RedisTransport } from "./redis.js";
 import { LinkDownError, type RedisLink } from "./redisLink.js";
 import { runScript } from "./redisScripts.js";
@@ -76,8 +76,12 @@ export class RedisPort implements Port {
     this.#transport.interestsChanged();
     const link = await this.#transport.up();
     const wanted = interests.filter((interest) => this.#interests.has(interestKey(interest)));
+    const { registry, plain } = this.#transport;
+    const known = registry.mailTopics();
     try {
-      await this.#transport.registry.add(link, this, wanted);
+      await registry.add(link, this, wanted);
+      const mail = wanted.filter(({ route }) => route === Route.MAIL);
+      plain.lookFor(mail.map(({ pattern }) => pattern).filter((topic) => !known.has(topic)));
     } catch (error) {
       // A reconnect registers everything.
       if (error instanceof LinkDownError) return void (await this.#transport.up());

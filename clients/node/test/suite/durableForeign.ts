@@ -5,6 +5,7 @@ import type { Event } from "../../src/index.js";
 import { newTopic, Seen } from "../support/durable.js";
 import { ask } from "../support/redis.js";
 import type { RedisServer } from "../support/server.js";
+import { sleep } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 /** What other programs write into the streams of keys at this Redis. */
@@ -17,6 +18,17 @@ export function durableForeignTests(world: World, redis: RedisServer): void {
     await system.publish(topic, 1, { key: "k" });
     await seen.stay(1);
     assert.equal((await system.deadLetters.list(topic)).length, 1);
+  });
+
+  test("a key that is stopped by what is no event has its name", async () => {
+    const [topic, seen, system] = [newTopic(), new Seen(), world.system()];
+    await ask(redis, "XADD", streamKey("tl:", topic, "k"), "*", "tl", "rubbish");
+    await system.publish(topic, 1, { key: "k" });
+    await system.subscribe(topic, (data) => seen.push(data), { durable: true }).ready();
+    while ((await system.parked.list(topic)).length === 0) await sleep(10);
+    const [stopped] = await system.parked.list(topic);
+    await system.parked.skip(topic, String(stopped?.event.key));
+    await seen.stay(1);
   });
 
   test("what a plain program added is a map; what is too large of it is given up at once", async () => {

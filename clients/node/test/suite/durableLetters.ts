@@ -97,7 +97,21 @@ export function durableLetterTests(world: World): void {
   test("a letter that is not there is not found", async () => {
     const [topic, system] = [newTopic(), world.system()];
     for (const wrong of ["", "x", "1-1", "1-0", "0-0"]) await fails(system.deadLetters.get(topic, wrong), "NOT_FOUND");
-    await fails(system.deadLetters.list(topic, { after: "x" }), "NOT_FOUND");
+    const { message } = await fails(system.deadLetters.list(topic, { after: "x" }), "NOT_FOUND");
+    assert.equal(message, '"x" is no id of a dead letter');
+  });
+
+  test("a choice of letters that makes no sense is refused", async () => {
+    const [topic, { deadLetters }] = [newTopic(), world.system()];
+    for (const ids of [[5], ["1-1", null]]) {
+      const { message } = await fails(deadLetters.purge(topic, { ids: ids as string[] }), "INVALID_ARGUMENT");
+      assert.match(message, /^ids are texts, those of the dead letters that are listed/);
+    }
+    const choice = { reason: "poison" };
+    for (const choose of ["list", "redrive", "purge"] as const) {
+      const { message } = await fails(deadLetters[choose](topic, choice), "INVALID_ARGUMENT");
+      assert.match(message, /is "failed", "rejected" or "expired", not "poison"$/);
+    }
   });
 
   test("an expired event is a dead letter, and can be wanted all the same", async () => {

@@ -49,6 +49,18 @@ export function durablePlainTests(world: World, redis: RedisServer): void {
     await seen.stay(1);
   });
 
+  test("what was added before anybody listened is found at once", async () => {
+    const [topic, seen, system] = [newTopic(), new Seen(), world.system()];
+    await add(topic, "k", 1);
+    await tell(`register:${topic}:k`);
+    for (const count of [1, 2]) {
+      const subscription = system.subscribe(topic, (data) => seen.push(data), { durable: true });
+      await seen.stay(count);
+      await subscription.unsubscribe();
+      await add(topic, "k", 2);
+    }
+  });
+
   test("a key that is no text can be let go", async () => {
     const [topic, seen, system] = [newTopic(), new Seen(), world.system()];
     const take = (data: unknown) => {
@@ -76,6 +88,7 @@ export function durablePlainTests(world: World, redis: RedisServer): void {
     for (const one of [topic, other]) {
       await system.subscribe(one, (data, event) => seen.push([event.topic, data]), { durable: true }).ready();
     }
+    await transport.plain.looking;
     for (let n = 0; n < 20; n++) await add(n < 10 ? topic : other, `k${n}`, n);
     await transport.plain.sweep(new Set([topic]));
     await seen.stay(10);

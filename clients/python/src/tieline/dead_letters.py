@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,12 +17,13 @@ from tieline.clock import Clock
 from tieline.context import Event
 from tieline.durable import DEFAULT_GROUP, Letter, Mail, Redriven
 from tieline.durable_steps import DurableSteps
-from tieline.envelope import error_from_wire
+from tieline.envelope import EVENT, error_from_wire
 from tieline.errors import InvalidArgumentError, NotFoundError, TielineError
 from tieline.outgoing import check_headers, check_key
 
 _PAGE = 200
 _MOST = 1_000
+_REASONS = ("failed", "rejected", "expired")
 _is_entry = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
 
 
@@ -79,7 +80,8 @@ class House(Protocol):
 class DeadLetters:
     """Lists, puts back and deletes dead letters: `events.dead_letters`.
 
-    All methods raise UnavailableError while the broker is away. Filters name a group, a reason or a key.
+    All methods raise UnavailableError while the broker is away. Filters name a group, a reason or a key; one that makes
+    no sense is an InvalidArgumentError.
     """
 
     def __init__(self, house: House) -> None:
@@ -95,9 +97,16 @@ class DeadLetters:
         after: str = "",
         limit: int = 50,
     ) -> list[DeadLetter]:
-        """Dead letters of a topic, oldest first; the next page begins `after` the id of the last one."""
+        """Dead letters of a topic, oldest first; the next page begins `after` the id of the last one.
+
+        Raises:
+            NotFoundError: `after` is no id of a dead letter.
+
+        """
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MOST:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"limit is a whole number from 1 to {_MOST}, not {limit!r:.80}")
+        if after:
+            _check_id(after)
         found: list[DeadLetter] = []
         async for letter in self._all(topic, _that(group, reason, key), after):
             found.append(letter)
@@ -112,7 +121,7 @@ class DeadLetters:
             NotFoundError: there is none of this id, or no more.
 
         """
-        async for letter in self._all(topic, lambda letter: True, _before(id)):
+        async for letter in self._all(topic, lambda letter: True, id_before(id)):
             if letter.id == id:
                 return letter
             break
@@ -180,8 +189,7 @@ class DeadLetters:
     ) -> AsyncIterator[list[DeadLetter]]:
         """What was there when it began, a page at a time."""
         if ids is not None:
-            wanted = [ids] if isinstance(ids, str) else ids
-            found = [letter for each in wanted async for letter in self._of(topic, each)]
+            found = [letter for each in _wanted(ids) async for letter in self._of(topic, each)]
             yield found
             return
         await self._house.start()
@@ -256,6 +264,8 @@ class ParkedKeys:
 
 def _that(group: str | None, reason: str | None, key: str | None) -> Callable[[DeadLetter], bool]:
     """A filter by what is given."""
+    if reason is not None and reason not in _REASONS:
+        raise InvalidArgumentError(f"reason is 'failed', 'rejected' or 'expired', not {reason!r:.80}")
 
     def fits(letter: DeadLetter) -> bool:
         wanted = ((group, letter.group), (reason, letter.reason), (key, letter.event.key))
@@ -264,10 +274,26 @@ def _that(group: str | None, reason: str | None, key: str | None) -> Callable[[D
     return fits
 
 
-def _before(id: str) -> str:
-    """The id just before one, so that it is the next that is found."""
-    if not _is_entry(id):
+def _check_id(id: str) -> None:
+    if not isinstance(id, str) or not _is_entry(id):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise NotFoundError(f"{id!r:.80} is no id of a dead letter")
+
+
+def _wanted(ids: Sequence[str]) -> Sequence[str]:
+    wanted = [ids] if isinstance(ids, str) else ids
+    if not isinstance(wanted, Collection) or not all(isinstance(each, str) for each in wanted):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"ids are texts, those of the dead letters that are listed, not {ids!r:.80}")
+    return wanted
+
+
+def id_before(id: str) -> str:
+    """The id just before one, so that it is the next that is found.
+
+    Raises:
+        NotFoundError: no dead letter has such an id.
+
+    """
+    _check_id(id)
     ms, _, number = id.partition("-")
     return f"{ms}-{int(number) - 1}" if int(number) else f"{max(0, int(ms) - 1)}-{2**64 - 1}"
 
@@ -314,4 +340,4 @@ def _envelope_of(letter: durable_pb2.DeadLetter) -> Envelope:
     try:
         return Envelope.FromString(letter.envelope)
     except DecodeError:
-        return Envelope(topic=letter.topic, data=letter.envelope, content_type=codec.OCTETS)
+        return Envelope(kind=EVENT, topic=letter.topic, data=letter.envelope, content_type=codec.OCTETS)  # pyright: ignore[reportArgumentType]

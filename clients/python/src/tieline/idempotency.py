@@ -163,10 +163,12 @@ class Once:
 
     async def _ask(self) -> Standing:
         try:
-            return Standing(await self._store.begin(self._handling, self._owner, self._consumer.lease_seconds))
+            standing = Standing(await self._store.begin(self._handling, self._owner, self._consumer.lease_seconds))
         except TielineError as error:
-            log.warning("an event of %r waits for its idempotency store: %s", self._consumer.topic, error)
+            self._consumer.store_trouble.told(error)
             return Standing.BUSY
+        self._consumer.store_trouble.over()
+        return standing
 
     async def _renew(self) -> None:
         while True:

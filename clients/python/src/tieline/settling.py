@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tieline.durable import Settlement, Verdict
 from tieline.errors import TielineError
+from tieline.trouble import Trouble
 
 if TYPE_CHECKING:
     from tieline.consumer import Consumer, House
@@ -36,6 +37,7 @@ class Settling:
         self._progressed = progressed
         self._outgoing: list[Settlement] = []
         self._unsettled: deque[list[Settlement]] = deque()
+        self._trouble = Trouble(f"settling events of {consumer.topic!r} failed, and is tried again")
         self._over = False
         self.under_way = 0
         """How many were sent and are not answered."""
@@ -98,8 +100,9 @@ class Settling:
         try:
             kept = await self._ask(settlements)
         except TielineError as error:
-            log.info("settling events of %r failed, and is tried again: %s", topic, error)
+            self._trouble.told(error)
             return False
+        self._trouble.over()
         lost = sum(not ours for ours in kept)
         if lost and not again:
             log.warning("%d leases of %r were lost before they were settled; others have them", lost, topic)

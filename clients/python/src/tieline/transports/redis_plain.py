@@ -1,7 +1,7 @@
 """Plain producers: programs that add to the streams of keys with any Redis client (SPEC.md, section 14).
 
-They say so on `group_change`; should nobody hear it, the streams are found by a look through the keys, once a minute by
-one process for each topic, and after a gap.
+They say so on `group_change`; should nobody hear it, the streams are found by a look through the keys: when a process
+begins to consume a topic, once a minute by one process for each topic, and after a gap.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ class PlainProducers:
         self._streams = contract.stream_prefix_key(transport.prefix, "").encode().removesuffix(b"::")
         self._noticed: dict[str, dict[bytes, None]] = {}
         self._sweeping: asyncio.Task[None] | None = None
+        self._new: set[str] = set()
+        self.looking: asyncio.Task[None] | None = None
 
     @property
-    def _topics(self) -> set[str]:
+    def topics(self) -> set[str]:
         """Topics that are consumed here."""
         mail = self._transport.registration.mail.values()
         return {interest.pattern for takers in mail for _, interest in takers}
@@ -49,7 +51,7 @@ class PlainProducers:
         verb, _, rest = notice.partition(b":")
         name, _, key = rest.partition(b":")
         topic = name.decode("utf-8", "replace")
-        if verb not in (b"register", b"unregister") or not key or topic not in self._topics:
+        if verb not in (b"register", b"unregister") or not key or topic not in self.topics:
             return
         if not self._noticed:
             asyncio.get_running_loop().call_soon(self._look)
@@ -70,19 +72,31 @@ class PlainProducers:
 
     def close(self) -> None:
         """Look no more."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
+        for task in (self._sweeping, self.looking):
+            if task is not None:
+                task.cancel()
+        self._sweeping = self.looking = None
+
+    def look_for(self, topics: Collection[str]) -> None:
+        """They are consumed here from now on; nobody may have heard what was said of them before."""
+        self._new.update(topics)
+        if self._new and (self.looking is None or self.looking.done()):
+            self.looking = asyncio.get_running_loop().create_task(self._look_for_new())
+
+    async def _look_for_new(self) -> None:
+        while self._new:
+            topics, self._new = self._new, set()
+            await self._guarded_sweep(topics)
 
     async def sweep_after_gap(self) -> None:
         """Notices were lost."""
         await asyncio.sleep(random.uniform(0, _GAP_SECONDS))  # noqa: S311 - jitter is no secret
-        await self._guarded_sweep(self._topics)
+        await self._guarded_sweep(self.topics)
 
     async def _sweep_for_ever(self) -> None:
         while True:
             await self._transport.clock.sleep(contract.DEFAULT_SWEEP_MS / 1000 * random.uniform(0.8, 1.2))  # noqa: S311
-            await self._guarded_sweep({topic for topic in self._topics if await self._elected(topic)})
+            await self._guarded_sweep({topic for topic in self.topics if await self._elected(topic)})
 
     async def _elected(self, topic: str) -> bool:
         """Whether it falls to this process to look for a topic's streams this time."""

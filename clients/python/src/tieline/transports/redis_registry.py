@@ -64,7 +64,10 @@ class Registration:
 
     async def add(self, link: RedisLink, port: RedisPort, interests: Sequence[Interest]) -> None:
         """Channels first; membership when they are confirmed."""
+        plain = self._transport.plain
+        new = {interest.pattern for interest in interests if interest.route == Route.MAIL} - plain.topics
         await _subscribe(link, [*[self._open(port, interest) for interest in interests], *self._notices()])
+        plain.look_for(new)
         await self._write(link, port, interests)
 
     async def remove(self, link: RedisLink, port: RedisPort, interests: Sequence[Interest]) -> None:
