@@ -8,10 +8,15 @@
 -- `tries` says how often the head of a member failed. A member that is listed there has entries that were given out
 -- before: they are read first. A member that counts as lost more than once may be what ends its holders: of those one in
 -- the group is leased at a time (its name is in `tries` under the empty name), so that the others are not lost with it.
--- A group that is not registered gets nothing. What a key has left that no group waits for is deleted.
--- The group is appended to passed_prefix, the key to stream_prefix, the priority to lane_prefix. The consumer group in a key's stream has the name
+-- A group that is not registered gets nothing. What a key has left that no group waits for is deleted, unless all of them
+-- began later: that is kept for a later one, and the key is listed at due_prefix itself.
+-- A key with the score 0, or any that was not given out yet while keys are copied to the group (`copying`), is looked at
+-- for the first time since the group was registered: the consumer group is made anew.
+-- The group is appended to due_prefix and passed_prefix, the key to stream_prefix, the priority to lane_prefix. The consumer group in a key's stream has the name
 -- <topic>:<key> for the group "default", else that of the group; it is made here, where the last one had come to.
 -- @key mail_groups
+-- @key copying
+-- @key due_prefix
 -- @key due
 -- @key held
 -- @key tries
@@ -28,7 +33,7 @@
 -- @arg lease_ms integer
 -- @return string*              token, when to look again (ms from now, 0: there is more; or empty), entries lost, members
 -- A member is a list: its name, how often its head failed, and its entries as Redis tells them.
-local groups, due, held, tries, passed, streams, lane, lanes, asleep = unpack(KEYS)
+local groups, copying, all_due, due, held, tries, passed, streams, lane, lanes, asleep = unpack(KEYS)
 local topic, group, slots, entries = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local bytes, lease = tonumber(ARGV[5]), tonumber(ARGV[6])
 local clock = redis.call('TIME')
@@ -41,16 +46,14 @@ if redis.call('HEXISTS', groups, group) == 0 then
   return { token, '', '0', {} }
 end
 
+-- After which entry a group began; nothing if it gets all.
+local function beginning(name)
+  local since = tonumber(redis.call('HGET', groups, name) or '0')
+  return since > 0 and string.format('%.0f-4294967295', since - 1) or nil -- its own millisecond is for it
+end
+
 local function start_of(key)
-  local from = redis.call('HGET', passed .. group, key)
-  if from then
-    return from
-  end
-  local since = tonumber(redis.call('HGET', groups, group) or '0')
-  if since == 0 then
-    return '0'
-  end
-  return string.format('%.0f-4294967295', since - 1) -- its own millisecond is for it
+  return redis.call('HGET', passed .. group, key) or beginning(group) or '0'
 end
 
 local function read(stream, name, from, count, key)
@@ -143,27 +146,33 @@ local function earlier(one, other)
   return tonumber(seq) < tonumber(other_seq)
 end
 
--- A stream has nothing for this group: it has passed all of it, and what all groups have passed goes. What the only
--- group there is was not to get stays for the next one.
+-- A stream has nothing for this group: it has passed all of it, and what all groups have passed goes. What none of them
+-- was to get is kept for another one.
 local function pass_all(stream, name, key)
   local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   if newest and redis.call('XPENDING', stream, name)[1] == 0 then
-    local names, all = redis.call('HKEYS', groups), newest[1]
-    if #names == 0 then
-      return
-    end
-    if #names > 1 then
+    local names, all, own, wanted = redis.call('HKEYS', groups), newest[1], beginning(group), false
+    if own and earlier(all, own) then
+      all = own
+    elseif #names > 1 then
       redis.call('HSET', passed .. group, key, all)
-    elseif redis.call('HGET', groups, group) ~= '0' then
-      return
     end
     for _, other in ipairs(names) do
-      local reached = other == group and all or redis.call('HGET', passed .. other, key)
+      local reached = other == group and all or redis.call('HGET', passed .. other, key) or beginning(other)
       if not reached then
+        redis.call('ZADD', all_due .. other, 'NX', '0', key) -- lest it was not copied
         return
       elseif earlier(reached, all) then
         all = reached
       end
+    end
+    for _, other in ipairs(names) do
+      local from = beginning(other)
+      wanted = wanted or not from or earlier(from, all)
+    end
+    if not wanted then
+      redis.call('ZADD', all_due, 'NX', '0', key)
+      return
     end
     redis.call('XTRIM', stream, 'MINID', after(all))
   end
@@ -192,8 +201,11 @@ local function alone(member)
   return true
 end
 
-local function claim_key(key, attempts, share)
+local function claim_key(key, attempts, share, anew)
   local stream, name = streams .. key, group == 'default' and topic .. ':' .. key or group
+  if anew and not attempts then
+    redis.pcall('XGROUP', 'DESTROY', stream, name)
+  end
   local wanted = (not attempts or attempts == '0') and share or 1
   local list = {}
   if attempts then
@@ -271,7 +283,15 @@ end
 local room = math.floor((slots + tonumber(string.sub(token, -1)) % 2) / 2)
 claim_lanes(room)
 local parallel = #taken
-local members = redis.call('ZRANGE', due, '-inf', string.format('%.0f', now), 'BYSCORE', 'LIMIT', 0, slots - parallel)
+local members, firsts, copied = {}, {}, redis.call('HEXISTS', copying, group) == 1
+local nows = string.format('%.0f', now)
+for at, told in ipairs(redis.call('ZRANGE', due, '-inf', nows, 'BYSCORE', 'LIMIT', 0, slots - parallel, 'WITHSCORES')) do
+  if at % 2 == 1 then
+    table.insert(members, told)
+  else
+    table.insert(firsts, copied or told == '0')
+  end
+end
 if #members > 0 then
   local share = math.max(1, math.floor(entries / #members))
   local holders, failed = redis.call('HMGET', held, unpack(members)), redis.call('HMGET', tries, unpack(members))
@@ -291,7 +311,7 @@ if #members > 0 then
     elseif string.byte(member) == 0 then
       claim_again(member, attempts)
     else
-      claim_key(member, attempts, share)
+      claim_key(member, attempts, share, firsts[at])
     end
   end
 end

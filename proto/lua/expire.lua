@@ -1,7 +1,7 @@
 #!lua
--- expire: delete what was stored too long ago for a topic that has no subscription group.
+-- expire: delete what was stored too long ago of a topic, and is for none of its subscription groups.
 -- It looks at a page of its keys at a time: run it until the cursor is "0". Streams that are empty then go.
--- While a topic has no group, its keys are listed at due_prefix itself. The key is appended to stream_prefix, the
+-- Keys that have something no group was to get are listed at due_prefix itself. The key is appended to stream_prefix, the
 -- priority to lane_prefix. Lanes are looked at with the first page.
 -- @key mail_groups
 -- @key due_prefix
@@ -13,11 +13,15 @@
 -- @return string*              cursor, and how many events were deleted
 local groups, due, streams, lane, lanes = unpack(KEYS)
 local longest, cursor = tonumber(ARGV[1]), ARGV[2]
-if redis.call('HLEN', groups) > 0 then
+local clock = redis.call('TIME')
+local least = clock[1] * 1000 + math.floor(clock[2] / 1000) - longest
+for _, since in ipairs(redis.call('HVALS', groups)) do
+  least = math.min(least, tonumber(since))
+end
+if least <= 0 then
   return { '0', '0' }
 end
-local clock = redis.call('TIME')
-local least = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000) - longest)
+least = string.format('%.0f', least)
 local deleted = 0
 
 -- Whether nothing is left of a stream.

@@ -7,8 +7,10 @@
 -- last of the acknowledged entries failed for the last time: the argument, a DeadLetter, is kept in its place, once.
 -- What comes before an acknowledged entry of a key was handled, too; what said so may still be on its way.
 -- A member is named as `claim` names it. Whoever has lost the lease changes nothing.
--- The group is appended to passed_prefix, the key to stream_prefix, the priority to lane_prefix.
+-- The group is appended to due_prefix and passed_prefix, the key to stream_prefix, the priority to lane_prefix.
 -- @key mail_groups
+-- @key copying
+-- @key due_prefix
 -- @key due
 -- @key held
 -- @key tries
@@ -25,12 +27,23 @@
 -- @arg claims integer          1: the caller claims next, so nobody else need be woken
 -- @arg result bytes*           for each: member, token, verdict, argument, how many entries, their ids in order
 -- @return integer*             for each 1, or 0: the lease was lost
-local groups, due, held, tries, parked, dead, passed, streams, lane, asleep = unpack(KEYS)
+local groups, copying, all_due, due, held, tries, parked, dead, passed, streams, lane, asleep = unpack(KEYS)
 local wake, topic, group, lease, claims = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local others = redis.call('HKEYS', groups)
-local answers, scores, gone, ended, handled, news = {}, {}, {}, {}, {}, false
+local others, since, copies = {}, {}, {}
+for at, told in ipairs(redis.call('HGETALL', groups)) do
+  if at % 2 == 1 then
+    table.insert(others, told)
+  elseif told ~= '0' then -- what was stored before is not for it; its own millisecond is
+    since[others[#others]] = string.format('%.0f-4294967295', tonumber(told) - 1)
+  end
+end
+if #others > 1 then
+  copies = redis.call('HKEYS', copying)
+end
+local were_more = #others == 1 and redis.call('EXISTS', passed .. group) == 1 -- the others were removed
+local answers, scores, gone, ended, handled, lefts, news = {}, {}, {}, {}, {}, {}, false
 
 local function after(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
@@ -65,8 +78,11 @@ local function pass(stream, key, id)
   end
   redis.call('HSET', passed .. group, key, id)
   local all = id
+  for _, other in ipairs(copies) do
+    redis.call('ZADD', all_due .. other, 'NX', '0', key) -- lest it is gone before it is copied
+  end
   for _, other in ipairs(others) do
-    local reached = redis.call('HGET', passed .. other, key)
+    local reached = redis.call('HGET', passed .. other, key) or since[other]
     if not reached then
       return
     elseif earlier(reached, all) then
@@ -80,7 +96,7 @@ end
 local function has_more(stream, key)
   if redis.call('XLEN', stream) == 0 then
     redis.call('UNLINK', stream)
-    if #others > 1 then
+    if #others > 1 or were_more then
       for _, other in ipairs(others) do
         redis.call('HDEL', passed .. other, key)
       end
@@ -108,7 +124,7 @@ local function is_new(stream, name, id)
   return #pending > 0
 end
 
--- An event without key is deleted when no group waits for it or has it under way.
+-- An event without key is deleted when no group waits for it or has it under way; returns what comes first then.
 local function delete_passed(stream)
   local reached, least = {}, nil
   local infos = redis.pcall('XINFO', 'GROUPS', stream)
@@ -123,6 +139,19 @@ local function delete_passed(stream)
     end
   end
   redis.call('XTRIM', stream, 'MINID', least)
+  return least
+end
+
+-- What another group waited for that was removed since goes, too (see `dismiss`).
+local function delete_left(stream, priority)
+  if lefts[priority] == nil and were_more then
+    lefts[priority] = redis.call('HGET', passed .. group, '\0' .. priority)
+  end
+  local least = lefts[priority] and delete_passed(stream)
+  if least and earlier(lefts[priority], least) then
+    redis.call('HDEL', passed .. group, '\0' .. priority)
+    lefts[priority] = false
+  end
 end
 
 local function end_lease(member, score)
@@ -153,6 +182,7 @@ local function settle(member, token, verdict, argument, first, last)
       pass(stream, member, ARGV[last])
     elseif #others < 2 then
       redis.call('XDEL', stream, unpack(ARGV, first, last))
+      delete_left(stream, priority)
     else
       delete_passed(stream)
     end

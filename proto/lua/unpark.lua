@@ -1,12 +1,12 @@
 #!lua
 -- unpark: let a parked key go on: its head is tried again, or becomes a dead letter.
--- The key is appended to stream_prefix.
+-- The group is appended to passed_prefix, the key to stream_prefix.
 -- @key mail_groups
 -- @key due
 -- @key tries
 -- @key parked
 -- @key dead
--- @key passed
+-- @key passed_prefix
 -- @key stream_prefix
 -- @key asleep
 -- @channel wake
@@ -23,12 +23,45 @@ if not record then
 end
 redis.call('HDEL', parked, key)
 redis.call('HSET', tries, key, '0')
+
+local function after(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+end
+
+local function earlier(one, other)
+  local ms, seq = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_seq = string.match(other, '^(%d+)-(%d+)$')
+  if ms ~= other_ms then
+    return tonumber(ms) < tonumber(other_ms)
+  end
+  return tonumber(seq) < tonumber(other_seq)
+end
+
+-- As in `settle`: what every group has passed is deleted.
+local function pass(stream, id)
+  redis.call('HSET', passed .. group, key, id)
+  local all = id
+  for _, other in ipairs(redis.call('HKEYS', groups)) do
+    local since = redis.call('HGET', groups, other)
+    local reached = redis.call('HGET', passed .. other, key)
+    if not reached and since == '0' then
+      return
+    end
+    reached = reached or string.format('%.0f-4294967295', tonumber(since) - 1)
+    if earlier(reached, all) then
+      all = reached
+    end
+  end
+  redis.call('XTRIM', stream, 'MINID', after(all))
+end
+
 if ARGV[5] == '1' then
   local stream, name = streams .. key, group == 'default' and topic .. ':' .. key or group
   redis.call('XADD', dead, '*', 'tl', record)
   local found = redis.pcall('XPENDING', stream, name, '-', '+', 1)
   if found.err then -- its consumer group is gone: the head is what comes next
-    local reached = redis.call('HGET', passed, key)
+    local reached = redis.call('HGET', passed .. group, key)
     local from = reached and '(' .. reached or redis.call('HGET', groups, group) or '-'
     found = redis.pcall('XRANGE', stream, from, '+', 'COUNT', 1)
   end
@@ -36,9 +69,9 @@ if ARGV[5] == '1' then
     local id = found[1][1]
     redis.pcall('XACK', stream, name, id)
     if redis.call('HLEN', groups) < 2 then
-      redis.call('XDEL', stream, id)
+      redis.call('XTRIM', stream, 'MINID', after(id))
     else
-      redis.call('HSET', passed, key, id)
+      pass(stream, id)
     end
   end
 end

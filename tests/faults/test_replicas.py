@@ -9,7 +9,7 @@ import pytest
 from tests.faults.conftest import Bench
 from tests.suite.seen import Seen
 from tests.support.servers import RedisServer
-from tieline import EventSystem, Outcome, UnavailableError, UnsupportedError
+from tieline import ConflictError, EventSystem, Outcome, OverloadedError, UnavailableError, UnsupportedError
 
 
 async def test_a_publish_waits_for_replicas_and_says_so_if_there_are_too_few(bench: Bench) -> None:
@@ -27,6 +27,18 @@ async def test_a_publish_waits_for_replicas_and_says_so_if_there_are_too_few(ben
     assert caught.value.outcome is Outcome.MAY_HAVE_RUN
     await seen.stay(2)
     assert list(seen) == [1, 2], "what was stored is handled, replicated or not"
+
+
+async def test_what_finds_no_room_is_refused_and_what_nobody_subscribes_to_is_known(bench: Bench) -> None:
+    publisher = await bench.system("publisher")
+    with pytest.raises(UnavailableError):
+        await publisher.publish("replicated", 1, key="k", wait_replicas=1)
+    with pytest.raises(OverloadedError):
+        await publisher.publish("replicated", 2, key="k", max_stored=1, wait_replicas=1)
+    await bench.ask("SET", "event_stream:replicated:l", "no stream")
+    with pytest.raises(ConflictError):
+        await publisher.publish("replicated", 3, key="l", wait_replicas=1)
+    assert await publisher.groups.topics() == ["replicated"]
 
 
 async def test_where_there_are_no_replicas_nobody_can_wait_for_them() -> None:

@@ -79,12 +79,18 @@ async def claim(link: RawLink, topic: str, lease_ms: int = LONG_MS, **options: i
 
 
 async def settle(
-    link: RawLink, topic: str, claimed: mail.Claimed, verdict: str, *ids: bytes, argument: bytes = b""
+    link: RawLink,
+    topic: str,
+    claimed: mail.Claimed,
+    verdict: str,
+    *ids: bytes,
+    argument: bytes = b"",
+    group: str = "default",
 ) -> bool:
     """Say what becomes of the first member of a claim."""
     name = claimed.members[0].name
     one = mail.Settlement(member=name, token=claimed.token, verdict=verdict, argument=argument, entries=ids)
-    answer = await ask(link, topic, settle=mail.Settle(settlements=[one], lease_ms=LONG_MS))
+    answer = await ask(link, topic, group, settle=mail.Settle(settlements=[one], lease_ms=LONG_MS))
     assert not answer.HasField("error"), answer.error
     return answer.kept[0]
 
@@ -182,6 +188,78 @@ async def test_a_dead_letter_is_listed_put_back_and_deleted(link: RawLink, topic
     last = (await ask(link, topic, list_letters=mail.ListLetters(limit=10))).letters
     assert (await ask(link, topic, purge=mail.Purge(ids=[last[0].id, "1-1"]))).count == 1
     assert not (await ask(link, topic, list_letters=mail.ListLetters(limit=10))).letters
+
+
+async def _given_up(link: RawLink, topic: str, *numbers: int, group: str = "default") -> list[mail.Letter]:
+    """Publish events of the key k, and have them become dead letters."""
+    await ask(link, topic, group, enroll=mail.Enroll())
+    await append(link, *(event(topic, bytes([number]), key="k", priority=8, ttl_ms=60_000) for number in numbers))
+    claimed = (await ask(link, topic, group, **wanted(entries=100, lease_ms=LONG_MS))).claimed
+    for entry in claimed.members[0].entries:
+        told = letter(topic, group, entry.envelope)
+        assert await settle(link, topic, claimed, "dead", entry.id, argument=told, group=group)
+    assert await settle(link, topic, claimed, "done", group=group)
+    return list((await ask(link, topic, list_letters=mail.ListLetters(limit=100))).letters)
+
+
+def _kept(one: mail.Letter) -> Envelope:
+    """The event of a dead letter."""
+    return Envelope.FromString(mail.DeadLetter.FromString(one.letter).envelope)
+
+
+async def test_a_dead_letter_is_put_back_as_it_was_whoever_asks_and_whatever_they_say(
+    new_link: NewLink, topic: str
+) -> None:
+    link, instance = await new_link("shop")
+    letters = await _given_up(link, topic, 1, 2, 3)
+    forged = {"id": "f" * 8, "source": "forged/0", "time": 1, "redriven": 9, "hops": 5, "correlation_id": "other"}
+    other, _ = await new_link("office")
+    sent = [event(topic, bytes([number]), key="elsewhere", priority=1, **forged) for number in (1, 2, 3)]
+    asked = [
+        mail.Redriven(id=one.id, group="default", envelope=each.SerializeToString())
+        for one, each in zip(letters, sent, strict=True)
+    ]
+    gone = mail.Redriven(id="1-1", group="default", envelope=sent[0].SerializeToString())
+    moved = (await ask(other, topic, redrive=mail.Redrive(letters=[asked[2], gone, asked[0], asked[1], gone]))).names
+    assert list(map(bool, moved)) == [True, False, True, True, False]
+    (member,) = (await claim(link, topic)).members
+    assert member.key == "k"
+    for entry, one in zip(member.entries, [letters[2], letters[0], letters[1]], strict=True):
+        expected = _kept(one)
+        assert expected.source == f"shop/{instance}"
+        expected.redriven, expected.ttl_ms, expected.expires_at = 1, 0, 0
+        assert Envelope.FromString(entry.envelope) == expected
+
+
+async def test_an_edited_dead_letter_is_stamped_as_what_its_editor_publishes(new_link: NewLink, topic: str) -> None:
+    link, _ = await new_link("shop")
+    first, _ = await _given_up(link, topic, 1, 2)
+    office, instance = await new_link("office")
+    edited = _kept(first)
+    edited.data, edited.source, edited.redriven = b"\7", "forged/0", 9
+    back = mail.Redriven(id=first.id, group="default", envelope=edited.SerializeToString())
+    assert (await ask(office, topic, redrive=mail.Redrive(letters=[back]))).names[0]
+    (member,) = (await claim(link, topic)).members
+    kept = Envelope.FromString(member.entries[0].envelope)
+    assert (kept.id, kept.source, kept.data, kept.redriven) == (edited.id, f"office/{instance}", b"\7", 1)
+    assert kept.priority == edited.priority
+
+
+async def test_a_dead_letter_is_put_back_for_its_own_group_only_and_within_the_bounds(
+    link: RawLink, topic: str
+) -> None:
+    (one,) = await _given_up(link, topic, 1, group="g")
+    await ask(link, topic, enroll=mail.Enroll())
+    as_it_was, large = _kept(one), _kept(one)
+    large.data = bytes(1_048_577)
+    for group, envelope, reason in (
+        ("default", as_it_was, "INVALID_ARGUMENT"),
+        ("g", large, "PAYLOAD_TOO_LARGE"),
+    ):
+        back = mail.Redriven(id=one.id, group=group, envelope=envelope.SerializeToString())
+        refused = await ask(link, topic, redrive=mail.Redrive(letters=[back]))
+        assert refused.error.code == code(reason)
+    assert len((await ask(link, topic, list_letters=mail.ListLetters(limit=10))).letters) == 1
 
 
 async def test_a_key_that_stopped_is_listed_and_let_go(link: RawLink, topic: str) -> None:
@@ -370,6 +448,7 @@ BAD = {
     "event of another": ("a", "", back("b"), "INVALID_ARGUMENT"),
     "group of a letter": ("a", "", back(group=""), "INVALID_ARGUMENT"),
     "id of a letter": ("a", "", back(id=""), "INVALID_ARGUMENT"),
+    "no id of a letter": ("a", "", back(id="1-x"), "INVALID_ARGUMENT"),
     "ids": ("a", "", {"purge": mail.Purge(ids=["1-1"] * 10_001)}, "INVALID_ARGUMENT"),
     "key to let go": ("a", "g", {"unpark": mail.Unpark(key="a\nb")}, "INVALID_ARGUMENT"),
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.suite.durable import AT_ONCE, Keys
-from tests.suite.seen import Seen, until
+from tests.suite.seen import Seen, Watch, until
 from tests.suite.world import Feature, World
-from tieline import Event, Item, Settings
+from tieline import Event, InvalidPayloadError, Item, RetryPolicy, Settings
 
 NEEDS = frozenset({Feature.DURABLE})
 LONG = 3600.0
@@ -78,6 +80,25 @@ async def test_a_batch_that_fails_comes_again_event_by_event(world: World, topic
     await system.publish_many(topic, [Item(f"d{number}", key="d") for number in range(4)])
     await seen.stay(6)
     assert sorted(seen[5]) == ["a2", "c2", "d0", "d1", "d2", "d3"]
+
+
+async def test_what_does_not_fit_a_handler_that_has_several_keys_is_found_when_each_comes_alone(
+    world: World, topic: str
+) -> None:
+    system, seen = await world.system(), Seen()
+
+    async def take(data: list[str]) -> None:
+        seen.append(sorted(data))
+        if "b" in data:
+            raise InvalidPayloadError("no such thing")
+
+    retry = RetryPolicy(max_attempts=9, backoff=0.0, cap=0.0)
+    await system.subscribe(topic, take, durable=True, batch=(3, LONG), retry=retry, on_poison="dead_letter").ready()
+    await system.publish_many(topic, [Item(key, key=key) for key in "abc"])
+    await seen.stay(4)
+    assert sorted(seen[1:]) == [["a"], ["b"], ["c"]]
+    letters = await system.dead_letters.list(topic)
+    assert [(letter.event.data, letter.attempts) for letter in letters] == [("b", 2)]
 
 
 async def test_poison_in_batches_becomes_a_dead_letter_and_its_key_goes_on(world: World, topic: str) -> None:
@@ -166,6 +187,27 @@ async def test_a_batch_that_is_interrupted_has_not_failed(world: World, topic: s
     await (await world.system()).subscribe(topic, take, durable=True).ready()
     await seen.stay(2)
     assert list(seen) == [(1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("what", ["its system", "its subscription"])
+async def test_a_handler_of_batches_that_ends_what_it_belongs_to_waits_for_nobody(
+    world: World, topic: str, what: str
+) -> None:
+    system, ended, other = await world.system(), Seen(), await world.system()
+
+    async def end(data: list[int]) -> None:
+        watch = Watch()
+        await asyncio.create_task(system.aclose(25.0) if what == "its system" else subscription.unsubscribe())
+        ended.append((data, watch.seconds < 10.0))
+
+    subscription = system.subscribe(topic, end, durable=True, batch=(3, LONG))
+    await subscription.ready()
+    await other.publish_many(topic, [Item(number, key=f"k{number % 2}") for number in range(3)])
+    await ended.stay(1)
+    assert (sorted(ended[0][0]), ended[0][1]) == ([0, 1, 2], True)
+    await system.aclose()
+    (group,) = await other.groups.list(topic)
+    assert (group.waiting, group.pending) == (0, 0), "what the handler had is handled"
 
 
 async def test_leases_extend_while_a_batch_fills(world: World, topic: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.suite.durable import Keys
 from tests.suite.seen import Seen, until
 from tests.suite.world import Feature, World
-from tieline import Event, EventSystem, InvalidArgumentError, InvalidPayloadError, Item
+from tieline import Event, EventSystem, InvalidArgumentError, InvalidPayloadError, Item, RetryPolicy
 
 NEEDS = frozenset({Feature.DURABLE})
 
@@ -53,6 +54,26 @@ async def test_what_cannot_be_published_does_not_enter_an_outbox(world: World, t
     assert system.outbox is not None
     assert await system.outbox.figures() == (0, 0)
     assert (await world.system()).outbox is None
+
+
+async def test_what_handlers_publish_while_their_system_closes_goes_by_the_outbox_too(
+    world: World, topic: str, tmp_path: Path
+) -> None:
+    system, keys, begun, closing = await world.system(outbox=tmp_path / "outbox.db"), Keys(), Seen(), asyncio.Event()
+
+    async def take(data: Any) -> None:
+        begun.append(data)
+        await closing.wait()
+        await asyncio.sleep(0.1)
+        await system.publish(f"{topic}.next", data, key="k")
+
+    await system.subscribe(topic, take, durable=True, on_poison="skip", retry=RetryPolicy(max_attempts=1)).ready()
+    await system.publish(topic, 1, key="k")
+    await begun.reach(1)
+    asyncio.get_running_loop().call_soon(closing.set)
+    await system.aclose()
+    await (await world.system()).subscribe(f"{topic}.next", keys.take, durable=True).ready()
+    await until(lambda: keys.count == 1)
 
 
 @pytest.mark.parametrize("path", ["", 7, b"outbox.db"])

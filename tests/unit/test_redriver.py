@@ -11,6 +11,7 @@ import pytest
 
 from tests.suite.seen import Seen
 from tieline import RetryPolicy, UnavailableError, testing
+from tieline.durable import Letter
 from tieline.testing import System
 
 HOURLY = RetryPolicy(max_attempts=1, redrives=3)
@@ -141,3 +142,22 @@ def _fail_and(seen: Seen) -> Any:
 
 async def _dead(system: System) -> int:
     return len(await system.dead_letters.list("t", limit=1000))
+
+
+async def test_a_letter_that_cannot_be_read_does_not_end_it(system: System, caplog: pytest.LogCaptureFixture) -> None:
+    seen = Seen()
+    await system.subscribe("t", _fail_and(seen), **FAILING).ready()
+    await system.publish("t", 1, durable=True)
+    await system.clock.settle()
+    mail = system._instance.mail
+    (good,) = await mail.letters("t", "", 9)
+
+    async def odd(topic: str, after: str, limit: int) -> list[Letter]:
+        return [] if after else [Letter(good.id, b"\xff\xff\xff")]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mail, "letters", odd)
+        await system.clock.advance(3610)
+    assert "putting dead letters of 't' back failed" in caplog.text
+    await system.clock.advance(3610)
+    assert len(seen) == 2

@@ -82,6 +82,25 @@ async def test_it_goes_from_a_file_too(tmp_path: Path, clock: testing.Clock) -> 
     await mail.aclose()
 
 
+async def test_what_a_group_at_the_latest_was_not_to_get_goes_after_a_week(
+    box: Box, clock: testing.Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    await box.put("a1", "5:x")
+    await clock.advance(DAY)
+    await box.enroll("late", latest=True)
+    await box.put("b1", "5:y")
+    await clock.advance(5 * DAY)
+    await box.put("c1")
+    assert caplog.text == ""
+    await clock.advance(3 * DAY)
+    await box.put("d1")
+    assert "2 events of 't' were deleted" in caplog.text
+    await box.enroll("g")
+    expected = {"": ["5:y"], "b": ["b1"], "c": ["c1"], "d": ["d1"]}
+    assert await box.read(group="late") == expected
+    assert await box.read(group="g") == expected
+
+
 # --- on Redis ---------------------------------------------------------------------------------------------------------
 
 
@@ -136,6 +155,26 @@ async def test_nothing_goes_from_a_topic_with_a_group(
     await shelf.put("a1", "5:x")
     assert await transport.retention.sweep(WEEK_MS) == 0
     assert await shelf.read() == {"": ["old", "old", "5:x"], "a": ["old", "old", "a1"]}
+
+
+async def test_what_a_group_at_the_latest_was_not_to_get_goes_after_a_week_from_redis(
+    shelf: Box, transport: RedisTransport, client: redis.Redis
+) -> None:
+    for stream in ("event_stream:t:a", "event_stream:t:b", "tl:{t}:q:5"):
+        _add_old(client, stream, 2)
+    await transport.mail.work.run(scripts.READY, scripts.ready_names("tl:", "t"), [b"a", b"b"])
+    await shelf.put("b1")
+    await asyncio.sleep(0.005)
+    await shelf.enroll("late", latest=True)
+    await shelf.put("c1", "5:x")
+    claimed = await shelf.claim(group="late")
+    assert {member.key for member in claimed.members} == {"", "c"}
+    assert await transport.retention.sweep(WEEK_MS) == 6
+    assert client.exists("event_stream:t:a") == 0
+    assert all(await shelf.settle(claimed, Verdict.DONE, group="late"))
+    await shelf.enroll("g")
+    assert await shelf.read(group="g") == {"b": ["b1"]}
+    assert await transport.retention.sweep(-1000) == 0
 
 
 async def test_many_keys_are_looked_at_in_pages(shelf: Box, transport: RedisTransport, client: redis.Redis) -> None:

@@ -8,7 +8,14 @@ from tests.unit.test_calls import Table
 from tieline._contract.envelope_pb2 import Envelope, Stream
 from tieline.call import Call
 from tieline.envelope import REPLY, STREAM_END, STREAM_ITEM, error_to_wire
-from tieline.errors import CallTimeoutError, InvalidPayloadError, Outcome, OverloadedError, UnavailableError
+from tieline.errors import (
+    CallTimeoutError,
+    InvalidPayloadError,
+    NoRespondersError,
+    Outcome,
+    OverloadedError,
+    UnavailableError,
+)
 from tieline.stream_call import StreamCall
 
 
@@ -39,9 +46,9 @@ class Features(Table):
         stream = Stream(sequence=number)
         self.calls.answered(Envelope(kind=kind, call_id=self.sent[-1][0], source="s/a", stream=stream), self.now)
 
-    def keyed(self, ttl: float = 30.0) -> Call:
+    def keyed(self, ttl: float = 30.0, patience: float = 0.0) -> Call:
         envelope = Envelope(topic="a.b", ttl_ms=int(ttl * 1000), idempotency_key="k")
-        call = Call(envelope, self.now + ttl, idempotent=True)
+        call = Call(envelope, self.now + ttl, idempotent=True, patience=patience and self.now + patience)
         self.calls.start(call, self.now)
         return call
 
@@ -134,5 +141,17 @@ def test_who_joined_gets_the_error_that_the_owner_got(table: Features) -> None:
 def test_who_joined_and_waited_in_vain_cannot_know(table: Features) -> None:
     call = table.keyed(ttl=3.0)
     table.joined(20.0)
+    table.wait(4.0)
+    assert table.end(call).outcome is Outcome.MAY_HAVE_RUN
+
+
+def test_who_joined_twice_in_vain_and_was_then_taken_may_have_run(table: Features) -> None:
+    call = table.keyed(ttl=3.0, patience=1.0)
+    for _ in range(2):
+        table.joined(20.0)
+        error = error_to_wire(NoRespondersError("filtered"))
+        table.calls.answered(Envelope(kind=REPLY, call_id=table.sent[-1][0], error=error), table.now)
+    table.wait(0.1)
+    table.taken("r")
     table.wait(4.0)
     assert table.end(call).outcome is Outcome.MAY_HAVE_RUN

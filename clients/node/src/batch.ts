@@ -1,8 +1,10 @@
 import type { Timer } from "./clock.js";
 import { CURRENT, type Event } from "./context.js";
+import { DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE } from "./contract/contract.js";
 import { type Delivery, failureOf, handlerError, passes } from "./delivery.js";
 import { ExpiredError, TielineError } from "./errors.js";
 import type { Work } from "./mailbox.js";
+import { checkOptions, type Kinds, milliseconds, whole } from "./options.js";
 import { fitted, MISFIT } from "./schema.js";
 import type { StandardSchema } from "./standardSchema.js";
 import type { Subscription } from "./subscription.js";
@@ -14,6 +16,16 @@ export interface BatchOptions {
   readonly size: number;
   /** Milliseconds that the first one waits, at most. */
   readonly ms: number;
+}
+
+const HOUR_MS = 3_600_000;
+const KINDS: Kinds<BatchOptions> = { size: whole(1), ms: milliseconds(1, HOUR_MS) };
+
+/** How a batch is to be collected. Throws InvalidArgumentError for bounds that are none. */
+export function checkBatch(options: Partial<BatchOptions>): BatchOptions {
+  checkOptions(options, KINDS, "batch");
+  const { size = DEFAULT_BATCH_SIZE, ms = DEFAULT_BATCH_MS } = options;
+  return { size, ms };
 }
 
 /** Deliveries that are handled together; each ends by itself for those who wait for it. */

@@ -308,6 +308,7 @@ export class Calls implements CallTable {
       return this.#reject(call, error);
     }
     call.lastError = error;
+    const sent = !call.joined;
     call.joined = false; // the run it joined was refused: nothing has run
     const refuser = call.instance || instanceOf(reply.source);
     this.#setAside(call);
@@ -316,7 +317,7 @@ export class Calls implements CallTable {
       call.avoid = refuser;
       this.#attempt(call, now);
     } else {
-      call.attempts -= 1; // it counts as nobody
+      if (sent) call.attempts -= 1; // it counts as nobody
       this.#rest(call, now);
     }
   }

@@ -2,45 +2,27 @@ import type { Clock, Timer } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_ENTRIES, LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
-import type { Claimed, Entry, Mail, Settlement, Verdict } from "./durable.js";
+import type { Claimed, Entry, Settlement } from "./durable.js";
 import type { DurableSteps, Ending, Handling } from "./durableSteps.js";
-import { NotFoundError, said, TielineError } from "./errors.js";
-import { Lease } from "./lease.js";
-import type { Log } from "./log.js";
+import { Enrolling } from "./enrolling.js";
+import { said, type TielineError } from "./errors.js";
+import { type Claim, Holding } from "./holding.js";
+import type { House } from "./house.js";
+import { type End, FREE, Lease } from "./lease.js";
+import { LeaseRun } from "./leaseRun.js";
+import { inOneLine, type Log } from "./log.js";
 import { Redriver } from "./redriver.js";
+import { Settling } from "./settling.js";
 import type { Subscription } from "./subscription.js";
 import type { Recorded } from "./trail.js";
 import { Trouble } from "./trouble.js";
 
 const QUICK_MS = 50;
 const SLOW_MS = 250;
-const TICK_MS = 100;
 const REST_MS = 500;
-const ENROLL_MS = 2000;
 const EVENTS_A_SLOT = 16;
 const AT_ONCE = 32;
 const MOST_HELD = 4 * LIMIT_CLAIM_SLOTS;
-const NOTHING = Buffer.alloc(0);
-
-/** Where a consumer lives. */
-export interface House {
-  /** The broker's clock. */
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Where durable events are. Throws TielineError if there is no place for them any more. */
-  readonly mail: Mail;
-  /** How long a lease lasts without being extended, milliseconds. */
-  readonly lease: number;
-  /** Where each step of an event is noted. */
-  readonly steps: DurableSteps;
-}
-
-/** Leases that were claimed together: how soon they are done says how many to claim next. */
-interface Claim {
-  readonly at: number;
-  readonly full: boolean;
-  left: number;
-}
 
 /**
  * The claims of one durable subscription: lease, hand to the handler, settle. Rules: SPEC.md, section 14.
@@ -52,45 +34,44 @@ export class Consumer {
   readonly subscription: Subscription;
   readonly policy: Durability;
   readonly topic: string;
+  /** How many handlers run at a time. */
+  protected readonly concurrency: number;
+  /** Leases that have not begun, in their order. */
+  protected readonly ready: Lease[] = [];
+  /** How many handlers run. */
+  protected running = 0;
   readonly #house: House;
-  readonly #concurrency: number;
-  /** How many members it holds at most. */
+  readonly #holding: Holding;
+  readonly #settling: Settling;
+  /** How many members it holds at most, and the least that this can be. */
   #window: number;
-  readonly #leases = new Map<Lease, Claim>();
-  /** The latest lease of each member. */
-  readonly #members = new Map<string, Lease>();
-  #ready: Lease[] = [];
-  #running = 0;
+  readonly #least: number;
   #more = false;
   #claiming = false;
   #stopped = true;
-  #over = false;
-  #outgoing: Settlement[] = [];
-  /** What could not be settled, in its order; while there is any, all others queue behind it. */
-  #unsettled: Settlement[] = [];
-  #settling = 0;
+  #isOver = false;
   #flushing = false;
   #again: Timer | undefined;
-  #ticker: Timer | undefined;
-  #enrolling: Timer | undefined;
-  #extended = 0;
+  readonly #enrolling: Enrolling;
   readonly #redriver: Redriver;
   readonly #claimTrouble: Trouble;
-  readonly #settleTrouble: Trouble;
   /** What an idempotency store does not answer. */
   readonly storeTrouble: Trouble;
   #idle: (() => void)[] = [];
 
-  constructor(subscription: Subscription, policy: Durability, concurrency: number, house: House) {
+  /** `least` is how many members it may hold at least: as many as handlers can have at a time. */
+  constructor(subscription: Subscription, policy: Durability, concurrency: number, house: House, least = concurrency) {
     this.subscription = subscription;
     this.policy = policy;
     this.topic = subscription.topic;
+    this.concurrency = concurrency;
     this.#house = house;
-    this.#concurrency = concurrency;
-    this.#window = concurrency;
+    this.#holding = new Holding(this, house);
+    this.#settling = new Settling(this, house, (again) => this.#progressed(again));
+    this.#window = this.#least = least;
+    this.#enrolling = new Enrolling(this, house);
     this.#redriver = new Redriver(this.topic, policy, house);
     this.#claimTrouble = new Trouble(`claiming events of "${this.topic}" failed, and is tried again`, house.log);
-    this.#settleTrouble = new Trouble(`settling events of "${this.topic}" failed, and is tried again`, house.log);
     this.storeTrouble = new Trouble(`events of "${this.topic}" wait for their idempotency store`, house.log);
   }
 
@@ -111,7 +92,7 @@ export class Consumer {
 
   /** Members that are leased. */
   get held(): number {
-    return this.#leases.size;
+    return this.#holding.size;
   }
 
   /** Whether it claims nothing new. */
@@ -122,7 +103,7 @@ export class Consumer {
   /** Whether whoever asks is a handler that runs here. */
   get isCaller(): boolean {
     const own = CURRENT.getStore();
-    return own !== undefined && [...this.#leases.keys()].some(({ event }) => event === own);
+    return own !== undefined && [...this.#holding].some(({ holder }) => holder?.event === own);
   }
 
   /** Where each step of an event is noted. */
@@ -132,46 +113,18 @@ export class Consumer {
 
   /** What there is to tell of the events that handlers have now. */
   atWork(): Recorded[] {
-    return [...this.#leases.keys()].flatMap((lease) => lease.running ?? []);
+    return [...this.#holding].flatMap((lease) => lease.running ?? []);
   }
 
   // --- claim ---------------------------------------------------------------------------------------------------------
 
   /** Begins to claim. */
   start(): void {
-    if (!this.#stopped || this.#over) return;
+    if (!this.#stopped || this.#isOver) return;
     this.#stopped = false;
-    this.#enrollLater();
+    this.#enrolling.start();
     this.#redriver.start();
     this.wake();
-  }
-
-  /** Should the broker lose everything, the group is there again soon; whatever is stored meanwhile is for it. */
-  #enrollLater(): void {
-    this.#enrolling = this.clock.callLater(ENROLL_MS, () => void this.#enroll());
-    this.#enrolling.unref();
-  }
-
-  async #enroll(): Promise<void> {
-    const { group } = this.policy;
-    try {
-      if (await this.#house.mail.enroll(this.topic, group, { again: true })) {
-        this.log.warn(`the group "${group}" of "${this.topic}" was gone, and is registered again`);
-        this.wake();
-      }
-    } catch (error) {
-      if (error instanceof NotFoundError) return this.#removed(error);
-      this.log.debug(`registering the group of "${this.topic}" failed: ${told(error)}`);
-    }
-    if (!this.#stopped) this.#enrollLater();
-  }
-
-  /** Somebody removed the group. */
-  #removed(error: NotFoundError): void {
-    this.log.error(
-      `the subscription "${this.subscription.name}" ends: ${told(error)}; subscribe anew to have it again`,
-    );
-    void this.subscription.unsubscribe();
   }
 
   /** There may be something to claim. */
@@ -181,9 +134,9 @@ export class Consumer {
   }
 
   #pump(): void {
-    if (this.#stopped || this.#claiming || !this.#more || this.#settling > this.#window) return;
-    const room = Math.min(this.#window - this.#leases.size, LIMIT_CLAIM_SLOTS);
-    const little = room * 2 >= Math.min(this.#window, LIMIT_CLAIM_SLOTS) || this.#ready.length === 0;
+    if (this.#stopped || this.#claiming || !this.#more || this.#settling.underWay > this.#window) return;
+    const room = Math.min(this.#window - this.held, LIMIT_CLAIM_SLOTS);
+    const little = room * 2 >= Math.min(this.#window, LIMIT_CLAIM_SLOTS) || this.ready.length === 0;
     if (room <= 0 || !little) return;
     this.#claiming = true;
     void this.#claim(room);
@@ -197,11 +150,11 @@ export class Consumer {
       this.#claimed(await mail.claim(this.topic, this.policy.group, room, entries, lease), room);
       this.#claimTrouble.over();
     } catch (error) {
-      this.#claimTrouble.told(told(error));
+      this.#claimTrouble.told(inOneLine(error));
       this.#lookAgain(REST_MS);
     }
     this.#claiming = false;
-    this.#begin();
+    this.begin();
     this.#pump();
     this.#tellIdle();
   }
@@ -210,12 +163,9 @@ export class Consumer {
     if (lost > 0) this.log.error(`${lost} events of "${this.topic}" were deleted while they were handled`);
     const claim: Claim = { at: this.clock.monotonic(), full: members.length >= room, left: members.length };
     for (const member of members) {
-      const lease = new Lease(this, member, token);
-      const name = lease.member.toString("latin1");
-      this.#members.get(name)?.lose(); // this process stood still for longer than its lease
-      this.#members.set(name, lease);
-      this.#leases.set(lease, claim);
-      this.#ready.push(lease);
+      const lease = new Lease(this, member, token, claim.at);
+      this.#holding.add(lease, claim);
+      this.ready.push(lease);
     }
     if (again === 0) this.#more = true;
     else if (again !== undefined) this.#lookAgain(again);
@@ -229,37 +179,28 @@ export class Consumer {
   }
 
   /** Hands on as much as may run. */
-  #begin(): void {
-    if (this.#stopped) this.#freeWaiting();
-    for (let begun = 0; this.#running < this.#concurrency; begun++) {
+  protected begin(): void {
+    if (this.#stopped) this.freeWaiting();
+    for (let begun = 0; this.running < this.concurrency; begun++) {
       if (begun === AT_ONCE) {
         this.flushSoon(); // what is done is settled, and more is claimed, while the rest is handled
         break;
       }
-      const lease = this.#ready.shift();
+      const lease = this.ready.shift();
       if (lease === undefined) break;
-      this.#running += 1;
-      void lease.run();
+      this.running += 1;
+      void new LeaseRun(lease).run();
     }
-    if (this.#leases.size > 0 && this.#ticker === undefined) {
-      this.#extended = this.clock.monotonic();
-      this.#tickLater();
-    }
+  }
+
+  /** Holds what is done within a moment, and not much more: others may have nothing to do. */
+  #adapt(claim: Claim): void {
+    const ms = this.clock.monotonic() - claim.at;
+    if (claim.full && ms < QUICK_MS) this.#window = Math.min(MOST_HELD, this.#window * 2);
+    else if (ms > SLOW_MS) this.#window = Math.max(this.#least, this.#window >> 1);
   }
 
   // --- settle --------------------------------------------------------------------------------------------------------
-
-  /** A lease is over. */
-  ended(lease: Lease, verdict: Verdict, argument: Buffer): void {
-    const claim = this.#leases.get(lease);
-    this.#running -= 1;
-    this.#leases.delete(lease);
-    const name = lease.member.toString("latin1");
-    if (this.#members.get(name) === lease) this.#members.delete(name);
-    if (!lease.lost) this.#outgoing.push(lease.settlement(verdict, argument));
-    if (claim !== undefined && --claim.left === 0) this.#adapt(claim);
-    this.flushSoon();
-  }
 
   /**
    * Says that a lease begins with an event that failed before; resolves to whether it may.
@@ -267,22 +208,27 @@ export class Consumer {
    * From here on it counts if this process is lost. What the broker did not hear of does not begin: an answer to a claim
    * that was lost is no failure.
    */
-  async begins(lease: Lease): Promise<boolean> {
-    const { member, token } = lease;
-    const beginning: Settlement = { member, token, verdict: "begin", argument: NOTHING, entries: [] };
-    try {
-      const [ours] = await this.#send([beginning]);
-      if (ours !== true) lease.lost = true;
-      return ours === true;
-    } catch (error) {
-      this.log.info(`beginning with an event of "${this.topic}" failed: ${told(error)}`);
-      return false;
-    }
+  begins(lease: Lease): Promise<boolean> {
+    return this.#settling.begins(lease);
+  }
+
+  /** A lease is over, and its handler has ended. */
+  ended(lease: Lease, end: End): void {
+    this.running -= 1;
+    this.letGo(lease, end);
+  }
+
+  /** A lease is over. */
+  letGo(lease: Lease, { verdict, argument }: End): void {
+    const claim = this.#holding.remove(lease);
+    if (!lease.lost) this.#settling.add(lease.settlement(verdict, argument));
+    if (claim !== undefined && --claim.left === 0) this.#adapt(claim);
+    this.flushSoon();
   }
 
   /** A part of a lease is over. */
   tell(settlement: Settlement): void {
-    this.#outgoing.push(settlement);
+    this.#settling.add(settlement);
     this.flushSoon();
   }
 
@@ -295,105 +241,19 @@ export class Consumer {
 
   #flush(): void {
     this.#flushing = false;
-    this.#begin();
-    const settlements = this.#outgoing;
-    this.#outgoing = [];
-    if (settlements.some(({ verdict }) => !isPart(verdict))) this.#more = true;
-    for (const lease of this.#leases.keys()) if (lease.hasHandled) settlements.push(lease.settlement("keep"));
-    if (settlements.length > 0) void this.#settle(settlements);
+    this.begin();
+    if (this.#settling.endsLeases) this.#more = true;
+    for (const lease of this.#holding) if (lease.hasHandled) this.#settling.add(lease.settlement("keep"));
+    this.#settling.send();
     this.#pump();
     this.#tellIdle();
   }
 
-  async #settle(settlements: readonly Settlement[]): Promise<void> {
-    if (this.#unsettled.length > 0) return void this.#unsettled.push(...settlements);
-    this.#settling += settlements.length;
-    try {
-      const kept = await this.#send(settlements);
-      const lost = kept.filter((ours) => !ours).length;
-      if (lost > 0) {
-        this.log.warn(`${lost} leases of "${this.topic}" were lost before they were settled; others have them`);
-      }
-    } catch (error) {
-      this.#keep(settlements, error);
-    }
-    this.#settling -= settlements.length;
+  /** The broker has heard of something. */
+  #progressed(again: boolean): void {
+    if (again) this.#more = true; // what was settled claims next
     this.#pump();
     this.#tellIdle();
-  }
-
-  async #send(settlements: readonly Settlement[]): Promise<boolean[]> {
-    const { mail, lease } = this.#house;
-    return mail.settle(this.topic, this.policy.group, settlements, lease, !this.#stopped);
-  }
-
-  /** It could not be settled, or whether it was is unknown: once more, soon. */
-  #keep(settlements: readonly Settlement[], error: unknown): void {
-    this.#settleTrouble.told(told(error));
-    const first = this.#unsettled.length === 0;
-    this.#unsettled.push(...settlements);
-    if (first) this.clock.callLater(REST_MS, () => void this.#settleAgain());
-  }
-
-  async #settleAgain(): Promise<void> {
-    while (this.#unsettled.length > 0 && !this.#over) {
-      const settlements = this.#unsettled.slice(0, LIMIT_CLAIM_SLOTS);
-      try {
-        await this.#send(settlements);
-        this.#unsettled = this.#unsettled.slice(settlements.length);
-        this.#settleTrouble.over();
-      } catch (error) {
-        this.#settleTrouble.told(told(error));
-        await this.clock.sleep(REST_MS);
-      }
-    }
-    this.#more = true; // what was settled claims next
-    this.#pump();
-    this.#tellIdle();
-  }
-
-  /** Holds what is done within a moment, and not much more: others may have nothing to do. */
-  #adapt(claim: Claim): void {
-    const ms = this.clock.monotonic() - claim.at;
-    if (claim.full && ms < QUICK_MS) this.#window = Math.min(MOST_HELD, this.#window * 2);
-    else if (ms > SLOW_MS) this.#window = Math.max(this.#concurrency, this.#window >> 1);
-  }
-
-  // --- leases and time -----------------------------------------------------------------------------------------------
-
-  #tickLater(): void {
-    this.#ticker = this.clock.callLater(Math.min(TICK_MS, this.policy.timeout / 2), () => this.#tick());
-  }
-
-  /** Stops handlers that take too long, and extends the leases. */
-  #tick(): void {
-    this.#ticker = undefined;
-    if (this.#leases.size === 0) return;
-    const now = this.clock.monotonic();
-    for (const lease of [...this.#leases.keys()]) {
-      if (lease.delivery !== undefined && now - lease.begun > this.policy.timeout) lease.timeOut();
-    }
-    if (now - this.#extended >= this.#house.lease / 3) {
-      this.#extended = now;
-      void this.#extend([...this.#leases.keys()]);
-    }
-    this.#tickLater();
-  }
-
-  async #extend(leases: readonly Lease[]): Promise<void> {
-    let kept: boolean[];
-    try {
-      const { mail, lease } = this.#house;
-      kept = await mail.extend(this.topic, this.policy.group, leases, lease);
-    } catch (error) {
-      this.log.info(`extending leases of "${this.topic}" failed: ${told(error)}`);
-      return;
-    }
-    for (const [at, lease] of leases.entries()) {
-      if (kept[at] || !this.#leases.has(lease)) continue;
-      this.log.warn(`the lease of "${lease.key || "an event"}" of "${this.topic}" was lost; others have it`);
-      lease.lose();
-    }
   }
 
   // --- end -----------------------------------------------------------------------------------------------------------
@@ -402,10 +262,10 @@ export class Consumer {
   stop(): void {
     this.#stopped = true;
     this.#again?.cancel();
-    this.#enrolling?.cancel();
+    this.#enrolling.stop();
     this.#redriver.stop();
-    this.#freeWaiting();
-    for (const lease of this.#leases.keys()) lease.stop();
+    this.freeWaiting();
+    for (const lease of this.#holding) lease.stop();
   }
 
   /** Resolves when nothing is held and all is settled; `stop` comes first. */
@@ -417,23 +277,20 @@ export class Consumer {
   /** Stops at once and gives everything back. */
   interrupt(reason: TielineError): void {
     this.stop();
-    for (const lease of [...this.#leases.keys()]) lease.interrupt(reason);
-    this.#over = true;
+    for (const lease of [...this.#holding]) lease.interrupt(reason);
+    this.#isOver = true;
+    this.#settling.close();
     this.flushSoon();
   }
 
   /** Gives back what has not begun. */
-  #freeWaiting(): void {
-    for (const lease of this.#ready.splice(0)) {
-      this.#running += 1;
-      this.ended(lease, "free", NOTHING);
-    }
+  protected freeWaiting(): void {
+    for (const lease of this.ready.splice(0)) this.letGo(lease, FREE);
   }
 
   get #isIdle(): boolean {
-    if (this.#over) return true;
-    const settled = this.#settling + this.#unsettled.length + this.#outgoing.length === 0;
-    return this.#stopped && !this.#claiming && this.#leases.size === 0 && settled;
+    if (this.#isOver) return true;
+    return this.#stopped && !this.#claiming && this.held === 0 && this.#settling.isDone;
   }
 
   #tellIdle(): void {
@@ -456,12 +313,4 @@ export class Consumer {
     const { step, detail } = ending;
     this.steps.failed(entry, handling, error, { step, detail: { group: this.policy.group, ...detail } });
   }
-}
-
-function isPart(verdict: Verdict): boolean {
-  return verdict === "keep" || verdict === "dead";
-}
-
-function told(error: unknown): string {
-  return error instanceof TielineError ? said(error) : String(error);
 }

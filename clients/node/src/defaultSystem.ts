@@ -1,6 +1,8 @@
 import { EventSystem } from "./events.js";
 import type { Gathered } from "./gather.js";
-import type { PublishOptions, Receipt } from "./publisher.js";
+import type { Item, ManyOptions } from "./many.js";
+import type { Receipt } from "./publisher.js";
+import type { PublishOptions } from "./publishOptions.js";
 import type { CallOptions, StreamOptions } from "./requester.js";
 import type { Stream } from "./stream.js";
 import type { GatherOptions } from "./surveyor.js";
@@ -23,6 +25,11 @@ export function replaceDefault(events: EventSystem | undefined): EventSystem | u
 /** `EventSystem.publish` on the default event system. */
 export function publishEvent(topic: string, data?: unknown, options?: PublishOptions): Promise<Receipt> {
   return getEventSystem().publish(topic, data, options);
+}
+
+/** `EventSystem.publishMany` on the default event system. */
+export function publishEvents(topic: string, items: Iterable<Item>, options?: ManyOptions): Promise<Receipt[]> {
+  return getEventSystem().publishMany(topic, items, options);
 }
 
 /** `EventSystem.publishAndWait` on the default event system. */

@@ -41,7 +41,7 @@ export const DURABLE_KINDS: Kinds<DurableOptions> = {
 };
 
 const ONLY_DURABLE = ["start", "retry", "timeout", "onPoison", "idempotency"] as const;
-const NEVER_DURABLE = ["observe", "batch", "queue", "onGap", "byReference", "output", "outputSchema"] as const;
+const NEVER_DURABLE = ["observe", "queue", "onGap", "byReference", "output", "outputSchema"] as const;
 
 /** How events that were stored are handled. */
 export interface Durability {
@@ -60,7 +60,9 @@ export interface Durability {
 }
 
 /** All options of a subscription that matter here. */
-type Given = DurableOptions & { group?: string } & { [Name in (typeof NEVER_DURABLE)[number]]?: unknown };
+type Given = DurableOptions & { group?: string; batch?: unknown } & {
+  [Name in (typeof NEVER_DURABLE)[number]]?: unknown;
+};
 
 /**
  * What the options of a subscription ask for; undefined for a live one. They are of the right kind.
@@ -73,6 +75,9 @@ export function durabilityOf(topic: string, options: Given): Durability | undefi
     return undefined;
   }
   const strange = NEVER_DURABLE.find((name) => options[name]);
+  if (options.batch && options.idempotency) {
+    throw new InvalidArgumentError("idempotency is for handlers of single events, and batch makes lists of them");
+  }
   if (strange) throw new InvalidArgumentError(`${strange} is for live events; a durable subscription does without`);
   if (isWildcard(topic)) {
     throw new InvalidArgumentError(`a durable subscription is on one topic, not on the pattern ${shown(topic)}`);

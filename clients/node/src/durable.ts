@@ -23,6 +23,17 @@ export interface Draft {
   readonly envelope: Buffer;
 }
 
+/** What a draft takes besides its envelope and what it is known as, about. */
+const ROOM_EACH = 128;
+
+/** How many bytes drafts take on their way, about. */
+export function sizeOf(drafts: readonly Draft[]): number {
+  return drafts.reduce(
+    (sum, { envelope, knownAs }) => sum + envelope.length + Buffer.byteLength(knownAs) + ROOM_EACH,
+    0,
+  );
+}
+
 /** Where an event was stored. */
 export interface Stored {
   /** Name of its stream at the broker. */
@@ -162,6 +173,18 @@ export interface Mail {
   append(topic: string, drafts: readonly Draft[], options?: AppendOptions): Promise<Appended[]>;
 
   /**
+   * As `append`, and resolves when so many replicas of the broker have it too. Rejects with UnavailableError: it is
+   * stored, but not so many replicas have it after 2.5 s, or the connection broke; UnsupportedError: this broker has no
+   * replicas.
+   */
+  appendToReplicas(
+    topic: string,
+    drafts: readonly Draft[],
+    replicas: number,
+    options?: Pick<AppendOptions, "most">,
+  ): Promise<Appended[]>;
+
+  /**
    * Makes sure that a subscription group is registered; resolves to whether it is new. A new one gets what is stored
    * already, unless `latest`. Who registered it before says so: rejects with NOT_FOUND if it was removed since.
    */
@@ -210,6 +233,11 @@ export interface Mail {
   unpark(topic: string, group: string, key: string, skip: boolean): Promise<boolean>;
 }
 
+/** What a publisher is told who waits for replicas where the client does not see them. */
+export function noReplicas(): UnsupportedError {
+  return new UnsupportedError("waitReplicas needs a connection to Redis itself: use redis://");
+}
+
 /** `Mail` where there are no durable events: everything is an UnsupportedError. */
 export class NoMail implements Mail {
   readonly #hint: string;
@@ -221,6 +249,8 @@ export class NoMail implements Mail {
 
   /** See `Mail.append`. */
   append = this.#refuse;
+  /** See `Mail.appendToReplicas`. */
+  appendToReplicas = this.#refuse;
   /** See `Mail.enroll`. */
   enroll = this.#refuse;
   /** See `Mail.claim`. */

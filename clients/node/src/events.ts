@@ -1,14 +1,12 @@
+import { consumerFor } from "./batchConsumer.js";
 import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
-import { Consumer } from "./consumer.js";
 import { CURRENT } from "./context.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
 import { DeadLetters, ParkedKeys } from "./deadLetters.js";
 import type { Mail } from "./durable.js";
-import { CANCEL, CREDIT } from "./envelope.js";
 import { said, TielineError, UnsupportedError } from "./errors.js";
 import type { Explanation } from "./explain.js";
-import type { Gathered } from "./gather.js";
 import { Groups } from "./groups.js";
 import { guardedReceiver } from "./guardedReceiver.js";
 import { harmless } from "./harmless.js";
@@ -16,19 +14,19 @@ import { Inside } from "./inside.js";
 import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
-import { type AroundHandler, type AroundPublish, aroundHandler, aroundPublish, checkMiddleware } from "./middleware.js";
+import { type AroundHandler, aroundHandler, aroundPublish, checkMiddleware } from "./middleware.js";
 import { NO_OPTIONS } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { untilToldToStop, Watchdog } from "./process.js";
-import { Publication } from "./publication.js";
-import { checkPublishOptions, Publisher, type PublishOptions, type Receipt } from "./publisher.js";
+import { Publisher } from "./publisher.js";
+import { type Addressees, Reception } from "./reception.js";
 import { Registry } from "./registry.js";
-import { type CallOptions, checkCallOptions, checkStreamOptions, Requester, type StreamOptions } from "./requester.js";
+import { Requester } from "./requester.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
+import { Sending, type Ways } from "./sending.js";
 import type { Service } from "./services.js";
 import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
-import { Stream } from "./stream.js";
 import {
   type AnyOptions,
   type BatchSubscribeOptions,
@@ -37,14 +35,14 @@ import {
   type SubscribeOptions,
   Subscription,
 } from "./subscription.js";
-import { type AskOptions, checkGatherOptions, type GatherOptions, Surveyor } from "./surveyor.js";
+import { type AskOptions, Surveyor } from "./surveyor.js";
 import { type EventSystemOptions, readOptions } from "./systemOptions.js";
-import { type Gap, type Receiver, Route, type Transport } from "./transport.js";
+import type { Receiver, Transport } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
 import { within } from "./within.js";
 
 /** One instance: everything a process publishes, calls and subscribes to over one broker. It starts with its first use. */
-export class EventSystem {
+export class EventSystem extends Sending {
   readonly settings: Settings;
   /** What was given up of durable events: list it, put it back, delete it. */
   readonly deadLetters: DeadLetters;
@@ -54,6 +52,8 @@ export class EventSystem {
   readonly groups: Groups;
   /** What was published and waits for the broker; undefined without the option `outbox`. */
   readonly outbox: Outbox | undefined;
+  /** See `Sending`. */
+  protected readonly ways: Ways;
   readonly #instance: Instance;
   readonly #router = new Router();
   readonly #registry: Registry;
@@ -61,12 +61,10 @@ export class EventSystem {
   readonly #caller: Caller;
   readonly #responder: Responder;
   readonly #publisher: Publisher;
-  readonly #requester: Requester;
   readonly #surveyor: Surveyor;
   readonly #watchdog: Watchdog;
   readonly #makeTransport: () => Promise<Transport>;
   readonly #onError: ((error: unknown) => void) | undefined;
-  readonly #around: AroundPublish | undefined;
   readonly #owner: Owner;
   readonly #receiver: Receiver;
   /** Resolves when it is about to be closed. */
@@ -75,12 +73,12 @@ export class EventSystem {
   #transport: Transport | undefined;
   #isOver = false;
   #quietly = false;
-  #awaySince: number | undefined;
   #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   /** Takes a URL and options, or options alone. Throws InvalidArgumentError for those that make no sense. */
   constructor(urlOrOptions?: string | EventSystemOptions, more?: EventSystemOptions) {
+    super();
     const options = readOptions(urlOrOptions, more);
     const { transport } = options;
     const middleware = checkMiddleware(options.middleware ?? []);
@@ -99,116 +97,30 @@ export class EventSystem {
       this.#sayLeaving = resolve;
     });
     this.#onError = options.onError;
-    this.#around = aroundPublish(middleware);
     this.#registry = new Registry(this.#router, instance.log);
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
     this.outbox = options.outbox === undefined ? undefined : this.#makeOutbox(options.outbox, options);
     this.#publisher = new Publisher(instance, this.#router, this.#responder, this.outbox);
-    this.#requester = new Requester(instance, this.#caller, this.#responder);
     this.#surveyor = new Surveyor(instance, this.#caller, this.#responder);
+    const report = (error: unknown, what: string) => this.#report(error, what);
+    this.ways = {
+      publisher: this.#publisher,
+      requester: new Requester(instance, this.#caller, this.#responder),
+      surveyor: this.#surveyor,
+      caller: this.#caller,
+      around: aroundPublish(middleware),
+      report,
+    };
     this.#watchdog = new Watchdog(
       (ms) => this.#stoodStill(ms),
       () => instance.trail.refill(),
     );
     this.#owner = this.#makeOwner(aroundHandler(middleware));
-    this.#receiver = guardedReceiver(this.#makeReceiver(), instance.log);
+    this.#receiver = guardedReceiver(this.#makeReception(report), instance.log);
     this.#router.add(this.#answering(new Inside(instance, this.#router, this.#caller)));
     instance.receiver = this.#receiver;
-  }
-
-  // --- publish and call ----------------------------------------------------------------------------------------------
-
-  /**
-   * Publishes an event to every subscriber, here and elsewhere. At most once; nobody need be there.
-   * With `key` or `durable` it is stored instead, for durable subscriptions, and kept until each of their groups has
-   * handled it: the receipt says where. Stored means: as Redis's persistence is configured.
-   * Not awaited, a failure goes to `onError` and the log. Rejects with InvalidTopicError, InvalidPayloadError,
-   * PayloadTooLargeError, InvalidArgumentError (refused at the door), OverloadedError (there is no room for one more
-   * stored event), UnsupportedError (nor can it be stored here), UnavailableError or LoopDetectedError.
-   */
-  publish(topic: string, data?: unknown, options: PublishOptions = NO_OPTIONS): Promise<Receipt> {
-    const published = this.#published(topic, data, options);
-    return Publication.of(published, (error) => this.#report(error, `publish on "${String(topic)}"`));
-  }
-
-  #published(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
-    try {
-      checkPublishOptions(options);
-      if (this.#around === undefined) return this.#handOn(topic, data, options);
-      const receipt = this.#around(topic, data, options.headers, false, (message) =>
-        this.#handOn(message.topic, message.data, { ...options, headers: message.headers }),
-      );
-      return receipt as Promise<Receipt>;
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  #handOn(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
-    const isStored = options.key !== undefined || options.durable;
-    return isStored ? this.#publisher.store(topic, data, options) : this.#publisher.publish(topic, data, options);
-  }
-
-  /**
-   * Calls one responder and returns its reply. Rejects with CallTimeoutError, NoRespondersError (at once),
-   * ResponderLostError, HandlerError, OverloadedError, UnavailableError, ConflictError (its idempotency key was used with
-   * another payload), or what refuses it at the door.
-   */
-  publishAndWait<Reply = unknown>(topic: string, data?: unknown, options: CallOptions = NO_OPTIONS): Promise<Reply> {
-    try {
-      checkCallOptions(options);
-      const reply =
-        this.#around === undefined
-          ? this.#requester.call(topic, data, options)
-          : this.#around(topic, data, options.headers, true, (message) =>
-              this.#requester.call(message.topic, message.data, { ...options, headers: message.headers }),
-            );
-      return reply as Promise<Reply>;
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /**
-   * Calls one responder and reads what it yields: `for await (const item of events.publishAndStream(topic, data))`.
-   * Throws InvalidArgumentError for options outside of what is allowed. Everything else is thrown while reading, with the
-   * errors of `publishAndWait`; items that are missing in between are an UnavailableError.
-   */
-  publishAndStream<Item = unknown>(topic: string, data?: unknown, options: StreamOptions = NO_OPTIONS): Stream<Item> {
-    checkStreamOptions(options);
-    const around = this.#around;
-    if (around === undefined) return this.#stream(topic, data, options);
-    return new Stream(this.#caller, (inner) => {
-      return around(topic, data, options.headers, true, async (message) =>
-        inner(this.#stream(message.topic, message.data, { ...options, headers: message.headers })),
-      );
-    });
-  }
-
-  /**
-   * Asks every responder that is alive now, one of each group or service, and resolves to what all of them said: when all
-   * have answered or died, so not later than the deadline. What happens at single responders is in the result.
-   * Rejects with NoRespondersError if there is nobody to ask, UnavailableError, or what refuses it at the door.
-   */
-  async publishAndGather<Value = unknown>(
-    topic: string,
-    data?: unknown,
-    options: GatherOptions = NO_OPTIONS,
-  ): Promise<Gathered<Value>> {
-    checkGatherOptions(options);
-    const gathered =
-      this.#around === undefined
-        ? this.#surveyor.gather(topic, data, options)
-        : this.#around(topic, data, options.headers, true, (message) =>
-            this.#surveyor.gather(message.topic, message.data, { ...options, headers: message.headers }),
-          );
-    return gathered as Promise<Gathered<Value>>;
-  }
-
-  #stream<Item>(topic: string, data: unknown, options: StreamOptions): Stream<Item> {
-    return new Stream(this.#caller, () => this.#requester.stream(topic, data, options));
   }
 
   // --- subscribe -----------------------------------------------------------------------------------------------------
@@ -232,8 +144,7 @@ export class EventSystem {
     if (this.#closing) throw closed();
     const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
     if (subscription.durability !== undefined) {
-      const { durability, mailbox } = subscription;
-      subscription.consumer = new Consumer(subscription, durability, mailbox.concurrency, this.#instance);
+      subscription.consumer = consumerFor(subscription, subscription.durability, this.#instance);
     }
     this.#router.add(subscription);
     this.#registry.begin(subscription);
@@ -434,26 +345,18 @@ export class EventSystem {
 
   // --- what the port reports, and what subscriptions ask for ---------------------------------------------------------
 
-  #makeReceiver(): Receiver {
-    return {
-      onRequest: (envelope) => this.#responder.request(envelope),
-      onEvent: (interest, envelope) => this.#responder.event(interest, envelope),
-      onAnswer: (envelope) => {
-        if (envelope.kind === CANCEL) this.#responder.cancel(envelope.callId);
-        else if (envelope.kind === CREDIT) this.#responder.credited(envelope);
-        else this.#caller.answered(envelope);
-      },
-      onJoined: (callId, until, instance) => this.#caller.joined(callId, until, instance),
-      onDispatched: (callId, instance, error) => this.#caller.dispatched(callId, instance, error),
-      onMail: (topic, group) => {
-        for (const { consumer } of this.#router.at({ route: Route.MAIL, pattern: topic, group })?.members ?? []) {
-          consumer?.wake();
-        }
-      },
-      onWarning: (message) => this.#instance.log.warn(message),
-      onConnected: (gap) => this.#connected(gap),
-      onDisconnected: (reason) => this.#disconnected(reason),
-    };
+  #makeReception(report: Addressees["report"]): Reception {
+    const router = this.#router;
+    const [instance, responder, caller] = [this.#instance, this.#responder, this.#caller];
+    return new Reception({
+      instance,
+      router,
+      responder,
+      caller,
+      publisher: this.#publisher,
+      outbox: this.outbox,
+      report,
+    });
   }
 
   #makeOwner(around: AroundHandler | undefined): Owner {
@@ -471,39 +374,6 @@ export class EventSystem {
   #answering(inside: Inside): Subscription {
     const owner: Owner = { ...this.#owner, around: undefined, internal: true };
     return new Subscription(owner, ASK_TOPIC, (question) => inside.answer(question), { name: ASK_TOPIC });
-  }
-
-  #connected(gap: Gap | undefined): void {
-    this.#publisher.linkUp();
-    for (const { consumer } of this.#router.all()) consumer?.wake();
-    if (gap === undefined) return;
-    this.outbox?.linkUp();
-    const seconds = (this.#instance.now() - (this.#awaySince ?? this.#instance.now())) / 1000;
-    this.#awaySince = undefined;
-    this.#instance.log.info(`the broker is back after ${seconds.toFixed(1)} s`);
-    if (this.#instance.port !== undefined) this.#instance.attach(this.#instance.port); // a new Link is a new instance
-    this.#caller.linkUp();
-    const since = new Date(gap.since);
-    const until = new Date(gap.until);
-    const { log } = this.#instance;
-    const concerned = this.#router.all().some(({ internal }) => !internal);
-    const lost = `live events between ${since.toISOString()} and ${until.toISOString()} may be lost: ${gap.reason}`;
-    if (concerned) log.warn(lost);
-    else log.info(lost);
-    this.#instance.sayGap(gap);
-    for (const { onGap } of this.#router.all()) {
-      if (onGap)
-        Promise.resolve(gap.reason)
-          .then((reason) => onGap(since, until, reason))
-          .catch((error) => this.#report(error, "onGap"));
-    }
-  }
-
-  #disconnected(reason: string): void {
-    this.#instance.log.warn(`the broker is away: ${reason}`);
-    this.#awaySince ??= this.#instance.now(); // a gateway may lose its broker first and be lost then
-    this.#publisher.linkDown();
-    this.#caller.linkDown();
   }
 
   #stoodStill(ms: number): void {

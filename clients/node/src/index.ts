@@ -43,6 +43,7 @@ export {
   publishEventAndGather,
   publishEventAndStream,
   publishEventAndWait,
+  publishEvents,
 } from "./defaultSystem.js";
 export type { DurableOptions } from "./durability.js";
 export type {
@@ -71,13 +72,15 @@ export type { Handling, IdempotencyStore, MemoryIdempotencyStore, Standing } fro
 export { type IdempotencyStoreOptions, idempotencyStore } from "./idempotencyStores.js";
 export type { JsonSchema } from "./jsonSchema.js";
 export type { Logger } from "./log.js";
+export type { Item, ManyOptions } from "./many.js";
 // What stands around publishes and handlers.
 export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.js";
 // What can be watched.
 export type { Observer, Step, StepName } from "./observe.js";
 export type { Outbox } from "./outbox.js";
 export type { OutboxFigures } from "./outboxEntry.js";
-export type { PublishOptions, Receipt } from "./publisher.js";
+export type { Receipt } from "./publisher.js";
+export type { PublishOptions } from "./publishOptions.js";
 export type { CallOptions, StreamOptions } from "./requester.js";
 export type { Retry } from "./retry.js";
 export type { RetryPolicy } from "./retryPolicy.js";

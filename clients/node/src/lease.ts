@@ -1,11 +1,11 @@
 import type { Consumer } from "./consumer.js";
-import { CURRENT, Event } from "./context.js";
+import type { Event } from "./context.js";
 import { DeadLetter } from "./contract/durable.js";
-import { handlerError, passes } from "./delivery.js";
+import { handlerError } from "./delivery.js";
 import type { Entry, Member, Settlement, Verdict } from "./durable.js";
-import { DurableDelivery } from "./durableDelivery.js";
+import type { DurableDelivery } from "./durableDelivery.js";
 import type { Ending, Handling } from "./durableSteps.js";
-import { errorToWire, parse } from "./envelope.js";
+import { type Envelope, errorToWire, parse } from "./envelope.js";
 import {
   CallTimeoutError,
   ConflictError,
@@ -15,26 +15,32 @@ import {
   ResponderLostError,
   type TielineError,
 } from "./errors.js";
-import { type Asker, type IdempotencyStore, Once } from "./idempotency.js";
 import { pauseOf } from "./retryPolicy.js";
-import { fitted, MISFIT } from "./schema.js";
-import { isStream } from "./streaming.js";
 import type { Recorded } from "./trail.js";
 
 /** Why an event became a dead letter. */
 export type Reason = "failed" | "rejected" | "expired";
 
 /** How a lease ends. */
-interface End {
+export interface End {
   readonly verdict: Verdict;
   readonly argument: Buffer;
 }
 
-/** How a handling ended: it threw something, or nobody waits for it any more. */
-interface Outcome {
-  readonly raised?: unknown;
-  readonly failed: boolean;
+/** Who has what a lease holds handled, alone or with other leases. */
+export interface Holder {
+  /** What the handler, while it runs, knows as the current event. */
+  readonly event: Event | undefined;
+  /** The lease ends after what is being handled. */
+  stop(): void;
+  /** Ends now; nothing has failed. The handler is told, and whatever it does then is ignored. */
+  interrupt(reason: TielineError): void;
+  /** The handler has taken too long. */
+  timeOut(raised: TielineError): void;
 }
+
+/** Whether it is to be handled again in any case, and after how many milliseconds. */
+type Nack = Pick<DurableDelivery, "nacked"> & { readonly delay?: number | undefined };
 
 /**
  * So often the processes that handled an event must be lost before it is taken for the cause; from the second time on
@@ -42,81 +48,51 @@ interface Outcome {
  */
 const LOST_AT_LEAST = 5;
 const NOTHING = Buffer.alloc(0);
-const DONE: End = { verdict: "done", argument: NOTHING };
-const FREE: End = { verdict: "free", argument: NOTHING };
-const DEFECT: End = { verdict: "retry", argument: Buffer.from("1000") };
-const INTERRUPTED: Outcome = { failed: false };
+/** All of it is handled. */
+export const DONE: End = { verdict: "done", argument: NOTHING };
+/** Others may have it. */
+export const FREE: End = { verdict: "free", argument: NOTHING };
+/** A defect of ours must not keep a key from being handled. */
+export const DEFECT: End = { verdict: "retry", argument: Buffer.from("1000") };
 
 /**
  * A lease on a key, or on one event without key: its events are handled in order. Rules: SPEC.md, section 14. It ends in
  * exactly one settlement that is not "keep" or "dead".
- *
- * A handler that returns acknowledges its event, one that throws does not; through `event.delivery` it may say otherwise.
  */
 export class Lease {
   readonly consumer: Consumer;
   readonly member: Buffer;
   readonly key: string;
   readonly token: Buffer;
+  /** Who has it handled now. */
+  holder: Holder | undefined;
   /** What the handler has now, as it sees it. */
   delivery: DurableDelivery | undefined;
-  /** What the handler has now. */
-  event: Event | undefined;
-  /** When the handler was given it, local monotonic ms. */
-  begun = 0;
+  /** When it was claimed, or the handler was given what it has, local monotonic ms. */
+  begun: number;
   /** Somebody else has it now. */
   lost = false;
-  #failures: number;
-  readonly #waiting: Entry[];
+  /** It ends after what is being handled. */
+  stopping = false;
+  /** How often the handling of its first entry failed before. */
+  failures: number;
+  /** What is not handled, in order. */
+  readonly waiting: Entry[];
   #handled: Buffer[] = [];
-  #stopping = false;
-  #abandon: ((outcome: Outcome) => void) | undefined;
-  #once: Once | undefined;
 
-  constructor(consumer: Consumer, member: Member, token: Buffer) {
+  constructor(consumer: Consumer, member: Member, token: Buffer, claimedAt: number) {
     this.consumer = consumer;
     this.member = member.name;
     this.key = member.key;
     this.token = token;
-    this.#failures = member.failures;
-    this.#waiting = [...member.entries];
+    this.begun = claimedAt;
+    this.failures = member.failures;
+    this.waiting = [...member.entries];
   }
 
   /** Whether something was handled that is not settled. */
   get hasHandled(): boolean {
     return this.#handled.length > 0;
-  }
-
-  /** Handles what is here, in order, until something fails. Never rejects. */
-  async run(): Promise<void> {
-    let end = DEFECT;
-    try {
-      end = await this.#handleAll();
-    } catch (error) {
-      // A defect of ours must not keep the key from being handled.
-      this.consumer.log.error(`handling "${this.key}" of "${this.consumer.topic}" failed`, error);
-    }
-    this.delivery = this.event = undefined;
-    this.consumer.ended(this, end.verdict, end.argument);
-  }
-
-  async #handleAll(): Promise<End> {
-    if (this.#failures > 0 && !(await this.consumer.begins(this))) return FREE;
-    for (let entry = this.#waiting[0]; entry !== undefined && !this.#stopping; entry = this.#waiting[0]) {
-      const end = await this.#handle(entry);
-      if (end !== undefined) return end;
-      this.#waiting.shift();
-      this.#failures = 0;
-    }
-    return this.#waiting.length === 0 ? DONE : FREE;
-  }
-
-  /** The first entry is handled. */
-  acknowledge(): undefined {
-    const entry = this.#waiting[0];
-    if (entry !== undefined) this.#handled.push(entry.id);
-    this.consumer.flushSoon();
-    return undefined;
   }
 
   /** What was handled since the last one, and what is to become of the rest. */
@@ -126,18 +102,18 @@ export class Lease {
     return { member: this.member, token: this.token, verdict, argument, entries };
   }
 
-  /** Ends after the event that is being handled. */
+  // --- its end -------------------------------------------------------------------------------------------------------
+
+  /** Ends after what is being handled. */
   stop(): void {
-    this.#stopping = true;
-    if (this.delivery === undefined) this.#once?.drop(); // it only waits for somebody else
+    this.stopping = true;
+    this.holder?.stop();
   }
 
-  /** Ends now; nothing has failed. The handler is told, and whatever it does then is ignored. */
+  /** Ends now; nothing has failed. */
   interrupt(reason: TielineError): void {
-    this.#stopping = true;
-    this.event?.cancel(reason);
-    this.#abandon?.(INTERRUPTED);
-    this.#once?.drop();
+    this.stopping = true;
+    this.holder?.interrupt(reason);
   }
 
   /** Somebody else has it now. */
@@ -149,133 +125,82 @@ export class Lease {
   /** The handler has taken too long. */
   timeOut(): void {
     const ms = this.consumer.policy.timeout;
-    const raised = new CallTimeoutError(`the handler took longer than ${ms} ms`, { outcome: "MAY_HAVE_RUN" });
-    this.event?.cancel(raised);
-    this.#abandon?.({ failed: true, raised });
+    this.holder?.timeOut(new CallTimeoutError(`the handler took longer than ${ms} ms`, { outcome: "MAY_HAVE_RUN" }));
   }
 
-  // --- one event -----------------------------------------------------------------------------------------------------
+  // --- what is read --------------------------------------------------------------------------------------------------
 
-  /** Handles one event; nothing is returned when the next one may be handled. */
-  async #handle(entry: Entry): Promise<End | undefined> {
+  /** Whether an entry is for another group only. */
+  isForOthers({ group }: Entry): boolean {
+    return group !== "" && group !== this.consumer.policy.group;
+  }
+
+  /** The next event. Throws ResponderLostError, InvalidPayloadError or ExpiredError: why it is not to be handled. */
+  envelopeOf({ id, envelope: stored }: Entry): Envelope {
     const { policy, clock, subscription } = this.consumer;
-    if (entry.group !== "" && entry.group !== policy.group) return this.acknowledge();
-    if (this.#failures >= Math.max(policy.retry.maxAttempts, LOST_AT_LEAST)) {
-      const what = "the processes that handled it did not live to tell; it may be what ends them";
-      return this.#poisoned(entry, new ResponderLostError(what), this.#failures);
+    if (this.failures >= Math.max(policy.retry.maxAttempts, LOST_AT_LEAST)) {
+      throw new ResponderLostError("the processes that handled it did not live to tell; it may be what ends them");
     }
-    const envelope = parse(entry.envelope);
-    if (envelope === undefined) {
-      return this.#poisoned(entry, new InvalidPayloadError("what is stored is no event"), this.#failures);
-    }
+    const envelope = parse(stored);
+    if (envelope === undefined) throw new InvalidPayloadError(`entry ${String(id)} is no event of ours`);
     if (envelope.expiresAt > 0 && envelope.expiresAt <= clock.now()) {
-      const expired = new ExpiredError(`it expired before "${subscription.name}" could handle it`);
-      return this.#bury(entry, "expired", expired, this.#failures);
+      throw new ExpiredError(`it expired before "${subscription.name}" could handle it`);
     }
-    const event = new Event(envelope, clock);
-    return policy.idempotency ? this.#deliverOnce(entry, event, policy.idempotency) : this.#deliver(entry, event);
+    return envelope;
   }
 
-  /** Handles one event unless the store says that this was done. */
-  async #deliverOnce(entry: Entry, event: Event, store: IdempotencyStore): Promise<End | undefined> {
-    const once = new Once(store, this.#asker, event.id);
-    this.#once = once;
-    try {
-      const begun = await once.begin();
-      if (begun === undefined) return FREE; // nothing has failed
-      return begun ? await this.#deliver(entry, event, once) : this.acknowledge();
-    } finally {
-      this.#once = undefined;
-    }
-  }
+  // --- what is told ----------------------------------------------------------------------------------------------------
 
-  async #deliver(entry: Entry, event: Event, once?: Once): Promise<End | undefined> {
-    const delivery = new DurableDelivery(this, this.#failures + 1);
-    event.delivery = delivery;
-    this.event = event;
-    this.delivery = delivery;
-    this.begun = this.consumer.clock.monotonic();
-    const outcome = await this.#attempt(event);
-    this.delivery = this.event = this.#abandon = undefined;
-    if (outcome === INTERRUPTED) {
-      this.consumer.steps.cancelled(event.envelope, this.#handling(entry));
-      return FREE;
-    }
-    const done = delivery.acked || !(outcome.failed || delivery.said);
-    await once?.end(done);
-    if (done) {
-      const { steps } = this.consumer;
-      if (steps.isWanted) steps.handled(event.envelope, this.#handling(entry));
-      return delivery.acked ? undefined : this.acknowledge();
-    }
-    return this.#conclude(entry, delivery, outcome);
-  }
-
-  /** What there is to tell of the event that the handler has now. */
-  get running(): Recorded | undefined {
-    const entry = this.#waiting[0];
-    if (this.event === undefined || entry === undefined) return undefined;
-    return this.consumer.steps.running(this.event.envelope, this.#handling(entry));
-  }
-
-  /** The handling of the first entry, or one that was not begun. */
-  #handling(entry: Entry, attempt = this.#failures + 1): Handling {
+  /** A handling of an entry, which is the next one of the first; or one that was not begun. */
+  handling({ id }: Entry, attempt = this.failures + 1): Handling {
     const { subscription, policy } = this.consumer;
-    return {
-      began: this.begun,
-      subscription: subscription.name,
-      group: policy.group,
-      entry: String(entry.id),
-      attempt,
-    };
+    return { began: this.begun, subscription: subscription.name, group: policy.group, entry: String(id), attempt };
   }
 
-  get #asker(): Asker {
-    const { topic, policy, clock, log, lease, storeTrouble } = this.consumer;
-    return { topic, group: policy.group, clock, log, lease, trouble: storeTrouble };
+  /** What there is to tell of the event that the handler has now, if it has one by itself. */
+  get running(): Recorded | undefined {
+    const [[entry], event] = [this.waiting, this.holder?.event];
+    if (this.delivery === undefined || event === undefined || entry === undefined) return undefined;
+    return this.consumer.steps.running(event.envelope, this.handling(entry));
   }
 
-  /** Runs the handler; resolves when it has ended, or when nobody waits for it any more. */
-  #attempt(event: Event): Promise<Outcome> {
-    const { subscription } = this.consumer;
-    return new Promise((resolve) => {
-      this.#abandon = resolve;
-      const run = () => this.#runHandler(event);
-      const { around } = subscription;
-      CURRENT.run(event, () => (around === undefined ? run() : around(event, run))).then(
-        () => resolve({ failed: false }),
-        (raised) => {
-          if (!event.cancelled) subscription.raised(event.topic, raised);
-          resolve({ failed: true, raised });
-        },
-      );
-    });
+  // --- what becomes of the first event -------------------------------------------------------------------------------
+
+  /** It is handled. */
+  acknowledge(): undefined {
+    const entry = this.waiting[0];
+    if (entry !== undefined) this.#handled.push(entry.id);
+    this.consumer.flushSoon();
+    return undefined;
   }
 
-  async #runHandler(event: Event): Promise<void> {
-    const { subscription } = this.consumer;
-    const { versions, input, handler, streams } = subscription;
-    let data = versions === undefined ? event.data : versions.lift(event);
-    if (!passes(subscription, data)) return;
-    if (input !== undefined) data = await fitted(input, data, MISFIT);
-    if (event.cancelled) return;
-    const result: unknown = await handler(data, event);
-    if (!isStream(result, streams)) return;
-    for await (const _ of result) if (event.cancelled) return; // nobody reads the items
+  /** What is to become of it is known; the one behind it is the first now. */
+  next(): void {
+    this.waiting.shift();
+    this.failures = 0;
   }
 
-  /** What becomes of an event whose handler threw, or refused it. */
-  #conclude(entry: Entry, delivery: DurableDelivery, { raised, failed }: Outcome): End | undefined {
-    if (delivery.rejected !== undefined) {
-      const error = new HandlerError(delivery.rejected, { outcome: "RAN", type: "Rejected" });
-      return this.#bury(entry, "rejected", error, delivery.attempt);
-    }
-    const error = failed ? errorOf(raised) : wantedAgain();
-    const unfit = error instanceof InvalidPayloadError && !delivery.nacked; // it will not get better
+  /** It cannot be handled. */
+  refuse(entry: Entry, error: unknown): End | undefined {
+    if (error instanceof ExpiredError) return this.#bury(entry, "expired", error, this.failures);
+    if (error instanceof ResponderLostError) return this.#poisoned(entry, error, this.failures);
+    return this.fail(entry, error);
+  }
+
+  /** It is not to be handled again: its handler said why. */
+  reject(entry: Entry, reason: string): undefined {
+    const error = new HandlerError(reason, { outcome: "RAN", type: "Rejected" });
+    this.#bury(entry, "rejected", error, this.failures + 1);
+  }
+
+  /** Its handler failed with this. */
+  fail(entry: Entry, raised: unknown, { nacked, delay }: Nack = { nacked: false }): End | undefined {
+    const [error, attempt] = [errorOf(raised), this.failures + 1];
+    const unfit = error instanceof InvalidPayloadError && !nacked; // it will not get better
     const { retry } = this.consumer.policy;
-    if (unfit || delivery.attempt >= retry.maxAttempts) return this.#poisoned(entry, error, delivery.attempt);
-    const pause = Math.floor(delivery.delay ?? pauseOf(retry, delivery.attempt));
-    this.consumer.failed(entry, this.#handling(entry, delivery.attempt), error, pause);
+    if (unfit || attempt >= retry.maxAttempts) return this.#poisoned(entry, error, attempt);
+    const pause = Math.floor(delay ?? pauseOf(retry, attempt));
+    this.consumer.failed(entry, this.handling(entry, attempt), error, pause);
     return { verdict: "retry", argument: Buffer.from(String(pause)) };
   }
 
@@ -300,7 +225,7 @@ export class Lease {
   }
 
   #giveUp(entry: Entry, attempts: number, error: TielineError, what: string, ending: Ending): void {
-    this.consumer.gaveUp(this, entry, this.#handling(entry, attempts), what, error, ending);
+    this.consumer.gaveUp(this, entry, this.handling(entry, attempts), what, error, ending);
   }
 
   #letter(entry: Entry, reason: Reason, error: TielineError, attempts: number): Buffer {
@@ -311,11 +236,14 @@ export class Lease {
   }
 }
 
-function wantedAgain(): TielineError {
-  return new HandlerError("the handler asked for another attempt", { outcome: "RAN", type: "Nacked" });
-}
+/** The handler asked for another attempt. */
+export const WANTED_AGAIN = Symbol("wanted again");
 
+/** What is told of what a handler threw. */
 function errorOf(raised: unknown): TielineError {
+  if (raised === WANTED_AGAIN) {
+    return new HandlerError("the handler asked for another attempt", { outcome: "RAN", type: "Nacked" });
+  }
   if (raised instanceof InvalidPayloadError || raised instanceof CallTimeoutError) return raised;
   return handlerError(raised);
 }

@@ -1,3 +1,4 @@
+import { said, TielineError } from "./errors.js";
 import { harmless } from "./harmless.js";
 
 /** Where an event system says what nobody waits to hear. */
@@ -44,4 +45,9 @@ export function guardedLogger(logger: Logger): Log {
     warn: (message) => harmless(() => logger.warn(message), ignore),
     error: (message, cause) => harmless(() => logger.error(message, cause), ignore),
   };
+}
+
+/** An error as a log has it when nobody needs to know where it was thrown. */
+export function inOneLine(error: unknown): string {
+  return error instanceof TielineError ? said(error) : String(error);
 }

@@ -125,9 +125,7 @@ export class OutboxFile {
 
   #writeSoon(): void {
     this.#isNews = true;
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#write();
   }
 
   async #write(): Promise<void> {
@@ -136,6 +134,7 @@ export class OutboxFile {
       this.#isNews = false;
       await this.#alone(() => this.#commit()).catch((error) => this.#failed(this.#jobs.splice(0), error));
     }
+    this.#writing = undefined; // at once: what comes from here on is for the next one
   }
 
   /** Nothing was written. What the broker has is told to the file with what is written next. */

@@ -1,25 +1,14 @@
-import { Batch, Batcher, type BatchOptions } from "./batch.js";
+import { Batch, Batcher, type BatchOptions, checkBatch } from "./batch.js";
 import type { Consumer } from "./consumer.js";
 import type { Event } from "./context.js";
-import { ASK_TOPIC, DEFAULT_BATCH_MS, DEFAULT_BATCH_SIZE, DEFAULT_DURABLE_CONCURRENCY } from "./contract/contract.js";
+import { ASK_TOPIC, DEFAULT_DURABLE_CONCURRENCY } from "./contract/contract.js";
 import { Delivery } from "./delivery.js";
 import { DURABLE_KINDS, type Durability, type DurableOptions, durabilityOf } from "./durability.js";
 import { InvalidArgumentError, InvalidTopicError, type TielineError } from "./errors.js";
 import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
 import type { AroundHandler } from "./middleware.js";
-import {
-  ANY,
-  checkOptions,
-  FLAG,
-  FUNCTION,
-  type Kind,
-  type Kinds,
-  milliseconds,
-  OBJECT,
-  TEXT,
-  whole,
-} from "./options.js";
+import { ANY, checkOptions, FLAG, FUNCTION, type Kind, type Kinds, OBJECT, TEXT, whole } from "./options.js";
 import { checkSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
 import type { StandardSchema } from "./standardSchema.js";
@@ -28,8 +17,6 @@ import { checkGroup, checkPattern, isWildcard } from "./topics.js";
 import { type Interest, Route } from "./transport.js";
 import { type VersionOptions, type Versions, versionsOf } from "./versions.js";
 import { wellFormed } from "./wellFormed.js";
-
-const HOUR_MS = 3_600_000;
 
 /**
  * What handles events and answers requests; what it returns, or what its promise resolves to, is the reply. A generator,
@@ -76,11 +63,13 @@ export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknow
 
 /** What a subscriber of batches can ask for; each payload is filtered and must fit by itself. */
 export interface BatchSubscribeOptions<Data = unknown, Payload = Data>
-  extends Omit<
-    SubscribeOptions<Data, Payload>,
-    "batch" | "observe" | "output" | "outputSchema" | keyof DurableOptions
-  > {
-  /** The handler gets a list of payloads, and answers no requests; 50 and 1,000 ms where not given. */
+  extends Omit<SubscribeOptions<Data, Payload>, "batch" | "observe" | "output" | "outputSchema"> {
+  /**
+   * The handler gets a list of payloads, and answers no requests; 50 and 1,000 ms where not given. Of durable events it
+   * may have several of a key, in their order, which are in no other batch that runs: if it returns, all of the list are
+   * handled; if it throws, the first one of each key has failed, and it comes alone in a list when it is tried again.
+   * `concurrency` counts such lists, and `event.delivery` is undefined.
+   */
   batch: Partial<BatchOptions>;
 }
 
@@ -107,8 +96,6 @@ const KINDS: Kinds<AnyOptions> = {
   name: TEXT,
   ...DURABLE_KINDS,
 };
-
-const BATCH_KINDS: Kinds<BatchOptions> = { size: whole(1), ms: milliseconds(1, HOUR_MS) };
 
 /** What a subscription needs of the system it belongs to. */
 export interface Owner {
@@ -152,6 +139,8 @@ export class Subscription {
   readonly interests: readonly Interest[];
   /** How stored events are handled; undefined for live ones. */
   readonly durability: Durability | undefined;
+  /** How events are collected into lists; undefined if they come one by one. */
+  readonly batch: BatchOptions | undefined;
   /** What claims stored events; undefined for live ones. */
   consumer: Consumer | undefined;
   /** It takes nothing new from this process any more. */
@@ -193,8 +182,9 @@ export class Subscription {
     this.durability = durabilityOf(topic, options);
     const usual = this.durability === undefined ? settings.concurrency : DEFAULT_DURABLE_CONCURRENCY;
     this.mailbox = new Mailbox(options.concurrency ?? usual, options.queue ?? settings.queue);
-    this.#batcher = options.batch && new Batcher(this, checkBatch(options.batch));
-    if (this.observe && (this.group !== "" || this.#batcher !== undefined)) {
+    this.batch = options.batch && checkBatch(options.batch);
+    this.#batcher = this.batch && new Batcher(this, this.batch);
+    if (this.observe && (this.group !== "" || this.batch !== undefined)) {
       throw new InvalidArgumentError("an observer watches everything by itself: it takes no group and no batch");
     }
     if (this.#batcher !== undefined && this.streams) {
@@ -220,7 +210,7 @@ export class Subscription {
 
   /** Whether its handler takes lists. */
   get batches(): boolean {
-    return this.#batcher !== undefined;
+    return this.batch !== undefined;
   }
 
   /** The version that the handler understands; empty if it said nothing. */
@@ -314,12 +304,6 @@ export class Subscription {
     const answers = this.#batcher === undefined && !this.isPattern;
     return answers ? [requests, events] : [events];
   }
-}
-
-function checkBatch(options: Partial<BatchOptions>): BatchOptions {
-  checkOptions(options, BATCH_KINDS, "batch");
-  const { size = DEFAULT_BATCH_SIZE, ms = DEFAULT_BATCH_MS } = options;
-  return { size, ms };
 }
 
 function nameOf(handler: Handler, given: string | undefined, topic: string): string {

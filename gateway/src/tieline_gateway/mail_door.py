@@ -5,6 +5,7 @@ What the broker named (members, entries, tokens, letters) is bytes that came fro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence, Sized
 
 from google.protobuf.message import DecodeError
@@ -14,6 +15,7 @@ from tieline._contract import contract
 from tieline._contract import durable_pb2 as wire
 from tieline._contract import gateway_pb2 as link_wire
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.dead_letters import DeadLetter
 from tieline.durable import Draft, Redriven, Settlement, Verdict
 from tieline.envelope import EVENT, parse
 from tieline.errors import InvalidArgumentError
@@ -28,6 +30,7 @@ _LETTER_BYTES = 2 * contract.LIMIT_PAYLOAD_BYTES
 _LONGEST_MS = 86_400_000
 _LONGEST_PAUSE_MS = 30 * _LONGEST_MS
 _TOLD_WITH_LETTER = (Verdict.PARK, Verdict.DEAD)
+_is_letter = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
 _WITHOUT_GROUP = frozenset({"append", "list_groups", "list_letters", "redrive", "purge"})
 
 
@@ -127,6 +130,30 @@ def redriven(topic: str, items: Sequence[wire.Redriven]) -> list[Redriven]:
     return [_redriven(topic, item) for item in items]
 
 
+def put_back(door: Door, asked: Redriven, kept: DeadLetter, now: int) -> Redriven:
+    """What is put back: the event of the letter that is kept, with the payload and headers that were asked for.
+
+    If they are others, the client is its source: it is stamped as what that client publishes.
+
+    Raises:
+        TielineError: it did not fail in that group, or what is new breaks a rule.
+
+    """
+    if asked.group != kept.group:
+        raise InvalidArgumentError(f"the dead letter {kept.id} is one of the group {kept.group!r}, not {asked.group!r}")
+    given, envelope = Envelope.FromString(asked.envelope), Envelope()
+    envelope.CopyFrom(kept.event.envelope)
+    if not given.expires_at:
+        envelope.ttl_ms = envelope.expires_at = 0
+    if (given.data, given.headers) != (envelope.data, envelope.headers):
+        envelope.data = given.data
+        envelope.headers.clear()
+        envelope.headers.update(given.headers)
+        envelope = door.stored(envelope.SerializeToString(), now)
+    envelope.redriven = kept.redriven + 1
+    return Redriven(kept.id, kept.group, envelope.key, _priority(envelope), envelope.SerializeToString())
+
+
 def letter_ids(items: Sequence[str]) -> list[str]:
     """Read which dead letters are meant.
 
@@ -207,7 +234,9 @@ def _redriven(topic: str, item: wire.Redriven) -> Redriven:
     if envelope.key:
         check_key(envelope.key, "key")
     group = topics.check_group(item.group)
-    return Redriven(letter_id(item.id), group, envelope.key, _priority(envelope), item.envelope)
+    if not _is_letter(item.id):
+        raise InvalidArgumentError(f"{item.id!r:.80} is no id of a dead letter; one looks like 1767225600000-0")
+    return Redriven(item.id, group, envelope.key, _priority(envelope), item.envelope)
 
 
 def _check_topic(envelope: Envelope, topic: str) -> None:

@@ -6,12 +6,13 @@ What is leased belongs to whoever has its token, so it outlives the Link.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
 from tieline._contract import contract
 from tieline._contract import durable_pb2 as wire
 from tieline._contract import gateway_pb2 as link_wire
+from tieline.dead_letters import DeadLetter, id_before, read_letter
 from tieline.durable import Appended, Letter, Member, NoStream
 from tieline.errors import Outcome, UnavailableError, UnsupportedError
 from tieline.outgoing import check_key
@@ -153,8 +154,21 @@ class Mailroom:
             left, after = left - some, page[-1].id
 
     async def _redrive(self, request: wire.MailRequest, ask: wire.Redrive, answer: Answer) -> None:
-        letters = mail_door.redriven(request.topic, ask.letters)
-        answer.message.names.extend(await self._port.mail.redrive(request.topic, letters))
+        letters, now = mail_door.redriven(request.topic, ask.letters), self._port.clock.now()
+        kept = await self._kept(request.topic, {letter.id for letter in letters})
+        back = [mail_door.put_back(self._door, letter, kept[letter.id], now) for letter in letters if letter.id in kept]
+        moved = iter(await self._port.mail.redrive(request.topic, back))
+        answer.message.names.extend(next(moved) if letter.id in kept else "" for letter in letters)
+
+    async def _kept(self, topic: str, ids: Collection[str]) -> dict[str, DeadLetter]:
+        """The dead letters of these ids that are there, whatever a client says of them."""
+        kept, reached = dict[str, DeadLetter](), (-1, -1)
+        for wanted in sorted(ids, key=_place):
+            if _place(wanted) > reached:
+                page = await self._port.mail.letters(topic, id_before(wanted), _LETTERS_AT_ONCE)
+                kept |= {each.id: read_letter(each, self._port.clock) for each in page if each.id in ids}
+                reached = _place(page[-1].id) if page else _place(wanted)
+        return kept
 
     async def _purge(self, request: wire.MailRequest, ask: wire.Purge, answer: Answer) -> None:
         answer.message.count = await self._port.mail.purge(request.topic, mail_door.letter_ids(ask.ids))
@@ -181,3 +195,8 @@ def _member(one: Member) -> wire.Member:
     for entry in one.entries:
         told.entries.add(id=entry.id, envelope=entry.envelope, group=entry.group)
     return told
+
+
+def _place(id: str) -> tuple[int, int]:
+    ms, _, number = id.partition("-")
+    return int(ms), int(number)

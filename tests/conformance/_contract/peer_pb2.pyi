@@ -31,7 +31,7 @@ HOW_RAISED: How
 HOW_CANCELLED: How
 
 class Command(_message.Message):
-    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release", "stream", "read", "leave", "gather", "explain")
+    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release", "stream", "read", "leave", "gather", "explain", "publish_many")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class Command(_message.Message):
     LEAVE_FIELD_NUMBER: _ClassVar[int]
     GATHER_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_MANY_FIELD_NUMBER: _ClassVar[int]
     number: int
     system: str
     open: Open
@@ -62,7 +63,8 @@ class Command(_message.Message):
     leave: Leave
     gather: Gather
     explain: Explain
-    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., gather: _Optional[_Union[Gather, _Mapping]] = ..., explain: _Optional[_Union[Explain, _Mapping]] = ...) -> None: ...
+    publish_many: PublishMany
+    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., gather: _Optional[_Union[Gather, _Mapping]] = ..., explain: _Optional[_Union[Explain, _Mapping]] = ..., publish_many: _Optional[_Union[PublishMany, _Mapping]] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("url", "service", "namespace", "settings")
@@ -273,7 +275,7 @@ class Header(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Publish(_message.Message):
-    __slots__ = ("topic", "data", "options", "wait_local", "key", "durable", "priority", "dedupe", "max_stored")
+    __slots__ = ("topic", "data", "options", "wait_local", "key", "durable", "priority", "dedupe", "max_stored", "wait_replicas")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -283,6 +285,7 @@ class Publish(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     DEDUPE_FIELD_NUMBER: _ClassVar[int]
     MAX_STORED_FIELD_NUMBER: _ClassVar[int]
+    WAIT_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     topic: str
     data: _value_pb2.Value
     options: Options
@@ -292,7 +295,43 @@ class Publish(_message.Message):
     priority: int
     dedupe: str
     max_stored: int
-    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., wait_local: bool = ..., key: _Optional[str] = ..., durable: bool = ..., priority: _Optional[int] = ..., dedupe: _Optional[str] = ..., max_stored: _Optional[int] = ...) -> None: ...
+    wait_replicas: int
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., wait_local: bool = ..., key: _Optional[str] = ..., durable: bool = ..., priority: _Optional[int] = ..., dedupe: _Optional[str] = ..., max_stored: _Optional[int] = ..., wait_replicas: _Optional[int] = ...) -> None: ...
+
+class PublishMany(_message.Message):
+    __slots__ = ("topic", "items", "options", "max_stored")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_STORED_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    items: _containers.RepeatedCompositeFieldContainer[Item]
+    options: Options
+    max_stored: int
+    def __init__(self, topic: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., max_stored: _Optional[int] = ...) -> None: ...
+
+class Item(_message.Message):
+    __slots__ = ("data", "key", "priority", "dedupe", "headers", "numbers")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DEDUPE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    data: _value_pb2.Value
+    key: str
+    priority: int
+    dedupe: str
+    headers: _containers.ScalarMap[str, str]
+    numbers: int
+    def __init__(self, data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., dedupe: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., numbers: _Optional[int] = ...) -> None: ...
 
 class Call(_message.Message):
     __slots__ = ("topic", "data", "options", "idempotent", "wait_for_responders_ms", "idempotency_key", "retry")
@@ -413,7 +452,7 @@ class Hello(_message.Message):
     def __init__(self, language: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("number", "done", "value", "receipt", "opened", "failure", "items", "gathered", "explanation")
+    __slots__ = ("number", "done", "value", "receipt", "opened", "failure", "items", "gathered", "explanation", "receipts")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -423,6 +462,7 @@ class Answer(_message.Message):
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     GATHERED_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     number: int
     done: bool
     value: _value_pb2.Value
@@ -432,7 +472,14 @@ class Answer(_message.Message):
     items: Items
     gathered: Gathered
     explanation: Explanation
-    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., gathered: _Optional[_Union[Gathered, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+    receipts: Receipts
+    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., gathered: _Optional[_Union[Gathered, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., receipts: _Optional[_Union[Receipts, _Mapping]] = ...) -> None: ...
+
+class Receipts(_message.Message):
+    __slots__ = ("receipts",)
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    receipts: _containers.RepeatedCompositeFieldContainer[Receipt]
+    def __init__(self, receipts: _Optional[_Iterable[_Union[Receipt, _Mapping]]] = ...) -> None: ...
 
 class Items(_message.Message):
     __slots__ = ("values", "ended", "failure")

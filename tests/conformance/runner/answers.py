@@ -34,9 +34,9 @@ def answer_faults(expect: schema.Expect, answer: Answer, peer: str, others: Coll
         return list(_gathered_faults(expect.gathered, answer.gathered, peer, others, names))
     if wanted == "explained" and what == "explanation":
         return list(_steps_faults(expect.explained, answer.explanation, names))
-    if wanted == "receipt" and what == "receipt":
-        return list(_receipt_faults(expect.receipt, answer.receipt, names))
-    if wanted in (None, "done") and what in ("done", "receipt", "opened"):
+    if wanted in ("receipt", "receipts") and what == wanted:
+        return list(_all_receipts_faults(_receipts(expect), _receipts(answer), names))
+    if wanted in (None, "done") and what in ("done", "receipt", "receipts", "opened"):
         return []
     if wanted is None and what == "value":
         return list(value_faults(Value(nil=True), answer.value, peer, ()))
@@ -72,6 +72,19 @@ def _receipt_faults(wanted: Any, seen: Any, names: Names) -> Iterator[str]:
         yield f"receipt: expected {'it stored' if wanted.HasField('stored') else 'nothing stored'}, seen {seen}"
     elif wanted.HasField("stored"):
         yield from _stored_faults(wanted.stored, seen.stored, names)
+
+
+def _receipts(told: Any) -> Sequence[Any]:
+    return told.receipts.receipts if told.WhichOneof("what") == "receipts" else [told.receipt]
+
+
+def _all_receipts_faults(wanted: Sequence[Any], seen: Sequence[Any], names: Names) -> Iterator[str]:
+    if len(wanted) != len(seen):
+        yield f"expected {len(wanted)} receipts, seen {len(seen)}"
+    if len({one.id for one in seen}) < len(seen):
+        yield f"receipts: two events have one id: {[one.id for one in seen]}"
+    for one, other in zip(wanted, seen, strict=False):
+        yield from _receipt_faults(one, other, names)
 
 
 def _stored_faults(wanted: Any, seen: Any, names: Names) -> Iterator[str]:

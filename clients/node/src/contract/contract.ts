@@ -251,6 +251,11 @@ export function removedKey(prefix: string, topic: string): string {
   return `${prefix}rm:{${topic}}`;
 }
 
+/** `<prefix>cy:{<topic>}` */
+export function copyingKey(prefix: string, topic: string): string {
+  return `${prefix}cy:{${topic}}`;
+}
+
 /** `<prefix>du:{<topic>}:<group>` */
 export function dueKey(prefix: string, topic: string, group: string): string {
   return `${prefix}du:{${topic}}:${group}`;

@@ -1,22 +1,23 @@
-import { LIMIT_APPEND_EVENTS, LIMIT_FRAME_BYTES, LIMIT_MESSAGE_BYTES } from "../contract/contract.js";
+import { LIMIT_APPEND_BYTES, LIMIT_APPEND_EVENTS, LIMIT_FRAME_BYTES } from "../contract/contract.js";
 import type { MailRequest, MailResponse, Claimed as WireClaimed, Stored as WireStored } from "../contract/durable.js";
-import type {
-  Appended,
-  AppendOptions,
-  Claimed,
-  Draft,
-  EnrollOptions,
-  GroupFigures,
-  Leased,
-  Letter,
-  Mail,
-  Redriven,
-  Settlement,
+import {
+  type Appended,
+  type AppendOptions,
+  type Claimed,
+  type Draft,
+  type EnrollOptions,
+  type GroupFigures,
+  type Leased,
+  type Letter,
+  type Mail,
+  noReplicas,
+  type Redriven,
+  type Settlement,
+  sizeOf,
 } from "../durable.js";
 import { errorFromWire } from "../envelope.js";
 import { PayloadTooLargeError, UnavailableError } from "../errors.js";
 import { type GrpcLink, LinkBrokenError } from "./grpcLink.js";
-import { FRAME_BYTES } from "./grpcOutbox.js";
 
 type Told = Appended[];
 type Ask = NonNullable<MailRequest["ask"]>;
@@ -24,7 +25,6 @@ type Ask = NonNullable<MailRequest["ask"]>;
 const TOGETHER = 64;
 const MANY_BYTES = 262_144;
 const ROOM_EACH = 128;
-const MOST_BYTES = LIMIT_MESSAGE_BYTES - 4 * FRAME_BYTES;
 const MOST_LETTERS = 1_000;
 
 /** Events of one topic that share an item, and who waits for it. */
@@ -41,7 +41,7 @@ class Batch {
 
   add(drafts: readonly Draft[]): Promise<Told> {
     this.drafts.push(...drafts);
-    this.size += sizeOf(drafts, draftSize);
+    this.size += sizeOf(drafts);
     return new Promise((resolve, reject) => this.#waiting.push({ count: drafts.length, resolve, reject }));
   }
 
@@ -93,6 +93,11 @@ export class GrpcMail implements Mail {
     const stored = batch.add(drafts);
     void this.#send(batch);
     return stored;
+  }
+
+  /** See `Mail.appendToReplicas`. */
+  async appendToReplicas(): Promise<never> {
+    throw noReplicas();
   }
 
   #gather(topic: string, drafts: readonly Draft[], most: number): Promise<Told> {
@@ -232,12 +237,10 @@ function broken(error: unknown): never {
 }
 
 function checkSize(drafts: readonly Draft[]): void {
-  const size = sizeOf(drafts, draftSize);
-  if (size <= MOST_BYTES) return;
+  const [size, limit] = [sizeOf(drafts), LIMIT_APPEND_BYTES];
+  if (size <= limit) return;
   const what = `${drafts.length} events that are stored together take ${size} bytes`;
-  throw new PayloadTooLargeError(`${what}; over a gateway at most ${MOST_BYTES}`, {
-    details: { size, limit: MOST_BYTES },
-  });
+  throw new PayloadTooLargeError(`${what}; over a gateway at most ${limit}`, { details: { size, limit } });
 }
 
 /** In their order, so many at a time that they make about as large a frame as one should be. */
@@ -250,14 +253,6 @@ function* portions<T>(items: readonly T[], size: (item: T) => number): Generator
     [first, sum] = [at, size(item)];
   }
   if (items.length > 0) yield items.slice(first);
-}
-
-function sizeOf<T>(items: readonly T[], size: (item: T) => number): number {
-  return items.reduce((sum, item) => sum + size(item), 0);
-}
-
-function draftSize({ envelope, knownAs }: Draft): number {
-  return envelope.length + knownAs.length + ROOM_EACH;
 }
 
 function settlementSize({ member, argument, entries }: Settlement): number {

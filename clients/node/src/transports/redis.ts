@@ -58,7 +58,9 @@ export class RedisTransport implements Transport {
     this.outbox = new RedisOutbox(this.prefix, (answers) => this.#keep(answers));
     this.runs = new RedisRuns(this.prefix, this.settings);
     const work = new RedisWork(this.#target, this.settings, () => this.#name);
-    this.mail = new RedisMail(this.prefix, work, () => this.require());
+    const waiting = new RedisWork(this.#target, this.settings, () => `${this.#name}:wait`);
+    const patience = (this.settings.pingInterval + this.settings.pongTimeout) / 2; // longer, and the link is taken for dead
+    this.mail = new RedisMail(this.prefix, work, waiting, Math.floor(patience), () => this.require());
     this.plain = new RedisPlain(this.prefix, work, this.clock, () => this.registry.mailTopics());
     this.#notice = noticeChannel(this.prefix);
   }

@@ -1,4 +1,3 @@
-import { encode } from "../codec.js";
 import {
   DEFAULT_APPEND_RESEND_MS,
   LIMIT_CLAIM_BYTES,
@@ -25,30 +24,29 @@ import {
   type Claimed,
   type Draft,
   type EnrollOptions,
-  type Entry,
   groupRemoved,
   type Leased,
   type Mail,
-  type Member,
   type Settlement,
 } from "../durable.js";
-import { EVENT, newEnvelope, serialize } from "../envelope.js";
-import { PayloadTooLargeError, type TielineError } from "../errors.js";
+import { type TielineError, UnavailableError } from "../errors.js";
 import { newInstance } from "../identity.js";
+import { memberOf } from "./redisEntries.js";
 import { LinkDownError, type RedisLink } from "./redisLink.js";
 import { listOf, RedisMailDesk } from "./redisMailDesk.js";
-import { isForgotten, scriptHead, sendSource } from "./redisScripts.js";
+import { isForgotten, runScript, scriptHead, sendSource } from "./redisScripts.js";
 import { commandError } from "./redisServer.js";
 import type { RedisWork } from "./redisWork.js";
 import { encodeCommand, type Reply, RespError } from "./resp.js";
 
 type Told = Appended[];
 
+const NO_ROOM = "";
+const TAKEN = "!";
+const REFUSED: ReadonlySet<string> = new Set([NO_ROOM, TAKEN]);
+
 const TOGETHER = 64;
 const MANY_BYTES = 262_144;
-/** No MessagePack begins so. */
-const UNREADABLE = Buffer.from([0xc1]);
-const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Events of one topic that are stored by one run of the script, and who waits for it. */
 class Batch {
@@ -95,15 +93,20 @@ export class RedisMail extends RedisMailDesk implements Mail {
   readonly #producer = newInstance();
   readonly #numbers = new Map<string, number>();
   readonly #topics = new Set<string>();
+  /** `WAIT` holds up what comes after it on its connection, so it has one of its own. */
+  readonly #waiting: RedisWork;
+  readonly #replicasMs: number;
   #gathered = new Map<string, Batch>();
   #count = 0;
   #bytes = 0;
   #unanswered: Batch[] = [];
   #givingUp: NodeJS.Timeout | undefined;
 
-  /** `require` returns the live link, or throws why nothing can be sent now. */
-  constructor(prefix: string, work: RedisWork, require: () => RedisLink) {
+  /** `require` returns the live link, or throws why nothing can be sent now; replicas have `replicasMs` to answer. */
+  constructor(prefix: string, work: RedisWork, waiting: RedisWork, replicasMs: number, require: () => RedisLink) {
     super(prefix, work);
+    this.#waiting = waiting;
+    this.#replicasMs = replicasMs;
     this.#require = require;
   }
 
@@ -124,6 +127,33 @@ export class RedisMail extends RedisMailDesk implements Mail {
     const stored = batch.add(drafts);
     this.#send(link, batch);
     return stored;
+  }
+
+  /** See `Mail.appendToReplicas`. */
+  async appendToReplicas(
+    topic: string,
+    drafts: readonly Draft[],
+    replicas: number,
+    { most = 0 }: AppendOptions = {},
+  ): Promise<Told> {
+    const batch = new Batch(topic, most, false);
+    void batch.add(drafts);
+    this.#numbers.set(topic, this.#numbers.get(topic) ?? 0);
+    const names = appendNames(this.prefix, topic, this.#producer);
+    const [told, reached] = await this.#waiting.ask(async (link) => {
+      const known = link.call("SADD", mailTopicsKey(this.prefix), topic);
+      const [entries] = await Promise.all([runScript(link, APPEND, names, batch.rest()), known]);
+      const isStored = listOf(entries).some((entry) => !REFUSED.has(String(entry)));
+      // On the same connection: another one has nothing to wait for.
+      const wait = () => link.call("WAIT", String(replicas), String(this.#replicasMs));
+      return [entries, isStored ? Number(await wait()) : replicas];
+    });
+    if (reached < replicas) {
+      throw new UnavailableError(`it is stored, but ${reached} replicas have it instead of ${replicas}`, {
+        details: { replicas: reached },
+      });
+    }
+    return this.#told(batch, told);
   }
 
   #gather(link: RedisLink, topic: string, drafts: readonly Draft[], most: number): Promise<Told> {
@@ -180,15 +210,19 @@ export class RedisMail extends RedisMailDesk implements Mail {
 
   #appended(batch: Batch, reply: Reply): void {
     if (reply instanceof RespError) return batch.fail(commandError(reply));
-    const told = listOf(reply).map(String);
-    batch.done(batch.drafts.map((draft, at) => this.#stored(batch.topic, draft, told[at] ?? "")));
+    batch.done(this.#told(batch, reply));
+  }
+
+  #told({ topic, drafts }: Batch, reply: Reply): Told {
+    const entries = listOf(reply).map(String);
+    return drafts.map((draft, at) => this.#stored(topic, draft, entries[at] ?? ""));
   }
 
   #stored(topic: string, { key, priority }: Draft, told: string): Appended {
-    if (told === "") return undefined;
+    if (told === NO_ROOM) return undefined;
     const stream = key === "" ? laneKey(this.prefix, topic, String(priority)) : streamKey(this.prefix, topic, key);
     const known = told.startsWith("=");
-    if (told === "!") return { noStream: stream };
+    if (told === TAKEN) return { noStream: stream };
     return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1 };
   }
 
@@ -219,6 +253,7 @@ export class RedisMail extends RedisMailDesk implements Mail {
     this.#unanswered.push(...this.#takeGathered());
     this.#giveUp();
     this.work.close();
+    this.#waiting.close();
   }
 
   // --- claim and settle ----------------------------------------------------------------------------------------------
@@ -227,14 +262,14 @@ export class RedisMail extends RedisMailDesk implements Mail {
   async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
     await this.work.call("SADD", mailTopicsKey(this.prefix), topic);
     const names = enrollNames(this.prefix, topic);
-    let [source, cursor, isNew] = ["", "0", false];
-    do {
-      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", again ? "1" : "0", source, cursor]);
-      const [told = "", from = "", next = "0"] = listOf(reply).map(String);
+    let isNew = false;
+    for (let [known, more] = [again, "1"]; more === "1"; known = true /* should somebody remove it meanwhile */) {
+      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", known ? "1" : "0"]);
+      const [told = "", left = "0"] = listOf(reply).map(String);
       if (told === "removed") throw groupRemoved(topic, group);
       isNew ||= told === "1";
-      [source, cursor] = [from, next];
-    } while (cursor !== "0" || source !== "");
+      more = left;
+    }
     return isNew;
   }
 
@@ -278,46 +313,4 @@ export class RedisMail extends RedisMailDesk implements Mail {
 
 function flagsOf(reply: Reply): boolean[] {
   return listOf(reply).map((told) => told === 1);
-}
-
-function memberOf(topic: string, [name, failures, entries]: readonly Reply[]): Member {
-  const bytes = name as Buffer;
-  const key = bytes[0] === 0 ? "" : bytes.toString();
-  const read = listOf(entries).map((entry) => entryOf(topic, key, listOf(entry)));
-  return { name: bytes, key, failures: Number(String(failures)), entries: read };
-}
-
-/** An entry has the envelope in its field `tl`, and perhaps a group; any other one is a plain producer's. */
-function entryOf(topic: string, key: string, [id, told]: readonly Reply[]): Entry {
-  const fields = listOf(told);
-  const group = fields[3] === undefined ? "" : String(fields[3]);
-  if (String(fields[0]) === "tl") return { id: id as Buffer, envelope: fields[1] as Buffer, group };
-  const entry = String(id);
-  const data = encoded(mapOf(fields));
-  const about = { id: `${topic}:${key}:${entry}`, topic, key, time: Number(entry.split("-")[0]), data };
-  return { id: id as Buffer, envelope: serialize({ ...newEnvelope(EVENT), ...about }), group: "" };
-}
-
-/** As a handler gets it; what is too large fails there, and not in the claim of everything else. */
-function encoded(data: Record<string, unknown>): Buffer {
-  try {
-    return encode(data);
-  } catch (error) {
-    if (!(error instanceof PayloadTooLargeError)) throw error;
-    return UNREADABLE;
-  }
-}
-
-function mapOf(fields: readonly Reply[]): Record<string, unknown> {
-  const pairs: [string, unknown][] = [];
-  for (let at = 0; at < fields.length; at += 2) pairs.push([String(fields[at]), textOrBytes(fields[at + 1] as Buffer)]);
-  return Object.fromEntries(pairs);
-}
-
-function textOrBytes(data: Buffer): string | Uint8Array {
-  try {
-    return UTF8.decode(data);
-  } catch {
-    return new Uint8Array(data);
-  }
 }

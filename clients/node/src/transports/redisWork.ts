@@ -34,12 +34,12 @@ export class RedisWork {
    * nothing came for too long; or with what the server's refusal means.
    */
   run(script: Script, names: readonly string[], rest: readonly (string | Buffer)[]): Promise<Reply> {
-    return this.#ask((link) => runScript(link, script, names, rest));
+    return this.ask((link) => runScript(link, script, names, rest));
   }
 
   /** Sends one command; rejects as `run` does. */
   call(...parts: (string | Buffer)[]): Promise<Reply> {
-    return this.#ask((link) => link.call(...parts));
+    return this.ask((link) => link.call(...parts));
   }
 
   /** Closes the connection for good. */
@@ -49,7 +49,8 @@ export class RedisWork {
     this.#link = undefined;
   }
 
-  async #ask(ask: (link: RedisLink) => Promise<Reply>): Promise<Reply> {
+  /** Asks several things of one connection, one after the other; rejects as `run` does. */
+  async ask<T>(ask: (link: RedisLink) => Promise<T>): Promise<T> {
     const link = this.#link ?? (await this.#up());
     const over = this.#watch(link);
     try {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { InvalidArgumentError, type PublishOptions, type SubscribeOptions } from "../../src/index.js";
+import { InvalidArgumentError, idempotencyStore, type PublishOptions, type SubscribeOptions } from "../../src/index.js";
 import { deliveryOf, Keys, newTopic, Seen } from "../support/durable.js";
 import { fails, gate, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
@@ -181,6 +181,8 @@ export function durableTests(world: World): void {
       [{ priority: 5 }, /priority is for what is stored: add key or durable: true/],
       [{ dedupe: "x" }, /dedupe is for what is stored/],
       [{ maxStored: 1 }, /maxStored is for what is stored/],
+      [{ key: "k", waitReplicas: -1 }, /waitReplicas of publish is a whole number from 0 to 100/],
+      [{ waitReplicas: 1 }, /waitReplicas is for what is stored/],
       [{ durable: 1 as never }, /durable of publish is true or false/],
     ];
     for (const [options, message] of publishing) {
@@ -195,7 +197,11 @@ export function durableTests(world: World): void {
       [{ timeout: 1 }, /timeout is for durable events/],
       [{ onPoison: "skip" }, /onPoison is for durable events/],
       [{ durable: true, observe: true }, /observe is for live events/],
-      [{ durable: true, batch: {} } as never, /batch is for live events/],
+      [{ durable: true, batch: { size: 0 } } as never, /size of batch is a whole number of at least 1/],
+      [
+        { durable: true, batch: {}, idempotency: idempotencyStore("memory://") } as never,
+        /idempotency is for handlers of single events, and batch makes lists of them/,
+      ],
       [{ durable: true, queue: 1 }, /queue is for live events/],
       [{ durable: true, onGap: () => undefined }, /onGap is for live events/],
       [{ durable: true, byReference: true }, /byReference is for live events/],

@@ -27,6 +27,22 @@ export function durableExplainedTests(world: World): void {
     assert.ok(steps.every((step) => step.topic === topic && step.callId === ""));
   });
 
+  test("events that were stored together and handled in a batch are explained each", async () => {
+    const topic = newTopic();
+    const [web, shop, other] = [of("web"), of("shop"), of("other")];
+    await shop.subscribe(topic, () => {}, { durable: true, name: "bill", batch: { size: 2, ms: 60_000 } }).ready();
+    const receipts = await web.publishMany(topic, [
+      { data: 1, key: "k" },
+      { data: 2, key: "k" },
+    ]);
+    for (const { correlationId, stored } of receipts) {
+      const steps = await stepsOf(other, correlationId, "handled");
+      assert.deepEqual(toldOf(steps), { web: ["stored"], shop: ["claimed", "handled"] });
+      assert.equal(detailOf(steps, "stored").entry, stored?.entry);
+      assert.equal(detailOf(steps, "claimed").entry, stored?.entry);
+    }
+  });
+
   test("an event that fails tells each attempt, and that its key is parked", async () => {
     const topic = newTopic();
     const [web, shop] = [of("web"), of("shop")];

@@ -45,6 +45,31 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
     await begun.stay(1);
   });
 
+  test("a batch whose leases are lost is told, and others handle its events", async () => {
+    const [topic, begun, again, done] = [newTopic(), new Seen<Event>(), new Seen(), gate()];
+    const transport = new RedisTransport(redis.url, { namespace: "", settings: chooseSettings(SHORT.settings) });
+    const slow = world.system({ ...SHORT, transport });
+    const hang = (_: unknown, event: Event) => begun.after(event, done.opened);
+    const subscription = slow.subscribe(topic, hang, { durable: true, batch: { size: 2, ms: 60_000 } });
+    await subscription.ready();
+    await slow.publishMany(topic, [
+      { data: 1, key: "k" },
+      { data: 2, key: "l" },
+    ]);
+    await begun.reach(1);
+    const thaw = freeze(transport);
+    const take = (data: unknown) => again.push(data);
+    await world.system(SHORT).subscribe(topic, take, { durable: true }).ready();
+    await again.reach(2);
+    thaw();
+    await until(() => begun[0]?.signal.aborted === true, "it is told");
+    assert.match(String(begun[0]?.signal.reason), /the lease of this event was lost; somebody else handles it/);
+    await until(() => consumerOf(subscription).held === 0, "it holds nothing");
+    done.open();
+    await again.stay(2);
+    await begun.stay(1);
+  });
+
   test("what failed before is not begun by who lost it, and that is no failure", async () => {
     const topic = newTopic();
     const [tried, others, late] = [new Seen(), new Seen(), gate()];

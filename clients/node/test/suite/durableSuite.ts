@@ -1,6 +1,7 @@
 import { after, afterEach, describe } from "node:test";
 import type { World } from "../support/world.js";
 import { durableTests } from "./durable.js";
+import { durableBatchTests } from "./durableBatches.js";
 import { durableExplainedTests } from "./durableExplained.js";
 import { durableForeignTests } from "./durableForeign.js";
 import { durableGatewayTests } from "./durableGateways.js";
@@ -8,10 +9,12 @@ import { durableGroupTests } from "./durableGroups.js";
 import { durableLeaseTests } from "./durableLeases.js";
 import { durableLetterTests } from "./durableLetters.js";
 import { durableLifeTests } from "./durableLife.js";
+import { durableManyTests } from "./durableMany.js";
 import { durableOnceRedisTests, durableOnceTests } from "./durableOnce.js";
 import { durableOutboxTests } from "./durableOutbox.js";
 import { durablePlainTests } from "./durablePlain.js";
 import { durableRedriveTests } from "./durableRedrive.js";
+import { durableReplicaTests } from "./durableReplicas.js";
 import { durableRetentionTests } from "./durableRetention.js";
 import { durableRetryTests } from "./durableRetries.js";
 
@@ -27,6 +30,9 @@ export function durableSuite(world: World): void {
     durableRedriveTests(world);
     durableExplainedTests(world);
     durableLifeTests(world);
+    durableManyTests(world);
+    durableBatchTests(world);
+    durableReplicaTests(world);
     durableOnceTests(world);
     durableOutboxTests(world);
     if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);

@@ -67,6 +67,11 @@ export class Keys {
   get count(): number {
     return [...this.seen.values()].reduce((sum, { length }) => sum + length, 0);
   }
+
+  /** So many have come. */
+  reach(count: number): Promise<void> {
+    return until(() => this.count >= count, `${count} handled`);
+  }
 }
 
 /** What the handler of a durable event has. */

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { chownSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -24,8 +24,7 @@ export class PostgresServer {
 
   static async start(): Promise<PostgresServer> {
     const server = new PostgresServer(await freePort());
-    const bin = binaries();
-    if (server.#identity.uid !== undefined) chownSync(server.#folder, NOBODY, NOBODY);
+    const bin = server.#programs();
     const data = join(server.#folder, "data");
     const options = ["-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
     execFileSync(join(bin, "initdb"), options, { ...server.#identity, stdio: ["ignore", "ignore", "inherit"] });
@@ -58,6 +57,15 @@ export class PostgresServer {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
+  /** Where its programs are: root's own folders may be closed to nobody. */
+  #programs(): string {
+    const [there, here] = [binaries(), join(this.#folder, "programs")];
+    if (this.#identity.uid === undefined) return join(there, "bin");
+    cpSync(there, here, { recursive: true, verbatimSymlinks: true });
+    chownSync(this.#folder, NOBODY, NOBODY);
+    return join(here, "bin");
+  }
+
   async #answers(): Promise<boolean> {
     const pool = this.pool();
     return pool.query("SELECT 1").then(
@@ -78,5 +86,5 @@ function binaries(): string {
     const path = join(folder, target);
     if (!existsSync(path)) symlinkSync(basename(source), path);
   }
-  return join(folder, "native/bin");
+  return join(folder, "native");
 }

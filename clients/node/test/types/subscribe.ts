@@ -39,12 +39,11 @@ events.subscribe("a.b", (user, { delivery }) => [is<User>()(user), is<bigint | u
 });
 // @ts-expect-error: there is no such way
 events.subscribe("a.b", () => 1, { durable: true, onPoison: "drop" });
-// @ts-expect-error: batches are for live events
-events.subscribe("a.b", () => 1, { durable: true, batch: {} });
 
 // A batch is a list of what the schema makes.
 events.subscribe("a.b", (users) => is<User[]>()(users), { input: zodUser, batch: { size: 10 } });
 events.subscribe<User>("a.b", (users) => is<User[]>()(users), { batch: {} });
+events.subscribe<User>("a.b", (users) => is<User[]>()(users), { batch: {}, durable: true, retry: { maxAttempts: 2 } });
 // @ts-expect-error: a batch is never answered
 events.subscribe("a.b", () => 1, { batch: {}, output: z.number() });
 

@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { copyFileSync, existsSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { open } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
@@ -277,6 +287,51 @@ describe("the file of an outbox", () => {
     assert.equal(refused, "refused UNAVAILABLE NOT_DELIVERED");
     assert.match(kept ?? "", /^kept (10|20) true true$/);
     assert.deepEqual(rest, ["small", "read true", "after 1", "reopened 1"]);
+  });
+
+  test("a disk that fails to sync leaves it open whether an event is kept, and the file is read anew", async (t) => {
+    const path = newFile();
+    const file = new OutboxFile(path, log);
+    await put(file, ["first"]);
+    const [first] = await all(file);
+    const handle = await open(path);
+    const failing = t.mock.method(Object.getPrototypeOf(handle), "datasync", () =>
+      Promise.reject(new Error("EIO: i/o error")),
+    );
+    const error = await fails(put(file, ["lost"]), "UNAVAILABLE");
+    assert.deepEqual(
+      [error.outcome, error.message],
+      ["MAY_HAVE_RUN", `the file ${path} cannot be used: EIO: i/o error`],
+    );
+    file.remove([first as Waiting]);
+    failing.mock.restore();
+    await put(file, ["second"]);
+    assert.deepEqual(await texts(file), ["second"]);
+    assert.deepEqual(
+      (await all(file)).map(({ number }) => number),
+      [2],
+    );
+    await fails(put(new OutboxFile(path, log), ["other"]), "UNAVAILABLE"); // it never let go of it
+    await handle.close();
+    await file.close();
+    assert.deepEqual(await found(path), ["second"]);
+  });
+
+  test("a file that cannot be made shorter is used as it is", async () => {
+    const path = newFile();
+    const file = new OutboxFile(path, log);
+    await put(file, ["old"]);
+    mkdirSync(`${path}-new`);
+    warnings.length = 0;
+    for (let round = 0; round < 20; round++) {
+      await file.put("t", [draft(randomBytes(MIB))]);
+      file.remove((await all(file)).filter(({ topic }) => topic === "t"));
+    }
+    assert.equal(warnings.length, 1); // not at each event
+    assert.match(String(warnings), /the outbox could not be made shorter: UNAVAILABLE: the file .* EISDIR/);
+    await put(file, ["new"]);
+    await file.close();
+    assert.deepEqual(await found(path), ["old", "new"]);
   });
 
   test("whatever happens, all that was kept and is not stored is there, in its order", async () => {

@@ -310,6 +310,7 @@ class Calls:
             self._reject(call, error)
             return
         call.last_error = error
+        sent = not call.joined
         call.joined = False  # the run it joined was refused: nothing has run
         refuser = call.instance or reply.source.rpartition("/")[2]
         self._set_aside(call)
@@ -318,7 +319,7 @@ class Calls:
             call.avoid = refuser
             self._attempt(call, now)
         else:
-            call.attempts -= 1  # it counts as nobody
+            call.attempts -= sent  # it counts as nobody
             self._rest(call, now)
 
     def _lost(self, call: Call, now: float, why: str) -> None:

@@ -20,7 +20,8 @@ from tieline.durability import Durability
 from tieline.durable import Entry, Mail, Settlement, Verdict
 from tieline.durable_steps import DurableSteps
 from tieline.eager import start_now
-from tieline.errors import NotFoundError, TielineError
+from tieline.enrolling import Enrolling
+from tieline.errors import TielineError
 from tieline.holding import Claim, Holding
 from tieline.lease import Lease
 from tieline.observe import StepName
@@ -38,7 +39,6 @@ _QUICK_SECONDS, _SLOW_SECONDS = 0.05, 0.25
 _AT_ONCE = 32
 _MOST_HELD = 4 * contract.LIMIT_CLAIM_SLOTS
 _REST_SECONDS = 0.5
-_ENROLL_SECONDS = 2.0
 
 
 class House(Protocol):
@@ -92,7 +92,7 @@ class Consumer:
         self._stopped = True
         self._flushing = False
         self._again: Timer | None = None
-        self._enrolling: asyncio.Task[None] | None = None
+        self._enrolling = Enrolling(self, house)
         self._redriver = Redriver(subscription.topic, policy, house)
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -135,29 +135,9 @@ class Consumer:
         if not self._stopped:
             return
         self._stopped = False
-        self._enrolling = asyncio.get_running_loop().create_task(self._stay_enrolled())
+        self._enrolling.start()
         self._redriver.start()
         self.wake()
-
-    async def _stay_enrolled(self) -> None:
-        """Should the broker lose everything, the group is there again soon; whatever is stored meanwhile is for it.
-
-        If somebody removed the group, its subscription ends.
-        """
-        while not self._stopped:
-            await self.clock.sleep(_ENROLL_SECONDS)
-            try:
-                if await self._house.mail.enroll(self.topic, self.policy.group, latest=False, again=True):
-                    log.warning("the group %r of %r was gone, and is registered again", self.policy.group, self.topic)
-                    self.wake()
-            except NotFoundError as removed:
-                log.error(
-                    "the subscription %r ends: %s; subscribe anew to have it again", self.subscription.name, removed
-                )
-                self.spawn(self.subscription.unsubscribe())
-                return
-            except TielineError as error:
-                log.debug("registering the group of %r failed: %s", self.topic, error)
 
     def wake(self) -> None:
         """There may be something to claim."""
@@ -340,7 +320,8 @@ class Consumer:
         self._window = self._least
         self._claiming = self._flushing = self._more = False
         self._stopped = True
-        self._again = self._enrolling = None
+        self._again = None
+        self._enrolling.forget()
         self._redriver.forget()
         self._tasks.clear()
         self._idle = asyncio.Event()
@@ -350,9 +331,7 @@ class Consumer:
         if self._again is not None:
             self._again.cancel()
             self._again = None
-        if self._enrolling is not None:
-            self._enrolling.cancel()
-            self._enrolling = None
+        self._enrolling.stop()
         self._redriver.stop()
         self._free_waiting()
 

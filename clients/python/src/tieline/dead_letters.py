@@ -17,7 +17,7 @@ from tieline.clock import Clock
 from tieline.context import Event
 from tieline.durable import DEFAULT_GROUP, Letter, Mail, Redriven
 from tieline.durable_steps import DurableSteps
-from tieline.envelope import error_from_wire
+from tieline.envelope import EVENT, error_from_wire
 from tieline.errors import InvalidArgumentError, NotFoundError, TielineError
 from tieline.outgoing import check_headers, check_key
 
@@ -121,7 +121,7 @@ class DeadLetters:
             NotFoundError: there is none of this id, or no more.
 
         """
-        async for letter in self._all(topic, lambda letter: True, _before(id)):
+        async for letter in self._all(topic, lambda letter: True, id_before(id)):
             if letter.id == id:
                 return letter
             break
@@ -286,8 +286,13 @@ def _wanted(ids: Sequence[str]) -> Sequence[str]:
     return wanted
 
 
-def _before(id: str) -> str:
-    """The id just before one, so that it is the next that is found."""
+def id_before(id: str) -> str:
+    """The id just before one, so that it is the next that is found.
+
+    Raises:
+        NotFoundError: no dead letter has such an id.
+
+    """
     _check_id(id)
     ms, _, number = id.partition("-")
     return f"{ms}-{int(number) - 1}" if int(number) else f"{max(0, int(ms) - 1)}-{2**64 - 1}"
@@ -335,4 +340,4 @@ def _envelope_of(letter: durable_pb2.DeadLetter) -> Envelope:
     try:
         return Envelope.FromString(letter.envelope)
     except DecodeError:
-        return Envelope(topic=letter.topic, data=letter.envelope, content_type=codec.OCTETS)
+        return Envelope(kind=EVENT, topic=letter.topic, data=letter.envelope, content_type=codec.OCTETS)  # pyright: ignore[reportArgumentType]

@@ -45,6 +45,7 @@ class BatchConsumer(Consumer):
         super().__init__(subscription, policy, concurrency, house)
         self._size, self._seconds = int(batch[0]), float(batch[1])
         self._collecting: Timer | None = None
+        self._batches: set[Batch] = set()
         self._window = self._least = min(contract.LIMIT_CLAIM_SLOTS, self._size * concurrency)
 
     def _begin(self) -> None:
@@ -55,6 +56,7 @@ class BatchConsumer(Consumer):
         while self._running < self._concurrency and (leases := self._next()):
             batch = Batch(self, leases, self._size)
             self._running += 1
+            self._batches.add(batch)
             task = start_now(loop, batch.run())
             for lease in leases:
                 if not task.done():
@@ -89,14 +91,22 @@ class BatchConsumer(Consumer):
         self._collecting = None
         self.flush_soon()
 
+    @property
+    def is_caller(self) -> bool:
+        """See `Consumer.is_caller`."""
+        event = CURRENT.get()
+        return event is not None and any(batch.event is event for batch in self._batches)
+
     def forget(self) -> None:
         """See `Consumer.forget`."""
         super().forget()
+        self._batches.clear()
         self._collecting = None
 
-    def batch_ended(self) -> None:
+    def batch_ended(self, batch: Batch) -> None:
         """A batch is over, and its leases were told so."""
         self._running -= 1
+        self._batches.discard(batch)
         self.flush_soon()
 
     def put_back(self, lease: Lease) -> None:
@@ -110,13 +120,19 @@ class BatchConsumer(Consumer):
 
 
 class Batch:
-    """Events that are handled together. Returning acknowledges all of them; raising fails the first one of each key."""
+    """Events that are handled together. Returning acknowledges all of them; raising fails the first one of each key.
+
+    Attributes:
+        event: what its handler, while it runs, knows as the current event: the first one.
+
+    """
 
     def __init__(self, consumer: BatchConsumer, leases: list[Lease], size: int) -> None:
         self._consumer = consumer
         self._leases = deque(leases)
         self._size = size
         self._taken: list[_Taken] = []
+        self.event: Event | None = None
 
     async def run(self) -> None:
         """Read, handle, and say what becomes of each lease."""
@@ -134,7 +150,7 @@ class Batch:
             self._end_all(Verdict.RETRY, b"1000")
         finally:
             self._end_all(Verdict.FREE, b"")
-            self._consumer.batch_ended()
+            self._consumer.batch_ended(self)
 
     def _end_all(self, verdict: Verdict, argument: bytes) -> None:
         """Let go of what is still here."""
@@ -216,6 +232,7 @@ class Batch:
     async def _attempt(self, events: list[tuple[Event, Any]]) -> Exception | None:
         subscription = self._consumer.subscription
         handler, first = subscription.handler, events[0][0]
+        self.event = first
         CURRENT.set(first)
         payloads = [data for _, data in events]
         try:
@@ -224,6 +241,8 @@ class Batch:
             return self._raised(failure_in(cancelled))
         except Exception as raised:
             return self._raised(raised)
+        finally:
+            self.event = None
         return None
 
     def _raised(self, raised: Exception) -> Exception:

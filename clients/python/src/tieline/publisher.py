@@ -196,7 +196,8 @@ class Publisher:
     ) -> list[Receipt]:
         """Keep events in the outbox; the broker need not be there."""
         instance = self._instance
-        if instance.closed or (instance.loop is not None and instance.loop is not get_running_loop()):
+        gone = instance.closed and instance.port is None  # handlers that end while it closes may still publish
+        if gone or (instance.loop is not None and instance.loop is not get_running_loop()):
             await instance.start()  # says what is wrong, or begins anew
         rest = (ttl, content_type, schema_version, correlation_id)
         events = [self.durable_event(topic, data, headers, durable, *rest) for data, headers, durable in pieces]

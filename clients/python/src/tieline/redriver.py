@@ -79,6 +79,9 @@ class Redriver:
             except TielineError as error:
                 log.info("putting dead letters of %r back failed, and is tried again: %s", self._topic, error)
                 pause = _REST_SECONDS
+            except Exception:  # somebody else's program may have written among the letters
+                log.exception("putting dead letters of %r back failed", self._topic)
+                pause = self._retry.redrive_after
             jitter = min(_MOST_JITTER_SECONDS, self._retry.redrive_after / 10)  # others of the group wait for the same
             await self._house.clock.sleep(pause + random.uniform(0, jitter))  # noqa: S311 - jitter is no secret
 

@@ -1,6 +1,6 @@
 // What became of a command, as the program saw it.
 import { type Explanation, type Gathered, type Receipt, type Responder, type Stream, TielineError } from "tieline";
-import { Answer, Failure, Gave } from "./contract/peer.js";
+import { Answer, Failure, Gave, type Receipt as WireReceipt } from "./contract/peer.js";
 import type { Value } from "./contract/value.js";
 import { fromNative } from "./values.js";
 
@@ -32,8 +32,17 @@ export async function read(stream: Stream, count: number): Promise<Answer> {
 }
 
 /** What a publish resolved to. */
-export function receiptOf({ id, correlationId, stored }: Receipt): Answer {
-  return answer({ $case: "receipt", value: { id, correlationId, stored: stored && { ...stored } } });
+export function receiptOf(receipt: Receipt): Answer {
+  return answer({ $case: "receipt", value: told(receipt) });
+}
+
+/** What a publish of many returned. */
+export function receiptsOf(receipts: readonly Receipt[]): Answer {
+  return answer({ $case: "receipts", value: { receipts: receipts.map(told) } });
+}
+
+function told({ id, correlationId, stored }: Receipt): WireReceipt {
+  return { id, correlationId, stored: stored && { ...stored } };
 }
 
 /** What everybody said. */

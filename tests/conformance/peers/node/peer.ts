@@ -2,20 +2,16 @@
 import { writeSync } from "node:fs";
 import {
   type CallOptions,
-  DEFAULT_SETTINGS,
   EventSystem,
   type Logger,
   MemoryBroker,
   MemoryTransport,
   type PublishOptions,
-  type Retry,
-  type RetryPolicy,
   type Stream,
   type StreamOptions,
-  type SubscribeOptions,
   type Subscription,
 } from "tieline";
-import { answer, explained, failure, gathered, read, receiptOf } from "./answers.js";
+import { answer, explained, failure, gathered, read, receiptOf, receiptsOf } from "./answers.js";
 import {
   type Answer,
   type Call,
@@ -23,17 +19,15 @@ import {
   Command,
   type Gather,
   type Open,
-  type Options,
   type Publish,
+  type PublishMany,
   type Read,
   Report,
   type Subscribe,
-  type Handling as WantedHandling,
-  type Retry as WantedRetry,
-  type RetryPolicy as WantedRetryPolicy,
   type Stream as WantedStream,
 } from "./contract/peer.js";
-import { DONE, filterOf, Handling, type Sent, type Tell, upcasterOf } from "./handling.js";
+import { DONE, Handling, type Sent, type Tell } from "./handling.js";
+import { given, itemsOf, messageOptions, retryOf, settingsOf, storing, subscribeOptions } from "./options.js";
 import { fromNative, toNative } from "./values.js";
 
 const STDOUT = 1;
@@ -82,6 +76,8 @@ class Peer {
       case "publish":
       case "call":
         return await this.#until(number, async (signal) => (await send(this.#system(system), wanted, signal))[1]);
+      case "publishMany":
+        return await this.#until(number, (signal) => publishMany(this.#system(system), wanted.value, signal));
       case "stream":
         return this.#stream(this.#system(system), wanted.value);
       case "read":
@@ -201,6 +197,12 @@ async function publish(system: EventSystem, wanted: Publish, options: PublishOpt
   return [undefined, receiptOf(await system.publish(wanted.topic, dataOf(wanted), all))];
 }
 
+async function publishMany(system: EventSystem, wanted: PublishMany, signal: AbortSignal): Promise<Answer> {
+  const { headers: _, ...options } = messageOptions(wanted.options);
+  const all = { ...options, ...given({ maxStored: wanted.maxStored }), signal };
+  return receiptsOf(await system.publishMany(wanted.topic, wanted.items.flatMap(itemsOf), all));
+}
+
 async function call(system: EventSystem, wanted: Call, options: CallOptions): Promise<[unknown, Answer]> {
   const more: CallOptions = { idempotent: wanted.idempotent };
   if (wanted.waitForRespondersMs !== undefined) more.waitForResponders = wanted.waitForRespondersMs;
@@ -208,30 +210,6 @@ async function call(system: EventSystem, wanted: Call, options: CallOptions): Pr
   if (wanted.retry !== undefined) more.retry = retryOf(wanted.retry);
   const reply = await system.publishAndWait(wanted.topic, dataOf(wanted), { ...options, ...more });
   return [reply, answer({ $case: "value", value: fromNative(reply) })];
-}
-
-/** How a publish asks for the event to be stored. */
-function storing({ key, durable, priority, dedupe, maxStored }: Publish): PublishOptions {
-  return { ...given({ key, priority, dedupe, maxStored }), ...(durable && { durable }) };
-}
-
-/** How a subscription asks for stored events to be handled. */
-function handlingOf({ start, onPoison, timeoutMs, retry }: Partial<WantedHandling>): SubscribeOptions {
-  const options = given({ start, onPoison, timeout: timeoutMs }) as SubscribeOptions;
-  return retry === undefined ? options : { ...options, retry: retryPolicyOf(retry) };
-}
-
-function retryPolicyOf({ maxAttempts, backoffMs, capMs, jitter }: WantedRetryPolicy): RetryPolicy {
-  return given({ maxAttempts, backoff: backoffMs, cap: capMs, jitter });
-}
-
-/** What is not undefined. */
-function given<Options extends object>(options: Options): { [Name in keyof Options]?: NonNullable<Options[Name]> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
-}
-
-function retryOf({ attempts, baseMs, capMs, always }: WantedRetry): Retry {
-  return { attempts, base: baseMs, cap: capMs, ...(always && { when: () => true }) };
 }
 
 function stream(system: EventSystem, wanted: WantedStream, signal?: AbortSignal): Stream {
@@ -257,43 +235,6 @@ async function gather(system: EventSystem, wanted: Gather, signal: AbortSignal):
 
 function dataOf({ data }: Publish | Call | WantedStream | Gather): unknown {
   return data && toNative(data);
-}
-
-function messageOptions(wanted: Options | undefined): PublishOptions {
-  if (wanted === undefined) return {};
-  const options: PublishOptions = {};
-  if (wanted.ttlMs !== undefined) options.ttl = wanted.ttlMs;
-  const headers = [...Object.entries(wanted.headers), ...wanted.moreHeaders.map(({ name, value }) => [name, value])];
-  if (headers.length > 0) options.headers = Object.fromEntries(headers);
-  if (wanted.contentType !== "") options.contentType = wanted.contentType;
-  if (wanted.schemaVersion !== "") options.schemaVersion = wanted.schemaVersion;
-  if (wanted.correlationId !== "") options.correlationId = wanted.correlationId;
-  if (wanted.waitForConnectionMs !== undefined) options.waitForConnection = wanted.waitForConnectionMs;
-  return options;
-}
-
-function subscribeOptions(wanted: Subscribe): SubscribeOptions {
-  const options: SubscribeOptions = {};
-  if (wanted.group !== "") options.group = wanted.group;
-  if (wanted.schemaVersion !== "") options.schemaVersion = wanted.schemaVersion;
-  if (wanted.upcasters.length > 0) options.upcasters = wanted.upcasters.map(upcasterOf);
-  if (wanted.observe) options.observe = true;
-  if (wanted.filter !== undefined) options.filter = filterOf(wanted.filter);
-  if (wanted.batch !== undefined) Object.assign(options, { batch: wanted.batch }); // typed for a handler of lists
-  if (wanted.concurrency !== undefined) options.concurrency = wanted.concurrency;
-  if (wanted.queue !== undefined) options.queue = wanted.queue;
-  if (wanted.durable) options.durable = true;
-  return { ...options, ...handlingOf(wanted.handling ?? {}) };
-}
-
-function settingsOf(wanted: Readonly<Record<string, number>>): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(wanted).map(([name, number]) => {
-      const ours = name.replace(/_ms$/, "").replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
-      if (!(ours in DEFAULT_SETTINGS)) throw new TypeError(`there is no setting ${ours}`);
-      return [ours, number];
-    }),
-  );
 }
 
 const tell: Tell = (report) => {

@@ -14,9 +14,12 @@ from tests.conformance._contract.peer_pb2 import (
     Command,
     Gather,
     Hello,
+    Item,
     Opened,
     Options,
     Publish,
+    PublishMany,
+    Receipts,
     Report,
     Stream,
     Subscribe,
@@ -27,6 +30,7 @@ from tests.conformance.peers.python.answers import failure
 from tests.conformance.peers.python.handling import Handling, filter_of, upcaster_of
 from tests.conformance.peers.python.values import from_native, to_native
 from tieline import EventSystem, Retry, RetryPolicy, Settings, Subscription
+from tieline import Item as Piece
 from tieline import Stream as OpenStream
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
@@ -146,6 +150,14 @@ class Peer:
         reply = await system.publish_and_wait(wanted.topic, *data, idempotent=wanted.idempotent, **options)
         return reply, Answer(value=from_native(reply))
 
+    async def _publish_many(self, command: Command, wanted: PublishMany) -> Answer:
+        options = _options(wanted.options) | (
+            {"max_stored": wanted.max_stored} if wanted.HasField("max_stored") else {}
+        )
+        items = [piece for item in wanted.items for piece in _pieces(item)]
+        receipts = await self._systems[command.system].publish_many(wanted.topic, items, **options)
+        return Answer(receipts=Receipts(receipts=map(answers.receipt, receipts)))
+
     # --- streams, gather, explain -------------------------------------------------------------------------------------
 
     async def _stream(self, command: Command, wanted: Stream) -> None:
@@ -183,9 +195,21 @@ def _data(wanted: Publish | Call | Stream | Gather) -> list[Any]:
 
 def _storing(wanted: Publish) -> dict[str, Any]:
     """How a publish asks for the event to be stored."""
-    names = ("key", "priority", "dedupe", "max_stored")
+    names = ("key", "priority", "dedupe", "max_stored", "wait_replicas")
     options: dict[str, Any] = {name: getattr(wanted, name) for name in names if wanted.HasField(name)}
     return options | ({"durable": True} if wanted.durable else {})
+
+
+def _pieces(wanted: Item) -> list[Piece]:
+    """One of many, or as many as it stands for."""
+    options: dict[str, Any] = {
+        name: getattr(wanted, name) for name in ("key", "priority", "dedupe") if wanted.HasField(name)
+    }
+    if wanted.headers:
+        options["headers"] = dict(wanted.headers)
+    if wanted.numbers:
+        return [Piece(number + 1, **options) for number in range(wanted.numbers)]
+    return [Piece(to_native(wanted.data) if wanted.HasField("data") else None, **options)]
 
 
 def _handling(wanted: HandlingOptions) -> dict[str, Any]:

@@ -232,6 +232,11 @@ def removed_key(prefix: str, topic: str) -> str:
     return f"{prefix}rm:{{{topic}}}"
 
 
+def copying_key(prefix: str, topic: str) -> str:
+    """`<prefix>cy:{<topic>}`."""
+    return f"{prefix}cy:{{{topic}}}"
+
+
 def due_key(prefix: str, topic: str, group: str) -> str:
     """`<prefix>du:{<topic>}:<group>`."""
     return f"{prefix}du:{{{topic}}}:{group}"

@@ -29,6 +29,8 @@ _TOGETHER = 64
 _MANY_BYTES = 262_144
 _LANE = b"\0"
 _LATEST = 2**63 - 1  # a plain producer may name an entry as it likes
+_NO_ROOM, _TAKEN = b"", b"!"
+_REFUSED = {_NO_ROOM, _TAKEN}
 _UNREADABLE = b"\xc1"  # no MessagePack begins so
 
 
@@ -124,14 +126,17 @@ class RedisMail(RedisMailDesk):
         """See `Mail.append_to_replicas`. It has a connection of its own: `WAIT` holds up what comes after it there."""
         batch = _Batch(topic, most, together=False)
         batch.add(drafts)
+        self._numbers.setdefault(topic, 0)
         arguments = [*batch.head, b"0", *batch.arguments]
+        names = scripts.append_names(self._prefix, topic, self._producer)
+        settings = self._transport.settings
+        patience = (settings.ping_interval + settings.pong_timeout) / 2  # longer, and the link is taken for dead
         try:
-            told = await self._waiting.run(
-                scripts.APPEND, scripts.append_names(self._prefix, topic, self._producer), arguments
-            )
-            settings = self._transport.settings
-            patience = (settings.ping_interval + settings.pong_timeout) / 2  # longer, and the link is taken for dead
-            reached = await self._waiting.call(pack("WAIT", replicas, int(patience * 1000)))
+            link = await self._waiting.up()  # one for all of it: another connection has nothing to wait for
+            link.send(pack("SADD", contract.mail_topics_key(self._prefix), topic))
+            told = await self._waiting.run(scripts.APPEND, names, arguments, on=link)
+            wait = pack("WAIT", replicas, int(patience * 1000))
+            reached = await self._waiting.call(wait, on=link) if set(told) - _REFUSED else replicas
         except (LinkDownError, ReplyError) as error:
             raise command_error(error) from None
         if reached < replicas:
@@ -185,11 +190,11 @@ class RedisMail(RedisMailDesk):
                 at += count
 
     def _stored(self, topic: str, draft: Draft, told: bytes) -> Appended:
-        if not told:
+        if told == _NO_ROOM:
             return None
         key, priority, prefix = draft.key, draft.priority, self._prefix
         stream = contract.stream_key(prefix, topic, key) if key else contract.lane_key(prefix, topic, str(priority))
-        if told == b"!":
+        if told == _TAKEN:
             return NoStream(stream)
         entry = told.decode()
         return Stored(stream, entry.removeprefix("="), entry[0] == "=" and len(entry) > 1)
@@ -238,16 +243,16 @@ class RedisMail(RedisMailDesk):
     async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
         """See `Mail.enroll`."""
         await self._call("SADD", contract.mail_topics_key(self._prefix), topic)
-        names = scripts.enroll_names(self._prefix, topic)
-        source, cursor, new = b"", b"0", False
+        names, new = scripts.enroll_names(self._prefix, topic), False
         while True:
-            arguments = [group.encode(), b"%d" % latest, b"%d" % again, source, cursor]
-            told, source, cursor = await self._run(scripts.ENROLL, names, arguments)
+            arguments = [group.encode(), b"%d" % latest, b"%d" % again]
+            told, more = await self._run(scripts.ENROLL, names, arguments)
             if told == b"removed":
                 raise group_removed(topic, group)
             new = new or told == b"1"
-            if cursor == b"0" and not source:
+            if more == b"0":
                 return new
+            again = True  # should somebody remove it meanwhile
 
     async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
         """See `Mail.claim`."""

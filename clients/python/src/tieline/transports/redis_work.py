@@ -29,8 +29,14 @@ class WorkLink:
         self._opening: asyncio.Task[RedisLink] | None = None
         self._closed = False
 
-    async def run(self, script: Script, names: Sequence[str], arguments: Sequence[bytes]) -> Any:
-        """Run a script and return what it returned.
+    async def up(self) -> RedisLink:
+        """The connection; for those who ask several things of one."""
+        return self._link or await self._up()
+
+    async def run(
+        self, script: Script, names: Sequence[str], arguments: Sequence[bytes], *, on: RedisLink | None = None
+    ) -> Any:
+        """Run a script and return what it returned; on this very connection, if one is given.
 
         Raises:
             UnavailableError: there is no connection.
@@ -38,7 +44,7 @@ class WorkLink:
             ReplyError: the server refused it.
 
         """
-        link = self._link or await self._up()
+        link = on or await self.up()
         tail = b"".join(map(bulk, arguments))
         try:
             return await self._ask(link, pack_script(script, names, len(arguments)) + tail)
@@ -47,9 +53,9 @@ class WorkLink:
                 raise
         return await self._ask(link, pack_script(script, names, len(arguments), whole=True) + tail)
 
-    async def call(self, packed: bytes) -> Any:
-        """Send one packed command; raises as `run` does."""
-        return await self._ask(self._link or await self._up(), packed)
+    async def call(self, packed: bytes, *, on: RedisLink | None = None) -> Any:
+        """Send one packed command; on this very connection, if one is given; raises as `run` does."""
+        return await self._ask(on or await self.up(), packed)
 
     def close(self) -> None:
         """Close the connection for good."""

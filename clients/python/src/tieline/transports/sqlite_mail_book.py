@@ -35,7 +35,9 @@ _COUNT = "SELECT count(*) FROM events WHERE topic = ? AND key = ? AND priority =
 _SWEEP = "DELETE FROM known WHERE (topic, name) IN (SELECT topic, name FROM known WHERE expires <= ? LIMIT ?)"
 _EXPIRE = """
 DELETE FROM events WHERE id IN (
-    SELECT id FROM events WHERE id < ? AND +topic NOT IN (SELECT topic FROM groups) ORDER BY id LIMIT ?
+    SELECT id FROM events
+    WHERE id < ? AND NOT EXISTS (SELECT 1 FROM groups WHERE groups.topic = events.topic AND start < id)
+    ORDER BY id LIMIT ?
 ) RETURNING topic
 """
 _FORGET = "DELETE FROM members WHERE topic = ? AND grp = ? AND key = ? AND event = ?"
@@ -163,7 +165,7 @@ class MailBook:
         return told
 
     def _expire(self, least: int) -> None:
-        """Delete what was stored before this moment (ms) for topics that have no group."""
+        """Delete what was stored before this moment (ms) and is for no group."""
         topics = Counter(topic for (topic,) in self.execute(_EXPIRE, (first_id(least), _SWEEP_ROWS)))
         for topic, count in topics.items():
             days = contract.LIMIT_STREAM_ALONE_MS / 86_400_000

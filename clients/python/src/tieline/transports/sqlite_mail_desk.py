@@ -35,8 +35,8 @@ DELETE FROM events WHERE topic = ?1 AND NOT EXISTS (
     LEFT JOIN lanes ON events.key = '' AND lanes.topic = ?1 AND lanes.grp = groups.grp
         AND lanes.priority = events.priority
     WHERE groups.topic = ?1 AND CASE events.key
-        WHEN '' THEN coalesce(lanes.given, start) < events.id OR coalesce(members.passed < events.id, 0)
-        ELSE coalesce(members.passed, start) < events.id END
+        WHEN '' THEN coalesce(lanes.given, start) < max(events.id, ?2) OR coalesce(members.passed < events.id, 0)
+        ELSE coalesce(members.passed, start) < max(events.id, ?2) END
 )
 """
 _QUIET = """
@@ -71,15 +71,18 @@ def _figures(book: MailBook, topic: str, group: str, since: int) -> GroupFigures
 
 
 def dismiss(book: MailBook, topic: str, group: str) -> bool:
-    """See `Mail.dismiss`. What only this group waited for goes with it, if there are others; else it waits for one."""
+    """See `Mail.dismiss`. What only this group waited for goes with it, if there are others; else it waits for one.
+
+    What none of the others was to get waits for another one, too.
+    """
     place = (topic, group)
     if book.execute("DELETE FROM groups WHERE topic = ? AND grp = ?", place).rowcount == 0:
         return False
     book.execute("INSERT OR REPLACE INTO removed VALUES (?, ?, ?)", (*place, book.now() + _REMOVED_MS))
     book.execute("DELETE FROM members WHERE topic = ? AND grp = ?", place)
     book.execute("DELETE FROM lanes WHERE topic = ? AND grp = ?", place)
-    if book.starts(topic):
-        book.execute(_PASSED_BY_THE_REST, (topic,))
+    if starts := book.starts(topic).values():
+        book.execute(_PASSED_BY_THE_REST, (topic, min(starts) + 1))
         book.execute(_QUIET, (topic,))
     book.asleep.add(place)
     book.wake(topic, group)

@@ -54,6 +54,7 @@ export interface Command {
     | { $case: "leave"; value: Leave }
     | { $case: "gather"; value: Gather }
     | { $case: "explain"; value: Explain }
+    | { $case: "publishMany"; value: PublishMany }
     | undefined;
 }
 
@@ -252,6 +253,31 @@ export interface Publish {
   priority?: number | undefined;
   dedupe?: string | undefined;
   maxStored?: number | undefined;
+  waitReplicas?: number | undefined;
+}
+
+/** Stores events of one topic, all or none. */
+export interface PublishMany {
+  topic: string;
+  items: Item[];
+  options: Options | undefined;
+  maxStored?: number | undefined;
+}
+
+/** What is unset is not given. */
+export interface Item {
+  data: Value | undefined;
+  key?: string | undefined;
+  priority?: number | undefined;
+  dedupe?: string | undefined;
+  headers: { [key: string]: string };
+  /** It is given so often, each with the next number instead of `data`, from 1; 0 means once, as it is. */
+  numbers: number;
+}
+
+export interface Item_HeadersEntry {
+  key: string;
+  value: string;
 }
 
 export interface Call {
@@ -359,7 +385,13 @@ export interface Answer {
     | { $case: "items"; value: Items }
     | { $case: "gathered"; value: Gathered }
     | { $case: "explanation"; value: Explanation }
+    | { $case: "receipts"; value: Receipts }
     | undefined;
+}
+
+/** Of many events, in their order. */
+export interface Receipts {
+  receipts: Receipt[];
 }
 
 /** What was read of a stream. */
@@ -549,6 +581,9 @@ export const Command: MessageFns<Command> = {
       case "explain":
         Explain.encode(message.do.value, writer.uint32(122).fork()).join();
         break;
+      case "publishMany":
+        PublishMany.encode(message.do.value, writer.uint32(130).fork()).join();
+        break;
     }
     return writer;
   },
@@ -686,6 +721,14 @@ export const Command: MessageFns<Command> = {
             message.do = { $case: "explain", value: Explain.decode(reader, reader.uint32()) };
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.do = { $case: "publishMany", value: PublishMany.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -781,6 +824,12 @@ export const Command: MessageFns<Command> = {
       case "explain": {
         if (object.do?.value !== undefined && object.do?.value !== null) {
           message.do = { $case: "explain", value: Explain.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "publishMany": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "publishMany", value: PublishMany.fromPartial(object.do.value) };
         }
         break;
       }
@@ -2529,6 +2578,7 @@ function createBasePublish(): Publish {
     priority: undefined,
     dedupe: undefined,
     maxStored: undefined,
+    waitReplicas: undefined,
   };
 }
 
@@ -2560,6 +2610,9 @@ export const Publish: MessageFns<Publish> = {
     }
     if (message.maxStored !== undefined) {
       writer.uint32(72).int32(message.maxStored);
+    }
+    if (message.waitReplicas !== undefined) {
+      writer.uint32(80).int32(message.waitReplicas);
     }
     return writer;
   },
@@ -2649,6 +2702,14 @@ export const Publish: MessageFns<Publish> = {
             message.maxStored = reader.int32();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.waitReplicas = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2677,6 +2738,293 @@ export const Publish: MessageFns<Publish> = {
     message.priority = object.priority ?? undefined;
     message.dedupe = object.dedupe ?? undefined;
     message.maxStored = object.maxStored ?? undefined;
+    message.waitReplicas = object.waitReplicas ?? undefined;
+    return message;
+  },
+};
+
+function createBasePublishMany(): PublishMany {
+  return { topic: "", items: [], options: undefined, maxStored: undefined };
+}
+
+export const PublishMany: MessageFns<PublishMany> = {
+  encode(message: PublishMany, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    for (const v of message.items) {
+      Item.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.options !== undefined) {
+      Options.encode(message.options, writer.uint32(26).fork()).join();
+    }
+    if (message.maxStored !== undefined) {
+      writer.uint32(32).int32(message.maxStored);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PublishMany {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePublishMany();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.items.push(Item.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.options = Options.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.maxStored = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PublishMany>): PublishMany {
+    return PublishMany.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PublishMany>): PublishMany {
+    const message = createBasePublishMany();
+    message.topic = object.topic ?? "";
+    message.items = object.items?.map((e) => Item.fromPartial(e)) || [];
+    message.options = (object.options !== undefined && object.options !== null)
+      ? Options.fromPartial(object.options)
+      : undefined;
+    message.maxStored = object.maxStored ?? undefined;
+    return message;
+  },
+};
+
+function createBaseItem(): Item {
+  return { data: undefined, key: undefined, priority: undefined, dedupe: undefined, headers: {}, numbers: 0 };
+}
+
+export const Item: MessageFns<Item> = {
+  encode(message: Item, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.data !== undefined) {
+      Value.encode(message.data, writer.uint32(10).fork()).join();
+    }
+    if (message.key !== undefined) {
+      writer.uint32(18).string(message.key);
+    }
+    if (message.priority !== undefined) {
+      writer.uint32(24).int32(message.priority);
+    }
+    if (message.dedupe !== undefined) {
+      writer.uint32(34).string(message.dedupe);
+    }
+    globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
+      Item_HeadersEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    if (message.numbers !== 0) {
+      writer.uint32(48).uint32(message.numbers);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Item {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseItem();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.data = Value.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.priority = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.dedupe = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = Item_HeadersEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.headers[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.numbers = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Item>): Item {
+    return Item.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Item>): Item {
+    const message = createBaseItem();
+    message.data = (object.data !== undefined && object.data !== null) ? Value.fromPartial(object.data) : undefined;
+    message.key = object.key ?? undefined;
+    message.priority = object.priority ?? undefined;
+    message.dedupe = object.dedupe ?? undefined;
+    message.headers = (globalThis.Object.entries(object.headers ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.numbers = object.numbers ?? 0;
+    return message;
+  },
+};
+
+function createBaseItem_HeadersEntry(): Item_HeadersEntry {
+  return { key: "", value: "" };
+}
+
+export const Item_HeadersEntry: MessageFns<Item_HeadersEntry> = {
+  encode(message: Item_HeadersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Item_HeadersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseItem_HeadersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Item_HeadersEntry>): Item_HeadersEntry {
+    return Item_HeadersEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Item_HeadersEntry>): Item_HeadersEntry {
+    const message = createBaseItem_HeadersEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -3684,6 +4032,9 @@ export const Answer: MessageFns<Answer> = {
       case "explanation":
         Explanation.encode(message.what.value, writer.uint32(74).fork()).join();
         break;
+      case "receipts":
+        Receipts.encode(message.what.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3773,6 +4124,14 @@ export const Answer: MessageFns<Answer> = {
             message.what = { $case: "explanation", value: Explanation.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.what = { $case: "receipts", value: Receipts.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3840,7 +4199,68 @@ export const Answer: MessageFns<Answer> = {
         }
         break;
       }
+      case "receipts": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "receipts", value: Receipts.fromPartial(object.what.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseReceipts(): Receipts {
+  return { receipts: [] };
+}
+
+export const Receipts: MessageFns<Receipts> = {
+  encode(message: Receipts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.receipts) {
+      Receipt.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Receipts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReceipts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.receipts.push(Receipt.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Receipts>): Receipts {
+    return Receipts.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Receipts>): Receipts {
+    const message = createBaseReceipts();
+    message.receipts = object.receipts?.map((e) => Receipt.fromPartial(e)) || [];
     return message;
   },
 };

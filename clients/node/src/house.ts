@@ -1,0 +1,17 @@
+import type { Clock } from "./clock.js";
+import type { Mail } from "./durable.js";
+import type { DurableSteps } from "./durableSteps.js";
+import type { Log } from "./log.js";
+
+/** Where a consumer lives. */
+export interface House {
+  /** The broker's clock. */
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Where durable events are. Throws TielineError if there is no place for them any more. */
+  readonly mail: Mail;
+  /** How long a lease lasts without being extended, milliseconds. */
+  readonly lease: number;
+  /** Where each step of an event is noted. */
+  readonly steps: DurableSteps;
+}
