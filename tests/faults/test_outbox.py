@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,12 @@ def durable_server() -> Iterator[RedisServer]:
         yield running
 
 
+QUEUED = re.compile(r"QUEUED (\d+)")  # a process that was killed may have left half a line
+
+
 def queued(publisher: Peer) -> int:
     """The last number that is known to be on disk; 0 for none."""
-    numbers = [int(line.split()[1]) for line in publisher.output if line.startswith("QUEUED ")]
+    numbers = [int(found[1]) for line in publisher.output if (found := QUEUED.match(line))]
     return max(numbers, default=0)
 
 
