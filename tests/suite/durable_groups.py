@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from tests.suite.durable import AT_ONCE, Keys
 from tests.suite.durable_retries import failing
 from tests.suite.seen import Seen, until
 from tests.suite.world import Feature, World
+from tieline.durable import Claimed
 
 NEEDS = frozenset({Feature.DURABLE})
 
@@ -85,3 +87,43 @@ async def test_what_a_process_holds_but_cannot_begin_soon_is_for_others(world: W
     await asyncio.gather(*(publisher.publish(topic, 0.3, key=f"slow{number}") for number in range(16)))
     await until(lambda: sum(map(len, seen.values())) == 2_016)
     assert 4 <= len(seen["two"]) <= 12
+
+
+async def test_who_stops_instead_of_claiming_wakes_the_others(world: World, topic: str) -> None:
+    first, second = await world.system(), await world.system()
+    begun, release, answered, seen = Seen(), asyncio.Event(), asyncio.Event(), Seen()
+
+    async def take(data: Any) -> None:
+        begun.append(data)
+        await release.wait()
+
+    subscription = first.subscribe(topic, take, durable=True, concurrency=2)
+    await subscription.ready()
+    await first.publish(topic, 1, key="k")
+    await begun.reach(1)
+    await second.subscribe(topic, seen.take, durable=True).ready()
+    consumer = subscription.consumer
+    assert consumer is not None
+    mail = consumer._house.mail
+    claim, claimed = mail.claim, asyncio.Event()
+
+    async def late(*asked: Any) -> Claimed:
+        found = await claim(*asked)
+        claimed.set()
+        await answered.wait()
+        return found
+
+    mail.claim = late  # type: ignore[method-assign]
+    consumer.wake()
+    await claimed.wait()
+    mail.claim = claim  # type: ignore[method-assign]
+    await first.publish(topic, 2, key="k")
+    release.set()
+    await until(lambda: consumer._settling.done and not consumer.held)
+    leaving = asyncio.create_task(subscription.unsubscribe())
+    await until(lambda: consumer.stopped)
+    answered.set()
+    async with asyncio.timeout(8):  # a lease lasts longer
+        await leaving
+        await seen.reach(1)
+    assert list(seen) == [2]

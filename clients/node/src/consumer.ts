@@ -131,7 +131,7 @@ export class Consumer {
 
   /** There may be something to claim. */
   wake(): void {
-    this.#more = true;
+    this.#more = !this.#stopped;
     this.#pump();
   }
 
@@ -158,7 +158,15 @@ export class Consumer {
     this.#claiming = false;
     this.begin();
     this.#pump();
+    this.#handOn();
     this.#tellIdle();
+  }
+
+  /** What was settled before it stopped woke nobody, as it was to claim next; what it gives back now does. */
+  #handOn(): void {
+    if (!this.#stopped || !this.#more || this.#claiming) return;
+    this.#claiming = true;
+    void this.#claim(1);
   }
 
   #claimed({ token, again, lost, members }: Claimed, room: number): void {
@@ -169,7 +177,7 @@ export class Consumer {
       this.#holding.add(lease, claim);
       this.ready.push(lease);
     }
-    if (again === 0) this.#more = true;
+    if (again === 0) this.#more = !this.#stopped;
     else if (again !== undefined) this.#lookAgain(again);
   }
 
@@ -252,7 +260,7 @@ export class Consumer {
   #flush(): void {
     this.#flushing = false;
     this.begin();
-    if (this.#settling.endsLeases) this.#more = true;
+    if (this.#settling.endsLeases && !this.#stopped) this.#more = true;
     for (const lease of this.#holding) if (lease.hasHandled) this.#settling.add(lease.settlement("keep"));
     this.#settling.send();
     this.#pump();
@@ -261,7 +269,7 @@ export class Consumer {
 
   /** The broker has heard of something. */
   #progressed(again: boolean): void {
-    if (again) this.#more = true; // what was settled claims next
+    if (again && !this.#stopped) this.#more = true; // what was settled claims next
     this.#pump();
     this.#tellIdle();
   }
@@ -276,6 +284,7 @@ export class Consumer {
     this.#redriver.stop();
     this.freeWaiting();
     for (const lease of this.#holding) lease.stop();
+    this.#handOn();
   }
 
   /** Resolves when nothing is held and all is settled; `stop` comes first. */
@@ -286,6 +295,7 @@ export class Consumer {
 
   /** Stops at once and gives everything back. */
   interrupt(reason: TielineError): void {
+    this.#more = false;
     this.stop();
     for (const lease of [...this.#holding]) lease.interrupt(reason);
     this.#isOver = true;

@@ -119,6 +119,46 @@ export function durableLeaseTests(world: World, redis: RedisServer): void {
     await until(() => keys.count === 3, "the name is free again");
   });
 
+  test("who stops instead of claiming wakes the others", async () => {
+    const topic = newTopic();
+    const [begun, seen, held, answered] = [new Seen(), new Seen(), gate(), gate()];
+    const transport = new RedisTransport(redis.url, { namespace: "", settings: chooseSettings({}) });
+    const first = world.system({ transport });
+    const options = { durable: true, concurrency: 2 };
+    const subscription = first.subscribe(topic, (data) => begun.after(data, held.opened), options);
+    await subscription.ready();
+    await first.publish(topic, 1, { key: "k" });
+    await begun.reach(1);
+    await world
+      .system()
+      .subscribe(topic, (data) => seen.push(data), { durable: true })
+      .ready();
+    const { mail } = transport;
+    const { claim } = mail;
+    let claimed = false;
+    mail.claim = async (...given) => {
+      const found = await claim.apply(mail, given);
+      claimed = true;
+      await answered.opened;
+      return found;
+    };
+    const consumer = consumerOf(subscription);
+    consumer.wake();
+    await until(() => claimed, "nothing was to be claimed");
+    mail.claim = claim;
+    await first.publish(topic, 2, { key: "k" });
+    held.open();
+    await until(() => consumer.held === 0, "the first event is handled");
+    await sleep(50);
+    const leaving = subscription.unsubscribe();
+    await until(() => consumer.stopped, "it claims nothing new");
+    const before = Date.now();
+    answered.open();
+    await leaving;
+    await seen.reach(1);
+    assert.ok(Date.now() - before < 8000, "a lease lasts longer");
+  });
+
   test("an idle consumer is woken by a publish, and asks for nothing else", async () => {
     const [topic, seen] = [newTopic(), new Seen()];
     const subscription = world.system().subscribe(topic, (data) => seen.push(data), { durable: true, group: "g" });

@@ -142,7 +142,7 @@ class Consumer:
 
     def wake(self) -> None:
         """There may be something to claim."""
-        self._more = True
+        self._more = not self._stopped
         self._pump()
 
     def _pump(self) -> None:
@@ -176,11 +176,18 @@ class Consumer:
             self._holding.add(lease, claim)
             self._ready.append(lease)
         if claimed.again == 0:
-            self._more = True
+            self._more = not self._stopped
         elif claimed.again is not None and not self._stopped:
             self._look_again(claimed.again)
         self._begin()
         self._pump()
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """What was settled before it stopped woke nobody, as it was to claim next; what it gives back now does."""
+        if self._stopped and self._more and not self._claiming:
+            self._claiming, self._more = True, False
+            self.spawn(self._claim(1))
 
     def _look_again(self, seconds: float) -> None:
         if self._again is not None:
@@ -248,7 +255,7 @@ class Consumer:
     def _flush(self) -> None:
         self._flushing = False
         self._begin()
-        if self._settling.ends_leases:
+        if self._settling.ends_leases and not self._stopped:
             self._more = True
         for lease in self._holding:
             if lease.handled:
@@ -289,6 +296,7 @@ class Consumer:
         At once inside a handler of its own.
         """
         self.stop()
+        self._hand_on()
         while not self.is_caller and not self._is_idle:
             self._idle.clear()
             await self._idle.wait()
@@ -307,6 +315,7 @@ class Consumer:
     def interrupt(self) -> None:
         """Stop at once and give everything back."""
         self._stop()
+        self._more = False
         self._settling.close()
         for lease in self._holding:
             lease.interrupt()

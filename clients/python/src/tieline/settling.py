@@ -117,6 +117,7 @@ class Settling:
             else:
                 await self._house.clock.sleep(_REST_SECONDS)
         self._unsettled.clear()
+        self._consumer.wake()
 
     async def _ask(self, settlements: Sequence[Settlement]) -> list[bool]:
         consumer, house = self._consumer, self._house
