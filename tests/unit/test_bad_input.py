@@ -258,6 +258,19 @@ async def _soon(data: Any) -> Any:
 # --- subscriptions --------------------------------------------------------------------------------------------------
 
 
+def test_an_option_that_nobody_knows_is_told_with_those_that_are_known() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"subscribe does not know retries; it knows batch, .*, retry, "):
+        EventSystem("memory://").subscribe("a", lambda: None, retries=3)  # type: ignore[call-overload]
+
+
+async def test_whether_an_event_is_durable_is_yes_or_no() -> None:
+    async with EventSystem("memory://") as system:
+        for unclear in ("no", 1, 0.5):
+            with pytest.raises(InvalidArgumentError, match="durable is True or False, not "):
+                await system.publish("a", 1, durable=unclear)  # type: ignore[arg-type]
+        assert not await system.groups.topics()
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -282,6 +295,8 @@ async def _soon(data: Any) -> Any:
         {"observe": True, "batch": (1, 1.0)},
         {"name": 5},
         {"name": "\ud800"},
+        {"durable": "yes"},
+        {"durable": None},
         {"filter": 5},
         {"filter": _soon},
         {"on_gap": 5},

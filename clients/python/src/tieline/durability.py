@@ -50,7 +50,9 @@ def durability(topic: str, options: Mapping[str, Any]) -> Durability | None:
         InvalidArgumentError: they make no sense, alone or together.
 
     """
-    if not options.get("durable", False):
+    if not isinstance(durable := options.get("durable", False), bool):
+        raise InvalidArgumentError(f"durable is True or False, not {durable!r:.80}")
+    if not durable:
         strange = [name for name in _ONLY_DURABLE if name in options]
         if strange:
             raise InvalidArgumentError(f"{strange[0]}= is for durable events: add durable=True")

@@ -160,6 +160,8 @@ class EventSystem:
 
         """
         if key is not None or durable:
+            if not isinstance(durable, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidArgumentError(f"durable is True or False, not {durable!r:.80}")
             if wait_local:
                 raise InvalidArgumentError(
                     "wait_local= is for live events; a stored one is handled when its turn comes"

@@ -117,7 +117,8 @@ class Subscription:
     ) -> None:
         unknown = set(options) - set(SubscriptionOptions.__annotations__)
         if unknown:
-            raise InvalidArgumentError(f"subscribe does not know {', '.join(sorted(unknown))}")
+            known = ", ".join(sorted(SubscriptionOptions.__annotations__))
+            raise InvalidArgumentError(f"subscribe does not know {', '.join(sorted(unknown))}; it knows {known}")
         self._owner = owner
         self.topic = topics.check_pattern(topic)
         self.handler = handler
