@@ -49,7 +49,8 @@ export function durableRetentionTests(world: World, redis: RedisServer): void {
     const transport = new RedisTransport(redis.url, { namespace: "", settings: DEFAULT_SETTINGS });
     const system = world.system({ transport });
     await addOld(streamKey("tl:", topic, "k"), 3);
-    const left = system.subscribe(topic, () => {}, { durable: true, group: "other" });
+    const fail = () => Promise.reject(new Error("not yet")); // what it handled would go, and rightly
+    const left = system.subscribe(topic, fail, { durable: true, group: "other" });
     await left.ready();
     await left.unsubscribe();
     await system.publish(topic, 1, { key: "k" });
