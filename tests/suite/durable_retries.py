@@ -355,3 +355,21 @@ async def test_pauses_double_up_to_the_cap() -> None:
     jittered = [RetryPolicy(backoff=1.0, cap=5.0).pause(2) for _ in range(200)]
     assert all(0 <= pause <= 2.0 for pause in jittered)
     assert len(set(jittered)) > 100
+
+
+async def test_nothing_more_is_handled_once_a_handler_closes_its_system(world: World, topic: str) -> None:
+    system, seen, others = await world.system(), Seen(), Seen()
+
+    async def close(data: Any) -> None:
+        seen.append(data)
+        await system.aclose()
+
+    for number in range(4):
+        await system.publish(topic, number, key="k")
+        await system.publish(topic, number, key=f"k{number}")
+    await system.subscribe(topic, close, durable=True, concurrency=1).ready()
+    await seen.reach(1)
+    other = await world.system()
+    await other.subscribe(topic, others.take, durable=True).ready()
+    await others.reach(7)
+    assert len(seen) == 1

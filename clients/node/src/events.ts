@@ -241,6 +241,7 @@ export class EventSystem extends Sending {
     const all = [...this.#router.all(), ...this.#leaving.all()];
     const inside = all.some(({ isCaller }) => isCaller);
     this.#sayLeaving();
+    for (const { consumer } of all) consumer?.stop();
     this.#closing ??= CURRENT.exit(() => this.#close(drain));
     if (!inside) return this.#closing;
     this.#closing.catch((error) => this.#report(error, "close"));

@@ -83,7 +83,8 @@ export class Settling {
     try {
       const kept = await this.#ask(settlements);
       const lost = kept.filter((ours) => !ours).length;
-      if (lost > 0) log.warn(`${lost} leases of "${topic}" were lost before they were settled; others have them`);
+      const whose = "others have them, or their group was removed";
+      if (lost > 0) log.warn(`leases of "${topic}" were lost before they were settled (${lost}): ${whose}`);
     } catch (error) {
       this.#keep(settlements, error);
     }

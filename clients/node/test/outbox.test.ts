@@ -88,14 +88,23 @@ describe("an outbox", async () => {
     t.mock.method(Math, "random", () => 1);
     for (let number = 0; number < 6; number++) await system.publish(topic, number, { key: "full", maxStored: 2 });
     await system.publish(topic, "free", { key: "free", maxStored: 2 });
+    const both = ["free", "full"].map((key) => ({ data: "both", key }));
+    await system.publishMany(topic, both, { maxStored: 2 });
+    await system.publish(topic, "after", { key: "free", maxStored: 2 });
     await sleep(1700);
-    assert.equal((await figures(system)).events, 4);
+    assert.equal((await figures(system)).events, 7);
     await open().subscribe(topic, keys.take, { durable: true }).ready();
     await until(() => keys.count === 3, "what is stored is handled");
     await system.publish(topic, "later", { key: "full", maxStored: 2 }); // there would be room
-    await until(() => keys.count >= 8, "all are handled");
+    await until(() => keys.count >= 11, "all are handled");
     await empty(system);
-    assert.deepEqual([keys.of("full"), keys.of("free")], [[0, 1, 2, 3, 4, 5, "later"], ["free"]]);
+    assert.deepEqual(
+      [keys.of("full"), keys.of("free")],
+      [
+        [0, 1, 2, 3, 4, 5, "both", "later"],
+        ["free", "both", "after"],
+      ],
+    );
   });
 
   test("an event without room waits although a later one is known", async () => {

@@ -56,6 +56,26 @@ export function durableLifeTests(world: World): void {
     assert.deepEqual(staying.of("k"), [1, 2]);
   });
 
+  test("nothing more is handled once a handler closes its system", async () => {
+    const [topic, system, seen, others] = [newTopic(), world.system(), new Seen(), new Seen()];
+    for (const n of [0, 1, 2, 3]) {
+      await system.publish(topic, n, { key: "k" });
+      await system.publish(topic, n, { key: `k${n}` });
+    }
+    const close = async (data: unknown) => {
+      seen.push(data);
+      await system.close();
+    };
+    await system.subscribe(topic, close, { durable: true, concurrency: 1 }).ready();
+    await until(() => seen.length > 0, "the first is handled");
+    await world
+      .system()
+      .subscribe(topic, (data) => others.push(data), { durable: true })
+      .ready();
+    await others.stay(7);
+    assert.equal(seen.length, 1);
+  });
+
   test("a handler that closes its own system does not wait for itself", async () => {
     const [topic, closed] = [newTopic(), new Seen()];
     const system = world.system();

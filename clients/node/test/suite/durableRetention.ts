@@ -49,10 +49,8 @@ export function durableRetentionTests(world: World, redis: RedisServer): void {
     const transport = new RedisTransport(redis.url, { namespace: "", settings: DEFAULT_SETTINGS });
     const system = world.system({ transport });
     await addOld(streamKey("tl:", topic, "k"), 3);
-    const fail = () => Promise.reject(new Error("not yet")); // what it handled would go, and rightly
-    const left = system.subscribe(topic, fail, { durable: true, group: "other" });
-    await left.ready();
-    await left.unsubscribe();
+    await system.start();
+    await transport.mail.enroll(topic, "other");
     await system.publish(topic, 1, { key: "k" });
     await transport.retention.sweep(LIMIT_STREAM_ALONE_MS);
     await system.subscribe(topic, (data) => seen.push(data), { durable: true }).ready();

@@ -8,6 +8,7 @@ import type pg from "pg";
 import { MemoryIdempotencyStore } from "../../src/idempotency.js";
 import { type Handling, InvalidArgumentError, idempotencyStore, type SqlClient } from "../../src/index.js";
 import { PostgresServer } from "../support/postgres.js";
+import { ask } from "../support/redis.js";
 import { RedisServer } from "../support/server.js";
 import { fails, sleep } from "../support/waiting.js";
 
@@ -76,11 +77,11 @@ for (const [kind, where] of Object.entries(PLACES)) {
 
     test("an owner that begins again keeps it", async () => {
       const store = open();
-      for (let time = 0; time < 4; time++) {
-        assert.equal(await store.begin(EVENT, "a", 2000), "begun");
-        await sleep(700);
+      for (let time = 0; time < 3; time++) {
+        assert.equal(await store.begin(EVENT, "a", 3000), "begun");
+        await sleep(1100);
       }
-      assert.equal(await store.begin(EVENT, "b", 2000), "busy");
+      assert.equal(await store.begin(EVENT, "b", 3000), "busy");
       await store.close();
     });
 
@@ -190,6 +191,18 @@ test("installations on one Redis are told apart by their namespace and database"
   for (const store of stores) assert.equal(await store.begin(EVENT, "a", MINUTE), "begun");
   for (const store of stores) assert.equal(await store.begin(EVENT, "b", MINUTE), "busy");
   await Promise.all(stores.map((store) => store.close()));
+});
+
+test("a closed store has no connection to Redis any more", async () => {
+  const connections = async () =>
+    String(await ask(redis, "CLIENT", "LIST")).split("name=tieline:idempotency").length - 1;
+  const before = await connections();
+  const store = idempotencyStore(redis.url);
+  await store.begin(EVENT, "a", 1000);
+  assert.equal(await connections(), before + 1);
+  await store.close();
+  for (const deadline = Date.now() + 10_000; (await connections()) > before && Date.now() < deadline; ) await sleep(20);
+  assert.equal(await connections(), before);
 });
 
 test("memory forgets what is over", async () => {

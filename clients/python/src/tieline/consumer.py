@@ -270,14 +270,18 @@ class Consumer:
 
     # --- end ------------------------------------------------------------------------------------------------------
 
+    def stop(self) -> None:
+        """Claim nothing new, and give back what is not being handled."""
+        self._stop()
+        for lease in self._holding:
+            lease.stop()
+
     async def drain(self) -> None:
         """Claim nothing new, finish the events that are being handled, and give the rest back.
 
         At once inside a handler of its own.
         """
-        self._stop()
-        for lease in self._holding:
-            lease.stop()
+        self.stop()
         while not self.is_caller and not self._is_idle:
             self._idle.clear()
             await self._idle.wait()

@@ -212,7 +212,11 @@ class Instance:
         self.closed = True
         for tell in self._at_close:
             tell()
-        inside = any(subscription.is_caller for subscription in [*self.router, *self._leaving])
+        subscriptions = [*self.router, *self._leaving]
+        inside = any(subscription.is_caller for subscription in subscriptions)
+        for subscription in subscriptions:
+            if subscription.consumer is not None:
+                subscription.consumer.stop()
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(drain), context=Context())
         if not inside:

@@ -105,7 +105,8 @@ class Settling:
         self._trouble.over()
         lost = sum(not ours for ours in kept)
         if lost and not again:
-            log.warning("%d leases of %r were lost before they were settled; others have them", lost, topic)
+            whose = "others have them, or their group was removed"
+            log.warning("leases of %r were lost before they were settled (%d): %s", topic, lost, whose)
         return True
 
     async def _settle_again(self) -> None:
