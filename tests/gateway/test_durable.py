@@ -439,6 +439,12 @@ BAD = {
     "pause": ("a", "g", verdict("retry", argument=b"soon"), "INVALID_ARGUMENT"),
     "long pause": ("a", "g", verdict("retry", argument=b"2592000001"), "INVALID_ARGUMENT"),
     "no letter": ("a", "g", verdict("park", argument=b"\xff"), "INVALID_ARGUMENT"),
+    "no key to park": (
+        "a",
+        "g",
+        verdict("park", member=b"\x005\x001-1", argument=letter("a", "g")),
+        "INVALID_ARGUMENT",
+    ),
     "letter of another": ("a", "g", verdict("park", argument=letter("b", "g")), "INVALID_ARGUMENT"),
     "letter of none": ("a", "g", verdict("dead", argument=letter("a", "g")), "INVALID_ARGUMENT"),
     "large letter": ("a", "g", verdict("park", argument=letter("a", "g", bytes(2_100_000))), "INVALID_ARGUMENT"),

@@ -65,3 +65,23 @@ async def test_a_group_remembers_where_it_was(world: World, topic: str) -> None:
         await until(lambda start=start: keys.count == start + 5)
         await system.aclose()
     assert keys.seen["k"] == list(range(10))
+
+
+async def test_what_a_process_holds_but_cannot_begin_soon_is_for_others(world: World, topic: str) -> None:
+    """Quick events have it claim many at a time, and then they are slow."""
+    publisher, seen = await world.system(), {"one": Seen(), "two": Seen()}
+
+    async def join(name: str) -> None:
+        async def take(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            seen[name].append(seconds)
+
+        await (await world.system()).subscribe(topic, take, durable=True, concurrency=1).ready()
+
+    await join("one")
+    await asyncio.gather(*(publisher.publish(topic, 0, key=f"quick{number}") for number in range(2_000)))
+    await seen["one"].reach(2_000)
+    await join("two")
+    await asyncio.gather(*(publisher.publish(topic, 0.3, key=f"slow{number}") for number in range(16)))
+    await until(lambda: sum(map(len, seen.values())) == 2_016)
+    assert 4 <= len(seen["two"]) <= 12

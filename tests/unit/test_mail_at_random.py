@@ -120,7 +120,7 @@ class Pair:
         told = []
         for box, found in zip(self.boxes, letters, strict=True):
             asked = [
-                Redriven(one.id, group, key, 5, f"again {self.count}.{n}".encode())
+                Redriven(one.id, group, key, 5, f"+{self.count}.{n}".encode())
                 for n, one in enumerate([*found, *found[:2]])
             ]
             told.append(list(map(bool, await box.mail.redrive(box.topic, asked))))

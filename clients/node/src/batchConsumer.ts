@@ -19,6 +19,7 @@ export class BatchConsumer extends Consumer {
   constructor(subscription: Subscription, policy: Durability, concurrency: number, house: House, batch: BatchOptions) {
     super(subscription, policy, concurrency, house, Math.min(LIMIT_CLAIM_SLOTS, batch.size * concurrency));
     this.#options = batch;
+    this.patience += batch.ms;
   }
 
   /** Hands on as many batches as are full or have waited long enough. */

@@ -50,6 +50,8 @@ export class Consumer {
   #claiming = false;
   #stopped = true;
   #isOver = false;
+  /** How long something may wait here before it is given back (ms). */
+  protected patience = SLOW_MS;
   #flushing = false;
   #again: Timer | undefined;
   readonly #enrolling: Enrolling;
@@ -198,6 +200,14 @@ export class Consumer {
     const ms = this.clock.monotonic() - claim.at;
     if (claim.full && ms < QUICK_MS) this.#window = Math.min(MOST_HELD, this.#window * 2);
     else if (ms > SLOW_MS) this.#window = Math.max(this.#least, this.#window >> 1);
+  }
+
+  /** What waits here for longer than a moment is for others, who may have nothing to do. */
+  giveBack(now: number): void {
+    const [first] = this.ready;
+    if (first === undefined || now - first.begun <= this.patience) return;
+    this.#window = this.#least;
+    this.freeWaiting();
   }
 
   // --- settle --------------------------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ export class Holding implements Iterable<Lease> {
       this.#extended = now;
       void this.#extend(leases);
     }
+    this.#consumer.giveBack(now);
     this.#tickLater();
   }
 

@@ -29,6 +29,7 @@ _NAME_BYTES = 512
 _LETTER_BYTES = 2 * contract.LIMIT_PAYLOAD_BYTES
 _LONGEST_MS = 86_400_000
 _LONGEST_PAUSE_MS = 30 * _LONGEST_MS
+_WITHOUT_KEY = b"\0"
 _TOLD_WITH_LETTER = (Verdict.PARK, Verdict.DEAD)
 _is_letter = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII).fullmatch
 _WITHOUT_GROUP = frozenset({"append", "list_groups", "list_letters", "redrive", "purge"})
@@ -207,6 +208,8 @@ def _settlement(topic: str, group: str, item: wire.Settlement) -> Settlement:
     _check_count("entries", item.entries, least=verdict is Verdict.DEAD)
     entries = [_name("an entry's id", entry) for entry in item.entries]
     member, token = _name("member", item.member), _name("token", item.token)
+    if verdict is Verdict.PARK and member.startswith(_WITHOUT_KEY):
+        raise InvalidArgumentError("only a key can be parked, and this event has none")
     return Settlement(member, token, verdict, item.argument, entries)
 
 

@@ -81,4 +81,24 @@ export function durableGroupTests(world: World): void {
     await seen.stay(3);
     assert.deepEqual([...seen], [1, 2, 3]);
   });
+
+  test("what a process holds but cannot begin soon is for others", async () => {
+    const [topic, publisher, one, two] = [newTopic(), world.system(), new Seen(), new Seen()];
+    const join = async (seen: Seen) => {
+      const take = async (ms: unknown) => {
+        if (ms !== 0) await sleep(Number(ms));
+        seen.push(ms);
+      };
+      await world.system().subscribe(topic, take, { durable: true, concurrency: 1 }).ready();
+    };
+    await join(one);
+    const quick = Array.from({ length: 2_000 }, (_, n) => publisher.publish(topic, 0, { key: `quick${n}` }));
+    await Promise.all(quick);
+    await one.reach(2_000);
+    await join(two);
+    const slow = Array.from({ length: 16 }, (_, n) => publisher.publish(topic, 300, { key: `slow${n}` }));
+    await Promise.all(slow);
+    await until(() => one.length + two.length === 2_016, "all are handled");
+    assert.ok(two.length >= 4 && two.length <= 12, `the second one handled ${two.length} of 16`);
+  });
 }

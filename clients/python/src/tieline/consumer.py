@@ -81,6 +81,7 @@ class Consumer:
         self._house = house
         self._concurrency = concurrency
         self._window = self._least = concurrency
+        self._patience = _SLOW_SECONDS
         self._holding = Holding(self, house)
         self._settling = Settling(self, house, self._progressed)
         self._trouble = Trouble(f"claiming events of {self.topic!r} failed, and is tried again")
@@ -267,6 +268,12 @@ class Consumer:
             self._window = min(_MOST_HELD, self._window * 2)
         elif seconds > _SLOW_SECONDS:
             self._window = max(self._least, self._window // 2)
+
+    def give_back(self, now: float) -> None:
+        """What waits here for longer than a moment is for others, who may have nothing to do."""
+        if self._ready and now - self._ready[0].begun > self._patience:
+            self._window = self._least
+            self._free_waiting()
 
     # --- end ------------------------------------------------------------------------------------------------------
 

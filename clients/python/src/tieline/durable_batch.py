@@ -46,6 +46,7 @@ class BatchConsumer(Consumer):
         self._size, self._seconds = int(batch[0]), float(batch[1])
         self._collecting: Timer | None = None
         self._batches: set[Batch] = set()
+        self._patience += self._seconds
         self._window = self._least = min(contract.LIMIT_CLAIM_SLOTS, self._size * concurrency)
 
     def _begin(self) -> None:

@@ -30,7 +30,10 @@ class Claim:
 
 
 class Holding:
-    """While leases are here they are extended, and handlers that take too long are stopped."""
+    """While leases are here they are extended, and handlers that take too long are stopped.
+
+    What cannot begin soon is given back.
+    """
 
     def __init__(self, consumer: Consumer, house: House) -> None:
         self._consumer = consumer
@@ -92,6 +95,7 @@ class Holding:
         if now - self._extended >= self._house.lease_seconds / 3:
             self._extended = now
             self._consumer.spawn(self.extend(list(self)))
+        self._consumer.give_back(now)
         self._tick_later()
 
     async def extend(self, leases: list[Lease]) -> None:
