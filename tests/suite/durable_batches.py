@@ -31,8 +31,7 @@ async def test_a_full_batch_comes_at_once_in_the_order_of_its_keys(world: World,
 async def test_a_batch_that_does_not_fill_comes_when_its_time_is_up(world: World, topic: str) -> None:
     system, seen = await world.system(), Seen()
     await system.subscribe(topic, seen.take, durable=True, batch=(50, 0.3)).ready()
-    await system.publish_many(topic, [Item(number, key=f"k{number}") for number in range(5)])
-    await system.publish(topic, 5, durable=True)
+    await system.publish_many(topic, [*(Item(number, key=f"k{number}") for number in range(5)), Item(5)])
     await seen.stay(1)
     assert sorted(seen[0]) == list(range(6))
     await system.publish(topic, 6, key="k1")

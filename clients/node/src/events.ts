@@ -15,6 +15,7 @@ import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
 import { type AroundHandler, aroundHandler, aroundPublish, checkMiddleware } from "./middleware.js";
+import { Opening } from "./opening.js";
 import { NO_OPTIONS } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { untilToldToStop, Watchdog } from "./process.js";
@@ -37,7 +38,7 @@ import {
 } from "./subscription.js";
 import { type AskOptions, Surveyor } from "./surveyor.js";
 import { type EventSystemOptions, readOptions } from "./systemOptions.js";
-import type { Receiver, Transport } from "./transport.js";
+import type { Receiver } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";
 import { within } from "./within.js";
 
@@ -63,17 +64,14 @@ export class EventSystem extends Sending {
   readonly #publisher: Publisher;
   readonly #surveyor: Surveyor;
   readonly #watchdog: Watchdog;
-  readonly #makeTransport: () => Promise<Transport>;
+  readonly #opening: Opening;
   readonly #onError: ((error: unknown) => void) | undefined;
   readonly #owner: Owner;
   readonly #receiver: Receiver;
   /** Resolves when it is about to be closed. */
   readonly #leavingNow: Promise<void>;
   #sayLeaving: () => void = () => undefined;
-  #transport: Transport | undefined;
-  #isOver = false;
   #quietly = false;
-  #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   /** Takes a URL and options, or options alone. Throws InvalidArgumentError for those that make no sense. */
@@ -83,7 +81,7 @@ export class EventSystem extends Sending {
     const { transport } = options;
     const middleware = checkMiddleware(options.middleware ?? []);
     this.settings = chooseSettings(options.settings);
-    this.#makeTransport = transport
+    const makeTransport = transport
       ? () => Promise.resolve(transport)
       : chooseTransport(chooseUrl(options.url), options.namespace ?? "", this.settings);
     const log = options.logger ?? consoleLogger;
@@ -117,6 +115,7 @@ export class EventSystem extends Sending {
       (ms) => this.#stoodStill(ms),
       () => instance.trail.refill(),
     );
+    this.#opening = new Opening(instance, this.#registry, makeTransport, () => this.#begun());
     this.#owner = this.#makeOwner(aroundHandler(middleware));
     this.#receiver = guardedReceiver(this.#makeReception(report), instance.log);
     this.#router.add(this.#answering(new Inside(instance, this.#router, this.#caller)));
@@ -223,10 +222,7 @@ export class EventSystem extends Sending {
   async start(): Promise<this> {
     if (this.#closing) throw closed();
     if (this.#instance.up) return this;
-    this.#starting ??= this.#start().finally(() => {
-      this.#starting = undefined;
-    });
-    await this.#starting;
+    await this.#opening.start(this.#receiver);
     return this;
   }
 
@@ -281,33 +277,14 @@ export class EventSystem extends Sending {
       });
   }
 
-  async #start(): Promise<void> {
-    const transport = await this.#makeTransport();
-    this.#transport = transport;
-    try {
-      const port = await transport.open(this.#instance.service, this.#receiver, this.settings);
-      this.#instance.attach(port);
-      await this.#registry.attach(port);
-      if (this.#isOver) throw closed();
-      this.#instance.up = true;
-      this.#watchdog.start();
-      this.outbox?.begin();
-    } catch (error) {
-      await transport.close();
-      throw error;
-    }
-  }
-
-  /** Waits for a start that is under way, but not for one that waits for the broker. */
-  async #startOver(ms: number): Promise<void> {
-    const started = this.#starting?.catch(() => undefined);
-    if (started === undefined || this.#instance.port?.connected === false) return;
-    await within(ms, started, this.clock);
+  #begun(): void {
+    this.#watchdog.start();
+    this.outbox?.begin();
   }
 
   async #close(drain: number): Promise<void> {
     const until = this.clock.monotonic() + drain;
-    await this.#startOver(drain);
+    await this.#opening.settled(drain);
     this.#watchdog.stop();
     if (this.#instance.up) {
       await this.#leaving.endAll(drain, this.clock);
@@ -318,9 +295,9 @@ export class EventSystem extends Sending {
       this.#responder.stop();
       await this.#instance.port?.close();
     }
-    this.#isOver = true;
+    this.#opening.end();
     await this.outbox?.close();
-    await this.#transport?.close();
+    await this.#opening.close();
   }
 
   #makeOutbox(path: string, { url, transport }: EventSystemOptions): Outbox {
