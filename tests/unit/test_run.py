@@ -79,6 +79,16 @@ async def test_the_help_names_the_command_that_was_typed(tmp_path: Path, module:
     assert text.startswith(f"usage: {name} run [-h] target")
 
 
+async def test_a_stop_says_that_it_waits_for_handlers_of_stored_events(tmp_path: Path, redis_url: str) -> None:
+    (tmp_path / "shop.py").write_text(SHOP.replace('"order.place"', '"order.place", durable=True'))
+    async with run(tmp_path, "shop", url=redis_url) as program, EventSystem(redis_url) as caller:
+        await program.line("^tieline: shop/.* serves order.place")
+        await caller.publish("order.place", 60, key="k")
+        await program.line("^BEGUN")
+        program.terminate()
+        await program.line("stopping; 1 under way have up to 10 s; signal again to stop now")
+
+
 @pytest.mark.parametrize("module", ["tieline", "tieline_gateway"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 async def test_a_stop_says_what_it_waits_for_and_a_second_signal_ends_it(

@@ -97,6 +97,11 @@ export class Consumer {
     return this.#holding.size;
   }
 
+  /** Handlers that run. */
+  get handling(): number {
+    return this.running;
+  }
+
   /** Whether it claims nothing new. */
   get stopped(): boolean {
     return this.#stopped;

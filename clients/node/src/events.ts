@@ -255,7 +255,7 @@ export class EventSystem extends Sending {
   #sayStopping(): void {
     const { log } = this.#instance;
     const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
-    const underWay = [...all].reduce((sum, { mailbox }) => sum + mailbox.atWork().length, 0);
+    const underWay = [...all].reduce((sum, { underWay }) => sum + underWay, 0);
     if (underWay === 0) return log.debug("stopping");
     const { drain } = this.settings;
     log.warn(`stopping; ${underWay} under way have up to ${drain} ms; signal again to stop now`);

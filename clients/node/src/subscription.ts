@@ -198,6 +198,11 @@ export class Subscription {
     }
   }
 
+  /** What runs here, and what was accepted and waits; what is stored waits elsewhere. */
+  get underWay(): number {
+    return this.mailbox.atWork().length + (this.consumer?.handling ?? 0);
+  }
+
   /** Whether it takes nothing new any more. */
   get closed(): boolean {
     return this.leaving;

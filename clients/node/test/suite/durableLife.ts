@@ -32,6 +32,7 @@ export function durableLifeTests(world: World): void {
     const subscription = leaving.subscribe(topic, handler, { durable: true, concurrency: 1 });
     await subscription.ready();
     await begun.reach(1);
+    assert.equal(subscription.underWay, 1, "what a stop tells that it waits for");
     await world.system().subscribe(topic, staying.take, { durable: true }).ready();
     const closing = leaving.close(20_000);
     await until(() => consumerOf(subscription).stopped, "nothing new is taken");

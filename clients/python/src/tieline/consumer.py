@@ -119,6 +119,11 @@ class Consumer:
         return len(self._holding)
 
     @property
+    def handling(self) -> int:
+        """Handlers that run."""
+        return self._running
+
+    @property
     def stopped(self) -> bool:
         """Whether it claims nothing new."""
         return self._stopped

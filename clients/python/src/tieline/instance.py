@@ -197,8 +197,7 @@ class Instance:
 
     def say_stopping(self, drain: float) -> None:
         """A signal has come, and it is about to be closed."""
-        mailboxes = [subscription.mailbox for subscription in [*self.router, *self._leaving]]
-        under_way = sum(len(mailbox.running) + len(mailbox.waiting) for mailbox in mailboxes)
+        under_way = sum(subscription.under_way for subscription in [*self.router, *self._leaving])
         if under_way:
             log.warning("stopping; %d under way have up to %g s; signal again to stop now", under_way, drain)
         else:

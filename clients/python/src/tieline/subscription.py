@@ -176,6 +176,12 @@ class Subscription:
         return self._closed
 
     @property
+    def under_way(self) -> int:
+        """What runs here, and what was accepted and waits; what is stored waits elsewhere."""
+        stored = 0 if self.consumer is None else self.consumer.handling
+        return len(self.mailbox.running) + len(self.mailbox.waiting) + stored
+
+    @property
     def is_caller(self) -> bool:
         """Whether whoever asks is a handler of its own that runs."""
         return self.mailbox.is_caller or (self.consumer is not None and self.consumer.is_caller)
