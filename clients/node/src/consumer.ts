@@ -2,7 +2,7 @@ import type { Clock, Timer } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_ENTRIES, LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
-import type { Claimed, Entry, Settlement } from "./durable.js";
+import type { Claimed, Entry, Mail, Settlement } from "./durable.js";
 import type { DurableSteps, Ending, Handling } from "./durableSteps.js";
 import { Enrolling } from "./enrolling.js";
 import { said, type TielineError } from "./errors.js";
@@ -114,6 +114,11 @@ export class Consumer {
   /** What there is to tell of the events that handlers have now. */
   atWork(): Recorded[] {
     return [...this.#holding].flatMap((lease) => lease.running ?? []);
+  }
+
+  /** Has events wait for the group from now on. */
+  enroll(mail: Mail): Promise<void> {
+    return this.#enrolling.begin(mail);
   }
 
   // --- claim ---------------------------------------------------------------------------------------------------------

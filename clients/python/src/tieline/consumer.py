@@ -50,6 +50,11 @@ class House(Protocol):
         ...
 
     @property
+    def service(self) -> str:
+        """Name of the service."""
+        ...
+
+    @property
     def mail(self) -> Mail:
         """Where durable events are."""
         ...
@@ -127,6 +132,10 @@ class Consumer:
         for lease in self._holding:
             if lease.event is not None and lease.delivery is not None:
                 yield self.steps.running(lease, lease.event.envelope, lease.waiting[0].id)
+
+    async def enroll(self, mail: Mail) -> None:
+        """Have events wait for the group from now on."""
+        await self._enrolling.begin(mail)
 
     # --- claim ----------------------------------------------------------------------------------------------------
 
