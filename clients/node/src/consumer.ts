@@ -305,17 +305,28 @@ export class Consumer {
   // --- what is told --------------------------------------------------------------------------------------------------
 
   /** An event is to be tried again. */
-  failed(entry: Entry, handling: Handling, error: TielineError, pause: number): void {
-    this.log.info(`an event of "${this.topic}" is tried again in ${(pause / 1000).toFixed(1)} s: ${said(error)}`);
+  failed(lease: Lease, entry: Entry, handling: Handling, error: TielineError, pause: number): void {
+    const which = `${handling.attempt} of ${this.policy.retry.maxAttempts}`;
+    const again = `is tried again in ${shown(pause)}, after attempt ${which}`;
+    this.log.info(`an event of ${this.#named(lease)} ${again}: ${said(error)}`);
     const detail = { after_ms: pause, code: error.code, attempt: handling.attempt };
     this.steps.failed(entry, handling, error, { step: "retried", detail });
   }
 
   /** An event is not tried again. */
   gaveUp(lease: Lease, entry: Entry, handling: Handling, what: string, error: TielineError, ending: Ending): void {
-    const key = lease.key === "" ? "" : ` with key "${lease.key}"`;
-    this.log.error(`an event of "${this.topic}"${key} is given up, ${what}: ${said(error)}`);
+    this.log.error(`an event of ${this.#named(lease)} is given up, ${what}: ${said(error)}`);
     const { step, detail } = ending;
     this.steps.failed(entry, handling, error, { step, detail: { group: this.policy.group, ...detail } });
   }
+
+  /** Where an event is from, for people. */
+  #named({ key }: Lease): string {
+    return key === "" ? `"${this.topic}"` : `"${this.topic}" with key "${key}"`;
+  }
+}
+
+/** A pause, for people. */
+function shown(ms: number): string {
+  return ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
