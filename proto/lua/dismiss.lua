@@ -16,10 +16,11 @@
 -- @key lane_prefix
 -- @key lanes
 -- @key asleep
+-- @key services
 -- @channel wake
 -- @arg group string
 -- @return integer              1, or 0: there was no such group
-local groups, removed, copying, due, held, tries, parked, passed, lane, lanes, asleep = unpack(KEYS)
+local groups, removed, copying, due, held, tries, parked, passed, lane, lanes, asleep, services = unpack(KEYS)
 local wake, group = ARGV[1], ARGV[2]
 if redis.call('HDEL', groups, group) == 0 then
   return 0
@@ -80,5 +81,6 @@ for _, priority in ipairs(redis.call('SMEMBERS', lanes)) do
   end
 end
 redis.call('HDEL', asleep, group)
+redis.call('HDEL', services, group)
 redis.call('SPUBLISH', wake, group)
 return 1

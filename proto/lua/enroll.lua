@@ -5,6 +5,8 @@
 -- A copied key has the score 0: `claim` begins with it anew, whatever a removed group of this name had of it.
 -- A group that starts at the latest reads what is stored after it was registered.
 -- A consumer that registers its group again, lest the server has lost it, does not bring back one that was removed.
+-- Which service subscribed to the group last is kept in `services`, and another one is told of it; who repeats its
+-- registration is told, and does not count as having subscribed, so that two that share a group do not take turns.
 -- The group is appended to due_prefix, held_prefix and tries_prefix.
 -- @key mail_groups
 -- @key removed
@@ -12,16 +14,18 @@
 -- @key due_prefix
 -- @key held_prefix
 -- @key tries_prefix
+-- @key services
 -- @arg group string
 -- @arg latest integer          1: without what is stored already
 -- @arg again integer           1: it was registered before
--- @return string*              1 if the group is new, or "removed"; 1 if there is more to copy
-local groups, removed, copying, due, held, tries = unpack(KEYS)
-local group, latest, again = ARGV[1], ARGV[2] == '1', ARGV[3] == '1'
+-- @arg service string          of the subscriber, or empty
+-- @return string*              1 if the group is new, or "removed"; 1 if there is more to copy; another service, or empty
+local groups, removed, copying, due, held, tries, services = unpack(KEYS)
+local group, latest, again, service = ARGV[1], ARGV[2] == '1', ARGV[3] == '1', ARGV[4]
 local new = '0'
 if redis.call('HEXISTS', groups, group) == 0 then
   if again and redis.call('HEXISTS', removed, group) == 1 then
-    return { 'removed', '0' }
+    return { 'removed', '0', '' }
   end
   redis.call('HDEL', removed, group)
   local clock = redis.call('TIME')
@@ -30,9 +34,19 @@ if redis.call('HEXISTS', groups, group) == 0 then
   redis.call('HSET', copying, group, '0:')
   new = '1'
 end
+local other = ''
+if service ~= '' then
+  local last = redis.call('HGET', services, group)
+  if last and last ~= service then
+    other = last
+  end
+  if not last or not again then
+    redis.call('HSET', services, group, service)
+  end
+end
 local reached = redis.call('HGET', copying, group)
 if not reached then
-  return { new, '0' }
+  return { new, '0', other }
 end
 local cursor, from = string.match(reached, '^(%d+):(.*)$')
 local page = redis.call('ZSCAN', due .. from, cursor, 'COUNT', 1000)
@@ -54,17 +68,17 @@ end
 cursor = page[1]
 if cursor ~= '0' then
   redis.call('HSET', copying, group, cursor .. ':' .. from)
-  return { new, '1' }
+  return { new, '1', other }
 elseif from == '' then
   redis.call('UNLINK', due)
 end
 local others = redis.call('HKEYS', groups)
 table.sort(others)
-for _, other in ipairs(others) do
-  if other > from and other ~= group then
-    redis.call('HSET', copying, group, '0:' .. other)
-    return { new, '1' }
+for _, next in ipairs(others) do
+  if next > from and next ~= group then
+    redis.call('HSET', copying, group, '0:' .. next)
+    return { new, '1', other }
   end
 end
 redis.call('HDEL', copying, group)
-return { new, '0' }
+return { new, '0', other }

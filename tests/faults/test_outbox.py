@@ -257,5 +257,8 @@ async def test_an_outbox_belongs_to_one_language(first: str, second: str, server
 
 
 async def test_a_folder_that_is_not_there_is_told(language: str, server: RedisServer, tmp_path: Path) -> None:
-    async with peer(language, server, tmp_path / "no" / "such" / "folder.db") as publisher:
-        assert "folder.db cannot be used: " in await publisher.line("^(WAITING|UNAVAILABLE)")
+    folder = tmp_path / "no" / "such"
+    async with peer(language, server, folder / "outbox.db") as publisher:
+        told = await publisher.line("^(WAITING|UNAVAILABLE)")
+    why = f"there is no folder {folder}; make it, or choose another path"
+    assert told == f"UNAVAILABLE NOT_DELIVERED the file {folder / 'outbox.db'} cannot be used: {why}"

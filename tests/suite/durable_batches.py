@@ -82,7 +82,7 @@ async def test_a_batch_that_fails_comes_again_event_by_event(world: World, topic
 
 
 async def test_what_does_not_fit_a_handler_that_has_several_keys_is_found_when_each_comes_alone(
-    world: World, topic: str
+    world: World, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     system, seen = await world.system(), Seen()
 
@@ -98,6 +98,8 @@ async def test_what_does_not_fit_a_handler_that_has_several_keys_is_found_when_e
     assert sorted(seen[1:]) == [["a"], ["b"], ["c"]]
     letters = await system.dead_letters.list(topic)
     assert [(letter.event.data, letter.attempts) for letter in letters] == [("b", 2)]
+    raised = [line.partition(" raised ")[2] for line in caplog.messages if topic in line and " raised " in line]
+    assert raised == ["(attempt 1)", "(attempt 2)"]
 
 
 async def test_poison_in_batches_becomes_a_dead_letter_and_its_key_goes_on(world: World, topic: str) -> None:

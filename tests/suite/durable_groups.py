@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.suite.durable import AT_ONCE, Keys
 from tests.suite.durable_retries import failing
 from tests.suite.seen import Seen, until
@@ -127,3 +129,33 @@ async def test_who_stops_instead_of_claiming_wakes_the_others(world: World, topi
         await leaving
         await seen.reach(1)
     assert list(seen) == [2]
+
+
+async def test_services_that_share_the_default_group_are_warned_once_each(
+    world: World, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def warnings() -> list[str]:
+        return [line for line in caplog.messages if topic in line]
+
+    shipping, search = await world.system(service="shipping"), await world.system(service="search")
+    await shipping.subscribe(topic, Seen().take, durable=True).ready()
+    assert warnings() == []
+    await search.subscribe(topic, Seen().take, durable=True).ready()
+    (told,) = warnings()
+    assert told.startswith(f"the service 'shipping' has subscribed durably to {topic!r} without a group")
+    assert "as this one ('search') does: each event goes" in told
+    assert told.endswith('one of the two services only; group="..." gives a service a copy of its own')
+    await until(lambda: len(warnings()) == 2)
+    assert warnings()[1].startswith("the service 'search' has")
+    await asyncio.sleep(4.5)  # each has registered its group twice more
+    assert len(warnings()) == 2
+
+
+async def test_instances_of_a_service_share_a_group_without_a_warning_and_services_a_named_one(
+    world: World, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for service, group in (("one", "default"), ("one", "default"), ("one", "ours"), ("two", "ours")):
+        system = await world.system(service=service)
+        await system.subscribe(topic, Seen().take, durable=True, group=group).ready()
+    await asyncio.sleep(2.5)  # each has registered its group again
+    assert [line for line in caplog.messages if topic in line] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from typing import Any
 
@@ -333,20 +334,53 @@ async def test_an_expired_event_is_not_handled(world: World, topic: str) -> None
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "says"),
     [
-        {"max_attempts": 0},
-        {"max_attempts": 1.5},
-        {"max_attempts": True},
-        {"backoff": -1.0},
-        {"backoff": 10.0, "cap": 5.0},
-        {"cap": float("inf")},
-        {"backoff": float("nan")},
+        ({"max_attempts": 0}, "is a whole number of at least 1, not 0"),
+        ({"max_attempts": 1.5}, "is a whole number of at least 1, not 1.5"),
+        ({"max_attempts": True}, "is a whole number of at least 1, not True"),
+        ({"backoff": -1.0}, "is in seconds, from 0 to 2592000, not -1.0"),
+        ({"backoff": 10.0, "cap": 5.0}, "is at most its cap, not 10.0 and 5.0"),
+        ({"cap": float("inf")}, "is in seconds, from 0 to 2592000, not inf"),
+        ({"backoff": float("nan")}, "is in seconds, from 0 to 2592000, not nan"),
+        ({"backoff": "5"}, "is in seconds, from 0 to 2592000, not '5'"),
+        ({"jitter": "no"}, "is True or False, not 'no'"),
+        ({"jitter": 0}, "is True or False, not 0"),
     ],
 )
-async def test_a_retry_policy_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgumentError):
+async def test_a_retry_policy_that_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
         RetryPolicy(**options)
+    assert caught.value.message == f"{next(iter(options))} of a retry policy {says}"
+
+
+async def test_a_retry_is_told_with_its_key_its_pause_and_its_attempt(
+    world: World, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="tieline")
+    system, seen = await world.system(), Seen()
+
+    async def take(data: Any, event: Event) -> None:
+        assert event.delivery is not None
+        seen.append((data, event.delivery.attempt))
+        if data == "slow" and event.delivery.attempt == 2:
+            event.delivery.nack(1.5)
+        elif event.delivery.attempt < 3:
+            raise LookupError("not yet")
+
+    retry = RetryPolicy(max_attempts=3, backoff=0.05, cap=0.05, jitter=False)
+    await system.subscribe(topic, take, durable=True, retry=retry, name="taker").ready()
+    await system.publish(topic, "slow", key="k")
+    await system.publish(topic, "quick", durable=True)
+    await seen.stay(6)
+    lines = [line.rpartition(": ")[0] for line in caplog.messages if " tried again " in line and topic in line]
+    what = f"an event of {topic!r}"
+    assert sorted(line.partition(": ")[0] for line in lines) == [
+        f"{what} is tried again in 50 ms, after attempt 1 of 3",
+        f"{what} is tried again in 50 ms, after attempt 2 of 3",
+        f"{what} with key 'k' is tried again in 1.5 s, after attempt 2 of 3",
+        f"{what} with key 'k' is tried again in 50 ms, after attempt 1 of 3",
+    ]
 
 
 async def test_pauses_double_up_to_the_cap() -> None:

@@ -51,7 +51,7 @@ class Box:
         return [_draft(event) for event in events]
 
     async def enroll(self, group: str = GROUP, *, latest: bool = False) -> bool:
-        return await self.mail.enroll(self.topic, group, latest=latest)
+        return (await self.mail.enroll(self.topic, group, latest=latest)).new
 
     async def claim(
         self, slots: int = 100, *, group: str = GROUP, entries: int = 1000, lease: float = LEASE

@@ -73,8 +73,8 @@ async def both(system: EventSystem, topic: Any, data: Any = None, **options: Any
         ("a..b", "token 2 at position 2 is empty"),
         (".a", "is empty"),
         ("a.", "is empty"),
-        ("a.*", "publish needs a concrete topic"),
-        ("a.>", "publish needs a concrete topic"),
+        ("a.*", "a concrete topic is needed"),
+        ("a.>", "a concrete topic is needed"),
         ("a:b", "character ':'"),
         ("a{b}", "character '{'"),
         ("ä", "is not allowed"),
@@ -211,6 +211,16 @@ def test_absurd_settings_are_refused(setting: dict[str, Any]) -> None:
     (name, value), *_ = setting.items()
     with pytest.raises(InvalidArgumentError, match=f"the setting {name} is a .*, not {value!r}"):
         Settings(**setting)
+
+
+async def test_an_empty_group_of_durable_events_is_refused(system: EventSystem) -> None:
+    with pytest.raises(InvalidArgumentError, match="group '': must not be empty; a group has 1 to 255 bytes"):
+        system.subscribe("ok", print, durable=True, group="")
+
+
+async def test_who_asks_for_groups_of_a_pattern_is_told_what_is_needed(system: EventSystem) -> None:
+    with pytest.raises(InvalidTopicError, match=r"topic 'c\.\*': token 2 .*: a concrete topic is needed"):
+        await system.groups.list("c.*")
 
 
 @pytest.mark.parametrize("ttl", [0.001, 1, 86_400])

@@ -116,10 +116,19 @@ async def test_memory_forgets_what_is_over() -> None:
     assert len(made._known) <= 1_000
 
 
-@pytest.mark.parametrize("url", ["", "postgres://x", "sqlite://", "sqlite:///", "sqlite://host/file.db", "memory"])
-def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(InvalidArgumentError):
+@pytest.mark.parametrize(
+    "url", ["", "postgres://x", "sqlite://", "sqlite:///", "sqlite://host/file.db", "memory", 5, None, b"memory://"]
+)
+def test_an_address_that_is_none_is_refused(url: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="is no idempotency store; use memory://"):
         idempotency_store(url)
+
+
+async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    store: Any = idempotency_store(f"sqlite://{tmp_path}/no/such/file.db")
+    with pytest.raises(UnavailableError, match=rf"such/file\.db cannot be used: there is no folder {tmp_path}/no/such"):
+        await store.begin(EVENT, "a", 30.0)
+    await store.aclose()
 
 
 @pytest.mark.parametrize("window", [0, -1.0, float("nan"), "5", True])

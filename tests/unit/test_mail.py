@@ -375,3 +375,15 @@ async def test_the_figures_of_a_group(box: Box) -> None:
     await box.settle(claimed, Verdict.DONE)
     await box.settle(await box.claim(), Verdict.DONE)
     assert (await box.figures())[2:] == (0, 0, 0, 0, None)
+
+
+async def test_a_service_hears_which_other_one_subscribed_to_its_group_last(box: Box) -> None:
+    async def enroll(service: str, *, group: str = "default", again: bool = False) -> str:
+        return (await box.mail.enroll(box.topic, group, latest=False, again=again, service=service)).other
+
+    assert [await enroll("one"), await enroll("one", again=True), await enroll("")] == ["", "", ""]
+    assert [await enroll("two"), await enroll("three", group="other")] == ["one", ""]
+    for _ in range(2):  # who repeats its registration is not the last one
+        assert [await enroll("one", again=True), await enroll("two", again=True)] == ["two", ""]
+    await box.mail.dismiss(box.topic, "default")
+    assert [await enroll("three"), await enroll("two")] == ["", "three"]

@@ -128,16 +128,18 @@ class Pair:
 
     async def enroll(self) -> None:
         group, latest, again = self.dice.choice(self.groups), self.dice.random() < 0.4, self.dice.random() < 0.2
+        service = self.dice.choice(("", "one", "two"))
         await self.calm()
         await asyncio.sleep(0.003)  # on Redis "latest" is exact to the millisecond
         told = []
         for box in self.boxes:
             try:
-                told.append(str(await box.mail.enroll(box.topic, group, latest=latest, again=again)))
+                enrolled = await box.mail.enroll(box.topic, group, latest=latest, again=again, service=service)
+                told.append(str(enrolled))
             except NotFoundError as removed:
                 told.append(removed.message)
         await asyncio.sleep(0.003)
-        self.same(f"enroll {group} {latest} {again}", told)
+        self.same(f"enroll {group} {latest} {again} {service}", told)
         await self.look()
 
     async def dismiss(self) -> None:

@@ -24,6 +24,7 @@ from tieline.transports import sqlite_mail_commit, sqlite_mail_writer
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 from tieline.transports.sqlite_mail import SqliteMail
 from tieline.transports.sqlite_mail_book import MailBook
+from tieline.transports.sqlite_mail_schema import open_database
 
 HERE = Path(__file__).parent
 
@@ -181,6 +182,15 @@ async def test_a_file_that_is_no_database_is_named(file: Path, mail_file: Path) 
         with pytest.raises(UnavailableError, match=r"events\.db-mail cannot be used") as caught:
             await events.publish("t", 1, key="k")
         assert caught.value.outcome is Outcome.NOT_DELIVERED
+
+
+async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    file, why = tmp_path / "no" / "events.db", f"cannot be used: there is no folder {tmp_path}/no; make it"
+    async with EventSystem(f"memory://{file}") as events:
+        with pytest.raises(UnavailableError, match=rf"events\.db {why}"):
+            await events.publish("t", 1, key="k")
+    with pytest.raises(UnavailableError, match=rf"db-mail {why}"):
+        open_database(Path(f"{file}-mail"))
 
 
 async def test_a_full_disk_is_told_to_the_publisher_alone(file: Path) -> None:

@@ -2,7 +2,7 @@ import type { Clock, Timer } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { LIMIT_CLAIM_ENTRIES, LIMIT_CLAIM_SLOTS } from "./contract/contract.js";
 import type { Durability } from "./durability.js";
-import type { Claimed, Entry, Settlement } from "./durable.js";
+import type { Claimed, Entry, Mail, Settlement } from "./durable.js";
 import type { DurableSteps, Ending, Handling } from "./durableSteps.js";
 import { Enrolling } from "./enrolling.js";
 import { said, type TielineError } from "./errors.js";
@@ -121,6 +121,11 @@ export class Consumer {
   /** What there is to tell of the events that handlers have now. */
   atWork(): Recorded[] {
     return [...this.#holding].flatMap((lease) => lease.running ?? []);
+  }
+
+  /** Has events wait for the group from now on. */
+  enroll(mail: Mail): Promise<void> {
+    return this.#enrolling.begin(mail);
   }
 
   // --- claim ---------------------------------------------------------------------------------------------------------
@@ -325,17 +330,28 @@ export class Consumer {
   // --- what is told --------------------------------------------------------------------------------------------------
 
   /** An event is to be tried again. */
-  failed(entry: Entry, handling: Handling, error: TielineError, pause: number): void {
-    this.log.info(`an event of "${this.topic}" is tried again in ${(pause / 1000).toFixed(1)} s: ${said(error)}`);
+  failed(lease: Lease, entry: Entry, handling: Handling, error: TielineError, pause: number): void {
+    const which = `${handling.attempt} of ${this.policy.retry.maxAttempts}`;
+    const again = `is tried again in ${shown(pause)}, after attempt ${which}`;
+    this.log.info(`an event of ${this.#named(lease)} ${again}: ${said(error)}`);
     const detail = { after_ms: pause, code: error.code, attempt: handling.attempt };
     this.steps.failed(entry, handling, error, { step: "retried", detail });
   }
 
   /** An event is not tried again. */
   gaveUp(lease: Lease, entry: Entry, handling: Handling, what: string, error: TielineError, ending: Ending): void {
-    const key = lease.key === "" ? "" : ` with key "${lease.key}"`;
-    this.log.error(`an event of "${this.topic}"${key} is given up, ${what}: ${said(error)}`);
+    this.log.error(`an event of ${this.#named(lease)} is given up, ${what}: ${said(error)}`);
     const { step, detail } = ending;
     this.steps.failed(entry, handling, error, { step, detail: { group: this.policy.group, ...detail } });
   }
+
+  /** Where an event is from, for people. */
+  #named({ key }: Lease): string {
+    return key === "" ? `"${this.topic}"` : `"${this.topic}" with key "${key}"`;
+  }
+}
+
+/** A pause, for people. */
+function shown(ms: number): string {
+  return ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
 }

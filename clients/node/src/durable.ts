@@ -159,6 +159,16 @@ export interface EnrollOptions {
   readonly latest?: boolean;
   /** It was registered before. */
   readonly again?: boolean;
+  /** That of the subscriber, if it has one; a gateway knows that of its client. */
+  readonly service?: string;
+}
+
+/** A subscription group is registered. */
+export interface Enrolled {
+  /** It was not before. */
+  readonly isNew: boolean;
+  /** Another service that has subscribed to it; empty if none is known. */
+  readonly other: string;
 }
 
 /**
@@ -185,10 +195,10 @@ export interface Mail {
   ): Promise<Appended[]>;
 
   /**
-   * Makes sure that a subscription group is registered; resolves to whether it is new. A new one gets what is stored
-   * already, unless `latest`. Who registered it before says so: rejects with NOT_FOUND if it was removed since.
+   * Makes sure that a subscription group is registered. A new one gets what is stored already, unless `latest`. Who
+   * registered it before says so: rejects with NOT_FOUND if it was removed since.
    */
-  enroll(topic: string, group: string, options?: EnrollOptions): Promise<boolean>;
+  enroll(topic: string, group: string, options?: EnrollOptions): Promise<Enrolled>;
 
   /** Leases up to so many members with up to so many entries in all, for so many milliseconds. */
   claim(topic: string, group: string, slots: number, entries: number, leaseMs: number): Promise<Claimed>;

@@ -150,6 +150,7 @@ export class DurableBatch implements Holder {
   async #handle(events: readonly Read[]): Promise<Outcome> {
     const { clock, policy, subscription } = this.#consumer;
     const { event } = events[0] as Read;
+    const attempt = (this.#taken[0]?.lease.failures ?? 0) + 1; // what failed before is in a list of its own
     const payloads = events.map(({ data }) => data);
     this.event = event;
     const timer = clock.callLater(policy.timeout, () => this.#taken[0]?.lease.timeOut());
@@ -158,7 +159,7 @@ export class DurableBatch implements Holder {
       CURRENT.run(event, async () => subscription.handler(payloads, event)).then(
         () => resolve({ failed: false }),
         (raised) => {
-          if (!event.cancelled) subscription.raised(event.topic, raised);
+          if (!event.cancelled) subscription.raised(event.topic, raised, attempt);
           resolve({ failed: true, raised });
         },
       );

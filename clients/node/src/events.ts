@@ -342,7 +342,10 @@ export class EventSystem extends Sending {
       around,
       registered: (subscription) => this.registered(subscription),
       unsubscribe: (subscription) => this.unsubscribe(subscription),
-      raised: ({ name }, topic, error) => this.#instance.log.error(`handler "${name}" of "${topic}" raised`, error),
+      raised: ({ name }, topic, error, attempt) => {
+        const which = attempt === undefined ? "" : ` (attempt ${attempt})`;
+        this.#instance.log.error(`handler "${name}" of "${topic}" raised${which}`, error);
+      },
       overloaded: (subscription, pushedOut, topic) => this.#responder.overloaded(subscription, pushedOut, topic),
     };
   }

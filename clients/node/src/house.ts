@@ -8,6 +8,8 @@ export interface House {
   /** The broker's clock. */
   readonly clock: Clock;
   readonly log: Log;
+  /** Name of the service. */
+  readonly service: string;
   /** Where durable events are. Throws TielineError if there is no place for them any more. */
   readonly mail: Mail;
   /** How long a lease lasts without being extended, milliseconds. */

@@ -200,7 +200,7 @@ export class Lease {
     const { retry } = this.consumer.policy;
     if (unfit || attempt >= retry.maxAttempts) return this.#poisoned(entry, error, attempt);
     const pause = Math.floor(delay ?? pauseOf(retry, attempt));
-    this.consumer.failed(entry, this.handling(entry, attempt), error, pause);
+    this.consumer.failed(this, entry, this.handling(entry, attempt), error, pause);
     return { verdict: "retry", argument: Buffer.from(String(pause)) };
   }
 

@@ -143,7 +143,7 @@ export class LeaseRun implements Holder {
       CURRENT.run(event, () => (around === undefined ? run() : around(event, run))).then(
         () => resolve({ failed: false }),
         (raised) => {
-          if (!event.cancelled) subscription.raised(event.topic, raised);
+          if (!event.cancelled) subscription.raised(event.topic, raised, this.#lease.failures + 1);
           resolve({ failed: true, raised });
         },
       );

@@ -244,7 +244,14 @@ async function write(file: FileHandle, bytes: Buffer, at: number): Promise<void>
 
 /** The path without links: whoever takes the place of the file takes that of the file itself. */
 async function resolved(path: string): Promise<string> {
-  return realpath(path).catch(async () => join(await realpath(dirname(path)), basename(path)));
+  return realpath(path).catch(async () => join(await realpath(dirname(path)).catch(noFolder(path)), basename(path)));
+}
+
+function noFolder(path: string): (error: NodeJS.ErrnoException) => never {
+  return (error) => {
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+    throw new Error(`there is no folder ${dirname(path)}; make it, or choose another path`, { cause: error });
+  };
 }
 
 /** Makes names of files durable; Windows does so by itself. */

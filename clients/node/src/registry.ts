@@ -86,13 +86,12 @@ export class Registry {
 
   /** Has events wait for a durable subscription's group from now on. While the broker is away it waits for it. */
   async #enroll(subscription: Subscription): Promise<void> {
-    const { topic, consumer } = subscription;
+    const { consumer } = subscription;
     if (consumer === undefined || this.#port === undefined) return;
     const { mail, clock } = this.#port;
-    const { group, latest } = consumer.policy;
     while (!subscription.leaving) {
       try {
-        return void (await mail.enroll(topic, group, { latest }));
+        return await consumer.enroll(mail);
       } catch (error) {
         if (!(error instanceof UnavailableError) || error.fromWire) throw error;
         await clock.sleep(REST_MS); // the broker is away, and will be back

@@ -108,8 +108,8 @@ export interface Owner {
   registered(subscription: Subscription): Promise<void>;
   /** Ends a subscription. */
   unsubscribe(subscription: Subscription): Promise<void>;
-  /** A handler threw at an envelope of a topic. */
-  raised(subscription: Subscription, topic: string, error: unknown): void;
+  /** A handler threw at an envelope of a topic; `attempt` is told of durable events. */
+  raised(subscription: Subscription, topic: string, error: unknown, attempt?: number): void;
   /** An event had to give way to one of a topic. */
   overloaded(subscription: Subscription, pushedOut: Work, topic: string): void;
 }
@@ -263,9 +263,9 @@ export class Subscription {
     if (pushedOut !== undefined) this.#owner.overloaded(this, pushedOut, work.event?.topic ?? this.topic);
   }
 
-  /** Its handler threw at an envelope of a topic. */
-  raised(topic: string, error: unknown): void {
-    this.#owner.raised(this, topic, error);
+  /** Its handler threw at an envelope of a topic; `attempt` is told of durable events. */
+  raised(topic: string, error: unknown, attempt?: number): void {
+    this.#owner.raised(this, topic, error, attempt);
   }
 
   /** Takes nothing new; what was being collected is handled now. */

@@ -103,7 +103,7 @@ function faultOfTokens(value: string, what: "topic" | "pattern"): string {
 function faultOfToken(token: string, what: "topic" | "pattern", last: boolean): string {
   if (token === "") return "is empty; dots stand between tokens, one at a time";
   if (!isWildcard(token)) return "";
-  if (what === "topic") return `is "${token}": publish needs a concrete topic, wildcards are for subscriptions`;
+  if (what === "topic") return `is "${token}": a concrete topic is needed, wildcards are for subscriptions`;
   if (token.length > 1) return `is "${token}": a wildcard must be a whole token`;
   return token === ">" && !last ? 'is ">", which is allowed only as the last token' : "";
 }

@@ -39,9 +39,10 @@ class UnreadableError(InvalidArgumentError):
 class Door:
     """Checks and stamps what one instance sends through the gateway."""
 
-    __slots__ = ("instance", "source")
+    __slots__ = ("instance", "service", "source")
 
     def __init__(self, service: str, instance: str) -> None:
+        self.service = service
         self.instance = instance
         self.source = f"{service}/{instance}"
 

@@ -101,8 +101,9 @@ class Mailroom:
             answer.message.stored.append(appended_to_wire(one))
 
     async def _enroll(self, request: wire.MailRequest, ask: wire.Enroll, answer: Answer) -> None:
-        mail, latest, again = self._port.mail, ask.latest, ask.again
-        answer.message.yes = await mail.enroll(request.topic, request.group, latest=latest, again=again)
+        topic, group, service = request.topic, request.group, self._door.service
+        enrolled = await self._port.mail.enroll(topic, group, latest=ask.latest, again=ask.again, service=service)
+        answer.message.yes, answer.message.other = enrolled
 
     async def _claim(self, request: wire.MailRequest, ask: wire.Claim, answer: Answer) -> None:
         slots, entries, lease = mail_door.claim(ask)

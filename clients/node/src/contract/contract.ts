@@ -251,6 +251,11 @@ export function removedKey(prefix: string, topic: string): string {
   return `${prefix}rm:{${topic}}`;
 }
 
+/** `<prefix>se:{<topic>}` */
+export function servicesKey(prefix: string, topic: string): string {
+  return `${prefix}se:{${topic}}`;
+}
+
 /** `<prefix>cy:{<topic>}` */
 export function copyingKey(prefix: string, topic: string): string {
   return `${prefix}cy:{${topic}}`;

@@ -79,6 +79,8 @@ export interface MailResponse {
   letters: Letter[];
   /** Purge: how many there were. */
   count: number;
+  /** Enroll: another service that has subscribed to the group, if one has; the client's own is that of its Hello. */
+  other: string;
 }
 
 /** Stores events of a topic, in this order. */
@@ -731,6 +733,7 @@ function createBaseMailResponse(): MailResponse {
     groups: [],
     letters: [],
     count: 0,
+    other: "",
   };
 }
 
@@ -772,6 +775,9 @@ export const MailResponse: MessageFns<MailResponse> = {
     }
     if (message.count !== 0) {
       writer.uint32(88).uint64(message.count);
+    }
+    if (message.other !== "") {
+      writer.uint32(98).string(message.other);
     }
     return writer;
   },
@@ -887,6 +893,14 @@ export const MailResponse: MessageFns<MailResponse> = {
             message.count = longToNumber(reader.uint64());
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.other = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -917,6 +931,7 @@ export const MailResponse: MessageFns<MailResponse> = {
     message.groups = object.groups?.map((e) => GroupFigures.fromPartial(e)) || [];
     message.letters = object.letters?.map((e) => Letter.fromPartial(e)) || [];
     message.count = object.count ?? 0;
+    message.other = object.other ?? "";
     return message;
   },
 };

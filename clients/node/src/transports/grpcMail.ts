@@ -5,6 +5,7 @@ import {
   type AppendOptions,
   type Claimed,
   type Draft,
+  type Enrolled,
   type EnrollOptions,
   type GroupFigures,
   type Leased,
@@ -126,9 +127,10 @@ export class GrpcMail implements Mail {
 
   // --- claim and settle ----------------------------------------------------------------------------------------------
 
-  /** See `Mail.enroll`. */
-  async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
-    return (await this.#ask(topic, group, { $case: "enroll", value: { latest, again } })).yes;
+  /** See `Mail.enroll`. The gateway has the service from the Link. */
+  async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<Enrolled> {
+    const { yes, other } = await this.#ask(topic, group, { $case: "enroll", value: { latest, again } });
+    return { isNew: yes, other };
   }
 
   /** See `Mail.claim`. */

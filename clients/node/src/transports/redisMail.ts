@@ -23,6 +23,7 @@ import {
   type AppendOptions,
   type Claimed,
   type Draft,
+  type Enrolled,
   type EnrollOptions,
   groupRemoved,
   type Leased,
@@ -259,18 +260,20 @@ export class RedisMail extends RedisMailDesk implements Mail {
   // --- claim and settle ----------------------------------------------------------------------------------------------
 
   /** See `Mail.enroll`. */
-  async enroll(topic: string, group: string, { latest = false, again = false }: EnrollOptions = {}): Promise<boolean> {
+  async enroll(topic: string, group: string, options: EnrollOptions = {}): Promise<Enrolled> {
+    const { latest = false, again = false, service = "" } = options;
     await this.work.call("SADD", mailTopicsKey(this.prefix), topic);
     const names = enrollNames(this.prefix, topic);
-    let isNew = false;
+    let [isNew, other] = [false, ""];
     for (let [known, more] = [again, "1"]; more === "1"; known = true /* should somebody remove it meanwhile */) {
-      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", known ? "1" : "0"]);
-      const [told = "", left = "0"] = listOf(reply).map(String);
+      const reply = await this.work.run(ENROLL, names, [group, latest ? "1" : "0", known ? "1" : "0", service]);
+      const [told = "", left = "0", seen = ""] = listOf(reply).map(String);
       if (told === "removed") throw groupRemoved(topic, group);
       isNew ||= told === "1";
+      other ||= seen;
       more = left;
     }
-    return isNew;
+    return { isNew, other };
   }
 
   /** See `Mail.claim`. */

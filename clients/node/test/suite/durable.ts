@@ -195,6 +195,7 @@ export function durableTests(world: World): void {
       [{ start: "latest" }, /start is for durable events: add durable: true/],
       [{ retry: {} }, /retry is for durable events/],
       [{ timeout: 1 }, /timeout is for durable events/],
+      [{ durable: true, group: "" }, /group "": must not be empty/],
       [{ onPoison: "skip" }, /onPoison is for durable events/],
       [{ durable: true, observe: true }, /observe is for live events/],
       [{ durable: true, batch: { size: 0 } } as never, /size of batch is a whole number of at least 1/],

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { z } from "zod";
 import { type Event, InvalidPayloadError, type Item } from "../../src/index.js";
 import { AT_ONCE, consumerOf, deliveryOf, Keys, newTopic, Seen } from "../support/durable.js";
+import { logging } from "../support/logging.js";
 import { gate, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
@@ -104,7 +105,8 @@ export function durableBatchTests(world: World): void {
   });
 
   test("what does not fit a handler that has several keys is found when each comes alone", async () => {
-    const [topic, system, seen] = [newTopic(), world.system(), new Seen()];
+    const { told, logger } = logging();
+    const [topic, system, seen] = [newTopic(), world.system({ logger }), new Seen()];
     const take = (batch: string[]) => {
       seen.push(String(batch));
       if (batch.includes("b")) throw new InvalidPayloadError("no such thing");
@@ -119,6 +121,8 @@ export function durableBatchTests(world: World): void {
       letters.map(({ event, attempts }) => [event.data, attempts]),
       [["b", 2]],
     );
+    const raised = told.flatMap(([, message]) => message.split(" raised ")[1] ?? []);
+    assert.deepEqual(raised, ["(attempt 1)", "(attempt 2)"]);
   });
 
   test("poison in batches becomes a dead letter, and its key goes on", async () => {

@@ -4,7 +4,7 @@ import { streamKey } from "../../src/contract/contract.js";
 import { AT_ONCE, newTopic, Seen } from "../support/durable.js";
 import { ask } from "../support/redis.js";
 import { sleep, until } from "../support/waiting.js";
-import type { World } from "../support/world.js";
+import { silent, type World } from "../support/world.js";
 
 /** Groups of durable subscriptions: each gets a copy, its members share it, and it remembers where it was. */
 export function durableGroupTests(world: World): void {
@@ -100,5 +100,29 @@ export function durableGroupTests(world: World): void {
     await Promise.all(slow);
     await until(() => one.length + two.length === 2_016, "all are handled");
     assert.ok(two.length >= 4 && two.length <= 12, `the second one handled ${two.length} of 16`);
+  });
+
+  test("services that share the default group are warned, once each", async () => {
+    const topic = newTopic();
+    const warnings: string[] = [];
+    const logger = { ...silent, warn: (message: string) => warnings.push(message) };
+    const subscribe = async (service: string, group?: string) => {
+      const system = world.system({ service, logger });
+      await system.subscribe(topic, () => undefined, { durable: true, ...(group && { group }) }).ready();
+    };
+    for (const service of ["shipping", "shipping"]) await subscribe(service);
+    for (const service of ["shipping", "search"]) await subscribe(service, "ours");
+    await sleep(2500); // each has registered its group again
+    assert.equal(warnings.join(), "");
+    await subscribe("search");
+    assert.match(
+      warnings.join(),
+      /^the service "shipping" has subscribed durably to ".*as this one \("search"\) does: each/,
+    );
+    assert.match(warnings.join(), /one of the two services only; group: "..." gives a service a copy of its own$/);
+    await until(() => warnings.length === 3, "the others are warned, too");
+    await sleep(4500); // each has registered its group twice more
+    assert.equal(warnings.filter((told) => told.startsWith('the service "search"')).length, 2);
+    assert.equal(warnings.length, 3);
   });
 }

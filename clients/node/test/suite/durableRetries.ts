@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { CallTimeoutError, type Event, type SubscribeOptions } from "../../src/index.js";
 import { pauseOf } from "../../src/retryPolicy.js";
 import { AT_ONCE, deliveryOf, newTopic, Seen } from "../support/durable.js";
+import { logging } from "../support/logging.js";
 import { gate } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
@@ -41,6 +42,34 @@ export function durableRetryTests(world: World): void {
       ["a1", "a1", "a2"],
     );
     assert.ok(order.indexOf("b2") < order.length - 2, "the other key did not wait");
+  });
+
+  test("a retry is told with its key, its pause and its attempt, and so is what its handler threw", async () => {
+    const [topic, seen, { told, logger }] = [newTopic(), new Seen<Attempt>(), logging()];
+    const take = (data: unknown, event: Event) => {
+      const delivery = deliveryOf(event);
+      seen.push([data, delivery.attempt]);
+      if (data === "slow" && delivery.attempt === 2) delivery.nack(1500);
+      else if (delivery.attempt < 3) throw new RangeError("not yet");
+    };
+    const system = world.system({ logger });
+    const retry = { maxAttempts: 3, backoff: 50, cap: 50, jitter: false };
+    await system.subscribe(topic, take, { durable: true, retry, name: "taker" }).ready();
+    await system.publish(topic, "slow", { key: "k" });
+    await system.publish(topic, "quick", { durable: true });
+    await seen.stay(6);
+    const what = `an event of "${topic}"`;
+    const lines = told.map(([, message]) => message);
+    assert.deepEqual(lines.flatMap((line) => (line.includes(" tried again ") ? line.split(": ")[0] : [])).sort(), [
+      `${what} is tried again in 50 ms, after attempt 1 of 3`,
+      `${what} is tried again in 50 ms, after attempt 2 of 3`,
+      `${what} with key "k" is tried again in 1.5 s, after attempt 2 of 3`,
+      `${what} with key "k" is tried again in 50 ms, after attempt 1 of 3`,
+    ]);
+    assert.deepEqual(
+      lines.filter((line) => line.includes(" raised")).sort(),
+      [1, 1, 2].map((attempt) => `handler "taker" of "${topic}" raised (attempt ${attempt})`),
+    );
   });
 
   test("what was claimed together with a head that failed is handled after it", async () => {

@@ -172,9 +172,10 @@ describe("the file of an outbox", () => {
   });
 
   test("a folder that is not there is told", async () => {
-    const path = `${newFile()}/folder/file`;
-    const error = await fails(put(new OutboxFile(path, log), ["a"]), "UNAVAILABLE");
-    assert.match(error.message, /folder\/file cannot be used: ENOENT/);
+    const folder = `${newFile()}/folder`;
+    const error = await fails(put(new OutboxFile(`${folder}/file`, log), ["a"]), "UNAVAILABLE");
+    const why = `there is no folder ${folder}; make it, or choose another path`;
+    assert.equal(error.message, `the file ${folder}/file cannot be used: ${why}`);
   });
 
   test("events that are stored together come in one piece", async () => {

@@ -37,7 +37,7 @@ const SAYS: Record<string, string> = {
   "too long": "at most 255 are allowed",
   "too many tokens": "at most 16 are allowed",
   character: "is not allowed; allowed are",
-  wildcard: "publish needs a concrete topic",
+  wildcard: ": a concrete topic is needed, wildcards are for subscriptions",
   "wildcard inside a token": "a wildcard must be a whole token",
   "> is not last": "allowed only as the last token",
 };

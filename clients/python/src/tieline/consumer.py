@@ -50,6 +50,11 @@ class House(Protocol):
         ...
 
     @property
+    def service(self) -> str:
+        """Name of the service."""
+        ...
+
+    @property
     def mail(self) -> Mail:
         """Where durable events are."""
         ...
@@ -133,6 +138,10 @@ class Consumer:
         for lease in self._holding:
             if lease.event is not None and lease.delivery is not None:
                 yield self.steps.running(lease, lease.event.envelope, lease.waiting[0].id)
+
+    async def enroll(self, mail: Mail) -> None:
+        """Have events wait for the group from now on."""
+        await self._enrolling.begin(mail)
 
     # --- claim ----------------------------------------------------------------------------------------------------
 
@@ -371,15 +380,24 @@ class Consumer:
         """An event is to be tried again."""
         detail = {"after_ms": int(pause * 1000), "code": error.code, "attempt": attempt}
         self.steps.failed(lease, entry, attempt, error, StepName.RETRIED, detail)
-        log.info("an event of %r is tried again in %.1f s: %s", self.topic, pause, error)
+        of, when, most = self._named(lease), _shown(pause), self.policy.retry.max_attempts
+        log.info("an event of %s is tried again in %s, after attempt %d of %d: %s", of, when, attempt, most, error)
 
     def gave_up(self, lease: Lease, what: str, error: TielineError) -> None:
         """An event is not tried again."""
-        key = f" with key {lease.key!r}" if lease.key else ""
-        log.error("an event of %r%s is given up, %s: %s", self.topic, key, what, error)
+        log.error("an event of %s is given up, %s: %s", self._named(lease), what, error)
+
+    def _named(self, lease: Lease) -> str:
+        """Where an event is from, for people."""
+        return f"{self.topic!r} with key {lease.key!r}" if lease.key else repr(self.topic)
 
     def spawn(self, coroutine: object) -> None:
         """Run something in the background."""
         task = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _shown(seconds: float) -> str:
+    """A pause, for people."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

@@ -66,6 +66,19 @@ Appended = Stored | NoStream | None
 """Where an event was stored, or why it was not; None: there is no room."""
 
 
+class Enrolled(NamedTuple):
+    """A subscription group is registered.
+
+    Attributes:
+        new: it was not before.
+        other: another service that has subscribed to it; empty if none is known.
+
+    """
+
+    new: bool
+    other: str = ""
+
+
 class Entry(NamedTuple):
     """A stored event: a serialized Envelope, and the only group it is for, if it is not for all."""
 
@@ -207,10 +220,11 @@ class Mail(Protocol):
         """
         ...
 
-    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
-        """Make sure that a subscription group is registered; returns whether it is new.
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False, service: str = "") -> Enrolled:
+        """Make sure that a subscription group is registered.
 
-        A new one gets what is stored already, unless `latest`. Who registered it before says so (`again`).
+        A new one gets what is stored already, unless `latest`. Who registered it before says so (`again`). `service` is
+        that of the subscriber, empty for none; a gateway knows that of its client.
 
         Raises:
             NotFoundError: it was removed since it was registered before.
@@ -310,7 +324,7 @@ class NoMail:
         """See `Mail.append_to_replicas`."""
         raise self._unsupported()
 
-    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False, service: str = "") -> Enrolled:
         """See `Mail.enroll`."""
         raise self._unsupported()
 

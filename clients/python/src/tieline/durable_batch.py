@@ -248,7 +248,9 @@ class Batch:
 
     def _raised(self, raised: Exception) -> Exception:
         subscription = self._consumer.subscription
-        log.error("handler %r of %r raised", subscription.name, subscription.topic, exc_info=raised)
+        attempt = self._taken[0].lease.failures + 1  # what failed before is in a list of its own
+        name, topic = subscription.name, subscription.topic
+        log.error("handler %r of %r raised (attempt %d)", name, topic, attempt, exc_info=raised)
         return raised
 
     def _conclude(self, raised: Exception | None) -> None:

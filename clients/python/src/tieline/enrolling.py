@@ -6,26 +6,38 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from tieline.durable import DEFAULT_GROUP
 from tieline.errors import NotFoundError, TielineError
 
 if TYPE_CHECKING:
     from tieline.consumer import Consumer, House
+    from tieline.durable import Mail
 
 log = logging.getLogger("tieline")
 
 _ENROLL_SECONDS = 2.0
+_SHARED = (
+    "the service %r has subscribed durably to %r without a group, as this one (%r) does: each event goes to one of "
+    'the two services only; group="..." gives a service a copy of its own'
+)
 
 
 class Enrolling:
     """Should the broker lose everything, the group is there again soon; whatever is stored meanwhile is for it.
 
-    If somebody removed the group, its subscription ends.
+    If somebody removed the group, its subscription ends. If another service has the default group, too, it is
+    warned once.
     """
 
     def __init__(self, consumer: Consumer, house: House) -> None:
         self._consumer = consumer
         self._house = house
         self._task: asyncio.Task[None] | None = None
+        self._warned = False
+
+    async def begin(self, mail: Mail) -> None:
+        """Register the group for the first time."""
+        await self._register(mail, latest=self._consumer.policy.latest)
 
     def start(self) -> None:
         """Look now and then, until `stop`."""
@@ -47,7 +59,7 @@ class Enrolling:
         while not consumer.stopped:
             await consumer.clock.sleep(_ENROLL_SECONDS)
             try:
-                if await self._house.mail.enroll(topic, group, latest=False, again=True):
+                if await self._register(self._house.mail, again=True):
                     log.warning("the group %r of %r was gone, and is registered again", group, topic)
                     consumer.wake()
             except NotFoundError as removed:
@@ -57,3 +69,12 @@ class Enrolling:
                 return
             except TielineError as error:
                 log.debug("registering the group of %r failed: %s", topic, error)
+
+    async def _register(self, mail: Mail, *, latest: bool = False, again: bool = False) -> bool:
+        """Register the group; returns whether it is new."""
+        topic, group, service = self._consumer.topic, self._consumer.policy.group, self._house.service
+        enrolled = await mail.enroll(topic, group, latest=latest, again=again, service=service)
+        if enrolled.other and group == DEFAULT_GROUP and not self._warned:
+            self._warned = True
+            log.warning(_SHARED, enrolled.other, topic, service)
+        return enrolled.new

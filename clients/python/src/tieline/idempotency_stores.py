@@ -22,7 +22,7 @@ def idempotency_store(url: str, *, window: float = DEFAULT_WINDOW, namespace: st
         InvalidArgumentError: the address cannot be read.
 
     """
-    parts = urlsplit(url)
+    parts = urlsplit(url if isinstance(url, str) else "")  # pyright: ignore[reportUnnecessaryIsInstance]
     if parts.scheme == "memory":
         return MemoryIdempotencyStore(window)
     if parts.scheme == "sqlite" and not parts.netloc and parts.path.strip("/"):

@@ -108,6 +108,5 @@ class Registry:
 
 async def _enroll(port: Port, subscription: Subscription) -> None:
     """Have events wait for a durable subscription's group from now on."""
-    policy = subscription.durability
-    if policy is not None:
-        await port.mail.enroll(subscription.topic, policy.group, latest=policy.latest)
+    if subscription.consumer is not None:
+        await subscription.consumer.enroll(port.mail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from tieline._contract import contract
 from tieline.errors import InvalidArgumentError
@@ -34,19 +35,32 @@ class RetryPolicy:
     redrive_after: float = contract.DEFAULT_REDRIVE_AFTER_MS / 1000
 
     def __post_init__(self) -> None:
-        whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.max_attempts, self.redrives))  # pyright: ignore[reportUnnecessaryIsInstance]
-        given = (self.backoff, self.cap, self.redrive_after)
-        seconds = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in given)  # pyright: ignore[reportUnnecessaryIsInstance]
-        if not (whole and seconds and self.max_attempts >= 1 and 0 <= self.backoff <= self.cap <= _LONGEST_SECONDS):
-            raise InvalidArgumentError(
-                f"a retry policy has at least 1 attempt and pauses 0 <= backoff <= cap in seconds, not {self!r}"
-            )
-        if not (self.redrives >= 0 and 1 <= self.redrive_after <= _LONGEST_SECONDS):
-            raise InvalidArgumentError(
-                f"a retry policy has at least 0 redrives, and redrive_after is from 1 s to 30 days, not {self!r}"
-            )
+        _check_whole("max_attempts", self.max_attempts, 1)
+        _check_seconds("backoff", self.backoff, 0)
+        _check_seconds("cap", self.cap, 0)
+        if self.backoff > self.cap:
+            raise _wrong("backoff", "at most its cap", f"{self.backoff!r} and {self.cap!r}")
+        if not isinstance(self.jitter, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise _wrong("jitter", "True or False", f"{self.jitter!r:.80}")
+        _check_whole("redrives", self.redrives, 0)
+        _check_seconds("redrive_after", self.redrive_after, 1)
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures."""
         ceiling = min(self.cap, self.backoff * 2 ** min(failures - 1, 64))
         return random.uniform(0, ceiling) if self.jitter else ceiling  # noqa: S311 - jitter is no secret
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise _wrong(name, f"a whole number of at least {least}", f"{value!r:.80}")
+
+
+def _check_seconds(name: str, value: Any, least: int) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not least <= value <= _LONGEST_SECONDS:
+        raise _wrong(name, f"in seconds, from {least} to {_LONGEST_SECONDS}", f"{value!r:.80}")
+
+
+def _wrong(name: str, rule: str, given: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{name} of a retry policy is {rule}, not {given}")

@@ -134,7 +134,15 @@ class SqliteFile:
     def _unusable(self, error: sqlite3.Error) -> UnavailableError:
         locked = "locked" in str(error)
         hint = "; another process uses it: give each one a file of its own" if locked and self._alone else ""
-        return UnavailableError(f"the file {self.path} cannot be used: {error}{hint}", outcome=Outcome.NOT_DELIVERED)
+        why = why_not(self.path, error)
+        return UnavailableError(f"the file {self.path} cannot be used: {why}{hint}", outcome=Outcome.NOT_DELIVERED)
+
+
+def why_not(path: Path | None, error: sqlite3.Error) -> str:
+    """Why a file cannot be used; without a path it is memory."""
+    if path is not None and "unable to open" in str(error) and not path.parent.is_dir():
+        return f"there is no folder {path.parent}; make it, or choose another path"
+    return str(error)
 
 
 def _all_that_wait(jobs: queue.SimpleQueue[_Job | None]) -> tuple[list[_Job], bool]:

@@ -134,7 +134,7 @@ def _fault_of_token(token: str, what: str, *, last: bool) -> str:
     if not is_pattern(token):
         return ""
     if what == "topic":
-        return f"is {token!r}: publish needs a concrete topic, wildcards are for subscriptions"
+        return f"is {token!r}: a concrete topic is needed, wildcards are for subscriptions"
     if len(token) > 1:
         return f"is {token!r}: a wildcard must be a whole token"
     return "is '>', which is allowed only as the last token" if token == _REST and not last else ""

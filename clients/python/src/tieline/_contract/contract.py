@@ -232,6 +232,11 @@ def removed_key(prefix: str, topic: str) -> str:
     return f"{prefix}rm:{{{topic}}}"
 
 
+def services_key(prefix: str, topic: str) -> str:
+    """`<prefix>se:{<topic>}`."""
+    return f"{prefix}se:{{{topic}}}"
+
+
 def copying_key(prefix: str, topic: str) -> str:
     """`<prefix>cy:{<topic>}`."""
     return f"{prefix}cy:{{{topic}}}"

@@ -64,7 +64,7 @@ class MailRequest(_message.Message):
     def __init__(self, ref: _Optional[int] = ..., topic: _Optional[str] = ..., group: _Optional[str] = ..., append: _Optional[_Union[Append, _Mapping]] = ..., enroll: _Optional[_Union[Enroll, _Mapping]] = ..., claim: _Optional[_Union[Claim, _Mapping]] = ..., settle: _Optional[_Union[Settle, _Mapping]] = ..., extend: _Optional[_Union[Extend, _Mapping]] = ..., list_topics: _Optional[_Union[ListTopics, _Mapping]] = ..., list_groups: _Optional[_Union[ListGroups, _Mapping]] = ..., dismiss: _Optional[_Union[Dismiss, _Mapping]] = ..., list_letters: _Optional[_Union[ListLetters, _Mapping]] = ..., redrive: _Optional[_Union[Redrive, _Mapping]] = ..., purge: _Optional[_Union[Purge, _Mapping]] = ..., list_parked: _Optional[_Union[ListParked, _Mapping]] = ..., unpark: _Optional[_Union[Unpark, _Mapping]] = ...) -> None: ...
 
 class MailResponse(_message.Message):
-    __slots__ = ("ref", "error", "more", "stored", "yes", "claimed", "kept", "names", "groups", "letters", "count")
+    __slots__ = ("ref", "error", "more", "stored", "yes", "claimed", "kept", "names", "groups", "letters", "count", "other")
     REF_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,7 @@ class MailResponse(_message.Message):
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     LETTERS_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
     ref: int
     error: _envelope_pb2.Error
     more: bool
@@ -87,7 +88,8 @@ class MailResponse(_message.Message):
     groups: _containers.RepeatedCompositeFieldContainer[GroupFigures]
     letters: _containers.RepeatedCompositeFieldContainer[Letter]
     count: int
-    def __init__(self, ref: _Optional[int] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ..., more: bool = ..., stored: _Optional[_Iterable[_Union[Stored, _Mapping]]] = ..., yes: bool = ..., claimed: _Optional[_Union[Claimed, _Mapping]] = ..., kept: _Optional[_Iterable[bool]] = ..., names: _Optional[_Iterable[str]] = ..., groups: _Optional[_Iterable[_Union[GroupFigures, _Mapping]]] = ..., letters: _Optional[_Iterable[_Union[Letter, _Mapping]]] = ..., count: _Optional[int] = ...) -> None: ...
+    other: str
+    def __init__(self, ref: _Optional[int] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ..., more: bool = ..., stored: _Optional[_Iterable[_Union[Stored, _Mapping]]] = ..., yes: bool = ..., claimed: _Optional[_Union[Claimed, _Mapping]] = ..., kept: _Optional[_Iterable[bool]] = ..., names: _Optional[_Iterable[str]] = ..., groups: _Optional[_Iterable[_Union[GroupFigures, _Mapping]]] = ..., letters: _Optional[_Iterable[_Union[Letter, _Mapping]]] = ..., count: _Optional[int] = ..., other: _Optional[str] = ...) -> None: ...
 
 class Append(_message.Message):
     __slots__ = ("drafts", "together", "most")

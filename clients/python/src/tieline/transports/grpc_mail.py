@@ -16,6 +16,7 @@ from tieline.durable import (
     Appended,
     Claimed,
     Draft,
+    Enrolled,
     Entry,
     GroupFigures,
     Letter,
@@ -138,9 +139,10 @@ class GrpcMail:
         """See `Mail.append_to_replicas`."""
         raise no_replicas()
 
-    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
-        """See `Mail.enroll`."""
-        return (await self._ask(topic, group, enroll=wire.Enroll(latest=latest, again=again))).yes
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False, service: str = "") -> Enrolled:
+        """See `Mail.enroll`. The gateway has the service from the Link."""
+        answer = await self._ask(topic, group, enroll=wire.Enroll(latest=latest, again=again))
+        return Enrolled(answer.yes, answer.other)
 
     async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
         """See `Mail.claim`."""

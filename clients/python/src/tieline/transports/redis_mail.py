@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 from tieline import codec
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.durable import Appended, Claimed, Draft, Entry, Member, NoStream, Settlement, Stored, group_removed
+from tieline.durable import (
+    Appended,
+    Claimed,
+    Draft,
+    Enrolled,
+    Entry,
+    Member,
+    NoStream,
+    Settlement,
+    Stored,
+    group_removed,
+)
 from tieline.envelope import EVENT, new_instance
 from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack, pack_script
@@ -240,18 +251,19 @@ class RedisMail(RedisMailDesk):
 
     # --- claim and settle -----------------------------------------------------------------------------------------
 
-    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False, service: str = "") -> Enrolled:
         """See `Mail.enroll`."""
         await self._call("SADD", contract.mail_topics_key(self._prefix), topic)
         names, new = scripts.enroll_names(self._prefix, topic), False
+        other = b""
         while True:
-            arguments = [group.encode(), b"%d" % latest, b"%d" % again]
-            told, more = await self._run(scripts.ENROLL, names, arguments)
+            arguments = [group.encode(), b"%d" % latest, b"%d" % again, service.encode()]
+            told, more, seen = await self._run(scripts.ENROLL, names, arguments)
             if told == b"removed":
                 raise group_removed(topic, group)
-            new = new or told == b"1"
+            new, other = new or told == b"1", other or seen
             if more == b"0":
-                return new
+                return Enrolled(new, other.decode())
             again = True  # should somebody remove it meanwhile
 
     async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tieline.clock import Clock
-from tieline.durable import Appended, Claimed, Draft, GroupFigures, Letter, Redriven, Settlement, no_replicas
+from tieline.durable import Appended, Claimed, Draft, Enrolled, GroupFigures, Letter, Redriven, Settlement, no_replicas
 from tieline.transports import sqlite_mail_claim, sqlite_mail_desk, sqlite_mail_settle
 from tieline.transports.sqlite_mail_book import Append, MailBook
 from tieline.transports.sqlite_mail_writer import MailWriter
@@ -64,11 +64,12 @@ class SqliteMail:
         """See `Mail.append_to_replicas`."""
         raise no_replicas()
 
-    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False) -> bool:
+    async def enroll(self, topic: str, group: str, *, latest: bool, again: bool = False, service: str = "") -> Enrolled:
         """See `Mail.enroll`."""
 
-        def work(book: MailBook) -> bool:
-            return book.enroll(topic, group, latest=latest, again=again)
+        def work(book: MailBook) -> Enrolled:
+            new = book.enroll(topic, group, latest=latest, again=again)
+            return Enrolled(new, book.subscribed(topic, group, service, again=again))
 
         return await self._writer.submit(work)
 

@@ -75,6 +75,7 @@ class MailBook:
         self.asleep: set[tuple[str, str]] = set()
         self.woken: list[tuple[str, str]] = []
         self.turns: dict[tuple[str, str], int] = {}
+        self.services: dict[tuple[str, str], str] = {}
         self._clock = clock
         self._topics: set[str] = set()
         self._swept = 0
@@ -202,6 +203,18 @@ class MailBook:
             self.execute(_ENROLL_KEYS, (group, topic))
         self.execute(_ENROLL_LANES, (group, start, topic))
         return True
+
+    def subscribed(self, topic: str, group: str, service: str, *, again: bool) -> str:
+        """A service registered a group; returns another one that has subscribed to it, or nothing.
+
+        Which one did last is kept in memory: whoever is there registers its group again and again.
+        """
+        if not service:
+            return ""
+        last = self.services.get((topic, group), "")
+        if not last or not again:
+            self.services[topic, group] = service
+        return last if last != service else ""
 
 
 class _Page:

@@ -87,6 +87,7 @@ def dismiss(book: MailBook, topic: str, group: str) -> bool:
     book.asleep.add(place)
     book.wake(topic, group)
     book.turns.pop(place, None)
+    book.services.pop(place, None)
     return True
 
 

@@ -18,6 +18,7 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from tieline.sqlite_file import why_not
 
 NEVER = 1 << 62
 """When a parked key is due."""
@@ -135,7 +136,7 @@ def database_error(error: sqlite3.Error, path: Path | None, *, committing: bool 
         return OverloadedError(message, retry_after=1.0)
     unknown = committing and name != "SQLITE_CONSTRAINT"
     outcome = Outcome.MAY_HAVE_RUN if unknown else Outcome.NOT_DELIVERED
-    return UnavailableError(f"the store {where} cannot be used: {error}", outcome=outcome)
+    return UnavailableError(f"the store {where} cannot be used: {why_not(path, error)}", outcome=outcome)
 
 
 def bug_error(error: BaseException) -> TielineError:

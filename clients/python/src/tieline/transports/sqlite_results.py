@@ -18,6 +18,7 @@ from typing import NamedTuple
 from tieline.clock import Clock
 from tieline.errors import Outcome, UnavailableError
 from tieline.ledger import Key, Stored
+from tieline.sqlite_file import why_not
 
 log = logging.getLogger("tieline")
 
@@ -97,7 +98,7 @@ class SqliteResults:
         return connection
 
     def _unusable(self, error: sqlite3.Error) -> UnavailableError:
-        message = f"the store {self._path} cannot be used: {error}"
+        message = f"the store {self._path} cannot be used: {why_not(self._path, error)}"
         return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)
 
     def _write(self, connection: sqlite3.Connection) -> None:
