@@ -126,8 +126,9 @@ class Subscription:
         self.concurrency = concurrency = _whole("concurrency", options.get("concurrency", usual), 1)
         self.mailbox = Mailbox(concurrency, _whole("queue", options.get("queue", settings.queue), 0))
         group, batch = options.get("group"), options.get("batch")
-        no_group = group is None or (group == "" and not options.get("durable"))
-        self.group = "" if no_group else topics.check_group(group)
+        if group == "" and not options.get("durable"):
+            group = None
+        self.group = "" if group is None else topics.check_group(group)
         self.observe = options.get("observe", False)
         if topic == ASK_TOPIC and owner is not None and not self.observe:
             raise InvalidTopicError(f"{topic!r} is answered by the system itself; it can only be observed")
