@@ -89,6 +89,7 @@ class Consumer:
         self._patience = _SLOW_SECONDS
         self._holding = Holding(self, house)
         self._settling = Settling(self, house, self._progressed)
+        self._acknowledged: set[Lease] = set()
         self._trouble = Trouble(f"claiming events of {self.topic!r} failed, and is tried again")
         self.store_trouble = Trouble(f"events of {self.topic!r} wait for their idempotency store")
         self._ready: deque[Lease] = deque()
@@ -240,8 +241,9 @@ class Consumer:
         """A lease is over."""
         lease.task = None
         claim = self._holding.remove(lease)
+        settlement = lease.settlement(verdict, argument)
         if not lease.lost:
-            self._settling.add(lease.settlement(verdict, argument))
+            self._settling.add(settlement)
         claim.left -= 1
         if claim.left == 0:
             self._adapt(claim)
@@ -254,6 +256,11 @@ class Consumer:
         claim that was lost is no failure.
         """
         return await self._settling.begins(lease)
+
+    def acknowledged(self, lease: Lease) -> None:
+        """A lease has handled an event."""
+        self._acknowledged.add(lease)
+        self.flush_soon()
 
     def tell(self, settlement: Settlement) -> None:
         """A part of a lease is over."""
@@ -271,9 +278,10 @@ class Consumer:
         self._begin()
         if self._settling.ends_leases and not self._stopped:
             self._more = True
-        for lease in self._holding:
-            if lease.handled:
+        for lease in self._acknowledged:
+            if lease.handled:  # and not over
                 self._settling.add(lease.settlement(Verdict.KEEP))
+        self._acknowledged.clear()
         self._settling.send()
         self._progressed()
 
@@ -344,6 +352,7 @@ class Consumer:
     def forget(self) -> None:
         """The loop is gone, and all that ran on it."""
         self._holding.forget()
+        self._acknowledged.clear()
         self._settling.forget()
         self._ready.clear()
         self._running = 0

@@ -31,6 +31,11 @@ class DurableSteps:
         self._responder = responder
         self._observed = observed
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody wants to know of what goes well, now."""
+        return self._observed or self._trail.room > 0
+
     def stored(self, event: Envelope, place: Stored, began: float) -> None:
         """An event was stored; that began at this moment of the local clock, before anybody could have it."""
         if self._trail.room:

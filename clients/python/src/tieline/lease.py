@@ -109,8 +109,9 @@ class Lease:
 
     def acknowledge(self) -> None:
         """The first entry is handled."""
+        if not self.handled:
+            self.consumer.acknowledged(self)
         self.handled.append(self.waiting[0].id)
-        self.consumer.flush_soon()
 
     def settlement(self, verdict: Verdict, argument: bytes = b"") -> Settlement:
         """What was handled since the last one, and what is to become of the rest."""

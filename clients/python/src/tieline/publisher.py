@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.durable import Appended, Draft, Stored, no_stream
+from tieline.durable import Appended, Draft, NoStream, Stored, no_stream
 from tieline.envelope import EVENT, new_id
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, PayloadTooLargeError, TielineError
 from tieline.event_outlet import EventOutlet
@@ -132,14 +132,17 @@ class Publisher:
         assert port is not None
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
-        drafts, began = (draft_of(event, durable),), instance.clock.monotonic()
+        steps, drafts = instance.steps, (draft_of(event, durable),)
+        began = instance.clock.monotonic() if steps.wanted else None
         if durable.replicas:
             (stored,) = await port.mail.append_to_replicas(event.topic, drafts, durable.replicas, most=durable.most)
         else:
             (stored,) = await port.mail.append(event.topic, drafts, most=durable.most)
-        place = _stored(stored, lambda: no_room(event.topic, durable.key, instance.settings.retry_after))
-        instance.steps.stored(event, place, began)
-        return place
+        if not isinstance(stored, Stored):
+            raise not_stored(stored, lambda: no_room(event.topic, durable.key, instance.settings.retry_after))
+        if began is not None:
+            steps.stored(event, stored, began)
+        return stored
 
     async def store_together(
         self,
@@ -177,11 +180,16 @@ class Publisher:
         def full() -> TielineError:
             return no_room_together(topic, len(pieces), instance.settings.retry_after)
 
-        return [self._receipt(event, _stored(place, full), began) for event, place in zip(events, stored, strict=True)]
+        for place in stored:
+            if not isinstance(place, Stored):
+                raise not_stored(place, full)
+        return [self._receipt(event, place, began) for event, place in zip(events, stored, strict=True)]
 
-    def _receipt(self, event: Envelope, place: Stored, began: float) -> Receipt:
+    def _receipt(self, event: Envelope, place: Appended, began: float) -> Receipt:
         """What is returned for an event that was stored together with others; that is noted."""
-        self._instance.steps.stored(event, place, began)
+        assert isinstance(place, Stored)
+        if self._instance.steps.wanted:
+            self._instance.steps.stored(event, place, began)
         return Receipt(event.id, event.correlation_id or event.id, place)
 
     async def _queue(
@@ -329,11 +337,9 @@ def check_size(drafts: Sequence[Draft]) -> None:
         )
 
 
-def _stored(appended: Appended, full: Callable[[], TielineError]) -> Stored:
-    """Where an event was stored; raises what its publisher is told if it was not."""
-    if isinstance(appended, Stored):
-        return appended
-    raise full() if appended is None else no_stream(appended.stream)
+def not_stored(appended: NoStream | None, full: Callable[[], TielineError]) -> TielineError:
+    """What its publisher is told of an event that was not stored."""
+    return full() if appended is None else no_stream(appended.stream)
 
 
 def no_room_together(topic: str, count: int, retry_after: float) -> TielineError:

@@ -39,6 +39,7 @@ log = logging.getLogger("tieline")
 _TOGETHER = 64
 _MANY_BYTES = 262_144
 _LANE = b"\0"
+_UNKNOWN = (b"", b"0")
 _LATEST = 2**63 - 1  # a plain producer may name an entry as it likes
 _NO_ROOM, _TAKEN = b"", b"!"
 _REFUSED = {_NO_ROOM, _TAKEN}
@@ -48,7 +49,7 @@ _UNREADABLE = b"\xc1"  # no MessagePack begins so
 class _Batch:
     """Events of one topic that are stored by one run of the script, and who waits for it."""
 
-    __slots__ = ("arguments", "drafts", "head", "number", "topic", "waiting")
+    __slots__ = ("arguments", "drafts", "head", "number", "size", "topic", "waiting")
 
     def __init__(self, topic: str, most: int, together: bool) -> None:
         self.topic = topic
@@ -56,12 +57,15 @@ class _Batch:
         self.number = 0
         self.arguments: list[bytes] = []
         self.drafts: list[Draft] = []
+        self.size = 0
         self.waiting: list[tuple[int, asyncio.Future[list[Appended]]]] = []
 
     def add(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Appended]]:
         arguments = self.arguments
         for key, priority, known_as, window, envelope in drafts:
-            arguments += (key.encode(), b"%d" % priority, known_as.encode(), b"%d" % window, envelope)
+            known = (known_as.encode(), b"%d" % window) if known_as else _UNKNOWN
+            arguments += (key.encode(), b"%d" % priority, *known, envelope)
+            self.size += len(envelope)
         self.drafts += drafts
         future: asyncio.Future[list[Appended]] = asyncio.get_running_loop().create_future()
         self.waiting.append((len(drafts), future))
@@ -121,9 +125,10 @@ class RedisMail(RedisMailDesk):
         batch = self._gathered.get((topic, most))
         if batch is None:
             batch = self._gathered[topic, most] = _Batch(topic, most, together)
+        before = batch.size
         future = batch.add(drafts)
         self._count += len(drafts)
-        self._bytes += sum(len(draft.envelope) for draft in drafts)
+        self._bytes += batch.size - before
         if self._count >= _TOGETHER or self._bytes >= _MANY_BYTES:
             self.write(link)
             link.flush()
@@ -154,7 +159,7 @@ class RedisMail(RedisMailDesk):
             raise UnavailableError(
                 f"it is stored, but {reached} replicas have it instead of {replicas}", details={"replicas": reached}
             )
-        return [self._stored(topic, draft, one) for draft, one in zip(drafts, told, strict=True)]
+        return self._told(batch, told)
 
     def write(self, link: RedisLink) -> None:
         """Turn what is gathered into commands."""
@@ -193,22 +198,20 @@ class RedisMail(RedisMailDesk):
         elif isinstance(reply, Exception):
             batch.fail(command_error(reply))
         else:
-            stored = [self._stored(batch.topic, draft, told) for draft, told in zip(batch.drafts, reply, strict=True)]
+            stored = self._told(batch, reply)
             at = 0
             for count, future in batch.waiting:
                 if not future.done():
                     future.set_result(stored[at : at + count])
                 at += count
 
-    def _stored(self, topic: str, draft: Draft, told: bytes) -> Appended:
-        if told == _NO_ROOM:
-            return None
-        key, priority, prefix = draft.key, draft.priority, self._prefix
-        stream = contract.stream_key(prefix, topic, key) if key else contract.lane_key(prefix, topic, str(priority))
-        if told == _TAKEN:
-            return NoStream(stream)
-        entry = told.decode()
-        return Stored(stream, entry.removeprefix("="), entry[0] == "=" and len(entry) > 1)
+    def _told(self, batch: _Batch, entries: Sequence[bytes]) -> list[Appended]:
+        prefix, topic = self._prefix, batch.topic
+        keyed, lanes = contract.stream_prefix_key(prefix, topic), contract.lane_prefix_key(prefix, topic)
+        return [
+            _appended(keyed + draft.key if draft.key else f"{lanes}{draft.priority}", entry)
+            for draft, entry in zip(batch.drafts, entries, strict=True)
+        ]
 
     def link_down(self) -> None:
         """The link is gone: keep what was gathered and what was not answered, for so long."""
@@ -292,6 +295,17 @@ class RedisMail(RedisMailDesk):
         for member, token in leases:
             arguments += (member, token)
         return [bool(told) for told in await self._run(scripts.EXTEND, names, arguments)]
+
+
+def _appended(stream: str, told: bytes) -> Appended:
+    if told == _NO_ROOM:
+        return None
+    if told == _TAKEN:
+        return NoStream(stream)
+    entry = told.decode()
+    if entry[0] != "=":
+        return Stored(stream, entry)
+    return Stored(stream, entry[1:], len(entry) > 1)
 
 
 def _member(topic: str, name: bytes, failures: bytes, entries: list[Any]) -> Member:
