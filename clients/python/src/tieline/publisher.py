@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tieline._contract import contract
@@ -139,7 +139,7 @@ class Publisher:
         else:
             (stored,) = await port.mail.append(event.topic, drafts, most=durable.most)
         if not isinstance(stored, Stored):
-            raise not_stored(stored, lambda: no_room(event.topic, durable.key, instance.settings.retry_after))
+            raise not_stored(stored, no_room(event.topic, durable.key, instance.settings.retry_after))
         if began is not None:
             steps.stored(event, stored, began)
         return stored
@@ -176,13 +176,9 @@ class Publisher:
             await instance.await_link(events[0], wait_for_connection)
         began = instance.clock.monotonic()
         stored = await port.mail.append(topic, drafts, together=True, most=pieces[0].durable.most)
-
-        def full() -> TielineError:
-            return no_room_together(topic, len(pieces), instance.settings.retry_after)
-
         for place in stored:
             if not isinstance(place, Stored):
-                raise not_stored(place, full)
+                raise not_stored(place, no_room_together(topic, len(pieces), instance.settings.retry_after))
         return [self._receipt(event, place, began) for event, place in zip(events, stored, strict=True)]
 
     def _receipt(self, event: Envelope, place: Appended, began: float) -> Receipt:
@@ -337,9 +333,9 @@ def check_size(drafts: Sequence[Draft]) -> None:
         )
 
 
-def not_stored(appended: NoStream | None, full: Callable[[], TielineError]) -> TielineError:
-    """What its publisher is told of an event that was not stored."""
-    return full() if appended is None else no_stream(appended.stream)
+def not_stored(appended: NoStream | None, full: TielineError) -> TielineError:
+    """What its publisher is told of an event that was not stored; `full`: if there was no room."""
+    return full if appended is None else no_stream(appended.stream)
 
 
 def no_room_together(topic: str, count: int, retry_after: float) -> TielineError:
