@@ -18,49 +18,26 @@ import {
 } from "../durable.js";
 import { errorFromWire } from "../envelope.js";
 import { PayloadTooLargeError, UnavailableError } from "../errors.js";
+import { AppendBatch, MANY_BYTES, TOGETHER } from "./appendBatch.js";
 import { type GrpcLink, LinkBrokenError } from "./grpcLink.js";
 
-type Told = Appended[];
 type Ask = NonNullable<MailRequest["ask"]>;
 
-const TOGETHER = 64;
-const MANY_BYTES = 262_144;
 const ROOM_EACH = 128;
 const MOST_LETTERS = 1_000;
 
-/** Events of one topic that share an item, and who waits for it. */
-class Batch {
+/** Events of one topic that share an item. */
+class Batch extends AppendBatch {
   size = 0;
-  readonly drafts: Draft[] = [];
-  readonly #waiting: { count: number; resolve: (stored: Told) => void; reject: (error: unknown) => void }[] = [];
 
-  constructor(
-    readonly topic: string,
-    readonly most: number,
-    readonly together: boolean,
-  ) {}
-
-  add(drafts: readonly Draft[]): Promise<Told> {
-    this.drafts.push(...drafts);
+  override add(drafts: readonly Draft[]): Promise<Appended[]> {
     this.size += sizeOf(drafts);
-    return new Promise((resolve, reject) => this.#waiting.push({ count: drafts.length, resolve, reject }));
+    return super.add(drafts);
   }
 
   get ask(): Ask {
     const drafts = this.drafts.map(({ envelope, knownAs, window }) => ({ envelope, knownAs, windowMs: window }));
     return { $case: "append", value: { drafts, together: this.together, most: this.most } };
-  }
-
-  done(stored: readonly WireStored[]): void {
-    let at = 0;
-    for (const { count, resolve } of this.#waiting) {
-      resolve(stored.slice(at, at + count).map(placeFrom));
-      at += count;
-    }
-  }
-
-  fail(error: unknown): void {
-    for (const { reject } of this.#waiting) reject(error);
   }
 }
 
@@ -84,7 +61,7 @@ export class GrpcMail implements Mail {
    * whether they were stored is unknown. Rejects with PayloadTooLargeError: they are to be stored together, and are more
    * than a message may hold.
    */
-  async append(topic: string, drafts: readonly Draft[], options: AppendOptions = {}): Promise<Told> {
+  async append(topic: string, drafts: readonly Draft[], options: AppendOptions = {}): Promise<Appended[]> {
     const { together = false, most = 0 } = options;
     this.#require();
     if (!together) return this.#gather(topic, drafts, most);
@@ -101,7 +78,7 @@ export class GrpcMail implements Mail {
     throw noReplicas();
   }
 
-  #gather(topic: string, drafts: readonly Draft[], most: number): Promise<Told> {
+  #gather(topic: string, drafts: readonly Draft[], most: number): Promise<Appended[]> {
     if (this.#gathered.size === 0) setImmediate(() => this.#flush());
     const name = `${most} ${topic}`;
     const batch = this.#gathered.get(name) ?? new Batch(topic, most, false);
@@ -119,7 +96,7 @@ export class GrpcMail implements Mail {
 
   async #send(batch: Batch): Promise<void> {
     try {
-      batch.done((await this.#ask(batch.topic, "", batch.ask)).stored);
+      batch.done((await this.#ask(batch.topic, "", batch.ask)).stored.map(placeFrom));
     } catch (error) {
       batch.fail(error);
     }

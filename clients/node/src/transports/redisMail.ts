@@ -30,8 +30,9 @@ import {
   type Mail,
   type Settlement,
 } from "../durable.js";
-import { type TielineError, UnavailableError } from "../errors.js";
+import { UnavailableError } from "../errors.js";
 import { newInstance } from "../identity.js";
+import { AppendBatch, MANY_BYTES, TOGETHER } from "./appendBatch.js";
 import { memberOf } from "./redisEntries.js";
 import { LinkDownError, type RedisLink } from "./redisLink.js";
 import { listOf, RedisMailDesk } from "./redisMailDesk.js";
@@ -40,32 +41,14 @@ import { commandError } from "./redisServer.js";
 import type { RedisWork } from "./redisWork.js";
 import { encodeCommand, type Reply, RespError } from "./resp.js";
 
-type Told = Appended[];
-
 const NO_ROOM = "";
 const TAKEN = "!";
 const REFUSED: ReadonlySet<string> = new Set([NO_ROOM, TAKEN]);
 
-const TOGETHER = 64;
-const MANY_BYTES = 262_144;
-
-/** Events of one topic that are stored by one run of the script, and who waits for it. */
-class Batch {
+/** Events of one topic that are stored by one run of the script. */
+class Batch extends AppendBatch {
   /** Of the run; 0 before it was sent. */
   number = 0;
-  readonly drafts: Draft[] = [];
-  readonly #waiting: { count: number; resolve: (stored: Told) => void; reject: (error: TielineError) => void }[] = [];
-
-  constructor(
-    readonly topic: string,
-    readonly most: number,
-    readonly together: boolean,
-  ) {}
-
-  add(drafts: readonly Draft[]): Promise<Told> {
-    this.drafts.push(...drafts);
-    return new Promise((resolve, reject) => this.#waiting.push({ count: drafts.length, resolve, reject }));
-  }
 
   rest(): (string | Buffer)[] {
     const head = [this.most, LIMIT_STREAM_ALONE, this.together ? 1 : 0, this.number].map(String);
@@ -73,18 +56,6 @@ class Batch {
       return [key, String(priority), knownAs, String(window), envelope];
     });
     return [...head, ...events];
-  }
-
-  done(stored: Told): void {
-    let at = 0;
-    for (const { count, resolve } of this.#waiting) {
-      resolve(stored.slice(at, at + count));
-      at += count;
-    }
-  }
-
-  fail(error: TielineError): void {
-    for (const { reject } of this.#waiting) reject(error);
   }
 }
 
@@ -119,7 +90,7 @@ export class RedisMail extends RedisMailDesk implements Mail {
   // --- append --------------------------------------------------------------------------------------------------------
 
   /** See `Mail.append`. What is stored in one turn of the loop goes to the server in one command for each topic. */
-  async append(topic: string, drafts: readonly Draft[], options: AppendOptions = {}): Promise<Told> {
+  async append(topic: string, drafts: readonly Draft[], options: AppendOptions = {}): Promise<Appended[]> {
     const { together = false, most = 0 } = options;
     const link = this.#require();
     if (!together) return this.#gather(link, topic, drafts, most);
@@ -136,7 +107,7 @@ export class RedisMail extends RedisMailDesk implements Mail {
     drafts: readonly Draft[],
     replicas: number,
     { most = 0 }: AppendOptions = {},
-  ): Promise<Told> {
+  ): Promise<Appended[]> {
     const batch = new Batch(topic, most, false);
     void batch.add(drafts);
     this.#numbers.set(topic, this.#numbers.get(topic) ?? 0);
@@ -157,7 +128,7 @@ export class RedisMail extends RedisMailDesk implements Mail {
     return this.#told(batch, told);
   }
 
-  #gather(link: RedisLink, topic: string, drafts: readonly Draft[], most: number): Promise<Told> {
+  #gather(link: RedisLink, topic: string, drafts: readonly Draft[], most: number): Promise<Appended[]> {
     const name = `${most} ${topic}`;
     const batch = this.#gathered.get(name) ?? new Batch(topic, most, false);
     this.#gathered.set(name, batch);
@@ -214,7 +185,7 @@ export class RedisMail extends RedisMailDesk implements Mail {
     batch.done(this.#told(batch, reply));
   }
 
-  #told({ topic, drafts }: Batch, reply: Reply): Told {
+  #told({ topic, drafts }: Batch, reply: Reply): Appended[] {
     const entries = listOf(reply).map(String);
     return drafts.map((draft, at) => this.#stored(topic, draft, entries[at] ?? ""));
   }
