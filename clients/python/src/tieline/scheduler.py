@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from tieline._contract import contract
 from tieline.clock import Clock, Timer
 from tieline.errors import TielineError, UnavailableError
 from tieline.schedule import Agenda, Fired, Firing
@@ -20,6 +21,7 @@ from tieline.schedule import Agenda, Fired, Firing
 log = logging.getLogger("tieline")
 
 _PAUSE_SECONDS = 1.0
+_ROLE_SECONDS = contract.DEFAULT_ROLE_MS / 1000
 _FAREST_SECONDS = 86_400.0
 
 
@@ -71,12 +73,13 @@ class Scheduler:
             await self._agenda.step_down(self._instance)
 
     def _told(self, due: int, holder: str) -> None:
-        """Something is due earlier than all else."""
-        if holder in ("", self._instance):
-            moment = self._house.clock.local(due)
-            self._heard = min(self._heard, moment)
-            if moment < self._next:
-                self._set_timer(moment)
+        """Something is due earlier than all else. If another one fires it, this one looks later whether that is so."""
+        moment = self._house.clock.local(due)
+        if holder not in ("", self._instance):
+            moment += _ROLE_SECONDS
+        self._heard = min(self._heard, moment)
+        if moment < self._next:
+            self._set_timer(moment)
 
     async def _run(self) -> None:
         while True:
