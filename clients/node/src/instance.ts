@@ -7,6 +7,7 @@ import { harmless } from "./harmless.js";
 import { guardedLogger, type Log, type Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
 import type { Settings } from "./settings.js";
+import { Tally } from "./tally.js";
 import { Trail } from "./trail.js";
 import type { Gap, Port, Receiver } from "./transport.js";
 import { inTime } from "./within.js";
@@ -27,6 +28,8 @@ export class Instance {
   readonly steps = new DurableSteps(this);
   /** The broker's clock; this machine's before the start. */
   clock = new Clock();
+  /** Where everything is counted. */
+  readonly tally = new Tally(this.clock.now());
   /** Its place at the broker, while it has one. */
   port: Port | undefined;
   /** What arrives here, also from itself. */
@@ -50,6 +53,7 @@ export class Instance {
     this.source = service;
     this.start = start;
     this.trail = new Trail(settings.explainCalls, () => this.now());
+    this.tally.gauges.set("connected", () => Number(this.port?.connected ?? false));
   }
 
   /** Takes its name and clock from its place at the broker. */
@@ -104,6 +108,7 @@ export class Instance {
 
   /** Remembers a step that most envelopes do not take, and tells it, if anybody listens. */
   unusual(name: StepName, envelope: Envelope, detail?: Record<string, unknown>): void {
+    this.tally.step(name);
     this.trail.step(name, envelope, detail);
     if (this.observer) this.say(name, envelope, detail);
   }

@@ -75,6 +75,7 @@ export class Reception implements Receiver {
     publisher.linkUp();
     for (const { consumer } of router.all()) consumer?.wake();
     if (gap === undefined) return;
+    instance.tally.count("gaps");
     outbox?.linkUp();
     const seconds = (instance.now() - (this.#awaySince ?? instance.now())) / 1000;
     this.#awaySince = undefined;
@@ -105,6 +106,7 @@ export class Reception implements Receiver {
   onDisconnected(reason: string): void {
     const { instance, publisher, caller } = this.#to;
     instance.log.warn(`the broker is away: ${reason}`);
+    instance.tally.count("disconnects");
     this.#awaySince ??= instance.now(); // a gateway may lose its broker first and be lost then
     publisher.linkDown();
     caller.linkDown();

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from tieline.histogram import NOTHING, Distribution, joined
 from tieline.subscription import Subscription
 from tieline.tally import CALL, LIVE, Kind, Series, Tally
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +202,8 @@ def _sum(parts: Iterable[Figures]) -> Figures:
     return Figures(**added)
 
 
-def _by(series: Iterable[SeriesMetrics], key: Any) -> dict[Any, list[SeriesMetrics]]:
-    found: dict[Any, list[SeriesMetrics]] = {}
+def _by(series: Iterable[SeriesMetrics], key: Callable[[SeriesMetrics], K]) -> dict[K, list[SeriesMetrics]]:
+    found: dict[K, list[SeriesMetrics]] = {}
     for one in series:
         found.setdefault(key(one), []).append(one)
     return found
