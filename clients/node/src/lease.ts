@@ -225,7 +225,7 @@ export class Lease {
       return { verdict: "park", argument: this.#letter(entry, "failed", error, attempts) };
     }
     if (onPoison !== "skip") return this.#bury(entry, "failed", error, attempts);
-    this.consumer.series.dropped += 1;
+    this.consumer.series.skipped += 1;
     this.#giveUp(entry, attempts, error, "it is skipped", { step: "dropped", detail: { why: "skip" } });
     return this.acknowledge();
   }

@@ -24,12 +24,14 @@ export interface Figures {
   readonly expiredEvents: number;
   /** What was stopped: the caller gave up, or the instance closed. */
   readonly cancelledEvents: number;
-  /** Live events that gave way to newer ones, and durable events that were skipped. */
+  /** Live events that gave way to newer ones. */
   readonly droppedEvents: number;
   /** Deliveries of durable events that had failed before. */
   readonly redeliveredEvents: number;
   /** Failed deliveries of durable events that are to be tried again. */
   readonly retriedEvents: number;
+  /** Durable events that failed for the last time and were skipped. */
+  readonly skippedEvents: number;
   /** Durable events that became dead letters. */
   readonly deadLetters: number;
   /** Keys that stopped. */
@@ -137,6 +139,7 @@ function figuresOf(series: Series, pending: number): SeriesMetrics {
     droppedEvents: series.dropped,
     redeliveredEvents: series.redelivered,
     retriedEvents: series.retried,
+    skippedEvents: series.skipped,
     deadLetters: series.dead,
     parkedKeys: series.parked,
     queueTime,
@@ -172,6 +175,7 @@ function sum(parts: readonly Figures[]): Figures {
     droppedEvents: added("droppedEvents"),
     redeliveredEvents: added("redeliveredEvents"),
     retriedEvents: added("retriedEvents"),
+    skippedEvents: added("skippedEvents"),
     deadLetters: added("deadLetters"),
     parkedKeys: added("parkedKeys"),
     queueTime: together("queueTime"),

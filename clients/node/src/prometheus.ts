@@ -28,6 +28,7 @@ const OF_SERIES: Partial<Record<MetricName, keyof Figures>> = {
   eventsDropped: "droppedEvents",
   eventsRedelivered: "redeliveredEvents",
   eventsRetried: "retriedEvents",
+  eventsSkipped: "skippedEvents",
   deadLetters: "deadLetters",
   keysParked: "parkedKeys",
   eventQueueTimeSeconds: "queueTime",

@@ -33,6 +33,7 @@ export class Series {
   dropped = 0;
   redelivered = 0;
   retried = 0;
+  skipped = 0;
   dead = 0;
   parked = 0;
   readonly queue = new Histogram();

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tests.conformance._contract import case_pb2 as schema
-from tests.conformance._contract.peer_pb2 import Answer, Explanation, Failure, Gathered, Gave, Items
+from tests.conformance._contract.peer_pb2 import Answer, Explanation, Failure, Figures, Gathered, Gave, Items
 from tests.conformance._contract.value_pb2 import Value
 from tests.conformance.runner import values
 from tests.conformance.runner.checks import Names, range_faults, show_message, value_faults
@@ -34,6 +34,8 @@ def answer_faults(expect: schema.Expect, answer: Answer, peer: str, others: Coll
         return list(_gathered_faults(expect.gathered, answer.gathered, peer, others, names))
     if wanted == "explained" and what == "explanation":
         return list(_steps_faults(expect.explained, answer.explanation, names))
+    if wanted == "figures" and what == "figures":
+        return list(_figures_faults(expect.figures, answer.figures))
     if wanted in ("receipt", "receipts") and what == wanted:
         return list(_all_receipts_faults(_receipts(expect), _receipts(answer), names))
     if wanted in (None, "done") and what in ("done", "receipt", "receipts", "opened"):
@@ -156,6 +158,16 @@ def _steps_faults(wanted: schema.StepsTold, seen: Explanation, names: Names) -> 
             told = "; ".join(f"{told.name} {told.source} {told.topic}" for told in seen.steps)
             yield f"expected the step {step.name} ({show_message(step)}), told was {told}"
             return
+
+
+def _figures_faults(wanted: Figures, seen: Figures) -> Iterator[str]:
+    """All series, and all of each."""
+    told = {(one.kind, one.group): one for one in seen.series}
+    expected = {(one.kind, one.group): one for one in wanted.series}
+    for which in sorted(told.keys() | expected.keys()):
+        if which not in told or which not in expected or told[which] != expected[which]:
+            one, other = (show_message(of[which]) if which in of else "nothing" for of in (expected, told))
+            yield f"figures of {which[0]} {which[1]!r}: expected {one}, seen {other}"
 
 
 def _is_step(wanted: schema.StepTold, seen: Any, names: Names) -> bool:

@@ -181,6 +181,7 @@ export type MetricName =
   | "eventsDropped"
   | "eventsRedelivered"
   | "eventsRetried"
+  | "eventsSkipped"
   | "deadLetters"
   | "keysParked"
   | "eventQueueTimeSeconds"
@@ -211,9 +212,10 @@ export const METRICS: Readonly<Record<MetricName, MetricSpec>> = {
   eventsFailed: { exposed: "tieline_events_failed_total", type: "counter", labels: ["topic", "group", "kind"], help: "Deliveries that failed: the handler raised, or the payload did not fit it." },
   eventsExpired: { exposed: "tieline_events_expired_total", type: "counter", labels: ["topic", "group", "kind"], help: "Events and requests that expired before a handler of this instance could begin." },
   eventsCancelled: { exposed: "tieline_events_cancelled_total", type: "counter", labels: ["topic", "group", "kind"], help: "Deliveries that were stopped: the caller gave up, or the instance closed." },
-  eventsDropped: { exposed: "tieline_events_dropped_total", type: "counter", labels: ["topic", "group", "kind"], help: "Live events that gave way to newer ones, and durable events that were skipped." },
+  eventsDropped: { exposed: "tieline_events_dropped_total", type: "counter", labels: ["topic", "group", "kind"], help: "Live events that gave way to newer ones." },
   eventsRedelivered: { exposed: "tieline_events_redelivered_total", type: "counter", labels: ["topic", "group"], help: "Deliveries of durable events that had failed before." },
   eventsRetried: { exposed: "tieline_events_retried_total", type: "counter", labels: ["topic", "group"], help: "Failed deliveries of durable events that are to be tried again." },
+  eventsSkipped: { exposed: "tieline_events_skipped_total", type: "counter", labels: ["topic", "group"], help: "Durable events that failed for the last time and were skipped." },
   deadLetters: { exposed: "tieline_dead_letters_total", type: "counter", labels: ["topic", "group"], help: "Durable events that became dead letters." },
   keysParked: { exposed: "tieline_keys_parked_total", type: "counter", labels: ["topic", "group"], help: "Keys that stopped because an event of theirs failed for the last time." },
   eventQueueTimeSeconds: { exposed: "tieline_event_queue_time_seconds", type: "histogram", labels: ["topic", "group", "kind"], help: "From the publish to the begin of the handler, by the broker's clock; of a durable event, to its first handling." },

@@ -298,7 +298,7 @@ class Lease:
             self._give_up(entry, attempts, error, "its key is parked", StepName.PARKED, key=self.key)
             return Verdict.PARK, self._letter(entry, FAILED, error, attempts)
         if on_poison == "skip":
-            self.consumer.series.dropped += 1
+            self.consumer.series.skipped += 1
             self._give_up(entry, attempts, error, "it is skipped", StepName.DROPPED, why="skip")
             self.acknowledge()
             return None

@@ -27,9 +27,10 @@ class Figures:
         failed_events: those of them that raised, or whose payload did not fit the handler.
         expired_events: what expired before a handler could begin.
         cancelled_events: what was stopped: the caller gave up, or the instance closed.
-        dropped_events: live events that gave way to newer ones, and durable events that were skipped.
+        dropped_events: live events that gave way to newer ones.
         redelivered_events: deliveries of durable events that had failed before.
         retried_events: failed deliveries of durable events that are to be tried again.
+        skipped_events: durable events that failed for the last time and were skipped.
         dead_letters: durable events that became dead letters.
         parked_keys: keys that stopped.
         queue_time: from the publish to the begin of the handler, to the millisecond, by the broker's clock; 0 for what
@@ -48,6 +49,7 @@ class Figures:
     dropped_events: int = 0
     redelivered_events: int = 0
     retried_events: int = 0
+    skipped_events: int = 0
     dead_letters: int = 0
     parked_keys: int = 0
     queue_time: Distribution = NOTHING
@@ -179,6 +181,7 @@ def _read(series: Series, pending: int, made: list[Distribution]) -> SeriesMetri
         dropped_events=series.dropped,
         redelivered_events=series.redelivered,
         retried_events=series.retried,
+        skipped_events=series.skipped,
         dead_letters=series.dead,
         parked_keys=series.parked,
         queue_time=waited.with_zeros(at_once),

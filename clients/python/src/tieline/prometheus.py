@@ -30,6 +30,7 @@ _OF_SERIES: Final[dict[str, str]] = {
     "events_dropped": "dropped_events",
     "events_redelivered": "redelivered_events",
     "events_retried": "retried_events",
+    "events_skipped": "skipped_events",
     "dead_letters": "dead_letters",
     "keys_parked": "parked_keys",
     "event_queue_time_seconds": "queue_time",

@@ -61,6 +61,7 @@ class Series:
         "queue",
         "redelivered",
         "retried",
+        "skipped",
         "topic",
         "trip",
     )
@@ -70,7 +71,7 @@ class Series:
         self.group = group
         self.kind = kind
         self.published = self.failed = self.expired = self.cancelled = self.dropped = 0
-        self.redelivered = self.retried = self.dead = self.parked = 0
+        self.redelivered = self.retried = self.skipped = self.dead = self.parked = 0
         self.prompt = Histogram()
         self.queue = Histogram()
         self.handle = Histogram()

@@ -11,7 +11,7 @@ import {
   type StreamOptions,
   type Subscription,
 } from "tieline";
-import { answer, explained, failure, gathered, read, receiptOf, receiptsOf } from "./answers.js";
+import { answer, explained, failure, figuresOf, gathered, read, receiptOf, receiptsOf } from "./answers.js";
 import {
   type Answer,
   type Call,
@@ -88,6 +88,8 @@ class Peer {
         return await this.#until(number, (signal) => gather(this.#system(system), wanted.value, signal));
       case "explain":
         return explained(await this.#system(system).explain(wanted.value.correlationId));
+      case "metrics":
+        return figuresOf(this.#system(system).metrics(), wanted.value.topic);
       case "cancel":
         this.#calls.get(wanted.value.call)?.abort();
         return DONE;

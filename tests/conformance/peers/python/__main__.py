@@ -179,6 +179,9 @@ class Peer:
         steps = await self._systems[command.system].explain(wanted.correlation_id)
         return Answer(explanation=answers.explanation(steps))
 
+    async def _metrics(self, command: Command, wanted: Any) -> Answer:
+        return Answer(figures=answers.figures(self._systems[command.system].metrics(), wanted.topic))
+
 
 def _stream(system: EventSystem, wanted: Stream) -> OpenStream:
     options = _options(wanted.options) | {"idempotent": wanted.idempotent, "window": wanted.window}
