@@ -486,10 +486,14 @@ class Answer(_message.Message):
     def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., gathered: _Optional[_Union[Gathered, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., receipts: _Optional[_Union[Receipts, _Mapping]] = ..., figures: _Optional[_Union[Figures, _Mapping]] = ...) -> None: ...
 
 class Figures(_message.Message):
-    __slots__ = ("series",)
+    __slots__ = ("series", "topic", "exposition")
     SERIES_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    EXPOSITION_FIELD_NUMBER: _ClassVar[int]
     series: _containers.RepeatedCompositeFieldContainer[Series]
-    def __init__(self, series: _Optional[_Iterable[_Union[Series, _Mapping]]] = ...) -> None: ...
+    topic: str
+    exposition: str
+    def __init__(self, series: _Optional[_Iterable[_Union[Series, _Mapping]]] = ..., topic: _Optional[str] = ..., exposition: _Optional[str] = ...) -> None: ...
 
 class Series(_message.Message):
     __slots__ = ("kind", "group", "published", "pending", "delivered", "failed", "expired", "cancelled", "dropped", "redelivered", "retried", "dead_letters", "parked_keys", "queue_times", "handle_times", "round_trips", "total", "succeeded", "skipped")

@@ -74,7 +74,7 @@ export function explained(explanation: Explanation): Answer {
 }
 
 /** What was counted of a topic. */
-export function figuresOf({ series }: Metrics, topic: string): Answer {
+export function figuresOf({ series }: Metrics, topic: string, exposition: string): Answer {
   const told = series
     .filter((one) => one.topic === topic)
     .map((one) => ({
@@ -98,7 +98,7 @@ export function figuresOf({ series }: Metrics, topic: string): Answer {
       handleTimes: one.handleTime.count,
       roundTrips: one.roundTrip.count,
     }));
-  return answer({ $case: "figures", value: { series: told } });
+  return answer({ $case: "figures", value: { series: told, topic, exposition } });
 }
 
 function failed(error: unknown): Failure {

@@ -89,7 +89,7 @@ class Peer {
       case "explain":
         return explained(await this.#system(system).explain(wanted.value.correlationId));
       case "metrics":
-        return figuresOf(this.#system(system).metrics(), wanted.value.topic);
+        return await metricsOf(this.#system(system), wanted.value.topic);
       case "cancel":
         this.#calls.get(wanted.value.call)?.abort();
         return DONE;
@@ -233,6 +233,10 @@ async function gather(system: EventSystem, wanted: Gather, signal: AbortSignal):
   const { maxReplies, everyInstance } = wanted;
   const options = { ...messageOptions(wanted.options), maxReplies, everyInstance, signal };
   return gathered(await system.publishAndGather(wanted.topic, dataOf(wanted), options));
+}
+
+async function metricsOf(system: EventSystem, topic: string): Promise<Answer> {
+  return figuresOf(system.metrics(), topic, await system.prometheus());
 }
 
 function dataOf({ data }: Publish | Call | WantedStream | Gather): unknown {

@@ -180,7 +180,8 @@ class Peer:
         return Answer(explanation=answers.explanation(steps))
 
     async def _metrics(self, command: Command, wanted: Any) -> Answer:
-        return Answer(figures=answers.figures(self._systems[command.system].metrics(), wanted.topic))
+        system = self._systems[command.system]
+        return Answer(figures=answers.figures(system.metrics(), wanted.topic, await system.prometheus()))
 
 
 def _stream(system: EventSystem, wanted: Stream) -> OpenStream:

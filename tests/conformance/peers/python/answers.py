@@ -77,7 +77,7 @@ def gathered(everybody: Everybody) -> Gathered:
     return told
 
 
-def figures(metrics: Metrics, topic: str) -> Figures:
+def figures(metrics: Metrics, topic: str, exposition: str) -> Figures:
     """What was counted of a topic."""
     told = [
         Series(
@@ -104,7 +104,7 @@ def figures(metrics: Metrics, topic: str) -> Figures:
         for one in metrics.series
         if one.topic == topic
     ]
-    return Figures(series=told)
+    return Figures(series=told, topic=topic, exposition=exposition)
 
 
 def explanation(steps: Steps) -> Explanation:

@@ -399,6 +399,9 @@ export interface Answer {
 /** What was counted of a topic, for each kind and group. */
 export interface Figures {
   series: Series[];
+  topic: string;
+  /** Of everything, as Prometheus reads it. */
+  exposition: string;
 }
 
 export interface Series {
@@ -4336,13 +4339,19 @@ export const Answer: MessageFns<Answer> = {
 };
 
 function createBaseFigures(): Figures {
-  return { series: [] };
+  return { series: [], topic: "", exposition: "" };
 }
 
 export const Figures: MessageFns<Figures> = {
   encode(message: Figures, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.series) {
       Series.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.topic !== "") {
+      writer.uint32(18).string(message.topic);
+    }
+    if (message.exposition !== "") {
+      writer.uint32(26).string(message.exposition);
     }
     return writer;
   },
@@ -4368,6 +4377,22 @@ export const Figures: MessageFns<Figures> = {
             message.series.push(Series.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.exposition = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4386,6 +4411,8 @@ export const Figures: MessageFns<Figures> = {
   fromPartial(object: DeepPartial<Figures>): Figures {
     const message = createBaseFigures();
     message.series = object.series?.map((e) => Series.fromPartial(e)) || [];
+    message.topic = object.topic ?? "";
+    message.exposition = object.exposition ?? "";
     return message;
   },
 };
