@@ -9,6 +9,7 @@ import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
 import type { Agenda, Firing } from "./schedule.js";
 import type { Scheduler } from "./scheduler.js";
 import type { Settings } from "./settings.js";
+import { Tally } from "./tally.js";
 import { Trail } from "./trail.js";
 import type { Gap, Port, Receiver } from "./transport.js";
 import { inTime } from "./within.js";
@@ -29,6 +30,8 @@ export class Instance {
   readonly steps = new DurableSteps(this);
   /** The broker's clock; this machine's before the start. */
   clock = new Clock();
+  /** Where everything is counted. */
+  readonly tally = new Tally(this.clock.now());
   /** Its place at the broker, while it has one. */
   port: Port | undefined;
   /** What arrives here, also from itself. */
@@ -54,6 +57,7 @@ export class Instance {
     this.source = service;
     this.start = start;
     this.trail = new Trail(settings.explainCalls, () => this.now());
+    this.tally.gauges.set("connected", () => Number(this.port?.connected ?? false));
   }
 
   /** Takes its name and clock from its place at the broker. */
@@ -116,6 +120,7 @@ export class Instance {
 
   /** Remembers a step that most envelopes do not take, and tells it, if anybody listens. */
   unusual(name: StepName, envelope: Envelope, detail?: Record<string, unknown>): void {
+    this.tally.step(name);
     this.trail.step(name, envelope, detail);
     if (this.observer) this.say(name, envelope, detail);
   }
