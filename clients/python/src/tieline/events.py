@@ -12,7 +12,6 @@ total = await events.publish_and_wait("calculate.sum", [1, 2, 3])
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
@@ -21,11 +20,11 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from tieline import handler as handlers
 from tieline import topics
-from tieline._contract.contract import PRIORITY_NORMAL, SYSTEM_WARNING
+from tieline._contract.contract import PRIORITY_NORMAL
 from tieline.clock import Clock
 from tieline.context import Event
 from tieline.dead_letters import DeadLetters, ParkedKeys
-from tieline.errors import InvalidArgumentError, TielineError
+from tieline.errors import InvalidArgumentError
 from tieline.explain import Explanation
 from tieline.gather import Gathered
 from tieline.groups import Groups
@@ -96,7 +95,7 @@ class EventSystem:
         self.service = choose_service(service)
         chain = check_chain(middleware)
         make = (lambda: transport) if transport else partial(make_transport, choose_url(url), namespace, self.settings)
-        self._instance = Instance(self.service, self.settings, make, observe, self._publish_warning)
+        self._instance = Instance(self.service, self.settings, make, observe, self._publish_system)
         self.outbox = Outbox(check_path(outbox), self._instance.find_mail) if outbox is not None else None
         self._instance.outbox = self.outbox
         self._publisher = Publisher(self._instance, self.outbox)
@@ -520,12 +519,8 @@ class EventSystem:
     async def _around(self, event: Event, last: HandleNext) -> Any:
         return await handle_through(self._handling, event, last)
 
-    def _publish_warning(self, payload: dict[str, Any]) -> None:
-        self._instance.spawn(self._warn(payload))
-
-    async def _warn(self, payload: dict[str, Any]) -> None:
-        with contextlib.suppress(TielineError):
-            await self._publisher.publish(SYSTEM_WARNING, payload, None, by_system=True)
+    def _publish_system(self, topic: str, payload: dict[str, Any]) -> Coroutine[Any, Any, Receipt]:
+        return self._publisher.publish(topic, payload, None, by_system=True)
 
 
 async def _send(send: Callable[..., Coroutine[Any, Any, Any]], options: tuple[Any, ...], message: Message) -> Any:
