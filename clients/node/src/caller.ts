@@ -102,13 +102,13 @@ export class Caller implements Effects {
       const subscription = keyed ? undefined : this.#router.responder(envelope.topic);
       const out: Out = { envelope, request, scopes, deadline, pending };
       if (subscription !== undefined) this.#here(subscription, out, data);
-      else this.#elsewhere(out, keyed ? undefined : this.#crowded(envelope.topic));
+      else this.#elsewhere(out, keyed ? undefined : this.#crowded(envelope));
     });
   }
 
   /** A local responder that has no room is avoided, and its refusal is the result if nobody else is there. */
-  #crowded(topic: string): TielineError | undefined {
-    return this.#router.hasResponder(topic) ? this.#instance.overloaded(topic) : undefined;
+  #crowded(request: Envelope): TielineError | undefined {
+    return this.#router.hasResponder(request.topic) ? this.#instance.overloaded(request) : undefined;
   }
 
   #here(subscription: Subscription, out: Out, data: unknown): void {

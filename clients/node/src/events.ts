@@ -2,7 +2,7 @@ import { consumerFor } from "./batchConsumer.js";
 import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
 import { CURRENT } from "./context.js";
-import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
+import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS } from "./contract/contract.js";
 import { DeadLetters, ParkedKeys } from "./deadLetters.js";
 import type { Mail } from "./durable.js";
 import { said, TielineError, UnsupportedError } from "./errors.js";
@@ -72,6 +72,7 @@ export class EventSystem extends Sending {
   readonly #leavingNow: Promise<void>;
   #sayLeaving: () => void = () => undefined;
   #quietly = false;
+  #reason: "closed" | "signal" = "closed";
   #closing: Promise<void> | undefined;
 
   /** Takes a URL and options, or options alone. Throws InvalidArgumentError for those that make no sense. */
@@ -98,9 +99,13 @@ export class EventSystem extends Sending {
     this.#registry = new Registry(this.#router, instance.log);
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
-    this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
+    this.#responder = new Responder(instance, this.#router);
     this.outbox = options.outbox === undefined ? undefined : this.#makeOutbox(options.outbox, options);
     this.#publisher = new Publisher(instance, this.#router, this.#responder, this.outbox);
+    if (this.settings.systemEvents) {
+      const ttl = DEFAULT_EVENT_TTL_MS;
+      instance.system.publishBy((topic, payload) => this.#publisher.publish(topic, payload, { ttl }, true));
+    }
     this.#surveyor = new Surveyor(instance, this.#caller, this.#responder);
     const report = (error: unknown, what: string) => this.#report(error, what);
     this.ways = {
@@ -141,7 +146,12 @@ export class EventSystem extends Sending {
   ): Subscription;
   subscribe(topic: string, handler: Handler<never>, options: object = NO_OPTIONS): Subscription {
     if (this.#closing) throw closed();
-    const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
+    const subscription = new Subscription(
+      this.#owner,
+      topic,
+      this.#instance.system.noticed(topic, handler as Handler),
+      options as AnyOptions,
+    );
     if (subscription.durability !== undefined) {
       subscription.consumer = consumerFor(subscription, subscription.durability, this.#instance);
     }
@@ -242,7 +252,10 @@ export class EventSystem extends Sending {
     const inside = all.some(({ isCaller }) => isCaller);
     this.#sayLeaving();
     for (const { consumer } of all) consumer?.stop();
-    this.#closing ??= CURRENT.exit(() => this.#close(drain));
+    if (this.#closing === undefined) {
+      if (this.#instance.up) this.#instance.system.stopping(this.#reason, this.#underWay);
+      this.#closing = CURRENT.exit(() => this.#close(drain));
+    }
     if (!inside) return this.#closing;
     this.#closing.catch((error) => this.#report(error, "close"));
   }
@@ -252,10 +265,15 @@ export class EventSystem extends Sending {
     return this.close();
   }
 
+  get #underWay(): number {
+    const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
+    return [...all].reduce((sum, { underWay }) => sum + underWay, 0);
+  }
+
   #sayStopping(): void {
     const { log } = this.#instance;
-    const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
-    const underWay = [...all].reduce((sum, { underWay }) => sum + underWay, 0);
+    const underWay = this.#underWay;
+    this.#reason = "signal";
     if (underWay === 0) return log.debug("stopping");
     const { drain } = this.settings;
     log.warn(`stopping; ${underWay} under way have up to ${drain} ms; signal again to stop now`);
@@ -280,6 +298,7 @@ export class EventSystem extends Sending {
   #begun(): void {
     this.#watchdog.start();
     this.outbox?.begin();
+    this.#instance.system.started();
   }
 
   async #close(drain: number): Promise<void> {
@@ -360,11 +379,7 @@ export class EventSystem extends Sending {
     this.#instance.log.warn(
       `the event loop stood still for ${Math.round(ms)} ms; a handler blocks it, or the process was stopped`,
     );
-    this.#publishWarning({ kind: "loop_blocked", seconds: ms / 1000 });
-  }
-
-  #publishWarning(payload: Record<string, unknown>): void {
-    this.#publisher.publish(SYSTEM_WARNING, payload, { ttl: DEFAULT_EVENT_TTL_MS }, true).catch(() => undefined);
+    this.#instance.system.loopBlocked(ms);
   }
 
   #report(error: unknown, what: string): void {

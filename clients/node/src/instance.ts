@@ -7,6 +7,7 @@ import { harmless } from "./harmless.js";
 import { guardedLogger, type Log, type Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
 import type { Settings } from "./settings.js";
+import { SystemEvents } from "./systemEvents.js";
 import { Trail } from "./trail.js";
 import type { Gap, Port, Receiver } from "./transport.js";
 import { inTime } from "./within.js";
@@ -25,6 +26,8 @@ export class Instance {
   readonly trail: Trail;
   /** Where each step of a durable event is noted. */
   readonly steps = new DurableSteps(this);
+  /** Where it says of itself what others may want to know. */
+  readonly system = new SystemEvents(this);
   /** The broker's clock; this machine's before the start. */
   clock = new Clock();
   /** Its place at the broker, while it has one. */
@@ -122,8 +125,10 @@ export class Instance {
     this.observer?.({ name: "gap", time, topic: "", correlationId: "", callId: NO_CALL, detail: { since, reason } });
   }
 
-  /** What a caller is told when every handler of a topic here is busy. */
-  overloaded(topic: string): OverloadedError {
+  /** What a caller is told when every handler of its request's topic here is busy. */
+  overloaded(request: Envelope): OverloadedError {
+    this.system.overload(request);
+    const { topic } = request;
     return new OverloadedError(`all handlers of "${topic}" here are busy and their queue is full`, {
       retryAfter: this.settings.retryAfter,
     });

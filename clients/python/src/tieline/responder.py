@@ -226,7 +226,7 @@ class Responder:
         topic = request.topic
         if not self._router.has_responder(topic, request.group):
             return NoRespondersError(f"the responder of {topic!r} has just unsubscribed")
-        self._system.overload(topic, request)
+        self._system.overload(request)
         return crowded(topic, self._settings.retry_after)
 
     def _sweep(self) -> None:

@@ -168,14 +168,14 @@ class SystemEvents:
         payload = {"topic": event.topic, "subscription": subscription.name, "dropped": subscription.mailbox.dropped}
         self._limited(SYSTEM_WARNING, "slow_consumer", event.topic, payload, event)
 
-    def overload(self, topic: str, request: Envelope | None = None) -> None:
+    def overload(self, request: Envelope) -> None:
         """A request found no room here."""
-        self._limited(SYSTEM_WARNING, "overload", topic, {"topic": topic}, request)
+        self._limited(SYSTEM_WARNING, "overload", request.topic, {"topic": request.topic}, request)
 
     def gap(self, gap: Gap) -> None:
         """The broker was away."""
         since, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in gap[:2])
-        self._limited(SYSTEM_WARNING, "gap", "", {"since": since, "until": until, "reason": gap.reason[:_MOST_TEXT]})
+        self._limited(SYSTEM_WARNING, "gap", "", {"since": since, "until": until, "reason": _shown(gap.reason)})
 
     def loop_blocked(self, seconds: float) -> None:
         """The loop stood still; not told if a handler of system events may have done that."""
@@ -261,6 +261,11 @@ def _failure(subscription: str, event: Envelope, error: TielineError) -> dict[st
         "id": event.id,
         "subscription": subscription,
         "code": error.code,
-        "type": error.type,
-        "message": error.message[:_MOST_TEXT],
+        "type": _shown(error.type),
+        "message": _shown(error.message),
     }
+
+
+def _shown(text: str) -> str:
+    """Its beginning, as it can travel: half of a surrogate pair cannot."""
+    return text[:_MOST_TEXT].encode("utf-8", "replace").decode()
