@@ -35,6 +35,7 @@ from tieline.middleware import (
     Message,
     Middleware,
     check_chain,
+    handle_batch_through,
     handle_through,
     publish_through,
     that_have,
@@ -104,9 +105,28 @@ class EventSystem:
         self.dead_letters = DeadLetters(self._instance)
         self.parked = ParkedKeys(self._instance)
         self.groups = Groups(self._instance)
+        self._surround(chain)
+
+    def use(self, *middleware: Middleware) -> None:
+        """Put code around everything that is published and handled from now on, inside of what there is.
+
+        Raises:
+            InvalidArgumentError: one of it is no middleware.
+
+        """
+        self._surround([*self._chain, *check_chain(middleware)])
+
+    def _surround(self, chain: list[Middleware]) -> None:
+        self._chain = chain
         self._publishing, self._handling = that_have("publish", chain), that_have("handle", chain)
-        if self._handling:
-            self._instance.responder.around = self._instance.caller.around = self._around
+        self._batching = that_have("handle_batch", chain)
+        instance = self._instance
+        instance.responder.around = instance.caller.around = self._around if self._handling else None
+        for subscription in instance.router:
+            self._surround_batches(subscription)
+
+    def _surround_batches(self, subscription: Subscription) -> None:
+        subscription.around_batch = self._around_batch if self._batching else None
 
     # --- publish and call -----------------------------------------------------------------------------------------
 
@@ -393,6 +413,7 @@ class EventSystem:
 
     def _declare(self, topic: str, function: Callable[..., Any], options: SubscriptionOptions) -> Subscription:
         subscription = Subscription(self, topic, handlers.bind(function), self.settings, options)
+        self._surround_batches(subscription)
         self._instance.add(subscription)
         return subscription
 
@@ -518,6 +539,9 @@ class EventSystem:
 
     async def _around(self, event: Event, last: HandleNext) -> Any:
         return await handle_through(self._handling, event, last)
+
+    async def _around_batch(self, events: Sequence[Event], last: HandleNext) -> Any:
+        return await handle_batch_through(self._batching, events, last)
 
     def _publish_system(self, topic: str, payload: dict[str, Any]) -> Coroutine[Any, Any, Receipt]:
         return self._publisher.publish(topic, payload, None, by_system=True)

@@ -1,4 +1,4 @@
-"""The trace that an event belongs to: the headers `traceparent` and `tracestate` of the W3C (Trace Context, level 1)."""
+"""The trace that an event belongs to: the headers `traceparent` and `tracestate` of the W3C's Trace Context."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ def inherit_trace(headers: MutableMapping[str, str], handled: Mapping[str, str])
     tracestate = handled.get(TRACESTATE)
     if tracestate and TRACESTATE not in headers:
         wanted[TRACESTATE] = tracestate
-    if not headers or _fit({**headers, **wanted}):
+    if not headers or fits({**headers, **wanted}):
         headers.update(wanted)
 
 
-def _fit(headers: Mapping[str, str]) -> bool:
+def fits(headers: Mapping[str, str]) -> bool:
+    """Whether an envelope may have these headers."""
     size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
     return len(headers) <= LIMIT_HEADERS and size <= LIMIT_HEADERS_BYTES
