@@ -14,7 +14,15 @@ import { Inside } from "./inside.js";
 import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
-import { type AroundHandler, aroundHandler, aroundPublish, checkMiddleware } from "./middleware.js";
+import {
+  type AroundBatch,
+  type AroundHandler,
+  aroundBatch,
+  aroundHandler,
+  aroundPublish,
+  checkMiddleware,
+  type Middleware,
+} from "./middleware.js";
 import { Opening } from "./opening.js";
 import { NO_OPTIONS } from "./options.js";
 import { Outbox } from "./outbox.js";
@@ -54,7 +62,10 @@ export class EventSystem extends Sending {
   /** What was published and waits for the broker; undefined without the option `outbox`. */
   readonly outbox: Outbox | undefined;
   /** See `Sending`. */
-  protected readonly ways: Ways;
+  protected ways: Ways;
+  #chain: readonly Middleware[];
+  #around: AroundHandler | undefined;
+  #aroundBatch: AroundBatch | undefined;
   readonly #instance: Instance;
   readonly #router = new Router();
   readonly #registry: Registry;
@@ -80,7 +91,9 @@ export class EventSystem extends Sending {
     super();
     const options = readOptions(urlOrOptions, more);
     const { transport } = options;
-    const middleware = checkMiddleware(options.middleware ?? []);
+    this.#chain = checkMiddleware(options.middleware ?? []);
+    this.#around = aroundHandler(this.#chain);
+    this.#aroundBatch = aroundBatch(this.#chain);
     this.settings = chooseSettings(options.settings);
     const makeTransport = transport
       ? () => Promise.resolve(transport)
@@ -113,7 +126,7 @@ export class EventSystem extends Sending {
       requester: new Requester(instance, this.#caller, this.#responder),
       surveyor: this.#surveyor,
       caller: this.#caller,
-      around: aroundPublish(middleware),
+      around: aroundPublish(this.#chain),
       report,
     };
     this.#watchdog = new Watchdog(
@@ -121,10 +134,21 @@ export class EventSystem extends Sending {
       () => instance.trail.refill(),
     );
     this.#opening = new Opening(instance, this.#registry, makeTransport, () => this.#begun());
-    this.#owner = this.#makeOwner(aroundHandler(middleware));
+    this.#owner = this.#makeOwner();
     this.#receiver = guardedReceiver(this.#makeReception(report), instance.log);
     this.#router.add(this.#answering(new Inside(instance, this.#router, this.#caller)));
     instance.receiver = this.#receiver;
+  }
+
+  /**
+   * Puts code around everything that is published and handled from now on, inside of what there is. Throws
+   * InvalidArgumentError for what is no middleware.
+   */
+  use(...middleware: Middleware[]): void {
+    this.#chain = [...this.#chain, ...checkMiddleware(middleware)];
+    this.#around = aroundHandler(this.#chain);
+    this.#aroundBatch = aroundBatch(this.#chain);
+    this.ways = { ...this.ways, around: aroundPublish(this.#chain) };
   }
 
   // --- subscribe -----------------------------------------------------------------------------------------------------
@@ -355,10 +379,16 @@ export class EventSystem extends Sending {
     });
   }
 
-  #makeOwner(around: AroundHandler | undefined): Owner {
+  #makeOwner(): Owner {
+    const [around, aroundBatch] = [() => this.#around, () => this.#aroundBatch];
     return {
       settings: this.settings,
-      around,
+      get around() {
+        return around();
+      },
+      get aroundBatch() {
+        return aroundBatch();
+      },
       registered: (subscription) => this.registered(subscription),
       unsubscribe: (subscription) => this.unsubscribe(subscription),
       raised: ({ name }, topic, error, attempt) => {

@@ -20,10 +20,11 @@ export function inheritTrace(headers: Record<string, string>, handled: Readonly<
   if (!traceparent || headers[TRACEPARENT] !== undefined || !isTraceparent(traceparent)) return;
   const wanted: Record<string, string> = { traceparent };
   if (tracestate && headers[TRACESTATE] === undefined) wanted[TRACESTATE] = tracestate;
-  if (fit({ ...headers, ...wanted })) Object.assign(headers, wanted);
+  if (fits({ ...headers, ...wanted })) Object.assign(headers, wanted);
 }
 
-function fit(headers: Readonly<Record<string, string>>): boolean {
+/** Whether an envelope may have these headers. */
+export function fits(headers: Readonly<Record<string, string>>): boolean {
   const entries = Object.entries(headers);
   const size = entries.reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value), 0);
   return entries.length <= LIMIT_HEADERS && size <= LIMIT_HEADERS_BYTES;

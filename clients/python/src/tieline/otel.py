@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tieline.context import Event
 from tieline.errors import ExpiredError, NoRespondersError, TielineError
@@ -29,6 +30,7 @@ from tieline.version import CLIENT
 if TYPE_CHECKING:
     from tieline.events import EventSystem
 
+_W3C = TraceContextTextMapPropagator()
 _VERSION = CLIENT.partition("/")[2]
 
 
@@ -197,7 +199,10 @@ def _record(span: Span, error: BaseException) -> None:
 
 def _extracted(headers: Mapping[str, str]) -> Context:
     """The context that travelled; nothing of this process, so that a local handler has the same as one elsewhere."""
-    return propagate.extract(dict(headers), Context())
+    context = propagate.extract(headers, Context())
+    if trace.get_current_span(context).get_span_context().is_valid:
+        return context
+    return _W3C.extract(headers, context)
 
 
 def _links(events: Sequence[Event]) -> list[Link]:
@@ -209,6 +214,8 @@ def _inject(headers: dict[str, str]) -> None:
     """Add the current context, as far as it fits; what the publisher gave stays."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
+    if TRACEPARENT not in carrier:  # another process need not have this one's propagators
+        _W3C.inject(carrier)
     added = {name: value for name, value in carrier.items() if name not in headers}
     if added and not fits({**headers, **added}):
         added = {name: value for name, value in added.items() if name in (TRACEPARENT, TRACESTATE)}
