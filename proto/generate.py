@@ -53,8 +53,13 @@ class Script:
         return hashlib.sha1(self.source.encode()).hexdigest()
 
 
+def with_pieces(source: str, pieces: Path) -> str:
+    """A script with what it shares with others: `-- @include name` stands for pieces/name.lua."""
+    return re.sub(r"^-- @include (\w+)\n", lambda m: (pieces / f"{m[1]}.lua").read_text(), source, flags=re.MULTILINE)
+
+
 def read_script(path: Path) -> Script:
-    source = path.read_text()
+    source = with_pieces(path.read_text(), path.parent / "pieces")
     title = re.search(r"^-- (\w+): (.+)$", source, re.MULTILINE)
     if not title or title[1] != path.stem:
         raise SystemExit(f"{path.name}: the header must begin with '-- {path.stem}: '")
@@ -128,6 +133,7 @@ def python_contract(contract: dict[str, Any]) -> str:
     lines += [
         f"RESERVED_TOPICS: Final = ({reserved})",
         f"ASK_TOPIC: Final = {json.dumps(contract['topics']['ask'])}",
+        f"HISTORY_TOPIC: Final = {json.dumps(contract['topics']['history'])}",
         "",
     ]
     lines += [f"{name}: Final = {json.dumps(topic)}" for name, topic in contract["event_types"].items()] + [""]
@@ -211,7 +217,8 @@ def node_contract(contract: dict[str, Any]) -> str:
         lines += [f"export const {prefix}{name.upper()} = {value:_};" for name, value in contract[section].items()]
         lines += [""]
     lines += [f"export const RESERVED_TOPICS: readonly string[] = {json.dumps(contract['topics']['reserved'])};"]
-    lines += [f"export const ASK_TOPIC = {json.dumps(contract['topics']['ask'])};", ""]
+    lines += [f"export const ASK_TOPIC = {json.dumps(contract['topics']['ask'])};"]
+    lines += [f"export const HISTORY_TOPIC = {json.dumps(contract['topics']['history'])};", ""]
     lines += [f"export const {name} = {json.dumps(topic)};" for name, topic in contract["event_types"].items()]
     for name, template in name_templates(contract).items():
         arguments = ", ".join(f"{identity}: string" for identity in placeholders(template))
