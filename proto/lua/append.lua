@@ -15,6 +15,8 @@
 -- @key asleep
 -- @key known_prefix
 -- @key number
+-- @key recording
+-- @key tape
 -- @channel wake
 -- @arg most integer            events a stream may hold; 0 for no bound
 -- @arg most_alone integer      the same while the topic has no group
@@ -48,6 +50,7 @@ if numbered then
   redis.call('HSET', number, '', ARGV[5])
   redis.call('PEXPIRE', number, 900000)
 end
+-- @include tape
 local stored, ready, seen, parallel, refused = {}, {}, {}, false, false
 
 local function stream_of(at)
@@ -109,6 +112,7 @@ for at = 6, #ARGV, 5 do
   if entry == '' or entry == '!' then
     refused = true
   elseif not before then
+    note('stored', ARGV[at + 4], 'stream', stream_of(at), 'entry', entry)
     mark_ready(ARGV[at], ARGV[at + 1])
     if id ~= '' then
       redis.call('SET', known .. id, entry, 'PX', ARGV[at + 3])

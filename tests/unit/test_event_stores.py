@@ -110,7 +110,8 @@ async def test_an_id_has_one_row_however_often_it_is_written(store: EventStore) 
     await store.write([row(2, data=b"other"), row(3)])
     assert ids(await store.select(EVERYTHING, Order.OLDEST, limit=10)) == [1, 2, 3]
     there = await store.get("id-002")
-    assert there is not None and there.data == b"\x01"
+    assert there is not None
+    assert there.data == b"\x01"
 
 
 async def test_the_last_change_of_a_status_counts_in_whatever_order_it_is_written(store: EventStore) -> None:

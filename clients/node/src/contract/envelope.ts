@@ -108,6 +108,8 @@ export interface Envelope {
   group: string;
   /** How often this event was a dead letter that was put back. */
   redriven: number;
+  /** Id of the replay that delivers this event again; empty otherwise. */
+  replay: string;
 }
 
 export interface Envelope_HeadersEntry {
@@ -189,6 +191,7 @@ function createBaseEnvelope(): Envelope {
     idempotent: false,
     group: "",
     redriven: 0,
+    replay: "",
   };
 }
 
@@ -268,6 +271,9 @@ export const Envelope: MessageFns<Envelope> = {
     }
     if (message.redriven !== 0) {
       writer.uint32(200).uint32(message.redriven);
+    }
+    if (message.replay !== "") {
+      writer.uint32(218).string(message.replay);
     }
     return writer;
   },
@@ -488,6 +494,14 @@ export const Envelope: MessageFns<Envelope> = {
             message.redriven = reader.uint32();
             continue;
           }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
+            message.replay = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -540,6 +554,7 @@ export const Envelope: MessageFns<Envelope> = {
     message.idempotent = object.idempotent ?? false;
     message.group = object.group ?? "";
     message.redriven = object.redriven ?? 0;
+    message.replay = object.replay ?? "";
     return message;
   },
 };
