@@ -12,32 +12,22 @@
 -- @arg event bytes*            three for each: key, priority, envelope
 -- @return integer              how many were stored: as many as stand before one whose stream's name has something else;
 -- -1: there is no such group
-local groups, due, streams, lane, lanes, asleep = unpack(KEYS)
-local wake, group = ARGV[1], ARGV[2]
-if redis.call('HEXISTS', groups, group) == 0 then
+local group = ARGV[2]
+if redis.call('HEXISTS', KEYS[1], group) == 0 then
   return -1
 end
-local clock = redis.call('TIME')
-local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
-local names, stored = redis.call('HKEYS', groups), 0
+-- @include moment
+-- @include store
+due, streams, lane, lanes, asleep, wake = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], ARGV[1]
+bounded(KEYS[1], 0, 0)
+local stored = 0
 for at = 3, #ARGV, 3 do
   local key, priority = ARGV[at], ARGV[at + 1]
-  local stream = key ~= '' and streams .. key or lane .. priority
-  if type(redis.pcall('XADD', stream, '*', 'tl', ARGV[at + 2], 'group', group)) ~= 'string' then
+  if type(redis.pcall('XADD', stream_of(key, priority), '*', 'tl', ARGV[at + 2], 'group', group)) ~= 'string' then
     break
   end
   stored = stored + 1
-  if key == '' then
-    redis.call('SADD', lanes, priority)
-  else
-    for _, name in ipairs(names) do
-      redis.call('ZADD', due .. name, 'NX', now, key)
-    end
-  end
+  mark_ready(key, priority)
 end
-for _, name in ipairs(names) do
-  if redis.call('HDEL', asleep, name) == 1 then
-    redis.call('SPUBLISH', wake, name)
-  end
-end
+tell_groups()
 return stored
