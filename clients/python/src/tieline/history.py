@@ -300,9 +300,10 @@ class History:
                 break
             data += part
         expires = told["expires_at"]
-        plain = {name: told[name] for name in HistoryEvent._fields if name in told}
-        plain |= {"payload": data, "time": _moment(told["time"]), "recorded_at": _moment(told["recorded_at"])}
-        return HistoryEvent(**plain | {"expires_at": _moment(expires) if expires else None})
+        event: dict[str, Any] = {name: told[name] for name in HistoryEvent._fields if name in told}
+        event["payload"], event["time"] = data, _moment(told["time"])
+        event["recorded_at"], event["expires_at"] = _moment(told["recorded_at"]), _moment(expires) if expires else None
+        return HistoryEvent(**event)
 
 
 class Replay(AsyncIterator[ReplayProgress]):
@@ -323,7 +324,9 @@ class Replay(AsyncIterator[ReplayProgress]):
             told = await anext(self._stream)
         except TielineError as error:
             raise _meaning(error) from None
-        return ReplayProgress(**{**told, "time": _moment(told["time"]) if told["time"] else None})
+        progress: dict[str, Any] = dict(told)
+        progress["time"] = _moment(told["time"]) if told["time"] else None
+        return ReplayProgress(**progress)
 
     async def wait(self) -> ReplayProgress:
         """Read to the end; returns how that was.

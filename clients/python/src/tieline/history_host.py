@@ -84,6 +84,7 @@ class Recording:
 
     async def stop(self) -> None:
         """The instance leaves, and has taken leave for it."""
+        await self._recorder.finish()
         await self._recorder.aclose()
 
     def forget(self) -> None:
@@ -101,7 +102,7 @@ class Recording:
         await self.aclose()
 
 
-def read_retention(retain: object = None, max_events: object = 0, max_bytes: object = 0) -> Retention:
+def read_retention(retain: float | None = None, max_events: int = 0, max_bytes: int = 0) -> Retention:
     """How much history is kept: seconds, or None for ever; events and bytes, or 0 for any.
 
     Raises:
@@ -110,11 +111,11 @@ def read_retention(retain: object = None, max_events: object = 0, max_bytes: obj
     """
     age = 0
     if retain is not None:
-        number = isinstance(retain, (int, float)) and not isinstance(retain, bool)
+        number = isinstance(retain, (int, float)) and not isinstance(retain, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
         if not number or not math.isfinite(retain) or retain <= 0:
             raise InvalidArgumentError(f"retain is in seconds, above 0, or None for ever, not {retain!r:.80}")
         age = max(1, int(retain * 1000))
     for name, value in (("max_events", max_events), ("max_bytes", max_bytes)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"{name} is a whole number, 0 for any, not {value!r:.80}")
-    return Retention(age, int(max_events), int(max_bytes))  # type: ignore[call-overload]
+    return Retention(age, max_events, max_bytes)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
@@ -87,7 +87,7 @@ class PostgresEventStore(SqlEventStore):
                 pool.terminate()
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
+    async def _connection(self) -> AsyncGenerator[Any]:
         try:
             async with asyncio.timeout(_COMMAND_SECONDS + _CONNECT_SECONDS):
                 pool = self._pool or await self._open()

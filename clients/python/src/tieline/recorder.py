@@ -27,6 +27,7 @@ _LEAST_PAUSE, _MOST_PAUSE = 0.1, 5.0
 _REFRESH_SECONDS = contract.DEFAULT_RECORD_REFRESH_MS / 1000
 _FOLLOW_SECONDS = contract.DEFAULT_FOLLOW_MS / 1000
 _RETAIN_SECONDS = contract.DEFAULT_RETAIN_MS / 1000
+_FINISH_SECONDS, _LOOK_SECONDS = 1.0, 0.02
 _PAGE = 500
 _MOST_PAGES = 20
 
@@ -104,6 +105,17 @@ class Recorder:
             self._topics = await self._find_tape().register(self._asked)
             jobs = (self._record, self._refresh, self._follow, self._retain)
             self._tasks = [asyncio.get_running_loop().create_task(self._for_ever(job)) for job in jobs]
+
+    async def finish(self, seconds: float = _FINISH_SECONDS) -> None:
+        """Write what is on the tape, as far as that goes without trouble, for so long at most."""
+        until = self._clock().monotonic() + seconds
+        while self._tasks and not self._trouble and self._clock().monotonic() < until:
+            try:
+                if not (await self._find_tape().figures()).waiting:
+                    return
+            except TielineError:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def aclose(self) -> None:
         """Stop; what was read and is not written is left to others, or to the next one. Idempotent."""

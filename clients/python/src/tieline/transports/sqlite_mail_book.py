@@ -205,8 +205,9 @@ class MailBook:
         now = self.now()
         rows = [(self.next_id(now), topic, key, 0 if key else priority, group, data) for key, priority, data in events]
         self.store(rows)
-        keys, priorities = ([row[at] for row in rows if bool(row[2]) == keyed] for at, keyed in ((2, True), (3, False)))
-        self.make_ready(topic, list(dict.fromkeys(keys)), list(dict.fromkeys(priorities)), now)
+        keys = dict.fromkeys(key for key, _, _ in events if key)
+        priorities = dict.fromkeys(priority for key, priority, _ in events if not key)
+        self.make_ready(topic, list(keys), list(priorities), now)
         return len(rows)
 
     def enroll(self, topic: str, group: str, *, latest: bool, again: bool) -> bool:
