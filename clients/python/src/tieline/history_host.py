@@ -1,4 +1,4 @@
-"""A recorder that runs in an instance, and answers there for history (SPEC.md, section 16)."""
+"""A recorder that runs in an instance, and answers there for history (SPEC.md, section 18)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written into history of what happened: rows for entries of the tape. Pure. Rules: SPEC.md, section 16."""
+"""What is written into history of what happened: rows for entries of the tape. Pure. Rules: SPEC.md, section 18."""
 
 from __future__ import annotations
 

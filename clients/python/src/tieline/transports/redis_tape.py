@@ -1,4 +1,4 @@
-"""The tape on Redis: a stream that recorders read through one consumer group (SPEC.md, section 16)."""
+"""The tape on Redis: a stream that recorders read through one consumer group (SPEC.md, section 18)."""
 
 from __future__ import annotations
 

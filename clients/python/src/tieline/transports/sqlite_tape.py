@@ -1,4 +1,4 @@
-"""The tape inside one process (SPEC.md, section 16)."""
+"""The tape inside one process (SPEC.md, section 18)."""
 
 from __future__ import annotations
 
