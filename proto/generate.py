@@ -89,7 +89,7 @@ def name_templates(contract: dict[str, Any]) -> dict[str, str]:
     named: dict[str, str] = {}
     for name, template in contract["keys"].items():
         named[f"{name}_key"] = template
-        last = re.search(r"(?<=:)<(key|group|priority|id)>$", template)
+        last = re.search(r"(?<=:)<(key|group|priority|id|status)>$", template)
         if last:
             named[f"{name}_prefix_key"] = template[: last.start()]
     for name, template in contract["channels"].items():

@@ -265,8 +265,8 @@ def check_limit(given: object) -> int:
 
     """
     if given is None:
-        return contract.DEFAULT_HISTORY_PAGE
-    most = contract.LIMIT_HISTORY_PAGE
+        return contract.DEFAULT_PAGE
+    most = contract.LIMIT_PAGE
     if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= most:
         raise InvalidArgumentError(f"limit is a whole number from 1 to {most:,}, not {given!r:.80}")
     return given
@@ -296,8 +296,8 @@ def check_ids(given: object) -> list[str]:
     ids: list[object] = list(given) if isinstance(given, (list, tuple)) else [given]  # pyright: ignore[reportUnknownArgumentType]
     if not all(isinstance(each, str) and each for each in ids):
         raise InvalidArgumentError(f"an event's id is a text that is not empty, not {given!r:.80}")
-    if len(ids) > contract.LIMIT_HISTORY_PAGE:
-        raise InvalidArgumentError(f"at most {contract.LIMIT_HISTORY_PAGE:,} ids at once, not {len(ids):,}")
+    if len(ids) > contract.LIMIT_PAGE:
+        raise InvalidArgumentError(f"at most {contract.LIMIT_PAGE:,} ids at once, not {len(ids):,}")
     return [str(each) for each in ids]
 
 

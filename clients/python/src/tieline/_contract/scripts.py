@@ -3,11 +3,14 @@
 from typing import Final, NamedTuple
 
 from tieline._contract.contract import (
+    agenda_key,
     asleep_key,
     copying_key,
     dead_key,
     due_key,
     due_prefix_key,
+    ended_prefix_key,
+    event_channel,
     group_prefix_channel,
     groups_key,
     handling_key,
@@ -17,21 +20,26 @@ from tieline._contract.contract import (
     lane_prefix_key,
     lanes_key,
     mail_groups_key,
+    mail_topics_key,
     members_key,
     notice_channel,
     number_key,
+    observed_channel,
     parked_key,
     parked_prefix_key,
     passed_key,
     passed_prefix_key,
     patterns_key,
+    planned_prefix_key,
     recording_key,
     removed_key,
     request_prefix_channel,
+    role_key,
     run_key,
     services_key,
     settled_key,
     stream_prefix_key,
+    sums_key,
     tape_key,
     trail_order_key,
     trails_key,
@@ -81,6 +89,22 @@ def append_names(prefix: str, pattern: str, producer: str) -> tuple[str, ...]:
     Arguments to append: most: int, most_alone: int, together: int, number: int, event: bytes …. Returns: string* for each its entry id; "=" and its entry id, if that can be told, if it was known; empty: no room; "!": no stream.
     """
     return (mail_groups_key(prefix, pattern), due_prefix_key(prefix, pattern), stream_prefix_key(prefix, pattern), lane_prefix_key(prefix, pattern), lanes_key(prefix, pattern), asleep_key(prefix, pattern), known_prefix_key(prefix, pattern), number_key(prefix, pattern, producer), recording_key(prefix), tape_key(prefix), wake_channel(prefix, pattern),)
+
+
+CANCEL: Final = Script(
+    "cancel",
+    "f33fbf55a8c46a42ebe3c035a26c93d6126df22f",
+    4,
+    "#!lua flags=allow-oom\n-- cancel: a planned event is not to be published.\n-- The id is appended to planned_prefix, the status to ended_prefix.\n-- @key planned_prefix\n-- @key agenda\n-- @key ended_prefix\n-- @key sums\n-- @arg id string\n-- @arg keep_ms integer         how long what ended is remembered\n-- @arg keep integer            and how many with one status\n-- @return bytes*               the event as `planned` tells it, as it was before; empty: there is none\n-- Milliseconds since 1970.\nlocal clock = redis.call('TIME')\nlocal now = clock[1] * 1000 + math.floor(clock[2] / 1000)\n-- What is planned: a record for each, its place in the agenda, and what has ended. Needs `now`.\n-- Record: topic, envelope, due, priority, created; way: \"key\" (with key), \"lane\" or \"live\"; tries, most_tries, backoff, cap,\n-- expires, known_as, window, most; status, ended and why once it has ended. What is nil is left out.\nlocal plans, agenda, ended, sums\n\nlocal function place_of(plan, id)\n  return string.format('%02d', 99 - plan.priority) .. id\nend\n\nlocal function read_plan(id)\n  local packed = redis.call('GET', plans .. id)\n  return packed and cmsgpack.unpack(packed)\nend\n\nlocal function write_plan(plan, id)\n  redis.call('SET', plans .. id, cmsgpack.pack(plan))\nend\n\n-- It is over: remembered for a while, the last of them at most.\nlocal function end_plan(plan, id, status, why, keep_ms, keep)\n  plan.status, plan.ended, plan.why = status, now, why\n  redis.call('ZREM', agenda, place_of(plan, id))\n  redis.call('SET', plans .. id, cmsgpack.pack(plan), 'PX', keep_ms)\n  redis.call('HINCRBY', sums, status, 1)\n  local all = ended .. status\n  redis.call('ZADD', all, now, id)\n  redis.call('ZREMRANGEBYSCORE', all, '-inf', string.format('%.0f', now - keep_ms))\n  local over = redis.call('ZCARD', all) - keep\n  if over > 0 then\n    local oldest = redis.call('ZPOPMIN', all, over)\n    for at = 1, #oldest, 2 do\n      redis.call('UNLINK', plans .. oldest[at])\n    end\n  end\nend\n\n-- As callers get it: id, status, due, priority, tries, created, ended, why, way, envelope.\nlocal function told(plan, id)\n  local function number(given)\n    return given and string.format('%.0f', given) or '0'\n  end\n  return {\n    id, plan.status or 'pending', number(plan.due), number(plan.priority), number(plan.tries), number(plan.created),\n    number(plan.ended), plan.why or '', plan.way, plan.envelope,\n  }\nend\nplans, agenda, ended, sums = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\nlocal plan = read_plan(ARGV[1])\nif not plan then\n  return {}\nend\nlocal was = told(plan, ARGV[1])\nif not plan.status then\n  end_plan(plan, ARGV[1], 'cancelled', '', tonumber(ARGV[2]), tonumber(ARGV[3]))\nend\nreturn was\n",
+)
+
+
+def cancel_names(prefix: str) -> tuple[str, ...]:
+    """Keys and channels of cancel: a planned event is not to be published.
+
+    Arguments to append: id: str, keep_ms: int, keep: int. Returns: bytes* the event as `planned` tells it, as it was before; empty: there is none.
+    """
+    return (planned_prefix_key(prefix), agenda_key(prefix), ended_prefix_key(prefix), sums_key(prefix),)
 
 
 CLAIM: Final = Script(
@@ -195,6 +219,22 @@ def extend_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
     return (due_key(prefix, pattern, group), held_key(prefix, pattern, group),)
 
 
+FIRE: Final = Script(
+    "fire",
+    "41bdde2cd63c559963db13e37bd9ff0eedb67180",
+    18,
+    "#!lua\n-- fire: publish or store what is due, each once however many ask; one instance at a time does, for as long as it is heard of.\n-- NUL in the names stands for the topic.\n-- @key planned_prefix\n-- @key agenda\n-- @key ended_prefix\n-- @key sums\n-- @key role\n-- @key patterns\n-- @key mail_groups\n-- @key due_prefix\n-- @key stream_prefix\n-- @key lane_prefix\n-- @key lanes\n-- @key asleep\n-- @key known_prefix\n-- @key groups\n-- @key turn\n-- @key mail_topics\n-- @key recording\n-- @key tape\n-- @channel wake\n-- @channel event\n-- @channel group_prefix\n-- @channel observed\n-- @arg instance string         who asks\n-- @arg role_ms integer         how long it may be silent\n-- @arg events integer          at most so many\n-- @arg most_alone integer      events a stream may hold while its topic has no group\n-- @arg keep_ms integer         how long what ended is remembered\n-- @arg keep integer            and how many with one status\n-- @return bytes*               when to look again (ms from now; empty: when told so), then three for each that left the agenda: id,\n-- status, due\n-- Milliseconds since 1970.\nlocal clock = redis.call('TIME')\nlocal now = clock[1] * 1000 + math.floor(clock[2] / 1000)\n-- What is planned: a record for each, its place in the agenda, and what has ended. Needs `now`.\n-- Record: topic, envelope, due, priority, created; way: \"key\" (with key), \"lane\" or \"live\"; tries, most_tries, backoff, cap,\n-- expires, known_as, window, most; status, ended and why once it has ended. What is nil is left out.\nlocal plans, agenda, ended, sums\n\nlocal function place_of(plan, id)\n  return string.format('%02d', 99 - plan.priority) .. id\nend\n\nlocal function read_plan(id)\n  local packed = redis.call('GET', plans .. id)\n  return packed and cmsgpack.unpack(packed)\nend\n\nlocal function write_plan(plan, id)\n  redis.call('SET', plans .. id, cmsgpack.pack(plan))\nend\n\n-- It is over: remembered for a while, the last of them at most.\nlocal function end_plan(plan, id, status, why, keep_ms, keep)\n  plan.status, plan.ended, plan.why = status, now, why\n  redis.call('ZREM', agenda, place_of(plan, id))\n  redis.call('SET', plans .. id, cmsgpack.pack(plan), 'PX', keep_ms)\n  redis.call('HINCRBY', sums, status, 1)\n  local all = ended .. status\n  redis.call('ZADD', all, now, id)\n  redis.call('ZREMRANGEBYSCORE', all, '-inf', string.format('%.0f', now - keep_ms))\n  local over = redis.call('ZCARD', all) - keep\n  if over > 0 then\n    local oldest = redis.call('ZPOPMIN', all, over)\n    for at = 1, #oldest, 2 do\n      redis.call('UNLINK', plans .. oldest[at])\n    end\n  end\nend\n\n-- As callers get it: id, status, due, priority, tries, created, ended, why, way, envelope.\nlocal function told(plan, id)\n  local function number(given)\n    return given and string.format('%.0f', given) or '0'\n  end\n  return {\n    id, plan.status or 'pending', number(plan.due), number(plan.priority), number(plan.tries), number(plan.created),\n    number(plan.ended), plan.why or '', plan.way, plan.envelope,\n  }\nend\n-- Events are stored in the streams of one topic: `names` are its subscription groups, and what the key, the priority or the\n-- group is appended to stands in `streams`, `lane`, `due`. Needs `now`. A key that was idle becomes ready in every group.\nlocal names, due, streams, lane, lanes, asleep, wake, most\nlocal ready, seen, parallel, moment = {}, {}, false, string.format('%.0f', now)\n\n-- The groups of the topic, and how many events a stream may hold: while it has none, keys are listed under the empty name.\nlocal function bounded(groups, wanted, alone)\n  names, most = redis.call('HKEYS', groups), wanted\n  if #names == 0 then\n    names = { '' }\n    most = most > 0 and math.min(most, alone) or alone\n  end\nend\n\nlocal function stream_of(key, priority)\n  return key ~= '' and streams .. key or lane .. priority\nend\n\n-- Its entry id; empty if there is no room; \"!\" where something else has the stream's name: that stops no other event.\nlocal function add(key, priority, envelope)\n  local stream = stream_of(key, priority)\n  local length = most > 0 and redis.pcall('XLEN', stream)\n  if type(length) == 'number' and length >= most then\n    return ''\n  end\n  local entry = redis.pcall('XADD', stream, '*', 'tl', envelope)\n  return type(entry) == 'string' and entry or '!'\nend\n\nlocal function mark_ready(key, priority)\n  if key == '' then\n    parallel = true\n    if not seen['\\0' .. priority] then\n      seen['\\0' .. priority] = true\n      redis.call('SADD', lanes, priority)\n    end\n  elseif not seen[key] then\n    seen[key] = true\n    table.insert(ready, moment)\n    table.insert(ready, key)\n  end\nend\n\n-- What was added is there for every group, and who sleeps is woken.\nlocal function tell_groups()\n  for _, group in ipairs(names) do\n    local news = parallel\n    for at = 1, #ready, 4000 do\n      news = redis.call('ZADD', due .. group, 'NX', unpack(ready, at, math.min(#ready, at + 3999))) > 0 or news\n    end\n    if news and redis.call('HDEL', asleep, group) == 1 then\n      redis.call('SPUBLISH', wake, group)\n    end\n  end\n  ready, seen, parallel = {}, {}, false\nend\n-- Each group gets one copy of an event at its next live member; returns those served now: all that are not `done`, or\n-- one only.\n-- Needs `now`. `channel`: a group's events for one member; \"<instance>:<group>\" is appended.\nlocal function share(groups, turn, channel, frame, done, only)\n  local live = redis.call('ZRANGE', groups, '(' .. string.format('%.0f', now), '+inf', 'BYSCORE')\n  local served, instances = {}, {}\n  for _, member in ipairs(live) do\n    local cut = string.find(member, '\\0', 1, true)\n    local group = string.sub(member, 1, cut - 1)\n    if only and group == only or done and not done[group] then\n      instances[group] = instances[group] or {}\n      table.insert(instances[group], string.sub(member, cut + 1))\n    end\n  end\n  for group, members in pairs(instances) do\n    local first = redis.call('HINCRBY', turn, group, 1)\n    for step = 0, #members - 1 do\n      local instance = members[(first + step) % #members + 1]\n      if redis.call('SPUBLISH', channel .. instance .. ':' .. group, frame) > 0 then\n        table.insert(served, group)\n        break\n      end\n      redis.call('ZREM', groups, group .. '\\0' .. instance)\n    end\n  end\n  return served\nend\n-- A Frame with one envelope: field 1, and its length as protobuf's varint.\nlocal function as_frame(envelope)\n  local size, head = #envelope, '\\10'\n  while size > 127 do\n    head = head .. string.char(size % 128 + 128)\n    size = math.floor(size / 128)\n  end\n  return head .. string.char(size) .. envelope\nend\n\n-- Whether a topic is one of a pattern: `*` is one token, `>` at the end is all that are left, at least one.\nlocal function matches(pattern, topic)\n  if pattern == topic then\n    return true\n  end\n  local next_token = string.gmatch(topic, '[^.]+')\n  for wanted in string.gmatch(pattern, '[^.]+') do\n    local token = next_token()\n    if not token then\n      return false\n    elseif wanted == '>' then\n      return true\n    elseif wanted ~= '*' and wanted ~= token then\n      return false\n    end\n  end\n  return next_token() == nil\nend\n-- What happens goes on the tape while there are recorders (see `record`). Its two keys are the last ones of the script.\n-- What is cut off at its end is lost, unless a recorder has read it.\nlocal recording, tape = KEYS[#KEYS - 1], KEYS[#KEYS]\nlocal tape_most = tonumber(redis.call('HGET', recording, 'most') or '0')\n\nlocal function cut_tape(over)\n  local before = redis.call('XRANGE', tape, '-', '+', 'COUNT', 1)[1][1]\n  redis.call('XTRIM', tape, 'MAXLEN', tape_most)\n  local first = redis.call('XRANGE', tape, '-', '+', 'COUNT', 1)[1][1]\n  local read = redis.pcall('XPENDING', tape, 'recorders', before, '(' .. first, over)\n  redis.call('HINCRBY', recording, 'lost', over - (read.err and 0 or #read))\nend\n\nlocal function note(...)\n  if tape_most > 0 and type(redis.pcall('XADD', tape, '*', ...)) == 'string' then\n    local over = redis.call('XLEN', tape) - tape_most\n    if over > tape_most / 64 then\n      cut_tape(over)\n    end\n  end\nend\nplans, agenda, ended, sums = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\nlocal role, patterns = KEYS[5], KEYS[6]\nlocal instance, role_ms, alone = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[8])\nlocal keep_ms, keep = tonumber(ARGV[9]), tonumber(ARGV[10])\nlocal holder = redis.call('GET', role)\nif holder and holder ~= instance then\n  return { string.format('%.0f', math.max(redis.call('PTTL', role), 0) + 1) }\nend\n\nlocal function named(template, topic)\n  return (string.gsub(template, '%z', topic))\nend\n\nlocal wild\nlocal function read_wild()\n  wild = { g = {}, o = {} }\n  for _, entry in ipairs(redis.call('ZRANGE', patterns, '(' .. string.format('%.0f', now), '+inf', 'BYSCORE')) do\n    local kind, pattern = string.match(entry, '^(%a)%z([^%z]*)')\n    if kind and wild[kind] then\n      wild[kind][pattern] = true\n    end\n  end\nend\n\nlocal function publish(plan)\n  local topic, frame, done = plan.topic, as_frame(plan.envelope), {}\n  note('live', frame)\n  redis.call('PUBLISH', named(ARGV[2], topic), frame)\n  if not wild then\n    read_wild()\n  end\n  local function serve(pattern)\n    for _, group in ipairs(share(named(KEYS[14], pattern), named(KEYS[15], pattern), named(ARGV[3], pattern), frame, done)) do\n      done[group] = true\n    end\n  end\n  serve(topic)\n  for pattern in pairs(wild.g) do\n    if matches(pattern, topic) then\n      serve(pattern)\n    end\n  end\n  for pattern in pairs(wild.o) do\n    if matches(pattern, topic) then\n      redis.call('PUBLISH', named(ARGV[4], topic), frame)\n      break\n    end\n  end\nend\n\n-- What is expired is stored all the same: in each group it becomes a dead letter.\nlocal function store(plan)\n  local topic, key, priority = plan.topic, plan.key or '', string.format('%d', plan.priority)\n  local known = plan.known_as and named(KEYS[13], topic) .. plan.known_as\n  if known and redis.call('EXISTS', known) == 1 then\n    return '='\n  end\n  due, streams, lane, lanes, asleep, wake =\n    named(KEYS[8], topic), named(KEYS[9], topic), named(KEYS[10], topic), named(KEYS[11], topic), named(KEYS[12], topic),\n    named(ARGV[1], topic)\n  bounded(named(KEYS[7], topic), plan.most or 0, alone)\n  redis.call('SADD', KEYS[16], topic)\n  local entry = add(key, priority, plan.envelope)\n  if entry ~= '' and entry ~= '!' then\n    note('stored', plan.envelope, 'stream', stream_of(key, priority), 'entry', entry)\n    mark_ready(key, priority)\n    tell_groups()\n    if known then\n      redis.call('SET', known, entry, 'PX', plan.window)\n    end\n  end\n  return entry\nend\n\n-- What becomes of what is due; nothing if it is to be tried again later.\nlocal function fire(plan, id)\n  local expired = plan.expires and plan.expires <= now\n  if plan.way == 'live' then\n    if not expired then\n      publish(plan)\n    end\n    return expired and 'expired' or 'delivered', ''\n  end\n  local entry = store(plan)\n  if entry ~= '' and entry ~= '!' then\n    return expired and 'expired' or 'delivered', ''\n  end\n  plan.tries = (plan.tries or 0) + 1\n  plan.why = entry == '' and 'no room' or 'no stream'\n  if plan.tries >= plan.most_tries then\n    return 'failed', plan.why\n  end\n  plan.due = now + math.min(plan.cap, plan.backoff * 2 ^ (plan.tries - 1))\n  write_plan(plan, id)\n  redis.call('ZADD', agenda, string.format('%.0f', plan.due), place_of(plan, id))\nend\n\nlocal fired = { '' }\nlocal found = redis.call('ZRANGE', agenda, '-inf', string.format('%.0f', now), 'BYSCORE', 'LIMIT', '0', ARGV[7])\nfor _, place in ipairs(found) do\n  local id = string.sub(place, 3)\n  local plan = read_plan(id)\n  if not plan then\n    redis.call('ZREM', agenda, place)\n  else\n    local was_due = string.format('%.0f', plan.due)\n    local status, why = fire(plan, id)\n    if status then\n      end_plan(plan, id, status, why, keep_ms, keep)\n      table.insert(fired, id)\n      table.insert(fired, status)\n      table.insert(fired, was_due)\n    end\n  end\nend\nlocal first = redis.call('ZRANGE', agenda, '0', '0', 'WITHSCORES')\nlocal wait = first[2] and math.max(tonumber(first[2]) - now, 0)\nif wait and wait <= role_ms then\n  redis.call('SET', role, instance, 'PX', string.format('%.0f', wait + role_ms))\nelseif holder then\n  redis.call('UNLINK', role)\nend\nfired[1] = wait and string.format('%.0f', wait) or ''\nreturn fired\n",
+)
+
+
+def fire_names(prefix: str, pattern: str) -> tuple[str, ...]:
+    """Keys and channels of fire: publish or store what is due, each once however many ask; one instance at a time does, for as long as it is heard of.
+
+    Arguments to append: instance: str, role_ms: int, events: int, most_alone: int, keep_ms: int, keep: int. Returns: bytes* when to look again (ms from now; empty: when told so), then three for each that left the agenda: id,.
+    """
+    return (planned_prefix_key(prefix), agenda_key(prefix), ended_prefix_key(prefix), sums_key(prefix), role_key(prefix), patterns_key(prefix), mail_groups_key(prefix, pattern), due_prefix_key(prefix, pattern), stream_prefix_key(prefix, pattern), lane_prefix_key(prefix, pattern), lanes_key(prefix, pattern), asleep_key(prefix, pattern), known_prefix_key(prefix, pattern), groups_key(prefix, pattern), turn_key(prefix, pattern), mail_topics_key(prefix), recording_key(prefix), tape_key(prefix), wake_channel(prefix, pattern), event_channel(prefix, pattern), group_prefix_channel(prefix, pattern), observed_channel(prefix, pattern),)
+
+
 GIVE_UP: Final = Script(
     "give_up",
     "90aa1a1c53418f92c1c3edd1a74f8d288ca57710",
@@ -289,6 +329,38 @@ def measure_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
     Arguments to append: topic: str, group: str, cursor: str. Returns: string* cursor, keys, events that wait or are under way, events under way, ms of the oldest or empty.
     """
     return (mail_groups_key(prefix, pattern), due_key(prefix, pattern, group), stream_prefix_key(prefix, pattern), lane_prefix_key(prefix, pattern), lanes_key(prefix, pattern), passed_key(prefix, pattern, group),)
+
+
+PLAN: Final = Script(
+    "plan",
+    "efa07fb1897a1b1f6307adeb83845ffdbe2cc7e6",
+    5,
+    "#!lua\n-- plan: have an event published at a time. Who planned it before, and had no answer, plans it again: it is planned once.\n-- The id is appended to planned_prefix.\n-- @key planned_prefix\n-- @key agenda\n-- @key ended_prefix\n-- @key sums\n-- @key role\n-- @channel notice\n-- @arg id string\n-- @arg topic string\n-- @arg way string              \"live\", \"lane\" or \"key\"\n-- @arg key string              its ordering key, or empty\n-- @arg due integer             ms since 1970\n-- @arg priority integer\n-- @arg expires integer         ms since 1970; 0: never\n-- @arg most_tries integer\n-- @arg backoff integer         ms before the second try, then twice as long each time \u2026\n-- @arg cap integer             \u2026 up to this\n-- @arg known_as string         id to recognise it by when it is stored, or empty\n-- @arg window integer          for how long (ms)\n-- @arg most integer            events its stream may hold; 0 for no bound\n-- @arg envelope bytes\n-- @return integer              1; 0: it was planned before\n-- Milliseconds since 1970.\nlocal clock = redis.call('TIME')\nlocal now = clock[1] * 1000 + math.floor(clock[2] / 1000)\n-- What is planned: a record for each, its place in the agenda, and what has ended. Needs `now`.\n-- Record: topic, envelope, due, priority, created; way: \"key\" (with key), \"lane\" or \"live\"; tries, most_tries, backoff, cap,\n-- expires, known_as, window, most; status, ended and why once it has ended. What is nil is left out.\nlocal plans, agenda, ended, sums\n\nlocal function place_of(plan, id)\n  return string.format('%02d', 99 - plan.priority) .. id\nend\n\nlocal function read_plan(id)\n  local packed = redis.call('GET', plans .. id)\n  return packed and cmsgpack.unpack(packed)\nend\n\nlocal function write_plan(plan, id)\n  redis.call('SET', plans .. id, cmsgpack.pack(plan))\nend\n\n-- It is over: remembered for a while, the last of them at most.\nlocal function end_plan(plan, id, status, why, keep_ms, keep)\n  plan.status, plan.ended, plan.why = status, now, why\n  redis.call('ZREM', agenda, place_of(plan, id))\n  redis.call('SET', plans .. id, cmsgpack.pack(plan), 'PX', keep_ms)\n  redis.call('HINCRBY', sums, status, 1)\n  local all = ended .. status\n  redis.call('ZADD', all, now, id)\n  redis.call('ZREMRANGEBYSCORE', all, '-inf', string.format('%.0f', now - keep_ms))\n  local over = redis.call('ZCARD', all) - keep\n  if over > 0 then\n    local oldest = redis.call('ZPOPMIN', all, over)\n    for at = 1, #oldest, 2 do\n      redis.call('UNLINK', plans .. oldest[at])\n    end\n  end\nend\n\n-- As callers get it: id, status, due, priority, tries, created, ended, why, way, envelope.\nlocal function told(plan, id)\n  local function number(given)\n    return given and string.format('%.0f', given) or '0'\n  end\n  return {\n    id, plan.status or 'pending', number(plan.due), number(plan.priority), number(plan.tries), number(plan.created),\n    number(plan.ended), plan.why or '', plan.way, plan.envelope,\n  }\nend\nplans, agenda, ended, sums = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\nlocal role, notice, id = KEYS[5], ARGV[1], ARGV[2]\nif redis.call('EXISTS', plans .. id) == 1 then\n  return 0\nend\nlocal function given(at)\n  return ARGV[at] ~= '' and ARGV[at] ~= '0' and ARGV[at] or nil\nend\nlocal plan = {\n  topic = ARGV[3], way = ARGV[4], key = given(5), due = tonumber(ARGV[6]), priority = tonumber(ARGV[7]), created = now,\n  expires = tonumber(given(8)), most_tries = tonumber(ARGV[9]), backoff = tonumber(ARGV[10]), cap = tonumber(ARGV[11]),\n  known_as = given(12), window = tonumber(given(13)), most = tonumber(given(14)), envelope = ARGV[15],\n}\nwrite_plan(plan, id)\nlocal place = place_of(plan, id)\nredis.call('ZADD', agenda, ARGV[6], place)\nredis.call('HINCRBY', sums, 'planned', 1)\nif redis.call('ZRANK', agenda, place) == 0 then\n  redis.call('PUBLISH', notice, 's\\0' .. ARGV[6] .. '\\0' .. (redis.call('GET', role) or ''))\nend\nreturn 1\n",
+)
+
+
+def plan_names(prefix: str) -> tuple[str, ...]:
+    """Keys and channels of plan: have an event published at a time. Who planned it before, and had no answer, plans it again: it is planned once.
+
+    Arguments to append: id: str, topic: str, way: str, key: str, due: int, priority: int, expires: int, most_tries: int, backoff: int, cap: int, known_as: str, window: int, most: int, envelope: bytes. Returns: integer 1; 0: it was planned before.
+    """
+    return (planned_prefix_key(prefix), agenda_key(prefix), ended_prefix_key(prefix), sums_key(prefix), role_key(prefix), notice_channel(prefix),)
+
+
+PLANNED: Final = Script(
+    "planned",
+    "f946fdd49ce2f0927c7a4741153ef98f1d084b17",
+    4,
+    "#!lua flags=no-writes\n-- planned: tell of planned events: of one, or of a page of those with a status.\n-- Pending ones are told by when they are due, the others the last first.\n-- The id is appended to planned_prefix, the status to ended_prefix.\n-- @key planned_prefix\n-- @key agenda\n-- @key ended_prefix\n-- @key sums\n-- @arg id string               of one; empty: a page\n-- @arg status string\n-- @arg offset integer          how many to pass over\n-- @arg limit integer\n-- @return bytes*               how many there are in all, then ten for each: id, status, due, priority, tries, created, ended, why, way,\n-- envelope\n-- Milliseconds since 1970.\nlocal clock = redis.call('TIME')\nlocal now = clock[1] * 1000 + math.floor(clock[2] / 1000)\n-- What is planned: a record for each, its place in the agenda, and what has ended. Needs `now`.\n-- Record: topic, envelope, due, priority, created; way: \"key\" (with key), \"lane\" or \"live\"; tries, most_tries, backoff, cap,\n-- expires, known_as, window, most; status, ended and why once it has ended. What is nil is left out.\nlocal plans, agenda, ended, sums\n\nlocal function place_of(plan, id)\n  return string.format('%02d', 99 - plan.priority) .. id\nend\n\nlocal function read_plan(id)\n  local packed = redis.call('GET', plans .. id)\n  return packed and cmsgpack.unpack(packed)\nend\n\nlocal function write_plan(plan, id)\n  redis.call('SET', plans .. id, cmsgpack.pack(plan))\nend\n\n-- It is over: remembered for a while, the last of them at most.\nlocal function end_plan(plan, id, status, why, keep_ms, keep)\n  plan.status, plan.ended, plan.why = status, now, why\n  redis.call('ZREM', agenda, place_of(plan, id))\n  redis.call('SET', plans .. id, cmsgpack.pack(plan), 'PX', keep_ms)\n  redis.call('HINCRBY', sums, status, 1)\n  local all = ended .. status\n  redis.call('ZADD', all, now, id)\n  redis.call('ZREMRANGEBYSCORE', all, '-inf', string.format('%.0f', now - keep_ms))\n  local over = redis.call('ZCARD', all) - keep\n  if over > 0 then\n    local oldest = redis.call('ZPOPMIN', all, over)\n    for at = 1, #oldest, 2 do\n      redis.call('UNLINK', plans .. oldest[at])\n    end\n  end\nend\n\n-- As callers get it: id, status, due, priority, tries, created, ended, why, way, envelope.\nlocal function told(plan, id)\n  local function number(given)\n    return given and string.format('%.0f', given) or '0'\n  end\n  return {\n    id, plan.status or 'pending', number(plan.due), number(plan.priority), number(plan.tries), number(plan.created),\n    number(plan.ended), plan.why or '', plan.way, plan.envelope,\n  }\nend\nplans, agenda, ended, sums = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\nlocal found = { '0' }\nlocal function tell(id)\n  local plan = read_plan(id)\n  for _, one in ipairs(plan and told(plan, id) or {}) do\n    table.insert(found, one)\n  end\nend\n\nif ARGV[1] ~= '' then\n  tell(ARGV[1])\n  return found\nend\nlocal pending = ARGV[2] == 'pending'\nlocal all, first, last = pending and agenda or ended .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[3]) + tonumber(ARGV[4]) - 1\nfound[1] = string.format('%.0f', redis.call('ZCARD', all))\nfor _, name in ipairs(redis.call('ZRANGE', all, first, last, unpack(pending and {} or { 'REV' }))) do\n  tell(pending and string.sub(name, 3) or name)\nend\nreturn found\n",
+)
+
+
+def planned_names(prefix: str) -> tuple[str, ...]:
+    """Keys and channels of planned: tell of planned events: of one, or of a page of those with a status.
+
+    Arguments to append: id: str, status: str, offset: int, limit: int. Returns: bytes* how many there are in all, then ten for each: id, status, due, priority, tries, created, ended, why, way,.
+    """
+    return (planned_prefix_key(prefix), agenda_key(prefix), ended_prefix_key(prefix), sums_key(prefix),)
 
 
 PUBLISH: Final = Script(
@@ -419,6 +491,22 @@ def replay_names(prefix: str, pattern: str) -> tuple[str, ...]:
     return (mail_groups_key(prefix, pattern), due_prefix_key(prefix, pattern), stream_prefix_key(prefix, pattern), lane_prefix_key(prefix, pattern), lanes_key(prefix, pattern), asleep_key(prefix, pattern), wake_channel(prefix, pattern),)
 
 
+RESCHEDULE: Final = Script(
+    "reschedule",
+    "4372245b853f056cdc1213006987f89ec12a5518",
+    5,
+    "#!lua\n-- reschedule: a planned event is due at another time; so is one that failed, and begins anew.\n-- The id is appended to planned_prefix, the status to ended_prefix.\n-- @key planned_prefix\n-- @key agenda\n-- @key ended_prefix\n-- @key sums\n-- @key role\n-- @channel notice\n-- @arg id string\n-- @arg due integer             ms since 1970\n-- @arg expires integer         ms since 1970; 0: never\n-- @arg envelope bytes          as it is to be published then\n-- @arg was string              the status it must have: \"pending\" or \"failed\"\n-- @return integer              1; 0: there is none with that status\n-- Milliseconds since 1970.\nlocal clock = redis.call('TIME')\nlocal now = clock[1] * 1000 + math.floor(clock[2] / 1000)\n-- What is planned: a record for each, its place in the agenda, and what has ended. Needs `now`.\n-- Record: topic, envelope, due, priority, created; way: \"key\" (with key), \"lane\" or \"live\"; tries, most_tries, backoff, cap,\n-- expires, known_as, window, most; status, ended and why once it has ended. What is nil is left out.\nlocal plans, agenda, ended, sums\n\nlocal function place_of(plan, id)\n  return string.format('%02d', 99 - plan.priority) .. id\nend\n\nlocal function read_plan(id)\n  local packed = redis.call('GET', plans .. id)\n  return packed and cmsgpack.unpack(packed)\nend\n\nlocal function write_plan(plan, id)\n  redis.call('SET', plans .. id, cmsgpack.pack(plan))\nend\n\n-- It is over: remembered for a while, the last of them at most.\nlocal function end_plan(plan, id, status, why, keep_ms, keep)\n  plan.status, plan.ended, plan.why = status, now, why\n  redis.call('ZREM', agenda, place_of(plan, id))\n  redis.call('SET', plans .. id, cmsgpack.pack(plan), 'PX', keep_ms)\n  redis.call('HINCRBY', sums, status, 1)\n  local all = ended .. status\n  redis.call('ZADD', all, now, id)\n  redis.call('ZREMRANGEBYSCORE', all, '-inf', string.format('%.0f', now - keep_ms))\n  local over = redis.call('ZCARD', all) - keep\n  if over > 0 then\n    local oldest = redis.call('ZPOPMIN', all, over)\n    for at = 1, #oldest, 2 do\n      redis.call('UNLINK', plans .. oldest[at])\n    end\n  end\nend\n\n-- As callers get it: id, status, due, priority, tries, created, ended, why, way, envelope.\nlocal function told(plan, id)\n  local function number(given)\n    return given and string.format('%.0f', given) or '0'\n  end\n  return {\n    id, plan.status or 'pending', number(plan.due), number(plan.priority), number(plan.tries), number(plan.created),\n    number(plan.ended), plan.why or '', plan.way, plan.envelope,\n  }\nend\nplans, agenda, ended, sums = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\nlocal role, notice, id, was = KEYS[5], ARGV[1], ARGV[2], ARGV[6]\nlocal plan = read_plan(id)\nif not plan or (plan.status or 'pending') ~= was then\n  return 0\nend\nif plan.status then\n  redis.call('ZREM', ended .. plan.status, id)\n  redis.call('HINCRBY', sums, plan.status, -1)\n  plan.status, plan.ended = nil, nil\nend\nplan.due, plan.expires, plan.envelope, plan.tries, plan.why = tonumber(ARGV[3]), nil, ARGV[5], nil, nil\nif ARGV[4] ~= '0' then\n  plan.expires = tonumber(ARGV[4])\nend\nwrite_plan(plan, id)\nlocal place = place_of(plan, id)\nredis.call('ZADD', agenda, ARGV[3], place)\nif redis.call('ZRANK', agenda, place) == 0 then\n  redis.call('PUBLISH', notice, 's\\0' .. ARGV[3] .. '\\0' .. (redis.call('GET', role) or ''))\nend\nreturn 1\n",
+)
+
+
+def reschedule_names(prefix: str) -> tuple[str, ...]:
+    """Keys and channels of reschedule: a planned event is due at another time; so is one that failed, and begins anew.
+
+    Arguments to append: id: str, due: int, expires: int, envelope: bytes, was: str. Returns: integer 1; 0: there is none with that status.
+    """
+    return (planned_prefix_key(prefix), agenda_key(prefix), ended_prefix_key(prefix), sums_key(prefix), role_key(prefix), notice_channel(prefix),)
+
+
 RESPONDERS: Final = Script(
     "responders",
     "98cd6335da9273d16aeb918ba3fba44a21e01124",
@@ -467,6 +555,22 @@ def settle_run_names(prefix: str, pattern: str, key: str) -> tuple[str, ...]:
     return (run_key(prefix, pattern, key), settled_key(prefix, pattern, key),)
 
 
+STEP_DOWN: Final = Script(
+    "step_down",
+    "012fcb69efee32b23d5ddc5aeb6fe09720b67a4b",
+    2,
+    "#!lua\n-- step_down: an instance that fires what is due leaves that to others.\n-- @key agenda\n-- @key role\n-- @channel notice\n-- @arg instance string\n-- @return integer              1; 0: it was another one\nif redis.call('GET', KEYS[2]) ~= ARGV[2] then\n  return 0\nend\nredis.call('UNLINK', KEYS[2])\nlocal first = redis.call('ZRANGE', KEYS[1], '0', '0', 'WITHSCORES')\nif first[2] then\n  redis.call('PUBLISH', ARGV[1], 's\\0' .. string.format('%.0f', tonumber(first[2])) .. '\\0')\nend\nreturn 1\n",
+)
+
+
+def step_down_names(prefix: str) -> tuple[str, ...]:
+    """Keys and channels of step_down: an instance that fires what is due leaves that to others.
+
+    Arguments to append: instance: str. Returns: integer 1; 0: it was another one.
+    """
+    return (agenda_key(prefix), role_key(prefix), notice_channel(prefix),)
+
+
 TRAIL: Final = Script(
     "trail",
     "1892c829d65be1f66af514db7161845b6b8d695c",
@@ -499,4 +603,4 @@ def unpark_names(prefix: str, pattern: str, group: str) -> tuple[str, ...]:
     return (mail_groups_key(prefix, pattern), due_key(prefix, pattern, group), tries_key(prefix, pattern, group), parked_key(prefix, pattern, group), dead_key(prefix, pattern), passed_prefix_key(prefix, pattern), stream_prefix_key(prefix, pattern), asleep_key(prefix, pattern), recording_key(prefix), tape_key(prefix), wake_channel(prefix, pattern),)
 
 
-SCRIPTS: Final = (ANNOUNCE, APPEND, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXPIRE, EXTEND, GIVE_UP, HAND, LEAVE, LISTEN, LOOK, MEASURE, PUBLISH, READY, RECORD, RECORDED, REDRIVE, REGISTER, RELEASE_RUN, REPLAY, RESPONDERS, SETTLE, SETTLE_RUN, TRAIL, UNPARK)
+SCRIPTS: Final = (ANNOUNCE, APPEND, CANCEL, CLAIM, CLAIM_RUN, DISMISS, DISPATCH, ENROLL, EXPIRE, EXTEND, FIRE, GIVE_UP, HAND, LEAVE, LISTEN, LOOK, MEASURE, PLAN, PLANNED, PUBLISH, READY, RECORD, RECORDED, REDRIVE, REGISTER, RELEASE_RUN, REPLAY, RESCHEDULE, RESPONDERS, SETTLE, SETTLE_RUN, STEP_DOWN, TRAIL, UNPARK)

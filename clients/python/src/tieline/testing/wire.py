@@ -13,6 +13,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.durable import Mail
 from tieline.errors import Outcome, TielineError, UnavailableError
+from tieline.schedule import Agenda
 from tieline.tape import Tape
 from tieline.transport import Gap, Interest, Place, Port, Probed, Receiver, Route, Transport
 
@@ -212,6 +213,11 @@ class FaultyPort:
     def tape(self) -> Tape:
         """See `Port.tape`."""
         return self._inner.tape
+
+    @property
+    def agenda(self) -> Agenda:
+        """See `Port.agenda`."""
+        return self._inner.agenda
 
     @property
     def mail(self) -> Mail:

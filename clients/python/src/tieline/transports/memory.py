@@ -18,10 +18,12 @@ from tieline.durable import Mail
 from tieline.envelope import REPLY, new_instance
 from tieline.errors import TielineError, UnavailableError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
+from tieline.schedule import Agenda
 from tieline.settings import Settings
 from tieline.tape import Tape
 from tieline.trail_bytes import joined
 from tieline.transport import Interest, Place, Probed, Receiver, Route
+from tieline.transports.sqlite_agenda import SqliteAgenda
 from tieline.transports.sqlite_mail import SqliteMail
 from tieline.transports.sqlite_results import SqliteResults
 from tieline.transports.sqlite_tape import SqliteTape
@@ -49,7 +51,7 @@ class MemoryBroker:
     Args:
         results: where results of idempotency keys are kept; in memory unless given.
         clock: what time it is.
-        mail: SQLite file of durable events; in memory unless given.
+        mail: SQLite file of durable and planned events; in memory unless given.
         served: other processes reach it through this one.
 
     """
@@ -66,6 +68,7 @@ class MemoryBroker:
         self.ledger = Ledger(results)
         self.mail = SqliteMail(mail, self.clock, self._on_mail, served=served)
         self.tape = SqliteTape(self.mail.writer, self.clock, self._hand, kept=mail is not None)
+        self.agenda = SqliteAgenda(self.mail.writer, self.clock, self._publish_planned, lambda who: who in self._ports)
         self._ports: dict[str, MemoryPort] = {}
         self._members: dict[Interest, _Members] = {}
         self._responders: dict[str, _Members] = {}
@@ -82,6 +85,7 @@ class MemoryBroker:
         if self._ports.pop(port.instance, None):
             for interest in list(port.interests):
                 self.unregister(port, interest)
+            self.agenda.leave(port.instance)
 
     def register(self, port: MemoryPort, interest: Interest) -> None:
         """An instance wants to receive something."""
@@ -112,8 +116,8 @@ class MemoryBroker:
             elif interest.route != Route.MAIL:
                 self._patterns.remove(interest.pattern, interest)
 
-    def publish(self, sender: MemoryPort, envelope: Envelope, served: Collection[str]) -> None:
-        """A copy for everyone but the sender, one for each group not served."""
+    def publish(self, sender: MemoryPort | None, envelope: Envelope, served: Collection[str]) -> None:
+        """A copy for everyone but the sender, one for each group not served; what was planned has no sender."""
         if not envelope.replay:
             self.tape.published(envelope)
         done = set(served)
@@ -134,6 +138,9 @@ class MemoryBroker:
                 next(self._members[interest].in_turn()).receiver.on_event(interest, envelope)
                 return True
         return False
+
+    def _publish_planned(self, envelope: Envelope) -> None:
+        self.publish(None, envelope, ())
 
     def observe(self, sender: MemoryPort, envelope: Envelope) -> None:
         """A copy for every observer but the sender."""
@@ -255,6 +262,7 @@ class MemoryPort:
         self._broker = broker
         self.mail: Mail = broker.mail
         self.tape: Tape = broker.tape
+        self.agenda: Agenda = broker.agenda
         self._window = settings.idempotency_window
         broker.join(self)
 

@@ -16,6 +16,7 @@ from tieline._contract import contract
 from tieline.clock import Clock
 from tieline.durable import Appended, Draft, Stored, group_removed
 from tieline.tape import Kind
+from tieline.transports.sqlite_agenda_going import Going
 from tieline.transports.sqlite_mail_schema import entry_text, first_id
 from tieline.transports.sqlite_mail_tape import BookTape
 
@@ -80,6 +81,7 @@ class MailBook:
         self.woken: list[tuple[str, str]] = []
         self.turns: dict[tuple[str, str], int] = {}
         self.services: dict[tuple[str, str], str] = {}
+        self.going = Going()
         self._clock = clock
         self._topics: set[str] = set()
         self._swept = 0
@@ -142,6 +144,11 @@ class MailBook:
             self.execute("INSERT OR IGNORE INTO topics VALUES (?)", (topic,))
             self._topics.add(topic)
 
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self.going.begin()
+        self.execute("BEGIN IMMEDIATE")
+
     def finish(self) -> list[tuple[str, str]]:
         """The transaction is about to be committed; returns the groups to be told then."""
         if self._changes != self.connection.total_changes:
@@ -158,6 +165,7 @@ class MailBook:
         self.asleep.update({*self.woken, *woken} - {TAPE})
         self.tape.undone()
         self.woken.clear()
+        self.going.undone()
         self._topics.clear()
         self._changes = self.connection.total_changes
 
