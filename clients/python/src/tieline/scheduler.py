@@ -44,6 +44,7 @@ class Scheduler:
         self._agenda = agenda
         self._instance = instance
         self._next = math.inf  # of the local monotonic clock
+        self._heard = math.inf  # the earliest moment it was told of while it looked
         self._timer: Timer | None = None
         self._awake = asyncio.Event()
         self._troubled = False
@@ -71,16 +72,21 @@ class Scheduler:
 
     def _told(self, due: int, holder: str) -> None:
         """Something is due earlier than all else."""
+        if holder not in ("", self._instance):
+            return
         moment = self._house.clock.local(due)
-        if holder in ("", self._instance) and moment < self._next:
+        self._heard = min(self._heard, moment)
+        if moment < self._next:
             self._set_timer(moment)
 
     async def _run(self) -> None:
         while True:
+            self._heard = math.inf
             fired = await self._fire()
             if fired.events:
                 self._house.fired(fired.events)
-            self._set_timer(math.inf if fired.again is None else self._house.clock.monotonic() + fired.again)
+            again = math.inf if fired.again is None else self._house.clock.monotonic() + fired.again
+            self._set_timer(min(again, self._heard))
             await self._awake.wait()
             self._awake.clear()
 
