@@ -25,9 +25,9 @@ import { Registry } from "./registry.js";
 import { Requester } from "./requester.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
-import { Sending, type Ways } from "./sending.js";
 import { Scheduler } from "./scheduler.js";
 import { Schedules } from "./schedules.js";
+import { Sending, type Ways } from "./sending.js";
 import type { Service } from "./services.js";
 import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
 import {
