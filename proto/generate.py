@@ -1,4 +1,5 @@
-"""Turn the agreement (.proto, contract.toml, lua) into each language's generated folder, and SPEC.md's last section.
+"""Turn the agreement (.proto, contract.toml, lua) into each language's generated folder, and the tables of
+SPEC.md and docs/metrics.md.
 
     python proto/generate.py            writes them
     python proto/generate.py --check    writes elsewhere, compares, and exits 1 on any difference
@@ -21,6 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from metric_names import node_metrics, python_metrics, with_metrics
 from spec_names import with_names
 
 PROTO = Path(__file__).resolve().parent
@@ -28,6 +30,7 @@ ROOT = PROTO.parent
 PYTHON = Path("clients/python/src/tieline/_contract")
 NODE = Path("clients/node/src/contract")
 SPEC = Path("proto/SPEC.md")
+METRICS = Path("docs/metrics.md")
 TS_PLUGIN = ROOT / "clients/node/node_modules/.bin/protoc-gen-ts_proto"
 CASES_PYTHON = Path("tests/conformance/_contract")
 CASES_NODE = Path("tests/conformance/peers/node/contract")
@@ -136,6 +139,7 @@ def python_contract(contract: dict[str, Any]) -> str:
         "",
     ]
     lines += [f"{name}: Final = {json.dumps(topic)}" for name, topic in contract["event_types"].items()] + [""]
+    lines += python_metrics(contract)
     for name, template in name_templates(contract).items():
         arguments = ", ".join(f"{identity}: str" for identity in placeholders(template))
         body = re.sub(r"<(\w+)>", r"[[\1]]", template).replace("{", "{{").replace("}", "}}")
@@ -217,7 +221,8 @@ def node_contract(contract: dict[str, Any]) -> str:
         lines += [""]
     lines += [f"export const RESERVED_TOPICS: readonly string[] = {json.dumps(contract['topics']['reserved'])};"]
     lines += [f"export const ASK_TOPIC = {json.dumps(contract['topics']['ask'])};", ""]
-    lines += [f"export const {name} = {json.dumps(topic)};" for name, topic in contract["event_types"].items()]
+    lines += [f"export const {name} = {json.dumps(topic)};" for name, topic in contract["event_types"].items()] + [""]
+    lines += node_metrics(contract)[:-1]
     for name, template in name_templates(contract).items():
         arguments = ", ".join(f"{identity}: string" for identity in placeholders(template))
         body = re.sub(r"<(\w+)>", r"${\1}", template).replace("${plain}", '${prefix.replace(/^tl:/, "")}')
@@ -298,6 +303,11 @@ def generate_spec(out: Path, scripts: list[Script]) -> None:
     (out / SPEC).write_text(with_names((ROOT / SPEC).read_text(), (PROTO / "contract.toml").read_text(), listed))
 
 
+def generate_metrics(out: Path, contract: dict[str, Any]) -> None:
+    (out / METRICS).parent.mkdir(parents=True, exist_ok=True)
+    (out / METRICS).write_text(with_metrics((ROOT / METRICS).read_text(), contract))
+
+
 def protoc(messages: list[str], options: list[str]) -> None:
     includes = [f"-I{PROTO}", f"-I{files('grpc_tools') / '_proto'}"]
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *includes, *options, *messages], check=True, cwd=PROTO)
@@ -306,7 +316,7 @@ def protoc(messages: list[str], options: list[str]) -> None:
 def difference(fresh: Path, committed: Path) -> list[str]:
     """Files that are missing, left over, or not what would be generated now."""
     wanted = {path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()}
-    present = {SPEC}
+    present = {SPEC, METRICS}
     for folder in (PYTHON, NODE, CASES_PYTHON, CASES_NODE):
         paths = (path for path in (committed / folder).rglob("*") if path.is_file())
         present |= {path.relative_to(committed) for path in paths if "__pycache__" not in path.parts}
@@ -326,6 +336,7 @@ def main() -> int:
         generate_node(out, contract, scripts)
         generate_conformance(out)
         generate_spec(out, scripts)
+        generate_metrics(out, contract)
         stale = difference(out, ROOT)
         if check and stale:
             print("not up to date (run `make generate`):", *stale, sep="\n  ")

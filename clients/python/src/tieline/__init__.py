@@ -42,9 +42,11 @@ from tieline.errors import (
 from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.groups import Group, Groups
+from tieline.histogram import Distribution
 from tieline.idempotency import Handling, IdempotencyStore, Standing
 from tieline.idempotency_stores import idempotency_store
 from tieline.many import Item
+from tieline.metrics import Figures, GroupMetrics, Metrics, SeriesMetrics
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.outbox import Outbox
@@ -63,14 +65,18 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "EventSystem",
     "DeadLetter",
     "DeadLetters",
+    "Distribution",
     "DurableDelivery",
     "Failure",
+    "Figures",
     "Gathered",
     "Group",
+    "GroupMetrics",
     "Groups",
     "Handling",
     "IdempotencyStore",
     "Item",
+    "Metrics",
     "Outbox",
     "OutboxFigures",
     "ParkedKeys",
@@ -83,6 +89,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "SchedulePage",
     "ScheduleStatus",
     "Schedules",
+    "SeriesMetrics",
     "Settings",
     "Stream",
     "Standing",

@@ -32,6 +32,7 @@ from tieline.gather import Gathered
 from tieline.groups import Groups
 from tieline.instance import Instance
 from tieline.many import Common, Item, check_items, store_many
+from tieline.metrics import Metrics
 from tieline.middleware import (
     HandleNext,
     Message,
@@ -44,6 +45,7 @@ from tieline.middleware import (
 from tieline.observe import Observer
 from tieline.outbox import Outbox, check_path
 from tieline.planner import Planner, When, way_of
+from tieline.prometheus import exposition
 from tieline.publisher import Durable, Publisher, Receipt
 from tieline.requester import Requester
 from tieline.retry import Retry
@@ -55,6 +57,7 @@ from tieline.signals import stop_signals
 from tieline.stream import Stream
 from tieline.subscription import Subscription, SubscriptionOptions, no_subscription
 from tieline.surveyor import Surveyor
+from tieline.tally import OTHER
 from tieline.transport import Transport
 from tieline.transports import make_transport
 
@@ -487,6 +490,27 @@ class EventSystem:
 
         """
         return await self._surveyor.services(ttl)
+
+    def metrics(self) -> Metrics:
+        """What this instance has published, called and handled since it was made. It asks nobody, and costs little."""
+        return self._instance.metrics()
+
+    async def prometheus(self, *, groups: bool = False) -> str:
+        """The same as Prometheus reads it: what an HTTP route answers, as `tieline.prometheus.CONTENT_TYPE`.
+
+        Args:
+            groups: say also how far the durable groups of the topics that are known here are, in all instances; the
+                broker is asked, and counts for as long as they have keys with something to handle.
+
+        Raises:
+            UnavailableError: the broker, which was to be asked, is away.
+
+        """
+        metrics = self.metrics()
+        topics = [topic for topic in metrics.topics if topic != OTHER] if groups else []
+        stored = set(await self.groups.topics()) if topics else set[str]()
+        found = [group for topic in topics if topic in stored for group in await self.groups.list(topic)]
+        return exposition(metrics, found)
 
     # --- life -----------------------------------------------------------------------------------------------------
 

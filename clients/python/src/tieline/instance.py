@@ -35,6 +35,7 @@ from tieline.errors import (
 from tieline.event_outlet import EventOutlet
 from tieline.handler import bind
 from tieline.inside import Inside
+from tieline.metrics import Metrics, metrics_of
 from tieline.observe import Observer, Step, StepName, guarded
 from tieline.outbox import Outbox
 from tieline.registry import Registry
@@ -44,6 +45,7 @@ from tieline.schedule import Agenda, Firing
 from tieline.scheduler import Scheduler
 from tieline.settings import Settings
 from tieline.subscription import Subscription
+from tieline.tally import Tally
 from tieline.trail import Trail
 from tieline.transport import Gap, Interest, Port, Route, Transport
 from tieline.within import in_time
@@ -76,6 +78,8 @@ class Instance:
         self.registry = Registry()
         self.clock = Clock()
         self.trail = Trail(settings.explain_calls)
+        self.tally = Tally(self.clock.now())
+        self.tally.gauges |= {"connected": self._is_connected, "calls_pending": lambda: self.caller.active}
         self.outbox: Outbox | None = None
         self.scheduler: Scheduler | None = None
         self._make_transport = make_transport
@@ -91,13 +95,13 @@ class Instance:
         self._background: set[asyncio.Task[Any]] = set()
         self._consumers: list[Consumer] = []
         self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
-        self.responder = Responder(settings, self.router, self, observer, warn, self.on_answer, self.trail)
+        self.responder = Responder(settings, self.router, self, observer, warn, self.on_answer, self.trail, self.tally)
         self.steps = DurableSteps(self.trail, self.responder, observed=observer is not None)
         self.router.add(Subscription(None, ASK_TOPIC, bind(Inside(self).answer), settings, {"name": ASK_TOPIC}))
         self._renew()
 
     def _renew(self) -> None:
-        self.caller = Caller(self.settings, self, self._observer, self, self.trail)
+        self.caller = Caller(self.settings, self, self._observer, self, self.trail, self.tally)
         self.caller.around = self.responder.around
         self.on_request = self.responder.request
         self.on_event = self.responder.event
@@ -292,6 +296,7 @@ class Instance:
             arguments = (subscription, subscription.durability, subscription.concurrency, self)
             batch = subscription.batch
             subscription.consumer = Consumer(*arguments) if batch is None else BatchConsumer(*arguments, batch)
+        self.tally.adopt(subscription)
         new = self.router.add(subscription)
         running = running_loop()
         if self.port is not None and running is self.loop:
@@ -358,6 +363,7 @@ class Instance:
         if self.scheduler is not None:
             self.scheduler.look()
         if gap is not None:
+            self.tally.count("gaps")
             log.info("the broker is back after %.1f s", self.clock.monotonic() - self._away_since)
             self.caller.link_up()
             if self.outbox is not None:
@@ -369,6 +375,7 @@ class Instance:
     def on_disconnected(self, reason: str) -> None:
         """See `Receiver`."""
         log.warning("the broker is away: %s", reason)
+        self.tally.count("disconnects")
         if self._linked.is_set():  # a gateway may lose its broker first and be lost then
             self._away_since = self.clock.monotonic()
         self._linked.clear()
@@ -442,6 +449,15 @@ class Instance:
 
     def _durable(self) -> list[Subscription]:
         return [subscription for subscription in self.router if subscription.consumer is not None]
+
+    # --- figures --------------------------------------------------------------------------------------------------
+
+    def metrics(self) -> Metrics:
+        """See `EventSystem.metrics`."""
+        return metrics_of(self.tally, [*self.router, *self._leaving])
+
+    def _is_connected(self) -> bool:
+        return self.port is not None and self.port.connected
 
     # --- the rest -------------------------------------------------------------------------------------------------
 

@@ -197,7 +197,10 @@ class Requester:
     def _crowded(self, topic: str) -> TielineError | None:
         """The refusal of responders here that have no room; None if there are none."""
         instance = self._instance
-        return crowded(topic, instance.settings.retry_after) if instance.router.has_responder(topic) else None
+        if not instance.router.has_responder(topic):
+            return None
+        instance.tally.count("overloads")
+        return crowded(topic, instance.settings.retry_after)
 
 
 def show_observers(instance: Instance, request: Envelope) -> None:
