@@ -8,11 +8,7 @@ import type {
 } from "../contract/gateway.js";
 import { type Envelope, errorFromWire, errorToWire, newEnvelope, parse, serialize } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
-<<<<<<< HEAD
 import type { Agenda } from "../schedule.js";
-=======
-import { type Agenda, NoAgenda } from "../schedule.js";
->>>>>>> timetable
 import type { Settings } from "../settings.js";
 import {
   type Gap,

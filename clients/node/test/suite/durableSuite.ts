@@ -17,11 +17,8 @@ import { durableRedriveTests } from "./durableRedrive.js";
 import { durableReplicaTests } from "./durableReplicas.js";
 import { durableRetentionTests } from "./durableRetention.js";
 import { durableRetryTests } from "./durableRetries.js";
-<<<<<<< HEAD
 import { durableScheduleTests } from "./schedules.js";
-=======
 import { durableSystemEventTests } from "./systemEvents.js";
->>>>>>> timetable
 
 /** What holds for durable events on every transport that has them, and what holds on this one. */
 export function durableSuite(world: World): void {
@@ -40,11 +37,8 @@ export function durableSuite(world: World): void {
     durableReplicaTests(world);
     durableOnceTests(world);
     durableOutboxTests(world);
-<<<<<<< HEAD
     durableScheduleTests(world);
-=======
     durableSystemEventTests(world);
->>>>>>> timetable
     if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);

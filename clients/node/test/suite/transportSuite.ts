@@ -41,11 +41,8 @@ export function transportSuite(world: World): void {
     schemaTests(world);
     versionTests(world);
     serviceTests(world);
-<<<<<<< HEAD
     scheduleTests(world);
-=======
     systemEventTests(world);
->>>>>>> timetable
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);

@@ -46,11 +46,7 @@ class Scheduler:
         self._agenda = agenda
         self._instance = instance
         self._next = math.inf  # of the local monotonic clock
-<<<<<<< HEAD
-        self._heard = math.inf  # the earliest moment it was told of while it looked
-=======
         self._heard = math.inf  # the earliest moment that was told since the last look began
->>>>>>> timetable
         self._timer: Timer | None = None
         self._awake = asyncio.Event()
         self._troubled = False
@@ -77,17 +73,10 @@ class Scheduler:
             await self._agenda.step_down(self._instance)
 
     def _told(self, due: int, holder: str) -> None:
-<<<<<<< HEAD
-        """Something is due earlier than all else."""
-        if holder not in ("", self._instance):
-            return
-        moment = self._house.clock.local(due)
-=======
         """Something is due earlier than all else. If another one fires it, this one looks later whether that is so."""
         moment = self._house.clock.local(due)
         if holder not in ("", self._instance):
             moment += _ROLE_SECONDS
->>>>>>> timetable
         self._heard = min(self._heard, moment)
         if moment < self._next:
             self._set_timer(moment)
