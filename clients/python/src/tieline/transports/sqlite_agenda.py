@@ -16,6 +16,7 @@ from typing import Any
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
+from tieline.errors import TielineError
 from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told
 from tieline.transports import sqlite_agenda_book as desk
 from tieline.transports.sqlite_mail_commit import Growing
@@ -24,6 +25,8 @@ from tieline.transports.sqlite_mail_writer import MailWriter
 log = logging.getLogger("tieline")
 
 _ROLE_SECONDS = contract.DEFAULT_ROLE_MS / 1000
+_NOT_OURS_SECONDS = 60.0
+"""How often a file is looked at that cannot be opened: whoever has it fires what is planned there."""
 
 
 class SqliteAgenda:
@@ -65,7 +68,7 @@ class SqliteAgenda:
 
     async def fire(self, instance: str) -> Fired:
         """See `Agenda.fire`. Who no longer waits for it does not stop it halfway."""
-        if not self._here(instance):
+        if self._writer.empty or not self._here(instance):
             return Fired(None, ())
         now = self._clock.monotonic()
         if self._holder not in ("", instance) and self._held_until > now:
@@ -80,15 +83,23 @@ class SqliteAgenda:
         before, self._published = self._published, []
         try:
             taken: desk.Taken = await self._writer.submit(Growing(lambda book: desk.take(book, before)))
-        except BaseException:
+        except TielineError as error:
             self._published += before
-            raise
+            if self._writer.opened:
+                raise
+            return self._not_ours(error)
         for id, envelope in taken.live:
             self._send(id, envelope)
         head = await self._mark() if taken.live else taken.head
         again = None if head is None else max(0.0, self._clock.local(head) - self._clock.monotonic())
         self._take_role(instance, again)
         return Fired(again, taken.events)
+
+    def _not_ours(self, error: TielineError) -> Fired:
+        """The file cannot be opened; who uses it is told so, and most programs that begin with it here do not."""
+        log.debug("what is planned cannot be read, and is looked at every minute: %s", error)
+        self._holder = ""
+        return Fired(_NOT_OURS_SECONDS, ())
 
     def _send(self, id: str, envelope: bytes) -> None:
         self._published.append(id)
@@ -102,7 +113,7 @@ class SqliteAgenda:
         marked, self._published = self._published, []
         try:
             return await self._writer.submit(lambda book: desk.mark(book, marked))
-        except BaseException:
+        except TielineError:
             self._published += marked
             raise
 
