@@ -62,7 +62,7 @@ export class Publisher {
       await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
     }
     this.#instance.tally.live(topic).published += 1;
-    if (this.#instance.trail.room > 0) this.#instance.trail.published(envelope);
+    if (this.#instance.trail.room > 0 && !bySystem) this.#instance.trail.published(envelope);
     const handled = options.waitLocal ? new Handled() : undefined;
     const { here, served } = this.#serveHere(envelope, data, handled);
     await place.publish(envelope, served).catch((error) => {

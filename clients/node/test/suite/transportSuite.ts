@@ -13,10 +13,12 @@ import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
 import { raisingTests } from "./raising.js";
 import { retryTests } from "./retries.js";
+import { scheduleTests } from "./schedules.js";
 import { schemaTests } from "./schemas.js";
 import { serviceTests } from "./services.js";
 import { streamTests } from "./streams.js";
 import { subscriptionTests } from "./subscriptions.js";
+import { systemEventTests } from "./systemEvents.js";
 import { versionTests } from "./versions.js";
 
 /** One suite proves all transports equal. */
@@ -39,6 +41,8 @@ export function transportSuite(world: World): void {
     schemaTests(world);
     versionTests(world);
     serviceTests(world);
+    scheduleTests(world);
+    systemEventTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);

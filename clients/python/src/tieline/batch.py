@@ -80,7 +80,11 @@ class Batch:
         handler = self.subscription.handler
         try:
             data = payloads if handler.convert is None else handler.convert(payloads)
-            await handler.invoke(data, taken[0].event)
+            around, first = self.subscription.around_batch, taken[0].event
+            if around is None:
+                await handler.invoke(data, first)
+            else:
+                await around([delivery.event for delivery in taken], lambda: handler.invoke(data, first))
         except Exception as error:
             failure = error if isinstance(error, TielineError) else failure_of(taken[0], error)
             for delivery in taken:
