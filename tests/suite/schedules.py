@@ -25,8 +25,9 @@ from tieline import (
 )
 
 SOON = 0.15
+DOUBT_MS = 100
+"""What a client may be wrong by about the clock of a busy gateway; tests of single brokers are exact."""
 HOUR = 3600.0
-DOUBT_MS = 50  # a client knows the broker's clock to within a round trip
 ONCE = RetryPolicy(max_attempts=1)
 TOO_FAR = timedelta(days=3654)
 
@@ -36,7 +37,7 @@ class Due(Seen):
 
     async def note(self, data: Any, event: Event) -> None:
         assert event.scheduled is not None
-        assert event.clock.now() >= event.scheduled.timestamp() * 1000 - DOUBT_MS
+        assert event.clock.now() + DOUBT_MS >= event.scheduled.timestamp() * 1000
         self.append(data)
 
 
@@ -131,7 +132,7 @@ async def test_what_is_planned_can_be_stored_for_a_key_or_without_one(world: Wor
     await seen.stay(3)
     of_key = [data for data, key, _ in seen if key == "k"]
     assert of_key == ["now", "key"]
-    assert {id for _, _, id in seen} == {stored.id, *(receipt.id for receipt in receipts)}
+    assert {name for _, _, name in seen} == {stored.id, *(receipt.id for receipt in receipts)}
 
 
 @needs(Feature.DURABLE)
