@@ -91,6 +91,10 @@ export const LIMIT_OUTBOX_BYTES = 268_435_456;
 export const LIMIT_REDRIVE_LETTERS = 100;
 export const LIMIT_APPEND_EVENTS = 10_000;
 export const LIMIT_APPEND_BYTES = 8_257_536;
+export const LIMIT_CRON_BYTES = 255;
+export const LIMIT_CRON_INTERVAL_MS = 315_360_000_000;
+export const LIMIT_CRON_JITTER_MS = 86_400_000;
+export const LIMIT_CRON_CATCH_UP = 1_000;
 
 export const DEFAULT_CALL_TTL_MS = 30_000;
 export const DEFAULT_EVENT_TTL_MS = 30_000;
@@ -134,6 +138,9 @@ export const DEFAULT_EXPIRE_SWEEP_MS = 3_600_000;
 export const DEFAULT_OUTBOX_BACKOFF_MS = 100;
 export const DEFAULT_OUTBOX_BACKOFF_CAP_MS = 30_000;
 export const DEFAULT_APPEND_RESEND_MS = 30_000;
+export const DEFAULT_CRON_GRACE_MS = 60_000;
+export const DEFAULT_CRON_RETRIES = 3;
+export const DEFAULT_CRON_RETRY_MS = 300_000;
 export const DEFAULT_EXPLAIN_CALLS = 1_000;
 
 export const PRIORITY_LOW = 1;
