@@ -1,4 +1,6 @@
-"""Turn the agreement (.proto, contract.toml, lua) into each language's generated folder, and SPEC.md's last section.
+"""Turn the agreement (.proto, contract.toml, lua) into each language's generated folder, and two documents.
+
+They are SPEC.md's last section and docs/options.md.
 
     python proto/generate.py            writes them
     python proto/generate.py --check    writes elsewhere, compares, and exits 1 on any difference
@@ -21,6 +23,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from options_table import options_table
 from spec_names import with_names
 
 PROTO = Path(__file__).resolve().parent
@@ -28,6 +31,7 @@ ROOT = PROTO.parent
 PYTHON = Path("clients/python/src/tieline/_contract")
 NODE = Path("clients/node/src/contract")
 SPEC = Path("proto/SPEC.md")
+OPTIONS = Path("docs/options.md")
 TS_PLUGIN = ROOT / "clients/node/node_modules/.bin/protoc-gen-ts_proto"
 CASES_PYTHON = Path("tests/conformance/_contract")
 CASES_NODE = Path("tests/conformance/peers/node/contract")
@@ -293,6 +297,11 @@ def generate_spec(out: Path, scripts: list[Script]) -> None:
     (out / SPEC).write_text(with_names((ROOT / SPEC).read_text(), (PROTO / "contract.toml").read_text(), listed))
 
 
+def generate_options(out: Path, contract: dict[str, Any]) -> None:
+    (out / OPTIONS).parent.mkdir(parents=True)
+    (out / OPTIONS).write_text(options_table(contract))
+
+
 def protoc(messages: list[str], options: list[str]) -> None:
     includes = [f"-I{PROTO}", f"-I{files('grpc_tools') / '_proto'}"]
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *includes, *options, *messages], check=True, cwd=PROTO)
@@ -301,7 +310,7 @@ def protoc(messages: list[str], options: list[str]) -> None:
 def difference(fresh: Path, committed: Path) -> list[str]:
     """Files that are missing, left over, or not what would be generated now."""
     wanted = {path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()}
-    present = {SPEC}
+    present = {path for path in (SPEC, OPTIONS) if (committed / path).is_file()}
     for folder in (PYTHON, NODE, CASES_PYTHON, CASES_NODE):
         paths = (path for path in (committed / folder).rglob("*") if path.is_file())
         present |= {path.relative_to(committed) for path in paths if "__pycache__" not in path.parts}
@@ -321,6 +330,7 @@ def main() -> int:
         generate_node(out, contract, scripts)
         generate_conformance(out)
         generate_spec(out, scripts)
+        generate_options(out, contract)
         stale = difference(out, ROOT)
         if check and stale:
             print("not up to date (run `make generate`):", *stale, sep="\n  ")
