@@ -18,6 +18,7 @@ from tieline.durable import Mail
 from tieline.envelope import REPLY, new_instance
 from tieline.errors import TielineError, UnavailableError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
+from tieline.schedule import Agenda, NoAgenda
 from tieline.settings import Settings
 from tieline.trail_bytes import joined
 from tieline.transport import Interest, Place, Probed, Receiver, Route
@@ -239,6 +240,7 @@ class MemoryPort:
         self.interests: dict[Interest, None] = {}
         self._broker = broker
         self.mail: Mail = broker.mail
+        self.agenda: Agenda = NoAgenda("use redis://")
         self._window = settings.idempotency_window
         broker.join(self)
 
