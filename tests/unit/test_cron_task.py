@@ -137,7 +137,7 @@ def test_a_task_as_bytes(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"name": ""}, "name of a cron task has 1 to 255 of the characters A-Z a-z 0-9 _ - / ., not ''"),
+        ({"name": ""}, "name of a cron task has 1 to 128 of the characters A-Z a-z 0-9 _ - / ., not ''"),
         ({"name": "a:b"}, "name of a cron task has"),
         ({"name": 5}, "name of a cron task has"),
         ({"expression": "61 * * * *"}, 'minute "61"'),

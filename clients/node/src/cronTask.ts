@@ -3,17 +3,17 @@ import {
   DEFAULT_CRON_GRACE_MS,
   DEFAULT_CRON_RETRIES,
   DEFAULT_CRON_RETRY_MS,
-  LIMIT_CRON_BYTES,
   LIMIT_CRON_CATCH_UP,
   LIMIT_CRON_INTERVAL_MS,
   LIMIT_CRON_JITTER_MS,
+  LIMIT_CRON_NAME_BYTES,
 } from "./contract/contract.js";
 import { Misfire as WireMisfire, CronTask as WireTask } from "./contract/schedule.js";
 import { type Cron, parseCron } from "./cron.js";
 import { InvalidArgumentError } from "./errors.js";
 import { shown } from "./options.js";
 
-const NAME = new RegExp(`^[A-Za-z0-9_./-]{1,${LIMIT_CRON_BYTES}}$`);
+const NAME = new RegExp(`^[A-Za-z0-9_./-]{1,${LIMIT_CRON_NAME_BYTES}}$`);
 const LATEST = 253_370_764_800_000;
 const MISFIRES = {
   skip: WireMisfire.MISFIRE_SKIP,
@@ -83,6 +83,8 @@ export interface CronTask {
   readonly created: number;
   /** When it was changed last. */
   readonly updated: number;
+  /** "service/instance" that made it. */
+  readonly source: string;
 }
 
 /** What is to be done about a task now. */
@@ -99,7 +101,7 @@ export interface Due {
 export function cronTask(given: Pick<CronTask, "name" | "expression" | "action"> & Partial<CronTask>): CronTask {
   const usual = { grace: DEFAULT_CRON_GRACE_MS, retries: DEFAULT_CRON_RETRIES, retryDelay: DEFAULT_CRON_RETRY_MS };
   const times = { jitter: 0, start: 0, end: 0, created: 0, updated: 0 };
-  return { zone: "UTC", misfire: "fire_once", paused: false, ...times, ...usual, ...given };
+  return { zone: "UTC", misfire: "fire_once", paused: false, source: "", ...times, ...usual, ...given };
 }
 
 /** Its first tick after a moment; undefined if there is none, or it is paused. */
@@ -144,7 +146,7 @@ export function due(task: CronTask, expected: number, now: number): Due {
  */
 export function checkTask(task: CronTask): void {
   if (typeof task.name !== "string" || !NAME.test(task.name)) {
-    const rule = `has 1 to ${LIMIT_CRON_BYTES} of the characters A-Z a-z 0-9 _ - / .`;
+    const rule = `has 1 to ${LIMIT_CRON_NAME_BYTES} of the characters A-Z a-z 0-9 _ - / .`;
     throw wrong("name", `${rule}, not ${shown(task.name)}`);
   }
   within("jitter", task.jitter, LIMIT_CRON_JITTER_MS);

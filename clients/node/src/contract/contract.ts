@@ -96,6 +96,9 @@ export const LIMIT_PAGE = 1_000;
 export const LIMIT_ENDED_PLANS = 10_000;
 export const LIMIT_APPEND_BYTES = 8_257_536;
 export const LIMIT_CRON_BYTES = 255;
+export const LIMIT_CRON_NAME_BYTES = 128;
+export const LIMIT_CRON_TASKS = 10_000;
+export const LIMIT_CRON_REPLY_BYTES = 65_536;
 export const LIMIT_CRON_INTERVAL_MS = 315_360_000_000;
 export const LIMIT_CRON_JITTER_MS = 86_400_000;
 export const LIMIT_CRON_CATCH_UP = 1_000;
@@ -411,6 +414,21 @@ export function sumsKey(prefix: string): string {
 /** `<prefix>{sc}:role` */
 export function roleKey(prefix: string): string {
   return `${prefix}{sc}:role`;
+}
+
+/** `<prefix>{sc}:tasks` */
+export function cronTasksKey(prefix: string): string {
+  return `${prefix}{sc}:tasks`;
+}
+
+/** `<prefix>{sc}:names` */
+export function cronNamesKey(prefix: string): string {
+  return `${prefix}{sc}:names`;
+}
+
+/** `<prefix>{sc}:ticks` */
+export function ticksKey(prefix: string): string {
+  return `${prefix}{sc}:ticks`;
 }
 
 /** `<prefix>rq:{<topic>}:<instance>` */

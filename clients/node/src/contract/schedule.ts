@@ -4,6 +4,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Error } from "./envelope.js";
 
 export const protobufPackage = "tieline.v1";
 
@@ -47,6 +48,28 @@ export interface CronTask {
   retryMs: number;
   created: number;
   updated: number;
+  /** "service/instance" that made it; the source of its events. */
+  source: string;
+}
+
+/** What became of a tick, or of a run that somebody asked for. */
+export interface CronRun {
+  /** The moment it stands for. */
+  tick: number;
+  /** When it was fired, and when it ended; 0: it is under way. */
+  started: number;
+  ended: number;
+  /** "executed" while a call is under way, then "completed" or "failed". */
+  status: string;
+  /** How often the call was tried. */
+  attempts: number;
+  error:
+    | Error
+    | undefined;
+  /** The call's reply, unless it is too long to be kept. */
+  contentType: string;
+  reply: Buffer;
+  omitted: boolean;
 }
 
 /** An event that is published at every tick. */
@@ -97,6 +120,7 @@ function createBaseCronTask(): CronTask {
     retryMs: 0,
     created: 0,
     updated: 0,
+    source: "",
   };
 }
 
@@ -148,6 +172,9 @@ export const CronTask: MessageFns<CronTask> = {
     }
     if (message.updated !== 0) {
       writer.uint32(120).int64(message.updated);
+    }
+    if (message.source !== "") {
+      writer.uint32(130).string(message.source);
     }
     return writer;
   },
@@ -285,6 +312,14 @@ export const CronTask: MessageFns<CronTask> = {
             message.updated = longToNumber(reader.int64());
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -329,6 +364,168 @@ export const CronTask: MessageFns<CronTask> = {
     message.retryMs = object.retryMs ?? 0;
     message.created = object.created ?? 0;
     message.updated = object.updated ?? 0;
+    message.source = object.source ?? "";
+    return message;
+  },
+};
+
+function createBaseCronRun(): CronRun {
+  return {
+    tick: 0,
+    started: 0,
+    ended: 0,
+    status: "",
+    attempts: 0,
+    error: undefined,
+    contentType: "",
+    reply: Buffer.alloc(0),
+    omitted: false,
+  };
+}
+
+export const CronRun: MessageFns<CronRun> = {
+  encode(message: CronRun, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tick !== 0) {
+      writer.uint32(8).int64(message.tick);
+    }
+    if (message.started !== 0) {
+      writer.uint32(16).int64(message.started);
+    }
+    if (message.ended !== 0) {
+      writer.uint32(24).int64(message.ended);
+    }
+    if (message.status !== "") {
+      writer.uint32(34).string(message.status);
+    }
+    if (message.attempts !== 0) {
+      writer.uint32(40).uint32(message.attempts);
+    }
+    if (message.error !== undefined) {
+      Error.encode(message.error, writer.uint32(50).fork()).join();
+    }
+    if (message.contentType !== "") {
+      writer.uint32(58).string(message.contentType);
+    }
+    if (message.reply.length !== 0) {
+      writer.uint32(66).bytes(message.reply);
+    }
+    if (message.omitted !== false) {
+      writer.uint32(72).bool(message.omitted);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CronRun {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCronRun();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.tick = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.started = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ended = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.attempts = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.error = Error.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.contentType = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.reply = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.omitted = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CronRun>): CronRun {
+    return CronRun.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CronRun>): CronRun {
+    const message = createBaseCronRun();
+    message.tick = object.tick ?? 0;
+    message.started = object.started ?? 0;
+    message.ended = object.ended ?? 0;
+    message.status = object.status ?? "";
+    message.attempts = object.attempts ?? 0;
+    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
+    message.contentType = object.contentType ?? "";
+    message.reply = object.reply ?? Buffer.alloc(0);
+    message.omitted = object.omitted ?? false;
     return message;
   },
 };

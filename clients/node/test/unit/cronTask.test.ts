@@ -121,7 +121,7 @@ for (const { hex, action, retry_delay: retryDelay, ...given } of all.tasks) {
 
 test("a task that makes no sense is refused", () => {
   const nonsense: [Record<string, unknown>, string][] = [
-    [{ name: "" }, 'name of a cron task has 1 to 255 of the characters A-Z a-z 0-9 _ - / ., not ""'],
+    [{ name: "" }, 'name of a cron task has 1 to 128 of the characters A-Z a-z 0-9 _ - / ., not ""'],
     [{ name: "a:b" }, "name of a cron task has"],
     [{ name: 5 }, "name of a cron task has"],
     [{ expression: "61 * * * *" }, 'minute "61"'],

@@ -16,7 +16,7 @@ from tieline._contract import contract, schedule_pb2
 from tieline.cron import Cron, parse_cron
 from tieline.errors import InvalidArgumentError
 
-_is_name = re.compile(rf"[A-Za-z0-9_\-/.]{{1,{contract.LIMIT_CRON_BYTES}}}").fullmatch
+_is_name = re.compile(rf"[A-Za-z0-9_\-/.]{{1,{contract.LIMIT_CRON_NAME_BYTES}}}").fullmatch
 _LATEST = 253_370_764_800_000
 
 
@@ -93,6 +93,7 @@ class CronTask:
         retry_delay: between tries.
         created: when the task was made.
         updated: when it was changed last.
+        source: "service/instance" that made it.
 
     """
 
@@ -110,6 +111,7 @@ class CronTask:
     retry_delay: int = contract.DEFAULT_CRON_RETRY_MS
     created: int = 0
     updated: int = 0
+    source: str = ""
 
     @property
     def cron(self) -> Cron:
@@ -178,7 +180,7 @@ def check_task(task: CronTask) -> None:
 
     """
     if not isinstance(task.name, str) or not _is_name(task.name):  # pyright: ignore[reportUnnecessaryIsInstance]
-        rule = f"has 1 to {contract.LIMIT_CRON_BYTES} of the characters A-Z a-z 0-9 _ - / ."
+        rule = f"has 1 to {contract.LIMIT_CRON_NAME_BYTES} of the characters A-Z a-z 0-9 _ - / ."
         raise _wrong("name", f"{rule}, not {task.name!r:.80}")
     _within("jitter", task.jitter, contract.LIMIT_CRON_JITTER_MS)
     _within("grace", task.grace, contract.LIMIT_CRON_INTERVAL_MS)
@@ -208,6 +210,7 @@ def encode_task(task: CronTask) -> bytes:
         retry_ms=task.retry_delay,
         created=task.created,
         updated=task.updated,
+        source=task.source,
     )
     action = task.action
     if isinstance(action, CronEvent):
@@ -241,6 +244,7 @@ def decode_task(serialized: bytes) -> CronTask:
         retry_delay=message.retry_ms,
         created=message.created,
         updated=message.updated,
+        source=message.source,
     )
 
 

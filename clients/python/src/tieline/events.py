@@ -25,6 +25,8 @@ from tieline import topics
 from tieline._contract.contract import PRIORITY_NORMAL, SYSTEM_WARNING
 from tieline.clock import Clock
 from tieline.context import Event
+from tieline.cron_runner import CronRunner
+from tieline.cron_tasks import CronTasks
 from tieline.dead_letters import DeadLetters, ParkedKeys
 from tieline.errors import InvalidArgumentError, TielineError
 from tieline.explain import Explanation
@@ -81,7 +83,7 @@ class EventSystem:
 
     It starts with the first publish, call or `async with`, or where a loop runs, with the first subscribe; it belongs
     to the loop that started it. `dead_letters`, `parked` and `groups` look after durable events, `schedules`
-    after planned ones.
+    after planned ones, `cron` after tasks that recur.
 
     """
 
@@ -112,6 +114,8 @@ class EventSystem:
         self.parked = ParkedKeys(self._instance)
         self.groups = Groups(self._instance)
         self.schedules = Schedules(self._instance)
+        self.cron = CronTasks(self._instance, self._tell)
+        self._instance.cron = CronRunner(self._instance, self._call_for_task, self._tell)
         self._publishing, self._handling = that_have("publish", chain), that_have("handle", chain)
         if self._handling:
             self._instance.responder.around = self._instance.caller.around = self._around
@@ -554,6 +558,19 @@ class EventSystem:
 
     async def _around(self, event: Event, last: HandleNext) -> Any:
         return await handle_through(self._handling, event, last)
+
+    async def _tell(self, topic: str, payload: dict[str, Any]) -> None:
+        """Publish an event of the system; one that is not heard is not missed."""
+        with contextlib.suppress(TielineError):
+            await self._publisher.publish(topic, payload, None, schema_version="1", by_system=True)
+
+    def _call_for_task(
+        self, topic: str, data: Any, headers: Mapping[str, str], ttl: float, content_type: str, key: str
+    ) -> Coroutine[Any, Any, Any]:
+        """See `cron_runner.Call`."""
+        chain = ":".join(key.split(":")[:2])
+        rest = (ttl, content_type, "", chain)
+        return self._requester.call(topic, data, headers, *rest, idempotency_key=key)
 
     def _publish_warning(self, payload: dict[str, Any]) -> None:
         self._instance.spawn(self._warn(payload))

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
 from tieline.clock import Clock, Timer
 from tieline.errors import TielineError, UnavailableError
-from tieline.schedule import Agenda, Fired, Firing
+from tieline.schedule import Agenda, Fired
 
 log = logging.getLogger("tieline")
 
@@ -31,8 +30,8 @@ class House(Protocol):
         """The broker's clock."""
         ...
 
-    def fired(self, events: Sequence[Firing]) -> None:
-        """These went out, or were given up."""
+    def fired(self, fired: Fired) -> None:
+        """Events went out, or were given up; ticks and calls are to be seen to."""
         ...
 
 
@@ -78,8 +77,8 @@ class Scheduler:
     async def _run(self) -> None:
         while True:
             fired = await self._fire()
-            if fired.events:
-                self._house.fired(fired.events)
+            if fired.events or fired.ticks or fired.calls:
+                self._house.fired(fired)
             self._set_timer(math.inf if fired.again is None else self._house.clock.monotonic() + fired.again)
             await self._awake.wait()
             self._awake.clear()

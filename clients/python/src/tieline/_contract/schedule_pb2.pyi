@@ -1,3 +1,4 @@
+from tieline._contract import envelope_pb2 as _envelope_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -19,7 +20,7 @@ MISFIRE_FIRE_ONCE: Misfire
 MISFIRE_CATCH_UP: Misfire
 
 class CronTask(_message.Message):
-    __slots__ = ("name", "expression", "zone", "jitter_ms", "start", "end", "misfire", "grace_ms", "paused", "event", "call", "retries", "retry_ms", "created", "updated")
+    __slots__ = ("name", "expression", "zone", "jitter_ms", "start", "end", "misfire", "grace_ms", "paused", "event", "call", "retries", "retry_ms", "created", "updated", "source")
     NAME_FIELD_NUMBER: _ClassVar[int]
     EXPRESSION_FIELD_NUMBER: _ClassVar[int]
     ZONE_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +36,7 @@ class CronTask(_message.Message):
     RETRY_MS_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     UPDATED_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     expression: str
     zone: str
@@ -50,7 +52,30 @@ class CronTask(_message.Message):
     retry_ms: int
     created: int
     updated: int
-    def __init__(self, name: _Optional[str] = ..., expression: _Optional[str] = ..., zone: _Optional[str] = ..., jitter_ms: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., misfire: _Optional[_Union[Misfire, str]] = ..., grace_ms: _Optional[int] = ..., paused: bool = ..., event: _Optional[_Union[CronEvent, _Mapping]] = ..., call: _Optional[_Union[CronCall, _Mapping]] = ..., retries: _Optional[int] = ..., retry_ms: _Optional[int] = ..., created: _Optional[int] = ..., updated: _Optional[int] = ...) -> None: ...
+    source: str
+    def __init__(self, name: _Optional[str] = ..., expression: _Optional[str] = ..., zone: _Optional[str] = ..., jitter_ms: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., misfire: _Optional[_Union[Misfire, str]] = ..., grace_ms: _Optional[int] = ..., paused: bool = ..., event: _Optional[_Union[CronEvent, _Mapping]] = ..., call: _Optional[_Union[CronCall, _Mapping]] = ..., retries: _Optional[int] = ..., retry_ms: _Optional[int] = ..., created: _Optional[int] = ..., updated: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
+
+class CronRun(_message.Message):
+    __slots__ = ("tick", "started", "ended", "status", "attempts", "error", "content_type", "reply", "omitted")
+    TICK_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_FIELD_NUMBER: _ClassVar[int]
+    tick: int
+    started: int
+    ended: int
+    status: str
+    attempts: int
+    error: _envelope_pb2.Error
+    content_type: str
+    reply: bytes
+    omitted: bool
+    def __init__(self, tick: _Optional[int] = ..., started: _Optional[int] = ..., ended: _Optional[int] = ..., status: _Optional[str] = ..., attempts: _Optional[int] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ..., content_type: _Optional[str] = ..., reply: _Optional[bytes] = ..., omitted: bool = ...) -> None: ...
 
 class CronEvent(_message.Message):
     __slots__ = ("topic", "content_type", "data", "key", "durable", "priority", "ttl_ms", "headers")
