@@ -12,6 +12,7 @@ import math
 from contextlib import suppress
 from typing import Protocol
 
+from tieline._contract import contract
 from tieline.clock import Clock, Timer
 from tieline.errors import TielineError, UnavailableError
 from tieline.schedule import Agenda, Fired
@@ -19,6 +20,7 @@ from tieline.schedule import Agenda, Fired
 log = logging.getLogger("tieline")
 
 _PAUSE_SECONDS = 1.0
+_ROLE_SECONDS = contract.DEFAULT_ROLE_MS / 1000
 _FAREST_SECONDS = 86_400.0
 
 
@@ -43,6 +45,7 @@ class Scheduler:
         self._agenda = agenda
         self._instance = instance
         self._next = math.inf  # of the local monotonic clock
+        self._heard = math.inf  # the earliest moment that was told since the last look began
         self._timer: Timer | None = None
         self._awake = asyncio.Event()
         self._troubled = False
@@ -69,17 +72,22 @@ class Scheduler:
             await self._agenda.step_down(self._instance)
 
     def _told(self, due: int, holder: str) -> None:
-        """Something is due earlier than all else."""
+        """Something is due earlier than all else. If another one fires it, this one looks later whether that is so."""
         moment = self._house.clock.local(due)
-        if holder in ("", self._instance) and moment < self._next:
+        if holder not in ("", self._instance):
+            moment += _ROLE_SECONDS
+        self._heard = min(self._heard, moment)
+        if moment < self._next:
             self._set_timer(moment)
 
     async def _run(self) -> None:
         while True:
+            self._heard = math.inf
             fired = await self._fire()
             if fired.events or fired.ticks or fired.calls:
                 self._house.fired(fired)
-            self._set_timer(math.inf if fired.again is None else self._house.clock.monotonic() + fired.again)
+            again = math.inf if fired.again is None else self._house.clock.monotonic() + fired.again
+            self._set_timer(min(again, self._heard))
             await self._awake.wait()
             self._awake.clear()
 
