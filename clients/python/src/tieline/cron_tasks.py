@@ -48,8 +48,8 @@ class House(Origin, Protocol):
 class CronTasks:
     """Looks after tasks that recur: `events.cron`.
 
-    They are the broker's: they go on while the program that made them is away, as long as any instance runs. Its methods
-    raise UnavailableError without a broker, and InvalidArgumentError for a name that is none.
+    They are the broker's: they go on while the program that made them is away, as long as any instance runs. Its
+    methods raise UnavailableError without a broker, and InvalidArgumentError for a name that is none.
     """
 
     def __init__(self, house: House, tell: Callable[[str, dict[str, Any]], Awaitable[None]]) -> None:
@@ -62,7 +62,7 @@ class CronTasks:
         """Have an event published, or a call made, whenever an expression says so.
 
         Args:
-            name: names the task: letters, digits and `_ - / .`; the event of a tick has the id `<name>:<ms since 1970>`.
+            name: letters, digits and `_ - / .`; the event of a tick has the id `<name>:<ms since 1970>`.
             expression: five fields (minute, hour, day of month, month, day of week), six with the second before them,
                 "@yearly" … "@hourly", or "every 90m" (s, m, h, d).
             topic: of the events or calls.
@@ -129,7 +129,7 @@ class CronTasks:
         return CronPage([job_of(kept) for kept in found], total, page, limit)
 
     async def run_now(self, name: str) -> str:
-        """Run a task besides its ticks, also if it is paused; returns the id of the event or call. Raises NotFoundError."""
+        """Run a task besides its ticks, also if it is paused; returns the event's or call's id. Raises NotFoundError."""
         agenda = await self._house.find_agenda()
         for _ in range(_TRIES):
             kept = await _find(agenda, name)
