@@ -18,6 +18,8 @@
 -- @key turn
 -- @key mail_topics
 -- @key ticks
+-- @key recording
+-- @key tape
 -- @channel wake
 -- @channel event
 -- @channel group_prefix
@@ -33,6 +35,7 @@
 -- @include moment
 -- @include first
 -- @include plans
+-- @include tape
 -- @include store
 -- @include share
 -- @include matches
@@ -62,6 +65,8 @@ end
 
 local function publish(plan)
   local topic, frame, done = plan.topic, as_frame(plan.envelope), {}
+  note('live', frame)
+  note('live', frame)
   redis.call('PUBLISH', named(ARGV[2], topic), frame)
   if not wild then
     read_wild()
@@ -99,8 +104,10 @@ local function store(plan)
   redis.call('SADD', KEYS[16], topic)
   local entry = add(key, priority, plan.envelope)
   if entry ~= '' and entry ~= '!' then
+    note('stored', plan.envelope, 'stream', stream_of(key, priority), 'entry', entry)
     mark_ready(key, priority)
     tell_groups()
+    note('stored', plan.envelope, 'stream', stream_of(key, priority), 'entry', entry)
     if known then
       redis.call('SET', known, entry, 'PX', plan.window)
     end

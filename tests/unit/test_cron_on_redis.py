@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,13 +19,13 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.codec import encode
 from tieline.cron_task import CronCall, CronEvent, CronTask, Misfire, encode_task
 from tieline.roster import Roster, Turn
-from tieline.schedule import Agenda
+from tieline.schedule import Agenda, Fired
 
 HOUR = 3_600_000
 
 
 @asynccontextmanager
-async def _systems(url: str, *services: str) -> AsyncIterator[list[EventSystem]]:
+async def _systems(url: str, *services: str) -> AsyncGenerator[list[EventSystem]]:
     made = [EventSystem(url, service=service) for service in services]
     try:
         for system in made:
@@ -95,6 +95,7 @@ async def test_a_tick_is_an_event(redis_url: str, redis_server: RedisServer) -> 
         assert (made.next, made.last, made.runs) == (made.created + timedelta(seconds=1), None, 0)
         await until(lambda: len(events) == 2)
         first = events[0]
+        assert first.scheduled is not None
         assert first.scheduled == made.next
         assert first.id == f"beat:{round(first.scheduled.timestamp() * 1000)}"
         assert (first.data, first.headers["h"], first.source.split("/")[0]) == ({"a": 1}, "x", "maker")
@@ -144,14 +145,14 @@ async def test_a_call_and_its_reply(redis_url: str, redis_server: RedisServer) -
         await asking.subscribe("cron.task.completed", told.append).ready()
         await answering.subscribe("add", sum).ready()
         await asking.cron.create("sum", "@yearly", "add", [1, 2, 3], call=True)
-        id = await asking.cron.run_now("sum")
+        made = await asking.cron.run_now("sum")
         await until(lambda: len(told) == 1)
         job = await asking.cron.get("sum")
         assert job.last is not None
         assert (job.last.status, job.last.reply, job.last.attempts, job.last.error) == ("completed", 6, 1, None)
-        assert (job.call, job.runs, told[0]["id"], told[0]["call"]) == (True, 1, id, True)
+        assert (job.call, job.runs, told[0]["id"], told[0]["call"]) == (True, 1, made, True)
         with pytest.raises(NotFoundError):
-            await asking.schedules.get(id)
+            await asking.schedules.get(made)
 
 
 async def test_a_call_that_fails_is_tried_again_and_given_up(redis_url: str, redis_server: RedisServer) -> None:
@@ -165,14 +166,14 @@ async def test_a_call_that_fails_is_tried_again_and_given_up(redis_url: str, red
         await asking.subscribe("cron.task.failed", told.append).ready()
         await answering.subscribe("bad", answer).ready()
         await asking.cron.create("bad", "@yearly", "bad", call=True, retries=2, retry_delay=0.05)
-        id = await asking.cron.run_now("bad")
+        made = await asking.cron.run_now("bad")
         await until(lambda: len(told) == 1)
         assert len(tries) == 3
         assert told[0]["error"] == {"code": "HANDLER_ERROR", "message": "no 3"}
         last = (await asking.cron.get("bad")).last
         assert last is not None
         assert (last.status, last.attempts, last.error and last.error.message) == ("failed", 3, "no 3")
-        assert (await asking.schedules.get(id)).status.value == "failed"
+        assert (await asking.schedules.get(made)).status.value == "failed"
 
 
 async def test_a_call_whose_scheduler_is_gone_is_made_by_another_one(
@@ -184,11 +185,15 @@ async def test_a_call_whose_scheduler_is_gone_is_made_by_another_one(
         runs = list[int]()
         await other.subscribe("soon", lambda: runs.append(1)).ready()
         other_takes, handed = other._instance.fired, list[str]()
+
+        def take(fired: Fired) -> None:
+            handed.extend(fired.calls)
+
         for system in (gone, other):  # as if it stood still from here on
-            monkeypatch.setattr(system._instance, "fired", lambda fired: handed.extend(fired.calls))
+            monkeypatch.setattr(system._instance, "fired", take)
         await other.cron.create("soon", "@yearly", "soon", call=True, ttl=0.3)
-        id = await other.cron.run_now("soon")
-        await until(lambda: handed == [id])
+        made = await other.cron.run_now("soon")
+        await until(lambda: handed == [made])
         assert runs == []
         monkeypatch.setattr(other._instance, "fired", other_takes)
         await gone.aclose()
@@ -293,10 +298,10 @@ async def test_run_now_of_a_paused_task_leaves_its_ticks_alone(redis_url: str, r
         seen = Heard()
         await system.subscribe("now", seen.take).ready()
         await system.cron.create("t", "@hourly", "now", paused=True)
-        id = await system.cron.run_now("t")
+        made = await system.cron.run_now("t")
         await until(lambda: len(seen) == 1)
         job = await system.cron.get("t")
-        assert (seen.ids, job.next, job.runs, job.paused) == ([id], None, 1, True)
+        assert (seen.ids, job.next, job.runs, job.paused) == ([made], None, 1, True)
 
 
 async def test_an_event_that_finds_no_room_has_failed(redis_url: str, redis_server: RedisServer) -> None:

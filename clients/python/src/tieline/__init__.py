@@ -5,6 +5,9 @@ Over the Redis they already run, over a gateway, or inside one process; in Pytho
 
 from tieline.codec import Timestamp
 from tieline.context import Event, current_event
+from tieline.cron_job import CronJob, CronPage, CronRun
+from tieline.cron_task import Misfire
+from tieline.cron_tasks import CronTasks
 from tieline.dead_letters import DeadLetter, DeadLetters, ParkedKeys
 from tieline.default_system import (
     get_event_system,
@@ -42,9 +45,11 @@ from tieline.errors import (
 from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.groups import Group, Groups
+from tieline.histogram import Distribution
 from tieline.idempotency import Handling, IdempotencyStore, Standing
 from tieline.idempotency_stores import idempotency_store
 from tieline.many import Item
+from tieline.metrics import Figures, GroupMetrics, Metrics, SeriesMetrics
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.outbox import Outbox
@@ -63,14 +68,18 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "EventSystem",
     "DeadLetter",
     "DeadLetters",
+    "Distribution",
     "DurableDelivery",
     "Failure",
+    "Figures",
     "Gathered",
     "Group",
+    "GroupMetrics",
     "Groups",
     "Handling",
     "IdempotencyStore",
     "Item",
+    "Metrics",
     "Outbox",
     "OutboxFigures",
     "ParkedKeys",
@@ -79,10 +88,16 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Responder",
     "Retry",
     "RetryPolicy",
+    "CronJob",
+    "CronPage",
+    "CronRun",
+    "CronTasks",
+    "Misfire",
     "Schedule",
     "SchedulePage",
     "ScheduleStatus",
     "Schedules",
+    "SeriesMetrics",
     "Settings",
     "Stream",
     "Standing",

@@ -79,9 +79,9 @@ class CronRunner:
         for name, at in fired.ticks:
             if name not in self._busy:
                 self._begin(name, self._tick(name, at))
-        for id in fired.calls:
-            if id not in self._busy and len(self._busy) < _MOST_CALLS:
-                self._begin(id, self._make_call(id))
+        for call in fired.calls:
+            if call not in self._busy and len(self._busy) < _MOST_CALLS:
+                self._begin(call, self._make_call(call))
         for firing in fired.events:
             if ":" in firing.id:
                 self._house.spawn(self._say_ended(firing))
@@ -183,10 +183,10 @@ def begun(task: CronTask, tick: int, now: int) -> CronRun:
 
 def tick_of(task: CronTask, tick: int, now: int, call_ttl: int) -> Tick:
     """What a tick of a task does."""
-    action, id = task.action, task.tick_id(tick)
+    action, name = task.action, task.tick_id(tick)
     ttl = action.ttl or (call_ttl if isinstance(action, CronCall) else 0)
     envelope = Envelope(
-        id=id,
+        id=name,
         kind=REQUEST if isinstance(action, CronCall) else EVENT,  # pyright: ignore[reportArgumentType]
         topic=action.topic,
         source=task.source,
@@ -205,7 +205,7 @@ def tick_of(task: CronTask, tick: int, now: int, call_ttl: int) -> Tick:
         way = Way.KEY if key else Way.LANE if action.durable else Way.LIVE
     lease = ttl + contract.DEFAULT_ROLE_MS if way is Way.CALL else 0
     numbers = (tick, priority, envelope.expires_at, task.retries + 1, task.retry_delay, lease)
-    return Tick(id, action.topic, way, key, *numbers, envelope.SerializeToString())
+    return Tick(name, action.topic, way, key, *numbers, envelope.SerializeToString())
 
 
 def _bounded(task: CronTask, found: Due) -> Due:

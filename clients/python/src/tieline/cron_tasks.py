@@ -129,7 +129,7 @@ class CronTasks:
         return CronPage([job_of(kept) for kept in found], total, page, limit)
 
     async def run_now(self, name: str) -> str:
-        """Run a task besides its ticks, also if it is paused; returns the event's or call's id. Raises NotFoundError."""
+        """Run a task besides its ticks, also if it is paused; returns the id of the event. Raises NotFoundError."""
         agenda = await self._house.find_agenda()
         for _ in range(_TRIES):
             kept = await _find(agenda, name)

@@ -9,10 +9,10 @@ from typing import Any, Protocol, TypedDict
 
 from tieline import topics
 from tieline._contract import contract
-from tieline._contract.contract import ASK_TOPIC
+from tieline._contract.contract import ASK_TOPIC, HISTORY_TOPIC
 from tieline.batch import Batch, Batcher
 from tieline.consumer import Consumer
-from tieline.delivery import Delivery
+from tieline.delivery import AroundBatch, Delivery
 from tieline.durability import Poison, Start, durability
 from tieline.errors import InvalidArgumentError, InvalidTopicError
 from tieline.handler import Handler
@@ -22,6 +22,7 @@ from tieline.outgoing import check_text
 from tieline.prompt import check_prompt
 from tieline.retry_policy import RetryPolicy
 from tieline.settings import Settings
+from tieline.tally import NOWHERE, Series
 from tieline.transport import Interest, Route
 from tieline.versions import Upcaster, versions
 
@@ -55,6 +56,7 @@ class SubscriptionOptions(TypedDict, total=False):
             looks (so it is unless given, where there is a key), "dead_letter" (where there is none), or "skip".
         idempotency: an `IdempotencyStore` that remembers which durable events this group has handled, so that one whose
             acknowledgement was lost is not handled again; see `idempotency_store`.
+        replays: false: events that are replayed from history are not for this handler.
 
     """
 
@@ -75,6 +77,7 @@ class SubscriptionOptions(TypedDict, total=False):
     timeout: float
     on_poison: Poison | None
     idempotency: IdempotencyStore | None
+    replays: bool
 
 
 class Owner(Protocol):
@@ -94,11 +97,14 @@ class Subscription:
         "_batcher",
         "_closed",
         "_owner",
+        "around_batch",
         "batch",
         "by_reference",
+        "calls",
         "concurrency",
         "consumer",
         "durability",
+        "events",
         "filter",
         "group",
         "handler",
@@ -107,6 +113,7 @@ class Subscription:
         "name",
         "observe",
         "on_gap",
+        "replays",
         "topic",
         "versions",
         "warned_at",
@@ -130,16 +137,21 @@ class Subscription:
             group = None
         self.group = "" if group is None else topics.check_group(group)
         self.observe = options.get("observe", False)
-        if topic == ASK_TOPIC and owner is not None and not self.observe:
+        asked = topic == ASK_TOPIC or topic.startswith(HISTORY_TOPIC + ".")
+        if asked and not topics.is_pattern(topic) and owner is not None and not self.observe:
             raise InvalidTopicError(f"{topic!r} is answered by the system itself; it can only be observed")
         self.filter = options.get("filter")
         if self.filter is not None:
             check_prompt("filter", self.filter)
         self.on_gap = _checked_gap(options.get("on_gap"))
         self.by_reference = options.get("by_reference", False)
+        self.replays = _checked_bool("replays", options.get("replays", True))
         named = check_text(options.get("name", ""), "name")
         self.name = named or getattr(handler.function, "__name__", type(handler.function).__name__)
         self.warned_at = 0.0
+        self.calls = NOWHERE
+        self.events: Series | None = NOWHERE  # None: by the topic of each
+        self.around_batch: AroundBatch | None = None
         self.versions = versions(options.get("schema_version", ""), options.get("upcasters", ()))
         self.durability = durability(self.topic, options)
         self.consumer: Consumer | None = None
@@ -202,6 +214,10 @@ class Subscription:
         """It is registered: begin to claim, if it is durable."""
         if self.consumer is not None and not self._closed:
             self.consumer.start()
+
+    def collected(self) -> Sequence[Delivery]:
+        """What waits for a batch to be full."""
+        return self._batcher.collected if self._batcher is not None else ()
 
     def at_work(self) -> Iterator[tuple[Delivery, bool]]:
         """What its handler has now, and what waits for it (true)."""
@@ -269,6 +285,12 @@ def no_subscription(given: object) -> InvalidArgumentError:
 def _whole(name: str, given: int, least: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < least:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"{name} is a whole number of at least {least}, not {given!r}")
+    return given
+
+
+def _checked_bool(name: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        raise InvalidArgumentError(f"{name} is True or False, not {given!r:.80}")
     return given
 
 

@@ -60,8 +60,12 @@ class RedisRoster:
     async def _run(self, script: scripts.Script, names: Any, first: str, *rest: bytes) -> Any:
         link = self._transport.require()
         try:
-            there = names(self._transport.prefix)
-            return await self._transport.answer_of(link, script, lambda *_: there, "", [first.encode(), *rest])
+            there: tuple[str, ...] = names(self._transport.prefix)
+
+            def same(*_: str) -> tuple[str, ...]:
+                return there
+
+            return await self._transport.answer_of(link, script, same, "", [first.encode(), *rest])
         except (LinkDownError, ReplyError) as error:
             raise command_error(error) from None
 

@@ -16,6 +16,7 @@ from typing import Any
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
+from tieline.roster import NoRoster
 from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told
 from tieline.transports import sqlite_agenda_book as desk
 from tieline.transports.sqlite_mail_commit import Growing
@@ -46,6 +47,7 @@ class SqliteAgenda:
         self._clock = clock
         self._publish = publish
         self._here = here
+        self.roster = NoRoster("use redis://")
         self._listeners: list[Callable[[], Told | None]] = []
         self._holder = ""
         self._held_until = 0.0  # of the local monotonic clock
