@@ -56,8 +56,13 @@ class Script:
         return hashlib.sha1(self.source.encode()).hexdigest()
 
 
+def with_pieces(source: str, pieces: Path) -> str:
+    """A script with what it shares with others: `-- @include name` stands for pieces/name.lua."""
+    return re.sub(r"^-- @include (\w+)\n", lambda m: (pieces / f"{m[1]}.lua").read_text(), source, flags=re.MULTILINE)
+
+
 def read_script(path: Path) -> Script:
-    source = path.read_text()
+    source = with_pieces(path.read_text(), path.parent / "pieces")
     title = re.search(r"^-- (\w+): (.+)$", source, re.MULTILINE)
     if not title or title[1] != path.stem:
         raise SystemExit(f"{path.name}: the header must begin with '-- {path.stem}: '")
@@ -87,7 +92,7 @@ def name_templates(contract: dict[str, Any]) -> dict[str, str]:
     named: dict[str, str] = {}
     for name, template in contract["keys"].items():
         named[f"{name}_key"] = template
-        last = re.search(r"(?<=:)<(key|group|priority|id)>$", template)
+        last = re.search(r"(?<=:)<(key|group|priority|id|status)>$", template)
         if last:
             named[f"{name}_prefix_key"] = template[: last.start()]
     for name, template in contract["channels"].items():

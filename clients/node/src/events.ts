@@ -27,6 +27,8 @@ import { Registry } from "./registry.js";
 import { Requester } from "./requester.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
+import { Scheduler } from "./scheduler.js";
+import { Schedules } from "./schedules.js";
 import { Sending, type Ways } from "./sending.js";
 import type { Service } from "./services.js";
 import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
@@ -53,6 +55,8 @@ export class EventSystem extends Sending {
   readonly parked: ParkedKeys;
   /** Subscription groups of durable events, and how far they are. */
   readonly groups: Groups;
+  /** Events that are published later, and what became of them. */
+  readonly schedules: Schedules;
   /** What was published and waits for the broker; undefined without the option `outbox`. */
   readonly outbox: Outbox | undefined;
   /** See `Sending`. */
@@ -93,6 +97,7 @@ export class EventSystem extends Sending {
     this.deadLetters = new DeadLetters(instance);
     this.parked = new ParkedKeys(instance);
     this.groups = new Groups(instance);
+    this.schedules = new Schedules(instance);
     this.#leavingNow = new Promise((resolve) => {
       this.#sayLeaving = resolve;
     });
@@ -303,6 +308,10 @@ export class EventSystem extends Sending {
   #begun(): void {
     this.#watchdog.start();
     this.outbox?.begin();
+    const { agenda, instance } = this.#instance.place;
+    if (!agenda.fires) return;
+    this.#instance.scheduler = new Scheduler(this.#instance, agenda, instance);
+    this.#instance.scheduler.begin();
   }
 
   async #close(drain: number): Promise<void> {
@@ -313,6 +322,7 @@ export class EventSystem extends Sending {
       await this.#leaving.endAll(drain, this.clock);
       await this.#emptyOutbox(until - this.clock.monotonic());
       await this.outbox?.close();
+      await this.#instance.scheduler?.stop();
       this.#instance.up = false;
       this.#caller.close();
       this.#responder.stop();

@@ -82,12 +82,15 @@ export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.
 export type { Observer, Step, StepName } from "./observe.js";
 export type { Outbox } from "./outbox.js";
 export type { OutboxFigures } from "./outboxEntry.js";
+export type { When } from "./planner.js";
 export { CONTENT_TYPE, exposition, type PrometheusOptions } from "./prometheus.js";
 export type { Receipt } from "./publisher.js";
 export type { PublishOptions } from "./publishOptions.js";
 export type { CallOptions, StreamOptions } from "./requester.js";
 export type { Retry } from "./retry.js";
 export type { RetryPolicy } from "./retryPolicy.js";
+export type { Agenda, Fired, Firing, Plan, Planned, PlannedPage, ScheduleStatus, Told, Way } from "./schedule.js";
+export type { Schedule, ScheduleListOptions, SchedulePage, Schedules } from "./schedules.js";
 export type { Service, Subscribed } from "./services.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
 export type { SqlClient, SqlIdempotencyStore } from "./sqlIdempotency.js";

@@ -6,6 +6,8 @@ import { InvalidArgumentError, OverloadedError } from "./errors.js";
 import { harmless } from "./harmless.js";
 import { guardedLogger, type Log, type Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
+import type { Agenda, Firing } from "./schedule.js";
+import type { Scheduler } from "./scheduler.js";
 import type { Settings } from "./settings.js";
 import { Tally } from "./tally.js";
 import { Trail } from "./trail.js";
@@ -36,6 +38,8 @@ export class Instance {
   receiver: Receiver | undefined;
   /** It is connected, and registered what was declared. */
   up = false;
+  /** Fires what is due, where that is for instances to do. */
+  scheduler: Scheduler | undefined;
   /** See `EventSystem.start`. */
   readonly start: () => Promise<unknown>;
 
@@ -73,6 +77,14 @@ export class Instance {
   get mail(): Mail {
     return this.place.mail;
   }
+
+  /** What is planned. Throws InvalidArgumentError if it has no place any more. */
+  get agenda(): Agenda {
+    return this.place.agenda;
+  }
+
+  /** See `Scheduler`: these went out, or were given up. */
+  fired(_events: readonly Firing[]): void {}
 
   /** How long a lease on durable events lasts without being extended, milliseconds. */
   get lease(): number {

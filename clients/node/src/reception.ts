@@ -74,6 +74,7 @@ export class Reception implements Receiver {
     const { publisher, router, outbox, instance, caller } = this.#to;
     publisher.linkUp();
     for (const { consumer } of router.all()) consumer?.wake();
+    instance.scheduler?.look();
     if (gap === undefined) return;
     instance.tally.count("gaps");
     outbox?.linkUp();

@@ -90,6 +90,10 @@ export const LIMIT_OUTBOX_EVENTS = 100_000;
 export const LIMIT_OUTBOX_BYTES = 268_435_456;
 export const LIMIT_REDRIVE_LETTERS = 100;
 export const LIMIT_APPEND_EVENTS = 10_000;
+export const LIMIT_FIRE_EVENTS = 200;
+export const LIMIT_PLAN_LONGEST_MS = 315_576_000_000;
+export const LIMIT_PAGE = 1_000;
+export const LIMIT_ENDED_PLANS = 10_000;
 export const LIMIT_APPEND_BYTES = 8_257_536;
 export const LIMIT_METRIC_TOPICS = 1_000;
 export const LIMIT_METRIC_GROUPS = 1_000;
@@ -136,6 +140,12 @@ export const DEFAULT_EXPIRE_SWEEP_MS = 3_600_000;
 export const DEFAULT_OUTBOX_BACKOFF_MS = 100;
 export const DEFAULT_OUTBOX_BACKOFF_CAP_MS = 30_000;
 export const DEFAULT_APPEND_RESEND_MS = 30_000;
+export const DEFAULT_PAGE = 50;
+export const DEFAULT_ENDED_PLAN_MS = 86_400_000;
+export const DEFAULT_PLAN_ATTEMPTS = 4;
+export const DEFAULT_PLAN_BACKOFF_MS = 300_000;
+export const DEFAULT_PLAN_BACKOFF_CAP_MS = 300_000;
+export const DEFAULT_ROLE_MS = 3_000;
 export const DEFAULT_EXPLAIN_CALLS = 1_000;
 
 export const PRIORITY_LOW = 1;
@@ -441,6 +451,41 @@ export function expiringKey(prefix: string): string {
 /** `<prefix>mt` */
 export function mailTopicsKey(prefix: string): string {
   return `${prefix}mt`;
+}
+
+/** `<prefix>{sc}:s:<id>` */
+export function plannedKey(prefix: string, id: string): string {
+  return `${prefix}{sc}:s:${id}`;
+}
+
+/** `<prefix>{sc}:s:` */
+export function plannedPrefixKey(prefix: string): string {
+  return `${prefix}{sc}:s:`;
+}
+
+/** `<prefix>{sc}:due` */
+export function agendaKey(prefix: string): string {
+  return `${prefix}{sc}:due`;
+}
+
+/** `<prefix>{sc}:e:<status>` */
+export function endedKey(prefix: string, status: string): string {
+  return `${prefix}{sc}:e:${status}`;
+}
+
+/** `<prefix>{sc}:e:` */
+export function endedPrefixKey(prefix: string): string {
+  return `${prefix}{sc}:e:`;
+}
+
+/** `<prefix>{sc}:sums` */
+export function sumsKey(prefix: string): string {
+  return `${prefix}{sc}:sums`;
+}
+
+/** `<prefix>{sc}:role` */
+export function roleKey(prefix: string): string {
+  return `${prefix}{sc}:role`;
 }
 
 /** `<prefix>rq:{<topic>}:<instance>` */

@@ -54,6 +54,8 @@ from tieline.outbox_entry import OutboxFigures
 from tieline.publisher import Receipt
 from tieline.retry import Retry
 from tieline.retry_policy import RetryPolicy
+from tieline.schedule import ScheduleStatus
+from tieline.schedules import Schedule, SchedulePage, Schedules
 from tieline.settings import Settings
 from tieline.stream import Stream
 from tieline.subscription import Subscription
@@ -83,6 +85,10 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Responder",
     "Retry",
     "RetryPolicy",
+    "Schedule",
+    "SchedulePage",
+    "ScheduleStatus",
+    "Schedules",
     "SeriesMetrics",
     "Settings",
     "Stream",

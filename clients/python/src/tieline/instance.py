@@ -9,7 +9,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +41,8 @@ from tieline.outbox import Outbox
 from tieline.registry import Registry
 from tieline.responder import Responder
 from tieline.router import Router
+from tieline.schedule import Agenda, Firing
+from tieline.scheduler import Scheduler
 from tieline.settings import Settings
 from tieline.subscription import Subscription
 from tieline.tally import Tally
@@ -79,6 +81,7 @@ class Instance:
         self.tally = Tally(self.clock.now())
         self.tally.gauges |= {"connected": self._is_connected, "calls_pending": lambda: self.caller.active}
         self.outbox: Outbox | None = None
+        self.scheduler: Scheduler | None = None
         self._make_transport = make_transport
         self._transport: Transport | None = make_transport()  # a wrong URL is told here
         self._observer = observer = guarded(observer) if observer else None
@@ -150,6 +153,9 @@ class Instance:
             if self.outbox is not None:
                 self.outbox.begin()
             self.spawn(self._watch_loop())
+            if port.agenda.fires:
+                self.scheduler = Scheduler(self, port.agenda, port.instance)
+                self.scheduler.begin()
         except BaseException:
             self._transport = None
             await transport.aclose()
@@ -184,7 +190,7 @@ class Instance:
         if self._transport is not None and self._transport is not fresh:
             self._transport.abandon()
         self._transport = fresh
-        self.loop = self.port = self._starting = None
+        self.loop = self.port = self._starting = self.scheduler = None
         self._background.clear()
         for subscription in self._leaving:
             self.router.forget(subscription)
@@ -234,6 +240,8 @@ class Instance:
         if self.port is not None:
             await self._drain(drain)
             await self._empty_outbox(until - self.clock.monotonic())
+            if self.scheduler is not None:
+                await self.scheduler.stop()
             await self.caller.close()
             self.responder.stop()
             await self.port.aclose()
@@ -352,6 +360,8 @@ class Instance:
         for subscription in self._durable():
             if subscription.consumer is not None:
                 subscription.consumer.wake()
+        if self.scheduler is not None:
+            self.scheduler.look()
         if gap is not None:
             self.tally.count("gaps")
             log.info("the broker is back after %.1f s", self.clock.monotonic() - self._away_since)
@@ -416,6 +426,16 @@ class Instance:
         """Durable events; starts if need be."""
         await self.start()
         return self.mail
+
+    async def find_agenda(self) -> Agenda:
+        """What is planned; starts if need be."""
+        await self.start()
+        if self.port is None:
+            raise UnavailableError("the event system is not running", outcome=Outcome.NOT_DELIVERED)
+        return self.port.agenda
+
+    def fired(self, events: Sequence[Firing]) -> None:
+        """See `scheduler.House`."""
 
     @property
     def lease_seconds(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from tieline._contract import contract
@@ -25,13 +26,16 @@ class Receipt(NamedTuple):
     """What a publish returns: the event's id, and the name of the chain it belongs to.
 
     `stored` says where a durable event is; None for a live one, and for one that is `queued`: it is on this machine's
-    disk, in the outbox, and on its way to the broker.
+    disk, in the outbox, and on its way to the broker. `due` says when a planned event is published, and `overdue` that
+    this was to be in the past, so that it is published now; its id is that of its schedule (`events.schedules`).
     """
 
     id: str
     correlation_id: str
     stored: Stored | None = None
     queued: bool = False
+    due: datetime | None = None
+    overdue: bool = False
 
 
 class Durable(NamedTuple):

@@ -70,6 +70,10 @@ LIMIT_OUTBOX_EVENTS: Final = 100_000
 LIMIT_OUTBOX_BYTES: Final = 268_435_456
 LIMIT_REDRIVE_LETTERS: Final = 100
 LIMIT_APPEND_EVENTS: Final = 10_000
+LIMIT_FIRE_EVENTS: Final = 200
+LIMIT_PLAN_LONGEST_MS: Final = 315_576_000_000
+LIMIT_PAGE: Final = 1_000
+LIMIT_ENDED_PLANS: Final = 10_000
 LIMIT_APPEND_BYTES: Final = 8_257_536
 LIMIT_METRIC_TOPICS: Final = 1_000
 LIMIT_METRIC_GROUPS: Final = 1_000
@@ -116,6 +120,12 @@ DEFAULT_EXPIRE_SWEEP_MS: Final = 3_600_000
 DEFAULT_OUTBOX_BACKOFF_MS: Final = 100
 DEFAULT_OUTBOX_BACKOFF_CAP_MS: Final = 30_000
 DEFAULT_APPEND_RESEND_MS: Final = 30_000
+DEFAULT_PAGE: Final = 50
+DEFAULT_ENDED_PLAN_MS: Final = 86_400_000
+DEFAULT_PLAN_ATTEMPTS: Final = 4
+DEFAULT_PLAN_BACKOFF_MS: Final = 300_000
+DEFAULT_PLAN_BACKOFF_CAP_MS: Final = 300_000
+DEFAULT_ROLE_MS: Final = 3_000
 DEFAULT_EXPLAIN_CALLS: Final = 1_000
 
 PRIORITY_LOW: Final = 1
@@ -390,6 +400,41 @@ def expiring_key(prefix: str) -> str:
 def mail_topics_key(prefix: str) -> str:
     """`<prefix>mt`."""
     return f"{prefix}mt"
+
+
+def planned_key(prefix: str, id: str) -> str:
+    """`<prefix>{sc}:s:<id>`."""
+    return f"{prefix}{{sc}}:s:{id}"
+
+
+def planned_prefix_key(prefix: str) -> str:
+    """`<prefix>{sc}:s:`."""
+    return f"{prefix}{{sc}}:s:"
+
+
+def agenda_key(prefix: str) -> str:
+    """`<prefix>{sc}:due`."""
+    return f"{prefix}{{sc}}:due"
+
+
+def ended_key(prefix: str, status: str) -> str:
+    """`<prefix>{sc}:e:<status>`."""
+    return f"{prefix}{{sc}}:e:{status}"
+
+
+def ended_prefix_key(prefix: str) -> str:
+    """`<prefix>{sc}:e:`."""
+    return f"{prefix}{{sc}}:e:"
+
+
+def sums_key(prefix: str) -> str:
+    """`<prefix>{sc}:sums`."""
+    return f"{prefix}{{sc}}:sums"
+
+
+def role_key(prefix: str) -> str:
+    """`<prefix>{sc}:role`."""
+    return f"{prefix}{{sc}}:role"
 
 
 def request_channel(prefix: str, topic: str, instance: str) -> str:
