@@ -24,6 +24,7 @@ from typing import Any
 
 from metric_names import node_metrics, python_metrics, with_metrics
 from spec_names import with_names
+from system_events import node_system_events, python_system_events, spec_rows
 
 PROTO = Path(__file__).resolve().parent
 ROOT = PROTO.parent
@@ -135,6 +136,7 @@ def python_contract(contract: dict[str, Any]) -> str:
     reserved = ", ".join(json.dumps(prefix) for prefix in contract["topics"]["reserved"])
     lines += [
         f"RESERVED_TOPICS: Final = ({reserved})",
+        f"TOPICS_APART: Final = {json.dumps(contract['topics']['apart'])}",
         f"ASK_TOPIC: Final = {json.dumps(contract['topics']['ask'])}",
         "",
     ]
@@ -184,6 +186,7 @@ def generate_python(out: Path, contract: dict[str, Any], scripts: list[Script]) 
     (folder / "__init__.py").write_text(f'"""The agreement, as Python. {NOTE}"""\n')
     (folder / "contract.py").write_text(python_contract(contract))
     (folder / "scripts.py").write_text(python_scripts(scripts, name_templates(contract)))
+    (folder / "system_events.py").write_text(python_system_events(contract, NOTE))
     with tempfile.TemporaryDirectory() as scratch:
         protoc(MESSAGES, [f"--python_out={scratch}", f"--pyi_out={scratch}", f"--grpc_python_out={scratch}"])
         services = {"gateway_pb2_grpc.py"}
@@ -220,6 +223,7 @@ def node_contract(contract: dict[str, Any]) -> str:
         lines += [f"export const {prefix}{name.upper()} = {value:_};" for name, value in contract[section].items()]
         lines += [""]
     lines += [f"export const RESERVED_TOPICS: readonly string[] = {json.dumps(contract['topics']['reserved'])};"]
+    lines += [f"export const TOPICS_APART = {json.dumps(contract['topics']['apart'])};"]
     lines += [f"export const ASK_TOPIC = {json.dumps(contract['topics']['ask'])};", ""]
     lines += [f"export const {name} = {json.dumps(topic)};" for name, topic in contract["event_types"].items()] + [""]
     lines += node_metrics(contract)[:-1]
@@ -266,6 +270,7 @@ def generate_node(out: Path, contract: dict[str, Any], scripts: list[Script]) ->
     folder.mkdir(parents=True)
     (folder / "contract.ts").write_text(node_contract(contract))
     (folder / "scripts.ts").write_text(node_scripts(scripts, name_templates(contract)))
+    (folder / "systemEvents.ts").write_text(node_system_events(contract, NOTE))
     node_messages(MESSAGES, folder)
 
 
@@ -297,10 +302,11 @@ def generate_conformance(out: Path) -> None:
     node_messages(CASES[:2], out / CASES_NODE)  # cases are the runner's business
 
 
-def generate_spec(out: Path, scripts: list[Script]) -> None:
+def generate_spec(out: Path, contract: dict[str, Any], scripts: list[Script]) -> None:
     (out / SPEC).parent.mkdir(parents=True, exist_ok=True)
     listed = [(script.name, script.summary) for script in scripts]
-    (out / SPEC).write_text(with_names((ROOT / SPEC).read_text(), (PROTO / "contract.toml").read_text(), listed))
+    text, events = (PROTO / "contract.toml").read_text(), spec_rows(contract)
+    (out / SPEC).write_text(with_names((ROOT / SPEC).read_text(), text, listed, events))
 
 
 def generate_metrics(out: Path, contract: dict[str, Any]) -> None:
@@ -335,7 +341,7 @@ def main() -> int:
         generate_python(out, contract, scripts)
         generate_node(out, contract, scripts)
         generate_conformance(out)
-        generate_spec(out, scripts)
+        generate_spec(out, contract, scripts)
         generate_metrics(out, contract)
         stale = difference(out, ROOT)
         if check and stale:

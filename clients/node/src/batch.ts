@@ -93,7 +93,7 @@ export class Batch implements Work {
     if (first === undefined || this.#open.size === 0) return this.subscription.mailbox.finished(this);
     this.event = first.event;
     try {
-      const result = CURRENT.run(first.event, this.subscription.handler, payloads, first.event);
+      const result = CURRENT.run(first.event, () => this.#surrounded(taken, payloads, first.event));
       if (!isThenable(result)) return this.#end(taken);
       Promise.resolve(result).then(
         () => this.#end(taken),
@@ -102,6 +102,13 @@ export class Batch implements Work {
     } catch (error) {
       this.#end(taken, failureOf(first, error));
     }
+  }
+
+  #surrounded(taken: readonly Delivery[], payloads: readonly unknown[], first: Event): unknown {
+    const { aroundBatch, handler } = this.subscription;
+    if (aroundBatch === undefined) return handler(payloads, first);
+    const events = taken.map(({ event }) => event);
+    return aroundBatch(events, async () => handler(payloads, first));
   }
 
   #end(taken: readonly Delivery[], failure?: TielineError): void {

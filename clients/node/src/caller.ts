@@ -104,15 +104,15 @@ export class Caller implements Effects {
       const subscription = keyed ? undefined : this.#router.responder(envelope.topic);
       const out: Out = { envelope, request, scopes, deadline, pending };
       if (subscription !== undefined) this.#here(subscription, out, data);
-      else this.#elsewhere(out, keyed ? undefined : this.#crowded(envelope.topic));
+      else this.#elsewhere(out, keyed ? undefined : this.#crowded(envelope));
     });
   }
 
   /** A local responder that has no room is avoided, and its refusal is the result if nobody else is there. */
-  #crowded(topic: string): TielineError | undefined {
-    if (!this.#router.hasResponder(topic)) return undefined;
+  #crowded(request: Envelope): TielineError | undefined {
+    if (!this.#router.hasResponder(request.topic)) return undefined;
     this.#instance.tally.count("overloads");
-    return this.#instance.overloaded(topic);
+    return this.#instance.overloaded(request);
   }
 
   #here(subscription: Subscription, out: Out, data: unknown): void {

@@ -161,7 +161,10 @@ export class DurableBatch implements Holder {
     const timer = clock.callLater(policy.timeout, () => this.#taken[0]?.lease.timeOut());
     const outcome = await new Promise<Outcome>((resolve) => {
       this.#abandon = resolve;
-      CURRENT.run(event, async () => subscription.handler(payloads, event)).then(
+      const { aroundBatch } = subscription;
+      const last = async () => subscription.handler(payloads, event);
+      const all = events.map((read) => read.event);
+      CURRENT.run(event, () => (aroundBatch === undefined ? last() : aroundBatch(all, last))).then(
         () => resolve({ failed: false }),
         (raised) => {
           if (!event.cancelled) subscription.raised(event.topic, raised, attempt);

@@ -94,6 +94,7 @@ export class Reception implements Receiver {
     const lost = `live events between ${since.toISOString()} and ${until.toISOString()} may be lost: ${gap.reason}`;
     if (concerned) instance.log.warn(lost);
     else instance.log.info(lost);
+    instance.system.gap(gap);
     instance.sayGap(gap);
     for (const { onGap } of router.all()) {
       if (onGap)

@@ -29,14 +29,12 @@ export class Responder implements Outlet {
   readonly #instance: Instance;
   readonly #router: Router;
   readonly #serving = new Map<string, Delivery>();
-  readonly #warn: (payload: Record<string, unknown>) => void;
   readonly #eventOutlet: EventOutlet;
   #sweeper: Timer | undefined;
 
-  constructor(instance: Instance, router: Router, warn: (payload: Record<string, unknown>) => void) {
+  constructor(instance: Instance, router: Router) {
     this.#instance = instance;
     this.#router = router;
-    this.#warn = warn;
     this.#eventOutlet = new EventOutlet(instance);
   }
 
@@ -183,8 +181,7 @@ export class Responder implements Outlet {
     const { name } = subscription;
     const { dropped } = subscription.mailbox;
     this.#instance.log.warn(`subscription "${name}" of "${subscription.topic}" is too slow: ${dropped} events dropped`);
-    // A warning must never cause a warning.
-    if (!topic.startsWith("system.")) this.#warn({ kind: "overload", topic, subscription: name, dropped });
+    this.#instance.system.slowConsumer(name, dropped, topic, given);
   }
 
   /** No more sweeping. */
@@ -244,12 +241,13 @@ export class Responder implements Outlet {
     return reply;
   }
 
-  #noTaker({ topic, group }: Envelope): TielineError {
+  #noTaker(request: Envelope): TielineError {
+    const { topic, group } = request;
     if (!this.#router.hasResponder(topic, group)) {
       return new NoRespondersError(`the responder of "${topic}" has just unsubscribed`);
     }
     this.#instance.tally.count("overloads");
-    return this.#instance.overloaded(topic);
+    return this.#instance.overloaded(request);
   }
 
   /** Says ACCEPTED for what takes long; ends what has expired. */

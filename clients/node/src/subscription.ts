@@ -7,7 +7,7 @@ import { DURABLE_KINDS, type Durability, type DurableOptions, durabilityOf } fro
 import { InvalidArgumentError, InvalidTopicError, type TielineError } from "./errors.js";
 import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
-import type { AroundHandler } from "./middleware.js";
+import type { AroundBatch, AroundHandler } from "./middleware.js";
 import { ANY, checkOptions, FLAG, FUNCTION, type Kind, type Kinds, OBJECT, TEXT, whole } from "./options.js";
 import { checkSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
@@ -103,6 +103,8 @@ export interface Owner {
   readonly settings: Settings;
   /** The system's middleware, as far as it has any for handlers. */
   readonly around?: AroundHandler | undefined;
+  /** The same for handlers that take lists. */
+  readonly aroundBatch?: AroundBatch | undefined;
   /** It is the system itself. */
   readonly internal?: boolean;
   /** Resolves when the broker has registered the subscription. */
@@ -130,9 +132,6 @@ export class Subscription {
   readonly versions: Versions | undefined;
   /** It is the system's own. */
   readonly internal: boolean;
-  readonly around: AroundHandler | undefined;
-  /** There is more around its handler than a filter. */
-  readonly isSurrounded: boolean;
   readonly name: string;
   /** Its handler is a generator, so it always streams. */
   readonly streams: boolean;
@@ -180,8 +179,6 @@ export class Subscription {
     this.#outputSchema = checkJsonSchema(options.outputSchema, "outputSchema");
     this.versions = versionsOf(options);
     this.internal = owner.internal ?? false;
-    this.around = owner.around;
-    this.isSurrounded = (this.around ?? this.input ?? this.output) !== undefined;
     this.name = nameOf(handler, options.name, topic);
     this.streams = isGenerator(handler);
     this.durability = durabilityOf(topic, options);
@@ -201,6 +198,21 @@ export class Subscription {
         `"${topic}" is not answered by an observer, a batch or a pattern: it takes no output`,
       );
     }
+  }
+
+  /** Middleware around its handler. */
+  get around(): AroundHandler | undefined {
+    return this.#owner.around;
+  }
+
+  /** Middleware around its handler, if that takes lists. */
+  get aroundBatch(): AroundBatch | undefined {
+    return this.#owner.aroundBatch;
+  }
+
+  /** There is more around its handler than a filter. */
+  get isSurrounded(): boolean {
+    return (this.#owner.around ?? this.input ?? this.output) !== undefined;
   }
 
   /** What runs here, and what was accepted and waits; what is stored waits elsewhere. */

@@ -8,7 +8,6 @@ import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from tieline.instance import Instance
@@ -40,8 +39,9 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     """
     settings.check()
     tls, auth = _tls(settings), _auth(settings)
-    transport = make_transport(_broker_url(settings), settings.namespace, Settings(), served=True)
-    instance = Instance("gateway", Settings(), lambda: transport, None, _told_already)
+    quiet = Settings(system_events=False)  # its Links say what is to be said
+    transport = make_transport(_broker_url(settings), settings.namespace, quiet, served=True)
+    instance = Instance("gateway", quiet, lambda: transport, None)
     await instance.start()
     gateway = Gateway(transport, instance, embedded=settings.embedded)
     server = GrpcServer(gateway, tls, auth, reflect=settings.listen.is_loopback)
@@ -57,10 +57,6 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         await stopping
     finally:
         await gateway.aclose()
-
-
-def _told_already(_: dict[str, Any]) -> None:
-    """The instance has logged the warning as a sentence, and a gateway publishes nothing of its own."""
 
 
 async def _until(stop: asyncio.Event, gateway: Gateway, server: GrpcServer) -> None:

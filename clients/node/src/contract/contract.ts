@@ -147,6 +147,7 @@ export const DEFAULT_PLAN_BACKOFF_MS = 300_000;
 export const DEFAULT_PLAN_BACKOFF_CAP_MS = 300_000;
 export const DEFAULT_ROLE_MS = 3_000;
 export const DEFAULT_EXPLAIN_CALLS = 1_000;
+export const DEFAULT_SYSTEM_EVENT_MS = 1_000;
 
 export const PRIORITY_LOW = 1;
 export const PRIORITY_NORMAL = 5;
@@ -154,6 +155,7 @@ export const PRIORITY_HIGH = 8;
 export const PRIORITY_CRITICAL = 10;
 
 export const RESERVED_TOPICS: readonly string[] = ["system.", "cron.task.", "webhook."];
+export const TOPICS_APART = "system.";
 export const ASK_TOPIC = "system.ask";
 
 export const CRON_TASK_CREATED = "cron.task.created";

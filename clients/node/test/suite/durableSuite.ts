@@ -18,6 +18,7 @@ import { durableReplicaTests } from "./durableReplicas.js";
 import { durableRetentionTests } from "./durableRetention.js";
 import { durableRetryTests } from "./durableRetries.js";
 import { durableFiguresTests } from "./figures.js";
+import { durableSystemEventTests } from "./systemEvents.js";
 
 /** What holds for durable events on every transport that has them, and what holds on this one. */
 export function durableSuite(world: World): void {
@@ -37,6 +38,7 @@ export function durableSuite(world: World): void {
     durableOnceTests(world);
     durableOutboxTests(world);
     durableFiguresTests(world);
+    durableSystemEventTests(world);
     if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
     if (world.redis !== undefined) durableLeaseTests(world, world.redis);

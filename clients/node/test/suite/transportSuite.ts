@@ -18,6 +18,7 @@ import { schemaTests } from "./schemas.js";
 import { serviceTests } from "./services.js";
 import { streamTests } from "./streams.js";
 import { subscriptionTests } from "./subscriptions.js";
+import { systemEventTests } from "./systemEvents.js";
 import { versionTests } from "./versions.js";
 
 /** One suite proves all transports equal. */
@@ -41,6 +42,7 @@ export function transportSuite(world: World): void {
     schemaTests(world);
     versionTests(world);
     serviceTests(world);
+    systemEventTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);

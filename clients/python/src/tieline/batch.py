@@ -70,9 +70,11 @@ class Batch:
                     payloads.append(data)
                     taken.append(delivery)
                 else:
+                    delivery.series = None  # it is not for this handler
                     delivery.outlet.succeeded(delivery, None)
             except TielineError as error:
                 delivery.count(error)
+                delivery.series = None
                 delivery.outlet.failed(delivery, error)
         return taken, payloads
 
@@ -80,7 +82,11 @@ class Batch:
         handler = self.subscription.handler
         try:
             data = payloads if handler.convert is None else handler.convert(payloads)
-            await handler.invoke(data, taken[0].event)
+            around, first = self.subscription.around_batch, taken[0].event
+            if around is None:
+                await handler.invoke(data, first)
+            else:
+                await around([delivery.event for delivery in taken], lambda: handler.invoke(data, first))
         except Exception as error:
             failure = error if isinstance(error, TielineError) else failure_of(taken[0], error)
             for delivery in taken:

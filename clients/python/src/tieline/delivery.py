@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tieline.context import CURRENT, Event
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tieline")
 
 Around = Callable[[Event, Callable[[], Awaitable[Any]]], Awaitable[Any]]
+AroundBatch = Callable[[Sequence[Event], Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
 class Outlet(Protocol):

@@ -240,7 +240,11 @@ class Batch:
         CURRENT.set(first)
         payloads = [data for _, data in events]
         try:
-            await handler.invoke(payloads if handler.convert is None else handler.convert(payloads), first)
+            data = payloads if handler.convert is None else handler.convert(payloads)
+            if subscription.around_batch is None:
+                await handler.invoke(data, first)
+            else:
+                await subscription.around_batch([event for event, _ in events], lambda: handler.invoke(data, first))
         except asyncio.CancelledError as cancelled:
             return self._raised(failure_in(cancelled))
         except Exception as raised:

@@ -45,6 +45,7 @@ from tieline.schedule import Agenda, Firing
 from tieline.scheduler import Scheduler
 from tieline.settings import Settings
 from tieline.subscription import Subscription
+from tieline.system_events import Publish, SystemEvents
 from tieline.tally import Tally
 from tieline.trail import Trail
 from tieline.transport import Gap, Interest, Port, Route, Transport
@@ -65,7 +66,7 @@ class Instance:
         settings: Settings,
         make_transport: Callable[[], Transport],
         observer: Observer | None,
-        warn: Callable[[dict[str, Any]], None],
+        publish_system: Publish | None = None,
     ) -> None:
         self.service = service
         self.settings = settings
@@ -85,7 +86,8 @@ class Instance:
         self._make_transport = make_transport
         self._transport: Transport | None = make_transport()  # a wrong URL is told here
         self._observer = observer = guarded(observer) if observer else None
-        self._warn = warn
+        self.system = SystemEvents(self, publish_system if settings.system_events else None)
+        self._reason = "closed"
         self._starting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._at_close: list[Callable[[], None]] = []
@@ -95,8 +97,10 @@ class Instance:
         self._background: set[asyncio.Task[Any]] = set()
         self._consumers: list[Consumer] = []
         self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
-        self.responder = Responder(settings, self.router, self, observer, warn, self.on_answer, self.trail, self.tally)
-        self.steps = DurableSteps(self.trail, self.responder, observed=observer is not None)
+        self.responder = Responder(
+            settings, self.router, self, observer, self.system, self.on_answer, self.trail, self.tally
+        )
+        self.steps = DurableSteps(self.trail, self.responder, self.system, observed=observer is not None)
         self.router.add(Subscription(None, ASK_TOPIC, bind(Inside(self).answer), settings, {"name": ASK_TOPIC}))
         self._renew()
 
@@ -156,6 +160,7 @@ class Instance:
             if port.agenda.fires:
                 self.scheduler = Scheduler(self, port.agenda, port.instance)
                 self.scheduler.begin()
+            self.system.started()
         except BaseException:
             self._transport = None
             await transport.aclose()
@@ -192,6 +197,7 @@ class Instance:
         self._transport = fresh
         self.loop = self.port = self._starting = self.scheduler = None
         self._background.clear()
+        self.system.forget()
         for subscription in self._leaving:
             self.router.forget(subscription)
         self._leaving.clear()
@@ -207,11 +213,14 @@ class Instance:
 
     def say_stopping(self, drain: float) -> None:
         """A signal has come, and it is about to be closed."""
-        under_way = sum(subscription.under_way for subscription in [*self.router, *self._leaving])
+        self._reason, under_way = "signal", self._under_way()
         if under_way:
             log.warning("stopping; %d under way have up to %g s; signal again to stop now", under_way, drain)
         else:
             log.info("stopping")
+
+    def _under_way(self) -> int:
+        return sum(subscription.under_way for subscription in {*self.router, *self._leaving})
 
     async def close(self, drain: float) -> None:
         """See `EventSystem.aclose`. It goes on if whoever waits for it is cancelled; all wait for the same.
@@ -227,6 +236,7 @@ class Instance:
             if subscription.consumer is not None:
                 subscription.consumer.stop()
         if self._closing is None:
+            self.system.stopping(self._reason, self._under_way())
             self._closing = asyncio.get_running_loop().create_task(self._close(drain), context=Context())
         if not inside:
             await asyncio.shield(self._closing)
@@ -297,6 +307,7 @@ class Instance:
             batch = subscription.batch
             subscription.consumer = Consumer(*arguments) if batch is None else BatchConsumer(*arguments, batch)
         self.tally.adopt(subscription)
+        self.system.watch(subscription)
         new = self.router.add(subscription)
         running = running_loop()
         if self.port is not None and running is self.loop:
@@ -407,6 +418,7 @@ class Instance:
         concerned = any(not subscription.internal for subscription in self.router)
         level = logging.WARNING if concerned else logging.INFO
         log.log(level, "live events between %s and %s may be lost: %s", since, until, gap.reason)
+        self.system.gap(gap)
         if self._observer:
             self._observer(Step(StepName.GAP, gap.until, "", "", b"", {"since": gap.since, "reason": gap.reason}))
         for subscription in self.router:
@@ -463,7 +475,7 @@ class Instance:
 
     def local_outlet(self, handled: Callable[[Any], None] | None = None) -> EventOutlet:
         """Where local events end; `handled` hears of each."""
-        return EventOutlet(self.responder.handled, handled)
+        return EventOutlet(self.responder, handled)
 
     def spawn(self, coroutine: Any, context: Context | None = None) -> None:
         """Run something in the background until it ends or the instance closes."""
@@ -482,7 +494,7 @@ class Instance:
                 log.warning(
                     "the event loop stood still for %.1f s; a handler blocks it, or the process was stopped", late
                 )
-                self._warn({"kind": "loop_blocked", "seconds": late})
+                self.system.loop_blocked(late)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -96,7 +96,7 @@ class Publisher:
         event = compose(
             EVENT, topic, data, milliseconds, instance, headers, content_type, schema_version, correlation_id, by_system
         )
-        await self.send(event, data, wait_local, wait_for_connection)
+        await self.send(event, data, wait_local, wait_for_connection, by_system)
         if self._turns.due():
             await asyncio.sleep(0)
         return Receipt(event.id, event.correlation_id or event.id)
@@ -255,9 +255,14 @@ class Publisher:
         return event
 
     async def send(
-        self, event: Envelope, data: Any = None, wait_local: bool = False, wait_for_connection: float = 0.0
+        self,
+        event: Envelope,
+        data: Any = None,
+        wait_local: bool = False,
+        wait_for_connection: float = 0.0,
+        by_system: bool = False,
     ) -> None:
-        """Publish a composed event: here at once, then everywhere else."""
+        """Publish a composed event: here at once, then everywhere else. What the system says is no step of a chain."""
         instance = self._instance
         port = instance.port
         assert port is not None
@@ -265,9 +270,10 @@ class Publisher:
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
         handled = Handled() if wait_local else None
-        instance.tally.live(event.topic).published += 1
-        if instance.trail.room:
-            instance.trail.published(event)
+        if not by_system:
+            instance.tally.live(event.topic).published += 1
+            if instance.trail.room:
+                instance.trail.published(event)
         here, served = self._serve(event, data, instance.local_outlet(handled.one if handled else None), handled)
         try:
             await port.publish(event, served)

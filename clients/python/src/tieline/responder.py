@@ -21,6 +21,7 @@ from tieline.router import Router
 from tieline.settings import Settings
 from tieline.streams import Outflow
 from tieline.subscription import Subscription
+from tieline.system_events import SystemEvents
 from tieline.tally import LIVE, NOWHERE, Tally
 from tieline.trail import Trail
 from tieline.transport import Interest, Port, Route
@@ -32,8 +33,6 @@ _WARN_SECONDS = 1.0
 _HANDLER_ERROR = contract.ERRORS["HANDLER_ERROR"].number
 _STREAM_LEASE_SECONDS = contract.DEFAULT_STREAM_LEASE_MS / 1000
 
-Warn = Callable[[dict[str, Any]], None]
-
 
 class Responder:
     """Runs this instance's handlers for what the port brings; `own` is told what answers a call of this instance."""
@@ -44,7 +43,7 @@ class Responder:
         router: Router,
         origin: Origin,
         observer: Observer | None,
-        warn: Warn,
+        system: SystemEvents,
         own: Callable[[Envelope], None],
         trail: Trail,
         tally: Tally,
@@ -53,7 +52,7 @@ class Responder:
         self._router = router
         self._origin = origin
         self._observer = observer
-        self._warn = warn
+        self._system = system
         self._port: Port | None = None
         self._source = ""
         self._own = own
@@ -62,7 +61,7 @@ class Responder:
         self._serving: dict[bytes, Delivery] = {}
         self._sweeper: Timer | None = None
         self._monotonic = origin.clock.monotonic
-        self._event_outlet = EventOutlet(self.handled)
+        self._event_outlet = EventOutlet(self)
         self.around: Around | None = None
 
     def attach(self, port: Port, source: str) -> None:
@@ -92,7 +91,7 @@ class Responder:
             (subscription.calls if subscription is not None else NOWHERE).expired += 1
             self._refuse(envelope, ExpiredError(f"the request on {envelope.topic!r} had expired on arrival"))
         elif subscription is None:
-            self._refuse(envelope, self._no_taker(envelope.topic, envelope.group))
+            self._refuse(envelope, self._no_taker(envelope))
         else:
             around = None if subscription.internal else self.around
             delivery = Delivery(subscription, Event(envelope, clock), self, around)
@@ -229,10 +228,12 @@ class Responder:
             error=error_to_wire(error),
         )
 
-    def _no_taker(self, topic: str, group: str) -> TielineError:
-        if not self._router.has_responder(topic, group):
+    def _no_taker(self, request: Envelope) -> TielineError:
+        topic = request.topic
+        if not self._router.has_responder(topic, request.group):
             return NoRespondersError(f"the responder of {topic!r} has just unsubscribed")
         self._tally.count("overloads")
+        self._system.overload(request)
         return crowded(topic, self._settings.retry_after)
 
     def _sweep(self) -> None:
@@ -305,9 +306,7 @@ class Responder:
             subscription.warned_at = now
             dropped = subscription.mailbox.dropped
             log.warning("subscription %r is too slow: %d events dropped so far", subscription.name, dropped)
-            if not envelope.topic.startswith("system."):  # a warning must never cause a warning
-                about = {"topic": envelope.topic, "subscription": subscription.name, "dropped": dropped}
-                self._warn({"kind": "overload", **about})
+            self._system.slow_consumer(subscription, envelope)
 
     def stop(self) -> None:
         """No more sweeping."""
@@ -320,6 +319,10 @@ class Responder:
         if self._trail.room or how != HANDLED:
             self._trail.handled(delivery, how)
         self.say(StepName.HANDLED, delivery.event.envelope, how=how, subscription=delivery.subscription.name)
+
+    def event_failed(self, delivery: Delivery, error: TielineError) -> None:
+        """The handler of an event raised or could not be run."""
+        self._system.failed(delivery.subscription, delivery.event.envelope, error)
 
     def unusual(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         """Remember a step that most envelopes do not take, and tell the observer."""

@@ -12,7 +12,7 @@ from tieline._contract import contract
 from tieline._contract.contract import ASK_TOPIC
 from tieline.batch import Batch, Batcher
 from tieline.consumer import Consumer
-from tieline.delivery import Delivery
+from tieline.delivery import AroundBatch, Delivery
 from tieline.durability import Poison, Start, durability
 from tieline.errors import InvalidArgumentError, InvalidTopicError
 from tieline.handler import Handler
@@ -95,6 +95,7 @@ class Subscription:
         "_batcher",
         "_closed",
         "_owner",
+        "around_batch",
         "batch",
         "by_reference",
         "calls",
@@ -145,6 +146,7 @@ class Subscription:
         self.warned_at = 0.0
         self.calls = NOWHERE
         self.events: Series | None = NOWHERE  # None: by the topic of each
+        self.around_batch: AroundBatch | None = None
         self.versions = versions(options.get("schema_version", ""), options.get("upcasters", ()))
         self.durability = durability(self.topic, options)
         self.consumer: Consumer | None = None

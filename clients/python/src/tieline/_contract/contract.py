@@ -127,6 +127,7 @@ DEFAULT_PLAN_BACKOFF_MS: Final = 300_000
 DEFAULT_PLAN_BACKOFF_CAP_MS: Final = 300_000
 DEFAULT_ROLE_MS: Final = 3_000
 DEFAULT_EXPLAIN_CALLS: Final = 1_000
+DEFAULT_SYSTEM_EVENT_MS: Final = 1_000
 
 PRIORITY_LOW: Final = 1
 PRIORITY_NORMAL: Final = 5
@@ -134,6 +135,7 @@ PRIORITY_HIGH: Final = 8
 PRIORITY_CRITICAL: Final = 10
 
 RESERVED_TOPICS: Final = ("system.", "cron.task.", "webhook.")
+TOPICS_APART: Final = "system."
 ASK_TOPIC: Final = "system.ask"
 
 CRON_TASK_CREATED: Final = "cron.task.created"
