@@ -88,6 +88,20 @@ async def test_what_waits_for_a_handler_is_queued(events: testing.System) -> Non
     assert (told.total_events, events.metrics().live.published_events) == (3, 3)
 
 
+async def test_the_way_to_another_process_is_queue_time() -> None:
+    async with testing.system(remote=True) as events:
+        events.subscribe("far", lambda data: data)
+        events.faults.delay(3.0, "far", kind="event")
+        events.faults.delay(4.0, "far", kind="request")
+        await events.publish("far")
+        call = asyncio.create_task(events.publish_and_wait("far"))
+        await events.clock.advance(5.0)
+        await call
+        told = there(events)
+        assert (told.live.queue_time.sum, told.calls.queue_time.sum) == (3.0, 4.0)
+        assert events.metrics().round_trip.sum == pytest.approx(4.0)
+
+
 async def test_a_call_that_is_answered_at_once_is_counted_all_the_same(events: testing.System) -> None:
     @events.subscribe("at.once", group="g")
     async def at_once(data: int) -> int:

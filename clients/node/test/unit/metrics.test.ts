@@ -142,6 +142,47 @@ for (const remote of [false, true]) {
   });
 }
 
+for (const remote of [false, true]) {
+  const where = remote ? "elsewhere" : "here";
+
+  test(`what a filter refuses is not counted for its handler ${where}`, async (t) => {
+    const events = await system(t, remote);
+    events.subscribe("mine", (data) => data, { filter: (data) => data === "mine" });
+    await fails(events.publishAndWait("mine", "yours"), "NO_RESPONDERS");
+    await events.publish("mine", "yours");
+    await events.clock.settle();
+    assert.equal(events.far.metrics().totalEvents, 0);
+    assert.equal(events.metrics().topics.get("mine")?.publishedEvents, 2);
+    assert.deepEqual(events.metrics().errors, { NO_RESPONDERS: 1 });
+  });
+
+  test(`what an observer has ${where} is not pending`, async (t) => {
+    const events = await system(t, remote);
+    const { opened, open } = gate();
+    events.subscribe("seen", () => opened, { observe: true });
+    await events.publish("seen");
+    await events.clock.settle();
+    assert.equal(events.far.metrics().pendingEvents, 0);
+    open();
+  });
+}
+
+test("the way to another process is queue time", async (t) => {
+  const events = await system(t, true);
+  events.subscribe("far", (data) => data);
+  events.faults.delay(3000, "far", { kind: "event" });
+  events.faults.delay(4000, "far", { kind: "request" });
+  await events.publish("far");
+  const call = events.publishAndWait("far");
+  await events.clock.advance(5000);
+  await call;
+  const told = events.far.metrics();
+  assert.deepEqual(
+    [told.live.queueTime.sum, told.calls.queueTime.sum, events.metrics().roundTrip.sum],
+    [3000, 4000, 4000],
+  );
+});
+
 test("what has to give way was dropped", async (t) => {
   const events = await system(t);
   const { opened, open } = gate();
