@@ -18,6 +18,7 @@ import { durableReplicaTests } from "./durableReplicas.js";
 import { durableRetentionTests } from "./durableRetention.js";
 import { durableRetryTests } from "./durableRetries.js";
 import { durableFiguresTests } from "./figures.js";
+import { durableScheduleTests } from "./schedules.js";
 import { durableSystemEventTests } from "./systemEvents.js";
 
 /** What holds for durable events on every transport that has them, and what holds on this one. */
@@ -38,6 +39,7 @@ export function durableSuite(world: World): void {
     durableOnceTests(world);
     durableOutboxTests(world);
     durableFiguresTests(world);
+    durableScheduleTests(world);
     durableSystemEventTests(world);
     if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);
