@@ -30,7 +30,8 @@ class Report:
 
     def text(self) -> str:
         """Everything that was measured, and what is to be said about it."""
-        tables = [_calls(self.results), _features(self.results), _durable(self.results), _memory(self.results)]
+        tables = [_calls(self.results), _features(self.results), _durable(self.results)]
+        tables += [_delayed(self.results), _memory(self.results)]
         parts = [*tables, _verdicts(self.verdicts), self._remarks()]
         return "\n\n".join(part for part in parts if part)
 
@@ -139,6 +140,14 @@ def _durable(results: Sequence[Result]) -> str:
         ]
         tables.append(table(["100,000 keys, 5,000 new ones a second", "measured"], lines))
     return "\n\n".join(tables)
+
+
+def _delayed(results: Sequence[Result]) -> str:
+    columns = ("planned", "fired", "late_p50", "late_p99")
+    heads = ["planned/s", "due at once, handled/s", "late at 1,000/s, p50 ms", "p99 ms"]
+    measured = [result for result in results if result.figures and result.row.kind == "delayed"]
+    rows = [[each.row.title, *(_number(each.figures[name]) for name in columns)] for each in measured]
+    return table(["delayed events", *heads], rows) if rows else ""
 
 
 def _memory(results: Sequence[Result]) -> str:

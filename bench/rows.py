@@ -16,6 +16,7 @@ NODE_NEEDS = {
     "nats_node.mjs": (NODE_MODULES / "@nats-io" / "transport-node", NOT_INSTALLED),
     "moleculer_node.mjs": (NODE_MODULES / "moleculer", NOT_INSTALLED),
     "bullmq_node.mjs": (NODE_MODULES / "bullmq", NOT_INSTALLED),
+    "delayed_bullmq.mjs": (NODE_MODULES / "bullmq", NOT_INSTALLED),
     "durable_bullmq.mjs": (NODE_MODULES / "bullmq", NOT_INSTALLED),
 }
 
@@ -97,6 +98,8 @@ ROWS = (
         "durable_tieline",
         kind="durable",
     ),
+    Row("delayed", "Tieline over Redis", "redis", "delayed_tieline", kind="delayed"),
+    Row("delayed-bullmq", "BullMQ, delayed jobs", "redis", "delayed_bullmq.mjs", kind="delayed"),
     Row("keys", "100,000 keys that come and go", "redis", "durable_keys", "durable_keys", kind="keys"),
     Row("pending", "100,000 calls pending in one process", "redis", "pending_calls", "pending_calls", kind="memory"),
 )

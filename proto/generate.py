@@ -1,4 +1,5 @@
-"""Turn the agreement (.proto, contract.toml, lua) into each language's generated folder, and SPEC.md's last section.
+"""Turn the agreement (.proto, contract.toml, lua) into each language's generated folder, and the tables of
+SPEC.md and docs/metrics.md.
 
     python proto/generate.py            writes them
     python proto/generate.py --check    writes elsewhere, compares, and exits 1 on any difference
@@ -21,6 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from metric_names import node_metrics, python_metrics, with_metrics
 from spec_names import with_names
 from system_events import node_system_events, python_system_events, spec_rows
 
@@ -29,6 +31,7 @@ ROOT = PROTO.parent
 PYTHON = Path("clients/python/src/tieline/_contract")
 NODE = Path("clients/node/src/contract")
 SPEC = Path("proto/SPEC.md")
+METRICS = Path("docs/metrics.md")
 TS_PLUGIN = ROOT / "clients/node/node_modules/.bin/protoc-gen-ts_proto"
 CASES_PYTHON = Path("tests/conformance/_contract")
 CASES_NODE = Path("tests/conformance/peers/node/contract")
@@ -54,8 +57,13 @@ class Script:
         return hashlib.sha1(self.source.encode()).hexdigest()
 
 
+def with_pieces(source: str, pieces: Path) -> str:
+    """A script with what it shares with others: `-- @include name` stands for pieces/name.lua."""
+    return re.sub(r"^-- @include (\w+)\n", lambda m: (pieces / f"{m[1]}.lua").read_text(), source, flags=re.MULTILINE)
+
+
 def read_script(path: Path) -> Script:
-    source = path.read_text()
+    source = with_pieces(path.read_text(), path.parent / "pieces")
     title = re.search(r"^-- (\w+): (.+)$", source, re.MULTILINE)
     if not title or title[1] != path.stem:
         raise SystemExit(f"{path.name}: the header must begin with '-- {path.stem}: '")
@@ -85,7 +93,7 @@ def name_templates(contract: dict[str, Any]) -> dict[str, str]:
     named: dict[str, str] = {}
     for name, template in contract["keys"].items():
         named[f"{name}_key"] = template
-        last = re.search(r"(?<=:)<(key|group|priority|id)>$", template)
+        last = re.search(r"(?<=:)<(key|group|priority|id|status)>$", template)
         if last:
             named[f"{name}_prefix_key"] = template[: last.start()]
     for name, template in contract["channels"].items():
@@ -133,6 +141,7 @@ def python_contract(contract: dict[str, Any]) -> str:
         "",
     ]
     lines += [f"{name}: Final = {json.dumps(topic)}" for name, topic in contract["event_types"].items()] + [""]
+    lines += python_metrics(contract)
     for name, template in name_templates(contract).items():
         arguments = ", ".join(f"{identity}: str" for identity in placeholders(template))
         body = re.sub(r"<(\w+)>", r"[[\1]]", template).replace("{", "{{").replace("}", "}}")
@@ -216,7 +225,8 @@ def node_contract(contract: dict[str, Any]) -> str:
     lines += [f"export const RESERVED_TOPICS: readonly string[] = {json.dumps(contract['topics']['reserved'])};"]
     lines += [f"export const TOPICS_APART = {json.dumps(contract['topics']['apart'])};"]
     lines += [f"export const ASK_TOPIC = {json.dumps(contract['topics']['ask'])};", ""]
-    lines += [f"export const {name} = {json.dumps(topic)};" for name, topic in contract["event_types"].items()]
+    lines += [f"export const {name} = {json.dumps(topic)};" for name, topic in contract["event_types"].items()] + [""]
+    lines += node_metrics(contract)[:-1]
     for name, template in name_templates(contract).items():
         arguments = ", ".join(f"{identity}: string" for identity in placeholders(template))
         body = re.sub(r"<(\w+)>", r"${\1}", template).replace("${plain}", '${prefix.replace(/^tl:/, "")}')
@@ -299,6 +309,11 @@ def generate_spec(out: Path, contract: dict[str, Any], scripts: list[Script]) ->
     (out / SPEC).write_text(with_names((ROOT / SPEC).read_text(), text, listed, events))
 
 
+def generate_metrics(out: Path, contract: dict[str, Any]) -> None:
+    (out / METRICS).parent.mkdir(parents=True, exist_ok=True)
+    (out / METRICS).write_text(with_metrics((ROOT / METRICS).read_text(), contract))
+
+
 def protoc(messages: list[str], options: list[str]) -> None:
     includes = [f"-I{PROTO}", f"-I{files('grpc_tools') / '_proto'}"]
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *includes, *options, *messages], check=True, cwd=PROTO)
@@ -307,7 +322,7 @@ def protoc(messages: list[str], options: list[str]) -> None:
 def difference(fresh: Path, committed: Path) -> list[str]:
     """Files that are missing, left over, or not what would be generated now."""
     wanted = {path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()}
-    present = {SPEC}
+    present = {SPEC, METRICS}
     for folder in (PYTHON, NODE, CASES_PYTHON, CASES_NODE):
         paths = (path for path in (committed / folder).rglob("*") if path.is_file())
         present |= {path.relative_to(committed) for path in paths if "__pycache__" not in path.parts}
@@ -327,6 +342,7 @@ def main() -> int:
         generate_node(out, contract, scripts)
         generate_conformance(out)
         generate_spec(out, contract, scripts)
+        generate_metrics(out, contract)
         stale = difference(out, ROOT)
         if check and stale:
             print("not up to date (run `make generate`):", *stale, sep="\n  ")

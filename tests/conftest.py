@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,38 @@ def pytest_configure() -> None:
     """SIGINT interrupts, also where a shell runs us in the background, which has it ignored by us and our children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--other-server`: for a second run, against another server; what never talks to one is left out."""
+    parser.addoption("--other-server", action="store_true", help="only tests that may talk to a Redis server")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `--other-server` does not want."""
+    if config.getoption("other_server"):
+        left_out = [item for item in items if not _may_talk_to_redis(item)]
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+
+
+def _may_talk_to_redis(item: pytest.Item) -> bool:
+    """Whether its place, or else its file or folder, has to do with Redis."""
+    place = (
+        item.callspec.params.get("place") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    )
+    if place is not None:
+        return "redis" in str(place)
+    return item.path.parent.name in _ALL_OF_THEM or "redis" in _text(item.path).lower()
+
+
+_ALL_OF_THEM = {"faults", "conformance"}
+
+
+@cache
+def _text(path: Path) -> str:
+    return path.read_text()
 
 
 def pytest_report_header() -> str:

@@ -22,17 +22,7 @@
 -- @arg number integer          of this run; 0: it is not sent again
 -- @arg event bytes*            five for each: key, priority, id to recognise it by or empty, how long (ms), envelope
 -- @return string*              for each its entry id; "=" and its entry id, if that can be told, if it was known; empty: no room; "!": no stream
-local groups, due, streams, lane, lanes, asleep, known, number = unpack(KEYS)
-local wake, most, together = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'
-local names = redis.call('HKEYS', groups)
-if #names == 0 then
-  names = { '' }
-  local alone = tonumber(ARGV[3])
-  most = most > 0 and math.min(most, alone) or alone
-end
-local clock = redis.call('TIME')
-local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
-local numbered = ARGV[5] ~= '0'
+local known, number, together, numbered = KEYS[7], KEYS[8], ARGV[4] == '1', ARGV[5] ~= '0'
 if numbered and tonumber(redis.call('HGET', number, '') or '0') >= tonumber(ARGV[5]) then
   local known_all, refused = {}, redis.call('HGET', number, ARGV[5]) or ''
   for n = 1, (#ARGV - 5) / 5 do
@@ -48,20 +38,17 @@ if numbered then
   redis.call('HSET', number, '', ARGV[5])
   redis.call('PEXPIRE', number, 900000)
 end
-local stored, ready, seen, parallel, refused = {}, {}, {}, false, false
-
-local function stream_of(at)
-  if ARGV[at] ~= '' then
-    return streams .. ARGV[at]
-  end
-  return lane .. ARGV[at + 1]
-end
+-- @include moment
+-- @include store
+due, streams, lane, lanes, asleep, wake = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], ARGV[1]
+bounded(KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3]))
+local stored, refused = {}, false
 
 -- Why not all of what is to be stored together can be; nothing if it can.
 local function hindrance()
   local count = {}
   for at = 6, #ARGV, 5 do
-    local stream = stream_of(at)
+    local stream = stream_of(ARGV[at], ARGV[at + 1])
     if not count[stream] then
       local length = redis.pcall('XLEN', stream)
       if type(length) ~= 'number' then
@@ -76,40 +63,16 @@ local function hindrance()
   end
 end
 
--- Where something else has a stream's name, that is told, and stops no other event.
-local function add(stream, envelope)
-  local length = most > 0 and redis.pcall('XLEN', stream)
-  if type(length) == 'number' and length >= most then
-    return ''
-  end
-  local entry = redis.pcall('XADD', stream, '*', 'tl', envelope)
-  return type(entry) == 'string' and entry or '!'
-end
-
-local function mark_ready(key, priority)
-  if key == '' then
-    parallel = true
-    if not seen['\0' .. priority] then
-      seen['\0' .. priority] = true
-      redis.call('SADD', lanes, priority)
-    end
-  elseif not seen[key] then
-    seen[key] = true
-    table.insert(ready, now)
-    table.insert(ready, key)
-  end
-end
-
 local why = together and hindrance()
 for at = 6, #ARGV, 5 do
-  local id = ARGV[at + 2]
+  local key, priority, id = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local before = not why and id ~= '' and redis.call('GET', known .. id)
-  local entry = why or before and '=' .. before or add(stream_of(at), ARGV[at + 4])
+  local entry = why or before and '=' .. before or add(key, priority, ARGV[at + 4])
   table.insert(stored, entry)
   if entry == '' or entry == '!' then
     refused = true
   elseif not before then
-    mark_ready(ARGV[at], ARGV[at + 1])
+    mark_ready(key, priority)
     if id ~= '' then
       redis.call('SET', known .. id, entry, 'PX', ARGV[at + 3])
     end
@@ -122,13 +85,5 @@ if refused and numbered then
   end
   redis.call('HSET', number, ARGV[5], table.concat(marks))
 end
-for _, group in ipairs(names) do
-  local news = parallel
-  for at = 1, #ready, 4000 do
-    news = redis.call('ZADD', due .. group, 'NX', unpack(ready, at, math.min(#ready, at + 3999))) > 0 or news
-  end
-  if news and redis.call('HDEL', asleep, group) == 1 then
-    redis.call('SPUBLISH', wake, group)
-  end
-end
+tell_groups()
 return stored

@@ -25,19 +25,7 @@ local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
 local trims = #names > 0 and redis.call('EXISTS', removed) == 1
 local ready, idle = {}, 0
 
-local function after(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  return ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
-end
-
-local function earlier(one, other)
-  local ms, seq = string.match(one, '^(%d+)-(%d+)$')
-  local other_ms, other_seq = string.match(other, '^(%d+)-(%d+)$')
-  if ms ~= other_ms then
-    return tonumber(ms) < tonumber(other_ms)
-  end
-  return tonumber(seq) < tonumber(other_seq)
-end
+-- @include entries
 
 -- What none of the groups was to get is kept for another one.
 local function delete_passed(key)

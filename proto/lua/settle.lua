@@ -45,19 +45,7 @@ end
 local were_more = #others == 1 and redis.call('EXISTS', passed .. group) == 1 -- the others were removed
 local answers, scores, gone, ended, handled, lefts, news = {}, {}, {}, {}, {}, {}, false
 
-local function after(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  return ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
-end
-
-local function earlier(one, other)
-  local ms, seq = string.match(one, '^(%d+)-(%d+)$')
-  local other_ms, other_seq = string.match(other, '^(%d+)-(%d+)$')
-  if ms ~= other_ms then
-    return tonumber(ms) < tonumber(other_ms)
-  end
-  return tonumber(seq) < tonumber(other_seq)
-end
+-- @include entries
 
 local function acknowledge_before(stream, name, id)
   local left = redis.pcall('XPENDING', stream, name, '-', id, 1000)

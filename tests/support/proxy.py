@@ -150,6 +150,7 @@ class _Connection:
         self._network = network
         self._streams: dict[Side, Stream] = {"client": client, "server": server}
         self._dead: Side | None = None
+        self._pumps: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Carry bytes until both directions have ended, or either broke."""
@@ -157,8 +158,8 @@ class _Connection:
             async with asyncio.TaskGroup() as pumps:
                 for source, target in DIRECTIONS:
                     travelling = Travelling(maxsize=64)
-                    pumps.create_task(self._collect(source, travelling))
-                    pumps.create_task(self._deliver(travelling, target))
+                    self._pumps.append(pumps.create_task(self._collect(source, travelling)))
+                    self._pumps.append(pumps.create_task(self._deliver(travelling, target)))
         except* OSError:
             pass
 
@@ -169,6 +170,8 @@ class _Connection:
     def reset(self) -> None:
         for _, writer in self._streams.values():
             _abort(writer, reset=True)
+        for pump in self._pumps:  # one may hold back what is never to arrive
+            pump.cancel()
 
     def lose(self, side: Side) -> None:
         self._dead = side

@@ -91,6 +91,11 @@ export class Event {
     return new Date(this.envelope.time);
   }
 
+  /** When it was planned to be published, by the broker's clock; undefined if it was published at once. */
+  get scheduled(): Date | undefined {
+    return this.envelope.scheduled === 0 ? undefined : new Date(this.envelope.scheduled);
+  }
+
   /** When it expires, by the broker's clock; undefined for never. */
   get expiresAt(): Date | undefined {
     return this.envelope.expiresAt === 0 ? undefined : new Date(this.envelope.expiresAt);

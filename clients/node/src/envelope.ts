@@ -51,6 +51,7 @@ export function newEnvelope(kind: number): Envelope {
     idempotent: false,
     group: "",
     redriven: 0,
+    scheduled: 0,
   };
 }
 
@@ -94,6 +95,7 @@ function write(envelope: Envelope): void {
   writer.number(0xb8, envelope.idempotent ? 1 : 0);
   writer.text(0xc2, envelope.group);
   writer.number(0xc8, envelope.redriven);
+  writer.number(0xd0, envelope.scheduled);
 }
 
 /** Reads an envelope; undefined for bytes that are none, or whose kind is unknown. It shares memory with the bytes. */
@@ -225,6 +227,9 @@ function readRareField(envelope: Envelope, tag: number, reader: FieldReader): vo
       break;
     case 0xc8:
       envelope.redriven = reader.varint() >>> 0;
+      break;
+    case 0xd0:
+      envelope.scheduled = reader.varint();
       break;
     default:
       reader.skip(tag);

@@ -7,13 +7,14 @@ import { DeadLetters, ParkedKeys } from "./deadLetters.js";
 import type { Mail } from "./durable.js";
 import { said, TielineError, UnsupportedError } from "./errors.js";
 import type { Explanation } from "./explain.js";
-import { Groups } from "./groups.js";
+import { type Group, Groups } from "./groups.js";
 import { guardedReceiver } from "./guardedReceiver.js";
 import { harmless } from "./harmless.js";
 import { Inside } from "./inside.js";
 import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
+import { type Metrics, metricsOf } from "./metrics.js";
 import {
   type AroundBatch,
   type AroundHandler,
@@ -24,15 +25,18 @@ import {
   type Middleware,
 } from "./middleware.js";
 import { Opening } from "./opening.js";
-import { NO_OPTIONS } from "./options.js";
+import { checkOptions, NO_OPTIONS } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { untilToldToStop, Watchdog } from "./process.js";
+import { exposition, PROMETHEUS_KINDS, type PrometheusOptions } from "./prometheus.js";
 import { Publisher } from "./publisher.js";
 import { type Addressees, Reception } from "./reception.js";
 import { Registry } from "./registry.js";
 import { Requester } from "./requester.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
+import { Scheduler } from "./scheduler.js";
+import { Schedules } from "./schedules.js";
 import { Sending, type Ways } from "./sending.js";
 import type { Service } from "./services.js";
 import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
@@ -59,6 +63,8 @@ export class EventSystem extends Sending {
   readonly parked: ParkedKeys;
   /** Subscription groups of durable events, and how far they are. */
   readonly groups: Groups;
+  /** Events that are published later, and what became of them. */
+  readonly schedules: Schedules;
   /** What was published and waits for the broker; undefined without the option `outbox`. */
   readonly outbox: Outbox | undefined;
   /** See `Sending`. */
@@ -105,6 +111,7 @@ export class EventSystem extends Sending {
     this.deadLetters = new DeadLetters(instance);
     this.parked = new ParkedKeys(instance);
     this.groups = new Groups(instance);
+    this.schedules = new Schedules(instance);
     this.#leavingNow = new Promise((resolve) => {
       this.#sayLeaving = resolve;
     });
@@ -179,6 +186,7 @@ export class EventSystem extends Sending {
     if (subscription.durability !== undefined) {
       subscription.consumer = consumerFor(subscription, subscription.durability, this.#instance);
     }
+    this.#instance.tally.adopt(subscription);
     this.#router.add(subscription);
     this.#registry.begin(subscription);
     if (!this.#instance.up) this.#startQuietly();
@@ -220,6 +228,26 @@ export class EventSystem extends Sending {
    */
   services(options: AskOptions = NO_OPTIONS): Promise<Service[]> {
     return this.#surveyor.services(options);
+  }
+
+  /** What this instance has published, called and handled since it was made. It asks nobody, and costs little. */
+  metrics(): Metrics {
+    return metricsOf(this.#instance.tally, new Set([...this.#router.all(), ...this.#leaving.all()]));
+  }
+
+  /**
+   * The same as Prometheus reads it: what an HTTP route answers, as `CONTENT_TYPE`. With `groups` it says also how far the
+   * durable groups of the topics that are known here are, in all instances; the broker is asked, and counts for as long as
+   * they have keys with something to handle. Rejects with UnavailableError if it is away.
+   */
+  async prometheus(options: PrometheusOptions = NO_OPTIONS): Promise<string> {
+    checkOptions(options, PROMETHEUS_KINDS, "prometheus");
+    const metrics = this.metrics();
+    const known = options.groups ? await this.groups.topics() : [];
+    const topics = known.filter((topic) => metrics.topics.has(topic));
+    const found: Group[] = [];
+    for (const topic of topics) found.push(...(await this.groups.list(topic)));
+    return exposition(metrics, found);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
@@ -323,6 +351,10 @@ export class EventSystem extends Sending {
     this.#watchdog.start();
     this.outbox?.begin();
     this.#instance.system.started();
+    const { agenda, instance } = this.#instance.place;
+    if (!agenda.fires) return;
+    this.#instance.scheduler = new Scheduler(this.#instance, agenda, instance);
+    this.#instance.scheduler.begin();
   }
 
   async #close(drain: number): Promise<void> {
@@ -333,6 +365,7 @@ export class EventSystem extends Sending {
       await this.#leaving.endAll(drain, this.clock);
       await this.#emptyOutbox(until - this.clock.monotonic());
       await this.outbox?.close();
+      await this.#instance.scheduler?.stop();
       this.#instance.up = false;
       this.#caller.close();
       this.#responder.stop();

@@ -82,22 +82,29 @@ export { EventSystem } from "./events.js";
 export { Explanation, type TrailStep } from "./explain.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
 export type { Group, Groups } from "./groups.js";
+export type { Distribution } from "./histogram.js";
 export type { Handling, IdempotencyStore, MemoryIdempotencyStore, Standing } from "./idempotency.js";
 export { type IdempotencyStoreOptions, idempotencyStore } from "./idempotencyStores.js";
 export type { JsonSchema } from "./jsonSchema.js";
 export type { Logger } from "./log.js";
 export type { Item, ManyOptions } from "./many.js";
+// What is counted.
+export type { Figures, GroupMetrics, Metrics, SeriesMetrics } from "./metrics.js";
 // What stands around publishes and handlers.
 export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.js";
 // What can be watched.
 export type { Observer, Step, StepName } from "./observe.js";
 export type { Outbox } from "./outbox.js";
 export type { OutboxFigures } from "./outboxEntry.js";
+export type { When } from "./planner.js";
+export { CONTENT_TYPE, exposition, type PrometheusOptions } from "./prometheus.js";
 export type { Receipt } from "./publisher.js";
 export type { PublishOptions } from "./publishOptions.js";
 export type { CallOptions, StreamOptions } from "./requester.js";
 export type { Retry } from "./retry.js";
 export type { RetryPolicy } from "./retryPolicy.js";
+export type { Agenda, Fired, Firing, Plan, Planned, PlannedPage, ScheduleStatus, Told, Way } from "./schedule.js";
+export type { Schedule, ScheduleListOptions, SchedulePage, Schedules } from "./schedules.js";
 export type { Service, Subscribed } from "./services.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
 export type { SqlClient, SqlIdempotencyStore } from "./sqlIdempotency.js";

@@ -6,8 +6,11 @@ import { InvalidArgumentError, OverloadedError } from "./errors.js";
 import { harmless } from "./harmless.js";
 import { guardedLogger, type Log, type Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
+import type { Agenda, Firing } from "./schedule.js";
+import type { Scheduler } from "./scheduler.js";
 import type { Settings } from "./settings.js";
 import { SystemEvents } from "./systemEvents.js";
+import { Tally } from "./tally.js";
 import { Trail } from "./trail.js";
 import type { Gap, Port, Receiver } from "./transport.js";
 import { inTime } from "./within.js";
@@ -30,12 +33,16 @@ export class Instance {
   readonly system = new SystemEvents(this);
   /** The broker's clock; this machine's before the start. */
   clock = new Clock();
+  /** Where everything is counted. */
+  readonly tally = new Tally(this.clock.now());
   /** Its place at the broker, while it has one. */
   port: Port | undefined;
   /** What arrives here, also from itself. */
   receiver: Receiver | undefined;
   /** It is connected, and registered what was declared. */
   up = false;
+  /** Fires what is due, where that is for instances to do. */
+  scheduler: Scheduler | undefined;
   /** See `EventSystem.start`. */
   readonly start: () => Promise<unknown>;
 
@@ -53,6 +60,7 @@ export class Instance {
     this.source = service;
     this.start = start;
     this.trail = new Trail(settings.explainCalls, () => this.now());
+    this.tally.gauges.set("connected", () => Number(this.port?.connected ?? false));
   }
 
   /** Takes its name and clock from its place at the broker. */
@@ -72,6 +80,14 @@ export class Instance {
   get mail(): Mail {
     return this.place.mail;
   }
+
+  /** What is planned. Throws InvalidArgumentError if it has no place any more. */
+  get agenda(): Agenda {
+    return this.place.agenda;
+  }
+
+  /** See `Scheduler`: these went out, or were given up. */
+  fired(_events: readonly Firing[]): void {}
 
   /** How long a lease on durable events lasts without being extended, milliseconds. */
   get lease(): number {
@@ -107,6 +123,7 @@ export class Instance {
 
   /** Remembers a step that most envelopes do not take, and tells it, if anybody listens. */
   unusual(name: StepName, envelope: Envelope, detail?: Record<string, unknown>): void {
+    this.tally.step(name);
     this.trail.step(name, envelope, detail);
     if (this.observer) this.say(name, envelope, detail);
   }

@@ -1,7 +1,8 @@
 import { PRIORITY_CRITICAL, PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NORMAL } from "./contract/contract.js";
 import { InvalidArgumentError } from "./errors.js";
-import { ANY, checkOptions, FLAG, type Kind, type Kinds, NO_OPTIONS, whole } from "./options.js";
+import { ANY, checkOptions, FLAG, type Kind, type Kinds, NO_OPTIONS, OBJECT, whole } from "./options.js";
 import { checkKey, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
+import type { RetryPolicy } from "./retryPolicy.js";
 
 const MOST_REPLICAS = 100;
 
@@ -13,7 +14,10 @@ export interface PublishOptions extends MessageOptions {
   key?: string;
   /** Store it without a key: such events are handled side by side. A stored event has no `ttl` unless given. */
   durable?: boolean;
-  /** Of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first. */
+  /**
+   * Of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first. Of planned events that are
+   * due in the same millisecond the highest is published first.
+   */
   priority?: number;
   /** An id of your own: an event of the topic with the same one is stored once within 24 hours. */
   dedupe?: string;
@@ -21,6 +25,15 @@ export interface PublishOptions extends MessageOptions {
   maxStored?: number;
   /** Resolve when so many replicas of Redis have it too. */
   waitReplicas?: number;
+  /** Publish it after so many milliseconds, up to ten years. The `ttl` of a planned event begins when it is due; none unless given. */
+  delay?: number;
+  /** Publish it then: a Date, or milliseconds since 1970. A moment in the past is now, and the receipt says `overdue`. */
+  at?: Date | number;
+  /**
+   * How often, and in which pauses, to try to store a planned event if it finds no room when it is due; four times, every
+   * five minutes, unless given. `jitter` and `redrives` have no meaning here.
+   */
+  retry?: RetryPolicy;
 }
 
 const PRIORITIES: readonly unknown[] = [PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_CRITICAL];
@@ -44,15 +57,32 @@ const KINDS: Kinds<PublishOptions> = {
   dedupe: ANY,
   maxStored: MAX_STORED,
   waitReplicas: whole(0, MOST_REPLICAS),
+  delay: ANY,
+  at: ANY,
+  retry: OBJECT,
 };
 
 /** Throws InvalidArgumentError for options of a publish that make no sense. */
 export function checkPublishOptions(options: PublishOptions): void {
   checkOptions(options, KINDS, "publish");
   if (options === NO_OPTIONS) return;
+  if (options.delay !== undefined || options.at !== undefined) return checkPlanned(options);
+  if (options.retry !== undefined) {
+    throw new InvalidArgumentError("retry is for what is planned: add delay or at; subscriptions have their own");
+  }
   if (options.key !== undefined || options.durable) return checkStored(options);
   const strange = ONLY_STORED.find((name) => options[name] !== undefined);
   if (strange) throw new InvalidArgumentError(`${strange} is for what is stored: add key or durable: true`);
+}
+
+function checkPlanned(options: PublishOptions): void {
+  if (options.waitLocal || options.waitReplicas) {
+    throw new InvalidArgumentError("waitLocal and waitReplicas wait for what is published now, not later");
+  }
+  checkNames(options);
+  const isStored = options.key !== undefined || options.durable;
+  if (isStored || (options.dedupe === undefined && !options.maxStored)) return;
+  throw new InvalidArgumentError("dedupe and maxStored are for what is stored: add key or durable: true");
 }
 
 function checkStored(options: PublishOptions): void {

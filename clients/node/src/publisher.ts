@@ -9,6 +9,7 @@ import type { Instance } from "./instance.js";
 import { LinkWait } from "./linkWait.js";
 import type { Outbox } from "./outbox.js";
 import { compose } from "./outgoing.js";
+import { Planner } from "./planner.js";
 import type { PublishOptions } from "./publishOptions.js";
 import type { Responder } from "./responder.js";
 import type { Router } from "./router.js";
@@ -23,12 +24,18 @@ export interface Receipt {
   readonly stored?: Stored;
   /** It is on this machine's disk, in the outbox, and on its way to the broker. */
   readonly queued?: boolean;
+  /** When a planned event is published; its id is that of its schedule. */
+  readonly due?: Date;
+  /** A planned event's moment had passed: it is published now. */
+  readonly overdue?: boolean;
 }
 
 /** The way of an event out, top to bottom: compose, serve locally, hand the rest to the broker. */
 export class Publisher {
   /** The way of those that are kept. */
   readonly storer: Storer;
+  /** The way of those that are published later. */
+  readonly planner: Planner;
   readonly #instance: Instance;
   readonly #router: Router;
   readonly #responder: Responder;
@@ -43,6 +50,7 @@ export class Publisher {
     this.#linkWait = new LinkWait(instance.settings.offlineBuffer, instance);
     this.#outlet = new EventOutlet(instance);
     this.storer = new Storer(instance, this.#linkWait, outbox);
+    this.planner = new Planner(instance, this.#linkWait);
   }
 
   /** See `EventSystem.publish`. */
@@ -53,6 +61,7 @@ export class Publisher {
     if (!place.connected || options.signal?.aborted) {
       await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
     }
+    if (!bySystem) this.#instance.tally.live(topic).published += 1;
     if (this.#instance.trail.room > 0 && !bySystem) this.#instance.trail.published(envelope);
     const handled = options.waitLocal ? new Handled() : undefined;
     const { here, served } = this.#serveHere(envelope, data, handled);
@@ -88,7 +97,7 @@ export class Publisher {
     }
     handled?.expect(chosen.length);
     const outlet = handled === undefined ? this.#outlet : new EventOutlet(this.#instance, () => handled.one());
-    for (const subscription of chosen) this.#responder.deliver(subscription, envelope, outlet, data);
+    for (const subscription of chosen) this.#responder.deliver(subscription, envelope, 0, outlet, data);
     this.#responder.showObservers(envelope);
     return { here: chosen.length, served };
   }

@@ -74,7 +74,9 @@ export class Reception implements Receiver {
     const { publisher, router, outbox, instance, caller } = this.#to;
     publisher.linkUp();
     for (const { consumer } of router.all()) consumer?.wake();
+    instance.scheduler?.look();
     if (gap === undefined) return;
+    instance.tally.count("gaps");
     outbox?.linkUp();
     const seconds = (instance.now() - (this.#awaySince ?? instance.now())) / 1000;
     this.#awaySince = undefined;
@@ -106,6 +108,7 @@ export class Reception implements Receiver {
   onDisconnected(reason: string): void {
     const { instance, publisher, caller } = this.#to;
     instance.log.warn(`the broker is away: ${reason}`);
+    instance.tally.count("disconnects");
     this.#awaySince ??= instance.now(); // a gateway may lose its broker first and be lost then
     publisher.linkDown();
     caller.linkDown();

@@ -37,6 +37,8 @@ export abstract class Sending {
    * Publishes an event to every subscriber, here and elsewhere. At most once; nobody need be there.
    * With `key` or `durable` it is stored instead, for durable subscriptions, and kept until each of their groups has
    * handled it: the receipt says where. Stored means: as Redis's persistence is configured.
+   * With `delay` or `at` it is planned instead: the broker publishes it, or stores it, when it is due, never earlier, and
+   * the receipt's id is that of its schedule (`events.schedules`).
    * Not awaited, a failure goes to `onError` and the log. Rejects with InvalidTopicError, InvalidPayloadError,
    * PayloadTooLargeError, InvalidArgumentError (refused at the door), OverloadedError (there is no room for one more
    * stored event), UnsupportedError (nor can it be stored here), UnavailableError or LoopDetectedError.
@@ -60,6 +62,8 @@ export abstract class Sending {
   }
 
   #handOn(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
+    const isPlanned = options.delay !== undefined || options.at !== undefined;
+    if (isPlanned) return this.ways.publisher.planner.plan(topic, data, options);
     const isStored = options.key !== undefined || options.durable;
     return isStored
       ? this.ways.publisher.storer.store(topic, data, options)

@@ -13,6 +13,7 @@ import { checkSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
 import type { StandardSchema } from "./standardSchema.js";
 import { isGenerator } from "./streaming.js";
+import { NOWHERE, type Series } from "./tally.js";
 import { checkGroup, checkPattern, isWildcard } from "./topics.js";
 import { type Interest, Route } from "./transport.js";
 import { type VersionOptions, type Versions, versionsOf } from "./versions.js";
@@ -144,6 +145,10 @@ export class Subscription {
   consumer: Consumer | undefined;
   /** It takes nothing new from this process any more. */
   leaving = false;
+  /** Where the requests it answers are counted. */
+  calls = NOWHERE;
+  /** Where the events it handles are counted; undefined: by the topic of each. */
+  events: Series | undefined = NOWHERE;
   /** When `system.warning` was last published for it, local monotonic ms. */
   warnedAt = -Infinity;
   readonly #owner: Owner;
@@ -253,6 +258,11 @@ export class Subscription {
   /** Takes nothing new, finishes what is here, and leaves. Idempotent. */
   unsubscribe(): Promise<void> {
     return this.#owner.unsubscribe(this);
+  }
+
+  /** What waits for a batch to be full. */
+  get collected(): readonly Delivery[] {
+    return this.#batcher?.collected ?? [];
   }
 
   /** What its handler has now, and what waits for it (true). */

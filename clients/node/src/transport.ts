@@ -2,6 +2,7 @@ import type { Clock } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
 import type { Mail } from "./durable.js";
 import type { TielineError } from "./errors.js";
+import type { Agenda } from "./schedule.js";
 import type { Settings } from "./settings.js";
 
 /**
@@ -80,6 +81,8 @@ export interface Port {
   readonly clock: Clock;
   /** Whether the broker can be reached now. */
   readonly connected: boolean;
+  /** What is planned; where nothing can be, everything it offers is an UnsupportedError. */
+  readonly agenda: Agenda;
   /** Durable events; where there are none, everything it offers is an UnsupportedError. */
   readonly mail: Mail;
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -36,6 +37,7 @@ class Link:
         self.down = Downlink()
         self._house = house
         self._ending = asyncio.Event()
+        self._left = asyncio.Event()
         self._up: Uplink | None = None
 
     async def serve(self, frames: AsyncIterator[bytes], write: Write) -> None:
@@ -60,6 +62,9 @@ class Link:
         finally:
             self.down.open = False
             self._house.spawn(self._leave(steps))
+        with suppress(TimeoutError):  # a client that has closed is a responder of nothing any more
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self._left.wait()
 
     def end(self) -> None:
         """Write what waits, then end the stream."""
@@ -76,8 +81,11 @@ class Link:
         for step in steps:
             step.cancel()
         await asyncio.gather(*steps, return_exceptions=True)
-        if self._up is not None:
-            await self._up.close()
+        try:
+            if self._up is not None:
+                await self._up.close()
+        finally:
+            self._left.set()
 
     async def _greet(self, frames: AsyncIterator[bytes]) -> Uplink:
         try:

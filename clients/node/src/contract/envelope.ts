@@ -108,6 +108,11 @@ export interface Envelope {
   group: string;
   /** How often this event was a dead letter that was put back. */
   redriven: number;
+  /**
+   * When this event was planned to be published, milliseconds since 1970; 0 if it was published at once. Where it is set,
+   * the instance it comes from gets it like everybody else.
+   */
+  scheduled: number;
 }
 
 export interface Envelope_HeadersEntry {
@@ -189,6 +194,7 @@ function createBaseEnvelope(): Envelope {
     idempotent: false,
     group: "",
     redriven: 0,
+    scheduled: 0,
   };
 }
 
@@ -268,6 +274,9 @@ export const Envelope: MessageFns<Envelope> = {
     }
     if (message.redriven !== 0) {
       writer.uint32(200).uint32(message.redriven);
+    }
+    if (message.scheduled !== 0) {
+      writer.uint32(208).int64(message.scheduled);
     }
     return writer;
   },
@@ -488,6 +497,14 @@ export const Envelope: MessageFns<Envelope> = {
             message.redriven = reader.uint32();
             continue;
           }
+          case 26: {
+            if (tag !== 208) {
+              break;
+            }
+
+            message.scheduled = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -540,6 +557,7 @@ export const Envelope: MessageFns<Envelope> = {
     message.idempotent = object.idempotent ?? false;
     message.group = object.group ?? "";
     message.redriven = object.redriven ?? 0;
+    message.scheduled = object.scheduled ?? 0;
     return message;
   },
 };

@@ -2,6 +2,7 @@ import type { Clock } from "../clock.js";
 import type { Envelope } from "../contract/envelope.js";
 import type { Mail } from "../durable.js";
 import { type TielineError, UnavailableError } from "../errors.js";
+import type { Agenda } from "../schedule.js";
 import type { Settings } from "../settings.js";
 import {
   type Gap,
@@ -206,6 +207,11 @@ export class FaultyPort implements Port {
   /** See `Port.connected`. */
   get connected(): boolean {
     return this.#linked && (this.#dead || this.#inner.connected);
+  }
+
+  /** See `Port.agenda`. */
+  get agenda(): Agenda {
+    return this.#inner.agenda;
   }
 
   /** See `Port.mail`. */

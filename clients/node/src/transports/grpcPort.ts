@@ -8,6 +8,7 @@ import type {
 } from "../contract/gateway.js";
 import { type Envelope, errorFromWire, errorToWire, newEnvelope, parse, serialize } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
+import { type Agenda, NoAgenda } from "../schedule.js";
 import type { Settings } from "../settings.js";
 import {
   type Gap,
@@ -47,6 +48,8 @@ export class GrpcPort implements Port, LinkUser {
   readonly clock = new Clock();
   /** See `Port.observing`. */
   observing = false;
+  /** See `Port.agenda`. */
+  readonly agenda: Agenda = new NoAgenda("use redis://");
   /** See `Port.mail`. */
   readonly mail = new GrpcMail(() => this.#require());
   readonly #gateway: Gateway;

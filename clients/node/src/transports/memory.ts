@@ -6,6 +6,7 @@ import { REPLY } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
 import { errorReply, Ledger, replyFor } from "../ledger.js";
+import type { Agenda } from "../schedule.js";
 import type { Settings } from "../settings.js";
 import { PatternTrie } from "../topics.js";
 import { joined } from "../trailBytes.js";
@@ -19,6 +20,7 @@ import {
   Route,
   type Transport,
 } from "../transport.js";
+import { MemoryAgenda } from "./memoryAgenda.js";
 
 /** Ports registered under one interest, who take turns. */
 class Members {
@@ -39,7 +41,7 @@ class Members {
   }
 
   /** A copy for each but the sender. */
-  copies(sender: MemoryPort, envelope: Envelope): void {
+  copies(sender: MemoryPort | undefined, envelope: Envelope): void {
     for (const port of [...this.ports]) if (port !== sender) port.receiver.onEvent(this.interest, envelope);
   }
 }
@@ -50,6 +52,8 @@ class Members {
  */
 export class MemoryBroker {
   readonly clock: Clock;
+  /** What is planned. */
+  readonly agenda: MemoryAgenda;
   readonly #ledger = new Ledger();
   readonly #trails = new Map<string, Buffer>();
   readonly #ports = new Map<string, MemoryPort>();
@@ -60,6 +64,7 @@ export class MemoryBroker {
 
   constructor(clock: Clock = new Clock()) {
     this.clock = clock;
+    this.agenda = new MemoryAgenda(clock, (envelope) => this.publish(undefined, envelope, []));
   }
 
   /** A new instance. */
@@ -99,8 +104,8 @@ export class MemoryBroker {
     else this.#trie(interest).remove(interest.pattern, members);
   }
 
-  /** A copy for everyone but the sender, one for each group not served. */
-  publish(sender: MemoryPort, envelope: Envelope, served: readonly string[]): void {
+  /** A copy for everyone but the sender, one for each group not served; what was planned has no sender. */
+  publish(sender: MemoryPort | undefined, envelope: Envelope, served: readonly string[]): void {
     const done = new Set(served);
     const matching = this.#patterns.size === 0 ? [] : this.#patterns.match(envelope.topic);
     for (const members of matching) {
@@ -121,7 +126,7 @@ export class MemoryBroker {
   }
 
   /** A copy for every observer but the sender. */
-  observe(sender: MemoryPort, envelope: Envelope): void {
+  observe(sender: MemoryPort | undefined, envelope: Envelope): void {
     if (!this.observing) return;
     for (const members of this.#observed.match(envelope.topic)) members.copies(sender, envelope);
   }
@@ -215,6 +220,8 @@ export class MemoryPort implements Port {
   connected = true;
   /** See `Port.mail`. */
   readonly mail: Mail = NO_MAIL;
+  /** See `Port.agenda`. */
+  readonly agenda: Agenda;
   readonly #broker: MemoryBroker;
 
   constructor(
@@ -227,6 +234,7 @@ export class MemoryPort implements Port {
   ) {
     this.#broker = broker;
     this.clock = broker.clock;
+    this.agenda = broker.agenda;
     this.receiver = receiver;
     broker.join(this);
   }

@@ -5,6 +5,7 @@ import { parseFrame } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
 import type { Settings } from "../settings.js";
 import type { Interest, Receiver, Transport } from "../transport.js";
+import { RedisAgenda } from "./redisAgenda.js";
 import { LinkDownError, type LinkOwner, type RedisLink } from "./redisLink.js";
 import { RedisMail } from "./redisMail.js";
 import { type Answers, RedisOutbox } from "./redisOutbox.js";
@@ -31,6 +32,7 @@ export class RedisTransport implements Transport {
   readonly outbox: RedisOutbox;
   readonly runs: RedisRuns;
   readonly mail: RedisMail;
+  readonly agenda = new RedisAgenda(this);
   readonly plain: RedisPlain;
   readonly retention = new RedisRetention(this);
   /** The link while there is one that is ready. */
@@ -322,7 +324,8 @@ export class RedisTransport implements Transport {
       if (take === undefined) this.registry.wake(name, String(rest[0]));
       else if (rest[0] instanceof Buffer) parseFrame(rest[0], take);
     } else if (kind === "message" && name === this.#notice) {
-      this.patterns.add(String(rest[0]));
+      const notice = String(rest[0]);
+      if (!this.agenda.noticed(notice)) this.patterns.add(notice);
     } else if (kind === "message" && name === this.plain.channel) {
       if (rest[0] instanceof Buffer) this.plain.noticed(rest[0]);
     } else if (kind === "message" || kind === "pmessage") {

@@ -133,7 +133,7 @@ export function listOf(reply: Reply | undefined): Reply[] {
 }
 
 /** Names and values, in the order of the names. */
-function pairsOf(reply: Reply): [string, Reply][] {
+export function pairsOf(reply: Reply): [string, Reply][] {
   const list = listOf(reply);
   const pairs: [string, Reply][] =
     reply instanceof Map

@@ -16,6 +16,7 @@ import type { Mail } from "../durable.js";
 import { type Envelope, REPLY, serializeFrame } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
+import type { Agenda } from "../schedule.js";
 import { type Interest, interestKey, type Place, type Port, type Probed, type Receiver, Route } from "../transport.js";
 import type { RedisTransport } from "./redis.js";
 import { LinkDownError, type RedisLink } from "./redisLink.js";
@@ -43,6 +44,11 @@ export class RedisPort implements Port {
   /** See `Port.clock`. */
   get clock(): Clock {
     return this.#transport.clock;
+  }
+
+  /** See `Port.agenda`. */
+  get agenda(): Agenda {
+    return this.#transport.agenda;
   }
 
   /** See `Port.mail`. */

@@ -60,11 +60,11 @@ export class RedisRegistry {
     return this.#direct.get(channel);
   }
 
-  /** Hands a broadcast to every port that asked for it, but to none that sent it. */
+  /** Hands a broadcast to every port that asked for it, but to none that sent it at once. */
   broadcast(channel: string, envelope: Envelope): void {
     const takers = this.#shared.get(channel);
     if (takers === undefined) return;
-    const sender = envelope.source.slice(envelope.source.lastIndexOf("/") + 1);
+    const sender = envelope.scheduled > 0 ? "" : envelope.source.slice(envelope.source.lastIndexOf("/") + 1);
     for (const { port, interest } of [...takers]) {
       if (port.instance !== sender && matches(interest.pattern, envelope.topic))
         port.receiver.onEvent(interest, envelope);

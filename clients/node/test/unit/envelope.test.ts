@@ -33,6 +33,7 @@ const envelopes: fc.Arbitrary<Envelope> = fc.record(
     idempotencyKey: text,
     fingerprint: bytes,
     redriven: uint32,
+    scheduled: big,
     error: fc.option(
       fc.record(
         {

@@ -42,9 +42,11 @@ from tieline.errors import (
 from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.groups import Group, Groups
+from tieline.histogram import Distribution
 from tieline.idempotency import Handling, IdempotencyStore, Standing
 from tieline.idempotency_stores import idempotency_store
 from tieline.many import Item
+from tieline.metrics import Figures, GroupMetrics, Metrics, SeriesMetrics
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.outbox import Outbox
@@ -52,6 +54,8 @@ from tieline.outbox_entry import OutboxFigures
 from tieline.publisher import Receipt
 from tieline.retry import Retry
 from tieline.retry_policy import RetryPolicy
+from tieline.schedule import ScheduleStatus
+from tieline.schedules import Schedule, SchedulePage, Schedules
 from tieline.settings import Settings
 from tieline.stream import Stream
 from tieline.subscription import Subscription
@@ -61,14 +65,18 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "EventSystem",
     "DeadLetter",
     "DeadLetters",
+    "Distribution",
     "DurableDelivery",
     "Failure",
+    "Figures",
     "Gathered",
     "Group",
+    "GroupMetrics",
     "Groups",
     "Handling",
     "IdempotencyStore",
     "Item",
+    "Metrics",
     "Outbox",
     "OutboxFigures",
     "ParkedKeys",
@@ -77,6 +85,11 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Responder",
     "Retry",
     "RetryPolicy",
+    "Schedule",
+    "SchedulePage",
+    "ScheduleStatus",
+    "Schedules",
+    "SeriesMetrics",
     "Settings",
     "Stream",
     "Standing",

@@ -103,6 +103,12 @@ class Event:
         return datetime.fromtimestamp(self.envelope.time / 1000, UTC)
 
     @property
+    def scheduled(self) -> datetime | None:
+        """When it was planned to be published, by the broker's clock; None if it was published at once."""
+        scheduled = self.envelope.scheduled
+        return datetime.fromtimestamp(scheduled / 1000, UTC) if scheduled else None
+
+    @property
     def expires_at(self) -> datetime | None:
         """When it expires, by the broker's clock; None for never."""
         expires = self.envelope.expires_at

@@ -133,6 +133,7 @@ class Batch:
         self._leases = deque(leases)
         self._size = size
         self._taken: list[_Taken] = []
+        self._began = 0.0
         self.event: Event | None = None
 
     async def run(self) -> None:
@@ -144,6 +145,7 @@ class Batch:
             raised = await self._handle() if any(taken.events for taken in self._taken) else None
             self._conclude(raised)
         except asyncio.CancelledError:
+            self._consumer.series.cancelled += sum(len(taken.events) for taken in self._taken)
             if not any(lease.stopping or lease.lost for lease in self._all):
                 raise
         except Exception:  # a defect of ours must not keep the keys from being handled
@@ -234,6 +236,7 @@ class Batch:
         subscription = self._consumer.subscription
         handler, first = subscription.handler, events[0][0]
         self.event = first
+        self._began = self._consumer.clock.monotonic()
         CURRENT.set(first)
         payloads = [data for _, data in events]
         try:
@@ -261,6 +264,8 @@ class Batch:
         taken, self._taken = self._taken, []
         for lease, count, events in taken:
             settled = None
+            for at, (event, _) in enumerate(events if raised is None else events[:1]):  # the others come again
+                lease.count(event, self._began, first=at == 0)
             if raised is None:
                 for event, _ in events:
                     self._consumer.steps.handled(lease, event.envelope)

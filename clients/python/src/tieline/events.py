@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from os import PathLike
 from types import TracebackType
@@ -30,6 +31,7 @@ from tieline.gather import Gathered
 from tieline.groups import Groups
 from tieline.instance import Instance
 from tieline.many import Common, Item, check_items, store_many
+from tieline.metrics import Metrics
 from tieline.middleware import (
     HandleNext,
     Message,
@@ -42,15 +44,20 @@ from tieline.middleware import (
 )
 from tieline.observe import Observer
 from tieline.outbox import Outbox, check_path
+from tieline.planner import Planner, When, way_of
+from tieline.prometheus import exposition
 from tieline.publisher import Durable, Publisher, Receipt
 from tieline.requester import Requester
 from tieline.retry import Retry
+from tieline.retry_policy import RetryPolicy
+from tieline.schedules import Schedules
 from tieline.services import Service
 from tieline.settings import Settings, choose_service, choose_settings, choose_url
 from tieline.signals import stop_signals
 from tieline.stream import Stream
 from tieline.subscription import Subscription, SubscriptionOptions, no_subscription
 from tieline.surveyor import Surveyor
+from tieline.tally import OTHER
 from tieline.transport import Transport
 from tieline.transports import make_transport
 
@@ -76,7 +83,8 @@ class EventSystem:
             this file. The receipt says `queued`, and the broker need not be there.
 
     It starts with the first publish, call or `async with`, or where a loop runs, with the first subscribe; it belongs
-    to the loop that started it. `dead_letters`, `parked` and `groups` look after durable events.
+    to the loop that started it. `dead_letters`, `parked` and `groups` look after durable events, `schedules`
+    after planned ones.
 
     """
 
@@ -100,11 +108,13 @@ class EventSystem:
         self.outbox = Outbox(check_path(outbox), self._instance.find_mail) if outbox is not None else None
         self._instance.outbox = self.outbox
         self._publisher = Publisher(self._instance, self.outbox)
+        self._planner = Planner(self._instance)
         self._requester = Requester(self._instance)
         self._surveyor = Surveyor(self._instance)
         self.dead_letters = DeadLetters(self._instance)
         self.parked = ParkedKeys(self._instance)
         self.groups = Groups(self._instance)
+        self.schedules = Schedules(self._instance)
         self._surround(chain)
 
     def use(self, *middleware: Middleware) -> None:
@@ -148,16 +158,23 @@ class EventSystem:
         dedupe: str | None = None,
         max_stored: int = 0,
         wait_replicas: int = 0,
+        delay: float | None = None,
+        at: datetime | None = None,
+        retry: RetryPolicy | None = None,
     ) -> Coroutine[Any, Any, Receipt]:
         """Publish an event to every subscriber, here and elsewhere. At most once; nobody need be there.
 
         With `key` or `durable` it is stored instead, for durable subscriptions, and kept until each of their groups has
         handled it: the receipt says where. Stored means: as Redis's persistence is configured.
 
+        With `delay` or `at` it is planned instead: the broker publishes it, or stores it, when it is due, never
+        earlier, and the receipt's id is that of its schedule (`events.schedules`).
+
         Args:
             topic: concrete topic.
             data: payload.
-            ttl: seconds until it is no longer worth handling; 30 unless given, and for ever if it is stored.
+            ttl: seconds until it is no longer worth handling; 30 unless given, and for ever if it is stored or planned.
+                That of a planned event begins when it is due.
             headers: text by name.
             content_type: media type; MessagePack unless given.
             schema_version: version of the payload's schema.
@@ -166,10 +183,15 @@ class EventSystem:
             wait_for_connection: seconds to wait while the broker is away.
             key: store it; events of one topic and key are handled strictly in order, by one handler at a time.
             durable: store it without a key: such events are handled side by side.
-            priority: of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first.
+            priority: of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first. Of
+                planned events that are due in the same millisecond the highest is published first.
             dedupe: an id of your own: an event of the topic with the same one is stored once within 24 hours.
             max_stored: do not store it if its key, or its priority, holds so many events; 0 for no bound.
             wait_replicas: return when so many replicas of Redis have it too.
+            delay: seconds until it is to be published, up to ten years; or
+            at: when, a datetime with a time zone. A moment in the past is now, and the receipt says `overdue`.
+            retry: how often, and in which pauses, to try to store a planned event if it finds no room when it is due;
+                four times, every five minutes, unless given. Its `jitter` and `redrives` have no meaning here.
 
         Raises:
             InvalidTopicError, InvalidPayloadError, PayloadTooLargeError, InvalidArgumentError: refused at the door.
@@ -178,6 +200,15 @@ class EventSystem:
             LoopDetectedError: more than 16 handlers led here.
 
         """
+        if delay is not None or at is not None:
+            if wait_local or wait_replicas:
+                raise InvalidArgumentError("wait_local= and wait_replicas= wait for what is published now, not later")
+            planned = Durable(key, PRIORITY_NORMAL if priority is None else priority, dedupe, max_stored)
+            way = way_of(durable, planned)
+            rest = (When(delay, at), planned, way, retry, ttl, content_type, schema_version, correlation_id)
+            return self._through(self._planner.plan, topic, data, headers, (*rest, wait_for_connection))
+        if retry is not None:
+            raise InvalidArgumentError("retry= is for what is planned: add delay= or at=; subscriptions have their own")
         if key is not None or durable:
             if not isinstance(durable, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidArgumentError(f"durable is True or False, not {durable!r:.80}")
@@ -187,19 +218,26 @@ class EventSystem:
                 )
             stored = Durable(key, PRIORITY_NORMAL if priority is None else priority, dedupe, max_stored, wait_replicas)
             rest = (stored, ttl, content_type, schema_version, correlation_id, wait_for_connection)
-            if self._publishing:
-                message = Message(topic, data, dict(headers or {}))
-                return publish_through(self._publishing, message, partial(_send, self._publisher.store, rest))
-            return self._publisher.store(topic, data, headers, *rest)
+            return self._through(self._publisher.store, topic, data, headers, rest)
         if priority is not None or dedupe is not None or max_stored or wait_replicas:
             message = "priority=, dedupe=, max_stored= and wait_replicas= are for what is stored"
             raise InvalidArgumentError(f"{message}: add key= or durable=True")
         options = (ttl, content_type, schema_version, correlation_id, wait_local, wait_for_connection)
+        return self._through(self._publisher.publish, topic, data, headers, options)
+
+    def _through(
+        self,
+        send: Callable[..., Coroutine[Any, Any, Receipt]],
+        topic: str,
+        data: Any,
+        headers: Mapping[str, str] | None,
+        options: tuple[Any, ...],
+    ) -> Coroutine[Any, Any, Receipt]:
+        """Send something, through the middleware if there is any."""
         if self._publishing:
             message = Message(topic, data, dict(headers or {}))
-            last = partial(_send, self._publisher.publish, options)
-            return publish_through(self._publishing, message, last)
-        return self._publisher.publish(topic, data, headers, *options)
+            return publish_through(self._publishing, message, partial(_send, send, options))
+        return send(topic, data, headers, *options)
 
     def publish_many(
         self,
@@ -472,6 +510,27 @@ class EventSystem:
 
         """
         return await self._surveyor.services(ttl)
+
+    def metrics(self) -> Metrics:
+        """What this instance has published, called and handled since it was made. It asks nobody, and costs little."""
+        return self._instance.metrics()
+
+    async def prometheus(self, *, groups: bool = False) -> str:
+        """The same as Prometheus reads it: what an HTTP route answers, as `tieline.prometheus.CONTENT_TYPE`.
+
+        Args:
+            groups: say also how far the durable groups of the topics that are known here are, in all instances; the
+                broker is asked, and counts for as long as they have keys with something to handle.
+
+        Raises:
+            UnavailableError: the broker, which was to be asked, is away.
+
+        """
+        metrics = self.metrics()
+        topics = [topic for topic in metrics.topics if topic != OTHER] if groups else []
+        stored = set(await self.groups.topics()) if topics else set[str]()
+        found = [group for topic in topics if topic in stored for group in await self.groups.list(topic)]
+        return exposition(metrics, found)
 
     # --- life -----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any
@@ -35,14 +35,18 @@ from tieline.errors import (
 from tieline.event_outlet import EventOutlet
 from tieline.handler import bind
 from tieline.inside import Inside
+from tieline.metrics import Metrics, metrics_of
 from tieline.observe import Observer, Step, StepName, guarded
 from tieline.outbox import Outbox
 from tieline.registry import Registry
 from tieline.responder import Responder
 from tieline.router import Router
+from tieline.schedule import Agenda, Firing
+from tieline.scheduler import Scheduler
 from tieline.settings import Settings
 from tieline.subscription import Subscription
 from tieline.system_events import Publish, SystemEvents
+from tieline.tally import Tally
 from tieline.trail import Trail
 from tieline.transport import Gap, Interest, Port, Route, Transport
 from tieline.within import in_time
@@ -75,7 +79,10 @@ class Instance:
         self.registry = Registry()
         self.clock = Clock()
         self.trail = Trail(settings.explain_calls)
+        self.tally = Tally(self.clock.now())
+        self.tally.gauges |= {"connected": self._is_connected, "calls_pending": lambda: self.caller.active}
         self.outbox: Outbox | None = None
+        self.scheduler: Scheduler | None = None
         self._make_transport = make_transport
         self._transport: Transport | None = make_transport()  # a wrong URL is told here
         self._observer = observer = guarded(observer) if observer else None
@@ -90,13 +97,15 @@ class Instance:
         self._background: set[asyncio.Task[Any]] = set()
         self._consumers: list[Consumer] = []
         self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
-        self.responder = Responder(settings, self.router, self, observer, self.system, self.on_answer, self.trail)
+        self.responder = Responder(
+            settings, self.router, self, observer, self.system, self.on_answer, self.trail, self.tally
+        )
         self.steps = DurableSteps(self.trail, self.responder, self.system, observed=observer is not None)
         self.router.add(Subscription(None, ASK_TOPIC, bind(Inside(self).answer), settings, {"name": ASK_TOPIC}))
         self._renew()
 
     def _renew(self) -> None:
-        self.caller = Caller(self.settings, self, self._observer, self, self.trail)
+        self.caller = Caller(self.settings, self, self._observer, self, self.trail, self.tally)
         self.caller.around = self.responder.around
         self.on_request = self.responder.request
         self.on_event = self.responder.event
@@ -148,6 +157,9 @@ class Instance:
             if self.outbox is not None:
                 self.outbox.begin()
             self.spawn(self._watch_loop())
+            if port.agenda.fires:
+                self.scheduler = Scheduler(self, port.agenda, port.instance)
+                self.scheduler.begin()
             self.system.started()
         except BaseException:
             self._transport = None
@@ -183,7 +195,7 @@ class Instance:
         if self._transport is not None and self._transport is not fresh:
             self._transport.abandon()
         self._transport = fresh
-        self.loop = self.port = self._starting = None
+        self.loop = self.port = self._starting = self.scheduler = None
         self._background.clear()
         self.system.forget()
         for subscription in self._leaving:
@@ -238,6 +250,8 @@ class Instance:
         if self.port is not None:
             await self._drain(drain)
             await self._empty_outbox(until - self.clock.monotonic())
+            if self.scheduler is not None:
+                await self.scheduler.stop()
             await self.caller.close()
             self.responder.stop()
             await self.port.aclose()
@@ -293,6 +307,7 @@ class Instance:
             batch = subscription.batch
             subscription.consumer = Consumer(*arguments) if batch is None else BatchConsumer(*arguments, batch)
         self.system.watch(subscription)
+        self.tally.adopt(subscription)
         new = self.router.add(subscription)
         running = running_loop()
         if self.port is not None and running is self.loop:
@@ -356,7 +371,10 @@ class Instance:
         for subscription in self._durable():
             if subscription.consumer is not None:
                 subscription.consumer.wake()
+        if self.scheduler is not None:
+            self.scheduler.look()
         if gap is not None:
+            self.tally.count("gaps")
             log.info("the broker is back after %.1f s", self.clock.monotonic() - self._away_since)
             self.caller.link_up()
             if self.outbox is not None:
@@ -368,6 +386,7 @@ class Instance:
     def on_disconnected(self, reason: str) -> None:
         """See `Receiver`."""
         log.warning("the broker is away: %s", reason)
+        self.tally.count("disconnects")
         if self._linked.is_set():  # a gateway may lose its broker first and be lost then
             self._away_since = self.clock.monotonic()
         self._linked.clear()
@@ -420,6 +439,16 @@ class Instance:
         await self.start()
         return self.mail
 
+    async def find_agenda(self) -> Agenda:
+        """What is planned; starts if need be."""
+        await self.start()
+        if self.port is None:
+            raise UnavailableError("the event system is not running", outcome=Outcome.NOT_DELIVERED)
+        return self.port.agenda
+
+    def fired(self, events: Sequence[Firing]) -> None:
+        """See `scheduler.House`."""
+
     @property
     def lease_seconds(self) -> float:
         """See `consumer.House`."""
@@ -432,6 +461,15 @@ class Instance:
 
     def _durable(self) -> list[Subscription]:
         return [subscription for subscription in self.router if subscription.consumer is not None]
+
+    # --- figures --------------------------------------------------------------------------------------------------
+
+    def metrics(self) -> Metrics:
+        """See `EventSystem.metrics`."""
+        return metrics_of(self.tally, [*self.router, *self._leaving])
+
+    def _is_connected(self) -> bool:
+        return self.port is not None and self.port.connected
 
     # --- the rest -------------------------------------------------------------------------------------------------
 

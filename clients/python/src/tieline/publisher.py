@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from tieline._contract import contract
@@ -17,6 +18,7 @@ from tieline.handled import Handled
 from tieline.instance import Instance
 from tieline.outbox import Outbox
 from tieline.outgoing import check_key, check_wait, compose, ttl_ms
+from tieline.tally import DURABLE
 from tieline.turns import Turns
 
 
@@ -24,13 +26,16 @@ class Receipt(NamedTuple):
     """What a publish returns: the event's id, and the name of the chain it belongs to.
 
     `stored` says where a durable event is; None for a live one, and for one that is `queued`: it is on this machine's
-    disk, in the outbox, and on its way to the broker.
+    disk, in the outbox, and on its way to the broker. `due` says when a planned event is published, and `overdue` that
+    this was to be in the past, so that it is published now; its id is that of its schedule (`events.schedules`).
     """
 
     id: str
     correlation_id: str
     stored: Stored | None = None
     queued: bool = False
+    due: datetime | None = None
+    overdue: bool = False
 
 
 class Durable(NamedTuple):
@@ -140,6 +145,7 @@ class Publisher:
             (stored,) = await port.mail.append(event.topic, drafts, most=durable.most)
         if not isinstance(stored, Stored):
             raise not_stored(stored, no_room(event.topic, durable.key, instance.settings.retry_after))
+        self._count(event.topic, stored)
         if began is not None:
             steps.stored(event, stored, began)
         return stored
@@ -184,9 +190,17 @@ class Publisher:
     def _receipt(self, event: Envelope, place: Appended, began: float) -> Receipt:
         """What is returned for an event that was stored together with others; that is noted."""
         assert isinstance(place, Stored)
+        self._count(event.topic, place)
         if self._instance.steps.wanted:
             self._instance.steps.stored(event, place, began)
         return Receipt(event.id, event.correlation_id or event.id, place)
+
+    def _count(self, topic: str, place: Stored) -> None:
+        tally = self._instance.tally
+        if place.duplicate:
+            tally.count("events_deduplicated")
+        else:
+            tally.series(topic, "", DURABLE).published += 1
 
     async def _queue(
         self,
@@ -211,6 +225,7 @@ class Publisher:
         ]
         check_size(known)
         await outbox.put(topic, known, pieces[0].durable.most, together=len(pieces) > 1)
+        instance.tally.series(topic, "", DURABLE).published += len(events)
         for event in events:
             if instance.trail.room:
                 instance.trail.published(event)
@@ -255,8 +270,10 @@ class Publisher:
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
         handled = Handled() if wait_local else None
-        if instance.trail.room and not by_system:
-            instance.trail.published(event)
+        if not by_system:
+            instance.tally.live(event.topic).published += 1
+            if instance.trail.room:
+                instance.trail.published(event)
         here, served = self._serve(event, data, instance.local_outlet(handled.one if handled else None), handled)
         try:
             await port.publish(event, served)

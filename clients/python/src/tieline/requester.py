@@ -199,6 +199,7 @@ class Requester:
         instance = self._instance
         if not instance.router.has_responder(request.topic):
             return None
+        instance.tally.count("overloads")
         instance.system.overload(request)
         return crowded(request.topic, instance.settings.retry_after)
 

@@ -22,6 +22,7 @@ from tieline.outgoing import check_text
 from tieline.prompt import check_prompt
 from tieline.retry_policy import RetryPolicy
 from tieline.settings import Settings
+from tieline.tally import NOWHERE, Series
 from tieline.transport import Interest, Route
 from tieline.versions import Upcaster, versions
 
@@ -97,9 +98,11 @@ class Subscription:
         "around_batch",
         "batch",
         "by_reference",
+        "calls",
         "concurrency",
         "consumer",
         "durability",
+        "events",
         "filter",
         "group",
         "handler",
@@ -142,6 +145,8 @@ class Subscription:
         self.name = named or getattr(handler.function, "__name__", type(handler.function).__name__)
         self.warned_at = 0.0
         self.around_batch: AroundBatch | None = None
+        self.calls = NOWHERE
+        self.events: Series | None = NOWHERE  # None: by the topic of each
         self.versions = versions(options.get("schema_version", ""), options.get("upcasters", ()))
         self.durability = durability(self.topic, options)
         self.consumer: Consumer | None = None
@@ -204,6 +209,10 @@ class Subscription:
         """It is registered: begin to claim, if it is durable."""
         if self.consumer is not None and not self._closed:
             self.consumer.start()
+
+    def collected(self) -> Sequence[Delivery]:
+        """What waits for a batch to be full."""
+        return self._batcher.collected if self._batcher is not None else ()
 
     def at_work(self) -> Iterator[tuple[Delivery, bool]]:
         """What its handler has now, and what waits for it (true)."""

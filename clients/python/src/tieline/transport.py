@@ -15,6 +15,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.durable import Mail
 from tieline.errors import TielineError
+from tieline.schedule import Agenda
 
 
 class Route(IntEnum):
@@ -194,6 +195,11 @@ class Port(Protocol):
             UnavailableError: the broker could not be asked; nothing is known.
 
         """
+        ...
+
+    @property
+    def agenda(self) -> Agenda:
+        """What is planned; where nothing can be, everything it offers is an UnsupportedError."""
         ...
 
     @property

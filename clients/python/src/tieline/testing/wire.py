@@ -13,6 +13,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.durable import Mail
 from tieline.errors import Outcome, TielineError, UnavailableError
+from tieline.schedule import Agenda
 from tieline.transport import Gap, Interest, Place, Port, Probed, Receiver, Route, Transport
 
 _KEPT = 1_000
@@ -206,6 +207,11 @@ class FaultyPort:
     def clock(self) -> Clock:
         """See `Port.clock`."""
         return self._inner.clock
+
+    @property
+    def agenda(self) -> Agenda:
+        """See `Port.agenda`."""
+        return self._inner.agenda
 
     @property
     def mail(self) -> Mail:

@@ -20,6 +20,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import error_from_wire, error_to_wire, parse
 from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
+from tieline.schedule import Agenda, NoAgenda
 from tieline.settings import Settings
 from tieline.transport import Gap, Interest, Place, Probed, Receiver, Route
 from tieline.transports.grpc_frames import Kept, interest_from_wire, interests_to_wire
@@ -82,6 +83,7 @@ class GrpcPort:
     def __init__(self, target: Target, service: str, receiver: Receiver, settings: Settings) -> None:
         self.clock = Clock()
         self.mail = GrpcMail(self)
+        self.agenda: Agenda = NoAgenda("use redis://")
         self._target = target
         self._hello = wire.Hello(service=service, client=CLIENT)
         self._receiver = receiver

@@ -18,9 +18,11 @@ from tieline.durable import Mail
 from tieline.envelope import REPLY, new_instance
 from tieline.errors import TielineError, UnavailableError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
+from tieline.schedule import Agenda
 from tieline.settings import Settings
 from tieline.trail_bytes import joined
 from tieline.transport import Interest, Place, Probed, Receiver, Route
+from tieline.transports.sqlite_agenda import SqliteAgenda
 from tieline.transports.sqlite_mail import SqliteMail
 from tieline.transports.sqlite_results import SqliteResults
 
@@ -47,7 +49,7 @@ class MemoryBroker:
     Args:
         results: where results of idempotency keys are kept; in memory unless given.
         clock: what time it is.
-        mail: SQLite file of durable events; in memory unless given.
+        mail: SQLite file of durable and planned events; in memory unless given.
         served: other processes reach it through this one.
 
     """
@@ -63,6 +65,7 @@ class MemoryBroker:
         self.clock = clock or Clock()
         self.ledger = Ledger(results)
         self.mail = SqliteMail(mail, self.clock, self._on_mail, served=served)
+        self.agenda = SqliteAgenda(self.mail.writer, self.clock, self._publish_planned, lambda who: who in self._ports)
         self._ports: dict[str, MemoryPort] = {}
         self._members: dict[Interest, _Members] = {}
         self._responders: dict[str, _Members] = {}
@@ -79,6 +82,7 @@ class MemoryBroker:
         if self._ports.pop(port.instance, None):
             for interest in list(port.interests):
                 self.unregister(port, interest)
+            self.agenda.leave(port.instance)
 
     def register(self, port: MemoryPort, interest: Interest) -> None:
         """An instance wants to receive something."""
@@ -109,8 +113,8 @@ class MemoryBroker:
             elif interest.route != Route.MAIL:
                 self._patterns.remove(interest.pattern, interest)
 
-    def publish(self, sender: MemoryPort, envelope: Envelope, served: Collection[str]) -> None:
-        """A copy for everyone but the sender, one for each group not served."""
+    def publish(self, sender: MemoryPort | None, envelope: Envelope, served: Collection[str]) -> None:
+        """A copy for everyone but the sender, one for each group not served; what was planned has no sender."""
         done = set(served)
         for _, interest in self._patterns.match(envelope.topic):
             members = self._members[interest]
@@ -121,6 +125,9 @@ class MemoryBroker:
             else:
                 for port in [port for port in members.ports if port is not sender]:
                     port.receiver.on_event(interest, envelope)
+
+    def _publish_planned(self, envelope: Envelope) -> None:
+        self.publish(None, envelope, ())
 
     def observe(self, sender: MemoryPort, envelope: Envelope) -> None:
         """A copy for every observer but the sender."""
@@ -239,6 +246,7 @@ class MemoryPort:
         self.interests: dict[Interest, None] = {}
         self._broker = broker
         self.mail: Mail = broker.mail
+        self.agenda: Agenda = broker.agenda
         self._window = settings.idempotency_window
         broker.join(self)
 

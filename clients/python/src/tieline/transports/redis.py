@@ -19,6 +19,7 @@ from tieline.envelope import parse_frame
 from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.settings import Settings
 from tieline.transport import Gap, Receiver
+from tieline.transports.redis_agenda import RedisAgenda
 from tieline.transports.redis_link import (
     Callback,
     LinkDownError,
@@ -69,6 +70,7 @@ class RedisTransport:
         self.outbox = RedisOutbox(self)
         self.runs = RedisRuns(self)
         self.mail = RedisMail(self, self._server)
+        self.agenda = RedisAgenda(self)
         self.plain = PlainProducers(self)
         self.retention = Retention(self)
         self._client_id = ClientId("", "")
@@ -313,7 +315,8 @@ class RedisTransport:
         elif push[0] == b"pmessage":
             self._on_broadcast(push[1], push[3])
         elif push[0] == b"message" and push[1] == self._notice:
-            self.patterns.add(push[2])
+            if not self.agenda.noticed(push[2]):
+                self.patterns.add(push[2])
         elif push[0] == b"message" and push[1] == self.plain.channel:
             self.plain.noticed(push[2])
         elif push[0] == b"message":
@@ -322,7 +325,7 @@ class RedisTransport:
     def _on_broadcast(self, channel: bytes, data: bytes) -> None:
         takers = list(self.registration.broadcast.get(channel, ()))
         for envelope in parse_frame(data):
-            sender = envelope.source.rpartition("/")[2]
+            sender = "" if envelope.scheduled else envelope.source.rpartition("/")[2]
             for port, interest in takers:
                 if port.instance != sender and topics.matches(interest.pattern, envelope.topic):
                     port.receiver.on_event(interest, envelope)

@@ -18,6 +18,7 @@ from tieline.transports.redis_server import command_error
 
 if TYPE_CHECKING:
     from tieline.transports.redis import RedisTransport
+    from tieline.transports.redis_agenda import RedisAgenda
     from tieline.transports.redis_mail import RedisMail
 
 
@@ -39,6 +40,11 @@ class RedisPort:
     def clock(self) -> Clock:
         """See `Port.clock`."""
         return self._transport.clock
+
+    @property
+    def agenda(self) -> RedisAgenda:
+        """See `Port.agenda`."""
+        return self._transport.agenda
 
     @property
     def mail(self) -> RedisMail:

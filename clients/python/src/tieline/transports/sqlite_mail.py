@@ -32,6 +32,11 @@ class SqliteMail:
     ) -> None:
         self._writer = MailWriter(path, clock, wake, served=served)
 
+    @property
+    def writer(self) -> MailWriter:
+        """Who works on the database."""
+        return self._writer
+
     def open(self) -> None:
         """Open the file now.
 

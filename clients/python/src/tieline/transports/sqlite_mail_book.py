@@ -15,6 +15,7 @@ from typing import NamedTuple
 from tieline._contract import contract
 from tieline.clock import Clock
 from tieline.durable import Appended, Draft, Stored, group_removed
+from tieline.transports.sqlite_agenda_going import Going
 from tieline.transports.sqlite_mail_schema import entry_text, first_id
 
 log = logging.getLogger("tieline")
@@ -76,6 +77,7 @@ class MailBook:
         self.woken: list[tuple[str, str]] = []
         self.turns: dict[tuple[str, str], int] = {}
         self.services: dict[tuple[str, str], str] = {}
+        self.going = Going()
         self._clock = clock
         self._topics: set[str] = set()
         self._swept = 0
@@ -136,6 +138,11 @@ class MailBook:
             self.execute("INSERT OR IGNORE INTO topics VALUES (?)", (topic,))
             self._topics.add(topic)
 
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self.going.begin()
+        self.execute("BEGIN IMMEDIATE")
+
     def finish(self) -> list[tuple[str, str]]:
         """The transaction is about to be committed; returns the groups to be told then."""
         if self._changes != self.connection.total_changes:
@@ -148,6 +155,7 @@ class MailBook:
         """The transaction was not committed."""
         self.asleep.update(self.woken, woken)
         self.woken.clear()
+        self.going.undone()
         self._topics.clear()
         self._changes = self.connection.total_changes
 

@@ -13,7 +13,7 @@ import weakref
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tieline.clock import Clock
 from tieline.errors import OverloadedError, TielineError
@@ -27,6 +27,16 @@ _RESERVE_BYTES = 33_554_432
 
 Work = Callable[[MailBook], Any]
 Group = tuple[str, str]
+
+
+class Growing(NamedTuple):
+    """Work that needs room on the disk, beyond what handling makes and needs."""
+
+    work: Work
+
+    def __call__(self, book: MailBook) -> Any:
+        """Do it."""
+        return self.work(book)
 
 
 class Operation:
@@ -93,7 +103,7 @@ class MailCommitter:
     def _commit(self, book: MailBook, operations: Sequence[Operation]) -> list[Group]:
         woken, committing = list[Group](), False
         try:
-            book.execute("BEGIN IMMEDIATE")
+            book.begin()
             self._do(book, operations)
             woken, committing = book.finish(), True
             book.execute("COMMIT")
@@ -115,7 +125,10 @@ class MailCommitter:
                 continue
             self._append(book, appends)
             appends = []
-            operation.told = operation.work(book)
+            if isinstance(operation.work, Growing) and (error := self._short_of_space(book)):
+                operation.error = error
+            else:
+                operation.told = operation.work(book)
         self._append(book, appends)
 
     def _append(self, book: MailBook, operations: Sequence[Operation]) -> None:

@@ -1,4 +1,4 @@
-"""The SQLite database of durable events: its tables, how it is opened, and what its errors mean (SPEC.md, section 14).
+"""The SQLite database of durable and planned events: its tables, how it is opened, what its errors mean (SPEC.md, 14, 16).
 
 Ids of entries are one rising number for all topics, milliseconds and a count within them, so they order as they read.
 """
@@ -23,13 +23,12 @@ from tieline.sqlite_file import why_not
 NEVER = 1 << 62
 """When a parked key is due."""
 
-_VERSION = 1
 _COUNT_BITS = 20
 _MOST_COUNT = (1 << _COUNT_BITS) - 1
 _LOCK_SECONDS = 2.0
 _LANE = "\0"
 
-_SCHEMA = """
+_MAIL = """
 CREATE TABLE state (one INTEGER PRIMARY KEY, id INTEGER NOT NULL, token INTEGER NOT NULL) STRICT;
 INSERT INTO state VALUES (1, 0, 0);
 
@@ -82,6 +81,26 @@ CREATE TABLE letters (id INTEGER PRIMARY KEY, topic TEXT NOT NULL, letter BLOB N
 CREATE INDEX letters_of_topic ON letters (topic);
 """
 
+_AGENDA = """
+-- Planned events, and those that ended not long ago; moments are ms. ended: NULL while it is pending. known_as, window,
+-- most: how it is stored; of a live one nothing. attempts, backoff, cap: how often that is tried, and in which pauses.
+CREATE TABLE plans (
+    id TEXT NOT NULL UNIQUE, status TEXT NOT NULL, due INTEGER NOT NULL, priority INTEGER NOT NULL,
+    tries INTEGER NOT NULL, created INTEGER NOT NULL, ended INTEGER, why TEXT NOT NULL, way TEXT NOT NULL,
+    topic TEXT NOT NULL, key TEXT NOT NULL, expires INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    backoff INTEGER NOT NULL, cap INTEGER NOT NULL, known_as TEXT NOT NULL, window INTEGER NOT NULL,
+    most INTEGER NOT NULL, envelope BLOB NOT NULL
+) STRICT;
+CREATE INDEX plans_due ON plans (due, priority DESC, id) WHERE ended IS NULL;
+CREATE INDEX plans_ended ON plans (status, ended, id) WHERE ended IS NOT NULL;
+
+-- How many were planned, and ended with each status, ever.
+CREATE TABLE sums (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+_STEPS = (_MAIL, _AGENDA)
+"""What each version of the database adds to the one before."""
+
 
 def open_database(path: Path | None) -> sqlite3.Connection:
     """Open a file, which is made if it does not exist, for this process alone; without one, a database in memory.
@@ -113,12 +132,12 @@ def _prepare(connection: sqlite3.Connection, path: Path | None) -> None:
     connection.execute("PRAGMA journal_size_limit = 67108864")
     connection.execute("BEGIN EXCLUSIVE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > _VERSION:
+    if version > len(_STEPS):
         raise UnsupportedError(f"a newer version of Tieline has written {path}; use that one, or another file")
-    if version == 0:
-        for statement in _SCHEMA.split(";\n"):
+    for step in _STEPS[version:]:
+        for statement in step.split(";\n"):
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
+    connection.execute(f"PRAGMA user_version = {len(_STEPS)}")
     connection.execute("COMMIT")
 
 

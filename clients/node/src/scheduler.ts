@@ -1,0 +1,115 @@
+import type { Clock, Timer } from "./clock.js";
+import { said, TielineError, UnavailableError } from "./errors.js";
+import type { Log } from "./log.js";
+import type { Agenda, Fired, Firing } from "./schedule.js";
+
+const PAUSE_MS = 1_000;
+const FAREST_MS = 86_400_000;
+
+/** Where the agenda is. */
+export interface House {
+  /** The broker's clock. */
+  readonly clock: Clock;
+  readonly log: Log;
+  /** These went out, or were given up. */
+  fired(events: readonly Firing[]): void;
+}
+
+/**
+ * The scheduler of an instance: fires what is due, and sleeps until then. Rules: SPEC.md, section 16.
+ *
+ * Nothing polls: it looks when the next event is due, when it is told of an earlier one, and when the link is back. Of
+ * several schedulers one has the role, for as long as it is heard of; the others look when its lease ends.
+ */
+export class Scheduler {
+  readonly #house: House;
+  readonly #agenda: Agenda;
+  readonly #instance: string;
+  /** When to look next, of the local monotonic clock (ms). */
+  #next = Number.POSITIVE_INFINITY;
+  /** The earliest moment it was told of while it looked. */
+  #heard = Number.POSITIVE_INFINITY;
+  #timer: Timer | undefined;
+  #looking = false;
+  #again = false;
+  #troubled = false;
+  #stopped = false;
+
+  constructor(house: House, agenda: Agenda, instance: string) {
+    this.#house = house;
+    this.#agenda = agenda;
+    this.#instance = instance;
+  }
+
+  /** Looks now, and then whenever there is a reason to. */
+  begin(): void {
+    this.#agenda.listen((due, holder) => this.#told(due, holder));
+    this.look();
+  }
+
+  /** Looks now: what was told meanwhile may have been missed. */
+  look(): void {
+    if (this.#stopped) return;
+    this.#again = true;
+    if (!this.#looking) void this.#run();
+  }
+
+  /** Leaves it to others. Idempotent. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#setTimer(Number.POSITIVE_INFINITY);
+    await this.#agenda.stepDown(this.#instance).catch(() => undefined);
+  }
+
+  /** Something is due earlier than all else. */
+  #told(due: number, holder: string): void {
+    if (this.#stopped || (holder !== "" && holder !== this.#instance)) return;
+    const moment = this.#house.clock.local(due);
+    this.#heard = Math.min(this.#heard, moment);
+    if (moment < this.#next) this.#setTimer(moment);
+  }
+
+  async #run(): Promise<void> {
+    this.#looking = true;
+    while (this.#again && !this.#stopped) {
+      this.#again = false;
+      this.#heard = Number.POSITIVE_INFINITY;
+      const { again = Number.POSITIVE_INFINITY, events } = await this.#fire();
+      if (events.length > 0) this.#house.fired(events);
+      if (!this.#stopped) this.#setTimer(Math.min(this.#house.clock.monotonic() + again, this.#heard));
+    }
+    this.#looking = false;
+  }
+
+  /** One look; if it fails, the next one is when the link is back, or after a pause. */
+  async #fire(): Promise<Fired> {
+    let fired: Fired;
+    try {
+      fired = await this.#agenda.fire(this.#instance);
+    } catch (error) {
+      if (!(error instanceof UnavailableError)) this.#complain(error);
+      return { again: PAUSE_MS, events: [] };
+    }
+    if (this.#troubled) this.#house.log.info("what is planned is published again");
+    this.#troubled = false;
+    return fired;
+  }
+
+  #complain(error: unknown): void {
+    if (this.#troubled || this.#stopped) return;
+    this.#troubled = true;
+    const why = error instanceof TielineError ? said(error) : String(error);
+    this.#house.log.error(`what is planned cannot be published now, and is tried again every second: ${why}`);
+  }
+
+  #setTimer(moment: number): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#next = moment;
+    if (moment === Number.POSITIVE_INFINITY) return;
+    const { clock } = this.#house;
+    this.#timer = clock.callAt(Math.min(moment, clock.monotonic() + FAREST_MS), () => this.look());
+    if (!this.#agenda.inProcess) this.#timer.unref();
+  }
+}

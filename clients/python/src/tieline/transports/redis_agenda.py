@@ -1,0 +1,144 @@
+"""Planned events on Redis: scripts plan and fire them (SPEC.md, section 16)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tieline._contract import contract, scripts
+from tieline.errors import TielineError
+from tieline.schedule import Fired, Firing, Plan, Planned, ScheduleStatus, Told, Way
+from tieline.transports.redis_link import LinkDownError, ReplyError
+from tieline.transports.redis_server import command_error
+
+if TYPE_CHECKING:
+    from tieline.transports.redis import RedisTransport
+
+_ANY_TOPIC = "\0"
+_FIELDS = 10
+_KEEP = (b"%d" % contract.DEFAULT_ENDED_PLAN_MS, b"%d" % contract.LIMIT_ENDED_PLANS)
+_NOTICE = b"s\0"
+
+
+class RedisAgenda:
+    """What is planned in one installation."""
+
+    fires = True
+
+    def __init__(self, transport: RedisTransport) -> None:
+        self._transport = transport
+        self._listeners: list[Told] = []
+
+    def listen(self, told: Told) -> None:
+        """See `Agenda.listen`."""
+        self._listeners.append(told)
+
+    def noticed(self, notice: bytes) -> bool:
+        """Take a notice, if it is one of ours."""
+        if not notice.startswith(_NOTICE):
+            return False
+        due, _, holder = notice[len(_NOTICE) :].partition(b"\0")
+        for told in self._listeners:
+            told(int(due), holder.decode())
+        return True
+
+    async def plan(self, plan: Plan) -> None:
+        """See `Agenda.plan`."""
+        arguments = [part if isinstance(part, bytes) else str(part).encode() for part in plan]
+        names = scripts.plan_names(self._transport.prefix)
+        until = self._transport.clock.monotonic() + contract.DEFAULT_APPEND_RESEND_MS / 1000
+        while True:
+            link = self._transport.require()
+            try:
+                await self._transport.answer_of(link, scripts.PLAN, _named(names), "", arguments)
+                return
+            except ReplyError as error:
+                raise command_error(error) from None
+            except LinkDownError as error:
+                if not await self._back(until):
+                    raise command_error(error) from None
+
+    async def _back(self, until: float) -> bool:
+        """Wait for the link; false if it takes too long."""
+        try:
+            async with asyncio.timeout(max(0.0, until - self._transport.clock.monotonic())):
+                await self._transport.up()
+        except (TimeoutError, TielineError):
+            return False
+        return True
+
+    async def fire(self, instance: str) -> Fired:
+        """See `Agenda.fire`."""
+        numbers = (contract.DEFAULT_ROLE_MS, contract.LIMIT_FIRE_EVENTS, contract.LIMIT_STREAM_ALONE)
+        arguments = [instance.encode(), *(b"%d" % number for number in numbers), *_KEEP]
+        names = scripts.fire_names(self._transport.prefix, _ANY_TOPIC)
+        again, *events = await self._run(scripts.FIRE, names, arguments)
+        left = [
+            Firing(events[at].decode(), ScheduleStatus(events[at + 1].decode()), int(events[at + 2]))
+            for at in range(0, len(events), 3)
+        ]
+        return Fired(int(again) / 1000 if again else None, left)
+
+    async def step_down(self, instance: str) -> None:
+        """See `Agenda.step_down`."""
+        await self._run(scripts.STEP_DOWN, scripts.step_down_names(self._transport.prefix), [instance.encode()])
+
+    async def find(self, id: str) -> Planned | None:
+        """See `Agenda.find`."""
+        _, *found = await self._planned(id.encode(), b"", b"0", b"0")
+        return _planned(found) if found else None
+
+    async def page(self, status: ScheduleStatus, offset: int, limit: int) -> tuple[int, list[Planned]]:
+        """See `Agenda.page`."""
+        total, *found = await self._planned(b"", status.encode(), b"%d" % offset, b"%d" % limit)
+        return int(total), [_planned(found[at : at + _FIELDS]) for at in range(0, len(found), _FIELDS)]
+
+    async def _planned(self, *arguments: bytes) -> list[bytes]:
+        return await self._run(scripts.PLANNED, scripts.planned_names(self._transport.prefix), arguments)
+
+    async def sums(self) -> dict[str, int]:
+        """See `Agenda.sums`."""
+        link, prefix = self._transport.require(), self._transport.prefix
+        try:
+            told, pending = await asyncio.gather(
+                link.call("HGETALL", contract.sums_key(prefix)), link.call("ZCARD", contract.agenda_key(prefix))
+            )
+        except (LinkDownError, ReplyError) as error:
+            raise command_error(error) from None
+        pairs = told.items() if isinstance(told, dict) else zip(told[::2], told[1::2], strict=True)
+        return {**{name.decode(): int(count) for name, count in pairs}, "pending": pending}
+
+    async def cancel(self, id: str) -> Planned | None:
+        """See `Agenda.cancel`."""
+        found = await self._run(scripts.CANCEL, scripts.cancel_names(self._transport.prefix), [id.encode(), *_KEEP])
+        return _planned(found) if found else None
+
+    async def move(self, id: str, due: int, expires: int, envelope: bytes, was: ScheduleStatus) -> bool:
+        """See `Agenda.move`."""
+        arguments = [id.encode(), b"%d" % due, b"%d" % expires, envelope, was.encode()]
+        return bool(await self._run(scripts.RESCHEDULE, scripts.reschedule_names(self._transport.prefix), arguments))
+
+    async def _run(self, script: scripts.Script, names: Sequence[str], arguments: Sequence[bytes]) -> Any:
+        link = self._transport.require()
+        try:
+            return await self._transport.answer_of(link, script, _named(names), "", arguments)
+        except (LinkDownError, ReplyError) as error:
+            raise command_error(error) from None
+
+
+def _named(names: Sequence[str]) -> Callable[[str, str], Sequence[str]]:
+    """Names that need nothing more."""
+
+    def all_of_them(_prefix: str, _topic: str) -> Sequence[str]:
+        return names
+
+    return all_of_them
+
+
+def _planned(fields: Sequence[bytes]) -> Planned:
+    name, status, *numbers, why, way, envelope = fields
+    due, priority, tries, created, ended = map(int, numbers)
+    known = ScheduleStatus(status.decode())
+    said, how = why.decode(), Way(way.decode())
+    return Planned(name.decode(), known, due, priority, tries, created, ended, said, how, envelope)
