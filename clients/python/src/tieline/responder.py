@@ -232,8 +232,8 @@ class Responder:
         topic = request.topic
         if not self._router.has_responder(topic, request.group):
             return NoRespondersError(f"the responder of {topic!r} has just unsubscribed")
-        self._system.overload(request)
         self._tally.count("overloads")
+        self._system.overload(request)
         return crowded(topic, self._settings.retry_after)
 
     def _sweep(self) -> None:
@@ -288,6 +288,9 @@ class Responder:
         queued: float = 0.0,
     ) -> None:
         """Give an event to one subscription; what has to give way is counted and reported."""
+        if envelope.replay and not subscription.replays:
+            self.unusual(StepName.DROPPED, envelope, why="a replay", subscription=subscription.name)
+            return
         event = Event(envelope, self._origin.clock)
         if subscription.by_reference and outlet is not None:
             event.set_data(data)
