@@ -202,6 +202,16 @@ async def test_history_is_trimmed_by_its_recorder(place: Place) -> None:
         await poll(lambda: _counts(place.store, 4))
 
 
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_a_planned_event_is_recorded_once_when_its_time_has_come(place: Place, key: str | None) -> None:
+    async with running(place.recorder()):
+        await place.events.publish("a.b", 1, key=key, delay=0.3)
+        await asyncio.sleep(0.1)
+        assert await place.rows() == []
+        (row,) = await place.has(1)
+        assert (row.type, row.key, row.status) == ("a.b", key or "", "pending" if key else "processed")
+
+
 class Failing:
     """A store that can be switched off, and that may die after it has written."""
 

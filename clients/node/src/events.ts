@@ -10,6 +10,7 @@ import type { Explanation } from "./explain.js";
 import { Groups } from "./groups.js";
 import { guardedReceiver } from "./guardedReceiver.js";
 import { harmless } from "./harmless.js";
+import { History } from "./history.js";
 import { Inside } from "./inside.js";
 import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
@@ -25,9 +26,9 @@ import { Registry } from "./registry.js";
 import { Requester } from "./requester.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
-import { Sending, type Ways } from "./sending.js";
 import { Scheduler } from "./scheduler.js";
 import { Schedules } from "./schedules.js";
+import { Sending, type Ways } from "./sending.js";
 import type { Service } from "./services.js";
 import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
 import {
@@ -55,6 +56,8 @@ export class EventSystem extends Sending {
   readonly groups: Groups;
   /** Events that are published later, and what became of them. */
   readonly schedules: Schedules;
+  /** What happened, as recorders have written it down. */
+  readonly history: History;
   /** What was published and waits for the broker; undefined without the option `outbox`. */
   readonly outbox: Outbox | undefined;
   /** See `Sending`. */
@@ -103,6 +106,7 @@ export class EventSystem extends Sending {
     this.#registry = new Registry(this.#router, instance.log);
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
+    this.history = new History(instance, this.#caller);
     this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
     this.outbox = options.outbox === undefined ? undefined : this.#makeOutbox(options.outbox, options);
     this.#publisher = new Publisher(instance, this.#router, this.#responder, this.outbox);

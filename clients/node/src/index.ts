@@ -68,6 +68,19 @@ export { EventSystem } from "./events.js";
 export { Explanation, type TrailStep } from "./explain.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
 export type { Group, Groups } from "./groups.js";
+export type {
+  History,
+  HistoryAskOptions,
+  HistoryDeleteOptions,
+  HistoryEvent,
+  HistoryFigures,
+  HistoryListOptions,
+  HistoryPage,
+  HistoryReplayOptions,
+  HistorySelection,
+  HistoryStatus,
+  RecorderFigures,
+} from "./history.js";
 export type { Handling, IdempotencyStore, MemoryIdempotencyStore, Standing } from "./idempotency.js";
 export { type IdempotencyStoreOptions, idempotencyStore } from "./idempotencyStores.js";
 export type { JsonSchema } from "./jsonSchema.js";
@@ -82,6 +95,7 @@ export type { OutboxFigures } from "./outboxEntry.js";
 export type { When } from "./planner.js";
 export type { Receipt } from "./publisher.js";
 export type { PublishOptions } from "./publishOptions.js";
+export type { Replay, ReplayProgress } from "./replay.js";
 export type { CallOptions, StreamOptions } from "./requester.js";
 export type { Retry } from "./retry.js";
 export type { RetryPolicy } from "./retryPolicy.js";

@@ -102,7 +102,8 @@ export class Planner {
     }
     await place.agenda.plan(planOf(event, due, options, retry));
     const overdue = asked < now;
-    if (overdue) log.warn(`"${topic}" was to be published ${((now - asked) / 1000).toFixed(1)} s ago: it is published now`);
+    if (overdue)
+      log.warn(`"${topic}" was to be published ${((now - asked) / 1000).toFixed(1)} s ago: it is published now`);
     return { id: event.id, correlationId: event.correlationId || event.id, due: new Date(due), overdue };
   }
 

@@ -8,8 +8,8 @@ import type {
 } from "../contract/gateway.js";
 import { type Envelope, errorFromWire, errorToWire, newEnvelope, parse, serialize } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
-import type { Settings } from "../settings.js";
 import { type Agenda, NoAgenda } from "../schedule.js";
+import type { Settings } from "../settings.js";
 import {
   type Gap,
   type Interest,
