@@ -10,21 +10,9 @@ import pytest
 
 from tests.support.postgres import PostgresServer
 from tieline.errors import InvalidArgumentError, InvalidPayloadError, InvalidTopicError, UnavailableError
-from tieline.event_store import (
-    EventStore,
-    Order,
-    RecordedEvent,
-    Retention,
-    Selection,
-    check_limit,
-    check_page,
-    check_selection,
-    cursor_of,
-    merged,
-    position_of,
-    read_cursor,
-)
+from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection, cursor_of, merged, position_of
 from tieline.event_stores import event_store
+from tieline.history_questions import check_limit, check_page, check_selection, read_cursor
 from tieline.sql_event_store import SqlEventStore
 
 EVERYTHING = Selection()

@@ -19,7 +19,7 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from tieline.history import ReplayProgress
+from tieline.history_replay import ReplayProgress
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
 BIG = 1_000_000

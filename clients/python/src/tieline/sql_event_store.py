@@ -9,16 +9,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tieline import topics
-from tieline.event_store import (
-    Order,
-    RecordedEvent,
-    Retention,
-    Selection,
-    StoreFigures,
-    Waiting,
-    merged,
-    read_cursor,
-)
+from tieline.event_store import Order, RecordedEvent, Retention, Selection, StoreFigures, Waiting, merged
+from tieline.history_questions import read_cursor
 
 COLUMNS = RecordedEvent._fields
 _ALL = ", ".join(COLUMNS)

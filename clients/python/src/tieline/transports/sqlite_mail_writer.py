@@ -63,6 +63,11 @@ class MailWriter:
         """Open the database now rather than when it is first needed; raises as `open_database` does."""
         self._committer.open()
 
+    @property
+    def recording(self) -> bool:
+        """Whether the database is open and knows of a recorder."""
+        return self._committer.recording
+
     def submit(self, work: Append | Work) -> Future[Any]:
         """Do something when this turn of the loop is over.
 
