@@ -39,9 +39,15 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from tieline.event_store import EventStore
+from tieline.event_stores import event_store
 from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.groups import Group, Groups
+from tieline.history import History
+from tieline.history_events import HistoryEvent, HistoryFigures, HistoryPage
+from tieline.history_host import Recording
+from tieline.history_replay import Replay, ReplayProgress
 from tieline.idempotency import Handling, IdempotencyStore, Standing
 from tieline.idempotency_stores import idempotency_store
 from tieline.many import Item
@@ -50,6 +56,7 @@ from tieline.observe import Step, StepName
 from tieline.outbox import Outbox
 from tieline.outbox_entry import OutboxFigures
 from tieline.publisher import Receipt
+from tieline.recorder import RecorderFigures
 from tieline.retry import Retry
 from tieline.retry_policy import RetryPolicy
 from tieline.schedule import ScheduleStatus
@@ -64,17 +71,26 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "DeadLetter",
     "DeadLetters",
     "DurableDelivery",
+    "EventStore",
     "Failure",
     "Gathered",
     "Group",
     "Groups",
     "Handling",
+    "History",
+    "HistoryEvent",
+    "HistoryFigures",
+    "HistoryPage",
     "IdempotencyStore",
     "Item",
     "Outbox",
     "OutboxFigures",
     "ParkedKeys",
     "Receipt",
+    "RecorderFigures",
+    "Recording",
+    "Replay",
+    "ReplayProgress",
     "Reply",
     "Responder",
     "Retry",
@@ -87,6 +103,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Stream",
     "Standing",
     "Subscription",
+    "event_store",
     "get_event_system",
     "idempotency_store",
     "publish_event",

@@ -164,6 +164,22 @@ class EventSystem:
     explain = _awaited(events.EventSystem.explain)
     services = _awaited(events.EventSystem.services)
 
+    def record(
+        self,
+        url: str,
+        *,
+        topics: Sequence[str] = (),
+        retain: float | None = None,
+        max_events: int = 0,
+        max_bytes: int = 0,
+    ) -> None:
+        """Record in SQL what happens at the broker until this is closed. See `tieline.EventSystem.record`."""
+
+        async def record(system: events.EventSystem) -> None:
+            await system.record(url, topics=topics, retain=retain, max_events=max_events, max_bytes=max_bytes)
+
+        self._wait(record)
+
     # --- subscribe ------------------------------------------------------------------------------------------------
 
     @overload
