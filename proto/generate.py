@@ -1,4 +1,5 @@
-"""Turn the agreement (.proto, contract.toml, lua) into each language's generated folder, and SPEC.md's last section.
+"""Turn the agreement (.proto, contract.toml, lua) into each language's generated folder, and the tables of
+SPEC.md and docs/metrics.md.
 
     python proto/generate.py            writes them
     python proto/generate.py --check    writes elsewhere, compares, and exits 1 on any difference
@@ -21,13 +22,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from metric_names import node_metrics, python_metrics, with_metrics
 from spec_names import with_names
+from system_events import node_system_events, python_system_events, spec_rows
 
 PROTO = Path(__file__).resolve().parent
 ROOT = PROTO.parent
 PYTHON = Path("clients/python/src/tieline/_contract")
 NODE = Path("clients/node/src/contract")
 SPEC = Path("proto/SPEC.md")
+METRICS = Path("docs/metrics.md")
 TS_PLUGIN = ROOT / "clients/node/node_modules/.bin/protoc-gen-ts_proto"
 CASES_PYTHON = Path("tests/conformance/_contract")
 CASES_NODE = Path("tests/conformance/peers/node/contract")
@@ -132,11 +136,13 @@ def python_contract(contract: dict[str, Any]) -> str:
     reserved = ", ".join(json.dumps(prefix) for prefix in contract["topics"]["reserved"])
     lines += [
         f"RESERVED_TOPICS: Final = ({reserved})",
+        f"TOPICS_APART: Final = {json.dumps(contract['topics']['apart'])}",
         f"ASK_TOPIC: Final = {json.dumps(contract['topics']['ask'])}",
         f"HISTORY_TOPIC: Final = {json.dumps(contract['topics']['history'])}",
         "",
     ]
     lines += [f"{name}: Final = {json.dumps(topic)}" for name, topic in contract["event_types"].items()] + [""]
+    lines += python_metrics(contract)
     for name, template in name_templates(contract).items():
         arguments = ", ".join(f"{identity}: str" for identity in placeholders(template))
         body = re.sub(r"<(\w+)>", r"[[\1]]", template).replace("{", "{{").replace("}", "}}")
@@ -181,6 +187,7 @@ def generate_python(out: Path, contract: dict[str, Any], scripts: list[Script]) 
     (folder / "__init__.py").write_text(f'"""The agreement, as Python. {NOTE}"""\n')
     (folder / "contract.py").write_text(python_contract(contract))
     (folder / "scripts.py").write_text(python_scripts(scripts, name_templates(contract)))
+    (folder / "system_events.py").write_text(python_system_events(contract, NOTE))
     with tempfile.TemporaryDirectory() as scratch:
         protoc(MESSAGES, [f"--python_out={scratch}", f"--pyi_out={scratch}", f"--grpc_python_out={scratch}"])
         services = {"gateway_pb2_grpc.py"}
@@ -217,9 +224,11 @@ def node_contract(contract: dict[str, Any]) -> str:
         lines += [f"export const {prefix}{name.upper()} = {value:_};" for name, value in contract[section].items()]
         lines += [""]
     lines += [f"export const RESERVED_TOPICS: readonly string[] = {json.dumps(contract['topics']['reserved'])};"]
+    lines += [f"export const TOPICS_APART = {json.dumps(contract['topics']['apart'])};"]
     lines += [f"export const ASK_TOPIC = {json.dumps(contract['topics']['ask'])};"]
     lines += [f"export const HISTORY_TOPIC = {json.dumps(contract['topics']['history'])};", ""]
-    lines += [f"export const {name} = {json.dumps(topic)};" for name, topic in contract["event_types"].items()]
+    lines += [f"export const {name} = {json.dumps(topic)};" for name, topic in contract["event_types"].items()] + [""]
+    lines += node_metrics(contract)[:-1]
     for name, template in name_templates(contract).items():
         arguments = ", ".join(f"{identity}: string" for identity in placeholders(template))
         body = re.sub(r"<(\w+)>", r"${\1}", template).replace("${plain}", '${prefix.replace(/^tl:/, "")}')
@@ -263,6 +272,7 @@ def generate_node(out: Path, contract: dict[str, Any], scripts: list[Script]) ->
     folder.mkdir(parents=True)
     (folder / "contract.ts").write_text(node_contract(contract))
     (folder / "scripts.ts").write_text(node_scripts(scripts, name_templates(contract)))
+    (folder / "systemEvents.ts").write_text(node_system_events(contract, NOTE))
     node_messages(MESSAGES, folder)
 
 
@@ -294,10 +304,16 @@ def generate_conformance(out: Path) -> None:
     node_messages(CASES[:2], out / CASES_NODE)  # cases are the runner's business
 
 
-def generate_spec(out: Path, scripts: list[Script]) -> None:
+def generate_spec(out: Path, contract: dict[str, Any], scripts: list[Script]) -> None:
     (out / SPEC).parent.mkdir(parents=True, exist_ok=True)
     listed = [(script.name, script.summary) for script in scripts]
-    (out / SPEC).write_text(with_names((ROOT / SPEC).read_text(), (PROTO / "contract.toml").read_text(), listed))
+    text, events = (PROTO / "contract.toml").read_text(), spec_rows(contract)
+    (out / SPEC).write_text(with_names((ROOT / SPEC).read_text(), text, listed, events))
+
+
+def generate_metrics(out: Path, contract: dict[str, Any]) -> None:
+    (out / METRICS).parent.mkdir(parents=True, exist_ok=True)
+    (out / METRICS).write_text(with_metrics((ROOT / METRICS).read_text(), contract))
 
 
 def protoc(messages: list[str], options: list[str]) -> None:
@@ -308,7 +324,7 @@ def protoc(messages: list[str], options: list[str]) -> None:
 def difference(fresh: Path, committed: Path) -> list[str]:
     """Files that are missing, left over, or not what would be generated now."""
     wanted = {path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()}
-    present = {SPEC}
+    present = {SPEC, METRICS}
     for folder in (PYTHON, NODE, CASES_PYTHON, CASES_NODE):
         paths = (path for path in (committed / folder).rglob("*") if path.is_file())
         present |= {path.relative_to(committed) for path in paths if "__pycache__" not in path.parts}
@@ -327,7 +343,8 @@ def main() -> int:
         generate_python(out, contract, scripts)
         generate_node(out, contract, scripts)
         generate_conformance(out)
-        generate_spec(out, scripts)
+        generate_spec(out, contract, scripts)
+        generate_metrics(out, contract)
         stale = difference(out, ROOT)
         if check and stale:
             print("not up to date (run `make generate`):", *stale, sep="\n  ")

@@ -33,6 +33,7 @@
 -- status, due
 -- @include moment
 -- @include plans
+-- @include tape
 -- @include store
 -- @include share
 -- @include matches
@@ -63,6 +64,7 @@ end
 
 local function publish(plan)
   local topic, frame, done = plan.topic, as_frame(plan.envelope), {}
+  note('live', frame)
   note('live', frame)
   redis.call('PUBLISH', named(ARGV[2], topic), frame)
   if not wild then
@@ -104,6 +106,7 @@ local function store(plan)
     note('stored', plan.envelope, 'stream', stream_of(key, priority), 'entry', entry)
     mark_ready(key, priority)
     tell_groups()
+    note('stored', plan.envelope, 'stream', stream_of(key, priority), 'entry', entry)
     if known then
       redis.call('SET', known, entry, 'PX', plan.window)
     end

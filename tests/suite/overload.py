@@ -151,7 +151,7 @@ async def test_a_full_queue_drops_the_oldest_event_and_warns(world: World, topic
     assert subscription.mailbox.dropped == 3
     await until(lambda: [w for w in warnings if w.get("topic") == topic])
     warning = next(w for w in warnings if w.get("topic") == topic)
-    assert warning["kind"] == "overload"
+    assert warning["kind"] == "slow_consumer"
     assert warning["subscription"] == "slow one"
     assert warning["dropped"] >= 1
 

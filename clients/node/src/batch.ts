@@ -62,11 +62,13 @@ export class Batch implements Work {
   }
 
   #read(delivery: Delivery, taken: Delivery[], payloads: unknown[]): void {
+    delivery.late = true; // it waited for the others
+    delivery.startClock();
     try {
       if (delivery.event.expired) throw new ExpiredError(`"${delivery.event.topic}" expired while it waited`);
       const { versions } = this.subscription;
       const data = versions === undefined ? delivery.event.data : versions.lift(delivery.event);
-      if (!passes(this.subscription, data)) return this.#tell(delivery);
+      if (!passes(this.subscription, data)) return this.#tell(delivery, undefined, false);
       payloads.push(data);
       taken.push(delivery);
     } catch (error) {
@@ -91,7 +93,7 @@ export class Batch implements Work {
     if (first === undefined || this.#open.size === 0) return this.subscription.mailbox.finished(this);
     this.event = first.event;
     try {
-      const result = CURRENT.run(first.event, this.subscription.handler, payloads, first.event);
+      const result = CURRENT.run(first.event, () => this.#surrounded(taken, payloads, first.event));
       if (!isThenable(result)) return this.#end(taken);
       Promise.resolve(result).then(
         () => this.#end(taken),
@@ -102,6 +104,13 @@ export class Batch implements Work {
     }
   }
 
+  #surrounded(taken: readonly Delivery[], payloads: readonly unknown[], first: Event): unknown {
+    const { aroundBatch, handler } = this.subscription;
+    if (aroundBatch === undefined) return handler(payloads, first);
+    const events = taken.map(({ event }) => event);
+    return aroundBatch(events, async () => handler(payloads, first));
+  }
+
   #end(taken: readonly Delivery[], failure?: TielineError): void {
     try {
       for (const delivery of taken) this.#tell(delivery, failure);
@@ -110,10 +119,12 @@ export class Batch implements Work {
     }
   }
 
-  #tell(delivery: Delivery, failure?: unknown): void {
+  #tell(delivery: Delivery, thrown?: unknown, counts = true): void {
     if (!this.#open.delete(delivery)) return;
+    const failure = thrown === undefined || thrown instanceof TielineError ? thrown : handlerError(thrown);
+    if (counts) delivery.count(failure);
     if (failure === undefined) delivery.outlet.succeeded(delivery, undefined);
-    else delivery.outlet.failed(delivery, failure instanceof TielineError ? failure : handlerError(failure));
+    else delivery.outlet.failed(delivery, failure);
   }
 }
 
@@ -121,7 +132,8 @@ export class Batch implements Work {
 export class Batcher {
   readonly #subscription: Subscription;
   readonly #options: BatchOptions;
-  #collected: Delivery[] = [];
+  /** What waits for the batch to be full. */
+  collected: Delivery[] = [];
   #timer: Timer | undefined;
 
   constructor(subscription: Subscription, options: BatchOptions) {
@@ -131,8 +143,8 @@ export class Batcher {
 
   /** Collects one; returns the batch it completes. */
   add(delivery: Delivery): Batch | undefined {
-    this.#collected.push(delivery);
-    if (this.#collected.length >= this.#options.size) return this.take();
+    this.collected.push(delivery);
+    if (this.collected.length >= this.#options.size) return this.take();
     this.#timer ??= delivery.event.clock.callLater(this.#options.ms, () => this.#timeIsUp());
     return undefined;
   }
@@ -141,8 +153,8 @@ export class Batcher {
   take(): Batch | undefined {
     this.#timer?.cancel();
     this.#timer = undefined;
-    const collected = this.#collected;
-    this.#collected = [];
+    const { collected } = this;
+    this.collected = [];
     return collected.length > 0 ? new Batch(this.#subscription, collected) : undefined;
   }
 

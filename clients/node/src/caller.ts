@@ -1,5 +1,6 @@
 import { Alarm } from "./alarm.js";
 import { Call, type CallOptions, type Effects, type Waiter } from "./call.js";
+import { isRefusal } from "./callErrors.js";
 import { Calls } from "./calls.js";
 import type { Timer } from "./clock.js";
 import { Event } from "./context.js";
@@ -67,6 +68,7 @@ export class Caller implements Effects {
     this.#router = router;
     this.#alarm = new Alarm(this.#deadlines, instance);
     this.#calls = new Calls(this, this.#deadlines, instance.settings);
+    instance.tally.gauges.set("callsPending", () => this.#calls.active);
   }
 
   /** Calls to other processes that are not done. */
@@ -102,13 +104,15 @@ export class Caller implements Effects {
       const subscription = keyed ? undefined : this.#router.responder(envelope.topic);
       const out: Out = { envelope, request, scopes, deadline, pending };
       if (subscription !== undefined) this.#here(subscription, out, data);
-      else this.#elsewhere(out, keyed ? undefined : this.#crowded(envelope.topic));
+      else this.#elsewhere(out, keyed ? undefined : this.#crowded(envelope));
     });
   }
 
   /** A local responder that has no room is avoided, and its refusal is the result if nobody else is there. */
-  #crowded(topic: string): TielineError | undefined {
-    return this.#router.hasResponder(topic) ? this.#instance.overloaded(topic) : undefined;
+  #crowded(request: Envelope): TielineError | undefined {
+    if (!this.#router.hasResponder(request.topic)) return undefined;
+    this.#instance.tally.count("overloads");
+    return this.#instance.overloaded(request);
   }
 
   #here(subscription: Subscription, out: Out, data: unknown): void {
@@ -121,6 +125,7 @@ export class Caller implements Effects {
       ended: (ended) => {
         this.#local.delete(ended);
         this.#deadlines.finished();
+        this.#countLocal(envelope, deadline, ended.failure);
         this.#rememberLocal(envelope, subscription.name, deadline, ended.failure);
       },
     });
@@ -129,6 +134,16 @@ export class Caller implements Effects {
     if (this.#deadlines.add(deadline, call)) this.wakeAt(deadline);
     if (instance.observer) instance.say("routed_local", envelope, { subscription: subscription.name });
     call.begin();
+  }
+
+  /** After a refusal it is somebody else's. */
+  #countLocal({ topic, ttlMs }: Envelope, deadline: number, failure: TielineError | undefined): void {
+    if (failure !== undefined && isRefusal(failure)) return;
+    const { tally } = this.#instance;
+    const series = tally.calls(topic);
+    series.published += 1;
+    if (failure === undefined) series.trip.record(this.#instance.now() - (deadline - ttlMs));
+    else tally.callFailed(topic, failure.code);
   }
 
   #rememberLocal(envelope: Envelope, name: string, deadline: number, failure: TielineError | undefined): void {
@@ -157,6 +172,7 @@ export class Caller implements Effects {
   #start(call: Call, request: Request, now: number): void {
     call.envelope.idempotent = request.idempotent;
     call.began = now;
+    this.#instance.tally.calls(call.envelope.topic).published += 1;
     this.#calls.inProcess = this.#inProcess;
     this.#calls.start(call, now);
     if (this.#watch === undefined) this.#askIn(this.#instance.settings.probeInterval);
@@ -168,11 +184,16 @@ export class Caller implements Effects {
 
   #abandon(call: Call, reason: unknown): void {
     const unsent = call.attempts === 0;
+    this.#countGivenUp(call);
     this.#calls.abandon(call);
     const error = gaveUp(reason, unsent);
     error.correlationId = call.envelope.correlationId || call.envelope.id;
     call.waiter.reject(error);
     this.#instance.unusual("cancelled", call.envelope);
+  }
+
+  #countGivenUp(call: Call): void {
+    if (!call.done) this.#instance.tally.callFailed(call.envelope.topic, "CANCELLED");
   }
 
   /** Waits before another try; rejects with CallCancelledError if the caller gives up. */
@@ -229,6 +250,7 @@ export class Caller implements Effects {
   /** Nobody reads any more. */
   leave(call: StreamCall): void {
     if (call.done) return;
+    this.#countGivenUp(call);
     this.#calls.abandon(call);
     call.reader.resolve();
     this.#instance.unusual("cancelled", call.envelope);
@@ -251,7 +273,11 @@ export class Caller implements Effects {
     try {
       return await new Promise((resolve, reject) => {
         const begin: Begin = (request, to, waiter) => this.#at(request, to, deadline, waiter);
-        const gathering = new Gathering(envelope, begin, (call) => this.#calls.abandon(call), this.#inProcess);
+        const leave = (call: Call) => {
+          this.#countGivenUp(call);
+          this.#calls.abandon(call);
+        };
+        const gathering = new Gathering(envelope, begin, leave, this.#inProcess);
         release = whenOver(scopes, (reason) => {
           gathering.stop();
           reject(gaveUp(reason));
@@ -357,6 +383,9 @@ export class Caller implements Effects {
 
   /** A reply came. */
   resolve(call: Call, reply: Envelope): void {
+    if (!(call instanceof StreamCall)) {
+      this.#instance.tally.calls(call.envelope.topic).trip.record(this.#instance.now() - call.began);
+    }
     call.waiter.resolve(reply);
     if (this.#instance.observer) {
       this.#instance.say("completed", call.envelope, { instance: reply.source, attempts: call.attempts });
@@ -366,6 +395,7 @@ export class Caller implements Effects {
 
   /** The call failed. */
   reject(call: Call, error: TielineError): void {
+    this.#instance.tally.callFailed(call.envelope.topic, error.code);
     call.waiter.reject(error);
     if (this.#instance.observer) {
       this.#instance.say("failed", call.envelope, { code: error.code, outcome: error.outcome });

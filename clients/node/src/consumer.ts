@@ -14,6 +14,7 @@ import { inOneLine, type Log } from "./log.js";
 import { Redriver } from "./redriver.js";
 import { Settling } from "./settling.js";
 import type { Subscription } from "./subscription.js";
+import type { Series } from "./tally.js";
 import type { Recorded } from "./trail.js";
 import { Trouble } from "./trouble.js";
 
@@ -34,6 +35,8 @@ export class Consumer {
   readonly subscription: Subscription;
   readonly policy: Durability;
   readonly topic: string;
+  /** Where what it handles is counted. */
+  readonly series: Series;
   /** How many handlers run at a time. */
   protected readonly concurrency: number;
   /** Leases that have not begun, in their order. */
@@ -66,6 +69,7 @@ export class Consumer {
     this.subscription = subscription;
     this.policy = policy;
     this.topic = subscription.topic;
+    this.series = house.tally.series(this.topic, policy.group, "durable");
     this.concurrency = concurrency;
     this.#house = house;
     this.#holding = new Holding(this, house);
@@ -336,6 +340,11 @@ export class Consumer {
     this.log.info(`an event of ${this.#named(lease)} ${again}: ${said(error)}`);
     const detail = { after_ms: pause, code: error.code, attempt: handling.attempt };
     this.steps.failed(entry, handling, error, { step: "retried", detail });
+  }
+
+  /** An event was handled before. */
+  known(): void {
+    this.#house.tally.count("eventsDeduplicated");
   }
 
   /** An event is not tried again. */

@@ -1,11 +1,19 @@
 import { CURRENT, type Event } from "./context.js";
-import { ExpiredError, HandlerError, NoRespondersError, TielineError, UnsupportedError } from "./errors.js";
+import {
+  ExpiredError,
+  HandlerError,
+  NoRespondersError,
+  OverloadedError,
+  TielineError,
+  UnsupportedError,
+} from "./errors.js";
 import type { Work } from "./mailbox.js";
 import { fitted, MISFIT, MISFIT_REPLY } from "./schema.js";
 import type { StandardSchema } from "./standardSchema.js";
 import { discard, isStream, Sending } from "./streaming.js";
 import type { Outflow } from "./streams.js";
 import type { Subscription } from "./subscription.js";
+import type { Series } from "./tally.js";
 import { isThenable, notAtOnce } from "./thenable.js";
 import { describe } from "./thrown.js";
 
@@ -37,6 +45,14 @@ export class Delivery implements Work {
   accepted = false;
   /** How much its reader has room for, if it is to stream. */
   flow: Outflow | undefined;
+  /** Where it is counted, if it is. */
+  series: Series | undefined;
+  /** It had to wait for its handler. */
+  late = false;
+  /** How long its event has waited, ms. */
+  queued = 0;
+  /** When its handler began, local monotonic ms. */
+  #began = 0;
   #ended = false;
   #refusal: TielineError | undefined;
 
@@ -51,6 +67,7 @@ export class Delivery implements Work {
   /** Decodes, filters, handles, reports. */
   run(): void {
     this.begun = true;
+    this.startClock();
     if (this.subscription.isSurrounded) return this.#runInside();
     let data: unknown;
     try {
@@ -72,6 +89,10 @@ export class Delivery implements Work {
   interrupt(reason: TielineError): void {
     if (this.#ended) return;
     this.#ended = true;
+    if (this.series !== undefined) {
+      if (reason instanceof OverloadedError) this.series.dropped += 1;
+      else this.series.cancelled += 1;
+    }
     this.event.cancel(reason);
     this.outlet.interrupted(this, reason);
   }
@@ -80,6 +101,31 @@ export class Delivery implements Work {
   cancel(reason: TielineError): void {
     if (!this.begun) this.subscription.mailbox.withdraw(this);
     this.interrupt(reason);
+  }
+
+  /** Its handler begins; what did not begin at once has waited since the publish, by the broker's clock. */
+  startClock(): void {
+    if (this.series === undefined) return;
+    const { clock, envelope } = this.event;
+    this.#began = clock.monotonic();
+    if (this.late) this.queued = clock.at(this.#began) - envelope.time;
+  }
+
+  /** Its handler has ended, or refused it; what a filter refuses is not for this handler and is not counted. */
+  count(failure?: TielineError): void {
+    const { series } = this;
+    if (series === undefined || failure instanceof NoRespondersError) return;
+    if (failure instanceof ExpiredError) series.expired += 1;
+    else {
+      if (failure !== undefined) series.failed += 1;
+      series.ended(this.queued, this.event.clock.monotonic() - this.#began);
+    }
+  }
+
+  /** Its handler, which counts as one that returned, returned what cannot travel. */
+  unsendable(error: unknown): TielineError {
+    if (this.series !== undefined) this.series.failed += 1;
+    return unsendable(error);
   }
 
   /** With middleware or schemas around the handler. */
@@ -171,20 +217,31 @@ export class Delivery implements Work {
     } finally {
       forget();
     }
-    this.#end(() => this.outlet.ended(this));
+    this.#end(() => {
+      this.count();
+      this.outlet.ended(this);
+    });
   }
 
   #succeed(result: unknown): void {
-    this.#end(() => this.outlet.succeeded(this, result));
+    this.#end(() => {
+      this.count();
+      this.outlet.succeeded(this, result);
+    });
   }
 
   #fail(error: TielineError): void {
-    this.#end(() => this.outlet.failed(this, error));
+    this.#end(() => this.#failed(error));
   }
 
   /** What is thrown after nobody waits any more interests nobody. */
   #threw(error: unknown): void {
-    this.#end(() => this.outlet.failed(this, failureOf(this, error)));
+    this.#end(() => this.#failed(failureOf(this, error)));
+  }
+
+  #failed(failure: TielineError): void {
+    this.count(failure);
+    this.outlet.failed(this, failure);
   }
 
   #end(tell: () => void): void {

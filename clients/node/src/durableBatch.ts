@@ -34,6 +34,7 @@ export class DurableBatch implements Holder {
   /** Those that are not over: nothing was taken of them yet, and what was. */
   readonly #leases: Lease[];
   #taken: Taken[] = [];
+  #began = 0;
   #interrupted = false;
   #abandon: ((outcome: Outcome) => void) | undefined;
 
@@ -87,6 +88,9 @@ export class DurableBatch implements Holder {
 
   /** See `Holder.interrupt`: somebody else has one of its leases, or all of them are to end now. */
   interrupt(reason: TielineError): void {
+    if (!this.#interrupted) {
+      this.#consumer.series.cancelled += this.#taken.reduce((all, { events }) => all + events.length, 0);
+    }
     this.#interrupted = true;
     this.event?.cancel(reason);
     this.#abandon?.(INTERRUPTED);
@@ -153,11 +157,15 @@ export class DurableBatch implements Holder {
     const { event } = events[0] as Read;
     const attempt = (this.#taken[0]?.lease.failures ?? 0) + 1; // what failed before is in a list of its own
     const payloads = events.map(({ data }) => data);
+    this.#began = clock.monotonic();
     this.event = event;
     const timer = clock.callLater(policy.timeout, () => this.#taken[0]?.lease.timeOut());
     const outcome = await new Promise<Outcome>((resolve) => {
       this.#abandon = resolve;
-      CURRENT.run(event, async () => subscription.handler(payloads, event)).then(
+      const { aroundBatch } = subscription;
+      const last = async () => subscription.handler(payloads, event);
+      const all = events.map((read) => read.event);
+      CURRENT.run(event, () => (aroundBatch === undefined ? last() : aroundBatch(all, last))).then(
         () => resolve({ failed: false }),
         (raised) => {
           if (!event.cancelled) subscription.raised(event.topic, raised, attempt);
@@ -179,7 +187,10 @@ export class DurableBatch implements Holder {
   #conclude({ failed, raised }: Outcome): void {
     const nacked = this.#taken.length > 1; // whose fault it was is seen when each comes alone
     for (let taken = this.#taken.shift(); taken !== undefined; taken = this.#taken.shift()) {
-      const { lease } = taken;
+      const { lease, events } = taken;
+      for (const [at, { event }] of events.slice(0, failed ? 1 : undefined).entries()) {
+        lease.count(event, this.#began, at === 0); // if it failed, the others come again
+      }
       if (failed ? this.#failed(taken, raised, nacked) : this.#handled(taken)) {
         lease.holder = undefined;
         this.#consumer.putBack(lease);

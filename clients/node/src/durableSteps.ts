@@ -2,6 +2,7 @@ import type { Entry, Stored } from "./durable.js";
 import { type Envelope, parse } from "./envelope.js";
 import type { TielineError } from "./errors.js";
 import type { Observer, StepName } from "./observe.js";
+import type { SystemEvents } from "./systemEvents.js";
 import { failureOf, NO_CALL, type Recorded, recorded, type Told, type Trail, wholeMs } from "./trail.js";
 
 type Detail = Readonly<Record<string, unknown>>;
@@ -10,6 +11,7 @@ type Detail = Readonly<Record<string, unknown>>;
 export interface StepsHouse {
   readonly trail: Trail;
   readonly observer: Observer | undefined;
+  readonly system: SystemEvents;
   /** Milliseconds of the local monotonic clock. */
   now(): number;
   /** Tells the observer, if there is one. */
@@ -72,6 +74,8 @@ export class DurableSteps {
   failed(entry: Entry, handling: Handling, error: TielineError, { step, detail }: Ending): void {
     const event = parse(entry.envelope);
     if (event === undefined) return; // it has no name to ask by
+    const { subscription, group, attempt } = handling;
+    this.#house.system.durableFailed(event, error, { subscription, group, attempt, step, reason: detail.reason });
     const failure = { ...failureOf(error), attempt: handling.attempt };
     this.#remember(event, handling, (now) => [
       [now, "failed", failure],

@@ -24,6 +24,7 @@ export class EventOutlet implements Outlet {
     else if (!(error instanceof NoRespondersError || isLogged(error))) {
       this.#instance.log.warn(`handler "${subscription.name}" of "${event.topic}" failed: ${said(error)}`);
     }
+    this.#instance.system.failed(subscription.name, event.envelope, error);
     this.#end(delivery, error.code);
   }
 

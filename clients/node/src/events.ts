@@ -2,12 +2,12 @@ import { consumerFor } from "./batchConsumer.js";
 import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
 import { CURRENT } from "./context.js";
-import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS, SYSTEM_WARNING } from "./contract/contract.js";
+import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS } from "./contract/contract.js";
 import { DeadLetters, ParkedKeys } from "./deadLetters.js";
 import type { Mail } from "./durable.js";
 import { said, TielineError, UnsupportedError } from "./errors.js";
 import type { Explanation } from "./explain.js";
-import { Groups } from "./groups.js";
+import { type Group, Groups } from "./groups.js";
 import { guardedReceiver } from "./guardedReceiver.js";
 import { harmless } from "./harmless.js";
 import { History } from "./history.js";
@@ -15,11 +15,21 @@ import { Inside } from "./inside.js";
 import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
-import { type AroundHandler, aroundHandler, aroundPublish, checkMiddleware } from "./middleware.js";
+import { type Metrics, metricsOf } from "./metrics.js";
+import {
+  type AroundBatch,
+  type AroundHandler,
+  aroundBatch,
+  aroundHandler,
+  aroundPublish,
+  checkMiddleware,
+  type Middleware,
+} from "./middleware.js";
 import { Opening } from "./opening.js";
-import { NO_OPTIONS } from "./options.js";
+import { checkOptions, NO_OPTIONS } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { untilToldToStop, Watchdog } from "./process.js";
+import { exposition, PROMETHEUS_KINDS, type PrometheusOptions } from "./prometheus.js";
 import { Publisher } from "./publisher.js";
 import { type Addressees, Reception } from "./reception.js";
 import { Registry } from "./registry.js";
@@ -61,7 +71,10 @@ export class EventSystem extends Sending {
   /** What was published and waits for the broker; undefined without the option `outbox`. */
   readonly outbox: Outbox | undefined;
   /** See `Sending`. */
-  protected readonly ways: Ways;
+  protected ways: Ways;
+  #chain: readonly Middleware[];
+  #around: AroundHandler | undefined;
+  #aroundBatch: AroundBatch | undefined;
   readonly #instance: Instance;
   readonly #router = new Router();
   readonly #registry: Registry;
@@ -79,6 +92,7 @@ export class EventSystem extends Sending {
   readonly #leavingNow: Promise<void>;
   #sayLeaving: () => void = () => undefined;
   #quietly = false;
+  #reason: "closed" | "signal" = "closed";
   #closing: Promise<void> | undefined;
 
   /** Takes a URL and options, or options alone. Throws InvalidArgumentError for those that make no sense. */
@@ -86,7 +100,9 @@ export class EventSystem extends Sending {
     super();
     const options = readOptions(urlOrOptions, more);
     const { transport } = options;
-    const middleware = checkMiddleware(options.middleware ?? []);
+    this.#chain = checkMiddleware(options.middleware ?? []);
+    this.#around = aroundHandler(this.#chain);
+    this.#aroundBatch = aroundBatch(this.#chain);
     this.settings = chooseSettings(options.settings);
     const makeTransport = transport
       ? () => Promise.resolve(transport)
@@ -107,9 +123,13 @@ export class EventSystem extends Sending {
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
     this.history = new History(instance, this.#caller);
-    this.#responder = new Responder(instance, this.#router, (payload) => this.#publishWarning(payload));
+    this.#responder = new Responder(instance, this.#router);
     this.outbox = options.outbox === undefined ? undefined : this.#makeOutbox(options.outbox, options);
     this.#publisher = new Publisher(instance, this.#router, this.#responder, this.outbox);
+    if (this.settings.systemEvents) {
+      const ttl = DEFAULT_EVENT_TTL_MS;
+      instance.system.publishBy((topic, payload) => this.#publisher.publish(topic, payload, { ttl }, true));
+    }
     this.#surveyor = new Surveyor(instance, this.#caller, this.#responder);
     const report = (error: unknown, what: string) => this.#report(error, what);
     this.ways = {
@@ -117,7 +137,7 @@ export class EventSystem extends Sending {
       requester: new Requester(instance, this.#caller, this.#responder),
       surveyor: this.#surveyor,
       caller: this.#caller,
-      around: aroundPublish(middleware),
+      around: aroundPublish(this.#chain),
       report,
     };
     this.#watchdog = new Watchdog(
@@ -125,10 +145,21 @@ export class EventSystem extends Sending {
       () => instance.trail.refill(),
     );
     this.#opening = new Opening(instance, this.#registry, makeTransport, () => this.#begun());
-    this.#owner = this.#makeOwner(aroundHandler(middleware));
+    this.#owner = this.#makeOwner();
     this.#receiver = guardedReceiver(this.#makeReception(report), instance.log);
     this.#router.add(this.#answering(new Inside(instance, this.#router, this.#caller)));
     instance.receiver = this.#receiver;
+  }
+
+  /**
+   * Puts code around everything that is published and handled from now on, inside of what there is. Throws
+   * InvalidArgumentError for what is no middleware.
+   */
+  use(...middleware: Middleware[]): void {
+    this.#chain = [...this.#chain, ...checkMiddleware(middleware)];
+    this.#around = aroundHandler(this.#chain);
+    this.#aroundBatch = aroundBatch(this.#chain);
+    this.ways = { ...this.ways, around: aroundPublish(this.#chain) };
   }
 
   // --- subscribe -----------------------------------------------------------------------------------------------------
@@ -150,10 +181,16 @@ export class EventSystem extends Sending {
   ): Subscription;
   subscribe(topic: string, handler: Handler<never>, options: object = NO_OPTIONS): Subscription {
     if (this.#closing) throw closed();
-    const subscription = new Subscription(this.#owner, topic, handler as Handler, options as AnyOptions);
+    const subscription = new Subscription(
+      this.#owner,
+      topic,
+      this.#instance.system.noticed(topic, handler as Handler),
+      options as AnyOptions,
+    );
     if (subscription.durability !== undefined) {
       subscription.consumer = consumerFor(subscription, subscription.durability, this.#instance);
     }
+    this.#instance.tally.adopt(subscription);
     this.#router.add(subscription);
     this.#registry.begin(subscription);
     if (!this.#instance.up) this.#startQuietly();
@@ -195,6 +232,26 @@ export class EventSystem extends Sending {
    */
   services(options: AskOptions = NO_OPTIONS): Promise<Service[]> {
     return this.#surveyor.services(options);
+  }
+
+  /** What this instance has published, called and handled since it was made. It asks nobody, and costs little. */
+  metrics(): Metrics {
+    return metricsOf(this.#instance.tally, new Set([...this.#router.all(), ...this.#leaving.all()]));
+  }
+
+  /**
+   * The same as Prometheus reads it: what an HTTP route answers, as `CONTENT_TYPE`. With `groups` it says also how far the
+   * durable groups of the topics that are known here are, in all instances; the broker is asked, and counts for as long as
+   * they have keys with something to handle. Rejects with UnavailableError if it is away.
+   */
+  async prometheus(options: PrometheusOptions = NO_OPTIONS): Promise<string> {
+    checkOptions(options, PROMETHEUS_KINDS, "prometheus");
+    const metrics = this.metrics();
+    const known = options.groups ? await this.groups.topics() : [];
+    const topics = known.filter((topic) => metrics.topics.has(topic));
+    const found: Group[] = [];
+    for (const topic of topics) found.push(...(await this.groups.list(topic)));
+    return exposition(metrics, found);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
@@ -251,7 +308,10 @@ export class EventSystem extends Sending {
     const inside = all.some(({ isCaller }) => isCaller);
     this.#sayLeaving();
     for (const { consumer } of all) consumer?.stop();
-    this.#closing ??= CURRENT.exit(() => this.#close(drain));
+    if (this.#closing === undefined) {
+      if (this.#instance.up) this.#instance.system.stopping(this.#reason, this.#underWay);
+      this.#closing = CURRENT.exit(() => this.#close(drain));
+    }
     if (!inside) return this.#closing;
     this.#closing.catch((error) => this.#report(error, "close"));
   }
@@ -261,10 +321,15 @@ export class EventSystem extends Sending {
     return this.close();
   }
 
+  get #underWay(): number {
+    const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
+    return [...all].reduce((sum, { underWay }) => sum + underWay, 0);
+  }
+
   #sayStopping(): void {
     const { log } = this.#instance;
-    const all = new Set([...this.#router.all(), ...this.#leaving.all()]);
-    const underWay = [...all].reduce((sum, { underWay }) => sum + underWay, 0);
+    const underWay = this.#underWay;
+    this.#reason = "signal";
     if (underWay === 0) return log.debug("stopping");
     const { drain } = this.settings;
     log.warn(`stopping; ${underWay} under way have up to ${drain} ms; signal again to stop now`);
@@ -289,6 +354,7 @@ export class EventSystem extends Sending {
   #begun(): void {
     this.#watchdog.start();
     this.outbox?.begin();
+    this.#instance.system.started();
     const { agenda, instance } = this.#instance.place;
     if (!agenda.fires) return;
     this.#instance.scheduler = new Scheduler(this.#instance, agenda, instance);
@@ -350,10 +416,16 @@ export class EventSystem extends Sending {
     });
   }
 
-  #makeOwner(around: AroundHandler | undefined): Owner {
+  #makeOwner(): Owner {
+    const [around, aroundBatch] = [() => this.#around, () => this.#aroundBatch];
     return {
       settings: this.settings,
-      around,
+      get around() {
+        return around();
+      },
+      get aroundBatch() {
+        return aroundBatch();
+      },
       registered: (subscription) => this.registered(subscription),
       unsubscribe: (subscription) => this.unsubscribe(subscription),
       raised: ({ name }, topic, error, attempt) => {
@@ -374,11 +446,7 @@ export class EventSystem extends Sending {
     this.#instance.log.warn(
       `the event loop stood still for ${Math.round(ms)} ms; a handler blocks it, or the process was stopped`,
     );
-    this.#publishWarning({ kind: "loop_blocked", seconds: ms / 1000 });
-  }
-
-  #publishWarning(payload: Record<string, unknown>): void {
-    this.#publisher.publish(SYSTEM_WARNING, payload, { ttl: DEFAULT_EVENT_TTL_MS }, true).catch(() => undefined);
+    this.#instance.system.loopBlocked(ms);
   }
 
   #report(error: unknown, what: string): void {

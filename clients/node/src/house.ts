@@ -2,6 +2,7 @@ import type { Clock } from "./clock.js";
 import type { Mail } from "./durable.js";
 import type { DurableSteps } from "./durableSteps.js";
 import type { Log } from "./log.js";
+import type { Tally } from "./tally.js";
 
 /** Where a consumer lives. */
 export interface House {
@@ -16,4 +17,6 @@ export interface House {
   readonly lease: number;
   /** Where each step of an event is noted. */
   readonly steps: DurableSteps;
+  /** Where everything is counted. */
+  readonly tally: Tally;
 }

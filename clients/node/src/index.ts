@@ -68,6 +68,7 @@ export { EventSystem } from "./events.js";
 export { Explanation, type TrailStep } from "./explain.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
 export type { Group, Groups } from "./groups.js";
+export type { Distribution } from "./histogram.js";
 export type {
   History,
   HistoryAskOptions,
@@ -86,6 +87,8 @@ export { type IdempotencyStoreOptions, idempotencyStore } from "./idempotencySto
 export type { JsonSchema } from "./jsonSchema.js";
 export type { Logger } from "./log.js";
 export type { Item, ManyOptions } from "./many.js";
+// What is counted.
+export type { Figures, GroupMetrics, Metrics, SeriesMetrics } from "./metrics.js";
 // What stands around publishes and handlers.
 export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.js";
 // What can be watched.
@@ -93,6 +96,7 @@ export type { Observer, Step, StepName } from "./observe.js";
 export type { Outbox } from "./outbox.js";
 export type { OutboxFigures } from "./outboxEntry.js";
 export type { When } from "./planner.js";
+export { CONTENT_TYPE, exposition, type PrometheusOptions } from "./prometheus.js";
 export type { Receipt } from "./publisher.js";
 export type { PublishOptions } from "./publishOptions.js";
 export type { Replay, ReplayProgress } from "./replay.js";

@@ -9,6 +9,8 @@ import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
 import type { Agenda, Firing } from "./schedule.js";
 import type { Scheduler } from "./scheduler.js";
 import type { Settings } from "./settings.js";
+import { SystemEvents } from "./systemEvents.js";
+import { Tally } from "./tally.js";
 import { Trail } from "./trail.js";
 import type { Gap, Port, Receiver } from "./transport.js";
 import { inTime } from "./within.js";
@@ -27,8 +29,12 @@ export class Instance {
   readonly trail: Trail;
   /** Where each step of a durable event is noted. */
   readonly steps = new DurableSteps(this);
+  /** Where it says of itself what others may want to know. */
+  readonly system = new SystemEvents(this);
   /** The broker's clock; this machine's before the start. */
   clock = new Clock();
+  /** Where everything is counted. */
+  readonly tally = new Tally(this.clock.now());
   /** Its place at the broker, while it has one. */
   port: Port | undefined;
   /** What arrives here, also from itself. */
@@ -54,6 +60,7 @@ export class Instance {
     this.source = service;
     this.start = start;
     this.trail = new Trail(settings.explainCalls, () => this.now());
+    this.tally.gauges.set("connected", () => Number(this.port?.connected ?? false));
   }
 
   /** Takes its name and clock from its place at the broker. */
@@ -116,6 +123,7 @@ export class Instance {
 
   /** Remembers a step that most envelopes do not take, and tells it, if anybody listens. */
   unusual(name: StepName, envelope: Envelope, detail?: Record<string, unknown>): void {
+    this.tally.step(name);
     this.trail.step(name, envelope, detail);
     if (this.observer) this.say(name, envelope, detail);
   }
@@ -134,8 +142,10 @@ export class Instance {
     this.observer?.({ name: "gap", time, topic: "", correlationId: "", callId: NO_CALL, detail: { since, reason } });
   }
 
-  /** What a caller is told when every handler of a topic here is busy. */
-  overloaded(topic: string): OverloadedError {
+  /** What a caller is told when every handler of its request's topic here is busy. */
+  overloaded(request: Envelope): OverloadedError {
+    this.system.overload(request);
+    const { topic } = request;
     return new OverloadedError(`all handlers of "${topic}" here are busy and their queue is full`, {
       retryAfter: this.settings.retryAfter,
     });

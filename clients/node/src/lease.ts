@@ -180,15 +180,25 @@ export class Lease {
     this.failures = 0;
   }
 
+  /** A handler has ended; how long its event waited is counted the first time it is handled. */
+  count({ envelope }: Event, began: number, first = true): void {
+    const { series, clock } = this.consumer;
+    const again = first && this.failures > 0;
+    if (again) series.redelivered += 1;
+    series.ended(again ? undefined : clock.at(began) - envelope.time, clock.monotonic() - began);
+  }
+
   /** It cannot be handled. */
   refuse(entry: Entry, error: unknown): End | undefined {
     if (error instanceof ExpiredError) return this.#bury(entry, "expired", error, this.failures);
     if (error instanceof ResponderLostError) return this.#poisoned(entry, error, this.failures);
+    this.consumer.series.ended(0, 0);
     return this.fail(entry, error);
   }
 
   /** It is not to be handled again: its handler said why. */
   reject(entry: Entry, reason: string): undefined {
+    this.consumer.series.failed += 1;
     const error = new HandlerError(reason, { outcome: "RAN", type: "Rejected" });
     this.#bury(entry, "rejected", error, this.failures + 1);
   }
@@ -196,9 +206,11 @@ export class Lease {
   /** Its handler failed with this. */
   fail(entry: Entry, raised: unknown, { nacked, delay }: Nack = { nacked: false }): End | undefined {
     const [error, attempt] = [errorOf(raised), this.failures + 1];
+    this.consumer.series.failed += 1;
     const unfit = error instanceof InvalidPayloadError && !nacked; // it will not get better
     const { retry } = this.consumer.policy;
     if (unfit || attempt >= retry.maxAttempts) return this.#poisoned(entry, error, attempt);
+    this.consumer.series.retried += 1;
     const pause = Math.floor(delay ?? pauseOf(retry, attempt));
     this.consumer.failed(this, entry, this.handling(entry, attempt), error, pause);
     return { verdict: "retry", argument: Buffer.from(String(pause)) };
@@ -208,16 +220,21 @@ export class Lease {
   #poisoned(entry: Entry, error: TielineError, attempts: number): End | undefined {
     const onPoison = this.consumer.policy.onPoison ?? (this.key === "" ? "dead_letter" : "park");
     if (onPoison === "park" && this.key !== "") {
+      this.consumer.series.parked += 1;
       this.#giveUp(entry, attempts, error, "its key is parked", { step: "parked", detail: { key: this.key } });
       return { verdict: "park", argument: this.#letter(entry, "failed", error, attempts) };
     }
     if (onPoison !== "skip") return this.#bury(entry, "failed", error, attempts);
+    this.consumer.series.skipped += 1;
     this.#giveUp(entry, attempts, error, "it is skipped", { step: "dropped", detail: { why: "skip" } });
     return this.acknowledge();
   }
 
   /** Keeps it as a dead letter, and goes on. */
   #bury(entry: Entry, reason: Reason, error: TielineError, attempts: number): undefined {
+    const { series } = this.consumer;
+    series.dead += 1;
+    if (reason === "expired") series.expired += 1;
     const ending: Ending = { step: "dead_letter", detail: { reason } };
     this.#giveUp(entry, attempts, error, `it is a dead letter (${reason})`, ending);
     this.#handled.push(entry.id);

@@ -101,7 +101,9 @@ export class LeaseRun implements Holder {
     try {
       const begun = await once.begin();
       if (begun === undefined) return FREE; // nothing has failed
-      return begun ? await this.#deliver(entry, event, once) : this.#lease.acknowledge();
+      if (begun) return await this.#deliver(entry, event, once);
+      this.#lease.consumer.known();
+      return this.#lease.acknowledge();
     } finally {
       this.#once = undefined;
     }
@@ -117,9 +119,11 @@ export class LeaseRun implements Holder {
     const outcome = await this.#attempt(event);
     this.event = lease.delivery = this.#abandon = undefined;
     if (outcome === INTERRUPTED) {
+      lease.consumer.series.cancelled += 1;
       lease.consumer.steps.cancelled(event.envelope, lease.handling(entry));
       return FREE;
     }
+    lease.count(event, lease.begun);
     const done = delivery.acked || !(outcome.failed || delivery.said);
     await once?.end(done);
     if (!done) return this.#conclude(entry, delivery, outcome);

@@ -2,7 +2,7 @@ import { isRefusal } from "./callErrors.js";
 import { decode, encodeReply } from "./codec.js";
 import type { Event } from "./context.js";
 import type { Waiting } from "./deadlines.js";
-import { Delivery, type Outlet, unsendable } from "./delivery.js";
+import { Delivery, type Outlet } from "./delivery.js";
 import { errorFromWire, errorToWire } from "./envelope.js";
 import { CallTimeoutError, type TielineError } from "./errors.js";
 import type { PendingReply } from "./pendingReply.js";
@@ -28,6 +28,7 @@ export class LocalCall implements Outlet, Waiting {
 
   constructor(subscription: Subscription, event: Event, pending: PendingReply, idempotent: boolean, end: LocalCallEnd) {
     this.#delivery = new Delivery(subscription, event, this);
+    this.#delivery.series = subscription.calls;
     this.#pending = pending;
     this.#end = end;
     this.#idempotent = idempotent;
@@ -35,7 +36,9 @@ export class LocalCall implements Outlet, Waiting {
 
   /** Gives it to the handler, which has room. */
   begin(): void {
-    if (!this.done) this.#delivery.subscription.mailbox.offer(this.#delivery);
+    if (this.done) return;
+    this.#delivery.subscription.mailbox.offer(this.#delivery);
+    this.#delivery.late = !this.#delivery.begun;
   }
 
   /** The reply, encoded exactly as it would have travelled. */
@@ -45,7 +48,7 @@ export class LocalCall implements Outlet, Waiting {
     try {
       if (!delivery.subscription.byReference) value = travelled(result, delivery.event.envelope.contentType);
     } catch (error) {
-      return this.failed(delivery, unsendable(error));
+      return this.failed(delivery, delivery.unsendable(error));
     }
     this.done = true;
     this.#pending.settle(value ?? null);

@@ -2,7 +2,7 @@ import type { Event } from "./context.js";
 import { InvalidArgumentError } from "./errors.js";
 import { checkHeaders } from "./outgoing.js";
 
-const METHODS = ["publish", "handle"] as const;
+const METHODS = ["publish", "handle", "handleBatch"] as const;
 
 /** What is about to be published; middleware may change `data` and `headers`, or hand on another message. */
 export interface Message {
@@ -20,15 +20,16 @@ export type PublishNext = (message: Message) => Promise<unknown>;
 export type HandleNext = () => Promise<unknown>;
 
 /**
- * Code around every publish and every handling: logging, metrics, authentication. Each has one method or both. What is
- * thrown reaches the publisher as it is, or is the handler's failure. A batch is not handled by one event: it passes no
- * `handle`.
+ * Code around every publish and every handling: logging, metrics, authentication. Each has some of the methods. What is
+ * thrown reaches the publisher as it is, or is the handler's failure.
  */
 export interface Middleware {
   /** Around a publish, whose receipt it returns, or a call, whose reply it returns. */
   publish?(message: Message, next: PublishNext): unknown;
   /** Around a handler, whose reply it returns. `event.data` is the payload, `event.setData` replaces it. */
   handle?(event: Event, next: HandleNext): unknown;
+  /** Around a handler that takes lists, with all events that are in its list; it passes no `handle`. */
+  handleBatch?(events: readonly Event[], next: HandleNext): unknown;
 }
 
 /** All `publish` methods around a publish. */
@@ -43,12 +44,17 @@ export type AroundPublish = (
 /** All `handle` methods around a handler. */
 export type AroundHandler = (event: Event, last: HandleNext) => Promise<unknown>;
 
+/** All `handleBatch` methods around a handler that takes lists. */
+export type AroundBatch = (events: readonly Event[], last: HandleNext) => Promise<unknown>;
+
 /** The chain, if each of it can be passed. Throws InvalidArgumentError. */
 export function checkMiddleware(chain: readonly Middleware[]): readonly Middleware[] {
   for (const one of chain) {
     const methods = METHODS.map((name) => Object(one)[name]).filter((method) => method !== undefined);
     if (methods.length > 0 && methods.every((method) => typeof method === "function")) continue;
-    throw new InvalidArgumentError("middleware is a list of objects that have a method publish, or handle, or both");
+    throw new InvalidArgumentError(
+      "middleware is a list of objects that have a method publish, or handle, or both, or handleBatch",
+    );
   }
   return chain;
 }
@@ -76,6 +82,20 @@ export function aroundHandler(chain: readonly Middleware[]): AroundHandler | und
     for (const step of steps) {
       const inner = next;
       next = async () => step.handle?.(event, inner);
+    }
+    return next();
+  };
+}
+
+/** The chain around a handler that takes lists, the first one outermost; undefined if there is nothing to pass. */
+export function aroundBatch(chain: readonly Middleware[]): AroundBatch | undefined {
+  const steps = chain.filter((one) => one.handleBatch !== undefined).reverse();
+  if (steps.length === 0) return undefined;
+  return (events, last) => {
+    let next = last;
+    for (const step of steps) {
+      const inner = next;
+      next = async () => step.handleBatch?.(events, inner);
     }
     return next();
   };

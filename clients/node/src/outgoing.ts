@@ -7,10 +7,10 @@ import { CallTimeoutError, InvalidArgumentError, LoopDetectedError, PayloadTooLa
 import { newId } from "./identity.js";
 import { ANY, check, type Kinds, SIGNAL, shown, TTL, WAIT } from "./options.js";
 import { checkPublishable, checkTopic } from "./topics.js";
+import { inheritTrace } from "./tracing.js";
 import { isText } from "./wellFormed.js";
 
 const CONTROL = /\p{Cc}/u;
-const TRACE = ["traceparent", "tracestate"] as const;
 
 /** What every publish and call can say; times in milliseconds. */
 export interface MessageOptions {
@@ -89,10 +89,7 @@ function inherit(envelope: Envelope, parent: Event): void {
   }
   envelope.causationId = parent.id;
   envelope.correlationId ||= parent.correlationId;
-  for (const name of TRACE) {
-    const value = parent.envelope.headers[name];
-    if (value !== undefined && envelope.headers[name] === undefined) envelope.headers[name] = value;
-  }
+  inheritTrace(envelope.headers, parent.envelope.headers);
 }
 
 /** The key, if it can be one. Throws InvalidArgumentError. */

@@ -61,7 +61,8 @@ export class Publisher {
     if (!place.connected || options.signal?.aborted) {
       await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
     }
-    if (this.#instance.trail.room > 0) this.#instance.trail.published(envelope);
+    this.#instance.tally.live(topic).published += 1;
+    if (this.#instance.trail.room > 0 && !bySystem) this.#instance.trail.published(envelope);
     const handled = options.waitLocal ? new Handled() : undefined;
     const { here, served } = this.#serveHere(envelope, data, handled);
     await place.publish(envelope, served).catch((error) => {
@@ -96,7 +97,7 @@ export class Publisher {
     }
     handled?.expect(chosen.length);
     const outlet = handled === undefined ? this.#outlet : new EventOutlet(this.#instance, () => handled.one());
-    for (const subscription of chosen) this.#responder.deliver(subscription, envelope, outlet, data);
+    for (const subscription of chosen) this.#responder.deliver(subscription, envelope, 0, outlet, data);
     this.#responder.showObservers(envelope);
     return { here: chosen.length, served };
   }

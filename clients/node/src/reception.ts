@@ -76,6 +76,7 @@ export class Reception implements Receiver {
     for (const { consumer } of router.all()) consumer?.wake();
     instance.scheduler?.look();
     if (gap === undefined) return;
+    instance.tally.count("gaps");
     outbox?.linkUp();
     const seconds = (instance.now() - (this.#awaySince ?? instance.now())) / 1000;
     this.#awaySince = undefined;
@@ -93,6 +94,7 @@ export class Reception implements Receiver {
     const lost = `live events between ${since.toISOString()} and ${until.toISOString()} may be lost: ${gap.reason}`;
     if (concerned) instance.log.warn(lost);
     else instance.log.info(lost);
+    instance.system.gap(gap);
     instance.sayGap(gap);
     for (const { onGap } of router.all()) {
       if (onGap)
@@ -106,6 +108,7 @@ export class Reception implements Receiver {
   onDisconnected(reason: string): void {
     const { instance, publisher, caller } = this.#to;
     instance.log.warn(`the broker is away: ${reason}`);
+    instance.tally.count("disconnects");
     this.#awaySince ??= instance.now(); // a gateway may lose its broker first and be lost then
     publisher.linkDown();
     caller.linkDown();

@@ -29,14 +29,12 @@ export class Responder implements Outlet {
   readonly #instance: Instance;
   readonly #router: Router;
   readonly #serving = new Map<string, Delivery>();
-  readonly #warn: (payload: Record<string, unknown>) => void;
   readonly #eventOutlet: EventOutlet;
   #sweeper: Timer | undefined;
 
-  constructor(instance: Instance, router: Router, warn: (payload: Record<string, unknown>) => void) {
+  constructor(instance: Instance, router: Router) {
     this.#instance = instance;
     this.#router = router;
-    this.#warn = warn;
     this.#eventOutlet = new EventOutlet(instance);
   }
 
@@ -47,17 +45,23 @@ export class Responder implements Outlet {
     const key = envelope.callId.toString("latin1");
     if (this.#serving.has(key)) return;
     const clock = instance.clock;
-    if (envelope.expiresAt > 0 && envelope.expiresAt <= clock.now()) {
+    const brokerNow = clock.now();
+    if (envelope.expiresAt > 0 && envelope.expiresAt <= brokerNow) {
+      const taker = this.#router.taker(envelope.topic, envelope.group);
+      if (taker !== undefined) taker.calls.expired += 1;
       return this.#refuse(envelope, new ExpiredError(`the request on "${envelope.topic}" had expired on arrival`));
     }
     const subscription = this.#router.taker(envelope.topic, envelope.group);
     if (subscription === undefined) return this.#refuse(envelope, this.#noTaker(envelope));
     const delivery = new Delivery(subscription, new Event(envelope, clock), this);
     delivery.started = instance.now();
+    delivery.series = subscription.calls;
+    delivery.queued = brokerNow - envelope.time;
     if (envelope.stream !== undefined) delivery.flow = new Outflow(envelope.stream.window, delivery.started);
     this.#serving.set(key, delivery);
     this.#sweeper ??= clock.callLater(SWEEP_MS, () => this.#sweep());
     subscription.mailbox.offer(delivery);
+    delivery.late = !delivery.begun;
   }
 
   /** The caller gave up; unknown and finished calls are ignored. */
@@ -79,7 +83,7 @@ export class Responder implements Outlet {
     try {
       [reply.data, reply.contentType] = encodeReply(result, request.contentType);
     } catch (error) {
-      return this.failed(delivery, unsendable(error));
+      return this.failed(delivery, delivery.unsendable(error));
     }
     this.#reply(delivery, reply);
   }
@@ -125,32 +129,42 @@ export class Responder implements Outlet {
   /** An event or observed request arrived by an interest. */
   event(interest: Interest, envelope: Envelope): void {
     const turn = this.#router.at(interest);
-    if (envelope.expiresAt > 0 && envelope.expiresAt <= this.#instance.clock.now()) {
+    const now = this.#instance.clock.now();
+    const queued = now - envelope.time;
+    if (envelope.expiresAt > 0 && envelope.expiresAt <= now) {
+      if (interest.route !== Route.OBSERVER) {
+        this.#instance.tally.series(envelope.topic, interest.group, "live").expired += 1;
+      }
       this.#instance.unusual("dropped", envelope, { why: "EXPIRED" });
     } else if (turn === undefined) {
       this.#instance.unusual("dropped", envelope, { why: "no subscription any more" });
     } else if (interest.route === Route.GROUP) {
       const member = turn.pickLate() ?? turn.members[0];
-      if (member !== undefined) this.deliver(member, envelope);
+      if (member !== undefined) this.deliver(member, envelope, queued);
     } else {
-      for (const subscription of [...turn.members]) this.deliver(subscription, envelope);
+      for (const subscription of [...turn.members]) this.deliver(subscription, envelope, queued);
     }
   }
 
-  /** Gives an event to one subscription. `data` is what was published, if that was here. */
-  deliver(subscription: Subscription, envelope: Envelope, outlet?: EventOutlet, data?: unknown): void {
+  /** Gives an event, which has waited for so long (ms), to one subscription. `data` is what was published, if that was here. */
+  deliver(subscription: Subscription, envelope: Envelope, queued: number, outlet?: EventOutlet, data?: unknown): void {
     if (envelope.replay !== "" && !subscription.replays) {
       this.#instance.unusual("dropped", envelope, { why: "a replay", subscription: subscription.name });
       return;
     }
     const event = new Event(envelope, this.#instance.clock);
     if (subscription.byReference && outlet !== undefined) event.setData(data);
-    subscription.take(new Delivery(subscription, event, outlet ?? this.#eventOutlet));
+    const delivery = new Delivery(subscription, event, outlet ?? this.#eventOutlet);
+    const { group } = subscription;
+    delivery.series = subscription.events ?? this.#instance.tally.series(envelope.topic, group, "live");
+    delivery.queued = queued;
+    subscription.take(delivery);
+    delivery.late = !delivery.begun;
   }
 
   /** Shows an envelope of this process to the observers in it. */
   showObservers(envelope: Envelope): void {
-    for (const subscription of this.#router.observers(envelope.topic)) this.deliver(subscription, envelope);
+    for (const subscription of this.#router.observers(envelope.topic)) this.deliver(subscription, envelope, 0);
   }
 
   /** Shows a request to observers here and elsewhere; called once, wherever it is answered. */
@@ -171,8 +185,7 @@ export class Responder implements Outlet {
     const { name } = subscription;
     const { dropped } = subscription.mailbox;
     this.#instance.log.warn(`subscription "${name}" of "${subscription.topic}" is too slow: ${dropped} events dropped`);
-    // A warning must never cause a warning.
-    if (!topic.startsWith("system.")) this.#warn({ kind: "overload", topic, subscription: name, dropped });
+    this.#instance.system.slowConsumer(name, dropped, topic, given);
   }
 
   /** No more sweeping. */
@@ -232,11 +245,13 @@ export class Responder implements Outlet {
     return reply;
   }
 
-  #noTaker({ topic, group }: Envelope): TielineError {
+  #noTaker(request: Envelope): TielineError {
+    const { topic, group } = request;
     if (!this.#router.hasResponder(topic, group)) {
       return new NoRespondersError(`the responder of "${topic}" has just unsubscribed`);
     }
-    return this.#instance.overloaded(topic);
+    this.#instance.tally.count("overloads");
+    return this.#instance.overloaded(request);
   }
 
   /** Says ACCEPTED for what takes long; ends what has expired. */

@@ -31,7 +31,7 @@ export interface Ways {
 /** What an event system sends: events and calls. Part of `EventSystem`. */
 export abstract class Sending {
   /** How it goes out. */
-  protected abstract readonly ways: Ways;
+  protected abstract ways: Ways;
 
   /**
    * Publishes an event to every subscriber, here and elsewhere. At most once; nobody need be there.

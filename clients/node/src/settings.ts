@@ -1,9 +1,9 @@
 import { basename, extname } from "node:path";
 import { LONGEST_PAUSE_MS } from "./clock.js";
 import * as contract from "./contract/contract.js";
-import { checkOptions, type Kinds, milliseconds, TTL, whole } from "./options.js";
+import { checkOptions, FLAG, type Kinds, milliseconds, TTL, whole } from "./options.js";
 
-/** Bounds and times of one event system (milliseconds, bytes, counts); the defaults are those of `proto/contract.toml`. */
+/** Bounds and times of one event system (milliseconds, bytes, counts), and its switches; the defaults are those of `proto/contract.toml`. */
 export interface Settings {
   readonly callTtl: number;
   readonly eventTtl: number;
@@ -30,6 +30,8 @@ export interface Settings {
   readonly offlineBuffer: number;
   readonly idempotencyWindow: number;
   readonly explainCalls: number;
+  /** Whether it publishes what it says of itself on `system.…`. */
+  readonly systemEvents: boolean;
 }
 
 /** The settings of a system that was given none. */
@@ -59,6 +61,7 @@ export const DEFAULT_SETTINGS: Settings = {
   offlineBuffer: contract.LIMIT_OFFLINE_BUFFER_BYTES,
   idempotencyWindow: contract.DEFAULT_IDEMPOTENCY_WINDOW_MS,
   explainCalls: contract.DEFAULT_EXPLAIN_CALLS,
+  systemEvents: true,
 };
 
 const PAUSE = milliseconds(1, LONGEST_PAUSE_MS);
@@ -90,6 +93,7 @@ const KINDS: Kinds<Settings> = {
   offlineBuffer: whole(0),
   idempotencyWindow: whole(1),
   explainCalls: whole(0),
+  systemEvents: FLAG,
 };
 
 /** The settings: what is given, and else the defaults. Throws InvalidArgumentError for what makes no sense. */

@@ -82,14 +82,17 @@ export class Storer {
     const drafts = envelopes.map((envelope, at) => draftOf(envelope, pieces[at]?.dedupe ?? envelope.id));
     checkSize(drafts);
     await outbox.put(topic, drafts, { most, together: pieces.length > 1 });
-    const { trail } = this.#instance;
+    const { trail, tally } = this.#instance;
+    tally.series(topic, "", "durable").published += envelopes.length;
     for (const envelope of envelopes) if (trail.room > 0) trail.published(envelope);
     return envelopes.map(({ id, correlationId }) => ({ id, correlationId: correlationId || id, queued: true }));
   }
 
   /** What is returned for an event that was stored; that is noted. */
   #receipt(envelope: Envelope, stored: Stored, began: number): Receipt {
-    const { steps } = this.#instance;
+    const { steps, tally } = this.#instance;
+    if (stored.duplicate) tally.count("eventsDeduplicated");
+    else tally.series(envelope.topic, "", "durable").published += 1;
     if (steps.isWanted) steps.stored(envelope, stored, began);
     return { id: envelope.id, correlationId: envelope.correlationId || envelope.id, stored };
   }

@@ -7,12 +7,13 @@ import { DURABLE_KINDS, type Durability, type DurableOptions, durabilityOf } fro
 import { InvalidArgumentError, InvalidTopicError, type TielineError } from "./errors.js";
 import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
-import type { AroundHandler } from "./middleware.js";
+import type { AroundBatch, AroundHandler } from "./middleware.js";
 import { ANY, checkOptions, FLAG, FUNCTION, type Kind, type Kinds, OBJECT, TEXT, whole } from "./options.js";
 import { checkSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
 import type { StandardSchema } from "./standardSchema.js";
 import { isGenerator } from "./streaming.js";
+import { NOWHERE, type Series } from "./tally.js";
 import { checkGroup, checkPattern, isWildcard } from "./topics.js";
 import { type Interest, Route } from "./transport.js";
 import { type VersionOptions, type Versions, versionsOf } from "./versions.js";
@@ -105,6 +106,8 @@ export interface Owner {
   readonly settings: Settings;
   /** The system's middleware, as far as it has any for handlers. */
   readonly around?: AroundHandler | undefined;
+  /** The same for handlers that take lists. */
+  readonly aroundBatch?: AroundBatch | undefined;
   /** It is the system itself. */
   readonly internal?: boolean;
   /** Resolves when the broker has registered the subscription. */
@@ -133,9 +136,6 @@ export class Subscription {
   readonly versions: Versions | undefined;
   /** It is the system's own. */
   readonly internal: boolean;
-  readonly around: AroundHandler | undefined;
-  /** There is more around its handler than a filter. */
-  readonly isSurrounded: boolean;
   readonly name: string;
   /** Its handler is a generator, so it always streams. */
   readonly streams: boolean;
@@ -149,6 +149,10 @@ export class Subscription {
   consumer: Consumer | undefined;
   /** It takes nothing new from this process any more. */
   leaving = false;
+  /** Where the requests it answers are counted. */
+  calls = NOWHERE;
+  /** Where the events it handles are counted; undefined: by the topic of each. */
+  events: Series | undefined = NOWHERE;
   /** When `system.warning` was last published for it, local monotonic ms. */
   warnedAt = -Infinity;
   readonly #owner: Owner;
@@ -181,8 +185,6 @@ export class Subscription {
     this.#outputSchema = checkJsonSchema(options.outputSchema, "outputSchema");
     this.versions = versionsOf(options);
     this.internal = owner.internal ?? false;
-    this.around = owner.around;
-    this.isSurrounded = (this.around ?? this.input ?? this.output) !== undefined;
     this.name = nameOf(handler, options.name, topic);
     this.streams = isGenerator(handler);
     this.durability = durabilityOf(topic, options);
@@ -202,6 +204,21 @@ export class Subscription {
         `"${topic}" is not answered by an observer, a batch or a pattern: it takes no output`,
       );
     }
+  }
+
+  /** Middleware around its handler. */
+  get around(): AroundHandler | undefined {
+    return this.#owner.around;
+  }
+
+  /** Middleware around its handler, if that takes lists. */
+  get aroundBatch(): AroundBatch | undefined {
+    return this.#owner.aroundBatch;
+  }
+
+  /** There is more around its handler than a filter. */
+  get isSurrounded(): boolean {
+    return (this.#owner.around ?? this.input ?? this.output) !== undefined;
   }
 
   /** What runs here, and what was accepted and waits; what is stored waits elsewhere. */
@@ -247,6 +264,11 @@ export class Subscription {
   /** Takes nothing new, finishes what is here, and leaves. Idempotent. */
   unsubscribe(): Promise<void> {
     return this.#owner.unsubscribe(this);
+  }
+
+  /** What waits for a batch to be full. */
+  get collected(): readonly Delivery[] {
+    return this.#batcher?.collected ?? [];
   }
 
   /** What its handler has now, and what waits for it (true). */

@@ -1,4 +1,10 @@
-import { LIMIT_GROUP_BYTES, LIMIT_TOPIC_BYTES, LIMIT_TOPIC_TOKENS, RESERVED_TOPICS } from "./contract/contract.js";
+import {
+  LIMIT_GROUP_BYTES,
+  LIMIT_TOPIC_BYTES,
+  LIMIT_TOPIC_TOKENS,
+  RESERVED_TOPICS,
+  TOPICS_APART,
+} from "./contract/contract.js";
 import { InvalidArgumentError, InvalidTopicError } from "./errors.js";
 
 const WORD = "[A-Za-z0-9_/-]+";
@@ -52,9 +58,13 @@ export function isReserved(topic: string): boolean {
   return RESERVED_TOPICS.some((prefix) => topic.startsWith(prefix));
 }
 
-/** Whether a concrete topic is one of a pattern's: `*` stands for one token, a final `>` for one or more. */
+/**
+ * Whether a concrete topic is one of a pattern's: `*` stands for one token, a final `>` for one or more. What the system
+ * says of itself (`system.…`) is so only if the first token of the pattern is no wildcard.
+ */
 export function matches(pattern: string, topic: string): boolean {
   if (!isWildcard(pattern)) return pattern === topic;
+  if (isWildcard(pattern[0] ?? "") && topic.startsWith(TOPICS_APART)) return false;
   const wanted = pattern.split(".");
   const tokens = topic.split(".");
   for (let at = 0; at < wanted.length; at++) {
@@ -183,7 +193,13 @@ export class PatternTrie<T> {
   match(topic: string): T[] {
     let level = [this.#root];
     const rests: Set<T>[] = [];
-    for (const token of topic.split(".")) {
+    const tokens = topic.split(".");
+    if (topic.startsWith(TOPICS_APART)) {
+      // A wildcard does not stand for the first token.
+      const first = this.#root.children.get(tokens.shift() ?? "");
+      level = first === undefined ? [] : [first];
+    }
+    for (const token of tokens) {
       const deeper: Node<T>[] = [];
       for (const node of level) {
         if (node.rests.size > 0) rests.push(node.rests);

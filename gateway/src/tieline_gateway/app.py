@@ -8,7 +8,6 @@ import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from tieline.event_store import Retention
@@ -45,8 +44,9 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     settings.check()
     tls, auth = _tls(settings), _auth(settings)
     store = event_store(settings.history_url) if settings.history else None
-    transport = make_transport(_broker_url(settings), settings.namespace, Settings(), served=True)
-    instance = Instance("gateway", Settings(), lambda: transport, None, _told_already)
+    quiet = Settings(system_events=False)  # its Links say what is to be said
+    transport = make_transport(_broker_url(settings), settings.namespace, quiet, served=True)
+    instance = Instance("gateway", quiet, lambda: transport, None)
     await instance.start()
     if store is not None:
         await Recording(instance, store, settings.history_topics, _retention(settings)).start()
@@ -64,10 +64,6 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         await stopping
     finally:
         await gateway.aclose()
-
-
-def _told_already(_: dict[str, Any]) -> None:
-    """The instance has logged the warning as a sentence, and a gateway publishes nothing of its own."""
 
 
 async def _until(stop: asyncio.Event, gateway: Gateway, server: GrpcServer) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tests.conformance._contract import case_pb2 as schema
-from tests.conformance._contract.peer_pb2 import Answer, Explanation, Failure, Gathered, Gave, Items
+from tests.conformance._contract.peer_pb2 import Answer, Explanation, Failure, Figures, Gathered, Gave, Items
 from tests.conformance._contract.value_pb2 import Value
 from tests.conformance.runner import values
 from tests.conformance.runner.checks import Names, range_faults, show_message, value_faults
+from tests.conformance.runner.exposition import exposition_faults
 from tieline.errors import error_class
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
@@ -32,8 +33,8 @@ def answer_faults(expect: schema.Expect, answer: Answer, peer: str, others: Coll
         return list(_items_faults(expect.items, answer.items, peer, others))
     if wanted == "gathered" and what == "gathered":
         return list(_gathered_faults(expect.gathered, answer.gathered, peer, others, names))
-    if wanted == "explained" and what == "explanation":
-        return list(_steps_faults(expect.explained, answer.explanation, names))
+    if (wanted, what) in (("explained", "explanation"), ("figures", "figures")):
+        return list(_inside_faults(expect, answer, names))
     if wanted in ("receipt", "receipts") and what == wanted:
         return list(_all_receipts_faults(_receipts(expect), _receipts(answer), names))
     if wanted in (None, "done") and what in ("done", "receipt", "receipts", "opened"):
@@ -146,6 +147,13 @@ def _said_faults(wanted: schema.Said, seen: Gave, peer: str, others: Collection[
         yield from _failure_faults(wanted.error, seen.failure)
 
 
+def _inside_faults(expect: schema.Expect, answer: Answer, names: Names) -> Iterator[str]:
+    """What a system tells of itself."""
+    if expect.HasField("figures"):
+        return _figures_faults(expect.figures, answer.figures)
+    return _steps_faults(expect.explained, answer.explanation, names)
+
+
 def _steps_faults(wanted: schema.StepsTold, seen: Explanation, names: Names) -> Iterator[str]:
     """Those of each process in their order, with others between; clocks of two processes differ by a little."""
     if wanted.none and seen.steps:
@@ -156,6 +164,17 @@ def _steps_faults(wanted: schema.StepsTold, seen: Explanation, names: Names) -> 
             told = "; ".join(f"{told.name} {told.source} {told.topic}" for told in seen.steps)
             yield f"expected the step {step.name} ({show_message(step)}), told was {told}"
             return
+
+
+def _figures_faults(wanted: Figures, seen: Figures) -> Iterator[str]:
+    """All series, and all of each."""
+    told = {(one.kind, one.group): one for one in seen.series}
+    expected = {(one.kind, one.group): one for one in wanted.series}
+    for which in sorted(told.keys() | expected.keys()):
+        if which not in told or which not in expected or told[which] != expected[which]:
+            one, other = (show_message(of[which]) if which in of else "nothing" for of in (expected, told))
+            yield f"figures of {which[0]} {which[1]!r}: expected {one}, seen {other}"
+    yield from exposition_faults(seen)
 
 
 def _is_step(wanted: schema.StepTold, seen: Any, names: Names) -> bool:

@@ -98,6 +98,8 @@ export const LIMIT_PLAN_LONGEST_MS = 315_576_000_000;
 export const LIMIT_PAGE = 1_000;
 export const LIMIT_ENDED_PLANS = 10_000;
 export const LIMIT_APPEND_BYTES = 8_257_536;
+export const LIMIT_METRIC_TOPICS = 1_000;
+export const LIMIT_METRIC_GROUPS = 1_000;
 
 export const DEFAULT_CALL_TTL_MS = 30_000;
 export const DEFAULT_EVENT_TTL_MS = 30_000;
@@ -153,6 +155,7 @@ export const DEFAULT_PLAN_BACKOFF_MS = 300_000;
 export const DEFAULT_PLAN_BACKOFF_CAP_MS = 300_000;
 export const DEFAULT_ROLE_MS = 3_000;
 export const DEFAULT_EXPLAIN_CALLS = 1_000;
+export const DEFAULT_SYSTEM_EVENT_MS = 1_000;
 
 export const PRIORITY_LOW = 1;
 export const PRIORITY_NORMAL = 5;
@@ -160,6 +163,7 @@ export const PRIORITY_HIGH = 8;
 export const PRIORITY_CRITICAL = 10;
 
 export const RESERVED_TOPICS: readonly string[] = ["system.", "cron.task.", "webhook."];
+export const TOPICS_APART = "system.";
 export const ASK_TOPIC = "system.ask";
 export const HISTORY_TOPIC = "system.history";
 
@@ -179,6 +183,86 @@ export const USER_REGISTERED = "user.registered";
 export const DATA_CREATED = "data.created";
 export const DATA_UPDATED = "data.updated";
 export const DATA_DELETED = "data.deleted";
+
+/** What one instance counts: how Prometheus reads it. */
+export interface MetricSpec {
+  readonly exposed: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
+export type MetricName =
+  | "eventsPublished"
+  | "eventsPending"
+  | "eventsDelivered"
+  | "eventsFailed"
+  | "eventsExpired"
+  | "eventsCancelled"
+  | "eventsDropped"
+  | "eventsRedelivered"
+  | "eventsRetried"
+  | "eventsSkipped"
+  | "deadLetters"
+  | "keysParked"
+  | "eventQueueTimeSeconds"
+  | "eventHandleTimeSeconds"
+  | "callRoundTripSeconds"
+  | "callErrors"
+  | "callsPending"
+  | "callsRetried"
+  | "callsJoined"
+  | "callsDeduplicated"
+  | "eventsDeduplicated"
+  | "eventsRedriven"
+  | "overloads"
+  | "gaps"
+  | "disconnects"
+  | "connected"
+  | "startTimeSeconds"
+  | "groupKeys"
+  | "groupWaiting"
+  | "groupPending"
+  | "groupParked"
+  | "groupOldestSeconds";
+
+export const METRICS: Readonly<Record<MetricName, MetricSpec>> = {
+  eventsPublished: { exposed: "tieline_events_published_total", type: "counter", labels: ["topic", "kind"], help: "Live events published, calls made and durable events stored by this instance." },
+  eventsPending: { exposed: "tieline_events_pending", type: "gauge", labels: ["topic", "group", "kind"], help: "What handlers of this instance have now, and what waits here for them." },
+  eventsDelivered: { exposed: "tieline_events_delivered_total", type: "counter", labels: ["topic", "group", "kind"], help: "Deliveries that a handler of this instance has ended; those that failed are among them." },
+  eventsFailed: { exposed: "tieline_events_failed_total", type: "counter", labels: ["topic", "group", "kind"], help: "Deliveries that failed: the handler raised, or the payload did not fit it." },
+  eventsExpired: { exposed: "tieline_events_expired_total", type: "counter", labels: ["topic", "group", "kind"], help: "Events and requests that expired before a handler of this instance could begin." },
+  eventsCancelled: { exposed: "tieline_events_cancelled_total", type: "counter", labels: ["topic", "group", "kind"], help: "Deliveries that were stopped: the caller gave up, or the instance closed." },
+  eventsDropped: { exposed: "tieline_events_dropped_total", type: "counter", labels: ["topic", "group", "kind"], help: "Live events that gave way to newer ones." },
+  eventsRedelivered: { exposed: "tieline_events_redelivered_total", type: "counter", labels: ["topic", "group"], help: "Deliveries of durable events that had failed before." },
+  eventsRetried: { exposed: "tieline_events_retried_total", type: "counter", labels: ["topic", "group"], help: "Failed deliveries of durable events that are to be tried again." },
+  eventsSkipped: { exposed: "tieline_events_skipped_total", type: "counter", labels: ["topic", "group"], help: "Durable events that failed for the last time and were skipped." },
+  deadLetters: { exposed: "tieline_dead_letters_total", type: "counter", labels: ["topic", "group"], help: "Durable events that became dead letters." },
+  keysParked: { exposed: "tieline_keys_parked_total", type: "counter", labels: ["topic", "group"], help: "Keys that stopped because an event of theirs failed for the last time." },
+  eventQueueTimeSeconds: { exposed: "tieline_event_queue_time_seconds", type: "histogram", labels: ["topic", "group", "kind"], help: "From the publish to the begin of the handler, by the broker's clock; of a durable event, to its first handling." },
+  eventHandleTimeSeconds: { exposed: "tieline_event_handle_time_seconds", type: "histogram", labels: ["topic", "group", "kind"], help: "From the begin of a handler to its end." },
+  callRoundTripSeconds: { exposed: "tieline_call_round_trip_seconds", type: "histogram", labels: ["topic"], help: "From a call to its reply; calls that failed and streams are not counted." },
+  callErrors: { exposed: "tieline_call_errors_total", type: "counter", labels: ["code"], help: "Calls of this instance that failed." },
+  callsPending: { exposed: "tieline_calls_pending", type: "gauge", labels: [], help: "Calls of this instance to others that are not done." },
+  callsRetried: { exposed: "tieline_calls_retried_total", type: "counter", labels: [], help: "Tries of calls that were repeated by their retry policy." },
+  callsJoined: { exposed: "tieline_calls_joined_total", type: "counter", labels: [], help: "Calls that waited for the run of another call with their idempotency key." },
+  callsDeduplicated: { exposed: "tieline_calls_deduplicated_total", type: "counter", labels: [], help: "Calls that were answered with the stored result of their idempotency key." },
+  eventsDeduplicated: { exposed: "tieline_events_deduplicated_total", type: "counter", labels: [], help: "Durable events that were known already, when they were stored or when they came to be handled." },
+  eventsRedriven: { exposed: "tieline_events_redriven_total", type: "counter", labels: [], help: "Dead letters that this instance put back." },
+  overloads: { exposed: "tieline_overloads_total", type: "counter", labels: [], help: "Requests that this instance refused because its handlers were busy." },
+  gaps: { exposed: "tieline_gaps_total", type: "counter", labels: [], help: "Times in which live events may have been lost." },
+  disconnects: { exposed: "tieline_disconnects_total", type: "counter", labels: [], help: "Times the connection to the broker was lost." },
+  connected: { exposed: "tieline_connected", type: "gauge", labels: [], help: "1 while the broker can be reached, else 0." },
+  startTimeSeconds: { exposed: "tieline_start_time_seconds", type: "gauge", labels: [], help: "Since when this instance counts, seconds since 1970." },
+  groupKeys: { exposed: "tieline_group_keys", type: "gauge", labels: ["topic", "group"], help: "Keys that have something for a durable group, in all instances; this and what follows is asked of the broker." },
+  groupWaiting: { exposed: "tieline_group_waiting", type: "gauge", labels: ["topic", "group"], help: "Stored events that a durable group has not handled; those under way are among them." },
+  groupPending: { exposed: "tieline_group_pending", type: "gauge", labels: ["topic", "group"], help: "Stored events that were given out to a durable group and are not acknowledged." },
+  groupParked: { exposed: "tieline_group_parked", type: "gauge", labels: ["topic", "group"], help: "Keys of a durable group that stopped." },
+  groupOldestSeconds: { exposed: "tieline_group_oldest_seconds", type: "gauge", labels: ["topic", "group"], help: "How long the oldest of what waits for a durable group is stored; 0 if nothing waits." },
+};
+
+export const DURATION_BOUNDS_NS: readonly number[] = [1_000, 1_250, 1_600, 2_000, 2_500, 3_150, 4_000, 5_000, 6_300, 8_000, 10_000, 12_500, 16_000, 20_000, 25_000, 31_500, 40_000, 50_000, 63_000, 80_000, 100_000, 125_000, 160_000, 200_000, 250_000, 315_000, 400_000, 500_000, 630_000, 800_000, 1_000_000, 1_250_000, 1_600_000, 2_000_000, 2_500_000, 3_150_000, 4_000_000, 5_000_000, 6_300_000, 8_000_000, 10_000_000, 12_500_000, 16_000_000, 20_000_000, 25_000_000, 31_500_000, 40_000_000, 50_000_000, 63_000_000, 80_000_000, 100_000_000, 125_000_000, 160_000_000, 200_000_000, 250_000_000, 315_000_000, 400_000_000, 500_000_000, 630_000_000, 800_000_000, 1_000_000_000, 1_250_000_000, 1_600_000_000, 2_000_000_000, 2_500_000_000, 3_150_000_000, 4_000_000_000, 5_000_000_000, 6_300_000_000, 8_000_000_000, 10_000_000_000, 12_500_000_000, 16_000_000_000, 20_000_000_000, 25_000_000_000, 31_500_000_000, 40_000_000_000, 50_000_000_000, 63_000_000_000, 80_000_000_000, 100_000_000_000];
+export const DURATION_SHOWN_NS: readonly number[] = [100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000, 5_000_000_000, 10_000_000_000, 25_000_000_000];
 
 /** `<prefix>mb:{<topic>}` */
 export function membersKey(prefix: string, topic: string): string {

@@ -19,7 +19,7 @@ export interface BrokerOptions {
   seed?: number;
 }
 
-/** What can be said of an event system for tests; see `EventSystemOptions`. */
+/** What can be said of an event system for tests; see `EventSystemOptions`. Without `settings` it tells no system events. */
 export interface SystemOptions
   extends Pick<EventSystemOptions, "settings" | "middleware" | "observe" | "onError" | "logger"> {
   /** Have its handlers in an instance of their own, `far`, so that every event and call crosses the wire. */
@@ -96,7 +96,8 @@ export class System extends EventSystem {
   constructor(broker: Broker, service: string, { remote = false, ...options }: SystemOptions = {}) {
     const { middleware = [] } = options;
     const chain = [...middleware, inStep(broker), broker.recorder];
-    super({ ...options, service, middleware: chain, transport: broker.transport() });
+    const { settings = { systemEvents: false } } = options; // lest a fault hits one of those
+    super({ ...options, settings, service, middleware: chain, transport: broker.transport() });
     this.broker = broker;
     broker.joined(this);
     this.#far = remote ? new System(broker, service, options) : undefined;

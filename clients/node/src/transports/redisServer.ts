@@ -152,6 +152,9 @@ function unavailable(target: RedisTarget, what: string): UnavailableError {
   return new UnavailableError(`cannot use Redis at ${target.name}: ${what}`, { outcome: "NOT_DELIVERED" });
 }
 
+/** How Redis says that a script did what its user may not. */
+const FORBIDDEN_IN_SCRIPT = /^(The user executing the script can't|ACL failure in script)/;
+
 /** What a failed command means to a caller; `at` is the server's address, for whoever is just connecting to it. */
 export function commandError(failure: unknown, at = ""): TielineError {
   if (failure instanceof TielineError) return failure;
@@ -161,7 +164,7 @@ export function commandError(failure: unknown, at = ""): TielineError {
     return new UnavailableError(`the connection to ${redis} broke while a command was out: ${why}`);
   }
   const { kind, message } = failure;
-  if (kind === "NOPERM") {
+  if (kind === "NOPERM" || FORBIDDEN_IN_SCRIPT.test(message.replace(/^ERR /, ""))) {
     return new PermissionDeniedError(at === "" ? message : `${redis}: ${message}`, { fromWire: true });
   }
   if (kind === "OOM") {

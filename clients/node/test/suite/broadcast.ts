@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { currentEvent, type Step, Timestamp } from "../../src/index.js";
+import { currentEvent, type EventSystem, type Step, Timestamp } from "../../src/index.js";
 import { fails, gate, sleep, until } from "../support/waiting.js";
 import { inStep, type World } from "../support/world.js";
+
+/** What a system's events about itself say of it. */
+async function whoIs(system: EventSystem): Promise<{ service: string; instance: string }> {
+  await system.start();
+  return { service: system.service, instance: system.instance };
+}
 
 export function broadcastTests(world: World): void {
   test("an event reaches every subscription in every system, once", async () => {
@@ -56,7 +62,8 @@ export function broadcastTests(world: World): void {
         await b.publish("order.packed");
       })
       .ready();
-    const headers = { traceparent: "00-1-2-01", mine: "x" };
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const headers = { traceparent, mine: "x" };
     const receipt = await a.publish("order.placed", { n: 1 }, { headers, ttl: 60_000, schemaVersion: "2" });
     await until(() => seen.length === 2, "both events");
     const [placed = {}, packed = {}] = seen;
@@ -69,7 +76,7 @@ export function broadcastTests(world: World): void {
     assert.equal(packed.correlationId, receipt.correlationId);
     assert.equal(packed.causationId, receipt.id);
     assert.equal(packed.hops, 1);
-    assert.deepStrictEqual({ ...(packed.headers as object) }, { traceparent: "00-1-2-01" });
+    assert.deepStrictEqual({ ...(packed.headers as object) }, { traceparent });
   });
 
   test("a payload arrives as what it was, here and elsewhere", async () => {
@@ -174,6 +181,7 @@ export function broadcastTests(world: World): void {
     const got: number[] = [];
     const warnings: unknown[] = [];
     await a.subscribe("system.warning", (data) => void warnings.push(data)).ready();
+    const whose = await whoIs(b);
     const held = gate();
     const slow = (n: number) => {
       got.push(n);
@@ -187,7 +195,9 @@ export function broadcastTests(world: World): void {
     await until(() => got.length === 3, "the first and the last two");
     await sleep(100);
     assert.deepStrictEqual(got, [1, 5, 6]);
-    assert.deepStrictEqual(warnings, [{ kind: "overload", topic: "flood.in", subscription: "slow", dropped: 1 }]);
+    assert.deepStrictEqual(warnings, [
+      { kind: "slow_consumer", topic: "flood.in", subscription: "slow", dropped: 1, left_out: 0, ...whose },
+    ]);
     const receipts = await flood;
     assert.deepStrictEqual(
       dropped().map(({ correlationId, detail }) => [correlationId, detail]),
@@ -199,20 +209,27 @@ export function broadcastTests(world: World): void {
     const a = world.system();
     const warnings: unknown[] = [];
     const held = gate();
-    const slow = a.subscribe(">", () => held.opened, { concurrency: 1, queue: 0, name: "slow" });
+    const [full, whose] = [{ concurrency: 1, queue: 0, name: "slow" }, await whoIs(a)];
+    const slow = a.subscribe("*.all", () => held.opened, full);
     await slow.ready();
+    await a.subscribe("system.*", () => held.opened, full).ready(); // it is full of the first warning
     await a
       .subscribe("system.warning", (data) => {
         warnings.push(data);
-        if (warnings.length === 1) slow.warnedAt = -Infinity; // as if it were long ago
+        if (warnings.length < 3) slow.warnedAt = -Infinity; // as if it were long ago
       })
       .ready();
     await a.publish("flood.all", 1);
     await a.publish("flood.all", 2);
-    await until(() => warnings.length > 0, "a warning");
+    await a.publish("flood.all", 3);
+    await until(() => warnings.length > 1, "two warnings");
     await sleep(50);
     held.open();
-    assert.deepStrictEqual(warnings, [{ kind: "overload", topic: "flood.all", subscription: "slow", dropped: 1 }]);
+    const about = { kind: "slow_consumer", topic: "flood.all", subscription: "slow", left_out: 0, ...whose };
+    assert.deepStrictEqual(warnings, [
+      { ...about, dropped: 1 },
+      { ...about, dropped: 2 },
+    ]);
   });
 
   test("waitLocal resolves when the handlers here are done", async () => {

@@ -17,6 +17,7 @@ import { schemaTests } from "./schemas.js";
 import { serviceTests } from "./services.js";
 import { streamTests } from "./streams.js";
 import { subscriptionTests } from "./subscriptions.js";
+import { systemEventTests } from "./systemEvents.js";
 import { versionTests } from "./versions.js";
 
 /** One suite proves all transports equal. */
@@ -39,6 +40,7 @@ export function transportSuite(world: World): void {
     schemaTests(world);
     versionTests(world);
     serviceTests(world);
+    systemEventTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);

@@ -32,7 +32,7 @@ function scene(handler: () => unknown) {
   instance.now = () => clock.now;
   const router = new Router();
   router.add(new Subscription(owner, "a.b", handler, {}));
-  const responder = new Responder(instance, router, () => undefined);
+  const responder = new Responder(instance, router);
   return { caller, responder, clock };
 }
 

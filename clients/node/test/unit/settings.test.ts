@@ -4,6 +4,7 @@ import { DEFAULT_SETTINGS, EventSystem, type Settings } from "../../src/index.js
 
 const COUNTS = ["concurrency", "pendingCalls", "attempts", "queue", "offlineBuffer", "explainCalls"];
 const TIMES = ["acceptAfter", "probeAfter", "probeConfirm", "respondersGrace", "retryAfter", "reconnectMin", "drain"];
+const SWITCHES = ["systemEvents"];
 const MAYBE_NONE = ["queue", "offlineBuffer", "explainCalls", ...TIMES];
 
 function system(settings: object): EventSystem {
@@ -11,7 +12,7 @@ function system(settings: object): EventSystem {
 }
 
 test("every setting is a number within bounds", () => {
-  for (const name of Object.keys(DEFAULT_SETTINGS)) {
+  for (const name of Object.keys(DEFAULT_SETTINGS).filter((each) => !SWITCHES.includes(each))) {
     const wrong = [Number.NaN, Infinity, -1, "2s", 5n, Symbol("5"), null, {}, [], true];
     if (COUNTS.includes(name)) wrong.push(1.5);
     if (!MAYBE_NONE.includes(name)) wrong.push(0);
@@ -20,6 +21,13 @@ test("every setting is a number within bounds", () => {
       assert.throws(() => system({ [name]: value }), { code: "INVALID_ARGUMENT", message }, `${name} ${String(value)}`);
     }
     assert.equal(system({ [name]: 1 }).settings[name as keyof Settings], 1);
+  }
+});
+
+test("a switch is true or false", () => {
+  for (const value of [1, "yes", null]) {
+    const message = /^systemEvents of settings is true or false/;
+    assert.throws(() => system({ systemEvents: value }), { code: "INVALID_ARGUMENT", message });
   }
 });
 

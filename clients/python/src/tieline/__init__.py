@@ -44,6 +44,7 @@ from tieline.event_stores import event_store
 from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.groups import Group, Groups
+from tieline.histogram import Distribution
 from tieline.history import History
 from tieline.history_events import HistoryEvent, HistoryFigures, HistoryPage
 from tieline.history_host import Recording
@@ -51,6 +52,7 @@ from tieline.history_replay import Replay, ReplayProgress
 from tieline.idempotency import Handling, IdempotencyStore, Standing
 from tieline.idempotency_stores import idempotency_store
 from tieline.many import Item
+from tieline.metrics import Figures, GroupMetrics, Metrics, SeriesMetrics
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
 from tieline.outbox import Outbox
@@ -70,11 +72,14 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "EventSystem",
     "DeadLetter",
     "DeadLetters",
+    "Distribution",
     "DurableDelivery",
     "EventStore",
     "Failure",
+    "Figures",
     "Gathered",
     "Group",
+    "GroupMetrics",
     "Groups",
     "Handling",
     "History",
@@ -83,6 +88,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "HistoryPage",
     "IdempotencyStore",
     "Item",
+    "Metrics",
     "Outbox",
     "OutboxFigures",
     "ParkedKeys",
@@ -99,6 +105,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "SchedulePage",
     "ScheduleStatus",
     "Schedules",
+    "SeriesMetrics",
     "Settings",
     "Stream",
     "Standing",

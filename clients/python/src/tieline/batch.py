@@ -52,10 +52,17 @@ class Batch:
         for delivery in self.deliveries:
             delivery.interrupted()
 
+    def give_way(self) -> None:
+        """There was no room for it."""
+        for delivery in self.deliveries:
+            delivery.give_way()
+
     def _readable(self) -> tuple[list[Delivery], list[Any]]:
         taken: list[Delivery] = []
         payloads: list[Any] = []
         for delivery in self.deliveries:
+            delivery.late = True  # it waited for the others
+            delivery.start_clock()
             try:
                 versions = self.subscription.versions
                 data = delivery.event.data if versions is None else versions.lift(delivery.event)
@@ -65,6 +72,7 @@ class Batch:
                 else:
                     delivery.outlet.succeeded(delivery, None)
             except TielineError as error:
+                delivery.count(error)
                 delivery.outlet.failed(delivery, error)
         return taken, payloads
 
@@ -72,32 +80,38 @@ class Batch:
         handler = self.subscription.handler
         try:
             data = payloads if handler.convert is None else handler.convert(payloads)
-            await handler.invoke(data, taken[0].event)
+            around, first = self.subscription.around_batch, taken[0].event
+            if around is None:
+                await handler.invoke(data, first)
+            else:
+                await around([delivery.event for delivery in taken], lambda: handler.invoke(data, first))
         except Exception as error:
             failure = error if isinstance(error, TielineError) else failure_of(taken[0], error)
             for delivery in taken:
+                delivery.count(failure)
                 delivery.outlet.failed(delivery, failure)
         else:
             for delivery in taken:
+                delivery.count()
                 delivery.outlet.succeeded(delivery, None)
 
 
 class Batcher:
     """Collects deliveries of one subscription."""
 
-    __slots__ = ("_collected", "_seconds", "_size", "_subscription", "_timer")
+    __slots__ = ("_seconds", "_size", "_subscription", "_timer", "collected")
 
     def __init__(self, subscription: Subscription, size: int, seconds: float) -> None:
         self._subscription = subscription
         self._size = size
         self._seconds = seconds
-        self._collected: list[Delivery] = []
+        self.collected: list[Delivery] = []
         self._timer: Timer | None = None
 
     def add(self, delivery: Delivery) -> Batch | None:
         """Collect one; returns the batch it completes."""
-        self._collected.append(delivery)
-        if len(self._collected) >= self._size:
+        self.collected.append(delivery)
+        if len(self.collected) >= self._size:
             return self.take()
         if self._timer is None:
             self._timer = delivery.event.clock.call_later(self._seconds, self._time_is_up)
@@ -108,11 +122,11 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        collected, self._collected = self._collected, []
+        collected, self.collected = self.collected, []
         return Batch(self._subscription, collected) if collected else None
 
     def _time_is_up(self) -> None:
         batch = self.take()
         pushed_out = self._subscription.mailbox.force(batch) if batch is not None else None
         if pushed_out is not None:
-            pushed_out.interrupted()
+            pushed_out.give_way()

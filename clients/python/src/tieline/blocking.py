@@ -28,6 +28,7 @@ from tieline.errors import UnavailableError, UnsupportedError
 from tieline.gather import Gathered
 from tieline.loop_thread import LoopThread, already_closed, one_at_a_time, refuse_to_stop_a_loop
 from tieline.many import Item
+from tieline.metrics import Metrics
 from tieline.middleware import Middleware
 from tieline.observe import Observer
 from tieline.publisher import Receipt
@@ -163,6 +164,15 @@ class EventSystem:
     publish_and_gather = _awaited(events.EventSystem.publish_and_gather)
     explain = _awaited(events.EventSystem.explain)
     services = _awaited(events.EventSystem.services)
+    prometheus = _awaited(events.EventSystem.prometheus)
+
+    def metrics(self) -> Metrics:
+        """What this instance has published, called and handled. See `tieline.EventSystem.metrics`."""
+
+        async def read(system: events.EventSystem) -> Metrics:
+            return system.metrics()
+
+        return self._wait(read)
 
     def record(
         self,

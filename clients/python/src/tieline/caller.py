@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from tieline import codec
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call import Call
+from tieline.call_errors import is_refusal
 from tieline.calls import Calls
 from tieline.clock import Timer
 from tieline.context import Event
@@ -23,6 +24,7 @@ from tieline.outgoing import Origin
 from tieline.settings import Settings
 from tieline.stream_call import StreamCall
 from tieline.subscription import Subscription
+from tieline.tally import Tally
 from tieline.trail import Record, Trail
 from tieline.transport import Port
 
@@ -40,12 +42,15 @@ class Own(Protocol):
 class Caller:
     """All calls of one event system, with one timer for all their deadlines."""
 
-    def __init__(self, settings: Settings, origin: Origin, observer: Observer | None, own: Own, trail: Trail) -> None:
+    def __init__(
+        self, settings: Settings, origin: Origin, observer: Observer | None, own: Own, trail: Trail, tally: Tally
+    ) -> None:
         self._settings = settings
         self._origin = origin
         self._observer = observer
         self._own = own
         self._trail = trail
+        self._tally = tally
         self._deadlines = Deadlines()
         self._calls = Calls(self, self._deadlines, settings)
         self._port: Port | None = None
@@ -94,14 +99,22 @@ class Caller:
         event = Event(envelope, self._origin.clock)
         if subscription.by_reference:
             event.set_data(data)
-        moment = self._monotonic() + envelope.ttl_ms / 1000
+        began = self._monotonic()
+        moment = began + envelope.ttl_ms / 1000
         call = LocalCall(moment)
         call.delivery = delivery = Delivery(subscription, event, call, self.around)
         if self._observer:
             self._say(StepName.ROUTED_LOCAL, envelope, subscription=subscription.name)
         subscription.mailbox.offer(delivery)
-        if not call.answered:
+        if call.answered:
+            if call.error is None:
+                subscription.calls.prompt.record(self._monotonic() - began)
+            else:
+                delivery.began, delivery.queued, delivery.series = began, 0.0, subscription.calls
+                delivery.count(call.error)
+        else:
             assert self._loop is not None
+            delivery.began, delivery.queued, delivery.series = began, 0.0, subscription.calls
             call.future = self._loop.create_future()
             if self._deadlines.add(moment, call):
                 self.wake_at(moment)
@@ -110,14 +123,31 @@ class Caller:
     def end_local(self, call: LocalCall) -> None:
         """The call is over: answered, timed out or cancelled. A handler that still runs is cancelled, not awaited."""
         call.done = True
-        if call.future is not None:
-            self._deadlines.finished()
         delivery, call.delivery = call.delivery, None  # no cycle for the collector
         assert delivery is not None
+        if call.future is not None:
+            self._deadlines.finished()
+            self._count(call, delivery.event.envelope)
+        elif call.error is not None:
+            self._count(call, delivery.event.envelope)
         if not call.answered:
             delivery.cancel()
         if self._trail.room or call.failure is not None:
             self._remember(call, delivery)
+
+    def _count(self, call: LocalCall, request: Envelope) -> None:
+        """What failed, or was not answered at once; after a refusal it is somebody else's."""
+        topic, failure = request.topic, call.failure
+        series = self._tally.calls(topic)
+        if failure is not None and is_refusal(failure):
+            return
+        series.published += 1
+        if failure is not None:
+            self._tally.call_failed(topic, failure.code)
+        elif call.answered:
+            series.trip.record(self._monotonic() - (call.deadline - request.ttl_ms / 1000))
+        else:
+            self._tally.call_failed(topic, "CANCELLED")
 
     def _remember(self, call: LocalCall, delivery: Delivery) -> None:
         """Only what somebody can ask for: a call that was given no name has none, unless it failed."""
@@ -182,6 +212,7 @@ class Caller:
         if self._trail.room:
             call.correlation_id = request.correlation_id or identity
         call.began = now
+        self._tally.calls(call.topic).published += 1
         request.reply_to = self._port.instance
         if idempotent:
             call.idempotent = request.idempotent = True
@@ -202,6 +233,8 @@ class Caller:
 
     def abandon(self, call: Call) -> None:
         """The caller was cancelled."""
+        if not call.done:
+            self._tally.call_failed(call.topic, "CANCELLED")
         self._trail.step(StepName.CANCELLED, call.envelope)
         self._calls.abandon(call)
         if self._observer:
@@ -288,13 +321,16 @@ class Caller:
             self._trail.called(call)
         if isinstance(call, StreamCall):
             call.wake()
-        elif not call.waiter.done():
+            return
+        self._tally.calls(call.topic).trip.record(self._monotonic() - call.began)
+        if not call.waiter.done():
             call.waiter.set_result(reply)
 
     def reject(self, call: Call, error: TielineError) -> None:
         """The call failed."""
         if self._observer:
             self._say(StepName.FAILED, call.envelope, code=error.code, outcome=str(error.outcome))
+        self._tally.call_failed(call.topic, error.code)
         if isinstance(call, StreamCall):
             call.error = error
             call.wake()
@@ -341,6 +377,7 @@ class Caller:
 
     def _unusual(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         self._trail.step(name, envelope, **detail)
+        self._tally.step(name)
         if self._observer:
             self._say(name, envelope, **detail)
 

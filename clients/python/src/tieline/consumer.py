@@ -27,6 +27,7 @@ from tieline.lease import Lease
 from tieline.observe import StepName
 from tieline.redriver import Redriver
 from tieline.settling import Settling
+from tieline.tally import DURABLE, Tally
 from tieline.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -74,6 +75,11 @@ class House(Protocol):
         """Where each step of an event is noted."""
         ...
 
+    @property
+    def tally(self) -> Tally:
+        """Where everything is counted."""
+        ...
+
 
 class Consumer:
     """Handles what is stored for one subscription, as much at a time as it may."""
@@ -82,6 +88,7 @@ class Consumer:
         self.subscription = subscription
         self.policy = policy
         self.topic = subscription.topic
+        self.series = house.tally.series(self.topic, policy.group, DURABLE)
         self.steps = house.steps
         self._house = house
         self._concurrency = concurrency
@@ -391,6 +398,10 @@ class Consumer:
         self.steps.failed(lease, entry, attempt, error, StepName.RETRIED, detail)
         of, when, most = self._named(lease), _shown(pause), self.policy.retry.max_attempts
         log.info("an event of %s is tried again in %s, after attempt %d of %d: %s", of, when, attempt, most, error)
+
+    def known(self) -> None:
+        """An event was handled before."""
+        self._house.tally.count("events_deduplicated")
 
     def gave_up(self, lease: Lease, what: str, error: TielineError) -> None:
         """An event is not tried again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tieline.context import CURRENT, Event
@@ -24,10 +24,12 @@ from tieline.streams import Outflow
 
 if TYPE_CHECKING:
     from tieline.subscription import Subscription
+    from tieline.tally import Series
 
 log = logging.getLogger("tieline")
 
 Around = Callable[[Event, Callable[[], Awaitable[Any]]], Awaitable[Any]]
+AroundBatch = Callable[[Sequence[Event], Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
 class Outlet(Protocol):
@@ -55,22 +57,31 @@ class Outlet(Protocol):
 
 
 class Delivery:
-    """A handler's run for one envelope. It ends in exactly one of the outlet's methods."""
+    """A handler's run for one envelope. It ends in exactly one of the outlet's methods.
+
+    Where it is counted, `queued` is how long its event has waited (s), and `began` when its handler began.
+    """
 
     __slots__ = (
         "accepted",
         "around",
+        "began",
         "begun",
         "event",
         "flow",
         "late",
         "outlet",
+        "queued",
         "refusal",
+        "series",
         "started",
         "stopped",
         "subscription",
         "task",
     )
+
+    began: float
+    queued: float
 
     def __init__(self, subscription: Subscription, event: Event, outlet: Outlet, around: Around | None = None) -> None:
         self.subscription = subscription
@@ -85,6 +96,7 @@ class Delivery:
         self.started = 0.0
         self.stopped = False
         self.flow: Outflow | None = None
+        self.series: Series | None = None  # a call here that ends in its first step is counted by its caller
 
     @property
     def is_event(self) -> bool:
@@ -95,6 +107,8 @@ class Delivery:
         """Decode, filter, validate, handle, report."""
         self.begun = True
         event, subscription = self.event, self.subscription
+        if self.series is not None:
+            self.start_clock()
         CURRENT.set(event)
         try:
             if self.around is None:
@@ -102,21 +116,54 @@ class Delivery:
             else:
                 result = await self.around(event, self._handle)
             if type(result) in NO_STREAMS or not hasattr(result, "__aiter__"):
+                if self.series is not None:
+                    self.count()
                 self.outlet.succeeded(self, result)
             else:
                 await self._stream(result)
         except asyncio.CancelledError:
-            self.outlet.interrupted(self)
+            self.interrupted()
             raise
         except Exception as error:
             refusal = self.refusal
-            self.outlet.failed(self, refusal if refusal is error and refusal else failure_of(self, error))
+            failure = refusal if refusal is error and refusal else failure_of(self, error)
+            self.count(failure)
+            self.outlet.failed(self, failure)
         finally:
             subscription.mailbox.finished(self)
 
     def interrupted(self) -> None:
-        """It was cancelled before it began."""
+        """It was cancelled."""
+        if self.series is not None:
+            self.series.cancelled += 1
         self.outlet.interrupted(self)
+
+    def give_way(self) -> None:
+        """It was pushed out before it began."""
+        if self.series is not None:
+            self.series.dropped += 1
+        self.outlet.interrupted(self)
+
+    def start_clock(self) -> None:
+        """Its handler begins; what did not begin at once has waited since the publish, by the broker's clock."""
+        clock = self.event.clock
+        self.began = clock.monotonic()
+        if self.late:
+            self.queued = (clock.at(self.began) - self.event.envelope.time) / 1000
+
+    def count(self, failure: TielineError | None = None) -> None:
+        """Its handler has ended, or refused it; what a filter refuses is not for this handler and is not counted."""
+        series = self.series
+        if series is None:
+            return
+        if failure is not None:
+            if isinstance(failure, NoRespondersError):
+                return
+            if isinstance(failure, ExpiredError):
+                series.expired += 1
+                return
+            series.failed += 1
+        series.ended(self.queued, self.event.clock.monotonic() - self.began)
 
     def cancel(self) -> None:
         """The caller gave up."""
@@ -126,6 +173,7 @@ class Delivery:
     async def _stream(self, items: Any) -> None:
         if self.flow is not None or self.is_event:
             await send_all(self, items)
+            self.count()
         elif self.subscription.handler.streams:  # nothing of it has run
             message = f"{self.subscription.name!r} streams its reply; call it with publish_and_stream"
             self.refusal = UnsupportedError(message)
@@ -194,6 +242,13 @@ def _described(error: BaseException) -> tuple[str, dict[str, Any]]:
         return message, dict(details) if isinstance(details, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
     except Exception as failure:
         return f"it cannot be described: describing it raised {type(failure).__name__}", {}
+
+
+def unsendable_reply(delivery: Delivery, error: TielineError) -> TielineError:
+    """A handler, which counts as one that returned, returned what cannot travel."""
+    if delivery.series is not None:
+        delivery.series.failed += 1
+    return unsendable(error)
 
 
 def unsendable(error: TielineError, what: str = "the handler's return value") -> TielineError:

@@ -133,6 +133,7 @@ class Batch:
         self._leases = deque(leases)
         self._size = size
         self._taken: list[_Taken] = []
+        self._began = 0.0
         self.event: Event | None = None
 
     async def run(self) -> None:
@@ -144,6 +145,7 @@ class Batch:
             raised = await self._handle() if any(taken.events for taken in self._taken) else None
             self._conclude(raised)
         except asyncio.CancelledError:
+            self._consumer.series.cancelled += sum(len(taken.events) for taken in self._taken)
             if not any(lease.stopping or lease.lost for lease in self._all):
                 raise
         except Exception:  # a defect of ours must not keep the keys from being handled
@@ -236,10 +238,15 @@ class Batch:
         subscription = self._consumer.subscription
         handler, first = subscription.handler, events[0][0]
         self.event = first
+        self._began = self._consumer.clock.monotonic()
         CURRENT.set(first)
         payloads = [data for _, data in events]
         try:
-            await handler.invoke(payloads if handler.convert is None else handler.convert(payloads), first)
+            data = payloads if handler.convert is None else handler.convert(payloads)
+            if subscription.around_batch is None:
+                await handler.invoke(data, first)
+            else:
+                await subscription.around_batch([event for event, _ in events], lambda: handler.invoke(data, first))
         except asyncio.CancelledError as cancelled:
             return self._raised(failure_in(cancelled))
         except Exception as raised:
@@ -259,6 +266,8 @@ class Batch:
         taken, self._taken = self._taken, []
         for lease, count, events in taken:
             settled = None
+            for at, (event, _) in enumerate(events if raised is None else events[:1]):  # the others come again
+                lease.count(event, self._began, first=at == 0)
             if raised is None:
                 for event, _ in events:
                     self._consumer.steps.handled(lease, event.envelope)

@@ -19,6 +19,7 @@ from tieline.trail import TOLD, Failure, Record, Trail, failure_of
 if TYPE_CHECKING:
     from tieline.lease import Lease
     from tieline.responder import Responder
+    from tieline.system_events import SystemEvents
 
 Told = Iterator[tuple[float, str, dict[str, Any]]]
 
@@ -26,9 +27,10 @@ Told = Iterator[tuple[float, str, dict[str, Any]]]
 class DurableSteps:
     """Takes note of each step of stored events in one instance."""
 
-    def __init__(self, trail: Trail, responder: Responder, *, observed: bool) -> None:
+    def __init__(self, trail: Trail, responder: Responder, system: SystemEvents, *, observed: bool) -> None:
         self._trail = trail
         self._responder = responder
+        self._system = system
         self._observed = observed
 
     @property
@@ -59,6 +61,7 @@ class DurableSteps:
             event = Envelope.FromString(entry.envelope)
         except DecodeError:  # it has no name to ask by
             return
+        self._system.durable_failed(lease.consumer.subscription, event, error, attempt, end, detail)
         about = _about(lease, entry.id, attempt)
         self._remember(event, _failed, *about, failure_of(error), end, detail)
         if end is not StepName.RETRIED:

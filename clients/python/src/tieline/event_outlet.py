@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from tieline.delivery import Delivery
 from tieline.errors import NoRespondersError, TielineError
@@ -14,15 +14,23 @@ log = logging.getLogger("tieline")
 HANDLED = "handled"
 
 
+class Teller(Protocol):
+    """Who is told of all of them."""
+
+    def handled(self, delivery: Delivery, how: str) -> None:
+        """A delivery has ended."""
+
+    def event_failed(self, delivery: Delivery, error: TielineError) -> None:
+        """A handler raised or could not be run."""
+
+
 class EventOutlet:
     """Outlet of the deliveries of events; `handled` hears of each that has ended."""
 
-    __slots__ = ("_handled", "_tell")
+    __slots__ = ("_handled", "_teller")
 
-    def __init__(
-        self, tell: Callable[[Delivery, str], None], handled: Callable[[Delivery], None] | None = None
-    ) -> None:
-        self._tell = tell
+    def __init__(self, teller: Teller, handled: Callable[[Delivery], None] | None = None) -> None:
+        self._teller = teller
         self._handled = handled
 
     def succeeded(self, delivery: Delivery, result: Any) -> None:
@@ -34,6 +42,7 @@ class EventOutlet:
         told = error.__cause__ is not None  # with all that is known of it
         if not told and not isinstance(error, NoRespondersError):  # a filter that refuses is no failure
             log.warning("handler %r of %r failed: %s", delivery.subscription.name, delivery.event.topic, error)
+        self._teller.event_failed(delivery, error)
         self._end(delivery, error.code)
 
     def interrupted(self, delivery: Delivery) -> None:
@@ -41,7 +50,7 @@ class EventOutlet:
         self._end(delivery, "cancelled")
 
     def _end(self, delivery: Delivery, how: str) -> None:
-        self._tell(delivery, how)
+        self._teller.handled(delivery, how)
         if self._handled:
             self._handled(delivery)
 

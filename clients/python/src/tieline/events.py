@@ -12,7 +12,6 @@ total = await events.publish_and_wait("calculate.sum", [1, 2, 3])
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -22,11 +21,11 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from tieline import handler as handlers
 from tieline import topics
-from tieline._contract.contract import PRIORITY_NORMAL, SYSTEM_WARNING
+from tieline._contract.contract import PRIORITY_NORMAL
 from tieline.clock import Clock
 from tieline.context import Event
 from tieline.dead_letters import DeadLetters, ParkedKeys
-from tieline.errors import InvalidArgumentError, TielineError
+from tieline.errors import InvalidArgumentError
 from tieline.event_store import EventStore
 from tieline.event_stores import event_store
 from tieline.explain import Explanation
@@ -36,11 +35,13 @@ from tieline.history import History
 from tieline.history_host import Recording, read_retention
 from tieline.instance import Instance
 from tieline.many import Common, Item, check_items, store_many
+from tieline.metrics import Metrics
 from tieline.middleware import (
     HandleNext,
     Message,
     Middleware,
     check_chain,
+    handle_batch_through,
     handle_through,
     publish_through,
     that_have,
@@ -48,6 +49,7 @@ from tieline.middleware import (
 from tieline.observe import Observer
 from tieline.outbox import Outbox, check_path
 from tieline.planner import Planner, When, way_of
+from tieline.prometheus import exposition
 from tieline.publisher import Durable, Publisher, Receipt
 from tieline.requester import Requester
 from tieline.retry import Retry
@@ -59,6 +61,7 @@ from tieline.signals import stop_signals
 from tieline.stream import Stream
 from tieline.subscription import Subscription, SubscriptionOptions, no_subscription
 from tieline.surveyor import Surveyor
+from tieline.tally import OTHER
 from tieline.transport import Transport
 from tieline.transports import make_transport
 
@@ -105,7 +108,7 @@ class EventSystem:
         self.service = choose_service(service)
         chain = check_chain(middleware)
         make = (lambda: transport) if transport else partial(make_transport, choose_url(url), namespace, self.settings)
-        self._instance = Instance(self.service, self.settings, make, observe, self._publish_warning)
+        self._instance = Instance(self.service, self.settings, make, observe, self._publish_system)
         self.outbox = Outbox(check_path(outbox), self._instance.find_mail) if outbox is not None else None
         self._instance.outbox = self.outbox
         self._publisher = Publisher(self._instance, self.outbox)
@@ -117,9 +120,28 @@ class EventSystem:
         self.groups = Groups(self._instance)
         self.history = History(self._instance, self._requester, self._surveyor)
         self.schedules = Schedules(self._instance)
+        self._surround(chain)
+
+    def use(self, *middleware: Middleware) -> None:
+        """Put code around everything that is published and handled from now on, inside of what there is.
+
+        Raises:
+            InvalidArgumentError: one of it is no middleware.
+
+        """
+        self._surround([*self._chain, *check_chain(middleware)])
+
+    def _surround(self, chain: list[Middleware]) -> None:
+        self._chain = chain
         self._publishing, self._handling = that_have("publish", chain), that_have("handle", chain)
-        if self._handling:
-            self._instance.responder.around = self._instance.caller.around = self._around
+        self._batching = that_have("handle_batch", chain)
+        instance = self._instance
+        instance.responder.around = instance.caller.around = self._around if self._handling else None
+        for subscription in instance.router:
+            self._surround_batches(subscription)
+
+    def _surround_batches(self, subscription: Subscription) -> None:
+        subscription.around_batch = self._around_batch if self._batching else None
 
     # --- publish and call -----------------------------------------------------------------------------------------
 
@@ -434,6 +456,7 @@ class EventSystem:
 
     def _declare(self, topic: str, function: Callable[..., Any], options: SubscriptionOptions) -> Subscription:
         subscription = Subscription(self, topic, handlers.bind(function), self.settings, options)
+        self._surround_batches(subscription)
         self._instance.add(subscription)
         return subscription
 
@@ -492,6 +515,27 @@ class EventSystem:
 
         """
         return await self._surveyor.services(ttl)
+
+    def metrics(self) -> Metrics:
+        """What this instance has published, called and handled since it was made. It asks nobody, and costs little."""
+        return self._instance.metrics()
+
+    async def prometheus(self, *, groups: bool = False) -> str:
+        """The same as Prometheus reads it: what an HTTP route answers, as `tieline.prometheus.CONTENT_TYPE`.
+
+        Args:
+            groups: say also how far the durable groups of the topics that are known here are, in all instances; the
+                broker is asked, and counts for as long as they have keys with something to handle.
+
+        Raises:
+            UnavailableError: the broker, which was to be asked, is away.
+
+        """
+        metrics = self.metrics()
+        topics = [topic for topic in metrics.topics if topic != OTHER] if groups else []
+        stored = set(await self.groups.topics()) if topics else set[str]()
+        found = [group for topic in topics if topic in stored for group in await self.groups.list(topic)]
+        return exposition(metrics, found)
 
     # --- history --------------------------------------------------------------------------------------------------
 
@@ -596,12 +640,11 @@ class EventSystem:
     async def _around(self, event: Event, last: HandleNext) -> Any:
         return await handle_through(self._handling, event, last)
 
-    def _publish_warning(self, payload: dict[str, Any]) -> None:
-        self._instance.spawn(self._warn(payload))
+    async def _around_batch(self, events: Sequence[Event], last: HandleNext) -> Any:
+        return await handle_batch_through(self._batching, events, last)
 
-    async def _warn(self, payload: dict[str, Any]) -> None:
-        with contextlib.suppress(TielineError):
-            await self._publisher.publish(SYSTEM_WARNING, payload, None, by_system=True)
+    def _publish_system(self, topic: str, payload: dict[str, Any]) -> Coroutine[Any, Any, Receipt]:
+        return self._publisher.publish(topic, payload, None, by_system=True)
 
 
 async def _send(send: Callable[..., Coroutine[Any, Any, Any]], options: tuple[Any, ...], message: Message) -> Any:

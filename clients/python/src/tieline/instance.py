@@ -35,6 +35,7 @@ from tieline.errors import (
 from tieline.event_outlet import EventOutlet
 from tieline.handler import bind
 from tieline.inside import Inside
+from tieline.metrics import Metrics, metrics_of
 from tieline.observe import Observer, Step, StepName, guarded
 from tieline.outbox import Outbox
 from tieline.registry import Registry
@@ -44,6 +45,8 @@ from tieline.schedule import Agenda, Firing
 from tieline.scheduler import Scheduler
 from tieline.settings import Settings
 from tieline.subscription import Subscription
+from tieline.system_events import Publish, SystemEvents
+from tieline.tally import Tally
 from tieline.trail import Trail
 from tieline.transport import Gap, Interest, Port, Route, Transport
 from tieline.within import in_time
@@ -66,7 +69,7 @@ class Instance:
         settings: Settings,
         make_transport: Callable[[], Transport],
         observer: Observer | None,
-        warn: Callable[[dict[str, Any]], None],
+        publish_system: Publish | None = None,
     ) -> None:
         self.service = service
         self.settings = settings
@@ -79,13 +82,16 @@ class Instance:
         self.registry = Registry()
         self.clock = Clock()
         self.trail = Trail(settings.explain_calls)
+        self.tally = Tally(self.clock.now())
+        self.tally.gauges |= {"connected": self._is_connected, "calls_pending": lambda: self.caller.active}
         self.outbox: Outbox | None = None
         self.recordings: list[Recording] = []
         self.scheduler: Scheduler | None = None
         self._make_transport = make_transport
         self._transport: Transport | None = make_transport()  # a wrong URL is told here
         self._observer = observer = guarded(observer) if observer else None
-        self._warn = warn
+        self.system = SystemEvents(self, publish_system if settings.system_events else None)
+        self._reason = "closed"
         self._starting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._at_close: list[Callable[[], None]] = []
@@ -95,13 +101,15 @@ class Instance:
         self._background: set[asyncio.Task[Any]] = set()
         self._consumers: list[Consumer] = []
         self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
-        self.responder = Responder(settings, self.router, self, observer, warn, self.on_answer, self.trail)
-        self.steps = DurableSteps(self.trail, self.responder, observed=observer is not None)
+        self.responder = Responder(
+            settings, self.router, self, observer, self.system, self.on_answer, self.trail, self.tally
+        )
+        self.steps = DurableSteps(self.trail, self.responder, self.system, observed=observer is not None)
         self.router.add(Subscription(None, ASK_TOPIC, bind(Inside(self).answer), settings, {"name": ASK_TOPIC}))
         self._renew()
 
     def _renew(self) -> None:
-        self.caller = Caller(self.settings, self, self._observer, self, self.trail)
+        self.caller = Caller(self.settings, self, self._observer, self, self.trail, self.tally)
         self.caller.around = self.responder.around
         self.on_request = self.responder.request
         self.on_event = self.responder.event
@@ -156,6 +164,7 @@ class Instance:
             if port.agenda.fires:
                 self.scheduler = Scheduler(self, port.agenda, port.instance)
                 self.scheduler.begin()
+            self.system.started()
         except BaseException:
             self._transport = None
             await transport.aclose()
@@ -192,6 +201,7 @@ class Instance:
         self._transport = fresh
         self.loop = self.port = self._starting = self.scheduler = None
         self._background.clear()
+        self.system.forget()
         for recording in self.recordings:
             recording.forget()
         self.recordings.clear()
@@ -210,11 +220,14 @@ class Instance:
 
     def say_stopping(self, drain: float) -> None:
         """A signal has come, and it is about to be closed."""
-        under_way = sum(subscription.under_way for subscription in [*self.router, *self._leaving])
+        self._reason, under_way = "signal", self._under_way()
         if under_way:
             log.warning("stopping; %d under way have up to %g s; signal again to stop now", under_way, drain)
         else:
             log.info("stopping")
+
+    def _under_way(self) -> int:
+        return sum(subscription.under_way for subscription in {*self.router, *self._leaving})
 
     async def close(self, drain: float) -> None:
         """See `EventSystem.aclose`. It goes on if whoever waits for it is cancelled; all wait for the same.
@@ -230,6 +243,7 @@ class Instance:
             if subscription.consumer is not None:
                 subscription.consumer.stop()
         if self._closing is None:
+            self.system.stopping(self._reason, self._under_way())
             self._closing = asyncio.get_running_loop().create_task(self._close(drain), context=Context())
         if not inside:
             await asyncio.shield(self._closing)
@@ -301,6 +315,8 @@ class Instance:
             arguments = (subscription, subscription.durability, subscription.concurrency, self)
             batch = subscription.batch
             subscription.consumer = Consumer(*arguments) if batch is None else BatchConsumer(*arguments, batch)
+        self.tally.adopt(subscription)
+        self.system.watch(subscription)
         new = self.router.add(subscription)
         running = running_loop()
         if self.port is not None and running is self.loop:
@@ -367,6 +383,7 @@ class Instance:
         if self.scheduler is not None:
             self.scheduler.look()
         if gap is not None:
+            self.tally.count("gaps")
             log.info("the broker is back after %.1f s", self.clock.monotonic() - self._away_since)
             self.caller.link_up()
             if self.outbox is not None:
@@ -378,6 +395,7 @@ class Instance:
     def on_disconnected(self, reason: str) -> None:
         """See `Receiver`."""
         log.warning("the broker is away: %s", reason)
+        self.tally.count("disconnects")
         if self._linked.is_set():  # a gateway may lose its broker first and be lost then
             self._away_since = self.clock.monotonic()
         self._linked.clear()
@@ -409,6 +427,7 @@ class Instance:
         concerned = any(not subscription.internal for subscription in self.router)
         level = logging.WARNING if concerned else logging.INFO
         log.log(level, "live events between %s and %s may be lost: %s", since, until, gap.reason)
+        self.system.gap(gap)
         if self._observer:
             self._observer(Step(StepName.GAP, gap.until, "", "", b"", {"since": gap.since, "reason": gap.reason}))
         for subscription in self.router:
@@ -462,11 +481,20 @@ class Instance:
     def _durable(self) -> list[Subscription]:
         return [subscription for subscription in self.router if subscription.consumer is not None]
 
+    # --- figures --------------------------------------------------------------------------------------------------
+
+    def metrics(self) -> Metrics:
+        """See `EventSystem.metrics`."""
+        return metrics_of(self.tally, [*self.router, *self._leaving])
+
+    def _is_connected(self) -> bool:
+        return self.port is not None and self.port.connected
+
     # --- the rest -------------------------------------------------------------------------------------------------
 
     def local_outlet(self, handled: Callable[[Any], None] | None = None) -> EventOutlet:
         """Where local events end; `handled` hears of each."""
-        return EventOutlet(self.responder.handled, handled)
+        return EventOutlet(self.responder, handled)
 
     def spawn(self, coroutine: Any, context: Context | None = None) -> None:
         """Run something in the background until it ends or the instance closes."""
@@ -485,7 +513,7 @@ class Instance:
                 log.warning(
                     "the event loop stood still for %.1f s; a handler blocks it, or the process was stopped", late
                 )
-                self._warn({"kind": "loop_blocked", "seconds": late})
+                self.system.loop_blocked(late)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -97,6 +97,7 @@ class Lease:
                 verdict = Verdict.DONE
         except asyncio.CancelledError:
             if self.event is not None:
+                consumer.series.cancelled += 1
                 consumer.steps.cancelled(self, self.event.envelope, waiting[0].id)
             if not (self.stopping or self.lost):
                 raise
@@ -157,12 +158,14 @@ class Lease:
         self.begun = consumer.clock.monotonic()
         event.delivery = delivery = self.delivery = DurableDelivery(self, self.failures + 1)
         raised = await self._attempt(event)
+        self.count(event, self.begun)
         return self._conclude(entry, event, delivery, raised)
 
     async def _handle_once(self, entry: Entry, event: Event, store: IdempotencyStore) -> tuple[Verdict, bytes] | None:
         """Handle one event unless the store says that this was done."""
         self.delivery, once = None, Once(store, self, f"{event.id}#{event.replay}" if event.replay else event.id)
         if not await once.begin():
+            self.consumer.known()
             self.acknowledge()
             return None
         self.begun = self.consumer.clock.monotonic()
@@ -173,8 +176,19 @@ class Lease:
             once.drop()
             raise
         self.delivery = None
+        self.count(event, self.begun)
         await once.end(done=delivery.acked or (raised is None and not delivery.said))
         return self._conclude(entry, event, delivery, raised)
+
+    def count(self, event: Event, began: float, *, first: bool = True) -> None:
+        """A handler has ended; how long its event waited is counted the first time it is handled."""
+        series, clock = self.consumer.series, self.consumer.clock
+        queued = 0.0
+        if first and self.failures:
+            series.redelivered += 1
+        else:
+            queued = (clock.at(began) - event.envelope.time) / 1000
+        series.ended(queued, clock.monotonic() - began)
 
     def envelope_of(self, entry: Entry) -> Envelope:
         """The next event.
@@ -200,6 +214,7 @@ class Lease:
             return self._bury(entry, EXPIRED, error, self.failures)
         if isinstance(error, ResponderLostError):
             return self._poisoned(entry, error, self.failures)
+        self.consumer.series.ended(0.0, 0.0)
         return self.fail(entry, error)
 
     async def _attempt(self, event: Event) -> Exception | None:
@@ -258,6 +273,7 @@ class Lease:
                 self.acknowledge()
             return None
         if delivery.rejected is not None:
+            self.consumer.series.failed += 1
             error = HandlerError(delivery.rejected, outcome=Outcome.RAN, type="Rejected")
             return self._bury(entry, REJECTED, error, delivery.attempt)
         return self.fail(entry, raised, nacked=delivery.nacked, delay=delivery.delay)
@@ -267,9 +283,11 @@ class Lease:
     ) -> tuple[Verdict, bytes] | None:
         """What becomes of the first event, whose handler failed."""
         error, attempt, retry = _error_of(raised), self.failures + 1, self.consumer.policy.retry
+        self.consumer.series.failed += 1
         unfit = isinstance(raised, InvalidPayloadError) and not nacked  # it will not get better
         if unfit or attempt >= retry.max_attempts:
             return self._poisoned(entry, error, attempt)
+        self.consumer.series.retried += 1
         pause = retry.pause(attempt) if delay is None else delay
         self.consumer.failed(self, entry, attempt, error, pause)
         return Verdict.RETRY, b"%d" % int(pause * 1000)
@@ -278,9 +296,11 @@ class Lease:
         """It failed for the last time."""
         on_poison = self.consumer.policy.on_poison or ("park" if self.key else "dead_letter")
         if on_poison == "park" and self.key:
+            self.consumer.series.parked += 1
             self._give_up(entry, attempts, error, "its key is parked", StepName.PARKED, key=self.key)
             return Verdict.PARK, self._letter(entry, FAILED, error, attempts)
         if on_poison == "skip":
+            self.consumer.series.skipped += 1
             self._give_up(entry, attempts, error, "it is skipped", StepName.DROPPED, why="skip")
             self.acknowledge()
             return None
@@ -288,6 +308,8 @@ class Lease:
 
     def _bury(self, entry: Entry, reason: str, error: TielineError, attempts: int) -> None:
         """Keep it as a dead letter, and go on."""
+        self.consumer.series.dead += 1
+        self.consumer.series.expired += reason == EXPIRED
         self._give_up(entry, attempts, error, f"it is a dead letter ({reason})", StepName.DEAD_LETTER, reason=reason)
         self.handled.append(entry.id)
         self.consumer.tell(self.settlement(Verdict.DEAD, self._letter(entry, reason, error, attempts)))

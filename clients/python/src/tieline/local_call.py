@@ -7,7 +7,7 @@ from typing import Any
 
 from tieline import codec
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.delivery import Delivery, interruption, unsendable
+from tieline.delivery import Delivery, interruption, unsendable_reply
 from tieline.envelope import error_from_wire, error_to_wire
 from tieline.errors import CallTimeoutError, Outcome, TielineError
 
@@ -43,7 +43,7 @@ class LocalCall:
                 requested = delivery.event.envelope.content_type
                 self.data, self.content_type = codec.encode_reply(result, requested)
         except TielineError as error:
-            self.failed(delivery, unsendable(error))
+            self.failed(delivery, unsendable_reply(delivery, error))
             return
         if future is not None:
             future.set_result(None)

@@ -37,6 +37,9 @@ class Work(Protocol):
     def interrupted(self) -> None:
         """It was cancelled before it began."""
 
+    def give_way(self) -> None:
+        """It was pushed out before it began."""
+
 
 class Mailbox:
     """At most `concurrency` pieces of work run, at most `capacity` wait, first come first served."""

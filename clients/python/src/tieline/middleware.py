@@ -26,11 +26,9 @@ HandleNext = Callable[[], Awaitable[Any]]
 
 
 class Middleware:
-    """Override one or both methods; any other object that has one of them will do.
+    """Override some of the methods; any other object that has one of them will do.
 
     What is raised is raised to the publisher, or is the handler's failure.
-
-    A batch is not handled by one event: it passes no `handle`.
     """
 
     async def publish(self, message: Message, call_next: PublishNext) -> Any:
@@ -41,21 +39,28 @@ class Middleware:
         """Around a handler; returns the reply. `event.data` is the payload, `event.set_data` replaces it."""
         return await call_next()
 
+    async def handle_batch(self, events: Sequence[Event], call_next: HandleNext) -> Any:
+        """Around a handler that takes lists, with all events that are in its list; it passes no `handle`."""
+        return await call_next()
+
+
+METHODS = ("publish", "handle", "handle_batch")
+
 
 def check_chain(middleware: Sequence[Middleware]) -> list[Middleware]:
     """The chain, as a list.
 
     Raises:
-        InvalidArgumentError: it is none, or one of it has neither method.
+        InvalidArgumentError: it is none, or one of it has none of the methods.
 
     """
     if not isinstance(middleware, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"middleware is a list of objects, the first one outermost, not {middleware!r:.80}")
     for each in middleware:
-        if isinstance(each, type) or not (_has(each, "publish") or _has(each, "handle")):
+        if isinstance(each, type) or not any(_has(each, method) for method in METHODS):
             raise InvalidArgumentError(
                 "middleware is a list of objects with a method publish(message, call_next), handle(event, call_next) "
-                f"or both; {each!r:.80} is none"
+                f"or both, or handle_batch(events, call_next); {each!r:.80} is none"
             )
     return list(middleware)
 
@@ -82,6 +87,14 @@ async def handle_through(chain: Sequence[Middleware], event: Event, last: Handle
     call: HandleNext = last
     for middleware in reversed(chain):
         call = partial(middleware.handle, event, call)
+    return await call()
+
+
+async def handle_batch_through(chain: Sequence[Middleware], events: Sequence[Event], last: HandleNext) -> Any:
+    """Run a handler that takes lists through the chain, the first one outermost."""
+    call: HandleNext = last
+    for middleware in reversed(chain):
+        call = partial(middleware.handle_batch, events, call)
     return await call()
 
 

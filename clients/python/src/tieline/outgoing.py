@@ -22,8 +22,8 @@ from tieline.errors import (
     Outcome,
     PayloadTooLargeError,
 )
+from tieline.tracing import inherit_trace
 
-_TRACE = ("traceparent", "tracestate")
 _control = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _MAX_TTL = contract.LIMIT_CALL_TTL_MAX_MS
 
@@ -108,10 +108,9 @@ def inherit(envelope: Envelope, parent: Event) -> None:
         )
     envelope.causation_id = parent.id
     envelope.correlation_id = envelope.correlation_id or parent.correlation_id
-    for name in _TRACE:
-        value = parent.envelope.headers.get(name)
-        if value and name not in envelope.headers:
-            envelope.headers[name] = value
+    handled = parent.envelope.headers
+    if handled:
+        inherit_trace(envelope.headers, handled)
 
 
 def _inherited(parent: Event, ttl_ms: int, topic: str) -> int:

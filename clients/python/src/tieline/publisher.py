@@ -18,6 +18,7 @@ from tieline.handled import Handled
 from tieline.instance import Instance
 from tieline.outbox import Outbox
 from tieline.outgoing import check_key, check_wait, compose, ttl_ms
+from tieline.tally import DURABLE
 from tieline.turns import Turns
 
 
@@ -95,7 +96,7 @@ class Publisher:
         event = compose(
             EVENT, topic, data, milliseconds, instance, headers, content_type, schema_version, correlation_id, by_system
         )
-        await self.send(event, data, wait_local, wait_for_connection)
+        await self.send(event, data, wait_local, wait_for_connection, by_system)
         if self._turns.due():
             await asyncio.sleep(0)
         return Receipt(event.id, event.correlation_id or event.id)
@@ -144,6 +145,7 @@ class Publisher:
             (stored,) = await port.mail.append(event.topic, drafts, most=durable.most)
         if not isinstance(stored, Stored):
             raise not_stored(stored, no_room(event.topic, durable.key, instance.settings.retry_after))
+        self._count(event.topic, stored)
         if began is not None:
             steps.stored(event, stored, began)
         return stored
@@ -188,9 +190,17 @@ class Publisher:
     def _receipt(self, event: Envelope, place: Appended, began: float) -> Receipt:
         """What is returned for an event that was stored together with others; that is noted."""
         assert isinstance(place, Stored)
+        self._count(event.topic, place)
         if self._instance.steps.wanted:
             self._instance.steps.stored(event, place, began)
         return Receipt(event.id, event.correlation_id or event.id, place)
+
+    def _count(self, topic: str, place: Stored) -> None:
+        tally = self._instance.tally
+        if place.duplicate:
+            tally.count("events_deduplicated")
+        else:
+            tally.series(topic, "", DURABLE).published += 1
 
     async def _queue(
         self,
@@ -215,6 +225,7 @@ class Publisher:
         ]
         check_size(known)
         await outbox.put(topic, known, pieces[0].durable.most, together=len(pieces) > 1)
+        instance.tally.series(topic, "", DURABLE).published += len(events)
         for event in events:
             if instance.trail.room:
                 instance.trail.published(event)
@@ -244,9 +255,14 @@ class Publisher:
         return event
 
     async def send(
-        self, event: Envelope, data: Any = None, wait_local: bool = False, wait_for_connection: float = 0.0
+        self,
+        event: Envelope,
+        data: Any = None,
+        wait_local: bool = False,
+        wait_for_connection: float = 0.0,
+        by_system: bool = False,
     ) -> None:
-        """Publish a composed event: here at once, then everywhere else."""
+        """Publish a composed event: here at once, then everywhere else. What the system says is no step of a chain."""
         instance = self._instance
         port = instance.port
         assert port is not None
@@ -254,7 +270,8 @@ class Publisher:
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
         handled = Handled() if wait_local else None
-        if instance.trail.room:
+        instance.tally.live(event.topic).published += 1
+        if instance.trail.room and not by_system:
             instance.trail.published(event)
         here, served = self._serve(event, data, instance.local_outlet(handled.one if handled else None), handled)
         try:

@@ -88,7 +88,7 @@ class Requester:
                 if local.future is not None or local.error is not None:
                     local.forget()
         else:
-            refusal, deadline = None if keyed else self._crowded(topic), 0.0
+            refusal, deadline = None if keyed else self._crowded(request), 0.0
         call = instance.caller.begin(request, idempotent, wait_for_responders, wait_for_connection, refusal, deadline)
         del request, data  # a call that waits should not hold what it no longer needs
         try:
@@ -194,10 +194,14 @@ class Requester:
 
         return Stream(begin, lambda: caller)
 
-    def _crowded(self, topic: str) -> TielineError | None:
+    def _crowded(self, request: Envelope) -> TielineError | None:
         """The refusal of responders here that have no room; None if there are none."""
         instance = self._instance
-        return crowded(topic, instance.settings.retry_after) if instance.router.has_responder(topic) else None
+        if not instance.router.has_responder(request.topic):
+            return None
+        instance.tally.count("overloads")
+        instance.system.overload(request)
+        return crowded(request.topic, instance.settings.retry_after)
 
 
 def show_observers(instance: Instance, request: Envelope) -> None:

@@ -11,7 +11,7 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope, Stream
 from tieline.clock import Timer
 from tieline.context import Event
-from tieline.delivery import Around, Delivery, crowded, interruption, unsendable
+from tieline.delivery import Around, Delivery, crowded, interruption, unsendable, unsendable_reply
 from tieline.envelope import ACCEPTED, REPLY, STREAM_END, STREAM_ITEM, error_to_wire
 from tieline.errors import ExpiredError, NoRespondersError, TielineError
 from tieline.event_outlet import HANDLED, EventOutlet
@@ -21,6 +21,8 @@ from tieline.router import Router
 from tieline.settings import Settings
 from tieline.streams import Outflow
 from tieline.subscription import Subscription
+from tieline.system_events import SystemEvents
+from tieline.tally import LIVE, NOWHERE, Tally
 from tieline.trail import Trail
 from tieline.transport import Interest, Port, Route
 
@@ -30,8 +32,6 @@ _SWEEP_SECONDS = 0.1
 _WARN_SECONDS = 1.0
 _HANDLER_ERROR = contract.ERRORS["HANDLER_ERROR"].number
 _STREAM_LEASE_SECONDS = contract.DEFAULT_STREAM_LEASE_MS / 1000
-
-Warn = Callable[[dict[str, Any]], None]
 
 
 class Responder:
@@ -43,23 +43,25 @@ class Responder:
         router: Router,
         origin: Origin,
         observer: Observer | None,
-        warn: Warn,
+        system: SystemEvents,
         own: Callable[[Envelope], None],
         trail: Trail,
+        tally: Tally,
     ) -> None:
         self._settings = settings
         self._router = router
         self._origin = origin
         self._observer = observer
-        self._warn = warn
+        self._system = system
         self._port: Port | None = None
         self._source = ""
         self._own = own
         self._trail = trail
+        self._tally = tally
         self._serving: dict[bytes, Delivery] = {}
         self._sweeper: Timer | None = None
         self._monotonic = origin.clock.monotonic
-        self._event_outlet = EventOutlet(self.handled)
+        self._event_outlet = EventOutlet(self)
         self.around: Around | None = None
 
     def attach(self, port: Port, source: str) -> None:
@@ -82,16 +84,19 @@ class Responder:
             return
         subscription = self._router.taker(envelope.topic, envelope.group)
         clock = self._origin.clock
+        broker_now = clock.now()
         if self._observer:
             self.say(StepName.RECEIVED, envelope)
-        if 0 < envelope.expires_at <= clock.now():
+        if 0 < envelope.expires_at <= broker_now:
+            (subscription.calls if subscription is not None else NOWHERE).expired += 1
             self._refuse(envelope, ExpiredError(f"the request on {envelope.topic!r} had expired on arrival"))
         elif subscription is None:
-            self._refuse(envelope, self._no_taker(envelope.topic, envelope.group))
+            self._refuse(envelope, self._no_taker(envelope))
         else:
             around = None if subscription.internal else self.around
             delivery = Delivery(subscription, Event(envelope, clock), self, around)
             delivery.started = now = self._monotonic()
+            delivery.series, delivery.queued = subscription.calls, (broker_now - envelope.time) / 1000
             if envelope.HasField("stream"):
                 delivery.flow = Outflow(envelope.stream.window, now)
             self._serving[envelope.call_id] = delivery
@@ -125,7 +130,7 @@ class Responder:
         try:
             data, content_type = codec.encode_reply(result, request.content_type)
         except TielineError as error:
-            self.failed(delivery, unsendable(error))
+            self.failed(delivery, unsendable_reply(delivery, error))
             return
         self._reply(
             delivery,
@@ -223,9 +228,12 @@ class Responder:
             error=error_to_wire(error),
         )
 
-    def _no_taker(self, topic: str, group: str) -> TielineError:
-        if not self._router.has_responder(topic, group):
+    def _no_taker(self, request: Envelope) -> TielineError:
+        topic = request.topic
+        if not self._router.has_responder(topic, request.group):
             return NoRespondersError(f"the responder of {topic!r} has just unsubscribed")
+        self._tally.count("overloads")
+        self._system.overload(request)
         return crowded(topic, self._settings.retry_after)
 
     def _sweep(self) -> None:
@@ -257,18 +265,27 @@ class Responder:
     def event(self, interest: Interest, envelope: Envelope) -> None:
         """See `Receiver.on_event`."""
         takers = self._router.takers(interest)
-        if 0 < envelope.expires_at <= self._origin.clock.now():
+        now = self._origin.clock.now()
+        queued = (now - envelope.time) / 1000
+        if 0 < envelope.expires_at <= now:
+            if interest.route != Route.OBSERVER:
+                self._tally.series(envelope.topic, interest.group, LIVE).expired += 1
             self.unusual(StepName.DROPPED, envelope, why="EXPIRED")
         elif not takers:
             self.unusual(StepName.DROPPED, envelope, why="no subscription any more")
         elif interest.route == Route.GROUP:
-            self.deliver(self._router.member(interest) or takers[0], envelope)
+            self.deliver(self._router.member(interest) or takers[0], envelope, queued=queued)
         else:
             for subscription in takers:
-                self.deliver(subscription, envelope)
+                self.deliver(subscription, envelope, queued=queued)
 
     def deliver(
-        self, subscription: Subscription, envelope: Envelope, outlet: EventOutlet | None = None, data: Any = None
+        self,
+        subscription: Subscription,
+        envelope: Envelope,
+        outlet: EventOutlet | None = None,
+        data: Any = None,
+        queued: float = 0.0,
     ) -> None:
         """Give an event to one subscription; what has to give way is counted and reported."""
         if envelope.replay and not subscription.replays:
@@ -277,9 +294,12 @@ class Responder:
         event = Event(envelope, self._origin.clock)
         if subscription.by_reference and outlet is not None:
             event.set_data(data)
-        pushed_out = subscription.take(Delivery(subscription, event, outlet or self._event_outlet, self.around))
+        delivery = Delivery(subscription, event, outlet or self._event_outlet, self.around)
+        delivery.series = subscription.events or self._tally.series(envelope.topic, subscription.group, LIVE)
+        delivery.queued = queued
+        pushed_out = subscription.take(delivery)
         if pushed_out is not None:
-            pushed_out.interrupted()
+            pushed_out.give_way()
             self.unusual(StepName.DROPPED, pushed_out.event.envelope, why="OVERLOADED", subscription=subscription.name)
             self._overloaded(subscription, envelope)
 
@@ -289,9 +309,7 @@ class Responder:
             subscription.warned_at = now
             dropped = subscription.mailbox.dropped
             log.warning("subscription %r is too slow: %d events dropped so far", subscription.name, dropped)
-            if not envelope.topic.startswith("system."):  # a warning must never cause a warning
-                about = {"topic": envelope.topic, "subscription": subscription.name, "dropped": dropped}
-                self._warn({"kind": "overload", **about})
+            self._system.slow_consumer(subscription, envelope)
 
     def stop(self) -> None:
         """No more sweeping."""
@@ -305,9 +323,14 @@ class Responder:
             self._trail.handled(delivery, how)
         self.say(StepName.HANDLED, delivery.event.envelope, how=how, subscription=delivery.subscription.name)
 
+    def event_failed(self, delivery: Delivery, error: TielineError) -> None:
+        """The handler of an event raised or could not be run."""
+        self._system.failed(delivery.subscription, delivery.event.envelope, error)
+
     def unusual(self, name: StepName, envelope: Envelope, **detail: Any) -> None:
         """Remember a step that most envelopes do not take, and tell the observer."""
         self._trail.step(name, envelope, **detail)
+        self._tally.step(name)
         self.say(name, envelope, **detail)
 
     def store_trail(self, correlation_id: str) -> None:

@@ -33,7 +33,7 @@ _LONGEST_TTL = contract.LIMIT_CALL_TTL_MAX_MS / 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Bounds and times of one event system (seconds, bytes, counts)."""
+    """Bounds and times of one event system (seconds, bytes, counts), and whether it publishes `system_events`."""
 
     call_ttl: float = contract.DEFAULT_CALL_TTL_MS / 1000
     event_ttl: float = contract.DEFAULT_EVENT_TTL_MS / 1000
@@ -60,6 +60,7 @@ class Settings:
     idempotency_window: float = contract.DEFAULT_IDEMPOTENCY_WINDOW_MS / 1000
     explain_calls: int = contract.DEFAULT_EXPLAIN_CALLS
     offline_buffer: int = contract.LIMIT_OFFLINE_BUFFER_BYTES
+    system_events: bool = True
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -69,7 +70,11 @@ class Settings:
 
         """
         for field in fields(self):
-            _check(field.name, getattr(self, field.name), whole=isinstance(field.default, int))
+            value = getattr(self, field.name)
+            if isinstance(field.default, bool):
+                _check_choice(field.name, value)
+            else:
+                _check(field.name, value, whole=isinstance(field.default, int))
 
 
 def choose_url(url: str | None) -> str:
@@ -92,6 +97,11 @@ def choose_service(service: str | None) -> str:
         raise InvalidArgumentError(f"service is the name of the service, a text, not {service!r:.80}")
     name = service or os.environ.get("TIELINE_SERVICE") or Path(sys.argv[0] or "python").stem
     return "".join(c if c.isalnum() or c in "_-." else "-" for c in name)[:64] or "python"
+
+
+def _check_choice(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(f"the setting {name} is True or False, not {value!r:.80}")
 
 
 def _check(name: str, value: Any, *, whole: bool) -> None:

@@ -12,7 +12,7 @@ from tieline._contract import contract
 from tieline._contract.contract import ASK_TOPIC, HISTORY_TOPIC
 from tieline.batch import Batch, Batcher
 from tieline.consumer import Consumer
-from tieline.delivery import Delivery
+from tieline.delivery import AroundBatch, Delivery
 from tieline.durability import Poison, Start, durability
 from tieline.errors import InvalidArgumentError, InvalidTopicError
 from tieline.handler import Handler
@@ -22,6 +22,7 @@ from tieline.outgoing import check_text
 from tieline.prompt import check_prompt
 from tieline.retry_policy import RetryPolicy
 from tieline.settings import Settings
+from tieline.tally import NOWHERE, Series
 from tieline.transport import Interest, Route
 from tieline.versions import Upcaster, versions
 
@@ -96,11 +97,14 @@ class Subscription:
         "_batcher",
         "_closed",
         "_owner",
+        "around_batch",
         "batch",
         "by_reference",
+        "calls",
         "concurrency",
         "consumer",
         "durability",
+        "events",
         "filter",
         "group",
         "handler",
@@ -145,6 +149,9 @@ class Subscription:
         named = check_text(options.get("name", ""), "name")
         self.name = named or getattr(handler.function, "__name__", type(handler.function).__name__)
         self.warned_at = 0.0
+        self.calls = NOWHERE
+        self.events: Series | None = NOWHERE  # None: by the topic of each
+        self.around_batch: AroundBatch | None = None
         self.versions = versions(options.get("schema_version", ""), options.get("upcasters", ()))
         self.durability = durability(self.topic, options)
         self.consumer: Consumer | None = None
@@ -207,6 +214,10 @@ class Subscription:
         """It is registered: begin to claim, if it is durable."""
         if self.consumer is not None and not self._closed:
             self.consumer.start()
+
+    def collected(self) -> Sequence[Delivery]:
+        """What waits for a batch to be full."""
+        return self._batcher.collected if self._batcher is not None else ()
 
     def at_work(self) -> Iterator[tuple[Delivery, bool]]:
         """What its handler has now, and what waits for it (true)."""

@@ -6,7 +6,13 @@ import re
 from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
 
-from tieline._contract.contract import LIMIT_GROUP_BYTES, LIMIT_TOPIC_BYTES, LIMIT_TOPIC_TOKENS, RESERVED_TOPICS
+from tieline._contract.contract import (
+    LIMIT_GROUP_BYTES,
+    LIMIT_TOPIC_BYTES,
+    LIMIT_TOPIC_TOKENS,
+    RESERVED_TOPICS,
+    TOPICS_APART,
+)
 from tieline.errors import InvalidArgumentError, InvalidTopicError
 
 _WORD: Final = r"[A-Za-z0-9_\-/]+"
@@ -78,9 +84,14 @@ def is_reserved(topic: str) -> bool:
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Whether the pattern covers the concrete topic; both are taken to be valid."""
+    """Whether the pattern covers the concrete topic; both are taken to be valid.
+
+    What the system says of itself (`system.…`) is covered only by patterns whose first token is no wildcard.
+    """
     if not is_pattern(pattern):
         return pattern == topic
+    if pattern[0] in "*>" and topic.startswith(TOPICS_APART):
+        return False
     wanted, given = pattern.split("."), topic.split(".")
     if wanted[-1] == ">":
         wanted.pop()
@@ -212,7 +223,11 @@ class PatternTrie(Generic[T]):
     def match(self, topic: str) -> list[tuple[str, T]]:
         """Find (pattern, value) for all patterns that match a concrete topic, longer and more literal ones first."""
         level, rests = [self._root], list[dict[T, tuple[str, T]]]()
-        for token in topic.split("."):
+        tokens = topic.split(".")
+        if topic.startswith(TOPICS_APART):  # a wildcard does not stand for the first token
+            first = self._root.children.get(tokens.pop(0))
+            level = [first] if first is not None else []
+        for token in tokens:
             deeper: list[_Node[T]] = []
             for node in level:
                 if node.rests:

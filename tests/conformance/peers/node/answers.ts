@@ -1,5 +1,13 @@
 // What became of a command, as the program saw it.
-import { type Explanation, type Gathered, type Receipt, type Responder, type Stream, TielineError } from "tieline";
+import {
+  type Explanation,
+  type Gathered,
+  type Metrics,
+  type Receipt,
+  type Responder,
+  type Stream,
+  TielineError,
+} from "tieline";
 import { Answer, Failure, Gave, type Receipt as WireReceipt } from "./contract/peer.js";
 import type { Value } from "./contract/value.js";
 import { fromNative } from "./values.js";
@@ -63,6 +71,34 @@ export function explained(explanation: Explanation): Answer {
     detail: fromNative(detail),
   }));
   return answer({ $case: "explanation", value: { steps, missing: explanation.missing.length } });
+}
+
+/** What was counted of a topic. */
+export function figuresOf({ series }: Metrics, topic: string, exposition: string): Answer {
+  const told = series
+    .filter((one) => one.topic === topic)
+    .map((one) => ({
+      kind: one.kind,
+      group: one.group,
+      total: one.totalEvents,
+      published: one.publishedEvents,
+      pending: one.pendingEvents,
+      delivered: one.deliveredEvents,
+      succeeded: one.successEvents,
+      failed: one.failedEvents,
+      expired: one.expiredEvents,
+      cancelled: one.cancelledEvents,
+      dropped: one.droppedEvents,
+      redelivered: one.redeliveredEvents,
+      retried: one.retriedEvents,
+      skipped: one.skippedEvents,
+      deadLetters: one.deadLetters,
+      parkedKeys: one.parkedKeys,
+      queueTimes: one.queueTime.count,
+      handleTimes: one.handleTime.count,
+      roundTrips: one.roundTrip.count,
+    }));
+  return answer({ $case: "figures", value: { series: told, topic, exposition } });
 }
 
 function failed(error: unknown): Failure {

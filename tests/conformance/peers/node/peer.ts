@@ -11,7 +11,7 @@ import {
   type StreamOptions,
   type Subscription,
 } from "tieline";
-import { answer, explained, failure, gathered, read, receiptOf, receiptsOf } from "./answers.js";
+import { answer, explained, failure, figuresOf, gathered, read, receiptOf, receiptsOf } from "./answers.js";
 import {
   type Answer,
   type Call,
@@ -88,6 +88,8 @@ class Peer {
         return await this.#until(number, (signal) => gather(this.#system(system), wanted.value, signal));
       case "explain":
         return explained(await this.#system(system).explain(wanted.value.correlationId));
+      case "metrics":
+        return await metricsOf(this.#system(system), wanted.value.topic);
       case "cancel":
         this.#calls.get(wanted.value.call)?.abort();
         return DONE;
@@ -231,6 +233,10 @@ async function gather(system: EventSystem, wanted: Gather, signal: AbortSignal):
   const { maxReplies, everyInstance } = wanted;
   const options = { ...messageOptions(wanted.options), maxReplies, everyInstance, signal };
   return gathered(await system.publishAndGather(wanted.topic, dataOf(wanted), options));
+}
+
+async function metricsOf(system: EventSystem, topic: string): Promise<Answer> {
+  return figuresOf(system.metrics(), topic, await system.prometheus());
 }
 
 function dataOf({ data }: Publish | Call | WantedStream | Gather): unknown {

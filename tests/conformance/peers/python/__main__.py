@@ -179,6 +179,10 @@ class Peer:
         steps = await self._systems[command.system].explain(wanted.correlation_id)
         return Answer(explanation=answers.explanation(steps))
 
+    async def _metrics(self, command: Command, wanted: Any) -> Answer:
+        system = self._systems[command.system]
+        return Answer(figures=answers.figures(system.metrics(), wanted.topic, await system.prometheus()))
+
 
 def _stream(system: EventSystem, wanted: Stream) -> OpenStream:
     options = _options(wanted.options) | {"idempotent": wanted.idempotent, "window": wanted.window}

@@ -7,10 +7,12 @@ import asyncio
 from tests.conformance._contract.peer_pb2 import (
     Explanation,
     Failure,
+    Figures,
     Gathered,
     Gave,
     Items,
     Receipt,
+    Series,
     Stored,
     Told,
 )
@@ -19,6 +21,7 @@ from tieline import Gathered as Everybody
 from tieline import Receipt as Published
 from tieline import Stream, TielineError
 from tieline.explain import Explanation as Steps
+from tieline.metrics import Metrics
 
 
 def failure(error: BaseException) -> Failure:
@@ -72,6 +75,36 @@ def gathered(everybody: Everybody) -> Gathered:
     for of, to in ((everybody.errors, told.errors), (everybody.missing, told.missing)):
         to.extend(Gave(**each.responder._asdict(), failure=failure(each.error)) for each in of)
     return told
+
+
+def figures(metrics: Metrics, topic: str, exposition: str) -> Figures:
+    """What was counted of a topic."""
+    told = [
+        Series(
+            kind=one.kind,
+            group=one.group,
+            total=one.total_events,
+            published=one.published_events,
+            pending=one.pending_events,
+            delivered=one.delivered_events,
+            succeeded=one.success_events,
+            failed=one.failed_events,
+            expired=one.expired_events,
+            cancelled=one.cancelled_events,
+            dropped=one.dropped_events,
+            redelivered=one.redelivered_events,
+            retried=one.retried_events,
+            skipped=one.skipped_events,
+            dead_letters=one.dead_letters,
+            parked_keys=one.parked_keys,
+            queue_times=one.queue_time.count,
+            handle_times=one.handle_time.count,
+            round_trips=one.round_trip.count,
+        )
+        for one in metrics.series
+        if one.topic == topic
+    ]
+    return Figures(series=told, topic=topic, exposition=exposition)
 
 
 def explanation(steps: Steps) -> Explanation:

@@ -78,6 +78,8 @@ LIMIT_PLAN_LONGEST_MS: Final = 315_576_000_000
 LIMIT_PAGE: Final = 1_000
 LIMIT_ENDED_PLANS: Final = 10_000
 LIMIT_APPEND_BYTES: Final = 8_257_536
+LIMIT_METRIC_TOPICS: Final = 1_000
+LIMIT_METRIC_GROUPS: Final = 1_000
 
 DEFAULT_CALL_TTL_MS: Final = 30_000
 DEFAULT_EVENT_TTL_MS: Final = 30_000
@@ -133,6 +135,7 @@ DEFAULT_PLAN_BACKOFF_MS: Final = 300_000
 DEFAULT_PLAN_BACKOFF_CAP_MS: Final = 300_000
 DEFAULT_ROLE_MS: Final = 3_000
 DEFAULT_EXPLAIN_CALLS: Final = 1_000
+DEFAULT_SYSTEM_EVENT_MS: Final = 1_000
 
 PRIORITY_LOW: Final = 1
 PRIORITY_NORMAL: Final = 5
@@ -140,6 +143,7 @@ PRIORITY_HIGH: Final = 8
 PRIORITY_CRITICAL: Final = 10
 
 RESERVED_TOPICS: Final = ("system.", "cron.task.", "webhook.")
+TOPICS_APART: Final = "system."
 ASK_TOPIC: Final = "system.ask"
 HISTORY_TOPIC: Final = "system.history"
 
@@ -159,6 +163,54 @@ USER_REGISTERED: Final = "user.registered"
 DATA_CREATED: Final = "data.created"
 DATA_UPDATED: Final = "data.updated"
 DATA_DELETED: Final = "data.deleted"
+
+
+class MetricSpec(NamedTuple):
+    """What one instance counts: how Prometheus reads it."""
+
+    exposed: str
+    type: str
+    labels: tuple[str, ...]
+    help: str
+
+
+METRICS: Final[dict[str, MetricSpec]] = {
+    "events_published": MetricSpec("tieline_events_published_total", "counter", ("topic", "kind",), "Live events published, calls made and durable events stored by this instance."),
+    "events_pending": MetricSpec("tieline_events_pending", "gauge", ("topic", "group", "kind",), "What handlers of this instance have now, and what waits here for them."),
+    "events_delivered": MetricSpec("tieline_events_delivered_total", "counter", ("topic", "group", "kind",), "Deliveries that a handler of this instance has ended; those that failed are among them."),
+    "events_failed": MetricSpec("tieline_events_failed_total", "counter", ("topic", "group", "kind",), "Deliveries that failed: the handler raised, or the payload did not fit it."),
+    "events_expired": MetricSpec("tieline_events_expired_total", "counter", ("topic", "group", "kind",), "Events and requests that expired before a handler of this instance could begin."),
+    "events_cancelled": MetricSpec("tieline_events_cancelled_total", "counter", ("topic", "group", "kind",), "Deliveries that were stopped: the caller gave up, or the instance closed."),
+    "events_dropped": MetricSpec("tieline_events_dropped_total", "counter", ("topic", "group", "kind",), "Live events that gave way to newer ones."),
+    "events_redelivered": MetricSpec("tieline_events_redelivered_total", "counter", ("topic", "group",), "Deliveries of durable events that had failed before."),
+    "events_retried": MetricSpec("tieline_events_retried_total", "counter", ("topic", "group",), "Failed deliveries of durable events that are to be tried again."),
+    "events_skipped": MetricSpec("tieline_events_skipped_total", "counter", ("topic", "group",), "Durable events that failed for the last time and were skipped."),
+    "dead_letters": MetricSpec("tieline_dead_letters_total", "counter", ("topic", "group",), "Durable events that became dead letters."),
+    "keys_parked": MetricSpec("tieline_keys_parked_total", "counter", ("topic", "group",), "Keys that stopped because an event of theirs failed for the last time."),
+    "event_queue_time_seconds": MetricSpec("tieline_event_queue_time_seconds", "histogram", ("topic", "group", "kind",), "From the publish to the begin of the handler, by the broker's clock; of a durable event, to its first handling."),
+    "event_handle_time_seconds": MetricSpec("tieline_event_handle_time_seconds", "histogram", ("topic", "group", "kind",), "From the begin of a handler to its end."),
+    "call_round_trip_seconds": MetricSpec("tieline_call_round_trip_seconds", "histogram", ("topic",), "From a call to its reply; calls that failed and streams are not counted."),
+    "call_errors": MetricSpec("tieline_call_errors_total", "counter", ("code",), "Calls of this instance that failed."),
+    "calls_pending": MetricSpec("tieline_calls_pending", "gauge", (), "Calls of this instance to others that are not done."),
+    "calls_retried": MetricSpec("tieline_calls_retried_total", "counter", (), "Tries of calls that were repeated by their retry policy."),
+    "calls_joined": MetricSpec("tieline_calls_joined_total", "counter", (), "Calls that waited for the run of another call with their idempotency key."),
+    "calls_deduplicated": MetricSpec("tieline_calls_deduplicated_total", "counter", (), "Calls that were answered with the stored result of their idempotency key."),
+    "events_deduplicated": MetricSpec("tieline_events_deduplicated_total", "counter", (), "Durable events that were known already, when they were stored or when they came to be handled."),
+    "events_redriven": MetricSpec("tieline_events_redriven_total", "counter", (), "Dead letters that this instance put back."),
+    "overloads": MetricSpec("tieline_overloads_total", "counter", (), "Requests that this instance refused because its handlers were busy."),
+    "gaps": MetricSpec("tieline_gaps_total", "counter", (), "Times in which live events may have been lost."),
+    "disconnects": MetricSpec("tieline_disconnects_total", "counter", (), "Times the connection to the broker was lost."),
+    "connected": MetricSpec("tieline_connected", "gauge", (), "1 while the broker can be reached, else 0."),
+    "start_time_seconds": MetricSpec("tieline_start_time_seconds", "gauge", (), "Since when this instance counts, seconds since 1970."),
+    "group_keys": MetricSpec("tieline_group_keys", "gauge", ("topic", "group",), "Keys that have something for a durable group, in all instances; this and what follows is asked of the broker."),
+    "group_waiting": MetricSpec("tieline_group_waiting", "gauge", ("topic", "group",), "Stored events that a durable group has not handled; those under way are among them."),
+    "group_pending": MetricSpec("tieline_group_pending", "gauge", ("topic", "group",), "Stored events that were given out to a durable group and are not acknowledged."),
+    "group_parked": MetricSpec("tieline_group_parked", "gauge", ("topic", "group",), "Keys of a durable group that stopped."),
+    "group_oldest_seconds": MetricSpec("tieline_group_oldest_seconds", "gauge", ("topic", "group",), "How long the oldest of what waits for a durable group is stored; 0 if nothing waits."),
+}
+
+DURATION_BOUNDS_NS: Final = (1_000, 1_250, 1_600, 2_000, 2_500, 3_150, 4_000, 5_000, 6_300, 8_000, 10_000, 12_500, 16_000, 20_000, 25_000, 31_500, 40_000, 50_000, 63_000, 80_000, 100_000, 125_000, 160_000, 200_000, 250_000, 315_000, 400_000, 500_000, 630_000, 800_000, 1_000_000, 1_250_000, 1_600_000, 2_000_000, 2_500_000, 3_150_000, 4_000_000, 5_000_000, 6_300_000, 8_000_000, 10_000_000, 12_500_000, 16_000_000, 20_000_000, 25_000_000, 31_500_000, 40_000_000, 50_000_000, 63_000_000, 80_000_000, 100_000_000, 125_000_000, 160_000_000, 200_000_000, 250_000_000, 315_000_000, 400_000_000, 500_000_000, 630_000_000, 800_000_000, 1_000_000_000, 1_250_000_000, 1_600_000_000, 2_000_000_000, 2_500_000_000, 3_150_000_000, 4_000_000_000, 5_000_000_000, 6_300_000_000, 8_000_000_000, 10_000_000_000, 12_500_000_000, 16_000_000_000, 20_000_000_000, 25_000_000_000, 31_500_000_000, 40_000_000_000, 50_000_000_000, 63_000_000_000, 80_000_000_000, 100_000_000_000)
+DURATION_SHOWN_NS: Final = (100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_500_000_000, 5_000_000_000, 10_000_000_000, 25_000_000_000)
 
 
 def members_key(prefix: str, topic: str) -> str:

@@ -58,7 +58,7 @@ class Broker:
         Args:
             service: name of the service.
             remote: have its handlers in an instance of their own, `far`, so that every event and call crosses the wire.
-            settings: bounds and times.
+            settings: bounds and times; without any it publishes no system events.
             middleware: code around every publish and handling, the first one outermost.
             observe: told each step of an envelope's life.
 
@@ -117,6 +117,7 @@ class System(EventSystem):
     ) -> None:
         self.broker = broker
         chain = [*middleware, _InStep(broker), broker.recorder]
+        settings = settings or Settings(system_events=False)  # lest a fault hits one of those
         super().__init__(
             service=service, settings=settings, middleware=chain, observe=observe, transport=broker.transport(settings)
         )

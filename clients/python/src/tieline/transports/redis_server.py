@@ -196,13 +196,16 @@ def tls_context(options: dict[str, Any]) -> ssl.SSLContext:
     return context
 
 
+_IN_SCRIPT = ("ERR The user executing the script can't", "ERR ACL failure in script")
+
+
 def command_error(failure: Exception) -> TielineError:
     """What a failed command means to a caller."""
     if isinstance(failure, LinkDownError):
         return UnavailableError(f"the connection to Redis broke while a command was out: {failure}")
     message = str(failure)
     code = message.split(" ", 1)[0]
-    if code == "NOPERM":
+    if code == "NOPERM" or message.startswith(_IN_SCRIPT):
         return PermissionDeniedError(message, from_wire=True)
     if code == "OOM":
         return OverloadedError(f"Redis is out of memory: {message}", retry_after=1.0, from_wire=True)

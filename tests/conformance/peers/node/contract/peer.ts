@@ -55,6 +55,7 @@ export interface Command {
     | { $case: "gather"; value: Gather }
     | { $case: "explain"; value: Explain }
     | { $case: "publishMany"; value: PublishMany }
+    | { $case: "metrics"; value: Metrics }
     | undefined;
 }
 
@@ -339,6 +340,11 @@ export interface Explain {
   correlationId: string;
 }
 
+/** What was counted of a topic. */
+export interface Metrics {
+  topic: string;
+}
+
 /** Gives up a call. */
 export interface Cancel {
   /** Number of its command. */
@@ -386,7 +392,40 @@ export interface Answer {
     | { $case: "gathered"; value: Gathered }
     | { $case: "explanation"; value: Explanation }
     | { $case: "receipts"; value: Receipts }
+    | { $case: "figures"; value: Figures }
     | undefined;
+}
+
+/** What was counted of a topic, for each kind and group. */
+export interface Figures {
+  series: Series[];
+  topic: string;
+  /** Of everything, as Prometheus reads it. */
+  exposition: string;
+}
+
+export interface Series {
+  /** "live", "call", "durable" */
+  kind: string;
+  group: string;
+  published: number;
+  pending: number;
+  delivered: number;
+  failed: number;
+  expired: number;
+  cancelled: number;
+  dropped: number;
+  redelivered: number;
+  retried: number;
+  deadLetters: number;
+  parkedKeys: number;
+  /** How many durations. */
+  queueTimes: number;
+  handleTimes: number;
+  roundTrips: number;
+  total: number;
+  succeeded: number;
+  skipped: number;
 }
 
 /** Of many events, in their order. */
@@ -584,6 +623,9 @@ export const Command: MessageFns<Command> = {
       case "publishMany":
         PublishMany.encode(message.do.value, writer.uint32(130).fork()).join();
         break;
+      case "metrics":
+        Metrics.encode(message.do.value, writer.uint32(322).fork()).join();
+        break;
     }
     return writer;
   },
@@ -729,6 +771,14 @@ export const Command: MessageFns<Command> = {
             message.do = { $case: "publishMany", value: PublishMany.decode(reader, reader.uint32()) };
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.do = { $case: "metrics", value: Metrics.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -830,6 +880,12 @@ export const Command: MessageFns<Command> = {
       case "publishMany": {
         if (object.do?.value !== undefined && object.do?.value !== null) {
           message.do = { $case: "publishMany", value: PublishMany.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "metrics": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "metrics", value: Metrics.fromPartial(object.do.value) };
         }
         break;
       }
@@ -3689,6 +3745,61 @@ export const Explain: MessageFns<Explain> = {
   },
 };
 
+function createBaseMetrics(): Metrics {
+  return { topic: "" };
+}
+
+export const Metrics: MessageFns<Metrics> = {
+  encode(message: Metrics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Metrics {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMetrics();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Metrics>): Metrics {
+    return Metrics.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Metrics>): Metrics {
+    const message = createBaseMetrics();
+    message.topic = object.topic ?? "";
+    return message;
+  },
+};
+
 function createBaseCancel(): Cancel {
   return { call: 0 };
 }
@@ -4035,6 +4146,9 @@ export const Answer: MessageFns<Answer> = {
       case "receipts":
         Receipts.encode(message.what.value, writer.uint32(82).fork()).join();
         break;
+      case "figures":
+        Figures.encode(message.what.value, writer.uint32(322).fork()).join();
+        break;
     }
     return writer;
   },
@@ -4132,6 +4246,14 @@ export const Answer: MessageFns<Answer> = {
             message.what = { $case: "receipts", value: Receipts.decode(reader, reader.uint32()) };
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.what = { $case: "figures", value: Figures.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4205,7 +4327,383 @@ export const Answer: MessageFns<Answer> = {
         }
         break;
       }
+      case "figures": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "figures", value: Figures.fromPartial(object.what.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseFigures(): Figures {
+  return { series: [], topic: "", exposition: "" };
+}
+
+export const Figures: MessageFns<Figures> = {
+  encode(message: Figures, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.series) {
+      Series.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.topic !== "") {
+      writer.uint32(18).string(message.topic);
+    }
+    if (message.exposition !== "") {
+      writer.uint32(26).string(message.exposition);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Figures {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFigures();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.series.push(Series.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.exposition = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Figures>): Figures {
+    return Figures.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Figures>): Figures {
+    const message = createBaseFigures();
+    message.series = object.series?.map((e) => Series.fromPartial(e)) || [];
+    message.topic = object.topic ?? "";
+    message.exposition = object.exposition ?? "";
+    return message;
+  },
+};
+
+function createBaseSeries(): Series {
+  return {
+    kind: "",
+    group: "",
+    published: 0,
+    pending: 0,
+    delivered: 0,
+    failed: 0,
+    expired: 0,
+    cancelled: 0,
+    dropped: 0,
+    redelivered: 0,
+    retried: 0,
+    deadLetters: 0,
+    parkedKeys: 0,
+    queueTimes: 0,
+    handleTimes: 0,
+    roundTrips: 0,
+    total: 0,
+    succeeded: 0,
+    skipped: 0,
+  };
+}
+
+export const Series: MessageFns<Series> = {
+  encode(message: Series, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.group !== "") {
+      writer.uint32(18).string(message.group);
+    }
+    if (message.published !== 0) {
+      writer.uint32(24).uint32(message.published);
+    }
+    if (message.pending !== 0) {
+      writer.uint32(32).uint32(message.pending);
+    }
+    if (message.delivered !== 0) {
+      writer.uint32(40).uint32(message.delivered);
+    }
+    if (message.failed !== 0) {
+      writer.uint32(48).uint32(message.failed);
+    }
+    if (message.expired !== 0) {
+      writer.uint32(56).uint32(message.expired);
+    }
+    if (message.cancelled !== 0) {
+      writer.uint32(64).uint32(message.cancelled);
+    }
+    if (message.dropped !== 0) {
+      writer.uint32(72).uint32(message.dropped);
+    }
+    if (message.redelivered !== 0) {
+      writer.uint32(80).uint32(message.redelivered);
+    }
+    if (message.retried !== 0) {
+      writer.uint32(88).uint32(message.retried);
+    }
+    if (message.deadLetters !== 0) {
+      writer.uint32(96).uint32(message.deadLetters);
+    }
+    if (message.parkedKeys !== 0) {
+      writer.uint32(104).uint32(message.parkedKeys);
+    }
+    if (message.queueTimes !== 0) {
+      writer.uint32(112).uint32(message.queueTimes);
+    }
+    if (message.handleTimes !== 0) {
+      writer.uint32(120).uint32(message.handleTimes);
+    }
+    if (message.roundTrips !== 0) {
+      writer.uint32(128).uint32(message.roundTrips);
+    }
+    if (message.total !== 0) {
+      writer.uint32(136).uint32(message.total);
+    }
+    if (message.succeeded !== 0) {
+      writer.uint32(144).uint32(message.succeeded);
+    }
+    if (message.skipped !== 0) {
+      writer.uint32(152).uint32(message.skipped);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Series {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSeries();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.published = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pending = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.delivered = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.failed = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.expired = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.cancelled = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.dropped = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.redelivered = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.retried = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.deadLetters = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.parkedKeys = reader.uint32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.queueTimes = reader.uint32();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.handleTimes = reader.uint32();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.roundTrips = reader.uint32();
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.succeeded = reader.uint32();
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.skipped = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Series>): Series {
+    return Series.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Series>): Series {
+    const message = createBaseSeries();
+    message.kind = object.kind ?? "";
+    message.group = object.group ?? "";
+    message.published = object.published ?? 0;
+    message.pending = object.pending ?? 0;
+    message.delivered = object.delivered ?? 0;
+    message.failed = object.failed ?? 0;
+    message.expired = object.expired ?? 0;
+    message.cancelled = object.cancelled ?? 0;
+    message.dropped = object.dropped ?? 0;
+    message.redelivered = object.redelivered ?? 0;
+    message.retried = object.retried ?? 0;
+    message.deadLetters = object.deadLetters ?? 0;
+    message.parkedKeys = object.parkedKeys ?? 0;
+    message.queueTimes = object.queueTimes ?? 0;
+    message.handleTimes = object.handleTimes ?? 0;
+    message.roundTrips = object.roundTrips ?? 0;
+    message.total = object.total ?? 0;
+    message.succeeded = object.succeeded ?? 0;
+    message.skipped = object.skipped ?? 0;
     return message;
   },
 };
