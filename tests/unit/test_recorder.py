@@ -366,6 +366,29 @@ async def test_a_recorder_registers_again_when_redis_has_lost_everything(tmp_pat
             assert len(await place.rows()) > 1
 
 
+async def test_recorders_that_are_gone_are_forgotten(
+    redis_server: RedisServer, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tieline.transports.redis_tape._FORGET_MS", 1)
+    async with on_redis(redis_server, tmp_path) as place:
+        tape = place.events._instance.port.tape
+        await tape.register()
+        for name in ("holds", "gone"):
+            await place.events.publish("a.b", 1)
+            (entry,) = await tape.read(name, wait=0)
+        await tape.acknowledge([entry.id])
+        consumers = ("XINFO", "CONSUMERS", "tl:{rec}:tape", "recorders")
+        assert {_name(each) for each in await tape._call(*consumers)} == {"holds", "gone"}
+        await asyncio.sleep(0.05)
+        assert await tape.read("asks", wait=0, idle=60.0) == []
+        assert {_name(each) for each in await tape._call(*consumers)} - {"asks"} == {"holds"}
+
+
+def _name(consumer: Any) -> str:
+    """RESP3 tells a map."""
+    return (consumer[b"name"] if isinstance(consumer, dict) else consumer[1]).decode()
+
+
 async def _records(place: Place) -> bool:
     with contextlib.suppress(UnavailableError):
         await place.events.publish("a.b", 2, wait_for_connection=20.0)

@@ -69,8 +69,8 @@ export { Explanation, type TrailStep } from "./explain.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
 export type { Group, Groups } from "./groups.js";
 export type { Distribution } from "./histogram.js";
+export type { History } from "./history.js";
 export type {
-  History,
   HistoryAskOptions,
   HistoryDeleteOptions,
   HistoryEvent,
@@ -81,7 +81,7 @@ export type {
   HistorySelection,
   HistoryStatus,
   RecorderFigures,
-} from "./history.js";
+} from "./historyEvent.js";
 export type { Handling, IdempotencyStore, MemoryIdempotencyStore, Standing } from "./idempotency.js";
 export { type IdempotencyStoreOptions, idempotencyStore } from "./idempotencyStores.js";
 export type { JsonSchema } from "./jsonSchema.js";
