@@ -90,6 +90,11 @@ class MailCommitter:
         """Whether the database is open and knows of a recorder."""
         return self._book is not None and self._book.tape.on
 
+    @property
+    def opened(self) -> bool:
+        """Whether the database is open."""
+        return self._book is not None
+
     def run(self, operations: Sequence[Operation]) -> list[Group]:
         """Do what was asked for and note what came of it; returns the groups that have something to claim now."""
         try:

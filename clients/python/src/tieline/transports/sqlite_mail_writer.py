@@ -68,6 +68,16 @@ class MailWriter:
         """Whether the database is open and knows of a recorder."""
         return self._committer.recording
 
+    @property
+    def opened(self) -> bool:
+        """Whether the database is open."""
+        return self._committer.opened
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever stored: there is no database yet."""
+        return not self._committer.opened and (self._path is None or not self._path.exists())
+
     def submit(self, work: Append | Work) -> Future[Any]:
         """Do something when this turn of the loop is over.
 
