@@ -27,6 +27,11 @@ export {
   USER_LOGOUT,
   USER_REGISTERED,
 } from "./contract/contract.js";
+export type { CronTaskChanged, CronTaskEnded, CronTaskExecuted } from "./cronEvents.js";
+export type { CronJob, CronPage, CronRun } from "./cronJob.js";
+export type { CronChanges, CronOptions } from "./cronOptions.js";
+export type { Misfire } from "./cronTask.js";
+export type { CronListOptions, CronTasks } from "./cronTasks.js";
 export type {
   DeadLetter,
   DeadLetters,
