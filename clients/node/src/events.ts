@@ -370,10 +370,10 @@ export class EventSystem extends Sending {
     await this.#opening.settled(drain);
     this.#watchdog.stop();
     if (this.#instance.up) {
+      await this.#instance.scheduler?.stop(); // what is due now waits for others: the handlers here leave
       await this.#leaving.endAll(drain, this.clock);
       await this.#emptyOutbox(until - this.clock.monotonic());
       await this.outbox?.close();
-      await this.#instance.scheduler?.stop();
       this.#instance.up = false;
       this.#caller.close();
       this.#responder.stop();

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from "./clock.js";
+import { DEFAULT_ROLE_MS } from "./contract/contract.js";
 import { said, TielineError, UnavailableError } from "./errors.js";
 import type { Log } from "./log.js";
 import type { Agenda, Fired } from "./schedule.js";
@@ -27,7 +28,7 @@ export class Scheduler {
   readonly #instance: string;
   /** When to look next, of the local monotonic clock (ms). */
   #next = Number.POSITIVE_INFINITY;
-  /** The earliest moment it was told of while it looked. */
+  /** The earliest moment that was told since the last look began. */
   #heard = Number.POSITIVE_INFINITY;
   #timer: Timer | undefined;
   #looking = false;
@@ -62,10 +63,11 @@ export class Scheduler {
     await this.#agenda.stepDown(this.#instance).catch(() => undefined);
   }
 
-  /** Something is due earlier than all else. */
+  /** Something is due earlier than all else. If another one fires it, this one looks later whether that is so. */
   #told(due: number, holder: string): void {
-    if (this.#stopped || (holder !== "" && holder !== this.#instance)) return;
-    const moment = this.#house.clock.local(due);
+    if (this.#stopped) return;
+    const isOurs = holder === "" || holder === this.#instance;
+    const moment = this.#house.clock.local(due) + (isOurs ? 0 : DEFAULT_ROLE_MS);
     this.#heard = Math.min(this.#heard, moment);
     if (moment < this.#next) this.#setTimer(moment);
   }

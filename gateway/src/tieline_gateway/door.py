@@ -21,6 +21,7 @@ from tieline.errors import (
     TielineError,
 )
 from tieline.outgoing import Origin, check_headers, check_key
+from tieline.planner import put_off
 from tieline.transport import Interest
 from tieline.transports.grpc_frames import interest_from_wire
 
@@ -60,7 +61,7 @@ class Door:
         _check(envelope, len(data))
         if topics.is_reserved(envelope.topic) and not envelope.topic.startswith(_OWN_TOPICS):
             raise _reserved(envelope.topic)
-        envelope.replay = ""
+        envelope.scheduled, envelope.replay = 0, ""
         return self._stamp(envelope, now)
 
     def stored(self, data: bytes, now: int) -> Envelope:
@@ -70,14 +71,26 @@ class Door:
             TielineError: it is none, or breaks a rule.
 
         """
-        envelope = _read(data)
-        if envelope.kind != EVENT:
-            raise InvalidArgumentError(f"only events are stored, not envelopes of kind {envelope.kind}")
-        _check(envelope, len(data))
-        if topics.is_reserved(envelope.topic):
-            raise _reserved(envelope.topic)
-        envelope.redriven, envelope.replay = 0, ""
+        envelope = _kept(data, "stored")
+        envelope.scheduled = 0
         return self._stamp(envelope, now)
+
+    def planned(self, data: bytes, now: int) -> Envelope:
+        """Read an event that is to be published later; one whose moment has passed is to be published now.
+
+        Raises:
+            TielineError: it is none, or breaks a rule.
+
+        """
+        envelope = _kept(data, "planned")
+        envelope.replay = ""
+        check_key(envelope.id, "id")
+        if not 0 < envelope.scheduled <= now + contract.LIMIT_PLAN_LONGEST_MS:
+            raise InvalidArgumentError(
+                f"scheduled is in milliseconds since 1970, up to ten years ahead, not {envelope.scheduled}"
+            )
+        put_off(self._sign(envelope, now), max(envelope.scheduled, now), envelope.ttl_ms)
+        return envelope
 
     def request(self, data: bytes, now: int) -> tuple[Envelope, TielineError | None]:
         """Read a request; returns it with the rule it breaks, if any.
@@ -230,6 +243,17 @@ def _read(data: bytes) -> Envelope:
     envelope = parse(data)
     if envelope is None:
         raise UnreadableError(f"{len(data)} bytes are no envelope, or of an unknown kind")
+    return envelope
+
+
+def _kept(data: bytes, what: str) -> Envelope:
+    envelope = _read(data)
+    if envelope.kind != EVENT:
+        raise InvalidArgumentError(f"only events are {what}, not envelopes of kind {envelope.kind}")
+    _check(envelope, len(data))
+    if topics.is_reserved(envelope.topic):
+        raise _reserved(envelope.topic)
+    envelope.redriven, envelope.replay = 0, ""
     return envelope
 
 

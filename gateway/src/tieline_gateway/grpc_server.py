@@ -125,9 +125,28 @@ class GrpcServer:
                     response_serializer=wire.PublishAndStreamResponse.SerializeToString,
                 ),
                 "Subscribe": streams(self._subscribe, request_deserializer=wire.SubscribeRequest.FromString),
+                **self._schedules(),
                 "Link": grpc.stream_stream_rpc_method_handler(self._link),
             },
         )
+
+    def _schedules(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        schedules = self._gateway.simple.schedules
+        served = (
+            ("GetSchedule", schedules.get, wire.GetScheduleRequest),
+            ("ListSchedules", schedules.list, wire.ListSchedulesRequest),
+            ("CancelSchedule", schedules.cancel, wire.CancelScheduleRequest),
+            ("Reschedule", schedules.reschedule, wire.RescheduleRequest),
+            ("RetrySchedule", schedules.retry, wire.RetryScheduleRequest),
+        )
+        return {
+            name: grpc.unary_unary_rpc_method_handler(
+                partial(_answer, work),
+                request_deserializer=request.FromString,
+                response_serializer=_serialized,
+            )
+            for name, work, request in served
+        }
 
     async def _publish(self, request: wire.PublishRequest, context: Context) -> wire.PublishResponse:
         return await _told(context, self._gateway.simple.publish(request))
@@ -199,6 +218,14 @@ def _try_out(host: str, port: int) -> None:
 
 async def _unauthenticated(_requests: Any, context: Context) -> None:
     await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid token is needed: authorization: Bearer <token>")
+
+
+async def _answer(work: Callable[[Any], Awaitable[Any]], request: Any, context: Context) -> Any:
+    return await _told(context, work(request))
+
+
+def _serialized(response: Any) -> bytes:
+    return response.SerializeToString()
 
 
 class _GoneError(Exception):

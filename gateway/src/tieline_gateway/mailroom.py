@@ -9,9 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
-from tieline._contract import contract
 from tieline._contract import durable_pb2 as wire
-from tieline._contract import gateway_pb2 as link_wire
 from tieline.dead_letters import DeadLetter, id_before, read_letter
 from tieline.durable import Appended, Letter, Member, NoStream
 from tieline.errors import Outcome, UnavailableError, UnsupportedError
@@ -20,31 +18,17 @@ from tieline.transport import Port
 from tieline_gateway import mail_door
 from tieline_gateway.door import Door
 from tieline_gateway.downlink import Downlink
+from tieline_gateway.parts import Answer
 
 _CLAIMS_AT_ONCE = 4
 _LETTERS_AT_ONCE = 50
-_ROOM_EACH = 64
 
 
-class Answer:
-    """What a client is told, in as many items as it takes: a message that is sent has its bounds."""
+class MailAnswer(Answer[wire.MailResponse]):
+    """What a client is told of durable events."""
 
     def __init__(self, ref: int, down: Downlink) -> None:
-        self.message = wire.MailResponse(ref=ref)
-        self._down = down
-        self._size = 0
-
-    async def grow(self, size: int) -> None:
-        """There is more to tell: send what there is before it gets too large, and wait for a client that is slow."""
-        if self._size and self._size + size > contract.LIMIT_FRAME_BYTES:
-            self.message.more = True
-            self._down.put(link_wire.GatewayItem(mail=self.message))
-            ref = self.message.ref
-            self.message.Clear()
-            self.message.ref = ref
-            self._size = 0
-            await self._down.outbox.room()
-        self._size += size + _ROOM_EACH
+        super().__init__("mail", wire.MailResponse(ref=ref), down)
 
     async def letters(self, letters: Iterable[Letter]) -> None:
         """Tell of dead letters."""
@@ -53,7 +37,7 @@ class Answer:
             self.message.letters.add(id=letter.id, letter=letter.letter)
 
 
-Ask = Callable[[wire.MailRequest, Any, Answer], Awaitable[None]]
+Ask = Callable[[wire.MailRequest, Any, MailAnswer], Awaitable[None]]
 
 
 class Mailroom:
@@ -80,7 +64,7 @@ class Mailroom:
             "unpark": self._unpark,
         }
 
-    async def answer(self, request: wire.MailRequest, answer: Answer) -> None:
+    async def answer(self, request: wire.MailRequest, answer: MailAnswer) -> None:
         """Ask the broker what a client asks. Appends are handed to it before this waits for anything.
 
         Raises:
@@ -93,19 +77,19 @@ class Mailroom:
         mail_door.check_place(request, name)
         await self._asks[name](request, getattr(request, name), answer)
 
-    async def _append(self, request: wire.MailRequest, ask: wire.Append, answer: Answer) -> None:
+    async def _append(self, request: wire.MailRequest, ask: wire.Append, answer: MailAnswer) -> None:
         drafts = mail_door.drafts(self._door, request.topic, ask, self._port.clock.now())
         stored = await self._port.mail.append(request.topic, drafts, together=ask.together, most=ask.most)
         for one in stored:
             await answer.grow(0)
             answer.message.stored.append(appended_to_wire(one))
 
-    async def _enroll(self, request: wire.MailRequest, ask: wire.Enroll, answer: Answer) -> None:
+    async def _enroll(self, request: wire.MailRequest, ask: wire.Enroll, answer: MailAnswer) -> None:
         topic, group, service = request.topic, request.group, self._door.service
         enrolled = await self._port.mail.enroll(topic, group, latest=ask.latest, again=ask.again, service=service)
         answer.message.yes, answer.message.other = enrolled
 
-    async def _claim(self, request: wire.MailRequest, ask: wire.Claim, answer: Answer) -> None:
+    async def _claim(self, request: wire.MailRequest, ask: wire.Claim, answer: MailAnswer) -> None:
         slots, entries, lease = mail_door.claim(ask)
         async with self._claims:
             await self._down.outbox.room()
@@ -121,29 +105,29 @@ class Mailroom:
                 await answer.grow(one.ByteSize())
                 answer.message.claimed.members.append(one)
 
-    async def _settle(self, request: wire.MailRequest, ask: wire.Settle, answer: Answer) -> None:
+    async def _settle(self, request: wire.MailRequest, ask: wire.Settle, answer: MailAnswer) -> None:
         topic, group = request.topic, request.group
         settlements, lease = mail_door.settlements(topic, group, ask.settlements), mail_door.lease(ask.lease_ms)
         answer.message.kept.extend(await self._port.mail.settle(topic, group, settlements, lease, claims=ask.claims))
 
-    async def _extend(self, request: wire.MailRequest, ask: wire.Extend, answer: Answer) -> None:
+    async def _extend(self, request: wire.MailRequest, ask: wire.Extend, answer: MailAnswer) -> None:
         leases, lease = mail_door.leases(ask.leases), mail_door.lease(ask.lease_ms)
         answer.message.kept.extend(await self._port.mail.extend(request.topic, request.group, leases, lease))
 
-    async def _list_topics(self, _request: wire.MailRequest, _ask: wire.ListTopics, answer: Answer) -> None:
+    async def _list_topics(self, _request: wire.MailRequest, _ask: wire.ListTopics, answer: MailAnswer) -> None:
         for topic in await self._port.mail.topics():
             await answer.grow(len(topic))
             answer.message.names.append(topic)
 
-    async def _list_groups(self, request: wire.MailRequest, _ask: wire.ListGroups, answer: Answer) -> None:
+    async def _list_groups(self, request: wire.MailRequest, _ask: wire.ListGroups, answer: MailAnswer) -> None:
         for one in await self._port.mail.groups(request.topic):
             await answer.grow(len(one.group))
             answer.message.groups.add(**one._asdict())
 
-    async def _dismiss(self, request: wire.MailRequest, _ask: wire.Dismiss, answer: Answer) -> None:
+    async def _dismiss(self, request: wire.MailRequest, _ask: wire.Dismiss, answer: MailAnswer) -> None:
         answer.message.yes = await self._port.mail.dismiss(request.topic, request.group)
 
-    async def _list_letters(self, request: wire.MailRequest, ask: wire.ListLetters, answer: Answer) -> None:
+    async def _list_letters(self, request: wire.MailRequest, ask: wire.ListLetters, answer: MailAnswer) -> None:
         left, after = mail_door.letter_limit(ask.limit), mail_door.letter_id(ask.after) if ask.after else ""
         while left > 0:
             await self._down.outbox.room()
@@ -154,7 +138,7 @@ class Mailroom:
                 return
             left, after = left - some, page[-1].id
 
-    async def _redrive(self, request: wire.MailRequest, ask: wire.Redrive, answer: Answer) -> None:
+    async def _redrive(self, request: wire.MailRequest, ask: wire.Redrive, answer: MailAnswer) -> None:
         letters, now = mail_door.redriven(request.topic, ask.letters), self._port.clock.now()
         kept = await self._kept(request.topic, {letter.id for letter in letters})
         back = [mail_door.put_back(self._door, letter, kept[letter.id], now) for letter in letters if letter.id in kept]
@@ -171,13 +155,13 @@ class Mailroom:
                 reached = _place(page[-1].id) if page else _place(wanted)
         return kept
 
-    async def _purge(self, request: wire.MailRequest, ask: wire.Purge, answer: Answer) -> None:
+    async def _purge(self, request: wire.MailRequest, ask: wire.Purge, answer: MailAnswer) -> None:
         answer.message.count = await self._port.mail.purge(request.topic, mail_door.letter_ids(ask.ids))
 
-    async def _list_parked(self, request: wire.MailRequest, _ask: wire.ListParked, answer: Answer) -> None:
+    async def _list_parked(self, request: wire.MailRequest, _ask: wire.ListParked, answer: MailAnswer) -> None:
         await answer.letters(await self._port.mail.parked(request.topic, request.group))
 
-    async def _unpark(self, request: wire.MailRequest, ask: wire.Unpark, answer: Answer) -> None:
+    async def _unpark(self, request: wire.MailRequest, ask: wire.Unpark, answer: MailAnswer) -> None:
         key = check_key(ask.key, "key")
         answer.message.yes = await self._port.mail.unpark(request.topic, request.group, key, skip=ask.skip)
 

@@ -10,7 +10,7 @@ from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import EVENT, REQUEST, error_to_wire, new_id
-from tieline.errors import TielineError
+from tieline.errors import InvalidArgumentError, TielineError
 from tieline.fingerprint import fingerprint
 from tieline.gather import Responder, is_missing
 from tieline.instance import Instance
@@ -21,6 +21,7 @@ from tieline.surveyor import Surveyor
 from tieline_gateway.door import compose
 from tieline_gateway.mail_door import durability
 from tieline_gateway.mailroom import appended_to_wire
+from tieline_gateway.simple_schedules import SimpleSchedules
 
 _LONGEST_MARGIN = 0.05
 
@@ -34,14 +35,19 @@ class SimpleCalls:
         self._publisher = Publisher(instance)
         self._requester = Requester(instance)
         self._surveyor = Surveyor(instance)
+        self.schedules = SimpleSchedules(instance)
 
     async def publish(self, request: wire.PublishRequest) -> wire.PublishResponse:
-        """Publish one event, or store it.
+        """Publish one event, or store it, now or later.
 
         Raises:
             TielineError: it was refused, or the broker is away.
 
         """
+        if request.delay_ms or request.at:
+            return await self.schedules.plan(request)
+        if request.HasField("retry"):
+            raise InvalidArgumentError("retry is for what is planned: add delay_ms, or at")
         durable = durability(request)
         ttl = request.ttl_ms or (0 if durable else contract.DEFAULT_EVENT_TTL_MS)
         envelope = compose(EVENT, request, ttl, self._instance)

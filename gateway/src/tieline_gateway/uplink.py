@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from tieline import topics
 from tieline._contract import gateway_pb2 as wire
+from tieline._contract.agenda_pb2 import AgendaRequest, AgendaResponse
 from tieline._contract.durable_pb2 import MailRequest, MailResponse
 from tieline.call_errors import leaves_run
 from tieline.eager import start_now
@@ -22,7 +23,9 @@ from tieline.transport import Interest, Port, Transport
 from tieline_gateway import door
 from tieline_gateway.door import Door, UnreadableError
 from tieline_gateway.downlink import RETRY_AFTER, Downlink
-from tieline_gateway.mailroom import Answer, Mailroom
+from tieline_gateway.mailroom import MailAnswer, Mailroom
+from tieline_gateway.parts import Answer
+from tieline_gateway.schedule_desk import ScheduleDesk
 
 _log = logging.getLogger("tieline.gateway")
 _MOST_WAITING = 10_000
@@ -30,7 +33,7 @@ _TRAILS_A_SECOND = 50
 _MOST_INTERESTS = 10_000
 
 Change = Callable[[], Coroutine[Any, Any, None]]
-Question = wire.Probed | wire.Responders | wire.TrailFound | MailResponse
+Question = wire.Probed | wire.Responders | wire.TrailFound | MailResponse | AgendaResponse
 
 
 class House(Protocol):
@@ -60,6 +63,7 @@ class Uplink:
         self._port = port
         self._down = down
         self._mailroom = Mailroom(port, door_, down)
+        self._desk = ScheduleDesk(port, door_, down)
         self._interests: dict[Interest, None] = {}
         self._changes: asyncio.Queue[tuple[int, Change]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,6 +83,7 @@ class Uplink:
             "probe": self._probe,
             "find_responders": self._find_responders,
             "mail": self._mail,
+            "agenda": self._agenda,
             "ping": self._ping,
             "drain": self._drain,
         }
@@ -241,8 +246,12 @@ class Uplink:
         self._ask("trail_found", answer, ask)
 
     def _mail(self, item: MailRequest) -> None:
-        answer = Answer(item.ref, self._down)
+        answer = MailAnswer(item.ref, self._down)
         self._ask("mail", answer.message, partial(self._mailroom.answer, item, answer))
+
+    def _agenda(self, item: AgendaRequest) -> None:
+        answer = Answer("agenda", AgendaResponse(ref=item.ref), self._down)
+        self._ask("agenda", answer.message, partial(self._desk.answer, item, answer))
 
     def _ask(self, name: str, answer: Question, ask: Change) -> None:
         """Ask the broker, and say what it answered, or why there is no answer, as the item of this name."""

@@ -20,6 +20,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { AgendaRequest, AgendaResponse, PlanRetry, Schedule, ScheduleStatus } from "./agenda.js";
 import { MailRequest, MailResponse, Stored, Wake } from "./durable.js";
 import { Envelope, Error } from "./envelope.js";
 
@@ -52,11 +53,14 @@ export interface PublishRequest {
   /** Empty means application/msgpack. */
   contentType: string;
   headers: { [key: string]: string };
-  /** 0: 30 s, or, if it is stored, none. */
+  /** 0: 30 s, or, if it is stored or planned, none. That of a planned event begins when it is due. */
   ttlMs: number;
   /** Store it; events of one topic and key are handled strictly in order, by one handler at a time. */
   key: string;
-  /** Of a stored event without key: 1, 5, 8 or 10, the highest are handled first; 0 means 5. */
+  /**
+   * Of a stored event without key: 1, 5, 8 or 10, the highest are handled first; 0 means 5. Of planned events that are due in
+   * the same millisecond the highest is published first.
+   */
   priority: number;
   schemaVersion: string;
   correlationId: string;
@@ -66,6 +70,12 @@ export interface PublishRequest {
   dedupe: string;
   /** Do not store it if its key, or its priority, holds so many events; 0 for no bound. */
   maxStored: number;
+  /** Publish it after so long, up to ten years; or … */
+  delayMs: number;
+  /** … at a moment, milliseconds since 1970; one in the past is now. */
+  at: number;
+  /** Of a planned event that is stored: how often, and in which pauses, to try; 4 times, every 5 minutes, unless given. */
+  retry: PlanRetry | undefined;
 }
 
 export interface PublishRequest_HeadersEntry {
@@ -77,7 +87,69 @@ export interface PublishResponse {
   id: string;
   correlationId: string;
   /** Where a stored event is; all empty for others. */
-  stored: Stored | undefined;
+  stored:
+    | Stored
+    | undefined;
+  /** When a planned event is published, milliseconds since 1970; 0 for others. */
+  due: number;
+  /** That moment had passed: it is published now. */
+  overdue: boolean;
+}
+
+export interface GetScheduleRequest {
+  id: string;
+}
+
+export interface GetScheduleResponse {
+  schedule: Schedule | undefined;
+}
+
+export interface ListSchedulesRequest {
+  /** Unspecified: pending. */
+  status: ScheduleStatus;
+  /** From 1; 0 means 1. */
+  page: number;
+  /** At most 1,000; 0 means 50. */
+  limit: number;
+}
+
+export interface ListSchedulesResponse {
+  /** Pending ones by when they are due, others the last first. */
+  schedules: Schedule[];
+  /** How many there are in all. */
+  total: number;
+}
+
+export interface CancelScheduleRequest {
+  id: string;
+}
+
+export interface CancelScheduleResponse {
+  schedule: Schedule | undefined;
+}
+
+export interface RescheduleRequest {
+  id: string;
+  /** After so long from now; or … */
+  delayMs: number;
+  /** … at a moment, milliseconds since 1970; one in the past is now. */
+  at: number;
+}
+
+export interface RescheduleResponse {
+  schedule: Schedule | undefined;
+}
+
+export interface RetryScheduleRequest {
+  id: string;
+  /** After so long from now; or … */
+  delayMs: number;
+  /** … at a moment, milliseconds since 1970. Neither: now. */
+  at: number;
+}
+
+export interface RetryScheduleResponse {
+  schedule: Schedule | undefined;
 }
 
 export interface PublishAndWaitRequest {
@@ -224,6 +296,7 @@ export interface ClientItem {
     | { $case: "sendTrail"; value: SendTrail }
     | { $case: "findTrail"; value: FindTrail }
     | { $case: "mail"; value: MailRequest }
+    | { $case: "agenda"; value: AgendaRequest }
     | undefined;
 }
 
@@ -254,6 +327,7 @@ export interface GatewayItem {
     | { $case: "trailFound"; value: TrailFound }
     | { $case: "mail"; value: MailResponse }
     | { $case: "wake"; value: Wake }
+    | { $case: "agenda"; value: AgendaResponse }
     | undefined;
 }
 
@@ -427,6 +501,9 @@ function createBasePublishRequest(): PublishRequest {
     durable: false,
     dedupe: "",
     maxStored: 0,
+    delayMs: 0,
+    at: 0,
+    retry: undefined,
   };
 }
 
@@ -467,6 +544,15 @@ export const PublishRequest: MessageFns<PublishRequest> = {
     }
     if (message.maxStored !== 0) {
       writer.uint32(96).uint64(message.maxStored);
+    }
+    if (message.delayMs !== 0) {
+      writer.uint32(104).int64(message.delayMs);
+    }
+    if (message.at !== 0) {
+      writer.uint32(112).int64(message.at);
+    }
+    if (message.retry !== undefined) {
+      PlanRetry.encode(message.retry, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -583,6 +669,30 @@ export const PublishRequest: MessageFns<PublishRequest> = {
             message.maxStored = longToNumber(reader.uint64());
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.delayMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.at = longToNumber(reader.int64());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.retry = PlanRetry.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -620,6 +730,11 @@ export const PublishRequest: MessageFns<PublishRequest> = {
     message.durable = object.durable ?? false;
     message.dedupe = object.dedupe ?? "";
     message.maxStored = object.maxStored ?? 0;
+    message.delayMs = object.delayMs ?? 0;
+    message.at = object.at ?? 0;
+    message.retry = (object.retry !== undefined && object.retry !== null)
+      ? PlanRetry.fromPartial(object.retry)
+      : undefined;
     return message;
   },
 };
@@ -692,7 +807,7 @@ export const PublishRequest_HeadersEntry: MessageFns<PublishRequest_HeadersEntry
 };
 
 function createBasePublishResponse(): PublishResponse {
-  return { id: "", correlationId: "", stored: undefined };
+  return { id: "", correlationId: "", stored: undefined, due: 0, overdue: false };
 }
 
 export const PublishResponse: MessageFns<PublishResponse> = {
@@ -705,6 +820,12 @@ export const PublishResponse: MessageFns<PublishResponse> = {
     }
     if (message.stored !== undefined) {
       Stored.encode(message.stored, writer.uint32(26).fork()).join();
+    }
+    if (message.due !== 0) {
+      writer.uint32(32).int64(message.due);
+    }
+    if (message.overdue !== false) {
+      writer.uint32(40).bool(message.overdue);
     }
     return writer;
   },
@@ -746,6 +867,22 @@ export const PublishResponse: MessageFns<PublishResponse> = {
             message.stored = Stored.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.due = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.overdue = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -767,6 +904,650 @@ export const PublishResponse: MessageFns<PublishResponse> = {
     message.correlationId = object.correlationId ?? "";
     message.stored = (object.stored !== undefined && object.stored !== null)
       ? Stored.fromPartial(object.stored)
+      : undefined;
+    message.due = object.due ?? 0;
+    message.overdue = object.overdue ?? false;
+    return message;
+  },
+};
+
+function createBaseGetScheduleRequest(): GetScheduleRequest {
+  return { id: "" };
+}
+
+export const GetScheduleRequest: MessageFns<GetScheduleRequest> = {
+  encode(message: GetScheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetScheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetScheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetScheduleRequest>): GetScheduleRequest {
+    return GetScheduleRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetScheduleRequest>): GetScheduleRequest {
+    const message = createBaseGetScheduleRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseGetScheduleResponse(): GetScheduleResponse {
+  return { schedule: undefined };
+}
+
+export const GetScheduleResponse: MessageFns<GetScheduleResponse> = {
+  encode(message: GetScheduleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.schedule !== undefined) {
+      Schedule.encode(message.schedule, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetScheduleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetScheduleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedule = Schedule.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetScheduleResponse>): GetScheduleResponse {
+    return GetScheduleResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetScheduleResponse>): GetScheduleResponse {
+    const message = createBaseGetScheduleResponse();
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? Schedule.fromPartial(object.schedule)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListSchedulesRequest(): ListSchedulesRequest {
+  return { status: 0, page: 0, limit: 0 };
+}
+
+export const ListSchedulesRequest: MessageFns<ListSchedulesRequest> = {
+  encode(message: ListSchedulesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.status !== 0) {
+      writer.uint32(8).int32(message.status);
+    }
+    if (message.page !== 0) {
+      writer.uint32(16).uint32(message.page);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(24).uint32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSchedulesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSchedulesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.status = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.page = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListSchedulesRequest>): ListSchedulesRequest {
+    return ListSchedulesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListSchedulesRequest>): ListSchedulesRequest {
+    const message = createBaseListSchedulesRequest();
+    message.status = object.status ?? 0;
+    message.page = object.page ?? 0;
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseListSchedulesResponse(): ListSchedulesResponse {
+  return { schedules: [], total: 0 };
+}
+
+export const ListSchedulesResponse: MessageFns<ListSchedulesResponse> = {
+  encode(message: ListSchedulesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.schedules) {
+      Schedule.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.total !== 0) {
+      writer.uint32(16).uint64(message.total);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSchedulesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSchedulesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedules.push(Schedule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.total = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListSchedulesResponse>): ListSchedulesResponse {
+    return ListSchedulesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListSchedulesResponse>): ListSchedulesResponse {
+    const message = createBaseListSchedulesResponse();
+    message.schedules = object.schedules?.map((e) => Schedule.fromPartial(e)) || [];
+    message.total = object.total ?? 0;
+    return message;
+  },
+};
+
+function createBaseCancelScheduleRequest(): CancelScheduleRequest {
+  return { id: "" };
+}
+
+export const CancelScheduleRequest: MessageFns<CancelScheduleRequest> = {
+  encode(message: CancelScheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelScheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelScheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CancelScheduleRequest>): CancelScheduleRequest {
+    return CancelScheduleRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelScheduleRequest>): CancelScheduleRequest {
+    const message = createBaseCancelScheduleRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseCancelScheduleResponse(): CancelScheduleResponse {
+  return { schedule: undefined };
+}
+
+export const CancelScheduleResponse: MessageFns<CancelScheduleResponse> = {
+  encode(message: CancelScheduleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.schedule !== undefined) {
+      Schedule.encode(message.schedule, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelScheduleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelScheduleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedule = Schedule.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CancelScheduleResponse>): CancelScheduleResponse {
+    return CancelScheduleResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelScheduleResponse>): CancelScheduleResponse {
+    const message = createBaseCancelScheduleResponse();
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? Schedule.fromPartial(object.schedule)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRescheduleRequest(): RescheduleRequest {
+  return { id: "", delayMs: 0, at: 0 };
+}
+
+export const RescheduleRequest: MessageFns<RescheduleRequest> = {
+  encode(message: RescheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.delayMs !== 0) {
+      writer.uint32(16).int64(message.delayMs);
+    }
+    if (message.at !== 0) {
+      writer.uint32(24).int64(message.at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RescheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRescheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.delayMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.at = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RescheduleRequest>): RescheduleRequest {
+    return RescheduleRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RescheduleRequest>): RescheduleRequest {
+    const message = createBaseRescheduleRequest();
+    message.id = object.id ?? "";
+    message.delayMs = object.delayMs ?? 0;
+    message.at = object.at ?? 0;
+    return message;
+  },
+};
+
+function createBaseRescheduleResponse(): RescheduleResponse {
+  return { schedule: undefined };
+}
+
+export const RescheduleResponse: MessageFns<RescheduleResponse> = {
+  encode(message: RescheduleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.schedule !== undefined) {
+      Schedule.encode(message.schedule, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RescheduleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRescheduleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedule = Schedule.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RescheduleResponse>): RescheduleResponse {
+    return RescheduleResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RescheduleResponse>): RescheduleResponse {
+    const message = createBaseRescheduleResponse();
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? Schedule.fromPartial(object.schedule)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRetryScheduleRequest(): RetryScheduleRequest {
+  return { id: "", delayMs: 0, at: 0 };
+}
+
+export const RetryScheduleRequest: MessageFns<RetryScheduleRequest> = {
+  encode(message: RetryScheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.delayMs !== 0) {
+      writer.uint32(16).int64(message.delayMs);
+    }
+    if (message.at !== 0) {
+      writer.uint32(24).int64(message.at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryScheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryScheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.delayMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.at = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RetryScheduleRequest>): RetryScheduleRequest {
+    return RetryScheduleRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RetryScheduleRequest>): RetryScheduleRequest {
+    const message = createBaseRetryScheduleRequest();
+    message.id = object.id ?? "";
+    message.delayMs = object.delayMs ?? 0;
+    message.at = object.at ?? 0;
+    return message;
+  },
+};
+
+function createBaseRetryScheduleResponse(): RetryScheduleResponse {
+  return { schedule: undefined };
+}
+
+export const RetryScheduleResponse: MessageFns<RetryScheduleResponse> = {
+  encode(message: RetryScheduleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.schedule !== undefined) {
+      Schedule.encode(message.schedule, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryScheduleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryScheduleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedule = Schedule.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RetryScheduleResponse>): RetryScheduleResponse {
+    return RetryScheduleResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RetryScheduleResponse>): RetryScheduleResponse {
+    const message = createBaseRetryScheduleResponse();
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? Schedule.fromPartial(object.schedule)
       : undefined;
     return message;
   },
@@ -2271,6 +3052,9 @@ export const ClientItem: MessageFns<ClientItem> = {
       case "mail":
         MailRequest.encode(message.item.value, writer.uint32(114).fork()).join();
         break;
+      case "agenda":
+        AgendaRequest.encode(message.item.value, writer.uint32(122).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2400,6 +3184,14 @@ export const ClientItem: MessageFns<ClientItem> = {
             message.item = { $case: "mail", value: MailRequest.decode(reader, reader.uint32()) };
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.item = { $case: "agenda", value: AgendaRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2499,6 +3291,12 @@ export const ClientItem: MessageFns<ClientItem> = {
       case "mail": {
         if (object.item?.value !== undefined && object.item?.value !== null) {
           message.item = { $case: "mail", value: MailRequest.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "agenda": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "agenda", value: AgendaRequest.fromPartial(object.item.value) };
         }
         break;
       }
@@ -2610,6 +3408,9 @@ export const GatewayItem: MessageFns<GatewayItem> = {
         break;
       case "wake":
         Wake.encode(message.item.value, writer.uint32(114).fork()).join();
+        break;
+      case "agenda":
+        AgendaResponse.encode(message.item.value, writer.uint32(122).fork()).join();
         break;
     }
     return writer;
@@ -2740,6 +3541,14 @@ export const GatewayItem: MessageFns<GatewayItem> = {
             message.item = { $case: "wake", value: Wake.decode(reader, reader.uint32()) };
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.item = { $case: "agenda", value: AgendaResponse.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2839,6 +3648,12 @@ export const GatewayItem: MessageFns<GatewayItem> = {
       case "wake": {
         if (object.item?.value !== undefined && object.item?.value !== null) {
           message.item = { $case: "wake", value: Wake.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "agenda": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "agenda", value: AgendaResponse.fromPartial(object.item.value) };
         }
         break;
       }
@@ -4523,7 +5338,10 @@ export const BrokerState: MessageFns<BrokerState> = {
  */
 export type EventGatewayService = typeof EventGatewayService;
 export const EventGatewayService = {
-  /** Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group. */
+  /**
+   * Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group. With
+   * delay_ms, or at, it is planned instead, and its id is that of its schedule.
+   */
   publish: {
     path: "/tieline.v1.EventGateway/Publish" as const,
     requestStream: false as const,
@@ -4572,6 +5390,60 @@ export const EventGatewayService = {
       Buffer.from(PublishAndGatherResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PublishAndGatherResponse => PublishAndGatherResponse.decode(value),
   },
+  /** Tells of a planned event. */
+  getSchedule: {
+    path: "/tieline.v1.EventGateway/GetSchedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetScheduleRequest): Buffer => Buffer.from(GetScheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetScheduleRequest => GetScheduleRequest.decode(value),
+    responseSerialize: (value: GetScheduleResponse): Buffer => Buffer.from(GetScheduleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetScheduleResponse => GetScheduleResponse.decode(value),
+  },
+  /** Lists planned events with a status, a page at a time. */
+  listSchedules: {
+    path: "/tieline.v1.EventGateway/ListSchedules" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListSchedulesRequest): Buffer => Buffer.from(ListSchedulesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListSchedulesRequest => ListSchedulesRequest.decode(value),
+    responseSerialize: (value: ListSchedulesResponse): Buffer =>
+      Buffer.from(ListSchedulesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListSchedulesResponse => ListSchedulesResponse.decode(value),
+  },
+  /** Has a planned event not published. */
+  cancelSchedule: {
+    path: "/tieline.v1.EventGateway/CancelSchedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CancelScheduleRequest): Buffer =>
+      Buffer.from(CancelScheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CancelScheduleRequest => CancelScheduleRequest.decode(value),
+    responseSerialize: (value: CancelScheduleResponse): Buffer =>
+      Buffer.from(CancelScheduleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CancelScheduleResponse => CancelScheduleResponse.decode(value),
+  },
+  /** Has a planned event published at another time. */
+  reschedule: {
+    path: "/tieline.v1.EventGateway/Reschedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RescheduleRequest): Buffer => Buffer.from(RescheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RescheduleRequest => RescheduleRequest.decode(value),
+    responseSerialize: (value: RescheduleResponse): Buffer => Buffer.from(RescheduleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RescheduleResponse => RescheduleResponse.decode(value),
+  },
+  /** Plans an event anew that could not be stored. */
+  retrySchedule: {
+    path: "/tieline.v1.EventGateway/RetrySchedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RetryScheduleRequest): Buffer => Buffer.from(RetryScheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RetryScheduleRequest => RetryScheduleRequest.decode(value),
+    responseSerialize: (value: RetryScheduleResponse): Buffer =>
+      Buffer.from(RetryScheduleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RetryScheduleResponse => RetryScheduleResponse.decode(value),
+  },
   /** Delivers events of a topic or pattern as they are published. */
   subscribe: {
     path: "/tieline.v1.EventGateway/Subscribe" as const,
@@ -4595,7 +5467,10 @@ export const EventGatewayService = {
 } as const;
 
 export interface EventGatewayServer extends UntypedServiceImplementation {
-  /** Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group. */
+  /**
+   * Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group. With
+   * delay_ms, or at, it is planned instead, and its id is that of its schedule.
+   */
   publish: handleUnaryCall<PublishRequest, PublishResponse>;
   /** Calls one responder and returns its reply. The call's own gRPC deadline is the timeout; 30 s without one. */
   publishAndWait: handleUnaryCall<PublishAndWaitRequest, PublishAndWaitResponse>;
@@ -4606,6 +5481,16 @@ export interface EventGatewayServer extends UntypedServiceImplementation {
   publishAndStream: handleServerStreamingCall<PublishAndStreamRequest, PublishAndStreamResponse>;
   /** Asks every responder and returns what they said. The call's own gRPC deadline is the timeout; 30 s without one. */
   publishAndGather: handleUnaryCall<PublishAndGatherRequest, PublishAndGatherResponse>;
+  /** Tells of a planned event. */
+  getSchedule: handleUnaryCall<GetScheduleRequest, GetScheduleResponse>;
+  /** Lists planned events with a status, a page at a time. */
+  listSchedules: handleUnaryCall<ListSchedulesRequest, ListSchedulesResponse>;
+  /** Has a planned event not published. */
+  cancelSchedule: handleUnaryCall<CancelScheduleRequest, CancelScheduleResponse>;
+  /** Has a planned event published at another time. */
+  reschedule: handleUnaryCall<RescheduleRequest, RescheduleResponse>;
+  /** Plans an event anew that could not be stored. */
+  retrySchedule: handleUnaryCall<RetryScheduleRequest, RetryScheduleResponse>;
   /** Delivers events of a topic or pattern as they are published. */
   subscribe: handleServerStreamingCall<SubscribeRequest, SubscribeResponse>;
   /** One instance for as long as the stream lives; see SPEC.md, "Link". */
@@ -4613,7 +5498,10 @@ export interface EventGatewayServer extends UntypedServiceImplementation {
 }
 
 export interface EventGatewayClient extends Client {
-  /** Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group. */
+  /**
+   * Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group. With
+   * delay_ms, or at, it is planned instead, and its id is that of its schedule.
+   */
   publish(
     request: PublishRequest,
     callback: (error: ServiceError | null, response: PublishResponse) => void,
@@ -4673,6 +5561,86 @@ export interface EventGatewayClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PublishAndGatherResponse) => void,
+  ): ClientUnaryCall;
+  /** Tells of a planned event. */
+  getSchedule(
+    request: GetScheduleRequest,
+    callback: (error: ServiceError | null, response: GetScheduleResponse) => void,
+  ): ClientUnaryCall;
+  getSchedule(
+    request: GetScheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetScheduleResponse) => void,
+  ): ClientUnaryCall;
+  getSchedule(
+    request: GetScheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetScheduleResponse) => void,
+  ): ClientUnaryCall;
+  /** Lists planned events with a status, a page at a time. */
+  listSchedules(
+    request: ListSchedulesRequest,
+    callback: (error: ServiceError | null, response: ListSchedulesResponse) => void,
+  ): ClientUnaryCall;
+  listSchedules(
+    request: ListSchedulesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListSchedulesResponse) => void,
+  ): ClientUnaryCall;
+  listSchedules(
+    request: ListSchedulesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListSchedulesResponse) => void,
+  ): ClientUnaryCall;
+  /** Has a planned event not published. */
+  cancelSchedule(
+    request: CancelScheduleRequest,
+    callback: (error: ServiceError | null, response: CancelScheduleResponse) => void,
+  ): ClientUnaryCall;
+  cancelSchedule(
+    request: CancelScheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CancelScheduleResponse) => void,
+  ): ClientUnaryCall;
+  cancelSchedule(
+    request: CancelScheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CancelScheduleResponse) => void,
+  ): ClientUnaryCall;
+  /** Has a planned event published at another time. */
+  reschedule(
+    request: RescheduleRequest,
+    callback: (error: ServiceError | null, response: RescheduleResponse) => void,
+  ): ClientUnaryCall;
+  reschedule(
+    request: RescheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RescheduleResponse) => void,
+  ): ClientUnaryCall;
+  reschedule(
+    request: RescheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RescheduleResponse) => void,
+  ): ClientUnaryCall;
+  /** Plans an event anew that could not be stored. */
+  retrySchedule(
+    request: RetryScheduleRequest,
+    callback: (error: ServiceError | null, response: RetryScheduleResponse) => void,
+  ): ClientUnaryCall;
+  retrySchedule(
+    request: RetryScheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RetryScheduleResponse) => void,
+  ): ClientUnaryCall;
+  retrySchedule(
+    request: RetryScheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RetryScheduleResponse) => void,
   ): ClientUnaryCall;
   /** Delivers events of a topic or pattern as they are published. */
   subscribe(request: SubscribeRequest, options?: Partial<CallOptions>): ClientReadableStream<SubscribeResponse>;

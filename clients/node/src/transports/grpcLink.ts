@@ -1,4 +1,5 @@
 import { type Clock, monotonic } from "../clock.js";
+import type { AgendaRequest, AgendaResponse } from "../contract/agenda.js";
 import type { MailRequest, MailResponse } from "../contract/durable.js";
 import {
   type ClientItem,
@@ -14,7 +15,7 @@ import {
 import type { TielineError } from "../errors.js";
 import type { Settings } from "../settings.js";
 import { GrpcOutbox } from "./grpcOutbox.js";
-import { MailParts } from "./grpcParts.js";
+import { mergedAgenda, mergedMail, Parts } from "./grpcParts.js";
 
 const LAST_WORDS_MS = 1000;
 
@@ -23,7 +24,7 @@ export type Said = NonNullable<GatewayItem["item"]>;
 /** What a Link can carry up. */
 export type Item = NonNullable<ClientItem["item"]>;
 /** What answers an item with a `ref`. */
-export type Answer = Done | Probed | Pong | Responders | TrailFound | MailResponse;
+export type Answer = Done | Probed | Pong | Responders | TrailFound | MailResponse | AgendaResponse;
 
 const ANSWERS: ReadonlySet<Said["$case"]> = new Set(["done", "probed", "pong", "responders", "trailFound"]);
 
@@ -78,7 +79,8 @@ export class GrpcLink implements StreamEvents {
   readonly #user: LinkUser;
   readonly #stream: LinkStream;
   readonly #asked = new Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>();
-  readonly #parts = new MailParts();
+  readonly #mailParts = new Parts(mergedMail);
+  readonly #agendaParts = new Parts(mergedAgenda);
   #lastRef = 0;
   #opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #helloAt = 0;
@@ -132,6 +134,11 @@ export class GrpcLink implements StreamEvents {
     return this.ask({ $case: "mail", value: { ref: 0, ...request } }) as Promise<MailResponse>;
   }
 
+  /** Asks something of planned events; resolves with all of the answer, or rejects with LinkBrokenError. */
+  agenda(request: Omit<AgendaRequest, "ref">): Promise<AgendaResponse> {
+    return this.ask({ $case: "agenda", value: { ref: 0, ...request } }) as Promise<AgendaResponse>;
+  }
+
   /** Writes what is left, ends the stream, and lets it go. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -153,7 +160,8 @@ export class GrpcLink implements StreamEvents {
     for (const { item } of items) {
       if (item === undefined) continue; // a newer gateway may say things we do not know
       if (item.$case === "welcome") this.#welcomed(item.value.instance, item.value.time);
-      else if (item.$case === "mail") this.#answeredInPart(item.value);
+      else if (item.$case === "mail") this.#answeredInPart(this.#mailParts.take(item.value));
+      else if (item.$case === "agenda") this.#answeredInPart(this.#agendaParts.take(item.value));
       else if (isAnswer(item)) this.#answered(item.value);
       else this.#user.onSaid(item);
     }
@@ -182,8 +190,7 @@ export class GrpcLink implements StreamEvents {
     this.#asked.delete(answer.ref);
   }
 
-  #answeredInPart(part: MailResponse): void {
-    const answer = this.#parts.take(part);
+  #answeredInPart(answer: Answer | undefined): void {
     if (answer !== undefined) this.#answered(answer);
   }
 

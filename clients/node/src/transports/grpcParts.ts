@@ -1,21 +1,45 @@
+import type { AgendaResponse } from "../contract/agenda.js";
 import type { Claimed, MailResponse } from "../contract/durable.js";
 
+/** An answer, or a part of one. */
+interface Part {
+  readonly ref: number;
+  /** It goes on. */
+  readonly more: boolean;
+}
+
 /** Puts together answers that come in parts. */
-export class MailParts {
-  readonly #parts = new Map<number, MailResponse>();
+export class Parts<Answer extends Part> {
+  readonly #parts = new Map<number, Answer>();
+  readonly #merged: (answer: Answer, part: Answer) => Answer;
+
+  /** `merged` returns the first one, with the second one behind it, by the rules of protobuf. */
+  constructor(merged: (answer: Answer, part: Answer) => Answer) {
+    this.#merged = merged;
+  }
 
   /** Takes a part; returns the answer if it is the last one. */
-  take(part: MailResponse): MailResponse | undefined {
+  take(part: Answer): Answer | undefined {
     const before = this.#parts.get(part.ref);
-    const answer = before === undefined ? part : merged(before, part);
+    const answer = before === undefined ? part : this.#merged(before, part);
     if (part.more) this.#parts.set(part.ref, answer);
     else this.#parts.delete(part.ref);
     return part.more ? undefined : answer;
   }
 }
 
-/** The first one, with the second one behind it, by the rules of protobuf. */
-function merged(answer: MailResponse, part: MailResponse): MailResponse {
+/** See `Parts`. */
+export function mergedAgenda(answer: AgendaResponse, part: AgendaResponse): AgendaResponse {
+  answer.error ??= part.error;
+  answer.yes ||= part.yes;
+  answer.total ||= part.total;
+  answer.planned = answer.planned.concat(part.planned);
+  answer.sums = { ...answer.sums, ...part.sums };
+  return answer;
+}
+
+/** See `Parts`. */
+export function mergedMail(answer: MailResponse, part: MailResponse): MailResponse {
   answer.error ??= part.error;
   answer.yes ||= part.yes;
   answer.count ||= part.count;

@@ -8,7 +8,7 @@ import type {
 } from "../contract/gateway.js";
 import { type Envelope, errorFromWire, errorToWire, newEnvelope, parse, serialize } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
-import { type Agenda, NoAgenda } from "../schedule.js";
+import type { Agenda } from "../schedule.js";
 import type { Settings } from "../settings.js";
 import {
   type Gap,
@@ -20,6 +20,7 @@ import {
   type Receiver,
   Route,
 } from "../transport.js";
+import { GrpcAgenda } from "./grpcAgenda.js";
 import {
   type Answer,
   frameOf,
@@ -49,7 +50,11 @@ export class GrpcPort implements Port, LinkUser {
   /** See `Port.observing`. */
   observing = false;
   /** See `Port.agenda`. */
-  readonly agenda: Agenda = new NoAgenda("use redis://");
+  readonly agenda: Agenda = new GrpcAgenda({
+    clock: this.clock,
+    require: () => this.#require(),
+    untilUp: () => this.#untilUp(),
+  });
   /** See `Port.mail`. */
   readonly mail = new GrpcMail(() => this.#require());
   readonly #gateway: Gateway;

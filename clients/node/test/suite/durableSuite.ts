@@ -17,6 +17,7 @@ import { durableRedriveTests } from "./durableRedrive.js";
 import { durableReplicaTests } from "./durableReplicas.js";
 import { durableRetentionTests } from "./durableRetention.js";
 import { durableRetryTests } from "./durableRetries.js";
+import { durableScheduleTests } from "./schedules.js";
 import { durableSystemEventTests } from "./systemEvents.js";
 
 /** What holds for durable events on every transport that has them, and what holds on this one. */
@@ -36,6 +37,7 @@ export function durableSuite(world: World): void {
     durableReplicaTests(world);
     durableOnceTests(world);
     durableOutboxTests(world);
+    durableScheduleTests(world);
     durableSystemEventTests(world);
     if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);
     if (world.redis !== undefined) durableForeignTests(world, world.redis);

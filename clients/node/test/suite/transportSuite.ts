@@ -13,6 +13,7 @@ import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
 import { raisingTests } from "./raising.js";
 import { retryTests } from "./retries.js";
+import { scheduleTests } from "./schedules.js";
 import { schemaTests } from "./schemas.js";
 import { serviceTests } from "./services.js";
 import { streamTests } from "./streams.js";
@@ -40,6 +41,7 @@ export function transportSuite(world: World): void {
     schemaTests(world);
     versionTests(world);
     serviceTests(world);
+    scheduleTests(world);
     systemEventTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);

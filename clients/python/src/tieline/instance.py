@@ -257,12 +257,12 @@ class Instance:
                 await asyncio.wait([self._starting], timeout=max(0.0, drain))
             self._cancel_start()
         if self.port is not None:
+            if self.scheduler is not None:  # what is due now waits for others: the handlers here leave
+                await self.scheduler.stop()
             await self._drain(drain)
             for recording in self.recordings:
                 await recording.stop()
             await self._empty_outbox(until - self.clock.monotonic())
-            if self.scheduler is not None:
-                await self.scheduler.stop()
             await self.caller.close()
             self.responder.stop()
             await self.port.aclose()

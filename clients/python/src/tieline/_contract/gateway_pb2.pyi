@@ -1,3 +1,4 @@
+from tieline._contract import agenda_pb2 as _agenda_pb2
 from tieline._contract import durable_pb2 as _durable_pb2
 from tieline._contract import envelope_pb2 as _envelope_pb2
 from google.protobuf.internal import containers as _containers
@@ -27,7 +28,7 @@ ROUTE_INBOX: Route
 ROUTE_MAIL: Route
 
 class PublishRequest(_message.Message):
-    __slots__ = ("topic", "data", "content_type", "headers", "ttl_ms", "key", "priority", "schema_version", "correlation_id", "durable", "dedupe", "max_stored")
+    __slots__ = ("topic", "data", "content_type", "headers", "ttl_ms", "key", "priority", "schema_version", "correlation_id", "durable", "dedupe", "max_stored", "delay_ms", "at", "retry")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +48,9 @@ class PublishRequest(_message.Message):
     DURABLE_FIELD_NUMBER: _ClassVar[int]
     DEDUPE_FIELD_NUMBER: _ClassVar[int]
     MAX_STORED_FIELD_NUMBER: _ClassVar[int]
+    DELAY_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    RETRY_FIELD_NUMBER: _ClassVar[int]
     topic: str
     data: bytes
     content_type: str
@@ -59,17 +63,98 @@ class PublishRequest(_message.Message):
     durable: bool
     dedupe: str
     max_stored: int
-    def __init__(self, topic: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., ttl_ms: _Optional[int] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., schema_version: _Optional[str] = ..., correlation_id: _Optional[str] = ..., durable: bool = ..., dedupe: _Optional[str] = ..., max_stored: _Optional[int] = ...) -> None: ...
+    delay_ms: int
+    at: int
+    retry: _agenda_pb2.PlanRetry
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., ttl_ms: _Optional[int] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., schema_version: _Optional[str] = ..., correlation_id: _Optional[str] = ..., durable: bool = ..., dedupe: _Optional[str] = ..., max_stored: _Optional[int] = ..., delay_ms: _Optional[int] = ..., at: _Optional[int] = ..., retry: _Optional[_Union[_agenda_pb2.PlanRetry, _Mapping]] = ...) -> None: ...
 
 class PublishResponse(_message.Message):
-    __slots__ = ("id", "correlation_id", "stored")
+    __slots__ = ("id", "correlation_id", "stored", "due", "overdue")
     ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     STORED_FIELD_NUMBER: _ClassVar[int]
+    DUE_FIELD_NUMBER: _ClassVar[int]
+    OVERDUE_FIELD_NUMBER: _ClassVar[int]
     id: str
     correlation_id: str
     stored: _durable_pb2.Stored
-    def __init__(self, id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., stored: _Optional[_Union[_durable_pb2.Stored, _Mapping]] = ...) -> None: ...
+    due: int
+    overdue: bool
+    def __init__(self, id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., stored: _Optional[_Union[_durable_pb2.Stored, _Mapping]] = ..., due: _Optional[int] = ..., overdue: bool = ...) -> None: ...
+
+class GetScheduleRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetScheduleResponse(_message.Message):
+    __slots__ = ("schedule",)
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    schedule: _agenda_pb2.Schedule
+    def __init__(self, schedule: _Optional[_Union[_agenda_pb2.Schedule, _Mapping]] = ...) -> None: ...
+
+class ListSchedulesRequest(_message.Message):
+    __slots__ = ("status", "page", "limit")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    status: _agenda_pb2.ScheduleStatus
+    page: int
+    limit: int
+    def __init__(self, status: _Optional[_Union[_agenda_pb2.ScheduleStatus, str]] = ..., page: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListSchedulesResponse(_message.Message):
+    __slots__ = ("schedules", "total")
+    SCHEDULES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    schedules: _containers.RepeatedCompositeFieldContainer[_agenda_pb2.Schedule]
+    total: int
+    def __init__(self, schedules: _Optional[_Iterable[_Union[_agenda_pb2.Schedule, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
+
+class CancelScheduleRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class CancelScheduleResponse(_message.Message):
+    __slots__ = ("schedule",)
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    schedule: _agenda_pb2.Schedule
+    def __init__(self, schedule: _Optional[_Union[_agenda_pb2.Schedule, _Mapping]] = ...) -> None: ...
+
+class RescheduleRequest(_message.Message):
+    __slots__ = ("id", "delay_ms", "at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DELAY_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    delay_ms: int
+    at: int
+    def __init__(self, id: _Optional[str] = ..., delay_ms: _Optional[int] = ..., at: _Optional[int] = ...) -> None: ...
+
+class RescheduleResponse(_message.Message):
+    __slots__ = ("schedule",)
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    schedule: _agenda_pb2.Schedule
+    def __init__(self, schedule: _Optional[_Union[_agenda_pb2.Schedule, _Mapping]] = ...) -> None: ...
+
+class RetryScheduleRequest(_message.Message):
+    __slots__ = ("id", "delay_ms", "at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DELAY_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    delay_ms: int
+    at: int
+    def __init__(self, id: _Optional[str] = ..., delay_ms: _Optional[int] = ..., at: _Optional[int] = ...) -> None: ...
+
+class RetryScheduleResponse(_message.Message):
+    __slots__ = ("schedule",)
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    schedule: _agenda_pb2.Schedule
+    def __init__(self, schedule: _Optional[_Union[_agenda_pb2.Schedule, _Mapping]] = ...) -> None: ...
 
 class PublishAndWaitRequest(_message.Message):
     __slots__ = ("topic", "data", "content_type", "headers", "idempotent", "idempotency_key", "schema_version", "correlation_id")
@@ -242,7 +327,7 @@ class LinkRequest(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[ClientItem, _Mapping]]] = ...) -> None: ...
 
 class ClientItem(_message.Message):
-    __slots__ = ("hello", "register", "unregister", "event", "request", "answer", "probe", "ping", "drain", "find_responders", "release", "send_trail", "find_trail", "mail")
+    __slots__ = ("hello", "register", "unregister", "event", "request", "answer", "probe", "ping", "drain", "find_responders", "release", "send_trail", "find_trail", "mail", "agenda")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     REGISTER_FIELD_NUMBER: _ClassVar[int]
     UNREGISTER_FIELD_NUMBER: _ClassVar[int]
@@ -257,6 +342,7 @@ class ClientItem(_message.Message):
     SEND_TRAIL_FIELD_NUMBER: _ClassVar[int]
     FIND_TRAIL_FIELD_NUMBER: _ClassVar[int]
     MAIL_FIELD_NUMBER: _ClassVar[int]
+    AGENDA_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     register: Register
     unregister: Unregister
@@ -271,7 +357,8 @@ class ClientItem(_message.Message):
     send_trail: SendTrail
     find_trail: FindTrail
     mail: _durable_pb2.MailRequest
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., unregister: _Optional[_Union[Unregister, _Mapping]] = ..., event: _Optional[_Union[SendEvent, _Mapping]] = ..., request: _Optional[_Union[SendRequest, _Mapping]] = ..., answer: _Optional[_Union[SendAnswer, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., find_responders: _Optional[_Union[FindResponders, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., send_trail: _Optional[_Union[SendTrail, _Mapping]] = ..., find_trail: _Optional[_Union[FindTrail, _Mapping]] = ..., mail: _Optional[_Union[_durable_pb2.MailRequest, _Mapping]] = ...) -> None: ...
+    agenda: _agenda_pb2.AgendaRequest
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., unregister: _Optional[_Union[Unregister, _Mapping]] = ..., event: _Optional[_Union[SendEvent, _Mapping]] = ..., request: _Optional[_Union[SendRequest, _Mapping]] = ..., answer: _Optional[_Union[SendAnswer, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., find_responders: _Optional[_Union[FindResponders, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., send_trail: _Optional[_Union[SendTrail, _Mapping]] = ..., find_trail: _Optional[_Union[FindTrail, _Mapping]] = ..., mail: _Optional[_Union[_durable_pb2.MailRequest, _Mapping]] = ..., agenda: _Optional[_Union[_agenda_pb2.AgendaRequest, _Mapping]] = ...) -> None: ...
 
 class LinkResponse(_message.Message):
     __slots__ = ("items",)
@@ -280,7 +367,7 @@ class LinkResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[GatewayItem, _Mapping]]] = ...) -> None: ...
 
 class GatewayItem(_message.Message):
-    __slots__ = ("welcome", "done", "dispatched", "delivery", "probed", "pong", "gap", "broker", "drain", "observing", "responders", "trail_found", "mail", "wake")
+    __slots__ = ("welcome", "done", "dispatched", "delivery", "probed", "pong", "gap", "broker", "drain", "observing", "responders", "trail_found", "mail", "wake", "agenda")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     DISPATCHED_FIELD_NUMBER: _ClassVar[int]
@@ -295,6 +382,7 @@ class GatewayItem(_message.Message):
     TRAIL_FOUND_FIELD_NUMBER: _ClassVar[int]
     MAIL_FIELD_NUMBER: _ClassVar[int]
     WAKE_FIELD_NUMBER: _ClassVar[int]
+    AGENDA_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     done: Done
     dispatched: Dispatched
@@ -309,7 +397,8 @@ class GatewayItem(_message.Message):
     trail_found: TrailFound
     mail: _durable_pb2.MailResponse
     wake: _durable_pb2.Wake
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., probed: _Optional[_Union[Probed, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., broker: _Optional[_Union[BrokerState, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., observing: _Optional[_Union[Observing, _Mapping]] = ..., responders: _Optional[_Union[Responders, _Mapping]] = ..., trail_found: _Optional[_Union[TrailFound, _Mapping]] = ..., mail: _Optional[_Union[_durable_pb2.MailResponse, _Mapping]] = ..., wake: _Optional[_Union[_durable_pb2.Wake, _Mapping]] = ...) -> None: ...
+    agenda: _agenda_pb2.AgendaResponse
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., probed: _Optional[_Union[Probed, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., broker: _Optional[_Union[BrokerState, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., observing: _Optional[_Union[Observing, _Mapping]] = ..., responders: _Optional[_Union[Responders, _Mapping]] = ..., trail_found: _Optional[_Union[TrailFound, _Mapping]] = ..., mail: _Optional[_Union[_durable_pb2.MailResponse, _Mapping]] = ..., wake: _Optional[_Union[_durable_pb2.Wake, _Mapping]] = ..., agenda: _Optional[_Union[_agenda_pb2.AgendaResponse, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("service", "client")

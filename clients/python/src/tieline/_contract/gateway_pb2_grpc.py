@@ -56,6 +56,31 @@ class EventGatewayStub(object):
                 request_serializer=tieline_dot_v1_dot_gateway__pb2.PublishAndGatherRequest.SerializeToString,
                 response_deserializer=tieline_dot_v1_dot_gateway__pb2.PublishAndGatherResponse.FromString,
                 _registered_method=True)
+        self.GetSchedule = channel.unary_unary(
+                '/tieline.v1.EventGateway/GetSchedule',
+                request_serializer=tieline_dot_v1_dot_gateway__pb2.GetScheduleRequest.SerializeToString,
+                response_deserializer=tieline_dot_v1_dot_gateway__pb2.GetScheduleResponse.FromString,
+                _registered_method=True)
+        self.ListSchedules = channel.unary_unary(
+                '/tieline.v1.EventGateway/ListSchedules',
+                request_serializer=tieline_dot_v1_dot_gateway__pb2.ListSchedulesRequest.SerializeToString,
+                response_deserializer=tieline_dot_v1_dot_gateway__pb2.ListSchedulesResponse.FromString,
+                _registered_method=True)
+        self.CancelSchedule = channel.unary_unary(
+                '/tieline.v1.EventGateway/CancelSchedule',
+                request_serializer=tieline_dot_v1_dot_gateway__pb2.CancelScheduleRequest.SerializeToString,
+                response_deserializer=tieline_dot_v1_dot_gateway__pb2.CancelScheduleResponse.FromString,
+                _registered_method=True)
+        self.Reschedule = channel.unary_unary(
+                '/tieline.v1.EventGateway/Reschedule',
+                request_serializer=tieline_dot_v1_dot_gateway__pb2.RescheduleRequest.SerializeToString,
+                response_deserializer=tieline_dot_v1_dot_gateway__pb2.RescheduleResponse.FromString,
+                _registered_method=True)
+        self.RetrySchedule = channel.unary_unary(
+                '/tieline.v1.EventGateway/RetrySchedule',
+                request_serializer=tieline_dot_v1_dot_gateway__pb2.RetryScheduleRequest.SerializeToString,
+                response_deserializer=tieline_dot_v1_dot_gateway__pb2.RetryScheduleResponse.FromString,
+                _registered_method=True)
         self.Subscribe = channel.unary_stream(
                 '/tieline.v1.EventGateway/Subscribe',
                 request_serializer=tieline_dot_v1_dot_gateway__pb2.SubscribeRequest.SerializeToString,
@@ -74,7 +99,8 @@ class EventGatewayServicer(object):
     """
 
     def Publish(self, request, context):
-        """Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group.
+        """Publishes one event to every subscriber; with a key, or durable, stores it for every durable subscription group. With
+        delay_ms, or at, it is planned instead, and its id is that of its schedule.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +123,41 @@ class EventGatewayServicer(object):
 
     def PublishAndGather(self, request, context):
         """Asks every responder and returns what they said. The call's own gRPC deadline is the timeout; 30 s without one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSchedule(self, request, context):
+        """Tells of a planned event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSchedules(self, request, context):
+        """Lists planned events with a status, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelSchedule(self, request, context):
+        """Has a planned event not published.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reschedule(self, request, context):
+        """Has a planned event published at another time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetrySchedule(self, request, context):
+        """Plans an event anew that could not be stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +199,31 @@ def add_EventGatewayServicer_to_server(servicer, server):
                     servicer.PublishAndGather,
                     request_deserializer=tieline_dot_v1_dot_gateway__pb2.PublishAndGatherRequest.FromString,
                     response_serializer=tieline_dot_v1_dot_gateway__pb2.PublishAndGatherResponse.SerializeToString,
+            ),
+            'GetSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSchedule,
+                    request_deserializer=tieline_dot_v1_dot_gateway__pb2.GetScheduleRequest.FromString,
+                    response_serializer=tieline_dot_v1_dot_gateway__pb2.GetScheduleResponse.SerializeToString,
+            ),
+            'ListSchedules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSchedules,
+                    request_deserializer=tieline_dot_v1_dot_gateway__pb2.ListSchedulesRequest.FromString,
+                    response_serializer=tieline_dot_v1_dot_gateway__pb2.ListSchedulesResponse.SerializeToString,
+            ),
+            'CancelSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelSchedule,
+                    request_deserializer=tieline_dot_v1_dot_gateway__pb2.CancelScheduleRequest.FromString,
+                    response_serializer=tieline_dot_v1_dot_gateway__pb2.CancelScheduleResponse.SerializeToString,
+            ),
+            'Reschedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reschedule,
+                    request_deserializer=tieline_dot_v1_dot_gateway__pb2.RescheduleRequest.FromString,
+                    response_serializer=tieline_dot_v1_dot_gateway__pb2.RescheduleResponse.SerializeToString,
+            ),
+            'RetrySchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetrySchedule,
+                    request_deserializer=tieline_dot_v1_dot_gateway__pb2.RetryScheduleRequest.FromString,
+                    response_serializer=tieline_dot_v1_dot_gateway__pb2.RetryScheduleResponse.SerializeToString,
             ),
             'Subscribe': grpc.unary_stream_rpc_method_handler(
                     servicer.Subscribe,
@@ -260,6 +346,141 @@ class EventGateway(object):
             '/tieline.v1.EventGateway/PublishAndGather',
             tieline_dot_v1_dot_gateway__pb2.PublishAndGatherRequest.SerializeToString,
             tieline_dot_v1_dot_gateway__pb2.PublishAndGatherResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tieline.v1.EventGateway/GetSchedule',
+            tieline_dot_v1_dot_gateway__pb2.GetScheduleRequest.SerializeToString,
+            tieline_dot_v1_dot_gateway__pb2.GetScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSchedules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tieline.v1.EventGateway/ListSchedules',
+            tieline_dot_v1_dot_gateway__pb2.ListSchedulesRequest.SerializeToString,
+            tieline_dot_v1_dot_gateway__pb2.ListSchedulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tieline.v1.EventGateway/CancelSchedule',
+            tieline_dot_v1_dot_gateway__pb2.CancelScheduleRequest.SerializeToString,
+            tieline_dot_v1_dot_gateway__pb2.CancelScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reschedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tieline.v1.EventGateway/Reschedule',
+            tieline_dot_v1_dot_gateway__pb2.RescheduleRequest.SerializeToString,
+            tieline_dot_v1_dot_gateway__pb2.RescheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetrySchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tieline.v1.EventGateway/RetrySchedule',
+            tieline_dot_v1_dot_gateway__pb2.RetryScheduleRequest.SerializeToString,
+            tieline_dot_v1_dot_gateway__pb2.RetryScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,

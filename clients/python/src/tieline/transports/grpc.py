@@ -7,6 +7,7 @@ turn of the event loop travels in one frame.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
@@ -20,10 +21,10 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import error_from_wire, error_to_wire, parse
 from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
-from tieline.schedule import Agenda, NoAgenda
 from tieline.settings import Settings
 from tieline.tape import NoTape
 from tieline.transport import Gap, Interest, Place, Probed, Receiver, Route
+from tieline.transports.grpc_agenda import GrpcAgenda
 from tieline.transports.grpc_frames import Kept, interest_from_wire, interests_to_wire
 from tieline.transports.grpc_link import ClientLink, LinkBrokenError, Target, parse_target
 from tieline.transports.grpc_mail import GrpcMail
@@ -85,7 +86,7 @@ class GrpcPort:
         self.clock = Clock()
         self.mail = GrpcMail(self)
         self.tape = NoTape()
-        self.agenda: Agenda = NoAgenda("use redis://")
+        self.agenda = GrpcAgenda(self)
         self._target = target
         self._hello = wire.Hello(service=service, client=CLIENT)
         self._receiver = receiver
@@ -231,6 +232,15 @@ class GrpcPort:
         if refusal := self._refusal():
             raise refusal
         return self._link
+
+    async def linked_again(self, seconds: float) -> bool:
+        """Whether there is a link again within so many seconds, after one broke."""
+        if self._link.broken and not self._closed:
+            self._up.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._up.wait()
+        return self._up.is_set() and not self._closed
 
     async def aclose(self) -> None:
         """See `Port.aclose`."""

@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 
 from tieline._contract import gateway_pb2 as wire
+from tieline._contract.agenda_pb2 import AgendaResponse
 from tieline._contract.durable_pb2 import MailResponse
 from tieline.clock import Clock
 from tieline.errors import (
@@ -31,6 +32,7 @@ from tieline.transports.grpc_frames import CHANNEL_OPTIONS, Outbox
 _METHOD = "/tieline.v1.EventGateway/Link"
 _DEFAULT_PORT = 50051
 _ANSWERS = ("done", "probed", "pong", "responders", "trail_found")
+_IN_PARTS = ("mail", "agenda")
 _LATE_SECONDS = 0.1
 _OPTIONS = [
     *CHANNEL_OPTIONS,
@@ -100,7 +102,7 @@ class ClientLink:
         self._settings = settings
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._refs = itertools.count(1)
-        self._parts: dict[int, MailResponse] = {}
+        self._parts: dict[int, Any] = {}
         self._early: list[wire.GatewayItem] = []
         self.broken = False
         self._serving: asyncio.Task[str] | None = None
@@ -169,7 +171,8 @@ class ClientLink:
     def start(self, handlers: Mapping[str, Callable[[Any], None]]) -> None:
         """Begin to write what is in the outbox, and to hand every item that arrives to the handler of its name."""
         answers = dict.fromkeys(_ANSWERS, self._answered)
-        self._serving = asyncio.create_task(self._serve({**handlers, **answers, "mail": self._answered_in_parts}))
+        in_parts = dict.fromkeys(_IN_PARTS, self._answered_in_parts)
+        self._serving = asyncio.create_task(self._serve({**handlers, **answers, **in_parts}))
 
     async def ended(self) -> str:
         """Return why the link ended, when it has."""
@@ -208,7 +211,7 @@ class ClientLink:
         if future is not None and not future.done():
             future.set_result(answer)
 
-    def _answered_in_parts(self, part: MailResponse) -> None:
+    def _answered_in_parts(self, part: MailResponse | AgendaResponse) -> None:
         more, answer = part.more, self._parts.pop(part.ref, None)
         if answer is None:
             answer = part

@@ -10,21 +10,25 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Callable
+from functools import partial
 from types import MethodType
 from typing import Any
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
+from tieline.errors import TielineError
 from tieline.roster import NoRoster
 from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told
 from tieline.transports import sqlite_agenda_book as desk
-from tieline.transports.sqlite_mail_commit import Growing
+from tieline.transports.sqlite_mail_commit import Growing, Work
 from tieline.transports.sqlite_mail_writer import MailWriter
 
 log = logging.getLogger("tieline")
 
 _ROLE_SECONDS = contract.DEFAULT_ROLE_MS / 1000
+_NOT_OURS_SECONDS = 60.0
+"""How often a file is looked at that cannot be opened: whoever has it fires what is planned there."""
 
 
 class SqliteAgenda:
@@ -61,13 +65,13 @@ class SqliteAgenda:
 
     async def plan(self, plan: Plan) -> None:
         """See `Agenda.plan`."""
-        await self._tell_if(Growing(lambda book: desk.plan(book, plan)), plan.due, bool)
+        await self._tell_if(Growing(partial(desk.plan, plan=plan)), plan.due, bool)
 
     # --- fire -----------------------------------------------------------------------------------------------------
 
     async def fire(self, instance: str) -> Fired:
         """See `Agenda.fire`. Who no longer waits for it does not stop it halfway."""
-        if not self._here(instance):
+        if self._writer.empty or not self._here(instance):
             return Fired(None, ())
         now = self._clock.monotonic()
         if self._holder not in ("", instance) and self._held_until > now:
@@ -81,30 +85,38 @@ class SqliteAgenda:
         self._take_role(instance, 0.0)
         before, self._published = self._published, []
         try:
-            taken: desk.Taken = await self._writer.submit(Growing(lambda book: desk.take(book, before)))
-        except BaseException:
+            taken: desk.Taken = await self._writer.submit(Growing(partial(desk.take, published=before)))
+        except TielineError as error:
             self._published += before
-            raise
-        for id, envelope in taken.live:
-            self._send(id, envelope)
+            if self._writer.opened:
+                raise
+            return self._not_ours(error)
+        for name, envelope in taken.live:
+            self._send(name, envelope)
         head = await self._mark() if taken.live else taken.head
         again = None if head is None else max(0.0, self._clock.local(head) - self._clock.monotonic())
         self._take_role(instance, again)
         return Fired(again, taken.events)
 
-    def _send(self, id: str, envelope: bytes) -> None:
-        self._published.append(id)
+    def _not_ours(self, error: TielineError) -> Fired:
+        """The file cannot be opened; who uses it is told so, and most programs that begin with it here do not."""
+        log.debug("what is planned cannot be read, and is looked at every minute: %s", error)
+        self._holder = ""
+        return Fired(_NOT_OURS_SECONDS, ())
+
+    def _send(self, name: str, envelope: bytes) -> None:
+        self._published.append(name)
         try:
             self._publish(Envelope.FromString(envelope))
         except Exception:
-            log.exception("the planned event %s could not be given to all who listen", id)
+            log.exception("the planned event %s could not be given to all who listen", name)
 
     async def _mark(self) -> int | None:
         """What was published is delivered; if that cannot be written now, it is with the next look."""
         marked, self._published = self._published, []
         try:
             return await self._writer.submit(lambda book: desk.mark(book, marked))
-        except BaseException:
+        except TielineError:
             self._published += marked
             raise
 
@@ -155,7 +167,7 @@ class SqliteAgenda:
 
     # --- tell the schedulers ----------------------------------------------------------------------------------------
 
-    async def _tell_if(self, work: Any, due: int, first: Callable[[Any], bool]) -> Any:
+    async def _tell_if(self, work: Work, due: int, first: Callable[[Any], bool]) -> Any:
         """Do something, and tell of what is due earlier than all else, also if nobody waits for it any more."""
         future = self._writer.submit(work)
 

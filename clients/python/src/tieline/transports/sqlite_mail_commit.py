@@ -85,6 +85,11 @@ class MailCommitter:
                 raise database_error(error, self._path) from error
         return self._book
 
+    @property
+    def opened(self) -> bool:
+        """Whether the database is open."""
+        return self._book is not None
+
     def run(self, operations: Sequence[Operation]) -> list[Group]:
         """Do what was asked for and note what came of it; returns the groups that have something to claim now."""
         try:

@@ -63,6 +63,16 @@ class MailWriter:
         """Open the database now rather than when it is first needed; raises as `open_database` does."""
         self._committer.open()
 
+    @property
+    def opened(self) -> bool:
+        """Whether the database is open."""
+        return self._committer.opened
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever stored: there is no database yet."""
+        return not self._committer.opened and (self._path is None or not self._path.exists())
+
     def submit(self, work: Append | Work) -> Future[Any]:
         """Do something when this turn of the loop is over.
 

@@ -1,0 +1,95 @@
+"""Planned events of one Link: what its client asks of them, asked of the port's agenda. Rules: SPEC.md, section 16.
+
+What is planned outlives the Link; the gateway's own instance fires it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tieline._contract import agenda_pb2 as wire
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.errors import UnsupportedError
+from tieline.planner import put_off
+from tieline.schedule import Planned
+from tieline.transport import Port
+from tieline_gateway import schedule_door
+from tieline_gateway.door import Door
+from tieline_gateway.downlink import Downlink
+from tieline_gateway.parts import Answer
+
+_AT_ONCE = 100
+
+Told = Answer[wire.AgendaResponse]
+Ask = Callable[[Any, Told], Awaitable[None]]
+
+
+class ScheduleDesk:
+    """Answers one client."""
+
+    def __init__(self, port: Port, door: Door, down: Downlink) -> None:
+        self._port = port
+        self._door = door
+        self._down = down
+        self._asks: dict[str | None, Ask] = {
+            "plan": self._plan,
+            "find": self._find,
+            "list": self._list,
+            "sums": self._sums,
+            "cancel": self._cancel,
+            "move": self._move,
+        }
+
+    async def answer(self, request: wire.AgendaRequest, answer: Told) -> None:
+        """Ask the broker what a client asks.
+
+        Raises:
+            TielineError: the request breaks a rule, or why there is no answer.
+
+        """
+        name = request.WhichOneof("ask")
+        if name is None:
+            raise UnsupportedError("this gateway does not know what is asked of planned events; it may be too old")
+        await self._asks[name](getattr(request, name), answer)
+
+    async def _plan(self, ask: wire.Plan, _answer: Told) -> None:
+        await self._port.agenda.plan(schedule_door.plan(self._door, ask, self._port.clock.now()))
+
+    async def _find(self, ask: wire.FindPlanned, answer: Told) -> None:
+        _tell(answer, await self._port.agenda.find(schedule_door.id_of(ask.id)))
+
+    async def _list(self, ask: wire.ListPlanned, answer: Told) -> None:
+        status, offset, left = schedule_door.status(ask.status), ask.offset, schedule_door.limit(ask.limit)
+        total = 0
+        while left > 0:
+            await self._down.outbox.room()
+            total, page = await self._port.agenda.page(status, offset, min(left, _AT_ONCE))
+            for one in page:
+                await answer.grow(len(one.envelope))
+                answer.message.planned.append(schedule_door.planned_to_wire(one))
+            if len(page) < min(left, _AT_ONCE):
+                break
+            left, offset = left - len(page), offset + len(page)
+        answer.message.total = total
+
+    async def _sums(self, _ask: wire.SumPlanned, answer: Told) -> None:
+        answer.message.sums.update(await self._port.agenda.sums())
+
+    async def _cancel(self, ask: wire.CancelPlanned, answer: Told) -> None:
+        _tell(answer, await self._port.agenda.cancel(schedule_door.id_of(ask.id)))
+
+    async def _move(self, ask: wire.MovePlanned, answer: Told) -> None:
+        id, was = schedule_door.id_of(ask.id), schedule_door.status(ask.was)
+        due = schedule_door.due(ask.due, self._port.clock.now())
+        planned = await self._port.agenda.find(id)
+        if planned is not None:
+            event = Envelope.FromString(planned.envelope)
+            put_off(event, due, event.ttl_ms)
+            moved = self._port.agenda.move(id, due, event.expires_at, event.SerializeToString(), was)
+            answer.message.yes = await moved
+
+
+def _tell(answer: Told, planned: Planned | None) -> None:
+    if planned is not None:
+        answer.message.planned.append(schedule_door.planned_to_wire(planned))

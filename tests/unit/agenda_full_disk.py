@@ -1,0 +1,41 @@
+"""A process whose files may not grow any more: what is live and due goes out once, and what is to be stored waits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+
+from tests.suite.seen import Seen
+from tieline import EventSystem, ScheduleStatus, TielineError
+
+
+async def main() -> None:
+    path = f"{sys.argv[1]}"
+    async with EventSystem(f"memory://{path}") as events:
+        live, stored = Seen(), Seen()
+        await events.subscribe("live", live.take).ready()
+        await events.subscribe("t", stored.take, durable=True).ready()
+        first = await events.publish("live", 1, delay=0.5)
+        await events.publish("t", 1, key="k", delay=0.8)
+        size = os.path.getsize(f"{path}-mail-wal")  # noqa: ASYNC240, PTH202
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        try:
+            await events.publish("live", b"x" * 900_000, delay=60)
+        except TielineError as error:
+            print("refused", error.code, error.outcome)
+        await live.reach(1)
+        await asyncio.sleep(1.5)
+        print("live", len(live))
+        print("waiting", 1 - len(stored))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        while (schedule := await events.schedules.get(first.id)).status is ScheduleStatus.PENDING:
+            await asyncio.sleep(0.05)
+        print(schedule.status)
+        await stored.reach(1)
+        print("stored", len(stored))
+        print("live", len(live))
+
+
+asyncio.run(main())
