@@ -82,6 +82,7 @@ export class CronRunner {
       log.warn(`cron task ${name}: ticks since ${found.missed} were missed: ${task.misfire}`);
     }
     if (!(await agenda.roster.turn(name, turnOf(task, kept, found, now, settings.callTtl)))) return;
+    this.#busy.delete(name); // its next tick may be due before all is told
     this.#house.look();
     for (const tick of found.ticks) await this.#tell(executed(task, tick));
   }
