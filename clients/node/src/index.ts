@@ -41,6 +41,11 @@ export type {
   SystemErrorPayload,
   SystemWarningPayload,
 } from "./contract/systemEvents.js";
+export type { CronTaskChanged, CronTaskEnded, CronTaskExecuted } from "./cronEvents.js";
+export type { CronJob, CronPage, CronRun } from "./cronJob.js";
+export type { CronChanges, CronOptions } from "./cronOptions.js";
+export type { Misfire } from "./cronTask.js";
+export type { CronListOptions, CronTasks } from "./cronTasks.js";
 export type {
   DeadLetter,
   DeadLetters,
