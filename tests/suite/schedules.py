@@ -131,7 +131,7 @@ async def test_what_is_planned_can_be_stored_for_a_key_or_without_one(world: Wor
     await seen.stay(3)
     of_key = [data for data, key, _ in seen if key == "k"]
     assert of_key == ["now", "key"]
-    assert {id for _, _, id in seen} == {stored.id, *(receipt.id for receipt in receipts)}
+    assert {name for _, _, name in seen} == {stored.id, *(receipt.id for receipt in receipts)}
 
 
 @needs(Feature.DURABLE)
