@@ -229,7 +229,7 @@ function readRareField(envelope: Envelope, tag: number, reader: FieldReader): vo
       envelope.redriven = reader.varint() >>> 0;
       break;
     case 0xd0:
-      envelope.scheduled = reader.varint();
+      envelope.scheduled = reader.signed();
       break;
     default:
       reader.skip(tag);
