@@ -33,12 +33,10 @@ def answer_faults(expect: schema.Expect, answer: Answer, peer: str, others: Coll
         return list(_items_faults(expect.items, answer.items, peer, others))
     if wanted == "gathered" and what == "gathered":
         return list(_gathered_faults(expect.gathered, answer.gathered, peer, others, names))
-    if (wanted, what) in (("explained", "explanation"), ("figures", "figures")):
-        return list(_inside_faults(expect, answer, names))
+    if (wanted, what) in (("explained", "explanation"), ("figures", "figures"), ("scheduled", "scheduled")):
+        return list(_inside_faults(expect, answer, peer, others, names))
     if wanted in ("receipt", "receipts") and what == wanted:
         return list(_all_receipts_faults(_receipts(expect), _receipts(answer), names))
-    if wanted == what == "scheduled":
-        return list(_schedule_faults(expect.scheduled, answer.scheduled, peer, others, names))
     if wanted in (None, "done") and what in ("done", "receipt", "receipts", "opened", "scheduled"):
         return []
     if wanted is None and what == "value":
@@ -166,8 +164,12 @@ def _said_faults(wanted: schema.Said, seen: Gave, peer: str, others: Collection[
         yield from _failure_faults(wanted.error, seen.failure)
 
 
-def _inside_faults(expect: schema.Expect, answer: Answer, names: Names) -> Iterator[str]:
-    """What a system tells of itself."""
+def _inside_faults(
+    expect: schema.Expect, answer: Answer, peer: str, others: Collection[str], names: Names
+) -> Iterator[str]:
+    """What a system tells of itself, and of what is planned."""
+    if expect.HasField("scheduled"):
+        return _schedule_faults(expect.scheduled, answer.scheduled, peer, others, names)
     if expect.HasField("figures"):
         return _figures_faults(expect.figures, answer.figures)
     return _steps_faults(expect.explained, answer.explanation, names)
