@@ -138,6 +138,7 @@ def python_contract(contract: dict[str, Any]) -> str:
         f"RESERVED_TOPICS: Final = ({reserved})",
         f"TOPICS_APART: Final = {json.dumps(contract['topics']['apart'])}",
         f"ASK_TOPIC: Final = {json.dumps(contract['topics']['ask'])}",
+        f"HISTORY_TOPIC: Final = {json.dumps(contract['topics']['history'])}",
         "",
     ]
     lines += [f"{name}: Final = {json.dumps(topic)}" for name, topic in contract["event_types"].items()] + [""]
@@ -224,7 +225,8 @@ def node_contract(contract: dict[str, Any]) -> str:
         lines += [""]
     lines += [f"export const RESERVED_TOPICS: readonly string[] = {json.dumps(contract['topics']['reserved'])};"]
     lines += [f"export const TOPICS_APART = {json.dumps(contract['topics']['apart'])};"]
-    lines += [f"export const ASK_TOPIC = {json.dumps(contract['topics']['ask'])};", ""]
+    lines += [f"export const ASK_TOPIC = {json.dumps(contract['topics']['ask'])};"]
+    lines += [f"export const HISTORY_TOPIC = {json.dumps(contract['topics']['history'])};", ""]
     lines += [f"export const {name} = {json.dumps(topic)};" for name, topic in contract["event_types"].items()] + [""]
     lines += node_metrics(contract)[:-1]
     for name, template in name_templates(contract).items():

@@ -15,6 +15,8 @@
 -- @key asleep
 -- @key known_prefix
 -- @key number
+-- @key recording
+-- @key tape
 -- @channel wake
 -- @arg most integer            events a stream may hold; 0 for no bound
 -- @arg most_alone integer      the same while the topic has no group
@@ -38,6 +40,7 @@ if numbered then
   redis.call('HSET', number, '', ARGV[5])
   redis.call('PEXPIRE', number, 900000)
 end
+-- @include tape
 -- @include moment
 -- @include store
 due, streams, lane, lanes, asleep, wake = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], ARGV[1]
@@ -72,6 +75,7 @@ for at = 6, #ARGV, 5 do
   if entry == '' or entry == '!' then
     refused = true
   elseif not before then
+    note('stored', ARGV[at + 4], 'stream', stream_of(key, priority), 'entry', entry)
     mark_ready(key, priority)
     if id ~= '' then
       redis.call('SET', known .. id, entry, 'PX', ARGV[at + 3])

@@ -25,6 +25,8 @@
 -- @key lane_prefix
 -- @key lanes
 -- @key asleep
+-- @key recording
+-- @key tape
 -- @arg topic string
 -- @arg group string
 -- @arg slots integer           members wanted, at most 250
@@ -41,6 +43,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local last = tonumber(redis.call('HGET', held, '') or '0')
 local token = string.format('%.0f', math.max(clock[1] * 1000000 + clock[2], last + 1))
 local ends = string.format('%.0f', now + lease)
+-- @include tape
 local taken, leases, tokens, lost, waits = {}, {}, { '', token }, 0, 0
 if redis.call('HEXISTS', groups, group) == 0 then
   return { token, '', '0', {} }
@@ -189,6 +192,16 @@ local function alone(member)
   return true
 end
 
+-- What plain producers stored goes on the tape when it is given out for the first time.
+local function note_plain(stream, key, list)
+  for _, entry in ipairs(tape_most > 0 and list or {}) do
+    local fields = entry[2]
+    if fields and #fields < 4000 and not (fields[1] == 'tl' and (#fields == 2 or #fields == 4 and fields[3] == 'group')) then
+      note('plain', topic, 'key', key, 'stream', stream, 'entry', entry[1], unpack(fields))
+    end
+  end
+end
+
 local function claim_key(key, attempts, share, anew)
   local stream, name = streams .. key, group == 'default' and topic .. ':' .. key or group
   if anew and not attempts then
@@ -209,6 +222,7 @@ local function claim_key(key, attempts, share, anew)
   end
   if list and #list == 0 then
     list = read_fitting(stream, name, '>', wanted, key)
+    note_plain(stream, key, list or {})
   end
   if not list or #list == 0 then
     if list then

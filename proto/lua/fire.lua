@@ -17,6 +17,8 @@
 -- @key groups
 -- @key turn
 -- @key mail_topics
+-- @key recording
+-- @key tape
 -- @channel wake
 -- @channel event
 -- @channel group_prefix
@@ -31,9 +33,11 @@
 -- status, due
 -- @include moment
 -- @include plans
+-- @include tape
 -- @include store
 -- @include share
 -- @include matches
+-- @include tape
 plans, agenda, ended, sums = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local role, patterns = KEYS[5], KEYS[6]
 local instance, role_ms, alone = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[8])
@@ -60,6 +64,8 @@ end
 
 local function publish(plan)
   local topic, frame, done = plan.topic, as_frame(plan.envelope), {}
+  note('live', frame)
+  note('live', frame)
   redis.call('PUBLISH', named(ARGV[2], topic), frame)
   if not wild then
     read_wild()
@@ -97,8 +103,10 @@ local function store(plan)
   redis.call('SADD', KEYS[16], topic)
   local entry = add(key, priority, plan.envelope)
   if entry ~= '' and entry ~= '!' then
+    note('stored', plan.envelope, 'stream', stream_of(key, priority), 'entry', entry)
     mark_ready(key, priority)
     tell_groups()
+    note('stored', plan.envelope, 'stream', stream_of(key, priority), 'entry', entry)
     if known then
       redis.call('SET', known, entry, 'PX', plan.window)
     end

@@ -9,12 +9,15 @@
 -- @key lane_prefix
 -- @key lanes
 -- @key asleep
+-- @key recording
+-- @key tape
 -- @channel wake
 -- @arg letter bytes*           five for each: its id, group, key, priority, and the envelope
 -- @return string*              for each the id of its new entry; empty: there is no such letter, its group is gone, or
 -- its stream's name has something else
 local groups, dead, due, streams, lane, lanes, asleep = unpack(KEYS)
 local wake, moved = ARGV[1], {}
+-- @include tape
 local clock = redis.call('TIME')
 local now = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
 for at = 2, #ARGV, 5 do
@@ -26,6 +29,7 @@ for at = 2, #ARGV, 5 do
     table.insert(moved, '')
   else
     redis.call('XDEL', dead, ARGV[at])
+    note('again', ARGV[at + 4], 'stream', stream, 'entry', entry)
     table.insert(moved, entry)
     if key == '' then
       redis.call('SADD', lanes, priority)

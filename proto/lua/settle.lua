@@ -20,6 +20,8 @@
 -- @key stream_prefix
 -- @key lane_prefix
 -- @key asleep
+-- @key recording
+-- @key tape
 -- @channel wake
 -- @arg topic string
 -- @arg group string
@@ -43,6 +45,7 @@ if #others > 1 then
   copies = redis.call('HKEYS', copying)
 end
 local were_more = #others == 1 and redis.call('EXISTS', passed .. group) == 1 -- the others were removed
+-- @include tape
 local answers, scores, gone, ended, handled, lefts, news = {}, {}, {}, {}, {}, {}, false
 
 -- @include entries
@@ -164,6 +167,7 @@ local function settle(member, token, verdict, argument, first, last)
     end
     if fresh then
       redis.call('XADD', dead, '*', 'tl', argument)
+      note('dead', argument)
     end
     if not priority then
       acknowledge_before(stream, name, ARGV[last])
@@ -197,6 +201,7 @@ local function settle(member, token, verdict, argument, first, last)
     news = news or not claims
   elseif verdict == 'park' then
     redis.call('HSET', parked, member, argument)
+    note('dead', argument)
     redis.call('HSET', tries, member, '0')
     end_lease(member, '+inf')
   elseif verdict == 'free' then

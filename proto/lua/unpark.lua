@@ -9,6 +9,8 @@
 -- @key passed_prefix
 -- @key stream_prefix
 -- @key asleep
+-- @key recording
+-- @key tape
 -- @channel wake
 -- @arg topic string
 -- @arg group string
@@ -21,7 +23,11 @@ local record = redis.call('HGET', parked, key)
 if not record then
   return 0
 end
+-- @include tape
 redis.call('HDEL', parked, key)
+if ARGV[5] ~= '1' then
+  note('unparked', record)
+end
 redis.call('HSET', tries, key, '0')
 
 -- @include entries

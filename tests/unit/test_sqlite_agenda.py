@@ -72,7 +72,7 @@ def plan(way: Way = Way.LIVE, due: int = 0, **changes: Any) -> Plan:
     return Plan(new_id(), "t", way, "", due, 5, 0, 1, 0, 0, "", 0, 0, b"x")._replace(**changes)
 
 
-# --- when ---------------------------------------------------------------------------------------------------------------
+# --- when -------------------------------------------------------------------------------------------------------------
 
 
 async def test_what_is_planned_comes_in_its_order_and_never_early() -> None:
@@ -132,7 +132,7 @@ def _count_looks(here: Place) -> list[str]:
     return looks
 
 
-# --- several systems ------------------------------------------------------------------------------------------------------
+# --- several systems --------------------------------------------------------------------------------------------------
 
 
 async def test_one_of_several_systems_fires_and_the_next_one_when_it_is_gone() -> None:
@@ -166,7 +166,7 @@ async def test_a_system_that_was_killed_fires_nothing_and_another_one_does() -> 
         assert list(seen) == [1]
 
 
-# --- restarts -------------------------------------------------------------------------------------------------------------
+# --- restarts ---------------------------------------------------------------------------------------------------------
 
 
 async def test_what_became_due_while_nobody_ran_is_late_rather_than_lost(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ async def _plan_until_killed(file: Path) -> list[tuple[str, str]]:
     return [(what, name) for what, name in said]
 
 
-# --- taken, published, marked -----------------------------------------------------------------------------------------------
+# --- taken, published, marked -----------------------------------------------------------------------------------------
 
 
 async def test_what_is_about_to_be_published_cannot_be_cancelled_and_is_taken_once() -> None:
@@ -256,7 +256,7 @@ async def test_what_is_about_to_be_published_cannot_be_cancelled_and_is_taken_on
     for each in (going, waiting):
         _do(book, lambda book, each=each: desk.plan(book, each))
     taken = _do(book, lambda book: desk.take(book, ()))
-    assert [id for id, _ in taken.live] == [going.id]
+    assert [name for name, _ in taken.live] == [going.id]
     assert taken.head == waiting.due
     assert _do(book, lambda book: desk.take(book, ())).live == []
     assert _do(book, lambda book: desk.cancel(book, going.id)).status is ScheduleStatus.DELIVERED
@@ -350,7 +350,7 @@ async def test_a_receiver_that_fails_keeps_nothing_from_the_others(monkeypatch: 
         assert (await system.schedules.list("delivered")).total == 2
 
 
-# --- what is stored -------------------------------------------------------------------------------------------------------
+# --- what is stored ---------------------------------------------------------------------------------------------------
 
 
 async def test_what_finds_no_room_is_tried_in_growing_pauses_and_given_up() -> None:
@@ -385,7 +385,7 @@ async def test_what_is_due_late_is_stored_and_becomes_a_dead_letter_if_it_is_too
         assert list(seen) == []
 
 
-# --- bounds ---------------------------------------------------------------------------------------------------------------
+# --- bounds -----------------------------------------------------------------------------------------------------------
 
 
 async def test_what_ended_is_remembered_for_a_day_the_last_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -435,7 +435,7 @@ def test_a_million_of_them_are_found_by_an_index() -> None:
         assert not any("TEMP B-TREE" in step for step in steps), (query, steps)
 
 
-# --- the file -------------------------------------------------------------------------------------------------------------
+# --- the file ---------------------------------------------------------------------------------------------------------
 
 
 async def test_a_file_of_the_version_before_gets_what_is_new(file: Path) -> None:
@@ -456,9 +456,7 @@ async def test_a_file_of_the_version_before_gets_what_is_new(file: Path) -> None
         assert database.execute("SELECT count(*) FROM plans").fetchone() == (1,)
 
 
-async def test_a_file_of_somebody_else_is_looked_at_again_later(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_file_of_somebody_else_is_looked_at_again_later(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_agenda, "_NOT_OURS_SECONDS", 0.05)
     monkeypatch.setattr(sqlite_mail_schema, "_LOCK_SECONDS", 0.01)
     seen = Seen()

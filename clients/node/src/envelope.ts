@@ -52,6 +52,7 @@ export function newEnvelope(kind: number): Envelope {
     group: "",
     redriven: 0,
     scheduled: 0,
+    replay: "",
   };
 }
 

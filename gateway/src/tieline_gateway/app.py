@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+from tieline.event_store import Retention
+from tieline.event_stores import event_store
+from tieline.history_host import Recording, read_retention
 from tieline.instance import Instance
 from tieline.settings import Settings
 from tieline.transports import make_transport
@@ -20,6 +23,7 @@ from tieline_gateway.settings import GatewaySettings, SettingsError
 
 _log = logging.getLogger("tieline.gateway")
 _EMBEDDED = "memory://"
+_DAY_SECONDS = 86_400
 _HEALTH_SECONDS = 0.5
 _LAST_SECONDS = 0.2
 
@@ -39,10 +43,13 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     """
     settings.check()
     tls, auth = _tls(settings), _auth(settings)
+    store = event_store(settings.history_url) if settings.history else None
     quiet = Settings(system_events=False)  # its Links say what is to be said
     transport = make_transport(_broker_url(settings), settings.namespace, quiet, served=True)
     instance = Instance("gateway", quiet, lambda: transport, None)
     await instance.start()
+    if store is not None:
+        await Recording(instance, store, settings.history_topics, _retention(settings)).start()
     gateway = Gateway(transport, instance, embedded=settings.embedded)
     server = GrpcServer(gateway, tls, auth, reflect=settings.listen.is_loopback)
     try:
@@ -100,7 +107,14 @@ def _announcement(settings: GatewaySettings, port: int) -> str:
     address = settings.listen._replace(port=port)
     broker = "embedded" if settings.embedded else f"Redis at {_without_password(settings.url)}"
     protection = "TLS" if settings.tls_cert else "no TLS"
-    return f"tieline: serving gRPC on {address} ({broker}, {protection})"
+    history = f", history in {_without_password(settings.history_url)}" if settings.history else ""
+    return f"tieline: serving gRPC on {address} ({broker}, {protection}{history})"
+
+
+def _retention(settings: GatewaySettings) -> Retention:
+    days = settings.history_days
+    seconds = None if days is None else days * _DAY_SECONDS
+    return read_retention(seconds, settings.history_max_events, settings.history_max_bytes)
 
 
 def _without_password(url: str) -> str:

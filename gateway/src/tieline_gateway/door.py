@@ -61,7 +61,7 @@ class Door:
         _check(envelope, len(data))
         if topics.is_reserved(envelope.topic) and not envelope.topic.startswith(_OWN_TOPICS):
             raise _reserved(envelope.topic)
-        envelope.scheduled = 0
+        envelope.scheduled, envelope.replay = 0, ""
         return self._stamp(envelope, now)
 
     def stored(self, data: bytes, now: int) -> Envelope:
@@ -83,6 +83,7 @@ class Door:
 
         """
         envelope = _kept(data, "planned")
+        envelope.replay = ""
         check_key(envelope.id, "id")
         if not 0 < envelope.scheduled <= now + contract.LIMIT_PLAN_LONGEST_MS:
             raise InvalidArgumentError(
@@ -107,7 +108,7 @@ class Door:
             if envelope.idempotency_key and (len(envelope.fingerprint) != 16 or not envelope.id):
                 raise InvalidArgumentError("a request with an idempotency_key has an id, and a fingerprint of 16 bytes")
             _check(envelope, len(data))
-            if topics.is_reserved(envelope.topic) and envelope.topic != contract.ASK_TOPIC:
+            if topics.is_reserved(envelope.topic) and not _is_asked(envelope.topic):
                 raise _reserved(envelope.topic)
         except TielineError as error:
             return envelope, error
@@ -183,10 +184,19 @@ def compose(kind: int, request: Simple, ttl_ms: int, origin: Origin) -> Envelope
     if request.headers:
         envelope.headers.update(request.headers)
     _check(envelope, envelope.ByteSize())
-    if topics.is_reserved(envelope.topic):
+    if topics.is_reserved(envelope.topic) and not (kind == REQUEST and _is_history(envelope.topic)):
         raise _reserved(envelope.topic)
     codec.decode(envelope.data, envelope.content_type)
     return envelope
+
+
+def _is_asked(topic: str) -> bool:
+    """Whether the system itself answers requests on it, to whoever asks."""
+    return topic == contract.ASK_TOPIC or _is_history(topic)
+
+
+def _is_history(topic: str) -> bool:
+    return topic.startswith(f"{contract.HISTORY_TOPIC}.")
 
 
 def interests(items: Iterable[wire.Interest]) -> list[Interest]:
@@ -243,7 +253,7 @@ def _kept(data: bytes, what: str) -> Envelope:
     _check(envelope, len(data))
     if topics.is_reserved(envelope.topic):
         raise _reserved(envelope.topic)
-    envelope.redriven = 0
+    envelope.redriven, envelope.replay = 0, ""
     return envelope
 
 

@@ -6,10 +6,15 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from tieline._contract.contract import DEFAULT_DRAIN_MS
+from tieline.errors import TielineError
+from tieline.topics import check_pattern
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
+HISTORY_HERE = "sqlite"
+"""History without an address."""
 _HIGHEST_PORT = 65_535
 
 
@@ -47,6 +52,11 @@ class GatewaySettings:
     tls_client_ca: Path | None = None
     token_file: Path | None = None
     store: Path | None = None
+    history: str = ""
+    history_topics: tuple[str, ...] = ()
+    history_days: float | None = None
+    history_max_events: int = 0
+    history_max_bytes: int = 0
     insecure: bool = False
     drain: float = DEFAULT_DRAIN_MS / 1000
 
@@ -54,6 +64,14 @@ class GatewaySettings:
     def embedded(self) -> bool:
         """Whether the broker is in this process."""
         return not self.url or self.url.startswith("memory:")
+
+    @property
+    def history_url(self) -> str:
+        """Where history is kept; empty for nowhere. Unless said it is a SQLite file beside the store, or here."""
+        if self.history != HISTORY_HERE:
+            return self.history
+        path = Path("tieline") if self.store is None else self.store
+        return f"sqlite://{quote(str(path.with_name(f'{path.name}-history').absolute()))}"
 
     @property
     def protected(self) -> bool:
@@ -71,6 +89,14 @@ class GatewaySettings:
             raise SettingsError("--tls-cert and --tls-key go together")
         if self.store is not None and not self.embedded:
             raise SettingsError("--store is for the embedded broker; in front of Redis, results are kept there")
+        options = (self.history_topics, self.history_days, self.history_max_events, self.history_max_bytes)
+        if not self.history and any(options):
+            raise SettingsError("--history-topic, --history-days and --history-max-… go with --history")
+        for pattern in self.history_topics:
+            try:
+                check_pattern(pattern)
+            except TielineError as error:
+                raise SettingsError(f"--history-topic: {error.message}") from None
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise SettingsError("--tls-client-ca needs --tls-cert and --tls-key")
         if not (self.listen.is_loopback or self.protected or self.insecure):

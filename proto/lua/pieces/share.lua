@@ -1,12 +1,13 @@
--- Each group gets one copy of an event at its next live member; returns those served now.
+-- Each group gets one copy of an event at its next live member; returns those served now: all that are not `done`, or
+-- one only.
 -- Needs `now`. `channel`: a group's events for one member; "<instance>:<group>" is appended.
-local function share(groups, turn, channel, frame, done)
+local function share(groups, turn, channel, frame, done, only)
   local live = redis.call('ZRANGE', groups, '(' .. string.format('%.0f', now), '+inf', 'BYSCORE')
   local served, instances = {}, {}
   for _, member in ipairs(live) do
     local cut = string.find(member, '\0', 1, true)
     local group = string.sub(member, 1, cut - 1)
-    if not done[group] then
+    if only and group == only or done and not done[group] then
       instances[group] = instances[group] or {}
       table.insert(instances[group], string.sub(member, cut + 1))
     end

@@ -89,6 +89,9 @@ export const LIMIT_STREAM_ALONE_MS = 604_800_000;
 export const LIMIT_OUTBOX_EVENTS = 100_000;
 export const LIMIT_OUTBOX_BYTES = 268_435_456;
 export const LIMIT_REDRIVE_LETTERS = 100;
+export const LIMIT_TAPE_EVENTS = 100_000;
+export const LIMIT_TAPE_BYTES = 4_194_304;
+export const LIMIT_TAPE_READ = 1_000;
 export const LIMIT_APPEND_EVENTS = 10_000;
 export const LIMIT_FIRE_EVENTS = 200;
 export const LIMIT_PLAN_LONGEST_MS = 315_576_000_000;
@@ -140,6 +143,11 @@ export const DEFAULT_EXPIRE_SWEEP_MS = 3_600_000;
 export const DEFAULT_OUTBOX_BACKOFF_MS = 100;
 export const DEFAULT_OUTBOX_BACKOFF_CAP_MS = 30_000;
 export const DEFAULT_APPEND_RESEND_MS = 30_000;
+export const DEFAULT_RECORDING_MS = 86_400_000;
+export const DEFAULT_RECORD_REFRESH_MS = 5_000;
+export const DEFAULT_FOLLOW_MS = 1_000;
+export const DEFAULT_RETAIN_MS = 60_000;
+export const DEFAULT_REPLAY_PROGRESS_MS = 1_000;
 export const DEFAULT_PAGE = 50;
 export const DEFAULT_ENDED_PLAN_MS = 86_400_000;
 export const DEFAULT_PLAN_ATTEMPTS = 4;
@@ -157,6 +165,7 @@ export const PRIORITY_CRITICAL = 10;
 export const RESERVED_TOPICS: readonly string[] = ["system.", "cron.task.", "webhook."];
 export const TOPICS_APART = "system.";
 export const ASK_TOPIC = "system.ask";
+export const HISTORY_TOPIC = "system.history";
 
 export const CRON_TASK_CREATED = "cron.task.created";
 export const CRON_TASK_UPDATED = "cron.task.updated";
@@ -453,6 +462,16 @@ export function expiringKey(prefix: string): string {
 /** `<prefix>mt` */
 export function mailTopicsKey(prefix: string): string {
   return `${prefix}mt`;
+}
+
+/** `<prefix>{rec}:on` */
+export function recordingKey(prefix: string): string {
+  return `${prefix}{rec}:on`;
+}
+
+/** `<prefix>{rec}:tape` */
+export function tapeKey(prefix: string): string {
+  return `${prefix}{rec}:tape`;
 }
 
 /** `<prefix>{sc}:s:<id>` */

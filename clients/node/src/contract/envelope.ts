@@ -113,6 +113,8 @@ export interface Envelope {
    * the instance it comes from gets it like everybody else.
    */
   scheduled: number;
+  /** Id of the replay that delivers this event again; empty otherwise. */
+  replay: string;
 }
 
 export interface Envelope_HeadersEntry {
@@ -195,6 +197,7 @@ function createBaseEnvelope(): Envelope {
     group: "",
     redriven: 0,
     scheduled: 0,
+    replay: "",
   };
 }
 
@@ -277,6 +280,9 @@ export const Envelope: MessageFns<Envelope> = {
     }
     if (message.scheduled !== 0) {
       writer.uint32(208).int64(message.scheduled);
+    }
+    if (message.replay !== "") {
+      writer.uint32(218).string(message.replay);
     }
     return writer;
   },
@@ -505,6 +511,14 @@ export const Envelope: MessageFns<Envelope> = {
             message.scheduled = longToNumber(reader.int64());
             continue;
           }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
+            message.replay = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -558,6 +572,7 @@ export const Envelope: MessageFns<Envelope> = {
     message.group = object.group ?? "";
     message.redriven = object.redriven ?? 0;
     message.scheduled = object.scheduled ?? 0;
+    message.replay = object.replay ?? "";
     return message;
   },
 };

@@ -115,6 +115,11 @@ class Event:
         return datetime.fromtimestamp(expires / 1000, UTC) if expires else None
 
     @property
+    def replay(self) -> str:
+        """Id of the replay that delivers it again; empty otherwise."""
+        return self.envelope.replay
+
+    @property
     def data(self) -> Any:
         """The payload, decoded.
 

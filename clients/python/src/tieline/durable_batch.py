@@ -214,6 +214,8 @@ class Batch:
         if entry.group and entry.group != consumer.policy.group:
             return None
         event = Event(lease.envelope_of(entry), consumer.clock)
+        if event.replay and not subscription.replays:
+            return None
         data = event.data if subscription.versions is None else subscription.versions.lift(event)
         if not passes(subscription, data):
             return None

@@ -26,9 +26,13 @@ from tieline.clock import Clock
 from tieline.context import Event
 from tieline.dead_letters import DeadLetters, ParkedKeys
 from tieline.errors import InvalidArgumentError
+from tieline.event_store import EventStore
+from tieline.event_stores import event_store
 from tieline.explain import Explanation
 from tieline.gather import Gathered
 from tieline.groups import Groups
+from tieline.history import History
+from tieline.history_host import Recording, read_retention
 from tieline.instance import Instance
 from tieline.many import Common, Item, check_items, store_many
 from tieline.metrics import Metrics
@@ -84,7 +88,7 @@ class EventSystem:
 
     It starts with the first publish, call or `async with`, or where a loop runs, with the first subscribe; it belongs
     to the loop that started it. `dead_letters`, `parked` and `groups` look after durable events, `schedules`
-    after planned ones.
+    after planned ones; `history` tells what happened.
 
     """
 
@@ -114,6 +118,7 @@ class EventSystem:
         self.dead_letters = DeadLetters(self._instance)
         self.parked = ParkedKeys(self._instance)
         self.groups = Groups(self._instance)
+        self.history = History(self._instance, self._requester, self._surveyor)
         self.schedules = Schedules(self._instance)
         self._surround(chain)
 
@@ -531,6 +536,42 @@ class EventSystem:
         stored = set(await self.groups.topics()) if topics else set[str]()
         found = [group for topic in topics if topic in stored for group in await self.groups.list(topic)]
         return exposition(metrics, found)
+
+    # --- history --------------------------------------------------------------------------------------------------
+
+    async def record(
+        self,
+        url: str | EventStore,
+        *,
+        topics: Sequence[str] = (),
+        retain: float | None = None,
+        max_events: int = 0,
+        max_bytes: int = 0,
+    ) -> Recording:
+        """Record in SQL what happens at the broker, until this is closed, and answer for `history` everywhere.
+
+        Any number of recorders share the work; all of an installation record the same topics into the same database.
+        While the database is away events wait at the broker, and nothing else does.
+
+        Args:
+            url: `sqlite:///path/of/file.db`, or `postgresql://user@host/database` (with `tieline[postgres]`); or a
+                store of your own.
+            topics: patterns of what all record from now on; as it was, at first everything, unless given. Of what the
+                system publishes payloads are left out.
+            retain: seconds that events are kept; for ever unless given.
+            max_events: the oldest beyond so many go; 0 for any number.
+            max_bytes: the oldest beyond so many bytes go, about; 0 for any number.
+
+        Raises:
+            InvalidArgumentError, InvalidTopicError: what was given is wrong.
+            UnavailableError: the broker is away; the database need not be there yet.
+            UnsupportedError: there is no broker to stand beside (a gateway records itself), or asyncpg is missing.
+
+        """
+        retention = read_retention(retain, max_events, max_bytes)
+        store = event_store(url) if isinstance(url, str) else url
+        await self.start()
+        return await Recording(self._instance, store, topics, retention).start()
 
     # --- life -----------------------------------------------------------------------------------------------------
 

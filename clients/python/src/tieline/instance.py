@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tieline._contract.contract import ASK_TOPIC
 from tieline._contract.envelope_pb2 import Envelope
@@ -51,6 +51,9 @@ from tieline.trail import Trail
 from tieline.transport import Gap, Interest, Port, Route, Transport
 from tieline.within import in_time
 
+if TYPE_CHECKING:
+    from tieline.history_host import Recording
+
 log = logging.getLogger("tieline")
 
 _STANDSTILL_SECONDS = 1.0
@@ -82,6 +85,7 @@ class Instance:
         self.tally = Tally(self.clock.now())
         self.tally.gauges |= {"connected": self._is_connected, "calls_pending": lambda: self.caller.active}
         self.outbox: Outbox | None = None
+        self.recordings: list[Recording] = []
         self.scheduler: Scheduler | None = None
         self._make_transport = make_transport
         self._transport: Transport | None = make_transport()  # a wrong URL is told here
@@ -198,6 +202,9 @@ class Instance:
         self.loop = self.port = self._starting = self.scheduler = None
         self._background.clear()
         self.system.forget()
+        for recording in self.recordings:
+            recording.forget()
+        self.recordings.clear()
         for subscription in self._leaving:
             self.router.forget(subscription)
         self._leaving.clear()
@@ -251,6 +258,8 @@ class Instance:
             if self.scheduler is not None:  # what is due now waits for others: the handlers here leave
                 await self.scheduler.stop()
             await self._drain(drain)
+            for recording in self.recordings:
+                await recording.stop()
             await self._empty_outbox(until - self.clock.monotonic())
             await self.caller.close()
             self.responder.stop()
@@ -428,11 +437,21 @@ class Instance:
     # --- durable events -------------------------------------------------------------------------------------------
 
     @property
-    def mail(self) -> Mail:
-        """See `consumer.House`."""
+    def running_port(self) -> Port:
+        """The port.
+
+        Raises:
+            UnavailableError: it is not running.
+
+        """
         if self.port is None:
             raise UnavailableError("the event system is not running", outcome=Outcome.NOT_DELIVERED)
-        return self.port.mail
+        return self.port
+
+    @property
+    def mail(self) -> Mail:
+        """See `consumer.House`."""
+        return self.running_port.mail
 
     async def find_mail(self) -> Mail:
         """Durable events; starts if need be."""

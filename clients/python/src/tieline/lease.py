@@ -163,7 +163,7 @@ class Lease:
 
     async def _handle_once(self, entry: Entry, event: Event, store: IdempotencyStore) -> tuple[Verdict, bytes] | None:
         """Handle one event unless the store says that this was done."""
-        self.delivery, once = None, Once(store, self, event.id)
+        self.delivery, once = None, Once(store, self, f"{event.id}#{event.replay}" if event.replay else event.id)
         if not await once.begin():
             self.consumer.known()
             self.acknowledge()
@@ -251,6 +251,8 @@ class Lease:
 
     async def _run_handler(self, event: Event) -> Any:
         subscription = self.consumer.subscription
+        if event.replay and not subscription.replays:
+            return None
         data = event.data if subscription.versions is None else subscription.versions.lift(event)
         if subscription.filter is not None and not passes(subscription, data):
             return None

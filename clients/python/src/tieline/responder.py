@@ -288,6 +288,9 @@ class Responder:
         queued: float = 0.0,
     ) -> None:
         """Give an event to one subscription; what has to give way is counted and reported."""
+        if envelope.replay and not subscription.replays:
+            self.unusual(StepName.DROPPED, envelope, why="a replay", subscription=subscription.name)
+            return
         event = Event(envelope, self._origin.clock)
         if subscription.by_reference and outlet is not None:
             event.set_data(data)

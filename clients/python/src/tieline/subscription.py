@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypedDict
 
 from tieline import topics
 from tieline._contract import contract
-from tieline._contract.contract import ASK_TOPIC
+from tieline._contract.contract import ASK_TOPIC, HISTORY_TOPIC
 from tieline.batch import Batch, Batcher
 from tieline.consumer import Consumer
 from tieline.delivery import AroundBatch, Delivery
@@ -56,6 +56,7 @@ class SubscriptionOptions(TypedDict, total=False):
             looks (so it is unless given, where there is a key), "dead_letter" (where there is none), or "skip".
         idempotency: an `IdempotencyStore` that remembers which durable events this group has handled, so that one whose
             acknowledgement was lost is not handled again; see `idempotency_store`.
+        replays: false: events that are replayed from history are not for this handler.
 
     """
 
@@ -76,6 +77,7 @@ class SubscriptionOptions(TypedDict, total=False):
     timeout: float
     on_poison: Poison | None
     idempotency: IdempotencyStore | None
+    replays: bool
 
 
 class Owner(Protocol):
@@ -111,6 +113,7 @@ class Subscription:
         "name",
         "observe",
         "on_gap",
+        "replays",
         "topic",
         "versions",
         "warned_at",
@@ -134,13 +137,15 @@ class Subscription:
             group = None
         self.group = "" if group is None else topics.check_group(group)
         self.observe = options.get("observe", False)
-        if topic == ASK_TOPIC and owner is not None and not self.observe:
+        asked = topic == ASK_TOPIC or topic.startswith(HISTORY_TOPIC + ".")
+        if asked and not topics.is_pattern(topic) and owner is not None and not self.observe:
             raise InvalidTopicError(f"{topic!r} is answered by the system itself; it can only be observed")
         self.filter = options.get("filter")
         if self.filter is not None:
             check_prompt("filter", self.filter)
         self.on_gap = _checked_gap(options.get("on_gap"))
         self.by_reference = options.get("by_reference", False)
+        self.replays = _checked_bool("replays", options.get("replays", True))
         named = check_text(options.get("name", ""), "name")
         self.name = named or getattr(handler.function, "__name__", type(handler.function).__name__)
         self.warned_at = 0.0
@@ -280,6 +285,12 @@ def no_subscription(given: object) -> InvalidArgumentError:
 def _whole(name: str, given: int, least: int) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < least:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"{name} is a whole number of at least {least}, not {given!r}")
+    return given
+
+
+def _checked_bool(name: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        raise InvalidArgumentError(f"{name} is True or False, not {given!r:.80}")
     return given
 
 

@@ -16,6 +16,7 @@ from tieline.clock import Clock
 from tieline.durable import Mail
 from tieline.errors import TielineError
 from tieline.schedule import Agenda
+from tieline.tape import Tape
 
 
 class Route(IntEnum):
@@ -205,6 +206,11 @@ class Port(Protocol):
     @property
     def mail(self) -> Mail:
         """Durable events; where there are none, everything it offers is an UnsupportedError."""
+        ...
+
+    @property
+    def tape(self) -> Tape:
+        """What recorders read; where there is none, everything it offers is an UnsupportedError."""
         ...
 
     async def aclose(self) -> None:

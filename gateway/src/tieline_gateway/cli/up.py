@@ -19,7 +19,7 @@ from tieline._contract.contract import DEFAULT_DRAIN_MS
 from tieline.errors import InvalidArgumentError, TielineError
 from tieline_gateway.app import run
 from tieline_gateway.grpc_server import AddressError
-from tieline_gateway.settings import DEFAULT_LISTEN, GatewaySettings, SettingsError, parse_listen
+from tieline_gateway.settings import DEFAULT_LISTEN, HISTORY_HERE, GatewaySettings, SettingsError, parse_listen
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FAILED, _USAGE = 1, 2
@@ -39,6 +39,44 @@ _OPTIONS = [
         envvar="TIELINE_STORE",
         help="SQLite file in which the embedded broker keeps results of idempotency keys, and, in FILE-mail beside it, "
         "durable events; memory without it.",
+    ),
+    click.option(
+        "--history",
+        is_flag=False,
+        flag_value=HISTORY_HERE,
+        default="",
+        envvar="TIELINE_HISTORY",
+        metavar="[URL]",
+        help="Record events in SQL, and answer for history: sqlite:///FILE or postgresql://…; without a URL in a file "
+        "beside the store, or in tieline-history here.",
+    ),
+    click.option(
+        "--history-topic",
+        "history_topics",
+        multiple=True,
+        envvar="TIELINE_HISTORY_TOPIC",
+        metavar="PATTERN",
+        help="Record these topics only, from now on; may be repeated.",
+    ),
+    click.option(
+        "--history-days",
+        type=click.FloatRange(0, min_open=True),
+        envvar="TIELINE_HISTORY_DAYS",
+        help="How long events are kept; for ever without it.",
+    ),
+    click.option(
+        "--history-max-events",
+        type=click.IntRange(0),
+        default=0,
+        envvar="TIELINE_HISTORY_MAX_EVENTS",
+        help="The oldest beyond so many go.",
+    ),
+    click.option(
+        "--history-max-bytes",
+        type=click.IntRange(0),
+        default=0,
+        envvar="TIELINE_HISTORY_MAX_BYTES",
+        help="The oldest beyond so many bytes go, about.",
     ),
     click.option("--tls-cert", type=_FILE, envvar="TIELINE_TLS_CERT", help="PEM file of this server's certificate."),
     click.option("--tls-key", type=_FILE, envvar="TIELINE_TLS_KEY", help="PEM file of its private key."),

@@ -69,6 +69,9 @@ LIMIT_STREAM_ALONE_MS: Final = 604_800_000
 LIMIT_OUTBOX_EVENTS: Final = 100_000
 LIMIT_OUTBOX_BYTES: Final = 268_435_456
 LIMIT_REDRIVE_LETTERS: Final = 100
+LIMIT_TAPE_EVENTS: Final = 100_000
+LIMIT_TAPE_BYTES: Final = 4_194_304
+LIMIT_TAPE_READ: Final = 1_000
 LIMIT_APPEND_EVENTS: Final = 10_000
 LIMIT_FIRE_EVENTS: Final = 200
 LIMIT_PLAN_LONGEST_MS: Final = 315_576_000_000
@@ -120,6 +123,11 @@ DEFAULT_EXPIRE_SWEEP_MS: Final = 3_600_000
 DEFAULT_OUTBOX_BACKOFF_MS: Final = 100
 DEFAULT_OUTBOX_BACKOFF_CAP_MS: Final = 30_000
 DEFAULT_APPEND_RESEND_MS: Final = 30_000
+DEFAULT_RECORDING_MS: Final = 86_400_000
+DEFAULT_RECORD_REFRESH_MS: Final = 5_000
+DEFAULT_FOLLOW_MS: Final = 1_000
+DEFAULT_RETAIN_MS: Final = 60_000
+DEFAULT_REPLAY_PROGRESS_MS: Final = 1_000
 DEFAULT_PAGE: Final = 50
 DEFAULT_ENDED_PLAN_MS: Final = 86_400_000
 DEFAULT_PLAN_ATTEMPTS: Final = 4
@@ -137,6 +145,7 @@ PRIORITY_CRITICAL: Final = 10
 RESERVED_TOPICS: Final = ("system.", "cron.task.", "webhook.")
 TOPICS_APART: Final = "system."
 ASK_TOPIC: Final = "system.ask"
+HISTORY_TOPIC: Final = "system.history"
 
 CRON_TASK_CREATED: Final = "cron.task.created"
 CRON_TASK_UPDATED: Final = "cron.task.updated"
@@ -402,6 +411,16 @@ def expiring_key(prefix: str) -> str:
 def mail_topics_key(prefix: str) -> str:
     """`<prefix>mt`."""
     return f"{prefix}mt"
+
+
+def recording_key(prefix: str) -> str:
+    """`<prefix>{rec}:on`."""
+    return f"{prefix}{{rec}}:on"
+
+
+def tape_key(prefix: str) -> str:
+    """`<prefix>{rec}:tape`."""
+    return f"{prefix}{{rec}}:tape"
 
 
 def planned_key(prefix: str, id: str) -> str:

@@ -85,7 +85,7 @@ CODE_LOOP_DETECTED: Code
 CODE_INTERNAL: Code
 
 class Envelope(_message.Message):
-    __slots__ = ("id", "kind", "topic", "source", "correlation_id", "causation_id", "call_id", "reply_to", "time", "ttl_ms", "expires_at", "headers", "content_type", "data", "schema_version", "key", "priority", "hops", "idempotency_key", "fingerprint", "error", "stream", "idempotent", "group", "redriven", "scheduled")
+    __slots__ = ("id", "kind", "topic", "source", "correlation_id", "causation_id", "call_id", "reply_to", "time", "ttl_ms", "expires_at", "headers", "content_type", "data", "schema_version", "key", "priority", "hops", "idempotency_key", "fingerprint", "error", "stream", "idempotent", "group", "redriven", "scheduled", "replay")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +119,7 @@ class Envelope(_message.Message):
     GROUP_FIELD_NUMBER: _ClassVar[int]
     REDRIVEN_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
     id: str
     kind: Kind
     topic: str
@@ -145,7 +146,8 @@ class Envelope(_message.Message):
     group: str
     redriven: int
     scheduled: int
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., topic: _Optional[str] = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., call_id: _Optional[bytes] = ..., reply_to: _Optional[str] = ..., time: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., expires_at: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., data: _Optional[bytes] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., idempotency_key: _Optional[str] = ..., fingerprint: _Optional[bytes] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., idempotent: bool = ..., group: _Optional[str] = ..., redriven: _Optional[int] = ..., scheduled: _Optional[int] = ...) -> None: ...
+    replay: str
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., topic: _Optional[str] = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., call_id: _Optional[bytes] = ..., reply_to: _Optional[str] = ..., time: _Optional[int] = ..., ttl_ms: _Optional[int] = ..., expires_at: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., data: _Optional[bytes] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., idempotency_key: _Optional[str] = ..., fingerprint: _Optional[bytes] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., idempotent: bool = ..., group: _Optional[str] = ..., redriven: _Optional[int] = ..., scheduled: _Optional[int] = ..., replay: _Optional[str] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("envelopes",)

@@ -14,6 +14,7 @@ from tieline.clock import Clock
 from tieline.durable import Mail
 from tieline.errors import Outcome, TielineError, UnavailableError
 from tieline.schedule import Agenda
+from tieline.tape import Tape
 from tieline.transport import Gap, Interest, Place, Port, Probed, Receiver, Route, Transport
 
 _KEPT = 1_000
@@ -207,6 +208,11 @@ class FaultyPort:
     def clock(self) -> Clock:
         """See `Port.clock`."""
         return self._inner.clock
+
+    @property
+    def tape(self) -> Tape:
+        """See `Port.tape`."""
+        return self._inner.tape
 
     @property
     def agenda(self) -> Agenda:

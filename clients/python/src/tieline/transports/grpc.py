@@ -22,6 +22,7 @@ from tieline.clock import Clock
 from tieline.envelope import error_from_wire, error_to_wire, parse
 from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableError, UnsupportedError
 from tieline.settings import Settings
+from tieline.tape import NoTape
 from tieline.transport import Gap, Interest, Place, Probed, Receiver, Route
 from tieline.transports.grpc_agenda import GrpcAgenda
 from tieline.transports.grpc_frames import Kept, interest_from_wire, interests_to_wire
@@ -84,6 +85,7 @@ class GrpcPort:
     def __init__(self, target: Target, service: str, receiver: Receiver, settings: Settings) -> None:
         self.clock = Clock()
         self.mail = GrpcMail(self)
+        self.tape = NoTape()
         self.agenda = GrpcAgenda(self)
         self._target = target
         self._hello = wire.Hello(service=service, client=CLIENT)

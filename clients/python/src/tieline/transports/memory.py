@@ -20,11 +20,13 @@ from tieline.errors import TielineError, UnavailableError
 from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
 from tieline.schedule import Agenda
 from tieline.settings import Settings
+from tieline.tape import Tape
 from tieline.trail_bytes import joined
 from tieline.transport import Interest, Place, Probed, Receiver, Route
 from tieline.transports.sqlite_agenda import SqliteAgenda
 from tieline.transports.sqlite_mail import SqliteMail
 from tieline.transports.sqlite_results import SqliteResults
+from tieline.transports.sqlite_tape import SqliteTape
 
 
 class _Members:
@@ -65,6 +67,7 @@ class MemoryBroker:
         self.clock = clock or Clock()
         self.ledger = Ledger(results)
         self.mail = SqliteMail(mail, self.clock, self._on_mail, served=served)
+        self.tape = SqliteTape(self.mail.writer, self.clock, self._hand, kept=mail is not None)
         self.agenda = SqliteAgenda(self.mail.writer, self.clock, self._publish_planned, lambda who: who in self._ports)
         self._ports: dict[str, MemoryPort] = {}
         self._members: dict[Interest, _Members] = {}
@@ -115,6 +118,8 @@ class MemoryBroker:
 
     def publish(self, sender: MemoryPort | None, envelope: Envelope, served: Collection[str]) -> None:
         """A copy for everyone but the sender, one for each group not served; what was planned has no sender."""
+        if not envelope.replay:
+            self.tape.published(envelope)
         done = set(served)
         for _, interest in self._patterns.match(envelope.topic):
             members = self._members[interest]
@@ -123,8 +128,16 @@ class MemoryBroker:
                     done.add(interest.group)
                     next(members.in_turn()).receiver.on_event(interest, envelope)
             else:
-                for port in [port for port in members.ports if port is not sender]:
+                for port in [port for port in members.ports if envelope.replay or port is not sender]:
                     port.receiver.on_event(interest, envelope)
+
+    def _hand(self, group: str, envelope: Envelope) -> bool:
+        """Give an event to the next member of a group."""
+        for _, interest in self._patterns.match(envelope.topic):
+            if interest.route == Route.GROUP and interest.group == group:
+                next(self._members[interest].in_turn()).receiver.on_event(interest, envelope)
+                return True
+        return False
 
     def _publish_planned(self, envelope: Envelope) -> None:
         self.publish(None, envelope, ())
@@ -210,7 +223,9 @@ class MemoryBroker:
         return self._trails.get(correlation_id, b"")
 
     def _on_mail(self, topic: str, group: str) -> None:
-        """A subscription group has something to claim."""
+        """A subscription group has something to claim; without a topic, a recorder has something to read."""
+        if not topic:
+            self.tape.woken()
         members = self._members.get(Interest(Route.MAIL, topic, group))
         for port in list(members.ports) if members else ():
             port.receiver.on_mail(topic, group)
@@ -246,6 +261,7 @@ class MemoryPort:
         self.interests: dict[Interest, None] = {}
         self._broker = broker
         self.mail: Mail = broker.mail
+        self.tape: Tape = broker.tape
         self.agenda: Agenda = broker.agenda
         self._window = settings.idempotency_window
         broker.join(self)

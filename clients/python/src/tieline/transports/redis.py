@@ -39,6 +39,7 @@ from tieline.transports.redis_registry import Registration
 from tieline.transports.redis_retention import Retention
 from tieline.transports.redis_runs import RedisRuns
 from tieline.transports.redis_server import ClientId, RedisServer, command_error
+from tieline.transports.redis_tape import RedisTape
 
 log = logging.getLogger("tieline")
 _LATE_SECONDS = 0.1
@@ -72,6 +73,7 @@ class RedisTransport:
         self.mail = RedisMail(self, self._server)
         self.agenda = RedisAgenda(self)
         self.plain = PlainProducers(self)
+        self.tape = RedisTape(self, self._server)
         self.retention = Retention(self)
         self._client_id = ClientId("", "")
         self.name = "tieline"
@@ -117,6 +119,7 @@ class RedisTransport:
             task.cancel()
         self.mail.close()
         self.plain.close()
+        self.tape.close()
         if self.link is not None:
             self.link.close("closed")
 
@@ -327,7 +330,7 @@ class RedisTransport:
         for envelope in parse_frame(data):
             sender = "" if envelope.scheduled else envelope.source.rpartition("/")[2]
             for port, interest in takers:
-                if port.instance != sender and topics.matches(interest.pattern, envelope.topic):
+                if (envelope.replay or port.instance != sender) and topics.matches(interest.pattern, envelope.topic):
                     port.receiver.on_event(interest, envelope)
 
     def _on_wake(self, channel: bytes, group: bytes) -> None:

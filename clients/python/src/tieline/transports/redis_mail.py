@@ -318,8 +318,13 @@ def _entry(topic: str, key: str, entry: bytes, fields: list[bytes]) -> Entry:
     """An entry has the envelope in its field `tl`, and perhaps a group; any other one is a plain producer's."""
     if fields[::2] in ([b"tl"], [b"tl", b"group"]):
         return Entry(entry, fields[1], _text(fields[3]) if len(fields) > 2 else "")
+    return Entry(entry, plain_envelope(topic, key, entry, fields).SerializeToString())
+
+
+def plain_envelope(topic: str, key: str, entry: bytes, fields: Sequence[bytes]) -> Envelope:
+    """The event that a plain producer's entry stands for."""
     data = {_text(fields[at]): _text_or_bytes(fields[at + 1]) for at in range(0, len(fields), 2)}
-    envelope = Envelope(
+    return Envelope(
         id=f"{topic}:{key}:{entry.decode()}",
         kind=EVENT,  # pyright: ignore[reportArgumentType]
         topic=topic,
@@ -327,7 +332,6 @@ def _entry(topic: str, key: str, entry: bytes, fields: list[bytes]) -> Entry:
         time=min(int(entry.partition(b"-")[0]), _LATEST),
         data=_encoded(data, topic, key),
     )
-    return Entry(entry, envelope.SerializeToString())
 
 
 def _encoded(data: dict[str, Any], topic: str, key: str) -> bytes:

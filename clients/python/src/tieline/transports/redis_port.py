@@ -12,6 +12,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import REPLY, frame, new_instance
 from tieline.errors import Outcome, TielineError
+from tieline.tape import Tape
 from tieline.transport import Interest, Place, Probed, Receiver
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
 from tieline.transports.redis_server import command_error
@@ -50,6 +51,11 @@ class RedisPort:
     def mail(self) -> RedisMail:
         """See `Port.mail`."""
         return self._transport.mail
+
+    @property
+    def tape(self) -> Tape:
+        """See `Port.tape`."""
+        return self._transport.tape
 
     @property
     def connected(self) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Callable
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -19,7 +20,7 @@ from tieline.clock import Clock
 from tieline.errors import TielineError
 from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told
 from tieline.transports import sqlite_agenda_book as desk
-from tieline.transports.sqlite_mail_commit import Growing
+from tieline.transports.sqlite_mail_commit import Growing, Work
 from tieline.transports.sqlite_mail_writer import MailWriter
 
 log = logging.getLogger("tieline")
@@ -62,7 +63,7 @@ class SqliteAgenda:
 
     async def plan(self, plan: Plan) -> None:
         """See `Agenda.plan`."""
-        await self._tell_if(Growing(lambda book: desk.plan(book, plan)), plan.due, bool)
+        await self._tell_if(Growing(partial(desk.plan, plan=plan)), plan.due, bool)
 
     # --- fire -----------------------------------------------------------------------------------------------------
 
@@ -82,14 +83,14 @@ class SqliteAgenda:
         self._take_role(instance, 0.0)
         before, self._published = self._published, []
         try:
-            taken: desk.Taken = await self._writer.submit(Growing(lambda book: desk.take(book, before)))
+            taken: desk.Taken = await self._writer.submit(Growing(partial(desk.take, published=before)))
         except TielineError as error:
             self._published += before
             if self._writer.opened:
                 raise
             return self._not_ours(error)
-        for id, envelope in taken.live:
-            self._send(id, envelope)
+        for name, envelope in taken.live:
+            self._send(name, envelope)
         head = await self._mark() if taken.live else taken.head
         again = None if head is None else max(0.0, self._clock.local(head) - self._clock.monotonic())
         self._take_role(instance, again)
@@ -101,12 +102,12 @@ class SqliteAgenda:
         self._holder = ""
         return Fired(_NOT_OURS_SECONDS, ())
 
-    def _send(self, id: str, envelope: bytes) -> None:
-        self._published.append(id)
+    def _send(self, name: str, envelope: bytes) -> None:
+        self._published.append(name)
         try:
             self._publish(Envelope.FromString(envelope))
         except Exception:
-            log.exception("the planned event %s could not be given to all who listen", id)
+            log.exception("the planned event %s could not be given to all who listen", name)
 
     async def _mark(self) -> int | None:
         """What was published is delivered; if that cannot be written now, it is with the next look."""
@@ -164,7 +165,7 @@ class SqliteAgenda:
 
     # --- tell the schedulers ----------------------------------------------------------------------------------------
 
-    async def _tell_if(self, work: Any, due: int, first: Callable[[Any], bool]) -> Any:
+    async def _tell_if(self, work: Work, due: int, first: Callable[[Any], bool]) -> Any:
         """Do something, and tell of what is due earlier than all else, also if nobody waits for it any more."""
         future = self._writer.submit(work)
 

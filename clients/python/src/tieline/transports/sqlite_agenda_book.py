@@ -1,4 +1,4 @@
-"""Planned events in SQLite: what the scripts `plan`, `fire`, `cancel`, `reschedule` and `planned` do (SPEC.md, section 16).
+"""Planned events in SQLite: what `plan`, `fire`, `cancel`, `reschedule` and `planned` do (SPEC.md, section 16).
 
 Two things are not done in one transaction here: what is live is published between the one that takes it and the one
 that marks it.
@@ -42,13 +42,13 @@ DELETE FROM plans WHERE rowid IN (
 )
 """
 _FIELDS = "id, status, due, priority, tries, created, ifnull(ended, 0), why, way, envelope"
-_FIND = f"SELECT {_FIELDS} FROM plans WHERE id = ? AND ifnull(ended, ?2) >= ?2"
+_FIND = f"SELECT {_FIELDS} FROM plans WHERE id = ?1 AND ifnull(ended, ?2) >= ?2"  # noqa: S608 - ours
 _PAGE_PENDING = f"""
 SELECT {_FIELDS} FROM plans WHERE ended IS NULL ORDER BY due, priority DESC, id LIMIT ? OFFSET ?
-"""
+"""  # noqa: S608
 _PAGE_ENDED = f"""
 SELECT {_FIELDS} FROM plans WHERE status = ? AND ended IS NOT NULL ORDER BY ended DESC, id DESC LIMIT ? OFFSET ?
-"""
+"""  # noqa: S608
 
 
 class _Row(NamedTuple):
@@ -123,17 +123,17 @@ def take(book: MailBook, published: Sequence[str]) -> Taken:
 def mark(book: MailBook, published: Sequence[str]) -> int | None:
     """These were published; returns when the next one is due (ms since 1970), None if nothing is planned."""
     now = book.now()
-    marked = book.many(_MARK, [(now, id) for id in published]).rowcount
-    for id in published:
-        book.going.mark(id)
+    marked = book.many(_MARK, [(now, name) for name in published]).rowcount
+    for name in published:
+        book.going.mark(name)
     _tidy(book, {_DELIVERED: marked}, now)
     return head(book)
 
 
 def head(book: MailBook) -> int | None:
     """When the next one is due (ms since 1970) that was not taken; None if nothing is planned."""
-    for id, due in book.execute(_HEADS, (len(book.going) + 1,)).fetchall():
-        if id not in book.going:
+    for name, due in book.execute(_HEADS, (len(book.going) + 1,)).fetchall():
+        if name not in book.going:
             return due
     return None
 
@@ -248,7 +248,7 @@ def _is_first(book: MailBook, id: str) -> bool:
 
 def _told(book: MailBook, row: Sequence[Any]) -> Planned:
     """As callers get it; what was taken to be published is delivered."""
-    id, status, due, priority, tries, created, ended, why, way, envelope = row
-    if id in book.going and not ended:
+    name, status, due, priority, tries, created, ended, why, way, envelope = row
+    if name in book.going and not ended:
         status, ended = _DELIVERED, book.now()
-    return Planned(id, ScheduleStatus(status), due, priority, tries, created, ended, why, Way(way), envelope)
+    return Planned(name, ScheduleStatus(status), due, priority, tries, created, ended, why, Way(way), envelope)

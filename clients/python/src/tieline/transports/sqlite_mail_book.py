@@ -15,14 +15,18 @@ from typing import NamedTuple
 from tieline._contract import contract
 from tieline.clock import Clock
 from tieline.durable import Appended, Draft, Stored, group_removed
+from tieline.tape import Kind
 from tieline.transports.sqlite_agenda_going import Going
 from tieline.transports.sqlite_mail_schema import entry_text, first_id
+from tieline.transports.sqlite_mail_tape import BookTape
 
 log = logging.getLogger("tieline")
 
 _SWEEP_MS = 60_000
 _SWEEP_ROWS = 5_000
 _PREFIX = "tl:"
+TAPE = ("", "")
+"""Instead of a topic and a group: the tape has something to read."""
 
 _REMOVED = "SELECT 1 FROM removed WHERE topic = ? AND grp = ? AND expires > ?"
 _STORE = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
@@ -83,6 +87,7 @@ class MailBook:
         self._swept = 0
         self._changes = connection.total_changes
         self._id, self._token = self.execute("SELECT id, token FROM state").fetchone()
+        self.tape = BookTape(connection, clock, self.next_id)
 
     # --- what all operations share --------------------------------------------------------------------------------
 
@@ -131,6 +136,7 @@ class MailBook:
     def keep_letter(self, topic: str, letter: bytes, now: int) -> None:
         """Keep a dead letter."""
         self.execute("INSERT INTO letters VALUES (?, ?, ?)", (self.next_id(now), topic, letter))
+        self.tape.note(Kind.DEAD, letter)
 
     def has_topic(self, topic: str) -> None:
         """A topic has durable events."""
@@ -149,11 +155,15 @@ class MailBook:
             self.execute("UPDATE state SET id = ?, token = ?", (self._id, self._token))
             self._changes = self.connection.total_changes
         woken, self.woken = self.woken, []
+        if self.tape.news:
+            self.tape.news = False
+            woken.append(TAPE)
         return woken
 
     def undone(self, woken: Sequence[tuple[str, str]]) -> None:
         """The transaction was not committed."""
-        self.asleep.update(self.woken, woken)
+        self.asleep.update({*self.woken, *woken} - {TAPE})
+        self.tape.undone()
         self.woken.clear()
         self.going.undone()
         self._topics.clear()
@@ -196,6 +206,18 @@ class MailBook:
             if news:
                 self.wake(topic, group)
 
+    def replay(self, topic: str, group: str, events: Sequence[tuple[str, int, bytes]]) -> int:
+        """See `Tape.replay`: events with key, priority and envelope."""
+        if group not in self.starts(topic):
+            return -1
+        now = self.now()
+        rows = [(self.next_id(now), topic, key, 0 if key else priority, group, data) for key, priority, data in events]
+        self.store(rows)
+        keys = dict.fromkeys(key for key, _, _ in events if key)
+        priorities = dict.fromkeys(priority for key, priority, _ in events if not key)
+        self.make_ready(topic, list(keys), list(priorities), now)
+        return len(rows)
+
     def enroll(self, topic: str, group: str, *, latest: bool, again: bool) -> bool:
         """See `Mail.enroll`."""
         self.has_topic(topic)
@@ -223,6 +245,11 @@ class MailBook:
         if not last or not again:
             self.services[topic, group] = service
         return last if last != service else ""
+
+
+def stream_name(topic: str, key: str, priority: int) -> str:
+    """What others call the place of an event."""
+    return contract.stream_key(_PREFIX, topic, key) if key else contract.lane_key(_PREFIX, topic, str(priority))
 
 
 class _Page:
@@ -259,10 +286,9 @@ class _Page:
 
     def _take(self, topic: str, draft: Draft, most: int) -> Appended:
         key, priority, name, window, envelope = draft
+        stream = stream_name(topic, key, priority)
         if key:
-            priority, stream = 0, contract.stream_key(_PREFIX, topic, key)
-        else:
-            stream = contract.lane_key(_PREFIX, topic, str(priority))
+            priority = 0
         if name and (before := self._entry_of(topic, name)):
             return Stored(stream, entry_text(before), duplicate=True)
         if most:
@@ -274,6 +300,7 @@ class _Page:
             self._counts[topic, key, priority] += 1
         entry = self._book.next_id(self._now)
         self._events.append((entry, topic, key, priority, "", envelope))
+        self._book.tape.note(Kind.STORED, envelope, stream, entry_text(entry))
         if name:
             self._known[topic, name] = (entry, self._now + window)
         if key:

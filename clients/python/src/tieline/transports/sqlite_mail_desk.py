@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tieline.durable import GroupFigures, Letter, Redriven
-from tieline.transports.sqlite_mail_book import MailBook
+from tieline.tape import Kind
+from tieline.transports.sqlite_mail_book import MailBook, stream_name
 from tieline.transports.sqlite_mail_schema import entry_of, entry_text, ms_of
 
 _REMOVED_MS = 3_600_000
@@ -109,6 +110,8 @@ def _redrive(book: MailBook, topic: str, letter: Redriven) -> str:
     now, priority = book.now(), 0 if letter.key else letter.priority
     entry = book.next_id(now)
     book.store([(entry, topic, letter.key, priority, letter.group, letter.envelope)])
+    stream = stream_name(topic, letter.key, letter.priority)
+    book.tape.note(Kind.AGAIN, letter.envelope, stream, entry_text(entry))
     book.make_ready(topic, [letter.key] if letter.key else [], [] if letter.key else [priority], now)
     return entry_text(entry)
 

@@ -1,4 +1,4 @@
-"""The SQLite database of durable and planned events: its tables, how it is opened, what its errors mean (SPEC.md, 14, 16).
+"""The SQLite database of durable and planned events: its tables, how it is opened, and what its errors mean.
 
 Ids of entries are one rising number for all topics, milliseconds and a count within them, so they order as they read.
 """

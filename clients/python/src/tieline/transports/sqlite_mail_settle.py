@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 
 from tieline.durable import Settlement, Verdict
+from tieline.tape import Kind
 from tieline.transports.sqlite_mail_book import MailBook
 from tieline.transports.sqlite_mail_schema import NEVER, entry_of, member_of
 
@@ -71,6 +72,8 @@ def unpark(book: MailBook, topic: str, group: str, key: str, *, skip: bool) -> b
     head = book.execute(_FIRST, (topic, key, passed, given)).fetchone()[0] if skip else None
     if skip:
         book.keep_letter(topic, letter, now)
+    else:
+        book.tape.note(Kind.UNPARKED, letter)
     book.execute(_UPDATE, (now, 0, 0, 0, head or passed, None, topic, group, key, 0))
     if head is not None:
         delete_passed(book, topic, key)
@@ -120,6 +123,7 @@ class _Settling:
             due, token, tries, self.news = self._now + int(settlement.argument), 0, tries + 1, True
         elif verdict is Verdict.PARK:
             due, token, tries, letter = NEVER, 0, 0, settlement.argument
+            self._book.tape.note(Kind.DEAD, settlement.argument)
         elif verdict is Verdict.FREE:
             due, token, self.freed = self._now, 0, True
         elif verdict is Verdict.DONE:

@@ -1,0 +1,119 @@
+"""The tape inside one process (SPEC.md, section 18)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from tieline._contract import contract
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.clock import Clock
+from tieline.errors import TielineError
+from tieline.tape import Kind, TapeEntry, TapeFigures, letter_entry
+from tieline.transports.sqlite_mail_book import MailBook
+from tieline.transports.sqlite_mail_tape import Row, entry_name
+
+
+class Writer(Protocol):
+    """Who runs what is submitted."""
+
+    def submit(self, work: Callable[[MailBook], Any]) -> Future[Any]:
+        """Do something when this turn of the loop is over."""
+        ...
+
+
+class SqliteTape:
+    """See `Tape`.
+
+    Args:
+        writer: that of the database of durable events.
+        clock: the broker's.
+        hand: gives a live event to the next member of a group.
+        kept: the database may know a recorder from before.
+
+    """
+
+    def __init__(self, writer: Writer, clock: Clock, hand: Callable[[str, Envelope], bool], *, kept: bool) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._hand = hand
+        self._on = kept
+        self._news: asyncio.Event | None = None
+
+    def published(self, envelope: Envelope) -> None:
+        """A live event is published: write it down, if there is a recorder. Nobody waits for that."""
+        if not self._on:
+            return
+        data = envelope.SerializeToString()
+
+        def work(book: MailBook) -> None:
+            book.tape.note(Kind.LIVE, data)
+            self._on = book.tape.on
+
+        with contextlib.suppress(TielineError):
+            self._writer.submit(work).add_done_callback(_forget)
+
+    def woken(self) -> None:
+        """There is something to read."""
+        if self._news is not None:
+            self._news.set()
+
+    async def register(self, topics: Sequence[str] = ()) -> tuple[str, ...]:
+        """See `Tape.register`."""
+        told = await self._writer.submit(lambda book: book.tape.register(topics))
+        self._on = True
+        return told
+
+    async def read(self, recorder: str, *, wait: float, idle: float = 0.0) -> list[TapeEntry]:
+        """See `Tape.read`."""
+        self._news = news = self._news or asyncio.Event()
+        news.clear()
+
+        def work(book: MailBook) -> list[Row]:
+            return book.tape.read(recorder, int(idle * 1000))
+
+        rows = await self._writer.submit(work)
+        if not rows and wait > 0:
+            with contextlib.suppress(TimeoutError):
+                async with self._clock.timeout(wait):
+                    await news.wait()
+            rows = await self._writer.submit(work)
+        return [_entry(row) for row in rows]
+
+    async def acknowledge(self, entries: Sequence[str]) -> None:
+        """See `Tape.acknowledge`."""
+        await self._writer.submit(lambda book: book.tape.acknowledge(entries))
+
+    async def there(self, places: Sequence[tuple[str, str]]) -> list[bool]:
+        """See `Tape.there`."""
+        return await self._writer.submit(lambda book: book.tape.there(places))
+
+    async def figures(self) -> TapeFigures:
+        """See `Tape.figures`."""
+        return await self._writer.submit(lambda book: book.tape.figures())
+
+    async def replay(self, topic: str, group: str, envelopes: Sequence[Envelope]) -> int:
+        """See `Tape.replay`."""
+        events = [(each.key, each.priority or contract.PRIORITY_NORMAL, each.SerializeToString()) for each in envelopes]
+        return await self._writer.submit(lambda book: book.replay(topic, group, events))
+
+    async def hand(self, group: str, envelope: Envelope) -> bool:
+        """See `Tape.hand`."""
+        return self._hand(group, envelope)
+
+
+def _entry(row: Row) -> TapeEntry:
+    _, name, data, stream, entry = row
+    kind = Kind(name)
+    if kind in (Kind.DEAD, Kind.UNPARKED):
+        return letter_entry(entry_name(row), kind, data)
+    return TapeEntry(entry_name(row), kind, Envelope.FromString(data), None, stream, entry)
+
+
+def _forget(future: Future[Any]) -> None:
+    """What could not be written down is missing in history, and nowhere else."""
+    if not future.cancelled():
+        future.exception()
