@@ -6,7 +6,7 @@ import { InvalidArgumentError, OverloadedError } from "./errors.js";
 import { harmless } from "./harmless.js";
 import { guardedLogger, type Log, type Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
-import type { Agenda, Firing } from "./schedule.js";
+import type { Agenda, Fired } from "./schedule.js";
 import type { Scheduler } from "./scheduler.js";
 import type { Settings } from "./settings.js";
 import { SystemEvents } from "./systemEvents.js";
@@ -86,8 +86,8 @@ export class Instance {
     return this.place.agenda;
   }
 
-  /** See `Scheduler`: these went out, or were given up. */
-  fired(_events: readonly Firing[]): void {}
+  /** See `Scheduler`: events went out, or were given up; ticks and calls are to be seen to. */
+  fired(_fired: Fired): void {}
 
   /** How long a lease on durable events lasts without being extended, milliseconds. */
   get lease(): number {

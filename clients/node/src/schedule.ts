@@ -12,8 +12,11 @@ export type ScheduleStatus = "pending" | "delivered" | "failed" | "expired" | "c
 /** All of them. */
 export const SCHEDULE_STATUSES: readonly ScheduleStatus[] = ["pending", "delivered", "failed", "expired", "cancelled"];
 
-/** How a planned event goes out: to who listens, or into the stream of its key, or into the lane of its priority. */
-export type Way = "live" | "key" | "lane";
+/**
+ * How a planned event goes out: to who listens, or into the stream of its key, or into the lane of its priority. A call,
+ * which a cron task makes, is handed to the scheduler.
+ */
+export type Way = "live" | "key" | "lane" | "call";
 
 /** An event that is to be published at a time. Moments are ms since 1970, broker clock. */
 export interface Plan {
@@ -84,6 +87,10 @@ export interface Fired {
   readonly again: number | undefined;
   /** What left the agenda. */
   readonly events: readonly Firing[];
+  /** Cron tasks, and when they were to be looked at (ms since 1970), of which ticks are to be fired … */
+  readonly ticks?: readonly (readonly [name: string, due: number])[];
+  /** … and ids of calls that are to be made, by whoever is told; if nobody does in time they are told again. */
+  readonly calls?: readonly string[];
 }
 
 /** Told of what is due earlier than all else: when (ms since 1970), and who fires it (empty: nobody yet). */

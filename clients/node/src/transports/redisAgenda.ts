@@ -91,11 +91,7 @@ export class RedisAgenda implements Agenda {
     const numbers = [DEFAULT_ROLE_MS, LIMIT_FIRE_EVENTS, LIMIT_STREAM_ALONE].map(String);
     const names = fireNames(this.#transport.prefix, ANY_TOPIC);
     const [again = "", ...told] = listOf(await this.#run(FIRE, names, [instance, ...numbers, ...KEEP])).map(String);
-    const events: Firing[] = [];
-    for (let at = 0; at + 2 < told.length; at += 3) {
-      events.push({ id: told[at] ?? "", status: told[at + 1] as ScheduleStatus, due: Number(told[at + 2]) });
-    }
-    return { again: again === "" ? undefined : Number(again), events };
+    return { again: again === "" ? undefined : Number(again), ...leftOf(told) };
   }
 
   /** See `Agenda.stepDown`. */
@@ -157,6 +153,18 @@ export class RedisAgenda implements Agenda {
       throw commandError(error);
     }
   }
+}
+
+/** What left the agenda, and what is handed out: three texts for each. */
+function leftOf(told: readonly string[]): Omit<Fired, "again"> {
+  const [events, ticks, calls] = [[] as Firing[], [] as [string, number][], [] as string[]];
+  for (let at = 0; at + 2 < told.length; at += 3) {
+    const [id = "", what, due] = told.slice(at, at + 3);
+    if (what === "tick") ticks.push([id, Number(due)]);
+    else if (what === "call") calls.push(id);
+    else events.push({ id, status: what as ScheduleStatus, due: Number(due) });
+  }
+  return { events, ticks, calls };
 }
 
 function plannedOf(fields: readonly Reply[]): Planned {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { UnavailableError, UnsupportedError } from "../../src/errors.js";
 import { guardedLogger } from "../../src/log.js";
-import { type Agenda, type Fired, type Firing, NoAgenda, type Told } from "../../src/schedule.js";
+import { type Agenda, type Fired, NoAgenda, type Told } from "../../src/schedule.js";
 import { Scheduler } from "../../src/scheduler.js";
 import * as testing from "../../src/testing/index.js";
 import { fails } from "../support/waiting.js";
@@ -52,21 +52,29 @@ function scene(...answers: (Fired | Error)[]) {
   const agenda = new Looks(clock);
   agenda.answers.push(...answers);
   const errors: string[] = [];
-  const fired: Firing[] = [];
+  const fired: Fired[] = [];
   const log = guardedLogger({ ...silent, error: (message: string) => errors.push(message) });
-  const house = { clock, log, fired: (events: readonly Firing[]) => void fired.push(...events) };
+  const house = { clock, log, fired: (one: Fired) => void fired.push(one) };
   return { clock, agenda, errors, fired, scheduler: new Scheduler(house, agenda, "me") };
 }
 
 test("it looks when the next one is due, and not before", async () => {
   const out = { id: "a", status: "delivered" as const, due: 1 };
-  const { clock, agenda, fired, scheduler } = scene({ again: 500, events: [] }, { again: undefined, events: [out] });
+  const second = { again: 500, events: [out] };
+  const third = { again: undefined, events: [], ticks: [["a task", 7] as const], calls: ["a call"] };
+  const { clock, agenda, fired, scheduler } = scene({ again: 500, events: [] }, second, third);
   scheduler.begin();
   await clock.advance(499);
   assert.deepEqual([agenda.at, fired], [[0], []]);
   await clock.advance(1);
   await clock.advance(YEAR);
-  assert.deepEqual([agenda.at, fired], [[0, 500], [out]]);
+  assert.deepEqual(
+    [agenda.at, fired],
+    [
+      [0, 500, 1000],
+      [second, third],
+    ],
+  );
 });
 
 test("a pause beyond what a timer can hold is not over early", async () => {
