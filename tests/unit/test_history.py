@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tieline import Event, EventSystem
+from tieline import Event, EventSystem, Settings
 from tieline.errors import (
     InvalidArgumentError,
     InvalidTopicError,
@@ -30,6 +30,10 @@ async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> 
     while not await true():
         assert time.monotonic() < until
         await asyncio.sleep(0.02)
+
+
+QUIET = Settings(system_events=False)
+"""What the system says of itself would be recorded too."""
 
 
 class Pair:
@@ -55,10 +59,12 @@ class Pair:
 async def systems(request: pytest.FixtureRequest) -> AsyncIterator[tuple[EventSystem, EventSystem]]:
     if request.param == "redis":
         url = request.getfixturevalue("redis_url")
-        one, two = (EventSystem(url, service=name) for name in ("keeper", "shop"))
+        one, two = (EventSystem(url, service=name, settings=QUIET) for name in ("keeper", "shop"))
     else:
         broker = MemoryBroker()
-        one, two = (EventSystem(service=name, transport=MemoryTransport(broker)) for name in ("keeper", "shop"))
+        one, two = (
+            EventSystem(service=name, transport=MemoryTransport(broker), settings=QUIET) for name in ("keeper", "shop")
+        )
     async with one, two:
         yield one, two
 
@@ -371,7 +377,7 @@ async def test_a_replay_tells_how_far_it_is_and_ends_when_it_is_closed(pair: Pai
 
 async def test_what_nobody_takes_is_skipped_and_counted(pair: Pair) -> None:
     await pair.publish("a.b", 1, 2)
-    pair.other._publish_warning({"kind": "x"})
+    await pair.other._publish_system("system.warning", {"kind": "x"})
     await pair.recorded(3)
     last = await pair.other.history.replay(to_group="nobody", speed=None).wait()
     assert (last.sent, last.skipped, last.total) == (0, 3, 3)

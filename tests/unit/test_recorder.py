@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.servers import RedisServer
-from tieline import EventSystem, RetryPolicy, codec
+from tieline import EventSystem, RetryPolicy, Settings, codec
 from tieline.errors import UnavailableError
 from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection
 from tieline.event_stores import event_store
@@ -26,6 +26,10 @@ async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> 
     while not await true():
         assert time.monotonic() < until
         await asyncio.sleep(0.02)
+
+
+QUIET = Settings(system_events=False)
+"""What the system says of itself would be recorded too."""
 
 
 class Place:
@@ -57,7 +61,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     kept = tmp_path / "broker.db" if request.param == "file" else ""
     url = request.getfixturevalue("redis_url") if redis else f"memory://{kept}"
     store = event_store(f"sqlite:///{tmp_path / 'history.db'}")
-    async with EventSystem(url, service="shop") as events:
+    async with EventSystem(url, service="shop", settings=QUIET) as events:
         yield Place(events, store, url)
         await store.aclose()
 
@@ -122,7 +126,7 @@ async def test_only_the_topics_asked_for_are_recorded_by_all(place: Place) -> No
 
 async def test_what_the_system_publishes_has_no_payload_in_history(place: Place) -> None:
     async with running(place.recorder()):
-        place.events._publish_warning({"kind": "secret"})
+        await place.events._publish_system("system.warning", {"kind": "secret"})
         (row,) = await place.has(1)
     assert (row.type, row.data, row.content_type) == ("system.warning", b"", "")
 
@@ -305,7 +309,7 @@ async def test_an_event_that_the_database_refuses_is_left_out_alone(place: Place
 @contextlib.asynccontextmanager
 async def on_redis(server: RedisServer, tmp_path: Path) -> AsyncIterator[Place]:
     store = event_store(f"sqlite:///{tmp_path / 'history.db'}")
-    async with EventSystem(server.url, service="shop") as events:
+    async with EventSystem(server.url, service="shop", settings=QUIET) as events:
         yield Place(events, store, server.url)
         await store.aclose()
 

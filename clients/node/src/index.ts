@@ -28,6 +28,20 @@ export {
   USER_REGISTERED,
 } from "./contract/contract.js";
 export type {
+  DeadLetterErrorPayload,
+  GapWarningPayload,
+  HandlerErrorPayload,
+  LoopBlockedWarningPayload,
+  OverloadWarningPayload,
+  ParkedErrorPayload,
+  ShutdownPayload,
+  SkippedErrorPayload,
+  SlowConsumerWarningPayload,
+  StartupPayload,
+  SystemErrorPayload,
+  SystemWarningPayload,
+} from "./contract/systemEvents.js";
+export type {
   DeadLetter,
   DeadLetters,
   InGroup,
