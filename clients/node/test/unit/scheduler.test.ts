@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { type TestContext, test } from "node:test";
 import { UnavailableError, UnsupportedError } from "../../src/errors.js";
 import { guardedLogger } from "../../src/log.js";
@@ -174,6 +175,16 @@ test("what expires before anybody can fire it is not published", async (t) => {
   await shared.clock.settle();
   assert.equal((await later.schedules.get(id)).status, "expired");
   assert.deepEqual(seen, []);
+});
+
+test("a process stays for what is planned in memory", () => {
+  const index = new URL("../../src/index.js", import.meta.url).href;
+  const program = `import { EventSystem } from "${index}";
+    const events = new EventSystem("memory://");
+    events.subscribe("t", (data) => console.log("got", data));
+    await events.publish("t", 1, { delay: 300 });`;
+  const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", program], { timeout: 60_000 });
+  assert.equal(String(stdout), "got 1\n");
 });
 
 test("what is to be stored cannot be planned in memory", async (t) => {
