@@ -83,6 +83,19 @@ export { Explanation, type TrailStep } from "./explain.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
 export type { Group, Groups } from "./groups.js";
 export type { Distribution } from "./histogram.js";
+export type { History } from "./history.js";
+export type {
+  HistoryAskOptions,
+  HistoryDeleteOptions,
+  HistoryEvent,
+  HistoryFigures,
+  HistoryListOptions,
+  HistoryPage,
+  HistoryReplayOptions,
+  HistorySelection,
+  HistoryStatus,
+  RecorderFigures,
+} from "./historyEvent.js";
 export type { Handling, IdempotencyStore, MemoryIdempotencyStore, Standing } from "./idempotency.js";
 export { type IdempotencyStoreOptions, idempotencyStore } from "./idempotencyStores.js";
 export type { JsonSchema } from "./jsonSchema.js";
@@ -100,6 +113,7 @@ export type { When } from "./planner.js";
 export { CONTENT_TYPE, exposition, type PrometheusOptions } from "./prometheus.js";
 export type { Receipt } from "./publisher.js";
 export type { PublishOptions } from "./publishOptions.js";
+export type { Replay, ReplayProgress } from "./replay.js";
 export type { CallOptions, StreamOptions } from "./requester.js";
 export type { Retry } from "./retry.js";
 export type { RetryPolicy } from "./retryPolicy.js";
