@@ -72,7 +72,7 @@ class Door:
 
         """
         envelope = _kept(data, "stored")
-        envelope.scheduled, envelope.replay = 0, ""
+        envelope.scheduled = 0
         return self._stamp(envelope, now)
 
     def planned(self, data: bytes, now: int) -> Envelope:
@@ -253,7 +253,7 @@ def _kept(data: bytes, what: str) -> Envelope:
     _check(envelope, len(data))
     if topics.is_reserved(envelope.topic):
         raise _reserved(envelope.topic)
-    envelope.redriven = 0
+    envelope.redriven, envelope.replay = 0, ""
     return envelope
 
 

@@ -20,6 +20,11 @@ from tieline.transports.sqlite_mail_tape import Row, entry_name
 class Writer(Protocol):
     """Who runs what is submitted."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever stored: there is no database yet."""
+        ...
+
     def submit(self, work: Callable[[MailBook], Any]) -> Future[Any]:
         """Do something when this turn of the loop is over."""
         ...
@@ -45,7 +50,7 @@ class SqliteTape:
 
     def published(self, envelope: Envelope) -> None:
         """A live event is published: write it down, if there is a recorder. Nobody waits for that."""
-        if not self._on:
+        if not self._on or self._writer.empty:
             return
         data = envelope.SerializeToString()
 
