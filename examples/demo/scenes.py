@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from examples.demo.stage import BROADCAST, EVERYBODY, Stage
-from tieline import Outcome, TielineError
+from tieline import Event, Outcome, TielineError
 from tieline._contract.gateway_pb2 import PublishAndWaitRequest
 
 TIMES = 20
@@ -161,6 +161,45 @@ async def cards(stage: Stage) -> Shown:
     return Shown(text, _since(begun))
 
 
+# --- time and memory ------------------------------------------------------------------------------------------------
+
+
+async def later(stage: Stage) -> Shown:
+    """An event that is due in a moment: not early, and hardly late."""
+    due, late = asyncio.Event(), list[float]()
+
+    async def remind(_invoice: Any, event: Event) -> None:
+        assert event.scheduled is not None
+        late.append(event.clock.now() - event.scheduled.timestamp() * 1000)
+        due.set()
+
+    await stage.client.subscribe("invoice.remind", remind).ready()
+    begun = time.perf_counter()
+    receipt = await stage.client.publish("invoice.remind", {"id": 7}, delay=0.3)
+    async with asyncio.timeout(5):
+        await due.wait()
+    took = _since(begun)
+    schedule = await stage.client.schedules.get(receipt.id)
+    if took < 300 or schedule.status != "delivered":
+        raise Unexpected(f"it came after {took:.0f} ms and is {schedule.status}")
+    return Shown(f"due in 300 ms, {max(0.0, late[0]):.0f} ms late", took)
+
+
+async def remembered(stage: Stage) -> Shown:
+    """What happened so far is in SQL, and can be asked for."""
+    begun = time.perf_counter()
+    async with asyncio.timeout(10):
+        while True:  # it is written down a moment after it happened
+            page = await stage.client.history.list(["comment.added", "invoice.remind"], page=1, limit=1)
+            if page.total == CARDS * COMMENTS + 1:
+                break
+            await asyncio.sleep(0.05)
+    (last,) = page.events
+    if last.type != "invoice.remind":
+        raise Unexpected(f"the last event of history is {last}")
+    return Shown(f"{page.total} events in SQLite, the last one {last.type}", _since(begun))
+
+
 async def _fails(call: Awaitable[Any], code: str, outcome: Outcome, within: tuple[float, float]) -> Shown:
     begun = time.perf_counter()
     try:
@@ -194,4 +233,6 @@ SCENES = (
     Scene("Python → Python", "report.build", too_slow),
     Scene("Python → Node", "stock.reserve", raising),
     Scene("Python → both", "comment.added", cards),
+    Scene("Python → later", "invoice.remind", later),
+    Scene("Python → history", "comment.added", remembered),
 )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc.aio
@@ -47,7 +48,9 @@ async def stage(redis_url: str = "") -> AsyncIterator[Stage]:
     """
     provide(HERE)
     async with AsyncExitStack() as stack:
-        gateway = stack.enter_context(GatewayProcess("--url", redis_url or "memory://"))
+        folder = stack.enter_context(TemporaryDirectory())
+        history = f"sqlite:///{folder}/history.db"
+        gateway = stack.enter_context(GatewayProcess("--url", redis_url or "memory://", "--history", history))
         url = redis_url or gateway.url
         services = await _services(stack, url)
         client = await stack.enter_async_context(EventSystem(url, service="demo"))

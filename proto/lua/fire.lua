@@ -17,6 +17,7 @@
 -- @key groups
 -- @key turn
 -- @key mail_topics
+-- @key ticks
 -- @key recording
 -- @key tape
 -- @channel wake
@@ -30,14 +31,14 @@
 -- @arg keep_ms integer         how long what ended is remembered
 -- @arg keep integer            and how many with one status
 -- @return bytes*               when to look again (ms from now; empty: when told so), then three for each that left the agenda: id,
--- status, due
+-- status, due; for a call that is to be made: id, "call", due; for a cron task: name, "tick", when
 -- @include moment
+-- @include first
 -- @include plans
 -- @include tape
 -- @include store
 -- @include share
 -- @include matches
--- @include tape
 plans, agenda, ended, sums = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local role, patterns = KEYS[5], KEYS[6]
 local instance, role_ms, alone = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[8])
@@ -117,6 +118,12 @@ end
 -- What becomes of what is due; nothing if it is to be tried again later.
 local function fire(plan, id)
   local expired = plan.expires and plan.expires <= now
+  if plan.way == 'call' then
+    if not expired then
+      redis.call('ZADD', agenda, string.format('%.0f', now + plan.lease), place_of(plan, id))
+    end
+    return expired and 'expired' or 'call', ''
+  end
   if plan.way == 'live' then
     if not expired then
       publish(plan)
@@ -148,15 +155,25 @@ for _, place in ipairs(found) do
     local was_due = string.format('%.0f', plan.due)
     local status, why = fire(plan, id)
     if status then
-      end_plan(plan, id, status, why, keep_ms, keep)
+      if status ~= 'call' then
+        end_plan(plan, id, status, why, keep_ms, keep)
+      end
       table.insert(fired, id)
       table.insert(fired, status)
       table.insert(fired, was_due)
     end
   end
 end
-local first = redis.call('ZRANGE', agenda, '0', '0', 'WITHSCORES')
-local wait = first[2] and math.max(tonumber(first[2]) - now, 0)
+-- What is handed out comes again if nobody says in time what became of it.
+local handed = redis.call('ZRANGE', KEYS[17], '-inf', string.format('%.0f', now), 'BYSCORE', 'LIMIT', '0', ARGV[7], 'WITHSCORES')
+for at = 1, #handed, 2 do
+  redis.call('ZADD', KEYS[17], string.format('%.0f', now + role_ms), handed[at])
+  table.insert(fired, handed[at])
+  table.insert(fired, 'tick')
+  table.insert(fired, string.format('%.0f', tonumber(handed[at + 1])))
+end
+local first = first_of(agenda, KEYS[17])
+local wait = first and math.max(first - now, 0)
 if wait and wait <= role_ms then
   redis.call('SET', role, instance, 'PX', string.format('%.0f', wait + role_ms))
 elseif holder then

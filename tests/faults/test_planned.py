@@ -123,7 +123,7 @@ async def _holder(server: RedisServer, peers: Sequence[Peer]) -> Peer:
 
 
 async def test_schedulers_that_freeze_and_die_lose_nothing_and_double_nothing() -> None:
-    """Two race; the one that fires is frozen for longer than its role lasts and goes on, then the next one is killed."""
+    """Two race; the one that fires is frozen for longer than its role lasts, then goes on; the next one is killed."""
     count, seconds, rounds = (100_000, 90.0, 6) if FULL else (10_000, 10.0, 1)
     with RedisServer() as server:
         watch = Watch(server.url)

@@ -1,6 +1,7 @@
 -- What is planned: a record for each, its place in the agenda, and what has ended. Needs `now`.
--- Record: topic, envelope, due, priority, created; way: "key" (with key), "lane" or "live"; tries, most_tries, backoff, cap,
--- expires, known_as, window, most; status, ended and why once it has ended. What is nil is left out.
+-- Record: topic, envelope, due, priority, created; way: "key" (with key), "lane", "live" or "call" (with lease, ms); tries,
+-- most_tries, backoff, cap, expires, known_as, window, most; status, ended and why once it has ended; task, if a cron task
+-- planned it: then it is remembered only if it failed. What is nil is left out.
 local plans, agenda, ended, sums
 
 local function place_of(plan, id)
@@ -20,8 +21,12 @@ end
 local function end_plan(plan, id, status, why, keep_ms, keep)
   plan.status, plan.ended, plan.why = status, now, why
   redis.call('ZREM', agenda, place_of(plan, id))
-  redis.call('SET', plans .. id, cmsgpack.pack(plan), 'PX', keep_ms)
   redis.call('HINCRBY', sums, status, 1)
+  if plan.task and status ~= 'failed' then
+    redis.call('UNLINK', plans .. id)
+    return
+  end
+  redis.call('SET', plans .. id, cmsgpack.pack(plan), 'PX', keep_ms)
   local all = ended .. status
   redis.call('ZADD', all, now, id)
   redis.call('ZREMRANGEBYSCORE', all, '-inf', string.format('%.0f', now - keep_ms))

@@ -98,6 +98,13 @@ export const LIMIT_PLAN_LONGEST_MS = 315_576_000_000;
 export const LIMIT_PAGE = 1_000;
 export const LIMIT_ENDED_PLANS = 10_000;
 export const LIMIT_APPEND_BYTES = 8_257_536;
+export const LIMIT_CRON_BYTES = 255;
+export const LIMIT_CRON_NAME_BYTES = 128;
+export const LIMIT_CRON_TASKS = 10_000;
+export const LIMIT_CRON_REPLY_BYTES = 65_536;
+export const LIMIT_CRON_INTERVAL_MS = 315_360_000_000;
+export const LIMIT_CRON_JITTER_MS = 86_400_000;
+export const LIMIT_CRON_CATCH_UP = 1_000;
 export const LIMIT_METRIC_TOPICS = 1_000;
 export const LIMIT_METRIC_GROUPS = 1_000;
 
@@ -143,6 +150,9 @@ export const DEFAULT_EXPIRE_SWEEP_MS = 3_600_000;
 export const DEFAULT_OUTBOX_BACKOFF_MS = 100;
 export const DEFAULT_OUTBOX_BACKOFF_CAP_MS = 30_000;
 export const DEFAULT_APPEND_RESEND_MS = 30_000;
+export const DEFAULT_CRON_GRACE_MS = 60_000;
+export const DEFAULT_CRON_RETRIES = 3;
+export const DEFAULT_CRON_RETRY_MS = 300_000;
 export const DEFAULT_RECORDING_MS = 86_400_000;
 export const DEFAULT_RECORD_REFRESH_MS = 5_000;
 export const DEFAULT_FOLLOW_MS = 1_000;
@@ -507,6 +517,21 @@ export function sumsKey(prefix: string): string {
 /** `<prefix>{sc}:role` */
 export function roleKey(prefix: string): string {
   return `${prefix}{sc}:role`;
+}
+
+/** `<prefix>{sc}:tasks` */
+export function cronTasksKey(prefix: string): string {
+  return `${prefix}{sc}:tasks`;
+}
+
+/** `<prefix>{sc}:names` */
+export function cronNamesKey(prefix: string): string {
+  return `${prefix}{sc}:names`;
+}
+
+/** `<prefix>{sc}:ticks` */
+export function ticksKey(prefix: string): string {
+  return `${prefix}{sc}:ticks`;
 }
 
 /** `<prefix>rq:{<topic>}:<instance>` */

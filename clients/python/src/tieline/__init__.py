@@ -5,6 +5,9 @@ Over the Redis they already run, over a gateway, or inside one process; in Pytho
 
 from tieline.codec import Timestamp
 from tieline.context import Event, current_event
+from tieline.cron_job import CronJob, CronPage, CronRun
+from tieline.cron_task import Misfire
+from tieline.cron_tasks import CronTasks
 from tieline.dead_letters import DeadLetter, DeadLetters, ParkedKeys
 from tieline.default_system import (
     get_event_system,
@@ -85,6 +88,11 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Responder",
     "Retry",
     "RetryPolicy",
+    "CronJob",
+    "CronPage",
+    "CronRun",
+    "CronTasks",
+    "Misfire",
     "Schedule",
     "SchedulePage",
     "ScheduleStatus",

@@ -9,7 +9,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import Context
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.caller import Caller
 from tieline.clock import Clock
 from tieline.consumer import Consumer
+from tieline.cron_runner import CronRunner
 from tieline.delivery import Around
 from tieline.durable import Mail
 from tieline.durable_batch import BatchConsumer
@@ -41,7 +42,7 @@ from tieline.outbox import Outbox
 from tieline.registry import Registry
 from tieline.responder import Responder
 from tieline.router import Router
-from tieline.schedule import Agenda, Firing
+from tieline.schedule import Agenda, Fired
 from tieline.scheduler import Scheduler
 from tieline.settings import Settings
 from tieline.subscription import Subscription
@@ -87,6 +88,7 @@ class Instance:
         self.outbox: Outbox | None = None
         self.recordings: list[Recording] = []
         self.scheduler: Scheduler | None = None
+        self.cron: CronRunner | None = None
         self._make_transport = make_transport
         self._transport: Transport | None = make_transport()  # a wrong URL is told here
         self._observer = observer = guarded(observer) if observer else None
@@ -461,12 +463,29 @@ class Instance:
     async def find_agenda(self) -> Agenda:
         """What is planned; starts if need be."""
         await self.start()
+        return self.agenda
+
+    @property
+    def agenda(self) -> Agenda:
+        """See `cron_runner.House`."""
         if self.port is None:
             raise UnavailableError("the event system is not running", outcome=Outcome.NOT_DELIVERED)
         return self.port.agenda
 
-    def fired(self, events: Sequence[Firing]) -> None:
+    @property
+    def call_ttl(self) -> int:
+        """See `cron_runner.House`."""
+        return int(self.settings.call_ttl * 1000)
+
+    def look(self) -> None:
+        """See `cron_runner.House`."""
+        if self.scheduler is not None:
+            self.scheduler.look()
+
+    def fired(self, fired: Fired) -> None:
         """See `scheduler.House`."""
+        if self.cron is not None:
+            self.cron.take(fired)
 
     @property
     def lease_seconds(self) -> float:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tieline.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from tieline.roster import Roster
 
 
 class ScheduleStatus(StrEnum):
@@ -23,11 +26,15 @@ class ScheduleStatus(StrEnum):
 
 
 class Way(StrEnum):
-    """How a planned event goes out: to who listens, or into the stream of its key, or into the lane of its priority."""
+    """How a planned event goes out: to who listens, or into the stream of its key, or into the lane of its priority.
+
+    A call, which a cron task makes, is handed to the scheduler.
+    """
 
     LIVE = "live"
     KEY = "key"
     LANE = "lane"
+    CALL = "call"
 
 
 class Plan(NamedTuple):
@@ -110,11 +117,15 @@ class Fired(NamedTuple):
     Attributes:
         again: when to look again, in seconds; None: when told so.
         events: what left the agenda.
+        ticks: cron tasks, and when they were to be looked at (ms since 1970), of which ticks are to be fired …
+        calls: … and ids of calls that are to be made, by whoever is told; if nobody does in time they are told again.
 
     """
 
     again: float | None
     events: Sequence[Firing]
+    ticks: Sequence[tuple[str, int]] = ()
+    calls: Sequence[str] = ()
 
 
 Told = Callable[[int, str], None]
@@ -126,6 +137,11 @@ class Agenda(Protocol):
 
     All methods raise UnavailableError while the broker is away, and UnsupportedError where nothing can be planned.
     """
+
+    @property
+    def roster(self) -> Roster:
+        """Cron tasks."""
+        ...
 
     @property
     def fires(self) -> bool:
@@ -175,7 +191,10 @@ class NoAgenda:
     fires = False
 
     def __init__(self, hint: str) -> None:
+        from tieline.roster import NoRoster
+
         self._hint = hint
+        self.roster: Roster = NoRoster(hint)
 
     def _unsupported(self) -> UnsupportedError:
         return UnsupportedError(f"nothing can be planned here; {self._hint}")

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
 from tieline._contract import contract
 from tieline.clock import Clock, Timer
 from tieline.errors import TielineError, UnavailableError
-from tieline.schedule import Agenda, Fired, Firing
+from tieline.schedule import Agenda, Fired
 
 log = logging.getLogger("tieline")
 
@@ -33,8 +32,8 @@ class House(Protocol):
         """The broker's clock."""
         ...
 
-    def fired(self, events: Sequence[Firing]) -> None:
-        """These went out, or were given up."""
+    def fired(self, fired: Fired) -> None:
+        """Events went out, or were given up; ticks and calls are to be seen to."""
         ...
 
 
@@ -85,8 +84,8 @@ class Scheduler:
         while True:
             self._heard = math.inf
             fired = await self._fire()
-            if fired.events:
-                self._house.fired(fired.events)
+            if fired.events or fired.ticks or fired.calls:
+                self._house.fired(fired)
             again = math.inf if fired.again is None else self._house.clock.monotonic() + fired.again
             self._set_timer(min(again, self._heard))
             await self._awake.wait()

@@ -187,7 +187,7 @@ class Schedules:
             due=_moment(planned.due),
             topic=envelope.topic,
             key=envelope.key,
-            durable=planned.way is not Way.LIVE,
+            durable=planned.way in (Way.KEY, Way.LANE),
             priority=planned.priority,
             attempts=planned.tries,
             created=_moment(planned.created),

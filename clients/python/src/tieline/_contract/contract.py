@@ -78,6 +78,13 @@ LIMIT_PLAN_LONGEST_MS: Final = 315_576_000_000
 LIMIT_PAGE: Final = 1_000
 LIMIT_ENDED_PLANS: Final = 10_000
 LIMIT_APPEND_BYTES: Final = 8_257_536
+LIMIT_CRON_BYTES: Final = 255
+LIMIT_CRON_NAME_BYTES: Final = 128
+LIMIT_CRON_TASKS: Final = 10_000
+LIMIT_CRON_REPLY_BYTES: Final = 65_536
+LIMIT_CRON_INTERVAL_MS: Final = 315_360_000_000
+LIMIT_CRON_JITTER_MS: Final = 86_400_000
+LIMIT_CRON_CATCH_UP: Final = 1_000
 LIMIT_METRIC_TOPICS: Final = 1_000
 LIMIT_METRIC_GROUPS: Final = 1_000
 
@@ -123,6 +130,9 @@ DEFAULT_EXPIRE_SWEEP_MS: Final = 3_600_000
 DEFAULT_OUTBOX_BACKOFF_MS: Final = 100
 DEFAULT_OUTBOX_BACKOFF_CAP_MS: Final = 30_000
 DEFAULT_APPEND_RESEND_MS: Final = 30_000
+DEFAULT_CRON_GRACE_MS: Final = 60_000
+DEFAULT_CRON_RETRIES: Final = 3
+DEFAULT_CRON_RETRY_MS: Final = 300_000
 DEFAULT_RECORDING_MS: Final = 86_400_000
 DEFAULT_RECORD_REFRESH_MS: Final = 5_000
 DEFAULT_FOLLOW_MS: Final = 1_000
@@ -456,6 +466,21 @@ def sums_key(prefix: str) -> str:
 def role_key(prefix: str) -> str:
     """`<prefix>{sc}:role`."""
     return f"{prefix}{{sc}}:role"
+
+
+def cron_tasks_key(prefix: str) -> str:
+    """`<prefix>{sc}:tasks`."""
+    return f"{prefix}{{sc}}:tasks"
+
+
+def cron_names_key(prefix: str) -> str:
+    """`<prefix>{sc}:names`."""
+    return f"{prefix}{{sc}}:names"
+
+
+def ticks_key(prefix: str) -> str:
+    """`<prefix>{sc}:ticks`."""
+    return f"{prefix}{{sc}}:ticks"
 
 
 def request_channel(prefix: str, topic: str, instance: str) -> str:

@@ -10,6 +10,7 @@ from tieline._contract import gateway_pb2 as link_wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import error_from_wire
 from tieline.errors import TielineError, UnavailableError, UnsupportedError
+from tieline.roster import NoRoster
 from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told, Way
 from tieline.transports.grpc_link import LinkBrokenError
 
@@ -32,6 +33,7 @@ class GrpcAgenda:
 
     def __init__(self, port: GrpcPort) -> None:
         self._port = port
+        self.roster = NoRoster("use redis://")
 
     def listen(self, told: Told) -> None:
         """See `Agenda.listen`; the gateway is told."""

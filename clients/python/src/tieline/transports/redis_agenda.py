@@ -10,6 +10,7 @@ from tieline._contract import contract, scripts
 from tieline.errors import TielineError
 from tieline.schedule import Fired, Firing, Plan, Planned, ScheduleStatus, Told, Way
 from tieline.transports.redis_link import LinkDownError, ReplyError
+from tieline.transports.redis_roster import RedisRoster
 from tieline.transports.redis_server import command_error
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _ANY_TOPIC = "\0"
 _FIELDS = 10
 _KEEP = (b"%d" % contract.DEFAULT_ENDED_PLAN_MS, b"%d" % contract.LIMIT_ENDED_PLANS)
 _NOTICE = b"s\0"
+_HANDED = ("tick", "call")
 
 
 class RedisAgenda:
@@ -28,6 +30,7 @@ class RedisAgenda:
 
     def __init__(self, transport: RedisTransport) -> None:
         self._transport = transport
+        self.roster = RedisRoster(transport)
         self._listeners: list[Told] = []
 
     def listen(self, told: Told) -> None:
@@ -74,11 +77,13 @@ class RedisAgenda:
         arguments = [instance.encode(), *(b"%d" % number for number in numbers), *_KEEP]
         names = scripts.fire_names(self._transport.prefix, _ANY_TOPIC)
         again, *events = await self._run(scripts.FIRE, names, arguments)
-        left = [
-            Firing(events[at].decode(), ScheduleStatus(events[at + 1].decode()), int(events[at + 2]))
-            for at in range(0, len(events), 3)
-        ]
-        return Fired(int(again) / 1000 if again else None, left)
+        told = [(events[at].decode(), events[at + 1].decode(), int(events[at + 2])) for at in range(0, len(events), 3)]
+        return Fired(
+            int(again) / 1000 if again else None,
+            [Firing(name, ScheduleStatus(what), due) for name, what, due in told if what not in _HANDED],
+            [(name, due) for name, what, due in told if what == "tick"],
+            [name for name, what, _ in told if what == "call"],
+        )
 
     async def step_down(self, instance: str) -> None:
         """See `Agenda.step_down`."""

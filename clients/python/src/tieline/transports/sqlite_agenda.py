@@ -18,6 +18,7 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.errors import TielineError
+from tieline.roster import NoRoster
 from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told
 from tieline.transports import sqlite_agenda_book as desk
 from tieline.transports.sqlite_mail_commit import Growing, Work
@@ -50,6 +51,7 @@ class SqliteAgenda:
         self._clock = clock
         self._publish = publish
         self._here = here
+        self.roster = NoRoster("use redis://")
         self._listeners: list[Callable[[], Told | None]] = []
         self._holder = ""
         self._held_until = 0.0  # of the local monotonic clock
