@@ -34,6 +34,10 @@ async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> 
         await asyncio.sleep(0.02)
 
 
+QUIET = Settings(system_events=False)
+"""What the system says of itself would be recorded too."""
+
+
 class Pair:
     """An event system that records, and another one at the same broker."""
 
@@ -401,7 +405,7 @@ async def test_a_replay_tells_how_far_it_is_and_ends_when_it_is_closed(pair: Pai
 
 async def test_what_nobody_takes_is_skipped_and_counted(pair: Pair) -> None:
     await pair.publish("a.b", 1, 2)
-    await pair.other._publisher.publish(SYSTEM_WARNING, {"kind": "x"}, None, by_system=True)
+    await pair.other._publish_system("system.warning", {"kind": "x"})
     await pair.recorded(3)
     last = await pair.other.history.replay(to_group="nobody", speed=None).wait()
     assert (last.sent, last.skipped, last.total) == (0, 3, 3)

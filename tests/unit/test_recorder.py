@@ -13,7 +13,6 @@ import pytest
 
 from tests.support.servers import RedisServer
 from tieline import EventSystem, RetryPolicy, Settings, codec
-from tieline._contract.contract import SYSTEM_WARNING
 from tieline.errors import UnavailableError
 from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection
 from tieline.event_stores import event_store
@@ -28,6 +27,10 @@ async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> 
     while not await true():
         assert time.monotonic() < until
         await asyncio.sleep(0.02)
+
+
+QUIET = Settings(system_events=False)
+"""What the system says of itself would be recorded too."""
 
 
 class Place:
@@ -124,7 +127,7 @@ async def test_only_the_topics_asked_for_are_recorded_by_all(place: Place) -> No
 
 async def test_what_the_system_publishes_has_no_payload_in_history(place: Place) -> None:
     async with running(place.recorder()):
-        await place.events._publisher.publish(SYSTEM_WARNING, {"kind": "secret"}, None, by_system=True)
+        await place.events._publish_system("system.warning", {"kind": "secret"})
         (row,) = await place.has(1)
     assert (row.type, row.data, row.content_type) == ("system.warning", b"", "")
 

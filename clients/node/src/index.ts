@@ -28,6 +28,25 @@ export {
   USER_REGISTERED,
 } from "./contract/contract.js";
 export type {
+  DeadLetterErrorPayload,
+  GapWarningPayload,
+  HandlerErrorPayload,
+  LoopBlockedWarningPayload,
+  OverloadWarningPayload,
+  ParkedErrorPayload,
+  ShutdownPayload,
+  SkippedErrorPayload,
+  SlowConsumerWarningPayload,
+  StartupPayload,
+  SystemErrorPayload,
+  SystemWarningPayload,
+} from "./contract/systemEvents.js";
+export type { CronTaskChanged, CronTaskEnded, CronTaskExecuted } from "./cronEvents.js";
+export type { CronJob, CronPage, CronRun } from "./cronJob.js";
+export type { CronChanges, CronOptions } from "./cronOptions.js";
+export type { Misfire } from "./cronTask.js";
+export type { CronListOptions, CronTasks } from "./cronTasks.js";
+export type {
   DeadLetter,
   DeadLetters,
   InGroup,
