@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tieline import Event, EventSystem, Settings
+from tieline import Event, EventSystem, RetryPolicy, Settings
+from tieline._contract.contract import SYSTEM_WARNING
 from tieline.errors import (
     InvalidArgumentError,
     InvalidTopicError,
@@ -304,6 +305,32 @@ async def test_stored_events_are_replayed_to_one_durable_group_in_their_order(pa
     await asyncio.sleep(0.3)
     assert first == list(range(20))
     assert len((await pair.other.history.list(limit=100)).events) == 20
+
+
+async def test_what_becomes_of_a_replay_is_no_part_of_history(pair: Pair) -> None:
+    def handle(data: Any, event: Event) -> None:
+        if event.replay:
+            raise ValueError("not again")
+
+    policy = RetryPolicy(max_attempts=1)
+    options: dict[str, Any] = {"durable": True, "retry": policy, "on_poison": "dead_letter"}
+    await pair.other.subscribe("a.b", handle, **options).ready()
+    await pair.publish("a.b", 1, key="k")
+
+    async def processed() -> bool:
+        return bool((await pair.other.history.list("a.b", status="processed")).events)
+
+    async def dead() -> bool:
+        return bool(await pair.other.dead_letters.list("a.b"))
+
+    async def idle() -> bool:
+        return (await pair.other.history.figures()).waiting == 0
+
+    await poll(processed)
+    await pair.other.history.replay("a.b", to_group="default", speed=None).wait()
+    await poll(dead)
+    await poll(idle)
+    assert [event.status for event in (await pair.other.history.list("a.b")).events] == ["processed"]
 
 
 async def test_subscriptions_that_opted_out_get_no_replays(pair: Pair) -> None:
