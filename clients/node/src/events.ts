@@ -12,6 +12,7 @@ import type { Explanation } from "./explain.js";
 import { type Group, Groups } from "./groups.js";
 import { guardedReceiver } from "./guardedReceiver.js";
 import { harmless } from "./harmless.js";
+import { History } from "./history.js";
 import { Inside } from "./inside.js";
 import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
@@ -67,6 +68,8 @@ export class EventSystem extends Sending {
   readonly groups: Groups;
   /** Events that are published later, and what became of them. */
   readonly schedules: Schedules;
+  /** What happened, as recorders have written it down. */
+  readonly history: History;
   /** Looks after tasks that recur. */
   readonly cron: CronTasks;
   /** What was published and waits for the broker; undefined without the option `outbox`. */
@@ -123,6 +126,7 @@ export class EventSystem extends Sending {
     this.#registry = new Registry(this.#router, instance.log);
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
+    this.history = new History(instance, this.#caller);
     this.#responder = new Responder(instance, this.#router);
     this.outbox = options.outbox === undefined ? undefined : this.#makeOutbox(options.outbox, options);
     this.#publisher = new Publisher(instance, this.#router, this.#responder, this.outbox);
