@@ -80,13 +80,13 @@ class ScheduleDesk:
         _tell(answer, await self._port.agenda.cancel(schedule_door.id_of(ask.id)))
 
     async def _move(self, ask: wire.MovePlanned, answer: Told) -> None:
-        id, was = schedule_door.id_of(ask.id), schedule_door.status(ask.was)
+        name, was = schedule_door.id_of(ask.id), schedule_door.status(ask.was)
         due = schedule_door.due(ask.due, self._port.clock.now())
-        planned = await self._port.agenda.find(id)
+        planned = await self._port.agenda.find(name)
         if planned is not None:
             event = Envelope.FromString(planned.envelope)
             put_off(event, due, event.ttl_ms)
-            moved = self._port.agenda.move(id, due, event.expires_at, event.SerializeToString(), was)
+            moved = self._port.agenda.move(name, due, event.expires_at, event.SerializeToString(), was)
             answer.message.yes = await moved
 
 

@@ -14,7 +14,7 @@ import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
 import { raisingTests } from "./raising.js";
 import { retryTests } from "./retries.js";
-import { scheduleTests } from "./schedules.js";
+import { redisScheduleTests, scheduleTests } from "./schedules.js";
 import { schemaTests } from "./schemas.js";
 import { serviceTests } from "./services.js";
 import { streamTests } from "./streams.js";
@@ -47,6 +47,7 @@ export function transportSuite(world: World): void {
     systemEventTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
+    if (world.redis) redisScheduleTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);
   });
 }
