@@ -88,7 +88,7 @@ export interface Fired {
   /** What left the agenda. */
   readonly events: readonly Firing[];
   /** Cron tasks, and when they were to be looked at (ms since 1970), of which ticks are to be fired … */
-  readonly ticks?: readonly (readonly [name: string, due: number])[];
+  readonly ticks?: readonly { readonly name: string; readonly at: number }[];
   /** … and ids of calls that are to be made, by whoever is told; if nobody does in time they are told again. */
   readonly calls?: readonly string[];
 }

@@ -91,7 +91,16 @@ export class RedisAgenda implements Agenda {
     const numbers = [DEFAULT_ROLE_MS, LIMIT_FIRE_EVENTS, LIMIT_STREAM_ALONE].map(String);
     const names = fireNames(this.#transport.prefix, ANY_TOPIC);
     const [again = "", ...told] = listOf(await this.#run(FIRE, names, [instance, ...numbers, ...KEEP])).map(String);
-    return { again: again === "" ? undefined : Number(again), ...leftOf(told) };
+    const events: Firing[] = [];
+    const ticks: { name: string; at: number }[] = [];
+    const calls: string[] = [];
+    for (let at = 0; at + 2 < told.length; at += 3) {
+      const [id = "", what = "", due] = told.slice(at, at + 3);
+      if (what === "tick") ticks.push({ name: id, at: Number(due) });
+      else if (what === "call") calls.push(id);
+      else events.push({ id, status: what as ScheduleStatus, due: Number(due) });
+    }
+    return { again: again === "" ? undefined : Number(again), events, ticks, calls };
   }
 
   /** See `Agenda.stepDown`. */
@@ -153,18 +162,6 @@ export class RedisAgenda implements Agenda {
       throw commandError(error);
     }
   }
-}
-
-/** What left the agenda, and what is handed out: three texts for each. */
-function leftOf(told: readonly string[]): Omit<Fired, "again"> {
-  const [events, ticks, calls] = [[] as Firing[], [] as [string, number][], [] as string[]];
-  for (let at = 0; at + 2 < told.length; at += 3) {
-    const [id = "", what, due] = told.slice(at, at + 3);
-    if (what === "tick") ticks.push([id, Number(due)]);
-    else if (what === "call") calls.push(id);
-    else events.push({ id, status: what as ScheduleStatus, due: Number(due) });
-  }
-  return { events, ticks, calls };
 }
 
 function plannedOf(fields: readonly Reply[]): Planned {
