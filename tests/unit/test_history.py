@@ -19,10 +19,11 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from tieline.history import ReplayProgress
+from tieline.history_replay import ReplayProgress
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
 BIG = 1_000_000
+QUIET = Settings(system_events=False)
 
 
 async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:

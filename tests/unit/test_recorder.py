@@ -19,6 +19,7 @@ from tieline.event_stores import event_store
 from tieline.recorder import Recorder
 
 ALL = Selection()
+QUIET = Settings(system_events=False)
 
 
 async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
@@ -206,6 +207,16 @@ async def test_history_is_trimmed_by_its_recorder(place: Place) -> None:
         await poll(lambda: _counts(place.store, 4))
 
 
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_a_planned_event_is_recorded_once_when_its_time_has_come(place: Place, key: str | None) -> None:
+    async with running(place.recorder()):
+        await place.events.publish("a.b", 1, key=key, delay=0.3)
+        await asyncio.sleep(0.1)
+        assert await place.rows() == []
+        (row,) = await place.has(1)
+        assert (row.type, row.key, row.status) == ("a.b", key or "", "pending" if key else "processed")
+
+
 class Failing:
     """A store that can be switched off, and that may die after it has written."""
 
@@ -356,6 +367,29 @@ async def test_a_recorder_registers_again_when_redis_has_lost_everything(tmp_pat
             server.restart()
             await poll(lambda: _records(place))
             assert len(await place.rows()) > 1
+
+
+async def test_recorders_that_are_gone_are_forgotten(
+    redis_server: RedisServer, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tieline.transports.redis_tape._FORGET_MS", 1)
+    async with on_redis(redis_server, tmp_path) as place:
+        tape = place.events._instance.port.tape
+        await tape.register()
+        for name in ("holds", "gone"):
+            await place.events.publish("a.b", 1)
+            (entry,) = await tape.read(name, wait=0)
+        await tape.acknowledge([entry.id])
+        consumers = ("XINFO", "CONSUMERS", "tl:{rec}:tape", "recorders")
+        assert {_name(each) for each in await tape._call(*consumers)} == {"holds", "gone"}
+        await asyncio.sleep(0.05)
+        assert await tape.read("asks", wait=0, idle=60.0) == []
+        assert {_name(each) for each in await tape._call(*consumers)} - {"asks"} == {"holds"}
+
+
+def _name(consumer: Any) -> str:
+    """RESP3 tells a map."""
+    return (consumer[b"name"] if isinstance(consumer, dict) else consumer[1]).decode()
 
 
 async def _records(place: Place) -> bool:

@@ -3,6 +3,7 @@ import type { World } from "../support/world.js";
 import { broadcastTests } from "./broadcast.js";
 import { brokerTests } from "./broker.js";
 import { callTests } from "./calls.js";
+import { figuresTests } from "./figures.js";
 import { gatewayTests } from "./gateways.js";
 import { gatherTests } from "./gather.js";
 import { groupTests } from "./groups.js";
@@ -35,6 +36,7 @@ export function transportSuite(world: World): void {
     idempotencyTests(world);
     retryTests(world);
     insideTests(world);
+    figuresTests(world);
     raisingTests(world);
     subscriptionTests(world);
     middlewareTests(world);
