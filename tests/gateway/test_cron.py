@@ -7,7 +7,6 @@ import pytest
 from tests.suite.gateways import GatewayProcess
 from tests.suite.seen import Seen, until
 from tieline import EventSystem, UnsupportedError
-from tieline.errors import TielineError
 
 
 async def test_a_gateway_fires_ticks_and_makes_calls(redis_url: str) -> None:
@@ -34,9 +33,3 @@ async def test_a_gateway_fires_ticks_and_makes_calls(redis_url: str) -> None:
             with pytest.raises(UnsupportedError, match="no cron tasks here; use redis://"):
                 await linked.cron.list()
             await maker.cron.delete("beat")
-
-
-async def test_where_there_are_no_cron_tasks_it_says_so() -> None:
-    async with EventSystem("memory://", service="alone") as events:
-        with pytest.raises(TielineError, match="there are no cron tasks here; use redis://"):
-            await events.cron.create("t", "@daily", "a.b")

@@ -131,7 +131,8 @@ class CronRunner:
         if planned is None or planned.status is not ScheduleStatus.PENDING:
             return
         request = Envelope.FromString(planned.envelope)
-        run = CronRun(tick=planned.due, started=self._house.clock.now(), attempts=planned.tries + 1)
+        tick = int(planned.id.rpartition(":")[2])
+        run = CronRun(tick=tick, started=self._house.clock.now(), attempts=planned.tries + 1)
         error = await self._answered(planned, request, run)
         run.ended, run.status = self._house.clock.now(), "failed" if error else "completed"
         if error is not None:
@@ -139,7 +140,8 @@ class CronRunner:
         await self._end_call(planned, run, error)
 
     async def _answered(self, planned: Planned, request: Envelope, run: CronRun) -> TielineError | None:
-        key = f"{planned.id}:{planned.tries}" if planned.tries else planned.id
+        begun_anew = f":{request.scheduled}" if request.scheduled != run.tick else ""
+        key = f"{planned.id}:{planned.tries}{begun_anew}" if planned.tries or begun_anew else planned.id
         data = codec.decode(request.data, request.content_type)
         try:
             seconds = request.ttl_ms / 1000
