@@ -185,6 +185,31 @@ async def later(stage: Stage) -> Shown:
     return Shown(f"due in 300 ms, {max(0.0, late[0]):.0f} ms late", took)
 
 
+async def recurring(stage: Stage) -> Shown:
+    """A task that ticks every second, until it is deleted: no tick is early, and none comes twice."""
+    ticks, seen, name = list[str](), asyncio.Event(), f"clock/{time.time_ns()}"
+
+    async def tick(_data: Any, event: Event) -> None:
+        if event.id.startswith(f"{name}:"):
+            ticks.append(event.id)
+            if len(ticks) == 2:
+                seen.set()
+
+    subscription = stage.client.subscribe("clock.tick", tick)
+    await subscription.ready()
+    begun = time.perf_counter()
+    made = await stage.client.cron.create(name, "every 1s", "clock.tick")
+    async with asyncio.timeout(10):
+        await seen.wait()
+    took = _since(begun)
+    await stage.client.cron.delete(name)
+    await subscription.unsubscribe()
+    wanted = [f"{name}:{round(made.created.timestamp() * 1000) + 1000 * number}" for number in (1, 2)]
+    if ticks[:2] != wanted or took < 2000:
+        raise Unexpected(f"ticks {ticks} after {took:.0f} ms, not {wanted}")
+    return Shown("2 ticks, a second apart, then deleted", took)
+
+
 async def remembered(stage: Stage) -> Shown:
     """What happened so far is in SQL, and can be asked for."""
     begun = time.perf_counter()
@@ -234,5 +259,6 @@ SCENES = (
     Scene("Python → Node", "stock.reserve", raising),
     Scene("Python → both", "comment.added", cards),
     Scene("Python → later", "invoice.remind", later),
+    Scene("Python → cron", "clock.tick", recurring),
     Scene("Python → history", "comment.added", remembered),
 )

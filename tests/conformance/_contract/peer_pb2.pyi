@@ -23,6 +23,17 @@ class ScheduleAct(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SCHEDULE_ACT_RESCHEDULE: _ClassVar[ScheduleAct]
     SCHEDULE_ACT_RETRY: _ClassVar[ScheduleAct]
 
+class CronAct(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CRON_ACT_UNSPECIFIED: _ClassVar[CronAct]
+    CRON_ACT_CREATE: _ClassVar[CronAct]
+    CRON_ACT_UPDATE: _ClassVar[CronAct]
+    CRON_ACT_GET: _ClassVar[CronAct]
+    CRON_ACT_PAUSE: _ClassVar[CronAct]
+    CRON_ACT_RESUME: _ClassVar[CronAct]
+    CRON_ACT_RUN_NOW: _ClassVar[CronAct]
+    CRON_ACT_DELETE: _ClassVar[CronAct]
+
 class How(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     HOW_UNSPECIFIED: _ClassVar[How]
@@ -38,13 +49,21 @@ SCHEDULE_ACT_GET: ScheduleAct
 SCHEDULE_ACT_CANCEL: ScheduleAct
 SCHEDULE_ACT_RESCHEDULE: ScheduleAct
 SCHEDULE_ACT_RETRY: ScheduleAct
+CRON_ACT_UNSPECIFIED: CronAct
+CRON_ACT_CREATE: CronAct
+CRON_ACT_UPDATE: CronAct
+CRON_ACT_GET: CronAct
+CRON_ACT_PAUSE: CronAct
+CRON_ACT_RESUME: CronAct
+CRON_ACT_RUN_NOW: CronAct
+CRON_ACT_DELETE: CronAct
 HOW_UNSPECIFIED: How
 HOW_RETURNED: How
 HOW_RAISED: How
 HOW_CANCELLED: How
 
 class Command(_message.Message):
-    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release", "stream", "read", "leave", "gather", "explain", "publish_many", "schedule", "metrics")
+    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release", "stream", "read", "leave", "gather", "explain", "publish_many", "schedule", "cron", "metrics")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +81,7 @@ class Command(_message.Message):
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     PUBLISH_MANY_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    CRON_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
     number: int
     system: str
@@ -80,8 +100,9 @@ class Command(_message.Message):
     explain: Explain
     publish_many: PublishMany
     schedule: Schedule
+    cron: Cron
     metrics: Metrics
-    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., gather: _Optional[_Union[Gather, _Mapping]] = ..., explain: _Optional[_Union[Explain, _Mapping]] = ..., publish_many: _Optional[_Union[PublishMany, _Mapping]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ..., metrics: _Optional[_Union[Metrics, _Mapping]] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., gather: _Optional[_Union[Gather, _Mapping]] = ..., explain: _Optional[_Union[Explain, _Mapping]] = ..., publish_many: _Optional[_Union[PublishMany, _Mapping]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ..., cron: _Optional[_Union[Cron, _Mapping]] = ..., metrics: _Optional[_Union[Metrics, _Mapping]] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("url", "service", "namespace", "settings")
@@ -333,6 +354,30 @@ class Schedule(_message.Message):
     at_ms: float
     def __init__(self, id: _Optional[str] = ..., act: _Optional[_Union[ScheduleAct, str]] = ..., delay_ms: _Optional[float] = ..., at_ms: _Optional[float] = ...) -> None: ...
 
+class Cron(_message.Message):
+    __slots__ = ("name", "act", "expression", "topic", "data", "call", "key", "zone", "retries", "retry_delay_ms")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ACT_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_DELAY_MS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    act: CronAct
+    expression: str
+    topic: str
+    data: _value_pb2.Value
+    call: bool
+    key: str
+    zone: str
+    retries: int
+    retry_delay_ms: float
+    def __init__(self, name: _Optional[str] = ..., act: _Optional[_Union[CronAct, str]] = ..., expression: _Optional[str] = ..., topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., call: bool = ..., key: _Optional[str] = ..., zone: _Optional[str] = ..., retries: _Optional[int] = ..., retry_delay_ms: _Optional[float] = ...) -> None: ...
+
 class PublishMany(_message.Message):
     __slots__ = ("topic", "items", "options", "max_stored")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
@@ -493,7 +538,7 @@ class Hello(_message.Message):
     def __init__(self, language: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("number", "done", "value", "receipt", "opened", "failure", "items", "gathered", "explanation", "receipts", "scheduled", "figures")
+    __slots__ = ("number", "done", "value", "receipt", "opened", "failure", "items", "gathered", "explanation", "receipts", "scheduled", "job", "figures")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -505,6 +550,7 @@ class Answer(_message.Message):
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
     FIGURES_FIELD_NUMBER: _ClassVar[int]
     number: int
     done: bool
@@ -517,8 +563,9 @@ class Answer(_message.Message):
     explanation: Explanation
     receipts: Receipts
     scheduled: Scheduled
+    job: Job
     figures: Figures
-    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., gathered: _Optional[_Union[Gathered, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., receipts: _Optional[_Union[Receipts, _Mapping]] = ..., scheduled: _Optional[_Union[Scheduled, _Mapping]] = ..., figures: _Optional[_Union[Figures, _Mapping]] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., gathered: _Optional[_Union[Gathered, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., receipts: _Optional[_Union[Receipts, _Mapping]] = ..., scheduled: _Optional[_Union[Scheduled, _Mapping]] = ..., job: _Optional[_Union[Job, _Mapping]] = ..., figures: _Optional[_Union[Figures, _Mapping]] = ...) -> None: ...
 
 class Figures(_message.Message):
     __slots__ = ("series", "topic", "exposition")
@@ -669,6 +716,40 @@ class Scheduled(_message.Message):
     ended: bool
     data: _value_pb2.Value
     def __init__(self, id: _Optional[str] = ..., status: _Optional[str] = ..., topic: _Optional[str] = ..., key: _Optional[str] = ..., durable: bool = ..., priority: _Optional[int] = ..., attempts: _Optional[int] = ..., error: _Optional[str] = ..., ended: bool = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
+
+class Job(_message.Message):
+    __slots__ = ("name", "expression", "zone", "topic", "data", "key", "call", "paused", "next", "runs", "status", "attempts", "error", "reply", "id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    expression: str
+    zone: str
+    topic: str
+    data: _value_pb2.Value
+    key: str
+    call: bool
+    paused: bool
+    next: bool
+    runs: int
+    status: str
+    attempts: int
+    error: str
+    reply: _value_pb2.Value
+    id: str
+    def __init__(self, name: _Optional[str] = ..., expression: _Optional[str] = ..., zone: _Optional[str] = ..., topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., key: _Optional[str] = ..., call: bool = ..., paused: bool = ..., next: bool = ..., runs: _Optional[int] = ..., status: _Optional[str] = ..., attempts: _Optional[int] = ..., error: _Optional[str] = ..., reply: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
 
 class Stored(_message.Message):
     __slots__ = ("stream", "entry", "duplicate")

@@ -7,7 +7,17 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tests.conformance._contract import case_pb2 as schema
-from tests.conformance._contract.peer_pb2 import Answer, Explanation, Failure, Figures, Gathered, Gave, Items, Scheduled
+from tests.conformance._contract.peer_pb2 import (
+    Answer,
+    Explanation,
+    Failure,
+    Figures,
+    Gathered,
+    Gave,
+    Items,
+    Job,
+    Scheduled,
+)
 from tests.conformance._contract.value_pb2 import Value
 from tests.conformance.runner import values
 from tests.conformance.runner.checks import Names, range_faults, show_message, value_faults
@@ -15,6 +25,10 @@ from tests.conformance.runner.exposition import exposition_faults
 from tieline.errors import error_class
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
+
+_JOB_FIELDS = (
+    "expression", "zone", "topic", "key", "call", "paused", "next", "runs", "status", "attempts", "error",
+)  # fmt: skip
 
 
 def answer_faults(expect: schema.Expect, answer: Answer, peer: str, others: Collection[str], names: Names) -> list[str]:
@@ -33,11 +47,16 @@ def answer_faults(expect: schema.Expect, answer: Answer, peer: str, others: Coll
         return list(_items_faults(expect.items, answer.items, peer, others))
     if wanted == "gathered" and what == "gathered":
         return list(_gathered_faults(expect.gathered, answer.gathered, peer, others, names))
-    if (wanted, what) in (("explained", "explanation"), ("figures", "figures"), ("scheduled", "scheduled")):
+    if (wanted, what) in (
+        ("explained", "explanation"),
+        ("figures", "figures"),
+        ("scheduled", "scheduled"),
+        ("job", "job"),
+    ):
         return list(_inside_faults(expect, answer, peer, others, names))
     if wanted in ("receipt", "receipts") and what == wanted:
         return list(_all_receipts_faults(_receipts(expect), _receipts(answer), names))
-    if wanted in (None, "done") and what in ("done", "receipt", "receipts", "opened", "scheduled"):
+    if wanted in (None, "done") and what in ("done", "receipt", "receipts", "opened", "scheduled", "job"):
         return []
     if wanted is None and what == "value":
         return list(value_faults(Value(nil=True), answer.value, peer, ()))
@@ -90,6 +109,18 @@ def _schedule_faults(
         yield f"schedule priority: expected {wanted.priority or 5}, seen {seen.priority}"
     if wanted.HasField("data"):
         yield from _value_faults(wanted.data, seen.data, peer, others)
+
+
+def _job_faults(wanted: Job, seen: Job, peer: str, others: Collection[str], names: Names) -> Iterator[str]:
+    if wanted.id or seen.id:
+        if not names.same(wanted.id, seen.id):
+            yield f"run: expected {names.show(wanted.id)}, seen {seen.id!r}"
+        return
+    for field in _JOB_FIELDS:
+        if getattr(wanted, field) != getattr(seen, field):
+            yield f"job {field}: expected {getattr(wanted, field)!r}, seen {getattr(seen, field)!r}"
+    for field in ("data", "reply"):
+        yield from _value_faults(getattr(wanted, field), getattr(seen, field), peer, others)
 
 
 def _receipts(told: Any) -> Sequence[Any]:
@@ -170,6 +201,8 @@ def _inside_faults(
     """What a system tells of itself, and of what is planned."""
     if expect.HasField("scheduled"):
         return _schedule_faults(expect.scheduled, answer.scheduled, peer, others, names)
+    if expect.HasField("job"):
+        return _job_faults(expect.job, answer.job, peer, others, names)
     if expect.HasField("figures"):
         return _figures_faults(expect.figures, answer.figures)
     return _steps_faults(expect.explained, answer.explanation, names)

@@ -1,5 +1,6 @@
 // What became of a command, as the program saw it.
 import {
+  type CronJob,
   type Explanation,
   type Gathered,
   type Metrics,
@@ -9,7 +10,7 @@ import {
   type Stream,
   TielineError,
 } from "tieline";
-import { Answer, Failure, Gave, type Receipt as WireReceipt } from "./contract/peer.js";
+import { Answer, Failure, Gave, Job, type Receipt as WireReceipt } from "./contract/peer.js";
 import type { Value } from "./contract/value.js";
 import { fromNative } from "./values.js";
 
@@ -59,6 +60,19 @@ export function scheduledOf(schedule: Schedule): Answer {
   const { id, status, topic, key, durable, priority, attempts, error, ended, event } = schedule;
   const rest = { durable, priority, attempts, error, ended: ended !== undefined };
   return answer({ $case: "scheduled", value: { id, status, topic, key, ...rest, data: fromNative(event.data) } });
+}
+
+/** What is known of a cron task. */
+export function jobOf({ last, next, data, name, expression, zone, topic, key, call, paused, runs }: CronJob): Answer {
+  const task = { name, expression, zone, topic, key, call, paused, runs, next: next !== undefined };
+  const run = { status: last?.status ?? "", attempts: last?.attempts ?? 0, error: last?.error?.code ?? "" };
+  const payloads = { data: fromNative(data ?? null), reply: fromNative(last?.reply ?? null) };
+  return answer({ $case: "job", value: Job.fromPartial({ ...task, ...run, ...payloads }) });
+}
+
+/** What `runNow` returned. */
+export function ranOf(id: string): Answer {
+  return answer({ $case: "job", value: Job.fromPartial({ id }) });
 }
 
 /** What everybody said. */

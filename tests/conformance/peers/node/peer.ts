@@ -17,6 +17,8 @@ import {
   failure,
   figuresOf,
   gathered,
+  jobOf,
+  ranOf,
   read,
   receiptOf,
   receiptsOf,
@@ -27,6 +29,8 @@ import {
   type Call,
   type Close,
   Command,
+  type Cron,
+  CronAct,
   type Gather,
   type Open,
   type Publish,
@@ -92,6 +96,8 @@ class Peer {
         return await this.#until(number, (signal) => publishMany(this.#system(system), wanted.value, signal));
       case "schedule":
         return await schedule(this.#system(system), wanted.value);
+      case "cron":
+        return await cron(this.#system(system), wanted.value);
       case "stream":
         return this.#stream(this.#system(system), wanted.value);
       case "read":
@@ -229,6 +235,31 @@ async function schedule({ schedules }: EventSystem, wanted: Schedule): Promise<A
       return scheduledOf(await schedules.reschedule(wanted.id, whenOf(wanted)));
     case ScheduleAct.SCHEDULE_ACT_RETRY:
       return scheduledOf(await schedules.retry(wanted.id, whenOf(wanted)));
+    default:
+      throw new TypeError("an unknown act");
+  }
+}
+
+async function cron({ cron: tasks }: EventSystem, wanted: Cron): Promise<Answer> {
+  const { name, act, expression, topic, data, call, key, zone, retries, retryDelayMs: retryDelay } = wanted;
+  const options = given({ call, key, zone, retries, retryDelay });
+  switch (act) {
+    case CronAct.CRON_ACT_CREATE:
+      return jobOf(await tasks.create(name, expression ?? "", topic ?? "", data && toNative(data), options));
+    case CronAct.CRON_ACT_UPDATE: {
+      const changes = { ...options, ...given({ expression, topic }), ...(data && { data: toNative(data) }) };
+      return jobOf(await tasks.update(name, changes));
+    }
+    case CronAct.CRON_ACT_GET:
+      return jobOf(await tasks.get(name));
+    case CronAct.CRON_ACT_PAUSE:
+      return jobOf(await tasks.pause(name));
+    case CronAct.CRON_ACT_RESUME:
+      return jobOf(await tasks.resume(name));
+    case CronAct.CRON_ACT_RUN_NOW:
+      return ranOf(await tasks.runNow(name));
+    case CronAct.CRON_ACT_DELETE:
+      return jobOf(await tasks.delete(name));
     default:
       throw new TypeError("an unknown act");
   }

@@ -13,9 +13,12 @@ from tests.conformance._contract.peer_pb2 import (
     Answer,
     Call,
     Command,
+    Cron,
+    CronAct,
     Gather,
     Hello,
     Item,
+    Job,
     Opened,
     Options,
     Publish,
@@ -36,6 +39,8 @@ from tieline import EventSystem, Retry, RetryPolicy, Settings, Subscription
 from tieline import Item as Piece
 from tieline import Stream as OpenStream
 from tieline.transports.memory import MemoryBroker, MemoryTransport
+
+_CRON_OPTIONS = ("expression", "topic", "call", "key", "zone", "retries")
 
 
 class Peer:
@@ -165,6 +170,17 @@ class Peer:
         act = ScheduleAct.Name(wanted.act).removeprefix("SCHEDULE_ACT_").lower()
         schedules = self._systems[command.system].schedules
         return Answer(scheduled=answers.scheduled(await getattr(schedules, act)(wanted.id, **_when(wanted))))
+
+    async def _cron(self, command: Command, wanted: Cron) -> Answer:
+        act, cron = CronAct.Name(wanted.act).removeprefix("CRON_ACT_").lower(), self._systems[command.system].cron
+        if act == "run_now":
+            return Answer(job=Job(id=await cron.run_now(wanted.name)))
+        options = {name: getattr(wanted, name) for name in _CRON_OPTIONS if wanted.HasField(name)}
+        if wanted.HasField("data"):
+            options["data"] = to_native(wanted.data)
+        if wanted.HasField("retry_delay_ms"):
+            options["retry_delay"] = wanted.retry_delay_ms / 1_000
+        return Answer(job=answers.job(await getattr(cron, act)(wanted.name, **options)))
 
     # --- streams, gather, explain -------------------------------------------------------------------------------------
 

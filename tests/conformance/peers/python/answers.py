@@ -11,6 +11,7 @@ from tests.conformance._contract.peer_pb2 import (
     Gathered,
     Gave,
     Items,
+    Job,
     Receipt,
     Scheduled,
     Series,
@@ -18,9 +19,9 @@ from tests.conformance._contract.peer_pb2 import (
     Told,
 )
 from tests.conformance.peers.python.values import from_native
+from tieline import CronJob, Schedule, Stream, TielineError
 from tieline import Gathered as Everybody
 from tieline import Receipt as Published
-from tieline import Schedule, Stream, TielineError
 from tieline.explain import Explanation as Steps
 from tieline.metrics import Metrics
 
@@ -83,6 +84,27 @@ def scheduled(schedule: Schedule) -> Scheduled:
         ended=schedule.ended is not None,
         data=from_native(schedule.event.data),
     )
+
+
+def job(task: CronJob) -> Job:
+    """What is known of a cron task."""
+    told = Job(
+        name=task.name,
+        expression=task.expression,
+        zone=task.zone,
+        topic=task.topic,
+        data=from_native(task.data),
+        key=task.key,
+        call=task.call,
+        paused=task.paused,
+        next=task.next is not None,
+        runs=task.runs,
+        reply=from_native(task.last.reply if task.last else None),
+    )
+    if task.last is not None:
+        told.status, told.attempts = task.last.status, task.last.attempts
+        told.error = task.last.error.code if task.last.error else ""
+    return told
 
 
 def gathered(everybody: Everybody) -> Gathered:

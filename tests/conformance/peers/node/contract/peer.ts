@@ -32,6 +32,18 @@ export enum ScheduleAct {
   UNRECOGNIZED = -1,
 }
 
+export enum CronAct {
+  CRON_ACT_UNSPECIFIED = 0,
+  CRON_ACT_CREATE = 1,
+  CRON_ACT_UPDATE = 2,
+  CRON_ACT_GET = 3,
+  CRON_ACT_PAUSE = 4,
+  CRON_ACT_RESUME = 5,
+  CRON_ACT_RUN_NOW = 6,
+  CRON_ACT_DELETE = 7,
+  UNRECOGNIZED = -1,
+}
+
 export enum How {
   HOW_UNSPECIFIED = 0,
   HOW_RETURNED = 1,
@@ -65,6 +77,7 @@ export interface Command {
     | { $case: "explain"; value: Explain }
     | { $case: "publishMany"; value: PublishMany }
     | { $case: "schedule"; value: Schedule }
+    | { $case: "cron"; value: Cron }
     | { $case: "metrics"; value: Metrics }
     | undefined;
 }
@@ -285,6 +298,20 @@ export interface Schedule {
   atMs?: number | undefined;
 }
 
+/** Does something about a cron task. What is unset is not given. */
+export interface Cron {
+  name: string;
+  act: CronAct;
+  expression?: string | undefined;
+  topic?: string | undefined;
+  data: Value | undefined;
+  call?: boolean | undefined;
+  key?: string | undefined;
+  zone?: string | undefined;
+  retries?: number | undefined;
+  retryDelayMs?: number | undefined;
+}
+
 /** Stores events of one topic, all or none. */
 export interface PublishMany {
   topic: string;
@@ -421,6 +448,7 @@ export interface Answer {
     | { $case: "explanation"; value: Explanation }
     | { $case: "receipts"; value: Receipts }
     | { $case: "scheduled"; value: Scheduled }
+    | { $case: "job"; value: Job }
     | { $case: "figures"; value: Figures }
     | undefined;
 }
@@ -527,6 +555,31 @@ export interface Scheduled {
   ended: boolean;
   /** The event's payload. */
   data: Value | undefined;
+}
+
+/** A cron task, as the program sees it. */
+export interface Job {
+  name: string;
+  expression: string;
+  zone: string;
+  topic: string;
+  data: Value | undefined;
+  key: string;
+  call: boolean;
+  paused: boolean;
+  /** It says when it ticks next. */
+  next: boolean;
+  runs: number;
+  /** Of its last run; empty if there was none. */
+  status: string;
+  attempts: number;
+  /** A code; empty if it did not fail. */
+  error: string;
+  reply:
+    | Value
+    | undefined;
+  /** What `run_now` returned, and nothing else. */
+  id: string;
 }
 
 /** Where an event was stored. */
@@ -677,6 +730,9 @@ export const Command: MessageFns<Command> = {
         break;
       case "schedule":
         Schedule.encode(message.do.value, writer.uint32(138).fork()).join();
+        break;
+      case "cron":
+        Cron.encode(message.do.value, writer.uint32(146).fork()).join();
         break;
       case "metrics":
         Metrics.encode(message.do.value, writer.uint32(322).fork()).join();
@@ -834,6 +890,14 @@ export const Command: MessageFns<Command> = {
             message.do = { $case: "schedule", value: Schedule.decode(reader, reader.uint32()) };
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.do = { $case: "cron", value: Cron.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -949,6 +1013,12 @@ export const Command: MessageFns<Command> = {
       case "schedule": {
         if (object.do?.value !== undefined && object.do?.value !== null) {
           message.do = { $case: "schedule", value: Schedule.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "cron": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "cron", value: Cron.fromPartial(object.do.value) };
         }
         break;
       }
@@ -3000,6 +3070,180 @@ export const Schedule: MessageFns<Schedule> = {
   },
 };
 
+function createBaseCron(): Cron {
+  return {
+    name: "",
+    act: 0,
+    expression: undefined,
+    topic: undefined,
+    data: undefined,
+    call: undefined,
+    key: undefined,
+    zone: undefined,
+    retries: undefined,
+    retryDelayMs: undefined,
+  };
+}
+
+export const Cron: MessageFns<Cron> = {
+  encode(message: Cron, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.act !== 0) {
+      writer.uint32(16).int32(message.act);
+    }
+    if (message.expression !== undefined) {
+      writer.uint32(26).string(message.expression);
+    }
+    if (message.topic !== undefined) {
+      writer.uint32(34).string(message.topic);
+    }
+    if (message.data !== undefined) {
+      Value.encode(message.data, writer.uint32(42).fork()).join();
+    }
+    if (message.call !== undefined) {
+      writer.uint32(48).bool(message.call);
+    }
+    if (message.key !== undefined) {
+      writer.uint32(58).string(message.key);
+    }
+    if (message.zone !== undefined) {
+      writer.uint32(66).string(message.zone);
+    }
+    if (message.retries !== undefined) {
+      writer.uint32(72).uint32(message.retries);
+    }
+    if (message.retryDelayMs !== undefined) {
+      writer.uint32(81).double(message.retryDelayMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Cron {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCron();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.act = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.expression = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.data = Value.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.call = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.zone = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.retries = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.retryDelayMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Cron>): Cron {
+    return Cron.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Cron>): Cron {
+    const message = createBaseCron();
+    message.name = object.name ?? "";
+    message.act = object.act ?? 0;
+    message.expression = object.expression ?? undefined;
+    message.topic = object.topic ?? undefined;
+    message.data = (object.data !== undefined && object.data !== null) ? Value.fromPartial(object.data) : undefined;
+    message.call = object.call ?? undefined;
+    message.key = object.key ?? undefined;
+    message.zone = object.zone ?? undefined;
+    message.retries = object.retries ?? undefined;
+    message.retryDelayMs = object.retryDelayMs ?? undefined;
+    return message;
+  },
+};
+
 function createBasePublishMany(): PublishMany {
   return { topic: "", items: [], options: undefined, maxStored: undefined };
 }
@@ -4350,6 +4594,9 @@ export const Answer: MessageFns<Answer> = {
       case "scheduled":
         Scheduled.encode(message.what.value, writer.uint32(90).fork()).join();
         break;
+      case "job":
+        Job.encode(message.what.value, writer.uint32(98).fork()).join();
+        break;
       case "figures":
         Figures.encode(message.what.value, writer.uint32(322).fork()).join();
         break;
@@ -4458,6 +4705,14 @@ export const Answer: MessageFns<Answer> = {
             message.what = { $case: "scheduled", value: Scheduled.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.what = { $case: "job", value: Job.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -4542,6 +4797,12 @@ export const Answer: MessageFns<Answer> = {
       case "scheduled": {
         if (object.what?.value !== undefined && object.what?.value !== null) {
           message.what = { $case: "scheduled", value: Scheduled.fromPartial(object.what.value) };
+        }
+        break;
+      }
+      case "job": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "job", value: Job.fromPartial(object.what.value) };
         }
         break;
       }
@@ -5681,6 +5942,245 @@ export const Scheduled: MessageFns<Scheduled> = {
     message.error = object.error ?? "";
     message.ended = object.ended ?? false;
     message.data = (object.data !== undefined && object.data !== null) ? Value.fromPartial(object.data) : undefined;
+    return message;
+  },
+};
+
+function createBaseJob(): Job {
+  return {
+    name: "",
+    expression: "",
+    zone: "",
+    topic: "",
+    data: undefined,
+    key: "",
+    call: false,
+    paused: false,
+    next: false,
+    runs: 0,
+    status: "",
+    attempts: 0,
+    error: "",
+    reply: undefined,
+    id: "",
+  };
+}
+
+export const Job: MessageFns<Job> = {
+  encode(message: Job, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.expression !== "") {
+      writer.uint32(18).string(message.expression);
+    }
+    if (message.zone !== "") {
+      writer.uint32(26).string(message.zone);
+    }
+    if (message.topic !== "") {
+      writer.uint32(34).string(message.topic);
+    }
+    if (message.data !== undefined) {
+      Value.encode(message.data, writer.uint32(42).fork()).join();
+    }
+    if (message.key !== "") {
+      writer.uint32(50).string(message.key);
+    }
+    if (message.call !== false) {
+      writer.uint32(56).bool(message.call);
+    }
+    if (message.paused !== false) {
+      writer.uint32(64).bool(message.paused);
+    }
+    if (message.next !== false) {
+      writer.uint32(72).bool(message.next);
+    }
+    if (message.runs !== 0) {
+      writer.uint32(80).uint32(message.runs);
+    }
+    if (message.status !== "") {
+      writer.uint32(90).string(message.status);
+    }
+    if (message.attempts !== 0) {
+      writer.uint32(96).uint32(message.attempts);
+    }
+    if (message.error !== "") {
+      writer.uint32(106).string(message.error);
+    }
+    if (message.reply !== undefined) {
+      Value.encode(message.reply, writer.uint32(114).fork()).join();
+    }
+    if (message.id !== "") {
+      writer.uint32(122).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Job {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJob();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.expression = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.zone = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.data = Value.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.call = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.paused = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.next = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.runs = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.attempts = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.reply = Value.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Job>): Job {
+    return Job.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Job>): Job {
+    const message = createBaseJob();
+    message.name = object.name ?? "";
+    message.expression = object.expression ?? "";
+    message.zone = object.zone ?? "";
+    message.topic = object.topic ?? "";
+    message.data = (object.data !== undefined && object.data !== null) ? Value.fromPartial(object.data) : undefined;
+    message.key = object.key ?? "";
+    message.call = object.call ?? false;
+    message.paused = object.paused ?? false;
+    message.next = object.next ?? false;
+    message.runs = object.runs ?? 0;
+    message.status = object.status ?? "";
+    message.attempts = object.attempts ?? 0;
+    message.error = object.error ?? "";
+    message.reply = (object.reply !== undefined && object.reply !== null) ? Value.fromPartial(object.reply) : undefined;
+    message.id = object.id ?? "";
     return message;
   },
 };
