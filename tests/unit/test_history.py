@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tieline import Event, EventSystem, RetryPolicy, Settings
-from tieline._contract.contract import SYSTEM_WARNING
 from tieline.errors import (
     InvalidArgumentError,
     InvalidTopicError,
