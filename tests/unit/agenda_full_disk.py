@@ -8,7 +8,7 @@ import resource
 import sys
 
 from tests.suite.seen import Seen
-from tieline import EventSystem, ScheduleStatus, TielineError
+from tieline import EventSystem, TielineError
 
 
 async def main() -> None:
@@ -17,7 +17,7 @@ async def main() -> None:
         live, stored = Seen(), Seen()
         await events.subscribe("live", live.take).ready()
         await events.subscribe("t", stored.take, durable=True).ready()
-        first = await events.publish("live", 1, delay=0.5)
+        await events.publish("live", 1, delay=0.5)
         await events.publish("t", 1, key="k", delay=0.8)
         size = os.path.getsize(f"{path}-mail-wal")  # noqa: ASYNC240, PTH202
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -30,11 +30,11 @@ async def main() -> None:
         print("live", len(live))
         print("waiting", 1 - len(stored))
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        while (schedule := await events.schedules.get(first.id)).status is ScheduleStatus.PENDING:
-            await asyncio.sleep(0.05)
-        print(schedule.status)
         await stored.reach(1)
         print("stored", len(stored))
+        while (page := await events.schedules.list("delivered")).total < 2:
+            await asyncio.sleep(0.05)
+        print("delivered", page.total)
         print("live", len(live))
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from examples.node_package import provide
 
 from tests.suite.seen import until
 from tests.support.servers import RedisServer
@@ -337,3 +340,28 @@ async def test_a_task_made_for_a_call_keeps_its_bytes(redis_url: str) -> None:
         source = system._instance.source
         task = CronTask("t", "@daily", CronCall("a.b", encode(5), ttl=2500), **about, source=source)
         assert kept.task == encode_task(task)
+
+
+async def test_a_task_of_one_language_is_fired_by_the_other(redis_url: str) -> None:
+    """Node makes a task and leaves; Python fires and changes it. Node reads what Python made."""
+    peers = Path(__file__).parents[1] / "peers"
+    provide(peers)
+    async with _systems(redis_url, "python") as (system,):
+        seen = Heard()
+        system.subscribe("tick.tock", seen.take, durable=True)
+        start = datetime(2030, 1, 1, tzinfo=UTC)
+        mine = await system.cron.create(
+            "from.python", "0 9 * * MON", "a.b", [1], zone="Europe/Berlin", start=start, jitter=2.5
+        )
+        arguments = ("node", str(peers / "cron_maker.mjs"), redis_url)
+        node = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+        told = json.loads((await node.communicate())[0])
+        assert mine.next is not None
+        assert datetime.fromisoformat(told["next"]) == mine.next
+        assert datetime.fromisoformat(told["start"]) == start
+        assert (told["expression"], told["zone"], told["data"], told["jitter"]) == ("0 9 * * MON", mine.zone, [1], 2500)
+        await until(lambda: len(seen) >= 2)
+        assert (seen[0].data, seen[0].headers["h"], seen[0].source.split("/")[0]) == ({"a": 1}, "x", "node")
+        changed = await system.cron.update("from.node", data=None)
+        assert (changed.jitter, changed.key, changed.data, changed.headers) == (0.02, "k", None, {"h": "x"})
+        await system.cron.delete("from.node")

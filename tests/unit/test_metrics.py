@@ -16,13 +16,17 @@ from tieline import (
     EventSystem,
     NoRespondersError,
     OverloadedError,
+    RetryPolicy,
     TielineError,
     blocking,
     testing,
 )
 from tieline._contract.contract import ASK_TOPIC, LIMIT_METRIC_GROUPS, LIMIT_METRIC_TOPICS, METRICS
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.envelope import EVENT
 from tieline.metrics import Figures, Metrics
 from tieline.tally import CALL, COUNTERS, LIVE, OTHER, Tally
+from tieline.transport import Interest, Route
 
 
 @pytest.fixture(params=[False, True], ids=["here", "elsewhere"])
@@ -257,6 +261,33 @@ async def test_durable_events_count_apart_and_each_attempt_is_a_delivery(
     assert told.counters["events_deduplicated"] == 1
     assert [(one.topic, one.group) for one in told.groups] == [("order", "default")]
     assert told.live.total_events == told.calls.total_events == 0
+
+
+async def test_how_long_what_comes_once_more_was_away_is_no_queue_time(
+    local: testing.System, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    retry = RetryPolicy(max_attempts=1)
+
+    @local.subscribe("order", durable=True, retry=retry, on_poison="dead_letter")
+    async def order(data: Any, event: Event) -> None:
+        if not event.envelope.redriven:
+            raise ValueError("not yet")
+
+    await local.registered(local.subscriptions[0])
+    await local.publish("order", 1, key="k")
+    await local.clock.advance(3_600.0)
+    await local.dead_letters.redrive("order")
+    await local.clock.advance(1.0)
+    local.subscribe("live", order)
+    now = local.clock.now()
+    for replay in ("", "r1"):
+        envelope = Envelope(kind=EVENT, topic="live", time=now - 5_000, replay=replay, redriven=1)  # type: ignore[arg-type]
+        local._instance.responder.event(Interest(Route.EVENT, "live"), envelope)
+    await local.clock.settle()
+    told = local.metrics()
+    assert (told.durable.success_events, told.durable.queue_time.count, told.durable.queue_time.sum) == (1, 1, 0.0)
+    assert (told.live.success_events, told.live.queue_time.count, told.live.queue_time.sum) == (2, 1, 5.0)
 
 
 async def test_totals_are_the_sum_of_topics_and_of_kinds(local: testing.System) -> None:

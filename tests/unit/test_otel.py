@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from tests.suite.seen import Seen, until
-from tieline import Event, EventSystem, HandlerError, Item, RetryPolicy, testing
+from tieline import Event, EventSystem, HandlerError, Item, RetryPolicy, blocking, testing
 from tieline.otel import instrument, tracing
 from tieline.tracing import is_traceparent
 
@@ -291,3 +291,17 @@ async def test_without_an_sdk_the_trace_that_came_travels_on() -> None:
         await seen.reach(1)
     assert is_traceparent(seen[0])
     assert seen[0][3:35] == GIVEN[3:35]
+
+
+def test_programs_without_await_are_of_the_trace_too(spans: Spans) -> None:
+    with blocking.EventSystem("memory://", middleware=[tracing(spans.provider)]) as events:
+
+        def add(data: list[int]) -> int:  # in a thread
+            with spans.tracer.start_as_current_span("add"):
+                return sum(data)
+
+        events.subscribe("sum", add)
+        with spans.tracer.start_as_current_span("click"):
+            assert events.publish_and_wait("sum", [1, 2]) == 3
+    chain = [spans.named(name)[0] for name in ("click", "send sum", "process sum", "add")]
+    assert all(_is_child(span, parent) for parent, span in itertools.pairwise(chain))

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sqlite3
 import sys
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -84,14 +85,14 @@ async def test_what_is_planned_comes_in_its_order_and_never_early() -> None:
 
         await system.subscribe("t", note).ready()
         start = here.clock.now()
-        for seconds in (40 * DAY, 0.001, 7.0, 400 * DAY, 1.5):
+        for seconds in (40 * DAY, 0.001, 7.0, 400 * DAY, 1.5, 1.501):
             await system.publish("t", seconds, delay=seconds)
         for priority in (1, 10, 5):
             await system.publish("t", priority, delay=9.0, priority=priority)
         await here.clock.advance(500 * DAY)
-        assert [data for data, _ in seen] == [0.001, 1.5, 7.0, 10, 5, 1, 40 * DAY, 400 * DAY]
+        assert [data for data, _ in seen] == [0.001, 1.5, 1.501, 7.0, 10, 5, 1, 40 * DAY, 400 * DAY]
         assert [when - start for data, when in seen if data not in (10, 5, 1)] == [
-            1, 1_500, 7_000, 40 * DAY * 1000, 400 * DAY * 1000,
+            1, 1_500, 1_501, 7_000, 40 * DAY * 1000, 400 * DAY * 1000,
         ]  # fmt: skip
 
 
@@ -100,7 +101,8 @@ async def test_what_is_told_while_a_scheduler_looks_is_not_forgotten(turns: int)
     async with place() as here:
         system, seen = here.system(), Seen()
         await system.subscribe("t", seen.take).ready()
-        await here.clock.settle()
+        await system.publish("other", 1, delay=0.001)
+        await here.clock.advance(1)
         scheduler = system._instance.scheduler
         assert scheduler is not None
         scheduler.look()
@@ -164,6 +166,20 @@ async def test_a_system_that_was_killed_fires_nothing_and_another_one_does() -> 
         await other.start()
         await broker.clock.settle()
         assert list(seen) == [1]
+
+
+async def test_who_is_killed_while_it_has_the_role_is_replaced_at_once() -> None:
+    async with testing.Broker() as broker:
+        planner, other, seen = await broker.system().start(), broker.system(), list[int]()
+        await other.subscribe("t", lambda data: seen.append(broker.clock.now())).ready()
+        now = broker.clock.now()
+        for seconds in (1.0, 2.0):
+            await planner.publish("t", 1, delay=seconds)
+        await broker.clock.advance(1.0)
+        assert broker._memory.agenda._holder == planner.instance
+        await broker.faults.kill(planner)
+        await broker.clock.advance(10.0)
+        assert [when - now for when in seen] == [1_000, 2_000]
 
 
 # --- restarts ---------------------------------------------------------------------------------------------------------
@@ -303,13 +319,19 @@ def _do(committer: MailCommitter, work: Any) -> Any:
 
 
 async def test_who_stops_halfway_through_a_look_finishes_it(tmp_path: Path) -> None:
-    """Its scheduler is cancelled when it has taken the event, and not published it."""
+    """Its scheduler is cancelled while the file does not answer."""
     async with place(tmp_path / "mail") as here:
-        closing, other, seen = here.system(), here.system(), Seen()
+        closing, other, seen = await here.system().start(), here.system(), Seen()
         await other.subscribe("t", seen.take).ready()
         await closing.publish("t", 1, delay=0.5)
+        gate = threading.Event()
+        held = here.broker.mail.writer.submit(lambda book: gate.wait(30))
         await here.clock.advance(0.5)
-        await closing.aclose(0)
+        assert list(here.broker.agenda._firing.values()) == [closing.instance]
+        ending = asyncio.create_task(closing.aclose(0))
+        await asyncio.sleep(0.05)
+        gate.set()
+        await asyncio.gather(held, ending)
         await until(lambda: len(seen) == 1)
         await here.advance(10)
         assert list(seen) == [1]
@@ -497,5 +519,5 @@ async def test_what_cannot_be_marked_goes_out_once_and_is_marked_later(file: Pat
     )  # fmt: skip
     out, _ = await child.communicate()
     assert out.decode().splitlines() == [
-        "refused OVERLOADED NOT_DELIVERED", "live 1", "waiting 1", "delivered", "stored 1", "live 1",
+        "refused OVERLOADED NOT_DELIVERED", "live 1", "waiting 1", "stored 1", "delivered 2", "live 1",
     ]  # fmt: skip

@@ -118,7 +118,10 @@ export class Delivery implements Work {
     if (failure instanceof ExpiredError) series.expired += 1;
     else {
       if (failure !== undefined) series.failed += 1;
-      series.ended(this.queued, this.event.clock.monotonic() - this.#began);
+      series.ended(
+        this.event.envelope.replay === "" ? this.queued : undefined,
+        this.event.clock.monotonic() - this.#began,
+      );
     }
   }
 

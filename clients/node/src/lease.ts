@@ -185,7 +185,8 @@ export class Lease {
     const { series, clock } = this.consumer;
     const again = first && this.failures > 0;
     if (again) series.redelivered += 1;
-    series.ended(again ? undefined : clock.at(began) - envelope.time, clock.monotonic() - began);
+    const waited = !again && envelope.redriven === 0 && envelope.replay === "";
+    series.ended(waited ? clock.at(began) - envelope.time : undefined, clock.monotonic() - began);
   }
 
   /** It cannot be handled. */

@@ -22,7 +22,7 @@ export enum Misfire {
   UNRECOGNIZED = -1,
 }
 
-/** A recurring event or call; see SPEC.md, "Recurring events". Times are milliseconds since 1970, broker clock. */
+/** A recurring event or call; see SPEC.md, "Cron tasks". Times are milliseconds since 1970, broker clock. */
 export interface CronTask {
   name: string;
   /** Five or six fields, "@hourly" and the like, or "every 90m". */

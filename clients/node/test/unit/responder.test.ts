@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_STREAM_LEASE_MS } from "../../src/contract/contract.js";
-import { type Envelope, newEnvelope, REQUEST, STREAM_END } from "../../src/envelope.js";
+import { type Envelope, EVENT, newEnvelope, REQUEST, STREAM_END } from "../../src/envelope.js";
 import { newCallId } from "../../src/identity.js";
 import { Instance } from "../../src/instance.js";
+import { metricsOf } from "../../src/metrics.js";
 import { Responder } from "../../src/responder.js";
 import { Router } from "../../src/router.js";
 import { DEFAULT_SETTINGS } from "../../src/settings.js";
 import { type Owner, Subscription } from "../../src/subscription.js";
+import { Route } from "../../src/transport.js";
 import { MemoryBroker, MemoryPort } from "../../src/transports/memory.js";
 import { Raw } from "../support/raw.js";
 import { sleep, until } from "../support/waiting.js";
@@ -65,4 +67,21 @@ test("a reader that gives no sign of life does not keep the handler, and is told
   const end = caller.answers.at(-1);
   assert.deepStrictEqual([caller.answers.length, end?.kind, end?.stream?.sequence], [4, STREAM_END, 3]);
   assert.match(end?.error?.message ?? "", /no sign of life/);
+});
+
+test("how long what is replayed was away is no queue time", async () => {
+  const instance = new Instance("test", DEFAULT_SETTINGS, silent, undefined);
+  const router = new Router();
+  const subscription = new Subscription(owner, "live", () => undefined, {});
+  instance.tally.adopt(subscription);
+  router.add(subscription);
+  const responder = new Responder(instance, router);
+  const time = instance.clock.now() - 60_000;
+  for (const replay of ["", "r1"]) {
+    const envelope = { ...newEnvelope(EVENT), topic: "live", time, replay };
+    responder.event({ route: Route.EVENT, pattern: "live", group: "" }, envelope);
+  }
+  const { queueTime, successEvents } = metricsOf(instance.tally, [subscription]).live;
+  assert.deepEqual([successEvents, queueTime.count], [2, 1]);
+  assert.ok(queueTime.sum >= 60_000);
 });

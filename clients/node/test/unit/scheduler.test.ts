@@ -62,7 +62,7 @@ function scene(...answers: (Fired | Error)[]) {
 test("it looks when the next one is due, and not before", async () => {
   const out = { id: "a", status: "delivered" as const, due: 1 };
   const second = { again: 500, events: [out] };
-  const third = { again: undefined, events: [], ticks: [["a task", 7] as const], calls: ["a call"] };
+  const third = { again: undefined, events: [], ticks: [{ name: "a task", at: 7 }], calls: ["a call"] };
   const { clock, agenda, fired, scheduler } = scene({ again: 500, events: [] }, second, third);
   scheduler.begin();
   await clock.advance(499);

@@ -163,7 +163,10 @@ class Delivery:
                 series.expired += 1
                 return
             series.failed += 1
-        series.ended(self.queued, self.event.clock.monotonic() - self.began)
+        queued: float | None = self.queued
+        if queued and self.event.envelope.replay:
+            queued = None
+        series.ended(queued, self.event.clock.monotonic() - self.began)
 
     def cancel(self) -> None:
         """The caller gave up."""

@@ -183,12 +183,11 @@ class Lease:
     def count(self, event: Event, began: float, *, first: bool = True) -> None:
         """A handler has ended; how long its event waited is counted the first time it is handled."""
         series, clock = self.consumer.series, self.consumer.clock
-        queued = 0.0
-        if first and self.failures:
-            series.redelivered += 1
-        else:
-            queued = (clock.at(began) - event.envelope.time) / 1000
-        series.ended(queued, clock.monotonic() - began)
+        again = first and self.failures > 0
+        series.redelivered += again
+        envelope = event.envelope
+        waited = not (again or envelope.redriven or envelope.replay)
+        series.ended((clock.at(began) - envelope.time) / 1000 if waited else None, clock.monotonic() - began)
 
     def envelope_of(self, entry: Entry) -> Envelope:
         """The next event.

@@ -167,7 +167,7 @@ def _series(tally: Tally, pending: Counter[Series]) -> tuple[SeriesMetrics, ...]
 def _read(series: Series, pending: int, made: list[Distribution]) -> SeriesMetrics:
     handle = joined((series.handle.read(), series.prompt.read()))
     waited = series.queue.read()
-    at_once = max(0, handle.count - series.redelivered - waited.count)
+    at_once = max(0, handle.count - series.unwaited - waited.count)
     return SeriesMetrics(
         topic=series.topic,
         group=series.group,

@@ -64,6 +64,7 @@ class Series:
         "skipped",
         "topic",
         "trip",
+        "unwaited",
     )
 
     def __init__(self, topic: str = "", group: str = "", kind: Kind = LIVE) -> None:
@@ -71,15 +72,20 @@ class Series:
         self.group = group
         self.kind = kind
         self.published = self.failed = self.expired = self.cancelled = self.dropped = 0
-        self.redelivered = self.retried = self.skipped = self.dead = self.parked = 0
+        self.redelivered = self.retried = self.skipped = self.unwaited = self.dead = self.parked = 0
         self.prompt = Histogram()
         self.queue = Histogram()
         self.handle = Histogram()
         self.trip = Histogram()
 
-    def ended(self, queued: float, seconds: float) -> None:
-        """A handler has ended: its event waited for so long, and it took so long (s). No waiting costs nothing."""
-        if queued > 0.0:
+    def ended(self, queued: float | None, seconds: float) -> None:
+        """A handler has ended: its event waited for so long, and it took so long (s). No waiting costs nothing.
+
+        Without `queued`, how long it waited says nothing, as it came once more.
+        """
+        if queued is None:
+            self.unwaited += 1
+        elif queued > 0.0:
             self.queue.record(queued)
         self.handle.record(seconds)
 
