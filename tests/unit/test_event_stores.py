@@ -10,21 +10,9 @@ import pytest
 
 from tests.support.postgres import PostgresServer
 from tieline.errors import InvalidArgumentError, InvalidPayloadError, InvalidTopicError, UnavailableError
-from tieline.event_store import (
-    EventStore,
-    Order,
-    RecordedEvent,
-    Retention,
-    Selection,
-    check_limit,
-    check_page,
-    check_selection,
-    cursor_of,
-    merged,
-    position_of,
-    read_cursor,
-)
+from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection, cursor_of, merged, position_of
 from tieline.event_stores import event_store
+from tieline.history_questions import check_limit, check_page, check_selection, read_cursor
 from tieline.sql_event_store import SqlEventStore
 
 EVERYTHING = Selection()
@@ -140,12 +128,15 @@ async def test_the_last_change_of_a_status_counts_in_whatever_order_it_is_writte
         (("*.*.eu",), [3]),
         (("orders.*.>",), [3]),
         ((">",), [1, 2, 3, 4]),
+        (("*.startup",), []),
+        (("system.>",), [5]),
+        ((), [1, 2, 3, 4, 5]),
         (("ordersx.created", "orders.paid"), [2, 4]),
         (("orders",), []),
     ],
 )
 async def test_types_are_topics_or_patterns(store: EventStore, types: tuple[str, ...], wanted: list[int]) -> None:
-    names = ("orders.created", "orders.paid", "orders.paid.eu", "ordersx.created")
+    names = ("orders.created", "orders.paid", "orders.paid.eu", "ordersx.created", "system.startup")
     await store.write([row(at, type=name) for at, name in enumerate(names, 1)])
     assert ids(await store.select(Selection(types), Order.OLDEST, limit=10)) == wanted
     assert await store.count(Selection(types)) == len(wanted)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tieline import Event, EventSystem
+from tieline import Event, EventSystem, Settings
 from tieline.errors import (
     InvalidArgumentError,
     InvalidTopicError,
@@ -19,10 +19,11 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from tieline.history import ReplayProgress
+from tieline.history_replay import ReplayProgress
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
 BIG = 1_000_000
+QUIET = Settings(system_events=False)
 
 
 async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
@@ -30,6 +31,10 @@ async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> 
     while not await true():
         assert time.monotonic() < until
         await asyncio.sleep(0.02)
+
+
+QUIET = Settings(system_events=False)
+"""What the system says of itself would be recorded too."""
 
 
 class Pair:
@@ -55,10 +60,12 @@ class Pair:
 async def systems(request: pytest.FixtureRequest) -> AsyncIterator[tuple[EventSystem, EventSystem]]:
     if request.param == "redis":
         url = request.getfixturevalue("redis_url")
-        one, two = (EventSystem(url, service=name) for name in ("keeper", "shop"))
+        one, two = (EventSystem(url, service=name, settings=QUIET) for name in ("keeper", "shop"))
     else:
         broker = MemoryBroker()
-        one, two = (EventSystem(service=name, transport=MemoryTransport(broker)) for name in ("keeper", "shop"))
+        one, two = (
+            EventSystem(service=name, transport=MemoryTransport(broker), settings=QUIET) for name in ("keeper", "shop")
+        )
     async with one, two:
         yield one, two
 
@@ -371,7 +378,7 @@ async def test_a_replay_tells_how_far_it_is_and_ends_when_it_is_closed(pair: Pai
 
 async def test_what_nobody_takes_is_skipped_and_counted(pair: Pair) -> None:
     await pair.publish("a.b", 1, 2)
-    pair.other._publish_warning({"kind": "x"})
+    await pair.other._publish_system("system.warning", {"kind": "x"})
     await pair.recorded(3)
     last = await pair.other.history.replay(to_group="nobody", speed=None).wait()
     assert (last.sent, last.skipped, last.total) == (0, 3, 3)

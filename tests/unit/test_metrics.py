@@ -10,8 +10,17 @@ from typing import Any
 
 import pytest
 
-from tieline import CallTimeoutError, Event, EventSystem, OverloadedError, TielineError, blocking, testing
-from tieline._contract.contract import LIMIT_METRIC_GROUPS, LIMIT_METRIC_TOPICS, METRICS
+from tieline import (
+    CallTimeoutError,
+    Event,
+    EventSystem,
+    NoRespondersError,
+    OverloadedError,
+    TielineError,
+    blocking,
+    testing,
+)
+from tieline._contract.contract import ASK_TOPIC, LIMIT_METRIC_GROUPS, LIMIT_METRIC_TOPICS, METRICS
 from tieline.metrics import Figures, Metrics
 from tieline.tally import CALL, COUNTERS, LIVE, OTHER, Tally
 
@@ -79,15 +88,32 @@ async def test_what_waits_for_a_handler_is_queued(events: testing.System) -> Non
     assert (told.total_events, events.metrics().live.published_events) == (3, 3)
 
 
+async def test_the_way_to_another_process_is_queue_time() -> None:
+    async with testing.system(remote=True) as events:
+        events.subscribe("far", lambda data: data)
+        events.faults.delay(3.0, "far", kind="event")
+        events.faults.delay(4.0, "far", kind="request")
+        await events.publish("far")
+        call = asyncio.create_task(events.publish_and_wait("far"))
+        await events.clock.advance(5.0)
+        await call
+        told = there(events)
+        assert (told.live.queue_time.sum, told.calls.queue_time.sum) == (3.0, 4.0)
+        assert events.metrics().round_trip.sum == pytest.approx(4.0)
+
+
 async def test_a_call_that_is_answered_at_once_is_counted_all_the_same(events: testing.System) -> None:
-    events.subscribe("at.once", lambda data: data, group="g")
+    @events.subscribe("at.once", group="g")
+    async def at_once(data: int) -> int:
+        return data
+
     for number in range(3):
         await events.publish_and_wait("at.once", number)
     made = events.metrics()
     assert (made.calls.published_events, made.round_trip.count) == (3, 3)
     told = there(events)
     assert [(one.topic, one.group, one.delivered_events) for one in told.groups] == [("at.once", "g", 3)]
-    assert told.queue_time.count == told.handle_time.count == 3
+    assert told.queue_time.count == sum(told.queue_time.buckets) == told.handle_time.count == 3
     assert not made.errors
 
 
@@ -176,6 +202,26 @@ async def test_events_of_a_pattern_count_under_their_own_topics_and_observers_do
     assert told.delivered_events == 2
 
 
+async def test_what_a_filter_refuses_is_not_counted_for_its_handler(events: testing.System) -> None:
+    events.subscribe("mine", lambda data: data, filter=lambda data: data == "mine")
+    with pytest.raises(NoRespondersError):
+        await events.publish_and_wait("mine", "yours")
+    await events.publish("mine", "yours")
+    await events.clock.settle()
+    assert there(events).total_events == 0
+    assert events.metrics().topics["mine"].published_events == 2
+    assert dict(events.metrics().errors) == {"NO_RESPONDERS": 1}
+
+
+async def test_what_an_observer_has_is_not_pending(events: testing.System) -> None:
+    gate = asyncio.Event()
+    events.subscribe("seen", gate.wait, observe=True)
+    await events.publish("seen")
+    await events.clock.settle()
+    assert there(events).pending_events == 0
+    gate.set()
+
+
 async def test_collected_events_are_pending_until_their_batch_is_full(events: testing.System) -> None:
     events.subscribe("many", lambda data: None, batch=(10, 5.0))
     for _ in range(3):
@@ -243,6 +289,7 @@ async def test_figures_do_not_change_any_more(local: testing.System) -> None:
 async def test_the_systems_own_questions_are_not_counted(events: testing.System) -> None:
     await events.services()
     await events.explain("nothing")
+    events._instance.tally.call_failed(ASK_TOPIC, "TIMEOUT")
     for system in (events, events.far or events):
         assert system.metrics().series == ()
         assert not system.metrics().errors

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from tests.support.servers import RedisServer
-from tieline import EventSystem, RetryPolicy, codec
+from tieline import EventSystem, RetryPolicy, Settings, codec
 from tieline.errors import UnavailableError
 from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection
 from tieline.event_stores import event_store
 from tieline.recorder import Recorder
 
 ALL = Selection()
+QUIET = Settings(system_events=False)
 
 
 async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
@@ -26,6 +27,10 @@ async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> 
     while not await true():
         assert time.monotonic() < until
         await asyncio.sleep(0.02)
+
+
+QUIET = Settings(system_events=False)
+"""What the system says of itself would be recorded too."""
 
 
 class Place:
@@ -57,7 +62,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     kept = tmp_path / "broker.db" if request.param == "file" else ""
     url = request.getfixturevalue("redis_url") if redis else f"memory://{kept}"
     store = event_store(f"sqlite:///{tmp_path / 'history.db'}")
-    async with EventSystem(url, service="shop") as events:
+    async with EventSystem(url, service="shop", settings=QUIET) as events:
         yield Place(events, store, url)
         await store.aclose()
 
@@ -122,7 +127,7 @@ async def test_only_the_topics_asked_for_are_recorded_by_all(place: Place) -> No
 
 async def test_what_the_system_publishes_has_no_payload_in_history(place: Place) -> None:
     async with running(place.recorder()):
-        place.events._publish_warning({"kind": "secret"})
+        await place.events._publish_system("system.warning", {"kind": "secret"})
         (row,) = await place.has(1)
     assert (row.type, row.data, row.content_type) == ("system.warning", b"", "")
 
@@ -200,6 +205,16 @@ async def test_history_is_trimmed_by_its_recorder(place: Place) -> None:
         await place.has(10)
     async with running(place.recorder("two", retention=Retention(rows=4))):
         await poll(lambda: _counts(place.store, 4))
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_a_planned_event_is_recorded_once_when_its_time_has_come(place: Place, key: str | None) -> None:
+    async with running(place.recorder()):
+        await place.events.publish("a.b", 1, key=key, delay=0.3)
+        await asyncio.sleep(0.1)
+        assert await place.rows() == []
+        (row,) = await place.has(1)
+        assert (row.type, row.key, row.status) == ("a.b", key or "", "pending" if key else "processed")
 
 
 class Failing:
@@ -305,7 +320,7 @@ async def test_an_event_that_the_database_refuses_is_left_out_alone(place: Place
 @contextlib.asynccontextmanager
 async def on_redis(server: RedisServer, tmp_path: Path) -> AsyncIterator[Place]:
     store = event_store(f"sqlite:///{tmp_path / 'history.db'}")
-    async with EventSystem(server.url, service="shop") as events:
+    async with EventSystem(server.url, service="shop", settings=QUIET) as events:
         yield Place(events, store, server.url)
         await store.aclose()
 
@@ -352,6 +367,29 @@ async def test_a_recorder_registers_again_when_redis_has_lost_everything(tmp_pat
             server.restart()
             await poll(lambda: _records(place))
             assert len(await place.rows()) > 1
+
+
+async def test_recorders_that_are_gone_are_forgotten(
+    redis_server: RedisServer, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tieline.transports.redis_tape._FORGET_MS", 1)
+    async with on_redis(redis_server, tmp_path) as place:
+        tape = place.events._instance.port.tape
+        await tape.register()
+        for name in ("holds", "gone"):
+            await place.events.publish("a.b", 1)
+            (entry,) = await tape.read(name, wait=0)
+        await tape.acknowledge([entry.id])
+        consumers = ("XINFO", "CONSUMERS", "tl:{rec}:tape", "recorders")
+        assert {_name(each) for each in await tape._call(*consumers)} == {"holds", "gone"}
+        await asyncio.sleep(0.05)
+        assert await tape.read("asks", wait=0, idle=60.0) == []
+        assert {_name(each) for each in await tape._call(*consumers)} - {"asks"} == {"holds"}
+
+
+def _name(consumer: Any) -> str:
+    """RESP3 tells a map."""
+    return (consumer[b"name"] if isinstance(consumer, dict) else consumer[1]).decode()
 
 
 async def _records(place: Place) -> bool:

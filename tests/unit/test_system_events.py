@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +16,7 @@ from tests.support.servers import RedisServer
 from tests.support.system_events import assert_as_agreed
 from tieline import EventSystem, InvalidArgumentError, Settings, instance, testing
 from tieline.context import Event
+from tieline.system_events import SystemWarningPayload
 
 LOUD = Settings(system_events=True)
 
@@ -67,9 +68,13 @@ async def test_of_very_many_topics_not_all_are_told() -> None:
 
 async def test_an_outage_is_a_gap() -> None:
     heard = Heard()
+
+    async def typed(data: SystemWarningPayload, event: Event) -> None:
+        await heard.take(cast("dict[str, Any]", data), event)
+
     async with testing.Broker() as broker:
         shop = await broker.system("shop", settings=LOUD).start()
-        shop.subscribe("system.warning", heard.take)
+        shop.subscribe("system.warning", typed)
         await broker.faults.cut(shop)
         await broker.clock.advance(3.2)
         await broker.faults.restore(shop)

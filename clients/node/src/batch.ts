@@ -62,7 +62,6 @@ export class Batch implements Work {
   }
 
   #read(delivery: Delivery, taken: Delivery[], payloads: unknown[]): void {
-    delivery.late = true; // it waited for the others
     delivery.startClock();
     try {
       if (delivery.event.expired) throw new ExpiredError(`"${delivery.event.topic}" expired while it waited`);

@@ -96,6 +96,11 @@ export class Event {
     return this.envelope.scheduled === 0 ? undefined : new Date(this.envelope.scheduled);
   }
 
+  /** Id of the replay that delivers it again; empty otherwise. */
+  get replay(): string {
+    return this.envelope.replay;
+  }
+
   /** When it expires, by the broker's clock; undefined for never. */
   get expiresAt(): Date | undefined {
     return this.envelope.expiresAt === 0 ? undefined : new Date(this.envelope.expiresAt);

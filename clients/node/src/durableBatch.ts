@@ -143,6 +143,7 @@ export class DurableBatch implements Holder {
     const { clock, subscription } = this.#consumer;
     const { versions, input } = subscription;
     const event = new Event(lease.envelopeOf(entry), clock);
+    if (event.replay !== "" && !subscription.replays) return undefined;
     const data = versions === undefined ? event.data : versions.lift(event);
     if (!passes(subscription, data)) return undefined;
     return { entry, event, data: input === undefined ? data : await fitted(input, data, MISFIT) };

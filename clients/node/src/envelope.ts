@@ -97,6 +97,7 @@ function write(envelope: Envelope): void {
   writer.text(0xc2, envelope.group);
   writer.number(0xc8, envelope.redriven);
   writer.number(0xd0, envelope.scheduled);
+  writer.text(0xda, envelope.replay);
 }
 
 /** Reads an envelope; undefined for bytes that are none, or whose kind is unknown. It shares memory with the bytes. */
@@ -230,7 +231,10 @@ function readRareField(envelope: Envelope, tag: number, reader: FieldReader): vo
       envelope.redriven = reader.varint() >>> 0;
       break;
     case 0xd0:
-      envelope.scheduled = reader.varint();
+      envelope.scheduled = reader.signed();
+      break;
+    case 0xda:
+      envelope.replay = reader.text();
       break;
     default:
       reader.skip(tag);
@@ -301,7 +305,8 @@ function mostBytes(envelope: Envelope): number {
     envelope.schemaVersion.length +
     envelope.key.length +
     envelope.idempotencyKey.length +
-    envelope.group.length;
+    envelope.group.length +
+    envelope.replay.length;
   let headers = 0;
   for (const name in envelope.headers) headers += 16 + 3 * (name.length + (envelope.headers[name]?.length ?? 0));
   const blobs = envelope.data.length + envelope.callId.length + envelope.fingerprint.length;

@@ -3,13 +3,16 @@ import { Caller } from "./caller.js";
 import type { Clock } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS } from "./contract/contract.js";
+import { CronRunner, callForTask, type Tell } from "./cronRunner.js";
+import { CronTasks } from "./cronTasks.js";
 import { DeadLetters, ParkedKeys } from "./deadLetters.js";
 import type { Mail } from "./durable.js";
-import { said, TielineError, UnsupportedError } from "./errors.js";
+import { said, TielineError, UnavailableError, UnsupportedError } from "./errors.js";
 import type { Explanation } from "./explain.js";
 import { type Group, Groups } from "./groups.js";
 import { guardedReceiver } from "./guardedReceiver.js";
 import { harmless } from "./harmless.js";
+import { History } from "./history.js";
 import { Inside } from "./inside.js";
 import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
@@ -65,6 +68,10 @@ export class EventSystem extends Sending {
   readonly groups: Groups;
   /** Events that are published later, and what became of them. */
   readonly schedules: Schedules;
+  /** What happened, as recorders have written it down. */
+  readonly history: History;
+  /** Looks after tasks that recur. */
+  readonly cron: CronTasks;
   /** What was published and waits for the broker; undefined without the option `outbox`. */
   readonly outbox: Outbox | undefined;
   /** See `Sending`. */
@@ -119,6 +126,7 @@ export class EventSystem extends Sending {
     this.#registry = new Registry(this.#router, instance.log);
     this.#leaving = new Leaving(this.#router, this.#registry);
     this.#caller = new Caller(instance, this.#router);
+    this.history = new History(instance, this.#caller);
     this.#responder = new Responder(instance, this.#router);
     this.outbox = options.outbox === undefined ? undefined : this.#makeOutbox(options.outbox, options);
     this.#publisher = new Publisher(instance, this.#router, this.#responder, this.outbox);
@@ -127,10 +135,14 @@ export class EventSystem extends Sending {
       instance.system.publishBy((topic, payload) => this.#publisher.publish(topic, payload, { ttl }, true));
     }
     this.#surveyor = new Surveyor(instance, this.#caller, this.#responder);
+    const requester = new Requester(instance, this.#caller, this.#responder);
+    const tell: Tell = ([topic, payload]) => this.#tellOfTask(topic, payload);
+    this.cron = new CronTasks(instance, tell);
+    instance.cron = new CronRunner(instance, (request, data, key) => callForTask(requester, request, data, key), tell);
     const report = (error: unknown, what: string) => this.#report(error, what);
     this.ways = {
       publisher: this.#publisher,
-      requester: new Requester(instance, this.#caller, this.#responder),
+      requester,
       surveyor: this.#surveyor,
       caller: this.#caller,
       around: aroundPublish(this.#chain),
@@ -374,6 +386,15 @@ export class EventSystem extends Sending {
     this.#opening.end();
     await this.outbox?.close();
     await this.#opening.close();
+  }
+
+  /** Publishes an event of the system; one that cannot be heard now is not missed. */
+  async #tellOfTask(topic: string, payload: unknown): Promise<void> {
+    try {
+      await this.#publisher.publish(topic, payload, { schemaVersion: "1" }, true);
+    } catch (error) {
+      if (!(error instanceof UnavailableError)) throw error;
+    }
   }
 
   #makeOutbox(path: string, { url, transport }: EventSystemOptions): Outbox {

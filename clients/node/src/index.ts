@@ -28,6 +28,25 @@ export {
   USER_REGISTERED,
 } from "./contract/contract.js";
 export type {
+  DeadLetterErrorPayload,
+  GapWarningPayload,
+  HandlerErrorPayload,
+  LoopBlockedWarningPayload,
+  OverloadWarningPayload,
+  ParkedErrorPayload,
+  ShutdownPayload,
+  SkippedErrorPayload,
+  SlowConsumerWarningPayload,
+  StartupPayload,
+  SystemErrorPayload,
+  SystemWarningPayload,
+} from "./contract/systemEvents.js";
+export type { CronTaskChanged, CronTaskEnded, CronTaskExecuted } from "./cronEvents.js";
+export type { CronJob, CronPage, CronRun } from "./cronJob.js";
+export type { CronChanges, CronOptions } from "./cronOptions.js";
+export type { Misfire } from "./cronTask.js";
+export type { CronListOptions, CronTasks } from "./cronTasks.js";
+export type {
   DeadLetter,
   DeadLetters,
   InGroup,
@@ -69,6 +88,19 @@ export { Explanation, type TrailStep } from "./explain.js";
 export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
 export type { Group, Groups } from "./groups.js";
 export type { Distribution } from "./histogram.js";
+export type { History } from "./history.js";
+export type {
+  HistoryAskOptions,
+  HistoryDeleteOptions,
+  HistoryEvent,
+  HistoryFigures,
+  HistoryListOptions,
+  HistoryPage,
+  HistoryReplayOptions,
+  HistorySelection,
+  HistoryStatus,
+  RecorderFigures,
+} from "./historyEvent.js";
 export type { Handling, IdempotencyStore, MemoryIdempotencyStore, Standing } from "./idempotency.js";
 export { type IdempotencyStoreOptions, idempotencyStore } from "./idempotencyStores.js";
 export type { JsonSchema } from "./jsonSchema.js";
@@ -86,6 +118,7 @@ export type { When } from "./planner.js";
 export { CONTENT_TYPE, exposition, type PrometheusOptions } from "./prometheus.js";
 export type { Receipt } from "./publisher.js";
 export type { PublishOptions } from "./publishOptions.js";
+export type { Replay, ReplayProgress } from "./replay.js";
 export type { CallOptions, StreamOptions } from "./requester.js";
 export type { Retry } from "./retry.js";
 export type { RetryPolicy } from "./retryPolicy.js";

@@ -1,12 +1,13 @@
 import { Clock, monotonic } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
+import type { CronRunner } from "./cronRunner.js";
 import type { Mail } from "./durable.js";
 import { DurableSteps } from "./durableSteps.js";
 import { InvalidArgumentError, OverloadedError } from "./errors.js";
 import { harmless } from "./harmless.js";
 import { guardedLogger, type Log, type Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
-import type { Agenda, Firing } from "./schedule.js";
+import type { Agenda, Fired } from "./schedule.js";
 import type { Scheduler } from "./scheduler.js";
 import type { Settings } from "./settings.js";
 import { SystemEvents } from "./systemEvents.js";
@@ -43,6 +44,8 @@ export class Instance {
   up = false;
   /** Fires what is due, where that is for instances to do. */
   scheduler: Scheduler | undefined;
+  /** Sees to cron tasks that the scheduler is handed. */
+  cron: CronRunner | undefined;
   /** See `EventSystem.start`. */
   readonly start: () => Promise<unknown>;
 
@@ -86,8 +89,15 @@ export class Instance {
     return this.place.agenda;
   }
 
-  /** See `Scheduler`: these went out, or were given up. */
-  fired(_events: readonly Firing[]): void {}
+  /** See `Scheduler`: events went out, or were given up; ticks and calls are to be seen to. */
+  fired(fired: Fired): void {
+    this.cron?.take(fired);
+  }
+
+  /** Has the scheduler look at the agenda now. */
+  look(): void {
+    this.scheduler?.look();
+  }
 
   /** How long a lease on durable events lasts without being extended, milliseconds. */
   get lease(): number {

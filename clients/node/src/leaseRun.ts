@@ -96,7 +96,7 @@ export class LeaseRun implements Holder {
 
   /** Handles one event unless the store says that this was done. */
   async #deliverOnce(entry: Entry, event: Event, store: IdempotencyStore): Promise<End | undefined> {
-    const once = new Once(store, this.#asker, event.id);
+    const once = new Once(store, this.#asker, event.replay === "" ? event.id : `${event.id}#${event.replay}`);
     this.#once = once;
     try {
       const begun = await once.begin();
@@ -157,6 +157,7 @@ export class LeaseRun implements Holder {
   async #runHandler(event: Event): Promise<void> {
     const { subscription } = this.#lease.consumer;
     const { versions, input, handler, streams } = subscription;
+    if (event.replay !== "" && !subscription.replays) return;
     let data = versions === undefined ? event.data : versions.lift(event);
     if (!passes(subscription, data)) return;
     if (input !== undefined) data = await fitted(input, data, MISFIT);

@@ -119,7 +119,8 @@ function pendingOf(tally: Tally, subscriptions: Iterable<Subscription>): Map<Ser
     if (consumer !== undefined) add(consumer.series, consumer.handling);
     else if (!internal && !observe) {
       const atWork = [...subscription.atWork().map(([delivery]) => delivery), ...subscription.collected];
-      for (const { event, isEvent } of atWork) add(tally.series(event.topic, group, isEvent ? "live" : "call"), 1);
+      const wanted = atWork.filter(({ event }) => !event.cancelled); // the others count as cancelled
+      for (const { event, isEvent } of wanted) add(tally.series(event.topic, group, isEvent ? "live" : "call"), 1);
     }
   }
   return found;

@@ -61,8 +61,7 @@ export class Publisher {
     if (!place.connected || options.signal?.aborted) {
       await this.#linkWait.wait(envelope.data.length, options.waitForConnection ?? 0, options.signal);
     }
-    this.#instance.tally.live(topic).published += 1;
-    if (this.#instance.trail.room > 0 && !bySystem) this.#instance.trail.published(envelope);
+    if (!bySystem) this.#noted(envelope);
     const handled = options.waitLocal ? new Handled() : undefined;
     const { here, served } = this.#serveHere(envelope, data, handled);
     await place.publish(envelope, served).catch((error) => {
@@ -72,6 +71,12 @@ export class Publisher {
     await handled?.all();
     if (this.#turns.due()) await turn();
     return { id: envelope.id, correlationId: envelope.correlationId || envelope.id };
+  }
+
+  #noted(envelope: Envelope): void {
+    const { tally, trail } = this.#instance;
+    tally.live(envelope.topic).published += 1;
+    if (trail.room > 0) trail.published(envelope);
   }
 
   /** The broker is back. */

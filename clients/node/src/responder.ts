@@ -148,6 +148,10 @@ export class Responder implements Outlet {
 
   /** Gives an event, which has waited for so long (ms), to one subscription. `data` is what was published, if that was here. */
   deliver(subscription: Subscription, envelope: Envelope, queued: number, outlet?: EventOutlet, data?: unknown): void {
+    if (envelope.replay !== "" && !subscription.replays) {
+      this.#instance.unusual("dropped", envelope, { why: "a replay", subscription: subscription.name });
+      return;
+    }
     const event = new Event(envelope, this.#instance.clock);
     if (subscription.byReference && outlet !== undefined) event.setData(data);
     const delivery = new Delivery(subscription, event, outlet ?? this.#eventOutlet);

@@ -1,4 +1,5 @@
 import { UnsupportedError } from "./errors.js";
+import { NoRoster, type Roster } from "./roster.js";
 
 /**
  * The seam for what is planned: events that a broker publishes or stores at a time. Rules: SPEC.md, section 16.
@@ -12,8 +13,11 @@ export type ScheduleStatus = "pending" | "delivered" | "failed" | "expired" | "c
 /** All of them. */
 export const SCHEDULE_STATUSES: readonly ScheduleStatus[] = ["pending", "delivered", "failed", "expired", "cancelled"];
 
-/** How a planned event goes out: to who listens, or into the stream of its key, or into the lane of its priority. */
-export type Way = "live" | "key" | "lane";
+/**
+ * How a planned event goes out: to who listens, or into the stream of its key, or into the lane of its priority. A call,
+ * which a cron task makes, is handed to the scheduler.
+ */
+export type Way = "live" | "key" | "lane" | "call";
 
 /** An event that is to be published at a time. Moments are ms since 1970, broker clock. */
 export interface Plan {
@@ -84,6 +88,10 @@ export interface Fired {
   readonly again: number | undefined;
   /** What left the agenda. */
   readonly events: readonly Firing[];
+  /** Cron tasks, and when they were to be looked at (ms since 1970), of which ticks are to be fired … */
+  readonly ticks?: readonly { readonly name: string; readonly at: number }[];
+  /** … and ids of calls that are to be made, by whoever is told; if nobody does in time they are told again. */
+  readonly calls?: readonly string[];
 }
 
 /** Told of what is due earlier than all else: when (ms since 1970), and who fires it (empty: nobody yet). */
@@ -100,6 +108,9 @@ export interface PlannedPage {
  * UnsupportedError where nothing can be planned.
  */
 export interface Agenda {
+  /** Cron tasks. */
+  readonly roster: Roster;
+
   /** Whether this process is to look for what is due; otherwise the broker does. */
   readonly fires: boolean;
 
@@ -137,11 +148,13 @@ export interface Agenda {
 /** `Agenda` where nothing can be planned: everything is an UnsupportedError. */
 export class NoAgenda implements Agenda {
   readonly fires = false;
+  readonly roster: Roster;
   readonly #hint: string;
 
   /** The hint says what to use instead. */
   constructor(hint: string) {
     this.#hint = hint;
+    this.roster = new NoRoster(hint);
   }
 
   /** See `Agenda.listen`. */

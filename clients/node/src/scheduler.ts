@@ -2,7 +2,7 @@ import type { Clock, Timer } from "./clock.js";
 import { DEFAULT_ROLE_MS } from "./contract/contract.js";
 import { said, TielineError, UnavailableError } from "./errors.js";
 import type { Log } from "./log.js";
-import type { Agenda, Fired, Firing } from "./schedule.js";
+import type { Agenda, Fired } from "./schedule.js";
 
 const PAUSE_MS = 1_000;
 const FAREST_MS = 86_400_000;
@@ -12,8 +12,8 @@ export interface House {
   /** The broker's clock. */
   readonly clock: Clock;
   readonly log: Log;
-  /** These went out, or were given up. */
-  fired(events: readonly Firing[]): void;
+  /** Events went out, or were given up; ticks and calls are to be seen to. */
+  fired(fired: Fired): void;
 }
 
 /**
@@ -77,8 +77,9 @@ export class Scheduler {
     while (this.#again && !this.#stopped) {
       this.#again = false;
       this.#heard = Number.POSITIVE_INFINITY;
-      const { again = Number.POSITIVE_INFINITY, events } = await this.#fire();
-      if (events.length > 0) this.#house.fired(events);
+      const fired = await this.#fire();
+      const { again = Number.POSITIVE_INFINITY, events, ticks = [], calls = [] } = fired;
+      if (events.length + ticks.length + calls.length > 0) this.#house.fired(fired);
       if (!this.#stopped) this.#setTimer(Math.min(this.#house.clock.monotonic() + again, this.#heard));
     }
     this.#looking = false;

@@ -170,7 +170,7 @@ export class Schedules {
       due: new Date(due),
       topic: envelope.topic,
       key: envelope.key,
-      durable: way !== "live",
+      durable: way === "key" || way === "lane",
       priority,
       attempts,
       created: new Date(created),

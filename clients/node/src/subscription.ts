@@ -1,7 +1,7 @@
 import { Batch, Batcher, type BatchOptions, checkBatch } from "./batch.js";
 import type { Consumer } from "./consumer.js";
 import type { Event } from "./context.js";
-import { ASK_TOPIC, DEFAULT_DURABLE_CONCURRENCY } from "./contract/contract.js";
+import { ASK_TOPIC, DEFAULT_DURABLE_CONCURRENCY, HISTORY_TOPIC } from "./contract/contract.js";
 import { Delivery } from "./delivery.js";
 import { DURABLE_KINDS, type Durability, type DurableOptions, durabilityOf } from "./durability.js";
 import { InvalidArgumentError, InvalidTopicError, type TielineError } from "./errors.js";
@@ -58,6 +58,8 @@ export interface SubscribeOptions<Data = unknown, Payload = Data, Reply = unknow
   onGap?: OnGap;
   /** Local callers hand over their own objects instead of copies. */
   byReference?: boolean;
+  /** False: events that are replayed from history are not for this handler. */
+  replays?: boolean;
   /** For figures and `unsubscribe`; the function's name unless given, or the topic if it has none. */
   name?: string;
 }
@@ -94,6 +96,7 @@ const KINDS: Kinds<AnyOptions> = {
   queue: whole(0),
   onGap: ON_GAP,
   byReference: FLAG,
+  replays: FLAG,
   name: TEXT,
   ...DURABLE_KINDS,
 };
@@ -126,6 +129,7 @@ export class Subscription {
   readonly filter: ((data: unknown) => boolean) | undefined;
   readonly onGap: OnGap | undefined;
   readonly byReference: boolean;
+  readonly replays: boolean;
   readonly input: StandardSchema | undefined;
   readonly output: StandardSchema | undefined;
   /** How payloads of other versions are lifted; undefined if it said nothing of versions. */
@@ -159,7 +163,8 @@ export class Subscription {
   constructor(owner: Owner, topic: string, handler: Handler, options: AnyOptions) {
     checkOptions(options, KINDS, "subscribe");
     checkPattern(topic);
-    if (topic === ASK_TOPIC && !owner.internal && !options.observe) {
+    const asked = topic === ASK_TOPIC || (topic.startsWith(`${HISTORY_TOPIC}.`) && !isWildcard(topic));
+    if (asked && !owner.internal && !options.observe) {
       throw new InvalidTopicError(`"${topic}" is answered by the system itself; it can only be observed`);
     }
     if (typeof handler !== "function") throw new InvalidArgumentError(`the handler of "${topic}" is not a function`);
@@ -173,6 +178,7 @@ export class Subscription {
     this.filter = options.filter;
     this.onGap = options.onGap;
     this.byReference = options.byReference ?? false;
+    this.replays = options.replays ?? true;
     this.input = checkSchema(options.input, "input");
     this.output = checkSchema(options.output, "output");
     this.#inputSchema = checkJsonSchema(options.inputSchema, "inputSchema");

@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+from tieline.cron_work import attend_cron
 from tieline.event_store import Retention
 from tieline.event_stores import event_store
 from tieline.history_host import Recording, read_retention
 from tieline.instance import Instance
+from tieline.publisher import Publisher
+from tieline.requester import Requester
 from tieline.settings import Settings
 from tieline.transports import make_transport
 from tieline_gateway.auth import TokenAuth, TokenError
@@ -47,6 +50,7 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     quiet = Settings(system_events=False)  # its Links say what is to be said
     transport = make_transport(_broker_url(settings), settings.namespace, quiet, served=True)
     instance = Instance("gateway", quiet, lambda: transport, None)
+    attend_cron(instance, Publisher(instance), Requester(instance))
     await instance.start()
     if store is not None:
         await Recording(instance, store, settings.history_topics, _retention(settings)).start()

@@ -83,7 +83,6 @@ class Door:
 
         """
         envelope = _kept(data, "planned")
-        envelope.replay = ""
         check_key(envelope.id, "id")
         if not 0 < envelope.scheduled <= now + contract.LIMIT_PLAN_LONGEST_MS:
             raise InvalidArgumentError(

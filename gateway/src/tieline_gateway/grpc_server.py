@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import grpc
 import grpc.aio
@@ -16,8 +16,10 @@ from grpc_reflection.v1alpha import reflection
 
 from tieline._contract import gateway_pb2 as wire
 from tieline.errors import InternalError, TielineError, UnavailableError
+from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
 from tieline.transports.grpc_frames import CHANNEL_OPTIONS
 from tieline_gateway.auth import TokenAuth
+from tieline_gateway.door import Simple
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.status import refusal
 
@@ -33,6 +35,7 @@ _OPTIONS = [
 ]
 
 Context = grpc.aio.ServicerContext[Any, Any]
+T = TypeVar("T", bound=Simple)
 
 
 class Tls(NamedTuple):
@@ -149,21 +152,24 @@ class GrpcServer:
         }
 
     async def _publish(self, request: wire.PublishRequest, context: Context) -> wire.PublishResponse:
-        return await _told(context, self._gateway.simple.publish(request))
+        return await _told(context, self._gateway.simple.publish(_traced(request, context)))
 
     async def _publish_and_wait(
         self, request: wire.PublishAndWaitRequest, context: Context
     ) -> wire.PublishAndWaitResponse:
-        return await _told(context, self._gateway.simple.publish_and_wait(request, context.time_remaining()))
+        call = self._gateway.simple.publish_and_wait(_traced(request, context), context.time_remaining())
+        return await _told(context, call)
 
     async def _publish_and_gather(
         self, request: wire.PublishAndGatherRequest, context: Context
     ) -> wire.PublishAndGatherResponse:
-        return await _told(context, self._gateway.simple.publish_and_gather(request, context.time_remaining()))
+        call = self._gateway.simple.publish_and_gather(_traced(request, context), context.time_remaining())
+        return await _told(context, call)
 
     async def _publish_and_stream(self, request: wire.PublishAndStreamRequest, context: Context) -> None:
         async def run() -> None:
-            async with aclosing(self._gateway.simple.publish_and_stream(request, context.time_remaining())) as items:
+            call = self._gateway.simple.publish_and_stream(_traced(request, context), context.time_remaining())
+            async with aclosing(call) as items:
                 async for item in items:
                     await _write(context, item)
 
@@ -237,6 +243,15 @@ async def _write(context: Context, message: Any) -> None:
         await context.write(message)
     except Exception as error:  # gRPC has no public type for it
         raise _GoneError from error
+
+
+def _traced(request: T, context: Context) -> T:
+    """The request, of the trace that its gRPC call belongs to, unless its headers name one."""
+    metadata = context.invocation_metadata() or ()
+    told = {key: value for key, value in metadata if key in (TRACEPARENT, TRACESTATE) and isinstance(value, str)}
+    if told:
+        inherit_trace(request.headers, told)
+    return request
 
 
 async def _told(context: Context, work: Awaitable[Any]) -> Any:

@@ -131,7 +131,7 @@ def planned_to_wire(one: Planned) -> wire.Planned:
         created=one.created,
         ended=one.ended,
         why=one.why,
-        durable=one.way is not Way.LIVE,
+        durable=one.way in (Way.KEY, Way.LANE),
         priority=one.priority,
         envelope=one.envelope,
     )

@@ -94,7 +94,7 @@ class Case(_message.Message):
     def __init__(self, id: _Optional[str] = ..., about: _Optional[str] = ..., needs: _Optional[_Iterable[_Union[Feature, str]]] = ..., alone: bool = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("on", "open", "close", "subscribe", "unsubscribe", "publish", "call", "give_up", "release", "stream", "read", "leave", "gather", "explain", "publish_many", "metrics", "end", "deliveries", "endings", "inner", "exchange", "burst", "ordered", "listen", "send", "heard", "strike", "expect", "begin", "at_responder")
+    __slots__ = ("on", "open", "close", "subscribe", "unsubscribe", "publish", "call", "give_up", "release", "stream", "read", "leave", "gather", "explain", "publish_many", "schedule", "metrics", "end", "deliveries", "endings", "inner", "exchange", "burst", "ordered", "listen", "send", "heard", "strike", "expect", "begin", "at_responder")
     ON_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +110,7 @@ class Step(_message.Message):
     GATHER_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     PUBLISH_MANY_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +141,7 @@ class Step(_message.Message):
     gather: _peer_pb2.Gather
     explain: _peer_pb2.Explain
     publish_many: _peer_pb2.PublishMany
+    schedule: _peer_pb2.Schedule
     metrics: _peer_pb2.Metrics
     end: End
     deliveries: Deliveries
@@ -155,10 +157,10 @@ class Step(_message.Message):
     expect: Expect
     begin: str
     at_responder: bool
-    def __init__(self, on: _Optional[str] = ..., open: _Optional[_Union[_peer_pb2.Open, _Mapping]] = ..., close: _Optional[_Union[_peer_pb2.Close, _Mapping]] = ..., subscribe: _Optional[_Union[_peer_pb2.Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[_peer_pb2.Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[_peer_pb2.Publish, _Mapping]] = ..., call: _Optional[_Union[_peer_pb2.Call, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., release: _Optional[_Union[_peer_pb2.Release, _Mapping]] = ..., stream: _Optional[_Union[_peer_pb2.Stream, _Mapping]] = ..., read: _Optional[_Union[_peer_pb2.Read, _Mapping]] = ..., leave: _Optional[_Union[_peer_pb2.Leave, _Mapping]] = ..., gather: _Optional[_Union[_peer_pb2.Gather, _Mapping]] = ..., explain: _Optional[_Union[_peer_pb2.Explain, _Mapping]] = ..., publish_many: _Optional[_Union[_peer_pb2.PublishMany, _Mapping]] = ..., metrics: _Optional[_Union[_peer_pb2.Metrics, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., deliveries: _Optional[_Union[Deliveries, _Mapping]] = ..., endings: _Optional[_Union[Endings, _Mapping]] = ..., inner: _Optional[_Union[InnerEnd, _Mapping]] = ..., exchange: _Optional[_Union[Exchange, _Mapping]] = ..., burst: _Optional[_Union[Burst, _Mapping]] = ..., ordered: _Optional[_Union[Ordered, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., heard: _Optional[_Union[Heard, _Mapping]] = ..., strike: _Optional[_Union[Strike, str]] = ..., expect: _Optional[_Union[Expect, _Mapping]] = ..., begin: _Optional[str] = ..., at_responder: bool = ...) -> None: ...
+    def __init__(self, on: _Optional[str] = ..., open: _Optional[_Union[_peer_pb2.Open, _Mapping]] = ..., close: _Optional[_Union[_peer_pb2.Close, _Mapping]] = ..., subscribe: _Optional[_Union[_peer_pb2.Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[_peer_pb2.Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[_peer_pb2.Publish, _Mapping]] = ..., call: _Optional[_Union[_peer_pb2.Call, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., release: _Optional[_Union[_peer_pb2.Release, _Mapping]] = ..., stream: _Optional[_Union[_peer_pb2.Stream, _Mapping]] = ..., read: _Optional[_Union[_peer_pb2.Read, _Mapping]] = ..., leave: _Optional[_Union[_peer_pb2.Leave, _Mapping]] = ..., gather: _Optional[_Union[_peer_pb2.Gather, _Mapping]] = ..., explain: _Optional[_Union[_peer_pb2.Explain, _Mapping]] = ..., publish_many: _Optional[_Union[_peer_pb2.PublishMany, _Mapping]] = ..., schedule: _Optional[_Union[_peer_pb2.Schedule, _Mapping]] = ..., metrics: _Optional[_Union[_peer_pb2.Metrics, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., deliveries: _Optional[_Union[Deliveries, _Mapping]] = ..., endings: _Optional[_Union[Endings, _Mapping]] = ..., inner: _Optional[_Union[InnerEnd, _Mapping]] = ..., exchange: _Optional[_Union[Exchange, _Mapping]] = ..., burst: _Optional[_Union[Burst, _Mapping]] = ..., ordered: _Optional[_Union[Ordered, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., heard: _Optional[_Union[Heard, _Mapping]] = ..., strike: _Optional[_Union[Strike, str]] = ..., expect: _Optional[_Union[Expect, _Mapping]] = ..., begin: _Optional[str] = ..., at_responder: bool = ...) -> None: ...
 
 class Expect(_message.Message):
-    __slots__ = ("value", "error", "receipt", "cancelled", "done", "items", "gathered", "explained", "receipts", "figures", "within_ms", "not_before_ms", "or_error")
+    __slots__ = ("value", "error", "receipt", "cancelled", "done", "items", "gathered", "explained", "receipts", "scheduled", "figures", "within_ms", "not_before_ms", "or_error")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +170,7 @@ class Expect(_message.Message):
     GATHERED_FIELD_NUMBER: _ClassVar[int]
     EXPLAINED_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     FIGURES_FIELD_NUMBER: _ClassVar[int]
     WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
     NOT_BEFORE_MS_FIELD_NUMBER: _ClassVar[int]
@@ -181,11 +184,12 @@ class Expect(_message.Message):
     gathered: EverybodySaid
     explained: StepsTold
     receipts: _peer_pb2.Receipts
+    scheduled: _peer_pb2.Scheduled
     figures: _peer_pb2.Figures
     within_ms: int
     not_before_ms: int
     or_error: Failed
-    def __init__(self, value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[Failed, _Mapping]] = ..., receipt: _Optional[_Union[_peer_pb2.Receipt, _Mapping]] = ..., cancelled: bool = ..., done: bool = ..., items: _Optional[_Union[ItemsRead, _Mapping]] = ..., gathered: _Optional[_Union[EverybodySaid, _Mapping]] = ..., explained: _Optional[_Union[StepsTold, _Mapping]] = ..., receipts: _Optional[_Union[_peer_pb2.Receipts, _Mapping]] = ..., figures: _Optional[_Union[_peer_pb2.Figures, _Mapping]] = ..., within_ms: _Optional[int] = ..., not_before_ms: _Optional[int] = ..., or_error: _Optional[_Union[Failed, _Mapping]] = ...) -> None: ...
+    def __init__(self, value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[Failed, _Mapping]] = ..., receipt: _Optional[_Union[_peer_pb2.Receipt, _Mapping]] = ..., cancelled: bool = ..., done: bool = ..., items: _Optional[_Union[ItemsRead, _Mapping]] = ..., gathered: _Optional[_Union[EverybodySaid, _Mapping]] = ..., explained: _Optional[_Union[StepsTold, _Mapping]] = ..., receipts: _Optional[_Union[_peer_pb2.Receipts, _Mapping]] = ..., scheduled: _Optional[_Union[_peer_pb2.Scheduled, _Mapping]] = ..., figures: _Optional[_Union[_peer_pb2.Figures, _Mapping]] = ..., within_ms: _Optional[int] = ..., not_before_ms: _Optional[int] = ..., or_error: _Optional[_Union[Failed, _Mapping]] = ...) -> None: ...
 
 class Failed(_message.Message):
     __slots__ = ("code", "outcome", "retryable", "from_wire", "type", "message", "says", "details", "retry_after_ms")

@@ -15,6 +15,14 @@ class Streaming(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STREAMING_RETURNED: _ClassVar[Streaming]
     STREAMING_SYNCHRONOUS: _ClassVar[Streaming]
 
+class ScheduleAct(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SCHEDULE_ACT_UNSPECIFIED: _ClassVar[ScheduleAct]
+    SCHEDULE_ACT_GET: _ClassVar[ScheduleAct]
+    SCHEDULE_ACT_CANCEL: _ClassVar[ScheduleAct]
+    SCHEDULE_ACT_RESCHEDULE: _ClassVar[ScheduleAct]
+    SCHEDULE_ACT_RETRY: _ClassVar[ScheduleAct]
+
 class How(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     HOW_UNSPECIFIED: _ClassVar[How]
@@ -25,13 +33,18 @@ STREAMING_UNSPECIFIED: Streaming
 STREAMING_GENERATOR: Streaming
 STREAMING_RETURNED: Streaming
 STREAMING_SYNCHRONOUS: Streaming
+SCHEDULE_ACT_UNSPECIFIED: ScheduleAct
+SCHEDULE_ACT_GET: ScheduleAct
+SCHEDULE_ACT_CANCEL: ScheduleAct
+SCHEDULE_ACT_RESCHEDULE: ScheduleAct
+SCHEDULE_ACT_RETRY: ScheduleAct
 HOW_UNSPECIFIED: How
 HOW_RETURNED: How
 HOW_RAISED: How
 HOW_CANCELLED: How
 
 class Command(_message.Message):
-    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release", "stream", "read", "leave", "gather", "explain", "publish_many", "metrics")
+    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release", "stream", "read", "leave", "gather", "explain", "publish_many", "schedule", "metrics")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +61,7 @@ class Command(_message.Message):
     GATHER_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     PUBLISH_MANY_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
     number: int
     system: str
@@ -65,8 +79,9 @@ class Command(_message.Message):
     gather: Gather
     explain: Explain
     publish_many: PublishMany
+    schedule: Schedule
     metrics: Metrics
-    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., gather: _Optional[_Union[Gather, _Mapping]] = ..., explain: _Optional[_Union[Explain, _Mapping]] = ..., publish_many: _Optional[_Union[PublishMany, _Mapping]] = ..., metrics: _Optional[_Union[Metrics, _Mapping]] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., gather: _Optional[_Union[Gather, _Mapping]] = ..., explain: _Optional[_Union[Explain, _Mapping]] = ..., publish_many: _Optional[_Union[PublishMany, _Mapping]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ..., metrics: _Optional[_Union[Metrics, _Mapping]] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("url", "service", "namespace", "settings")
@@ -277,7 +292,7 @@ class Header(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Publish(_message.Message):
-    __slots__ = ("topic", "data", "options", "wait_local", "key", "durable", "priority", "dedupe", "max_stored", "wait_replicas")
+    __slots__ = ("topic", "data", "options", "wait_local", "key", "durable", "priority", "dedupe", "max_stored", "wait_replicas", "delay_ms", "at_ms", "retry")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -288,6 +303,9 @@ class Publish(_message.Message):
     DEDUPE_FIELD_NUMBER: _ClassVar[int]
     MAX_STORED_FIELD_NUMBER: _ClassVar[int]
     WAIT_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    DELAY_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_FIELD_NUMBER: _ClassVar[int]
     topic: str
     data: _value_pb2.Value
     options: Options
@@ -298,7 +316,22 @@ class Publish(_message.Message):
     dedupe: str
     max_stored: int
     wait_replicas: int
-    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., wait_local: bool = ..., key: _Optional[str] = ..., durable: bool = ..., priority: _Optional[int] = ..., dedupe: _Optional[str] = ..., max_stored: _Optional[int] = ..., wait_replicas: _Optional[int] = ...) -> None: ...
+    delay_ms: float
+    at_ms: float
+    retry: RetryPolicy
+    def __init__(self, topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., wait_local: bool = ..., key: _Optional[str] = ..., durable: bool = ..., priority: _Optional[int] = ..., dedupe: _Optional[str] = ..., max_stored: _Optional[int] = ..., wait_replicas: _Optional[int] = ..., delay_ms: _Optional[float] = ..., at_ms: _Optional[float] = ..., retry: _Optional[_Union[RetryPolicy, _Mapping]] = ...) -> None: ...
+
+class Schedule(_message.Message):
+    __slots__ = ("id", "act", "delay_ms", "at_ms")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ACT_FIELD_NUMBER: _ClassVar[int]
+    DELAY_MS_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    act: ScheduleAct
+    delay_ms: float
+    at_ms: float
+    def __init__(self, id: _Optional[str] = ..., act: _Optional[_Union[ScheduleAct, str]] = ..., delay_ms: _Optional[float] = ..., at_ms: _Optional[float] = ...) -> None: ...
 
 class PublishMany(_message.Message):
     __slots__ = ("topic", "items", "options", "max_stored")
@@ -460,7 +493,7 @@ class Hello(_message.Message):
     def __init__(self, language: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("number", "done", "value", "receipt", "opened", "failure", "items", "gathered", "explanation", "receipts", "figures")
+    __slots__ = ("number", "done", "value", "receipt", "opened", "failure", "items", "gathered", "explanation", "receipts", "scheduled", "figures")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -471,6 +504,7 @@ class Answer(_message.Message):
     GATHERED_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     FIGURES_FIELD_NUMBER: _ClassVar[int]
     number: int
     done: bool
@@ -482,8 +516,9 @@ class Answer(_message.Message):
     gathered: Gathered
     explanation: Explanation
     receipts: Receipts
+    scheduled: Scheduled
     figures: Figures
-    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., gathered: _Optional[_Union[Gathered, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., receipts: _Optional[_Union[Receipts, _Mapping]] = ..., figures: _Optional[_Union[Figures, _Mapping]] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., gathered: _Optional[_Union[Gathered, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., receipts: _Optional[_Union[Receipts, _Mapping]] = ..., scheduled: _Optional[_Union[Scheduled, _Mapping]] = ..., figures: _Optional[_Union[Figures, _Mapping]] = ...) -> None: ...
 
 class Figures(_message.Message):
     __slots__ = ("series", "topic", "exposition")
@@ -598,14 +633,42 @@ class Told(_message.Message):
     def __init__(self, name: _Optional[str] = ..., source: _Optional[str] = ..., topic: _Optional[str] = ..., detail: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("id", "correlation_id", "stored")
+    __slots__ = ("id", "correlation_id", "stored", "planned", "overdue")
     ID_FIELD_NUMBER: _ClassVar[int]
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     STORED_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_FIELD_NUMBER: _ClassVar[int]
+    OVERDUE_FIELD_NUMBER: _ClassVar[int]
     id: str
     correlation_id: str
     stored: Stored
-    def __init__(self, id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ...) -> None: ...
+    planned: bool
+    overdue: bool
+    def __init__(self, id: _Optional[str] = ..., correlation_id: _Optional[str] = ..., stored: _Optional[_Union[Stored, _Mapping]] = ..., planned: bool = ..., overdue: bool = ...) -> None: ...
+
+class Scheduled(_message.Message):
+    __slots__ = ("id", "status", "topic", "key", "durable", "priority", "attempts", "error", "ended", "data")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    status: str
+    topic: str
+    key: str
+    durable: bool
+    priority: int
+    attempts: int
+    error: str
+    ended: bool
+    data: _value_pb2.Value
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[str] = ..., topic: _Optional[str] = ..., key: _Optional[str] = ..., durable: bool = ..., priority: _Optional[int] = ..., attempts: _Optional[int] = ..., error: _Optional[str] = ..., ended: bool = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class Stored(_message.Message):
     __slots__ = ("stream", "entry", "duplicate")

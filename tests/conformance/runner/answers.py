@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tests.conformance._contract import case_pb2 as schema
-from tests.conformance._contract.peer_pb2 import Answer, Explanation, Failure, Figures, Gathered, Gave, Items
+from tests.conformance._contract.peer_pb2 import Answer, Explanation, Failure, Figures, Gathered, Gave, Items, Scheduled
 from tests.conformance._contract.value_pb2 import Value
 from tests.conformance.runner import values
 from tests.conformance.runner.checks import Names, range_faults, show_message, value_faults
@@ -33,11 +33,11 @@ def answer_faults(expect: schema.Expect, answer: Answer, peer: str, others: Coll
         return list(_items_faults(expect.items, answer.items, peer, others))
     if wanted == "gathered" and what == "gathered":
         return list(_gathered_faults(expect.gathered, answer.gathered, peer, others, names))
-    if (wanted, what) in (("explained", "explanation"), ("figures", "figures")):
-        return list(_inside_faults(expect, answer, names))
+    if (wanted, what) in (("explained", "explanation"), ("figures", "figures"), ("scheduled", "scheduled")):
+        return list(_inside_faults(expect, answer, peer, others, names))
     if wanted in ("receipt", "receipts") and what == wanted:
         return list(_all_receipts_faults(_receipts(expect), _receipts(answer), names))
-    if wanted in (None, "done") and what in ("done", "receipt", "receipts", "opened"):
+    if wanted in (None, "done") and what in ("done", "receipt", "receipts", "opened", "scheduled"):
         return []
     if wanted is None and what == "value":
         return list(value_faults(Value(nil=True), answer.value, peer, ()))
@@ -73,6 +73,23 @@ def _receipt_faults(wanted: Any, seen: Any, names: Names) -> Iterator[str]:
         yield f"receipt: expected {'it stored' if wanted.HasField('stored') else 'nothing stored'}, seen {seen}"
     elif wanted.HasField("stored"):
         yield from _stored_faults(wanted.stored, seen.stored, names)
+    for name in ("planned", "overdue"):
+        if getattr(wanted, name) != getattr(seen, name):
+            yield f"receipt {name}: expected {getattr(wanted, name)}, seen {getattr(seen, name)}"
+
+
+def _schedule_faults(
+    wanted: Scheduled, seen: Scheduled, peer: str, others: Collection[str], names: Names
+) -> Iterator[str]:
+    if not names.same(wanted.id, seen.id):
+        yield f"schedule id: expected {names.show(wanted.id)}, seen {seen.id!r}"
+    for name in ("status", "topic", "key", "durable", "attempts", "error", "ended"):
+        if getattr(wanted, name) != getattr(seen, name):
+            yield f"schedule {name}: expected {getattr(wanted, name)!r}, seen {getattr(seen, name)!r}"
+    if (wanted.priority or 5) != seen.priority:
+        yield f"schedule priority: expected {wanted.priority or 5}, seen {seen.priority}"
+    if wanted.HasField("data"):
+        yield from _value_faults(wanted.data, seen.data, peer, others)
 
 
 def _receipts(told: Any) -> Sequence[Any]:
@@ -147,8 +164,12 @@ def _said_faults(wanted: schema.Said, seen: Gave, peer: str, others: Collection[
         yield from _failure_faults(wanted.error, seen.failure)
 
 
-def _inside_faults(expect: schema.Expect, answer: Answer, names: Names) -> Iterator[str]:
-    """What a system tells of itself."""
+def _inside_faults(
+    expect: schema.Expect, answer: Answer, peer: str, others: Collection[str], names: Names
+) -> Iterator[str]:
+    """What a system tells of itself, and of what is planned."""
+    if expect.HasField("scheduled"):
+        return _schedule_faults(expect.scheduled, answer.scheduled, peer, others, names)
     if expect.HasField("figures"):
         return _figures_faults(expect.figures, answer.figures)
     return _steps_faults(expect.explained, answer.explanation, names)

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from tests.conformance._contract import case_pb2 as schema
-from tests.conformance._contract.peer_pb2 import Answer, Cancel, Command, Leave
+from tests.conformance._contract.peer_pb2 import SCHEDULE_ACT_GET, Answer, Cancel, Command, Leave
 from tests.conformance.runner import letters
 from tests.conformance.runner.answers import answer_faults
 from tests.conformance.runner.cases import with_own_topics
@@ -169,6 +169,16 @@ class CaseRun:
 
     async def _release(self, step: schema.Step, wanted: Any) -> list[str]:
         return await self._unsubscribe(step, wanted)
+
+    async def _schedule(self, step: schema.Step, wanted: Any) -> list[str]:
+        wanted.id = self.names.put(wanted.id)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            faults = await self._command(step)
+            over = wanted.act != SCHEDULE_ACT_GET or time.monotonic() > end
+            if over or not any(fault.startswith("schedule status") for fault in faults):
+                return faults
+            await asyncio.sleep(0.02)
 
     async def _stream(self, step: schema.Step, wanted: Any) -> list[str]:
         self._streams.append((step.on or "caller", f"{self.prefix}/{wanted.id}"))

@@ -74,6 +74,11 @@ export class Clock extends RunningClock {
     return this.#start + Math.floor(this.#elapsed / MICROS);
   }
 
+  /** See `Clock.at` of the package. */
+  override at(localMs: number): number {
+    return this.#start + Math.floor(localMs - ORIGIN);
+  }
+
   /** See `Clock.local` of the package. */
   override local(brokerMs: number): number {
     return ORIGIN + brokerMs - this.#start;

@@ -3,6 +3,7 @@ import type { AgendaRequest, AgendaResponse, Planned as WirePlanned } from "../c
 import { DEFAULT_APPEND_RESEND_MS } from "../contract/contract.js";
 import { errorFromWire, parse } from "../envelope.js";
 import { UnavailableError, UnsupportedError } from "../errors.js";
+import { NoRoster } from "../roster.js";
 import {
   type Agenda,
   type Plan,
@@ -29,6 +30,7 @@ export interface House {
 /** Planned events through a gateway, asked for over the Link; the gateway fires (SPEC.md, sections 8 and 16). */
 export class GrpcAgenda implements Agenda {
   readonly fires = false;
+  readonly roster = new NoRoster("use redis://");
   readonly #house: House;
 
   constructor(house: House) {

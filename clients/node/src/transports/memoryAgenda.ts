@@ -3,6 +3,7 @@ import { DEFAULT_ENDED_PLAN_MS, LIMIT_ENDED_PLANS, LIMIT_FIRE_EVENTS } from "../
 import type { Envelope } from "../contract/envelope.js";
 import { parse } from "../envelope.js";
 import { UnsupportedError } from "../errors.js";
+import { NoRoster } from "../roster.js";
 import type { Agenda, Fired, Firing, Plan, Planned, PlannedPage, ScheduleStatus, Told } from "../schedule.js";
 
 /** Gives an event to everyone who listens, the instance it comes from included. */
@@ -12,6 +13,7 @@ type Publish = (envelope: Envelope) => void;
 export class MemoryAgenda implements Agenda {
   readonly fires = true;
   readonly inProcess = true;
+  readonly roster = new NoRoster("use redis://");
   readonly #clock: Clock;
   readonly #publish: Publish;
   readonly #listeners: Told[] = [];

@@ -28,6 +28,7 @@ import { within } from "../within.js";
 import type { RedisTransport } from "./redis.js";
 import { LinkDownError } from "./redisLink.js";
 import { listOf, pairsOf } from "./redisMailDesk.js";
+import { RedisRoster } from "./redisRoster.js";
 import { runScript } from "./redisScripts.js";
 import { commandError } from "./redisServer.js";
 import type { Reply } from "./resp.js";
@@ -40,11 +41,13 @@ const KEEP = [String(DEFAULT_ENDED_PLAN_MS), String(LIMIT_ENDED_PLANS)];
 /** Planned events on Redis: scripts plan and fire them (SPEC.md, section 16). */
 export class RedisAgenda implements Agenda {
   readonly fires = true;
+  readonly roster: RedisRoster;
   readonly #transport: RedisTransport;
   readonly #listeners: Told[] = [];
 
   constructor(transport: RedisTransport) {
     this.#transport = transport;
+    this.roster = new RedisRoster(transport);
   }
 
   /** See `Agenda.listen`. */
@@ -92,10 +95,15 @@ export class RedisAgenda implements Agenda {
     const names = fireNames(this.#transport.prefix, ANY_TOPIC);
     const [again = "", ...told] = listOf(await this.#run(FIRE, names, [instance, ...numbers, ...KEEP])).map(String);
     const events: Firing[] = [];
+    const ticks: { name: string; at: number }[] = [];
+    const calls: string[] = [];
     for (let at = 0; at + 2 < told.length; at += 3) {
-      events.push({ id: told[at] ?? "", status: told[at + 1] as ScheduleStatus, due: Number(told[at + 2]) });
+      const [id = "", what = "", due] = told.slice(at, at + 3);
+      if (what === "tick") ticks.push({ name: id, at: Number(due) });
+      else if (what === "call") calls.push(id);
+      else events.push({ id, status: what as ScheduleStatus, due: Number(due) });
     }
-    return { again: again === "" ? undefined : Number(again), events };
+    return { again: again === "" ? undefined : Number(again), events, ticks, calls };
   }
 
   /** See `Agenda.stepDown`. */

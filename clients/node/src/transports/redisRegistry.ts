@@ -64,7 +64,8 @@ export class RedisRegistry {
   broadcast(channel: string, envelope: Envelope): void {
     const takers = this.#shared.get(channel);
     if (takers === undefined) return;
-    const sender = envelope.scheduled > 0 ? "" : envelope.source.slice(envelope.source.lastIndexOf("/") + 1);
+    const everyone = envelope.scheduled > 0 || envelope.replay !== "";
+    const sender = everyone ? "" : envelope.source.slice(envelope.source.lastIndexOf("/") + 1);
     for (const { port, interest } of [...takers]) {
       if (port.instance !== sender && matches(interest.pattern, envelope.topic))
         port.receiver.onEvent(interest, envelope);

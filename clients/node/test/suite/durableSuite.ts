@@ -17,6 +17,7 @@ import { durableRedriveTests } from "./durableRedrive.js";
 import { durableReplicaTests } from "./durableReplicas.js";
 import { durableRetentionTests } from "./durableRetention.js";
 import { durableRetryTests } from "./durableRetries.js";
+import { durableFiguresTests } from "./figures.js";
 import { durableScheduleTests } from "./schedules.js";
 import { durableSystemEventTests } from "./systemEvents.js";
 
@@ -37,6 +38,7 @@ export function durableSuite(world: World): void {
     durableReplicaTests(world);
     durableOnceTests(world);
     durableOutboxTests(world);
+    durableFiguresTests(world);
     durableScheduleTests(world);
     durableSystemEventTests(world);
     if (world.redis !== undefined) durableOnceRedisTests(world, world.redis);

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { test } from "node:test";
 import {
   currentEvent,
@@ -11,6 +13,8 @@ import {
   type When,
 } from "../../src/index.js";
 import { AT_ONCE, newTopic, Seen } from "../support/durable.js";
+import { Lossy } from "../support/lossy.js";
+import type { RedisServer } from "../support/server.js";
 import { fails, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
@@ -281,6 +285,48 @@ export function scheduleTests(world: World): void {
       await system.close();
       await until(() => seen.length > number, "it is published before the lease of a role ends", 2500);
     }
+  });
+}
+
+/** What holds of planned events where nothing stands before a Redis. */
+export function redisScheduleTests(world: World, redis: RedisServer): void {
+  test("a plan is sent again when the link breaks, and planned once", async () => {
+    const way = await Lossy.before(redis.port);
+    const [watcher, planner] = [world.system(), world.system({ url: way.url })];
+    try {
+      await planner.start();
+      way.mute = true;
+      const first = planner.publish("plan.again", 1, { delay: HOUR });
+      await sleep(200);
+      assert.equal((await watcher.schedules.list()).total, 0, "it was lost");
+      way.cut();
+      await watcher.schedules.cancel((await first).id);
+      way.deaf = true;
+      const second = planner.publish("plan.again", 2, { delay: HOUR });
+      let planned = 0;
+      while (planned === 0) planned = (await watcher.schedules.list()).total;
+      way.cut();
+      const { id } = await second;
+      assert.deepEqual(
+        (await watcher.schedules.list()).items.map((each) => each.id),
+        [id],
+      );
+      await watcher.schedules.cancel(id);
+    } finally {
+      way.stop();
+    }
+  });
+
+  test("a process that only plans ends at once, and its event goes out all the same", async () => {
+    const [topic, system, seen] = [newTopic(), world.system(), new Due()];
+    await system.subscribe(topic, seen.note).ready();
+    const index = new URL("../../src/index.js", import.meta.url).href;
+    const program = `import { EventSystem } from "${index}";
+      await new EventSystem("${redis.url}").publish("${topic}", 1, { delay: 2_500 });`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: "ignore", timeout: 60_000 });
+    await once(child, "exit");
+    assert.equal(seen.length, 0, "it did not wait for the event");
+    await seen.stay(1);
   });
 }
 

@@ -3,6 +3,7 @@ import type { World } from "../support/world.js";
 import { broadcastTests } from "./broadcast.js";
 import { brokerTests } from "./broker.js";
 import { callTests } from "./calls.js";
+import { figuresTests } from "./figures.js";
 import { gatewayTests } from "./gateways.js";
 import { gatherTests } from "./gather.js";
 import { groupTests } from "./groups.js";
@@ -13,7 +14,7 @@ import { lifeTests } from "./life.js";
 import { middlewareTests } from "./middleware.js";
 import { raisingTests } from "./raising.js";
 import { retryTests } from "./retries.js";
-import { scheduleTests } from "./schedules.js";
+import { redisScheduleTests, scheduleTests } from "./schedules.js";
 import { schemaTests } from "./schemas.js";
 import { serviceTests } from "./services.js";
 import { streamTests } from "./streams.js";
@@ -35,6 +36,7 @@ export function transportSuite(world: World): void {
     idempotencyTests(world);
     retryTests(world);
     insideTests(world);
+    figuresTests(world);
     raisingTests(world);
     subscriptionTests(world);
     middlewareTests(world);
@@ -45,6 +47,7 @@ export function transportSuite(world: World): void {
     systemEventTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);
+    if (world.redis) redisScheduleTests(world, world.redis);
     if (world.gateway) gatewayTests(world, world.gateway);
   });
 }

@@ -34,6 +34,7 @@ const envelopes: fc.Arbitrary<Envelope> = fc.record(
     fingerprint: bytes,
     redriven: uint32,
     scheduled: big,
+    replay: text,
     error: fc.option(
       fc.record(
         {

@@ -226,3 +226,11 @@ test("a result of an idempotency key is kept as long as the settings say", async
   await broker.clock.advance(1);
   assert.equal(await pay(), 2);
 });
+
+test("a moment of the clock is told as the time it shows", async () => {
+  const clock = new testing.Clock();
+  const before = clock.monotonic();
+  await clock.advance(2500);
+  assert.equal(clock.at(clock.monotonic()), clock.now());
+  assert.equal(clock.at(clock.monotonic()) - clock.at(before), 2500);
+});

@@ -42,10 +42,16 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from tieline.event_store import EventStore
+from tieline.event_stores import event_store
 from tieline.events import EventSystem
 from tieline.gather import Failure, Gathered, Reply, Responder
 from tieline.groups import Group, Groups
 from tieline.histogram import Distribution
+from tieline.history import History
+from tieline.history_events import HistoryEvent, HistoryFigures, HistoryPage
+from tieline.history_host import Recording
+from tieline.history_replay import Replay, ReplayProgress
 from tieline.idempotency import Handling, IdempotencyStore, Standing
 from tieline.idempotency_stores import idempotency_store
 from tieline.many import Item
@@ -55,6 +61,7 @@ from tieline.observe import Step, StepName
 from tieline.outbox import Outbox
 from tieline.outbox_entry import OutboxFigures
 from tieline.publisher import Receipt
+from tieline.recorder import RecorderFigures
 from tieline.retry import Retry
 from tieline.retry_policy import RetryPolicy
 from tieline.schedule import ScheduleStatus
@@ -70,6 +77,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "DeadLetters",
     "Distribution",
     "DurableDelivery",
+    "EventStore",
     "Failure",
     "Figures",
     "Gathered",
@@ -77,6 +85,10 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "GroupMetrics",
     "Groups",
     "Handling",
+    "History",
+    "HistoryEvent",
+    "HistoryFigures",
+    "HistoryPage",
     "IdempotencyStore",
     "Item",
     "Metrics",
@@ -84,6 +96,10 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "OutboxFigures",
     "ParkedKeys",
     "Receipt",
+    "RecorderFigures",
+    "Recording",
+    "Replay",
+    "ReplayProgress",
     "Reply",
     "Responder",
     "Retry",
@@ -102,6 +118,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Stream",
     "Standing",
     "Subscription",
+    "event_store",
     "get_event_system",
     "idempotency_store",
     "publish_event",

@@ -70,9 +70,11 @@ class Batch:
                     payloads.append(data)
                     taken.append(delivery)
                 else:
+                    delivery.series = None  # it is not for this handler
                     delivery.outlet.succeeded(delivery, None)
             except TielineError as error:
                 delivery.count(error)
+                delivery.series = None
                 delivery.outlet.failed(delivery, error)
         return taken, payloads
 

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from tieline import events, topics
-from tieline.blocking_desk import DeadLetters, Groups, Outbox, ParkedKeys
+from tieline.blocking_desk import DeadLetters, Groups, History, Outbox, ParkedKeys
 from tieline.blocking_stream import Stream
 from tieline.context import current_event
 from tieline.errors import UnavailableError, UnsupportedError
@@ -152,6 +152,7 @@ class EventSystem:
         self._thread: LoopThread | None = None
         self._closed = False
         self.dead_letters = DeadLetters(self._wait)
+        self.history = History(self._wait)
         self.parked = ParkedKeys(self._wait)
         self.groups = Groups(self._wait)
         self.outbox = Outbox(self._wait) if outbox is not None else None
@@ -172,6 +173,22 @@ class EventSystem:
             return system.metrics()
 
         return self._wait(read)
+
+    def record(
+        self,
+        url: str,
+        *,
+        topics: Sequence[str] = (),
+        retain: float | None = None,
+        max_events: int = 0,
+        max_bytes: int = 0,
+    ) -> None:
+        """Record in SQL what happens at the broker until this is closed. See `tieline.EventSystem.record`."""
+
+        async def record(system: events.EventSystem) -> None:
+            await system.record(url, topics=topics, retain=retain, max_events=max_events, max_bytes=max_bytes)
+
+        self._wait(record)
 
     # --- subscribe ------------------------------------------------------------------------------------------------
 

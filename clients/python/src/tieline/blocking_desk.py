@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from tieline import dead_letters, groups, outbox
+from tieline import dead_letters, groups, history, outbox
 from tieline.blocking_stream import Wait
 from tieline.events import EventSystem
 
@@ -84,6 +84,21 @@ class Groups(_Desk[groups.Groups]):
 
     def _desk(self, system: EventSystem) -> groups.Groups:
         return system.groups
+
+
+class History(_Desk[history.History]):
+    """`tieline.EventSystem.history` without `await`; `replay` returns when it is over."""
+
+    __slots__ = ()
+
+    list = _awaited(history.History.list)
+    get = _awaited(history.History.get)
+    delete = _awaited(history.History.delete)
+    figures = _awaited(history.History.figures)
+    replay = _awaited(history.History.replay_to_the_end)
+
+    def _desk(self, system: EventSystem) -> history.History:
+        return system.history
 
 
 class Outbox(_Desk[outbox.Outbox]):

@@ -113,6 +113,7 @@ class CronRunner:
         if found.missed is not None:
             log.warning("cron task %s: ticks since %d were missed: %s", name, found.missed, task.misfire.value)
         if await self._house.agenda.roster.turn(name, turn_of(task, kept, found, now, self._house.call_ttl)):
+            self._busy.discard(name)  # its next tick may be due before all is told
             self._house.look()
             for tick in found.ticks:
                 await self._tell(*executed(task, tick))

@@ -24,10 +24,10 @@ from tieline import topics
 from tieline._contract.contract import PRIORITY_NORMAL
 from tieline.clock import Clock
 from tieline.context import Event
-from tieline.cron_runner import CronRunner
 from tieline.cron_tasks import CronTasks
+from tieline.cron_work import attend_cron
 from tieline.dead_letters import DeadLetters, ParkedKeys
-from tieline.errors import InvalidArgumentError, UnavailableError
+from tieline.errors import InvalidArgumentError
 from tieline.event_store import EventStore
 from tieline.event_stores import event_store
 from tieline.explain import Explanation
@@ -122,8 +122,7 @@ class EventSystem:
         self.groups = Groups(self._instance)
         self.history = History(self._instance, self._requester, self._surveyor)
         self.schedules = Schedules(self._instance)
-        self.cron = CronTasks(self._instance, self._tell)
-        self._instance.cron = CronRunner(self._instance, self._call_for_task, self._tell)
+        self.cron = CronTasks(self._instance, attend_cron(self._instance, self._publisher, self._requester).tell)
         self._surround(chain)
 
     def use(self, *middleware: Middleware) -> None:
@@ -643,21 +642,6 @@ class EventSystem:
 
     async def _around(self, event: Event, last: HandleNext) -> Any:
         return await handle_through(self._handling, event, last)
-
-    async def _tell(self, topic: str, payload: dict[str, Any]) -> None:
-        """Publish an event of the system; one that cannot be heard now is not missed."""
-        try:
-            await self._publisher.publish(topic, payload, None, schema_version="1", by_system=True)
-        except UnavailableError:
-            return
-
-    def _call_for_task(
-        self, topic: str, data: Any, headers: Mapping[str, str], ttl: float, content_type: str, key: str
-    ) -> Coroutine[Any, Any, Any]:
-        """See `cron_runner.Call`."""
-        chain = ":".join(key.split(":")[:2])
-        rest = (ttl, content_type, "", chain)
-        return self._requester.call(topic, data, headers, *rest, idempotency_key=key)
 
     async def _around_batch(self, events: Sequence[Event], last: HandleNext) -> Any:
         return await handle_batch_through(self._batching, events, last)

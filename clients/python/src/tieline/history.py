@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any
 
-from tieline import codec
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.caller import reply_value
 from tieline.envelope import REQUEST
-from tieline.errors import HandlerError, InvalidArgumentError, NoRespondersError, Outcome, TielineError, error_class
-from tieline.event_store import check_ids, check_limit, check_page, check_selection, read_cursor
+from tieline.errors import InvalidArgumentError, NoRespondersError, TielineError
 from tieline.gather import is_missing
+from tieline.history_events import HistoryEvent, HistoryFigures, HistoryPage, event_of, figures_of
+from tieline.history_questions import check_ids, check_limit, check_page, check_selection, read_cursor
+from tieline.history_replay import Replay, ReplayProgress, meaning, nobody
 from tieline.outgoing import compose, ttl_ms
-from tieline.recorder import RecorderFigures
 from tieline.replay import read_order
 from tieline.stream import Stream
 
@@ -26,94 +26,6 @@ if TYPE_CHECKING:
 
 _SECONDS = 30.0
 _EPOCH = datetime.fromtimestamp(0, UTC)
-
-
-class HistoryEvent(NamedTuple):
-    """One event of history.
-
-    Attributes:
-        id: identity of the event.
-        type: its topic.
-        time, expires_at: when it was published, and when it expires; None for never.
-        status: "pending" (stored, and not handled by every group), "processed" or "failed" (a dead letter).
-        retry_count: how often its handling was tried again before it failed.
-        error_msg: why it failed.
-        payload: as it travelled; `data` decodes it. Empty of what the system publishes.
-        stream, entry: where the broker stored it; empty for live events.
-        recorded_at: when it was written down.
-
-    """
-
-    id: str
-    type: str
-    key: str
-    source: str
-    correlation_id: str
-    causation_id: str
-    time: datetime
-    expires_at: datetime | None
-    status: str
-    retry_count: int
-    error_msg: str
-    content_type: str
-    schema_version: str
-    priority: int
-    hops: int
-    headers: dict[str, str]
-    payload: bytes
-    stream: str
-    entry: str
-    recorded_at: datetime
-
-    @property
-    def data(self) -> Any:
-        """The payload, decoded.
-
-        Raises:
-            InvalidPayloadError: it cannot be read.
-
-        """
-        return codec.decode(self.payload, self.content_type) if self.payload else None
-
-
-class HistoryPage(NamedTuple):
-    """Some events, a cursor for those that come after them ("" if none do), and with `page=` how many there are."""
-
-    events: list[HistoryEvent]
-    cursor: str
-    total: int | None
-
-
-class HistoryFigures(NamedTuple):
-    """How history is doing.
-
-    Attributes:
-        events, bytes: what the store holds; bytes are about.
-        oldest, newest: moments of its first and its last event.
-        waiting, lag, lost: see `RecorderFigures`.
-        recorders: each that answered, by its instance.
-
-    """
-
-    events: int
-    bytes: int
-    oldest: datetime | None
-    newest: datetime | None
-    waiting: int
-    lag: float
-    lost: int
-    recorders: dict[str, RecorderFigures]
-
-
-class ReplayProgress(NamedTuple):
-    """How far a replay is: see `tieline.replay.Progress`; `time` is that of the last event."""
-
-    id: str
-    sent: int
-    skipped: int
-    total: int
-    time: datetime | None
-    done: bool
 
 
 class History:
@@ -220,17 +132,17 @@ class History:
         try:
             answers = await self._surveyor.survey(request, 0, every_instance=True, shown=False)
         except NoRespondersError:
-            raise _nobody() from None
+            raise nobody() from None
         told: dict[str, Any] = {}
         for responder, answer in answers:
             if isinstance(answer, TielineError):
                 if not is_missing(answer):
-                    raise _meaning(answer)
+                    raise meaning(answer)
                 continue
             told[responder.instance] = reply_value(answer)
         if not told:
-            raise _nobody()
-        return _figures(told)
+            raise nobody()
+        return figures_of(told)
 
     def replay(
         self,
@@ -268,6 +180,10 @@ class History:
         read_order(check_selection(), to_group, to_topic, speed)
         return Replay(self._stream({**asked, "to_group": to_group, "to_topic": to_topic, "speed": speed}))
 
+    async def replay_to_the_end(self, types: str | Sequence[str] = (), **asked: Any) -> ReplayProgress:
+        """As `replay`, and return when it is over."""
+        return await self.replay(types, **asked).wait()
+
     # --- asking -------------------------------------------------------------------------------------------------------
 
     async def _ask(self, what: str, question: dict[str, Any], ttl: float) -> dict[str, Any]:
@@ -275,7 +191,7 @@ class History:
         try:
             return reply_value(await self._requester.exchange(request, idempotent=what != "delete"))
         except TielineError as error:
-            raise _meaning(error) from None
+            raise meaning(error) from None
 
     async def _request(self, what: str, question: dict[str, Any], ttl: float) -> Envelope:
         milliseconds = await self._instance.ready(ttl_ms(ttl, 0))
@@ -299,56 +215,7 @@ class History:
             if not part:  # it was deleted meanwhile
                 break
             data += part
-        expires = told["expires_at"]
-        event: dict[str, Any] = {name: told[name] for name in HistoryEvent._fields if name in told}
-        event["payload"], event["time"] = data, _moment(told["time"])
-        event["recorded_at"], event["expires_at"] = _moment(told["recorded_at"]), _moment(expires) if expires else None
-        return HistoryEvent(**event)
-
-
-class Replay(AsyncIterator[ReplayProgress]):
-    """A replay that goes on while it is read: about once a second it says how far it is."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-
-    async def __anext__(self) -> ReplayProgress:
-        """How far it is now; the last one is `done`.
-
-        Raises:
-            NoRespondersError: nobody runs a recorder.
-            UnavailableError: the broker, or the database, went away; what was delivered is delivered.
-
-        """
-        try:
-            told = await anext(self._stream)
-        except TielineError as error:
-            raise _meaning(error) from None
-        progress: dict[str, Any] = dict(told)
-        progress["time"] = _moment(told["time"]) if told["time"] else None
-        return ReplayProgress(**progress)
-
-    async def wait(self) -> ReplayProgress:
-        """Read to the end; returns how that was.
-
-        Raises:
-            TielineError: as reading does.
-
-        """
-        told = [progress async for progress in self]
-        if not told:
-            raise InvalidArgumentError("this replay was read to its end already")
-        return told[-1]
-
-    async def aclose(self) -> None:
-        """End it, if it is not over. Idempotent."""
-        await self._stream.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+        return event_of(told, data)
 
 
 def _selected(
@@ -366,36 +233,3 @@ def _ms(name: str, moment: object) -> int | None:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise InvalidArgumentError(f"{name} is a datetime with a time zone, not {moment!r:.80}")
     return max(0, round((moment - _EPOCH).total_seconds() * 1000))
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _figures(told: dict[str, Any]) -> HistoryFigures:
-    recorders = {instance: RecorderFigures(**each["recorder"]) for instance, each in told.items()}
-    store = next((each["store"] for each in told.values() if each["store"]), None)
-    one = max(recorders.values(), key=lambda each: each.lost)
-    tape = (one.waiting, one.lag, one.lost)
-    if store is None:
-        return HistoryFigures(0, 0, None, None, *tape, recorders)
-    oldest, newest = (_moment(store[name]) if store["rows"] else None for name in ("oldest", "newest"))
-    return HistoryFigures(store["rows"], store["bytes"], oldest, newest, *tape, recorders)
-
-
-def _meaning(error: TielineError) -> TielineError:
-    """What a recorder said is raised as if it had been said here."""
-    if isinstance(error, NoRespondersError):
-        return _nobody()
-    code = error.details.get("code") if isinstance(error, HandlerError) else None
-    if not isinstance(code, str) or code not in contract.ERRORS:
-        return error
-    return error_class(code)(error.message)
-
-
-def _nobody() -> NoRespondersError:
-    return NoRespondersError(
-        "nobody records history here; start a recorder: tieline up --history, or in a Python program "
-        "await events.record('sqlite:///history.db')",
-        outcome=Outcome.NOT_DELIVERED,
-    )

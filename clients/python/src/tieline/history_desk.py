@@ -12,18 +12,8 @@ from tieline._contract import contract
 from tieline.clock import Clock
 from tieline.context import Event
 from tieline.errors import HandlerError, InvalidArgumentError, Outcome, TielineError
-from tieline.event_store import (
-    EventStore,
-    Order,
-    RecordedEvent,
-    Selection,
-    check_ids,
-    check_limit,
-    check_page,
-    check_selection,
-    cursor_of,
-    read_cursor,
-)
+from tieline.event_store import EventStore, Order, RecordedEvent, Selection, cursor_of
+from tieline.history_questions import check_ids, check_limit, check_page, check_selection, read_cursor
 from tieline.recorder import Recorder
 from tieline.replay import Replayer, read_order
 

@@ -270,9 +270,10 @@ class Publisher:
         if not port.connected:
             await instance.await_link(event, wait_for_connection)
         handled = Handled() if wait_local else None
-        instance.tally.live(event.topic).published += 1
-        if instance.trail.room and not by_system:
-            instance.trail.published(event)
+        if not by_system:
+            instance.tally.live(event.topic).published += 1
+            if instance.trail.room:
+                instance.trail.published(event)
         here, served = self._serve(event, data, instance.local_outlet(handled.one if handled else None), handled)
         try:
             await port.publish(event, served)

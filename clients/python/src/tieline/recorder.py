@@ -17,7 +17,7 @@ from tieline.clock import Clock
 from tieline.errors import InvalidPayloadError, TielineError, UnavailableError
 from tieline.event_store import EventStore, RecordedEvent, Retention, Waiting
 from tieline.recording import rows_of
-from tieline.tape import Tape, TapeEntry
+from tieline.tape import EVERYTHING, Tape, TapeEntry
 
 log = logging.getLogger("tieline")
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Recorder:
         self._find_tape = find_tape
         self._clock = clock
         self._asked = tuple(topics)
-        self._topics: tuple[str, ...] = (">",)
+        self._topics: tuple[str, ...] = EVERYTHING
         self._retention = retention
         self._lease = lease
         self._tasks: list[asyncio.Task[None]] = []

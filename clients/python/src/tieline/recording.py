@@ -12,6 +12,7 @@ from tieline.event_store import RecordedEvent, position_of, shortened
 from tieline.tape import Kind, TapeEntry
 
 _SILENT = "system."
+_ALL = ">"  # also of what the system says of itself
 _REASONS = {"expired": "it expired", "rejected": "it was rejected", "failed": "it failed"}
 
 
@@ -26,7 +27,7 @@ def rows_of(entries: Iterable[TapeEntry], patterns: Sequence[str], now: int) -> 
 
 def _recorded(entry: TapeEntry, patterns: Sequence[str]) -> bool:
     topic = entry.envelope.topic
-    return not entry.envelope.replay and any(topics.matches(pattern, topic) for pattern in patterns)
+    return not entry.envelope.replay and any(pattern == _ALL or topics.matches(pattern, topic) for pattern in patterns)
 
 
 def _row(entry: TapeEntry, now: int) -> RecordedEvent:

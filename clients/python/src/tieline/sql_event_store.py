@@ -9,16 +9,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tieline import topics
-from tieline.event_store import (
-    Order,
-    RecordedEvent,
-    Retention,
-    Selection,
-    StoreFigures,
-    Waiting,
-    merged,
-    read_cursor,
-)
+from tieline._contract.contract import TOPICS_APART
+from tieline.event_store import Order, RecordedEvent, Retention, Selection, StoreFigures, Waiting, merged
+from tieline.history_questions import read_cursor
 
 COLUMNS = RecordedEvent._fields
 _ALL = ", ".join(COLUMNS)
@@ -196,8 +189,9 @@ class SqlEventStore(ABC):
             return f"type = {query.mark(name)}"
         match = self.dialect.matches.format(query.mark(self.dialect.pattern(name)))
         literal = name.split("*", maxsplit=1)[0].split(">", maxsplit=1)[0]
-        if not literal:
-            return match
+        if not literal:  # as everywhere, what the system says of itself must be asked for by its name
+            apart = f"type >= {query.mark(TOPICS_APART)} AND type < {query.mark(TOPICS_APART[:-1] + '/')}"
+            return f"({match} AND NOT ({apart}))"
         within = f"type >= {query.mark(literal)} AND type < {query.mark(literal[:-1] + '/')}"  # "/" is after "."
         return f"({within} AND {match})"
 

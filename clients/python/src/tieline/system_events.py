@@ -44,6 +44,10 @@ from tieline.transport import Gap, Port
 from tieline.version import CLIENT
 
 __all__ = [
+    "SYSTEM_ERROR",
+    "SYSTEM_SHUTDOWN",
+    "SYSTEM_STARTUP",
+    "SYSTEM_WARNING",
     "DeadLetterErrorPayload",
     "GapWarningPayload",
     "HandlerErrorPayload",

@@ -14,6 +14,9 @@ from tieline._contract.durable_pb2 import DeadLetter
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.errors import UnsupportedError
 
+EVERYTHING = (">", "system.>")
+"""The patterns of all topics: what the system says of itself is covered by no wildcard that comes first."""
+
 
 class Kind(StrEnum):
     """What happened to an event."""

@@ -5,6 +5,7 @@ import {
   type Metrics,
   type Receipt,
   type Responder,
+  type Schedule,
   type Stream,
   TielineError,
 } from "tieline";
@@ -49,8 +50,15 @@ export function receiptsOf(receipts: readonly Receipt[]): Answer {
   return answer({ $case: "receipts", value: { receipts: receipts.map(told) } });
 }
 
-function told({ id, correlationId, stored }: Receipt): WireReceipt {
-  return { id, correlationId, stored: stored && { ...stored } };
+function told({ id, correlationId, stored, due, overdue = false }: Receipt): WireReceipt {
+  return { id, correlationId, stored: stored && { ...stored }, planned: due !== undefined, overdue };
+}
+
+/** What is known of a planned event. */
+export function scheduledOf(schedule: Schedule): Answer {
+  const { id, status, topic, key, durable, priority, attempts, error, ended, event } = schedule;
+  const rest = { durable, priority, attempts, error, ended: ended !== undefined };
+  return answer({ $case: "scheduled", value: { id, status, topic, key, ...rest, data: fromNative(event.data) } });
 }
 
 /** What everybody said. */

@@ -6,6 +6,7 @@ import {
   type Retry,
   type RetryPolicy,
   type SubscribeOptions,
+  type When,
 } from "tieline";
 import type {
   Options,
@@ -27,8 +28,19 @@ export function itemsOf({ data, key, priority, dedupe, headers, numbers }: Wante
 }
 
 /** How a publish asks for the event to be stored. */
-export function storing({ key, durable, priority, dedupe, maxStored, waitReplicas }: Publish): PublishOptions {
-  return { ...given({ key, priority, dedupe, maxStored, waitReplicas }), ...(durable && { durable }) };
+export function storing(wanted: Publish): PublishOptions {
+  const { key, durable, priority, dedupe, maxStored, waitReplicas } = wanted;
+  const retry = wanted.retry && retryPolicyOf(wanted.retry);
+  return {
+    ...given({ key, priority, dedupe, maxStored, waitReplicas, retry }),
+    ...(durable && { durable }),
+    ...whenOf(wanted),
+  };
+}
+
+/** When an event is to be published. */
+export function whenOf({ delayMs, atMs }: { delayMs?: number | undefined; atMs?: number | undefined }): When {
+  return given({ delay: delayMs, at: atMs });
 }
 
 /** How a subscription asks for stored events to be handled. */

@@ -11,7 +11,17 @@ import {
   type StreamOptions,
   type Subscription,
 } from "tieline";
-import { answer, explained, failure, figuresOf, gathered, read, receiptOf, receiptsOf } from "./answers.js";
+import {
+  answer,
+  explained,
+  failure,
+  figuresOf,
+  gathered,
+  read,
+  receiptOf,
+  receiptsOf,
+  scheduledOf,
+} from "./answers.js";
 import {
   type Answer,
   type Call,
@@ -23,11 +33,13 @@ import {
   type PublishMany,
   type Read,
   Report,
+  type Schedule,
+  ScheduleAct,
   type Subscribe,
   type Stream as WantedStream,
 } from "./contract/peer.js";
 import { DONE, Handling, type Sent, type Tell } from "./handling.js";
-import { given, itemsOf, messageOptions, retryOf, settingsOf, storing, subscribeOptions } from "./options.js";
+import { given, itemsOf, messageOptions, retryOf, settingsOf, storing, subscribeOptions, whenOf } from "./options.js";
 import { fromNative, toNative } from "./values.js";
 
 const STDOUT = 1;
@@ -78,6 +90,8 @@ class Peer {
         return await this.#until(number, async (signal) => (await send(this.#system(system), wanted, signal))[1]);
       case "publishMany":
         return await this.#until(number, (signal) => publishMany(this.#system(system), wanted.value, signal));
+      case "schedule":
+        return await schedule(this.#system(system), wanted.value);
       case "stream":
         return this.#stream(this.#system(system), wanted.value);
       case "read":
@@ -203,6 +217,21 @@ async function publishMany(system: EventSystem, wanted: PublishMany, signal: Abo
   const { headers: _, ...options } = messageOptions(wanted.options);
   const all = { ...options, ...given({ maxStored: wanted.maxStored }), signal };
   return receiptsOf(await system.publishMany(wanted.topic, wanted.items.flatMap(itemsOf), all));
+}
+
+async function schedule({ schedules }: EventSystem, wanted: Schedule): Promise<Answer> {
+  switch (wanted.act) {
+    case ScheduleAct.SCHEDULE_ACT_GET:
+      return scheduledOf(await schedules.get(wanted.id));
+    case ScheduleAct.SCHEDULE_ACT_CANCEL:
+      return scheduledOf(await schedules.cancel(wanted.id));
+    case ScheduleAct.SCHEDULE_ACT_RESCHEDULE:
+      return scheduledOf(await schedules.reschedule(wanted.id, whenOf(wanted)));
+    case ScheduleAct.SCHEDULE_ACT_RETRY:
+      return scheduledOf(await schedules.retry(wanted.id, whenOf(wanted)));
+    default:
+      throw new TypeError("an unknown act");
+  }
 }
 
 async function call(system: EventSystem, wanted: Call, options: CallOptions): Promise<[unknown, Answer]> {

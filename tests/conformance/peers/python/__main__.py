@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.conformance._contract.peer_pb2 import (
@@ -21,6 +22,8 @@ from tests.conformance._contract.peer_pb2 import (
     PublishMany,
     Receipts,
     Report,
+    Schedule,
+    ScheduleAct,
     Stream,
     Subscribe,
 )
@@ -138,7 +141,7 @@ class Peer:
         data = _data(wanted)
         options = _options(wanted.options)
         if isinstance(wanted, Publish):
-            options |= _storing(wanted)
+            options |= _storing(wanted) | _when(wanted)
             receipt = await system.publish(wanted.topic, *data, wait_local=wanted.wait_local, **options)
             return None, Answer(receipt=answers.receipt(receipt))
         if wanted.HasField("wait_for_responders_ms"):
@@ -157,6 +160,11 @@ class Peer:
         items = [piece for item in wanted.items for piece in _pieces(item)]
         receipts = await self._systems[command.system].publish_many(wanted.topic, items, **options)
         return Answer(receipts=Receipts(receipts=map(answers.receipt, receipts)))
+
+    async def _schedule(self, command: Command, wanted: Schedule) -> Answer:
+        act = ScheduleAct.Name(wanted.act).removeprefix("SCHEDULE_ACT_").lower()
+        schedules = self._systems[command.system].schedules
+        return Answer(scheduled=answers.scheduled(await getattr(schedules, act)(wanted.id, **_when(wanted))))
 
     # --- streams, gather, explain -------------------------------------------------------------------------------------
 
@@ -204,6 +212,16 @@ def _storing(wanted: Publish) -> dict[str, Any]:
     return options | ({"durable": True} if wanted.durable else {})
 
 
+def _when(wanted: Publish | Schedule) -> dict[str, Any]:
+    """When an event is to be published."""
+    options: dict[str, Any] = {"delay": wanted.delay_ms / 1_000} if wanted.HasField("delay_ms") else {}
+    if wanted.HasField("at_ms"):
+        options["at"] = datetime.fromtimestamp(wanted.at_ms / 1_000, UTC)
+    if isinstance(wanted, Publish) and wanted.HasField("retry"):
+        options["retry"] = _retry_policy(wanted.retry)
+    return options
+
+
 def _pieces(wanted: Item) -> list[Piece]:
     """One of many, or as many as it stands for."""
     options: dict[str, Any] = {
@@ -222,10 +240,14 @@ def _handling(wanted: HandlingOptions) -> dict[str, Any]:
     if wanted.HasField("timeout_ms"):
         options["timeout"] = wanted.timeout_ms / 1_000
     if wanted.HasField("retry"):
-        given = {field.name: value for field, value in wanted.retry.ListFields()}
-        names = {name: name.removesuffix("_ms") for name in given}
-        options["retry"] = RetryPolicy(**{names[n]: v / 1_000 if n.endswith("_ms") else v for n, v in given.items()})
+        options["retry"] = _retry_policy(wanted.retry)
     return options
+
+
+def _retry_policy(wanted: Any) -> RetryPolicy:
+    given = {field.name: value for field, value in wanted.ListFields()}
+    names = {name: name.removesuffix("_ms") for name in given}
+    return RetryPolicy(**{names[n]: v / 1_000 if n.endswith("_ms") else v for n, v in given.items()})
 
 
 def _retry(wanted: Any) -> Retry:

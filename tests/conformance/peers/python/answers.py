@@ -12,6 +12,7 @@ from tests.conformance._contract.peer_pb2 import (
     Gave,
     Items,
     Receipt,
+    Scheduled,
     Series,
     Stored,
     Told,
@@ -19,7 +20,7 @@ from tests.conformance._contract.peer_pb2 import (
 from tests.conformance.peers.python.values import from_native
 from tieline import Gathered as Everybody
 from tieline import Receipt as Published
-from tieline import Stream, TielineError
+from tieline import Schedule, Stream, TielineError
 from tieline.explain import Explanation as Steps
 from tieline.metrics import Metrics
 
@@ -61,10 +62,27 @@ async def read(stream: Stream, count: int) -> Items:
 
 def receipt(published: Published) -> Receipt:
     """What a publish returned."""
-    told = Receipt(id=published.id, correlation_id=published.correlation_id)
+    told = Receipt(id=published.id, correlation_id=published.correlation_id, overdue=published.overdue)
+    told.planned = published.due is not None
     if published.stored is not None:
         told.stored.CopyFrom(Stored(**published.stored._asdict()))
     return told
+
+
+def scheduled(schedule: Schedule) -> Scheduled:
+    """What is known of a planned event."""
+    return Scheduled(
+        id=schedule.id,
+        status=schedule.status,
+        topic=schedule.topic,
+        key=schedule.key,
+        durable=schedule.durable,
+        priority=schedule.priority,
+        attempts=schedule.attempts,
+        error=schedule.error,
+        ended=schedule.ended is not None,
+        data=from_native(schedule.event.data),
+    )
 
 
 def gathered(everybody: Everybody) -> Gathered:

@@ -320,16 +320,16 @@ def leave_names(prefix: str, pattern: str) -> tuple[str, ...]:
 
 LISTEN: Final = Script(
     "listen",
-    "80a1d41ca54273e5d49bdf5341218501a663a947",
+    "b267428dbb37d04defd6618af534b3dbf5d07cae",
     2,
-    "#!lua flags=allow-oom\n-- listen: hand a recorder the next entries of the tape.\n-- First those that another one read and did not acknowledge in time, if they are asked for. Entries of which that is true\n-- and that are no longer there are counted as lost.\n-- @key recording\n-- @key tape\n-- @arg recorder string\n-- @arg most integer            entries wanted\n-- @arg bytes integer           of all, about\n-- @arg idle_ms integer         0: what others have is not asked for\n-- @return string*              entries as Redis tells them\nlocal recording, tape = unpack(KEYS)\nlocal recorder, most, bytes, idle = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\nlocal got, size = {}, 0\n\nlocal function keep(list)\n  for _, entry in ipairs(list) do\n    for _, value in ipairs(entry[2]) do\n      size = size + #value\n    end\n    table.insert(got, entry)\n  end\nend\n\nlocal from = '0-0'\nwhile idle > 0 and size < bytes and #got < most do\n  local told = redis.call('XAUTOCLAIM', tape, 'recorders', recorder, idle, from, 'COUNT', 8)\n  keep(told[2])\n  if told[3] and #told[3] > 0 then\n    redis.call('HINCRBY', recording, 'lost', #told[3])\n  end\n  from = told[1]\n  if from == '0-0' then\n    break\n  end\nend\nlocal some = 4\nwhile #got < most and size < bytes and some > 0 do\n  local asked = math.min(most - #got, some)\n  local found = redis.call('XREADGROUP', 'GROUP', 'recorders', recorder, 'COUNT', asked, 'STREAMS', tape, '>')\n  local list = found and found[1][2] or {}\n  keep(list)\n  if #list < asked then\n    break\n  end\n  some = math.floor((bytes - size) * #got / math.max(1, size))\nend\nreturn got\n",
+    "#!lua flags=allow-oom\n-- listen: hand a recorder the next entries of the tape.\n-- First those that another one read and did not acknowledge in time, if they are asked for. Entries of which that is true\n-- and that are no longer there are counted as lost.\n-- @key recording\n-- @key tape\n-- @arg recorder string\n-- @arg most integer            entries wanted\n-- @arg bytes integer           of all, about\n-- @arg idle_ms integer         0: what others have is not asked for\n-- @arg forget_ms integer        recorders that have nothing and were silent for so long are forgotten, if idle_ms is not 0\n-- @return string*              entries as Redis tells them\nlocal recording, tape = unpack(KEYS)\nlocal recorder, most, bytes, idle = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\nlocal got, size = {}, 0\n\nlocal function keep(list)\n  for _, entry in ipairs(list) do\n    for _, value in ipairs(entry[2]) do\n      size = size + #value\n    end\n    table.insert(got, entry)\n  end\nend\n\nlocal from = '0-0'\nwhile idle > 0 and size < bytes and #got < most do\n  local told = redis.call('XAUTOCLAIM', tape, 'recorders', recorder, idle, from, 'COUNT', 8)\n  keep(told[2])\n  if told[3] and #told[3] > 0 then\n    redis.call('HINCRBY', recording, 'lost', #told[3])\n  end\n  from = told[1]\n  if from == '0-0' then\n    break\n  end\nend\nfor _, info in ipairs(idle > 0 and redis.call('XINFO', 'CONSUMERS', tape, 'recorders') or {}) do\n  if info[4] == 0 and info[6] > tonumber(ARGV[5]) and info[2] ~= recorder then\n    redis.call('XGROUP', 'DELCONSUMER', tape, 'recorders', info[2])\n  end\nend\nlocal some = 4\nwhile #got < most and size < bytes and some > 0 do\n  local asked = math.min(most - #got, some)\n  local found = redis.call('XREADGROUP', 'GROUP', 'recorders', recorder, 'COUNT', asked, 'STREAMS', tape, '>')\n  local list = found and found[1][2] or {}\n  keep(list)\n  if #list < asked then\n    break\n  end\n  some = math.floor((bytes - size) * #got / math.max(1, size))\nend\nreturn got\n",
 )
 
 
 def listen_names(prefix: str) -> tuple[str, ...]:
     """Keys and channels of listen: hand a recorder the next entries of the tape.
 
-    Arguments to append: recorder: str, most: int, bytes: int, idle_ms: int. Returns: string* entries as Redis tells them.
+    Arguments to append: recorder: str, most: int, bytes: int, idle_ms: int, forget_ms: int. Returns: string* entries as Redis tells them.
     """
     return (recording_key(prefix), tape_key(prefix),)
 
@@ -448,9 +448,9 @@ def ready_names(prefix: str, pattern: str) -> tuple[str, ...]:
 
 RECORD: Final = Script(
     "record",
-    "f420ba6510741fe33789def9ed431b3763341b96",
+    "989892ac8c250ccb44f9b2bede4b0ebc9e55068e",
     2,
-    "#!lua\n-- record: say that there is a recorder: from now on what happens goes on the tape.\n-- @key recording\n-- @key tape\n-- @arg most integer            entries that the tape may hold, about\n-- @arg longest_ms integer      how long this is true unless it is said again\n-- @arg topics bytes            patterns of what is recorded, each after a NUL; empty: as they are, at first all\n-- @return bytes                the patterns\nlocal recording, tape = unpack(KEYS)\nredis.call('HSET', recording, 'most', ARGV[1])\nif ARGV[3] ~= '' then\n  redis.call('HSET', recording, 'topics', ARGV[3])\nend\nredis.call('HSETNX', recording, 'topics', '\\0>')\nredis.call('PEXPIRE', recording, ARGV[2])\nredis.pcall('XGROUP', 'CREATE', tape, 'recorders', '0', 'MKSTREAM')\nredis.call('PEXPIRE', tape, ARGV[2])\nreturn redis.call('HGET', recording, 'topics')\n",
+    "#!lua\n-- record: say that there is a recorder: from now on what happens goes on the tape.\n-- @key recording\n-- @key tape\n-- @arg most integer            entries that the tape may hold, about\n-- @arg longest_ms integer      how long this is true unless it is said again\n-- @arg topics bytes            patterns of what is recorded, each after a NUL; empty: as they are, at first all\n-- @return bytes                the patterns\nlocal recording, tape = unpack(KEYS)\nredis.call('HSET', recording, 'most', ARGV[1])\nif ARGV[3] ~= '' then\n  redis.call('HSET', recording, 'topics', ARGV[3])\nend\nredis.call('HSETNX', recording, 'topics', '\\0>\\0system.>')\nredis.call('PEXPIRE', recording, ARGV[2])\nredis.pcall('XGROUP', 'CREATE', tape, 'recorders', '0', 'MKSTREAM')\nredis.call('PEXPIRE', tape, ARGV[2])\nreturn redis.call('HGET', recording, 'topics')\n",
 )
 
 

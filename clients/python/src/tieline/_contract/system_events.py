@@ -140,8 +140,40 @@ class LoopBlockedWarningPayload(TypedDict):
     left_out: int
 
 
-SystemErrorPayload = HandlerErrorPayload | ParkedErrorPayload | DeadLetterErrorPayload | SkippedErrorPayload
-SystemWarningPayload = SlowConsumerWarningPayload | OverloadWarningPayload | GapWarningPayload | LoopBlockedWarningPayload
+class SystemErrorPayload(TypedDict):
+    """Any of them; `kind` says which: handler, parked, dead_letter, skipped."""
+
+    kind: str
+    service: str
+    instance: str
+    topic: str
+    id: str
+    subscription: str
+    code: str
+    type: str
+    message: str
+    group: NotRequired[str]
+    key: NotRequired[str]
+    attempt: NotRequired[int]
+    left_out: int
+    reason: NotRequired[str]
+
+
+class SystemWarningPayload(TypedDict):
+    """Any of them; `kind` says which: slow_consumer, overload, gap, loop_blocked."""
+
+    kind: str
+    service: str
+    instance: str
+    topic: NotRequired[str]
+    subscription: NotRequired[str]
+    dropped: NotRequired[int]
+    left_out: int
+    since: NotRequired[datetime]
+    until: NotRequired[datetime]
+    reason: NotRequired[str]
+    seconds: NotRequired[float]
+
 
 SYSTEM_EVENTS: Final[dict[tuple[str, str], dict[str, str]]] = {
     ("system.startup", ""): {"service": "text", "instance": "text", "client": "text"},

@@ -67,7 +67,7 @@ class MemoryBroker:
         self.clock = clock or Clock()
         self.ledger = Ledger(results)
         self.mail = SqliteMail(mail, self.clock, self._on_mail, served=served)
-        self.tape = SqliteTape(self.mail.writer, self.clock, self._hand, kept=mail is not None)
+        self.tape = SqliteTape(self.mail.writer, self.clock, self._hand)
         self.agenda = SqliteAgenda(self.mail.writer, self.clock, self._publish_planned, lambda who: who in self._ports)
         self._ports: dict[str, MemoryPort] = {}
         self._members: dict[Interest, _Members] = {}

@@ -328,9 +328,9 @@ class RedisTransport:
     def _on_broadcast(self, channel: bytes, data: bytes) -> None:
         takers = list(self.registration.broadcast.get(channel, ()))
         for envelope in parse_frame(data):
-            sender = "" if envelope.scheduled else envelope.source.rpartition("/")[2]
+            sender = "" if envelope.scheduled or envelope.replay else envelope.source.rpartition("/")[2]
             for port, interest in takers:
-                if (envelope.replay or port.instance != sender) and topics.matches(interest.pattern, envelope.topic):
+                if port.instance != sender and topics.matches(interest.pattern, envelope.topic):
                     port.receiver.on_event(interest, envelope)
 
     def _on_wake(self, channel: bytes, group: bytes) -> None:

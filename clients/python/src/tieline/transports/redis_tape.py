@@ -24,6 +24,7 @@ log = logging.getLogger("tieline")
 
 _MS = 1000
 _PLAIN_FIELDS = 8
+_FORGET_MS = 3_600_000
 
 
 class RedisTape:
@@ -44,7 +45,7 @@ class RedisTape:
 
     async def read(self, recorder: str, *, wait: float, idle: float = 0.0) -> list[TapeEntry]:
         """See `Tape.read`."""
-        sizes = (contract.LIMIT_TAPE_READ, contract.LIMIT_TAPE_BYTES, int(idle * _MS))
+        sizes = (contract.LIMIT_TAPE_READ, contract.LIMIT_TAPE_BYTES, int(idle * _MS), _FORGET_MS)
         arguments = [recorder.encode(), *(b"%d" % size for size in sizes)]
         try:
             found = await self._work.run(scripts.LISTEN, scripts.listen_names(self._prefix), arguments)

@@ -86,6 +86,11 @@ class MailCommitter:
         return self._book
 
     @property
+    def recording(self) -> bool:
+        """Whether the database is open and knows of a recorder."""
+        return self._book is not None and self._book.tape.on
+
+    @property
     def opened(self) -> bool:
         """Whether the database is open."""
         return self._book is not None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tieline._contract import contract
 from tieline.clock import Clock
-from tieline.tape import Kind, TapeFigures
+from tieline.tape import EVERYTHING, Kind, TapeFigures
 from tieline.transports.sqlite_mail_schema import entry_of, entry_text, ms_of
 
 SCHEMA = (
@@ -91,7 +91,7 @@ class BookTape:
     def register(self, topics: Sequence[str]) -> tuple[str, ...]:
         """See `Tape.register`."""
         expires = self._clock.now() + contract.DEFAULT_RECORDING_MS
-        self._execute(_REGISTER, (expires, "\0".join(topics or (">",)), bool(topics)))
+        self._execute(_REGISTER, (expires, "\0".join(topics or EVERYTHING), bool(topics)))
         self._state = State(expires, self._state.length)
         return self._topics()
 

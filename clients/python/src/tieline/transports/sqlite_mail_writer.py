@@ -64,6 +64,11 @@ class MailWriter:
         self._committer.open()
 
     @property
+    def recording(self) -> bool:
+        """Whether the database is open and knows of a recorder."""
+        return self._committer.recording
+
+    @property
     def opened(self) -> bool:
         """Whether the database is open."""
         return self._committer.opened

@@ -21,8 +21,8 @@ class Writer(Protocol):
     """Who runs what is submitted."""
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing was ever stored: there is no database yet."""
+    def recording(self) -> bool:
+        """Whether the database is open and knows of a recorder."""
         ...
 
     def submit(self, work: Callable[[MailBook], Any]) -> Future[Any]:
@@ -37,29 +37,22 @@ class SqliteTape:
         writer: that of the database of durable events.
         clock: the broker's.
         hand: gives a live event to the next member of a group.
-        kept: the database may know a recorder from before.
 
     """
 
-    def __init__(self, writer: Writer, clock: Clock, hand: Callable[[str, Envelope], bool], *, kept: bool) -> None:
+    def __init__(self, writer: Writer, clock: Clock, hand: Callable[[str, Envelope], bool]) -> None:
         self._writer = writer
         self._clock = clock
         self._hand = hand
-        self._on = kept
         self._news: asyncio.Event | None = None
 
     def published(self, envelope: Envelope) -> None:
         """A live event is published: write it down, if there is a recorder. Nobody waits for that."""
-        if not self._on or self._writer.empty:
+        if not self._writer.recording:
             return
         data = envelope.SerializeToString()
-
-        def work(book: MailBook) -> None:
-            book.tape.note(Kind.LIVE, data)
-            self._on = book.tape.on
-
         with contextlib.suppress(TielineError):
-            self._writer.submit(work).add_done_callback(_forget)
+            self._writer.submit(lambda book: book.tape.note(Kind.LIVE, data)).add_done_callback(_forget)
 
     def woken(self) -> None:
         """There is something to read."""
@@ -68,9 +61,7 @@ class SqliteTape:
 
     async def register(self, topics: Sequence[str] = ()) -> tuple[str, ...]:
         """See `Tape.register`."""
-        told = await self._writer.submit(lambda book: book.tape.register(topics))
-        self._on = True
-        return told
+        return await self._writer.submit(lambda book: book.tape.register(topics))
 
     async def read(self, recorder: str, *, wait: float, idle: float = 0.0) -> list[TapeEntry]:
         """See `Tape.read`."""

@@ -23,6 +23,15 @@ export enum Streaming {
   UNRECOGNIZED = -1,
 }
 
+export enum ScheduleAct {
+  SCHEDULE_ACT_UNSPECIFIED = 0,
+  SCHEDULE_ACT_GET = 1,
+  SCHEDULE_ACT_CANCEL = 2,
+  SCHEDULE_ACT_RESCHEDULE = 3,
+  SCHEDULE_ACT_RETRY = 4,
+  UNRECOGNIZED = -1,
+}
+
 export enum How {
   HOW_UNSPECIFIED = 0,
   HOW_RETURNED = 1,
@@ -55,6 +64,7 @@ export interface Command {
     | { $case: "gather"; value: Gather }
     | { $case: "explain"; value: Explain }
     | { $case: "publishMany"; value: PublishMany }
+    | { $case: "schedule"; value: Schedule }
     | { $case: "metrics"; value: Metrics }
     | undefined;
 }
@@ -254,7 +264,25 @@ export interface Publish {
   priority?: number | undefined;
   dedupe?: string | undefined;
   maxStored?: number | undefined;
-  waitReplicas?: number | undefined;
+  waitReplicas?:
+    | number
+    | undefined;
+  /** Plan it, by these. */
+  delayMs?:
+    | number
+    | undefined;
+  /** Milliseconds since 1970. */
+  atMs?: number | undefined;
+  retry: RetryPolicy | undefined;
+}
+
+/** Looks after a planned event. */
+export interface Schedule {
+  id: string;
+  act: ScheduleAct;
+  /** For the last two; what is unset is not given. */
+  delayMs?: number | undefined;
+  atMs?: number | undefined;
 }
 
 /** Stores events of one topic, all or none. */
@@ -392,6 +420,7 @@ export interface Answer {
     | { $case: "gathered"; value: Gathered }
     | { $case: "explanation"; value: Explanation }
     | { $case: "receipts"; value: Receipts }
+    | { $case: "scheduled"; value: Scheduled }
     | { $case: "figures"; value: Figures }
     | undefined;
 }
@@ -474,7 +503,30 @@ export interface Told {
 export interface Receipt {
   id: string;
   correlationId: string;
-  stored: Stored | undefined;
+  stored:
+    | Stored
+    | undefined;
+  /** It says when it is published. */
+  planned: boolean;
+  /** And that this had passed. */
+  overdue: boolean;
+}
+
+/** A schedule, as the program sees it. */
+export interface Scheduled {
+  id: string;
+  /** "pending", "delivered", "failed", "expired" or "cancelled" */
+  status: string;
+  topic: string;
+  key: string;
+  durable: boolean;
+  priority: number;
+  attempts: number;
+  error: string;
+  /** It says when it was over. */
+  ended: boolean;
+  /** The event's payload. */
+  data: Value | undefined;
 }
 
 /** Where an event was stored. */
@@ -622,6 +674,9 @@ export const Command: MessageFns<Command> = {
         break;
       case "publishMany":
         PublishMany.encode(message.do.value, writer.uint32(130).fork()).join();
+        break;
+      case "schedule":
+        Schedule.encode(message.do.value, writer.uint32(138).fork()).join();
         break;
       case "metrics":
         Metrics.encode(message.do.value, writer.uint32(322).fork()).join();
@@ -771,6 +826,14 @@ export const Command: MessageFns<Command> = {
             message.do = { $case: "publishMany", value: PublishMany.decode(reader, reader.uint32()) };
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.do = { $case: "schedule", value: Schedule.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -880,6 +943,12 @@ export const Command: MessageFns<Command> = {
       case "publishMany": {
         if (object.do?.value !== undefined && object.do?.value !== null) {
           message.do = { $case: "publishMany", value: PublishMany.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "schedule": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "schedule", value: Schedule.fromPartial(object.do.value) };
         }
         break;
       }
@@ -2635,6 +2704,9 @@ function createBasePublish(): Publish {
     dedupe: undefined,
     maxStored: undefined,
     waitReplicas: undefined,
+    delayMs: undefined,
+    atMs: undefined,
+    retry: undefined,
   };
 }
 
@@ -2669,6 +2741,15 @@ export const Publish: MessageFns<Publish> = {
     }
     if (message.waitReplicas !== undefined) {
       writer.uint32(80).int32(message.waitReplicas);
+    }
+    if (message.delayMs !== undefined) {
+      writer.uint32(89).double(message.delayMs);
+    }
+    if (message.atMs !== undefined) {
+      writer.uint32(97).double(message.atMs);
+    }
+    if (message.retry !== undefined) {
+      RetryPolicy.encode(message.retry, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -2766,6 +2847,30 @@ export const Publish: MessageFns<Publish> = {
             message.waitReplicas = reader.int32();
             continue;
           }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.delayMs = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.atMs = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.retry = RetryPolicy.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2795,6 +2900,102 @@ export const Publish: MessageFns<Publish> = {
     message.dedupe = object.dedupe ?? undefined;
     message.maxStored = object.maxStored ?? undefined;
     message.waitReplicas = object.waitReplicas ?? undefined;
+    message.delayMs = object.delayMs ?? undefined;
+    message.atMs = object.atMs ?? undefined;
+    message.retry = (object.retry !== undefined && object.retry !== null)
+      ? RetryPolicy.fromPartial(object.retry)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSchedule(): Schedule {
+  return { id: "", act: 0, delayMs: undefined, atMs: undefined };
+}
+
+export const Schedule: MessageFns<Schedule> = {
+  encode(message: Schedule, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.act !== 0) {
+      writer.uint32(16).int32(message.act);
+    }
+    if (message.delayMs !== undefined) {
+      writer.uint32(25).double(message.delayMs);
+    }
+    if (message.atMs !== undefined) {
+      writer.uint32(33).double(message.atMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Schedule {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSchedule();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.act = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.delayMs = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.atMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Schedule>): Schedule {
+    return Schedule.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Schedule>): Schedule {
+    const message = createBaseSchedule();
+    message.id = object.id ?? "";
+    message.act = object.act ?? 0;
+    message.delayMs = object.delayMs ?? undefined;
+    message.atMs = object.atMs ?? undefined;
     return message;
   },
 };
@@ -4146,6 +4347,9 @@ export const Answer: MessageFns<Answer> = {
       case "receipts":
         Receipts.encode(message.what.value, writer.uint32(82).fork()).join();
         break;
+      case "scheduled":
+        Scheduled.encode(message.what.value, writer.uint32(90).fork()).join();
+        break;
       case "figures":
         Figures.encode(message.what.value, writer.uint32(322).fork()).join();
         break;
@@ -4246,6 +4450,14 @@ export const Answer: MessageFns<Answer> = {
             message.what = { $case: "receipts", value: Receipts.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.what = { $case: "scheduled", value: Scheduled.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -4324,6 +4536,12 @@ export const Answer: MessageFns<Answer> = {
       case "receipts": {
         if (object.what?.value !== undefined && object.what?.value !== null) {
           message.what = { $case: "receipts", value: Receipts.fromPartial(object.what.value) };
+        }
+        break;
+      }
+      case "scheduled": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "scheduled", value: Scheduled.fromPartial(object.what.value) };
         }
         break;
       }
@@ -5189,7 +5407,7 @@ export const Told: MessageFns<Told> = {
 };
 
 function createBaseReceipt(): Receipt {
-  return { id: "", correlationId: "", stored: undefined };
+  return { id: "", correlationId: "", stored: undefined, planned: false, overdue: false };
 }
 
 export const Receipt: MessageFns<Receipt> = {
@@ -5202,6 +5420,12 @@ export const Receipt: MessageFns<Receipt> = {
     }
     if (message.stored !== undefined) {
       Stored.encode(message.stored, writer.uint32(26).fork()).join();
+    }
+    if (message.planned !== false) {
+      writer.uint32(32).bool(message.planned);
+    }
+    if (message.overdue !== false) {
+      writer.uint32(40).bool(message.overdue);
     }
     return writer;
   },
@@ -5243,6 +5467,22 @@ export const Receipt: MessageFns<Receipt> = {
             message.stored = Stored.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.planned = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.overdue = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5265,6 +5505,182 @@ export const Receipt: MessageFns<Receipt> = {
     message.stored = (object.stored !== undefined && object.stored !== null)
       ? Stored.fromPartial(object.stored)
       : undefined;
+    message.planned = object.planned ?? false;
+    message.overdue = object.overdue ?? false;
+    return message;
+  },
+};
+
+function createBaseScheduled(): Scheduled {
+  return {
+    id: "",
+    status: "",
+    topic: "",
+    key: "",
+    durable: false,
+    priority: 0,
+    attempts: 0,
+    error: "",
+    ended: false,
+    data: undefined,
+  };
+}
+
+export const Scheduled: MessageFns<Scheduled> = {
+  encode(message: Scheduled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.status !== "") {
+      writer.uint32(18).string(message.status);
+    }
+    if (message.topic !== "") {
+      writer.uint32(26).string(message.topic);
+    }
+    if (message.key !== "") {
+      writer.uint32(34).string(message.key);
+    }
+    if (message.durable !== false) {
+      writer.uint32(40).bool(message.durable);
+    }
+    if (message.priority !== 0) {
+      writer.uint32(48).int32(message.priority);
+    }
+    if (message.attempts !== 0) {
+      writer.uint32(56).int32(message.attempts);
+    }
+    if (message.error !== "") {
+      writer.uint32(66).string(message.error);
+    }
+    if (message.ended !== false) {
+      writer.uint32(72).bool(message.ended);
+    }
+    if (message.data !== undefined) {
+      Value.encode(message.data, writer.uint32(82).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Scheduled {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScheduled();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.durable = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.priority = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.attempts = reader.int32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.ended = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.data = Value.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Scheduled>): Scheduled {
+    return Scheduled.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Scheduled>): Scheduled {
+    const message = createBaseScheduled();
+    message.id = object.id ?? "";
+    message.status = object.status ?? "";
+    message.topic = object.topic ?? "";
+    message.key = object.key ?? "";
+    message.durable = object.durable ?? false;
+    message.priority = object.priority ?? 0;
+    message.attempts = object.attempts ?? 0;
+    message.error = object.error ?? "";
+    message.ended = object.ended ?? false;
+    message.data = (object.data !== undefined && object.data !== null) ? Value.fromPartial(object.data) : undefined;
     return message;
   },
 };

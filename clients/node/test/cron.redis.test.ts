@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { PUT_TASK, putTaskNames } from "../src/contract/scripts.js";
+import { type CronTask, cronTask, encodeTask, type Misfire } from "../src/cronTask.js";
+import {
+  AlreadyExistsError,
+  type CronOptions,
+  type CronTaskEnded,
+  type Event,
+  type EventSystem,
+  InvalidArgumentError,
+  NotFoundError,
+} from "../src/index.js";
+import { newTopic } from "./support/durable.js";
+import { ask } from "./support/redis.js";
+import { until } from "./support/waiting.js";
+import { RedisWorld } from "./support/world.js";
+
+const HOUR = 3_600_000;
+const SENT = { data: Buffer.from([0xc0]), contentType: "", ttl: 0, headers: {} };
+const world = await RedisWorld.start();
+after(async () => {
+  await world.clean();
+  await world.stop();
+});
+
+class Heard extends Array<Event> {
+  static override get [Symbol.species]() {
+    return Array;
+  }
+
+  readonly take = async (_data: unknown, event: Event) => {
+    this.push(event);
+  };
+}
+
+async function systems(count: number): Promise<EventSystem[]> {
+  const made = Array.from({ length: count }, () => world.system());
+  for (const system of made) await system.start();
+  return made;
+}
+
+test("a tick is an event, and what is told of it", async () => {
+  const [maker, other] = (await systems(2)) as [EventSystem, EventSystem];
+  const [topic, name, events, told] = [newTopic(), newTopic(), new Heard(), new Heard()];
+  await other.subscribe(topic, events.take).ready();
+  await other.subscribe("cron.task.*", told.take).ready();
+  const made = await maker.cron.create(name, "every 1s", topic, { a: 1 }, { headers: { h: "x" } });
+  assert.equal(made.next?.getTime(), made.created.getTime() + 1000);
+  await until(() => events.length >= 2, "two ticks");
+  const [first] = events;
+  assert.equal(first?.id, `${name}:${made.next?.getTime()}`);
+  assert.deepEqual([first?.data, first?.headers.h], [{ a: 1 }, "x"]);
+  await until(() => told.filter(({ topic: of }) => of === "cron.task.completed").length >= 2, "completed");
+  await maker.cron.delete(name);
+  await until(() => told.at(-1)?.topic === "cron.task.deleted", "deleted");
+  const topics = told.slice(0, 3).map(({ topic: of }) => of);
+  assert.deepEqual(topics, ["cron.task.created", "cron.task.executed", "cron.task.completed"]);
+  const about = { task: name, topic, call: false };
+  const next = made.next ?? null;
+  assert.deepEqual(told[0]?.data, { ...about, expression: "every 1s", zone: "UTC", paused: false, next });
+  assert.deepEqual(told[1]?.data, { ...about, id: first?.id, tick: next });
+  const tick = { id: first?.id, tick: next, attempts: 1, error: null };
+  assert.deepEqual(told[2]?.data, { task: name, call: false, ...tick });
+});
+
+const MISSED: [Misfire, number[]][] = [
+  ["skip", []],
+  ["fire_once", [0]],
+  ["catch_up", [3, 2, 1, 0]],
+];
+for (const [misfire, ticks] of MISSED) {
+  test(`what was missed: ${misfire}`, async () => {
+    const [system] = (await systems(1)) as [EventSystem];
+    const [topic, name, events] = [newTopic(), newTopic(), new Heard()];
+    await system.subscribe(topic, events.take).ready();
+    const now = Math.floor(system.clock.now() / HOUR) * HOUR;
+    const action = { kind: "event", ...SENT, topic, key: "", durable: false, priority: 0 } as const;
+    const task: CronTask = cronTask({ name, expression: "0 * * * *", action, misfire, grace: 0 });
+    const expected = String(now - 3 * HOUR);
+    const keys = [String(PUT_TASK.names), ...putTaskNames("tl:")];
+    await ask(world.redis, "EVAL", PUT_TASK.source, ...keys, name, "0", encodeTask(task), expected, expected, "10000");
+    let job = await system.cron.get(name);
+    while (job.next?.getTime() !== now + HOUR) job = await system.cron.get(name);
+    await until(() => events.length === ticks.length, "ticks");
+    const ids = ticks.map((back) => `${name}:${now - back * HOUR}`);
+    assert.deepEqual(
+      events.map(({ id }) => id),
+      ids,
+    );
+    assert.equal(job.runs, ticks.length);
+    await system.cron.delete(name);
+  });
+}
+
+test("a call, its reply, and one that fails", async () => {
+  const [asking, answering] = (await systems(2)) as [EventSystem, EventSystem];
+  const [good, bad, told] = [newTopic(), newTopic(), new Heard()];
+  let tries = 0;
+  await asking.subscribe("cron.task.*", told.take).ready();
+  await answering.subscribe(good, (data: number[]) => data.length).ready();
+  const fail = () => {
+    tries += 1;
+    throw new Error(`no ${tries}`);
+  };
+  await answering.subscribe(bad, fail).ready();
+  await asking.cron.create(good, "@yearly", good, [1, 2, 3], { call: true });
+  await asking.cron.create(bad, "@yearly", bad, null, { call: true, retries: 2, retryDelay: 50 });
+  const id = await asking.cron.runNow(good);
+  const failed = await asking.cron.runNow(bad);
+  const over = () => told.filter(({ topic }) => /completed|failed/.test(topic));
+  await until(() => over().length === 2, "both are over");
+  const payloads = over().map(({ data }) => data as CronTaskEnded);
+  assert.deepEqual(payloads.map((payload) => payload.id).sort(), [id, failed].sort());
+  const { last } = await asking.cron.get(good);
+  assert.deepEqual([last?.status, last?.reply, last?.attempts, last?.error], ["completed", 3, 1, undefined]);
+  const wrong = (await asking.cron.get(bad)).last;
+  assert.deepEqual([wrong?.status, wrong?.attempts, wrong?.error?.message, tries], ["failed", 3, "no 3", 3]);
+  assert.equal((await asking.schedules.get(failed)).status, "failed");
+  for (const name of [good, bad]) await asking.cron.delete(name);
+});
+
+test("pause, resume, update and list", async () => {
+  const [system] = (await systems(1)) as [EventSystem];
+  const { cron } = system;
+  const options: CronOptions = { zone: "Europe/Berlin", jitter: 5_000, durable: true, priority: 8 };
+  for (const name of ["b", "a", "c"]) await cron.create(name, "0 0 1 1 *", "x.y", name, options);
+  const page = await cron.list({ limit: 2 });
+  assert.deepEqual([page.items.map(({ name }) => name), page.total], [["a", "b"], 3]);
+  const paused = await cron.pause("a");
+  assert.deepEqual([paused.paused, paused.next], [true, undefined]);
+  assert.deepEqual((await cron.resume("a")).next, (await cron.get("b")).next);
+  const changed = await cron.update("a", { expression: "0 0 * * *", data: [1], topic: "x.z", misfire: "skip" });
+  assert.deepEqual(changed, await cron.get("a"));
+  assert.deepEqual([changed.topic, changed.data, changed.misfire], ["x.z", [1], "skip"]);
+  assert.deepEqual(
+    [changed.zone, changed.jitter, changed.priority, changed.durable],
+    ["Europe/Berlin", 5_000, 8, true],
+  );
+  await assert.rejects(cron.create("b", "@daily", "x.y"), AlreadyExistsError);
+  for (const name of ["a", "b", "c"]) assert.equal((await cron.delete(name)).name, name);
+  for (const again of [cron.get("a"), cron.delete("a"), cron.pause("a"), cron.runNow("a")]) {
+    await assert.rejects(again, NotFoundError);
+  }
+});
+
+test("nonsense is refused and changes nothing", async () => {
+  const [system] = (await systems(1)) as [EventSystem];
+  const create = (expression: string, options: object = {}, name = "n") =>
+    system.cron.create(name, expression, "a.b", null, options);
+  const refused: [Promise<unknown>, RegExp][] = [
+    [create("0 0 30 2 *"), /^day-of-month "30" never comes/],
+    [create("every 10ms"), /^interval "10ms"/],
+    [create("@daily", {}, "a b"), /^name of a cron task has/],
+    [create("@daily", { zone: "Mars/Olympus" }), /^zone "Mars\/Olympus" is not known/],
+    [create("@daily", { jitter: -1 }), /^jitter of a cron task is in milliseconds/],
+    [create("@daily", { misfire: "never" }), /^misfire of a cron task is/],
+    [create("@daily", { start: 5 }), /^start of a cron task is a Date/],
+    [create("@daily", { end: new Date("2020-01-01") }), /^end of a cron task has passed/],
+    [create("@daily", { priority: 8 }), /^priority is for what is stored/],
+    [create("@daily", { call: true, key: "k" }), /^key is for events/],
+    [create("@daily", { content: 1 }), /^a cron task does not know content/],
+  ];
+  for (const [creation, message] of refused) {
+    await assert.rejects(creation, (error) => error instanceof InvalidArgumentError && message.test(error.message));
+  }
+  assert.equal((await system.cron.list()).total, 0);
+});

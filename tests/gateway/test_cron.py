@@ -1,0 +1,42 @@
+"""A gateway in front of Redis has a scheduler of its own: it fires the tasks of others, and answers for none itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.suite.gateways import GatewayProcess
+from tests.suite.seen import Seen, until
+from tieline import EventSystem, UnsupportedError
+from tieline.errors import TielineError
+
+
+async def test_a_gateway_fires_ticks_and_makes_calls(redis_url: str) -> None:
+    with GatewayProcess("--redis-url", redis_url) as gateway:
+        async with (
+            EventSystem(redis_url, service="maker") as maker,
+            EventSystem(gateway.url, service="linked") as linked,
+        ):
+            scheduler = maker._instance.scheduler
+            assert scheduler is not None
+            await scheduler.stop()  # only the gateway is left to fire
+            seen, told = Seen(), Seen()
+            await linked.subscribe("tick", seen.take).ready()
+            await linked.subscribe("add", sum).ready()
+            await maker.subscribe("cron.task.completed", told.take).ready()
+            await maker.cron.create("beat", "every 1s", "tick", 7)
+            await maker.cron.create("sum", "@yearly", "add", [1, 2], call=True)
+            await maker.cron.run_now("sum")
+            await seen.reach(2)
+            await until(lambda: any(each["task"] == "sum" for each in told))
+            last = (await maker.cron.get("sum")).last
+            assert last is not None
+            assert (last.status, last.reply) == ("completed", 3)
+            with pytest.raises(UnsupportedError, match="no cron tasks here; use redis://"):
+                await linked.cron.list()
+            await maker.cron.delete("beat")
+
+
+async def test_where_there_are_no_cron_tasks_it_says_so() -> None:
+    async with EventSystem("memory://", service="alone") as events:
+        with pytest.raises(TielineError, match="there are no cron tasks here; use redis://"):
+            await events.cron.create("t", "@daily", "a.b")
