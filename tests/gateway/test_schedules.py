@@ -113,6 +113,7 @@ SOON = {"scheduled": 2**41}  # in the year 2039
         (plan(event("t", scheduled=2**42)), "INVALID_ARGUMENT"),
         (plan(event("t", id="", **SOON)), "INVALID_ARGUMENT"),
         (plan(event("t", id="x" * 256, **SOON)), "INVALID_ARGUMENT"),
+        (plan(event("t", id="task:1767225600000", **SOON)), "INVALID_ARGUMENT"),
         (plan(event("t", ttl_ms=-1, **SOON)), "INVALID_ARGUMENT"),
         (plan(event("t", priority=3, **SOON)), "INVALID_ARGUMENT"),
         (plan(event("t", key="a\0b", **SOON)), "INVALID_ARGUMENT"),
