@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.servers import RedisServer
 from tieline import Event, EventSystem, RetryPolicy, Settings
 from tieline.errors import (
     InvalidArgumentError,
@@ -23,7 +24,6 @@ from tieline.history_replay import ReplayProgress
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
 BIG = 1_000_000
-QUIET = Settings(system_events=False)
 
 
 async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
@@ -351,6 +351,29 @@ async def test_subscriptions_that_opted_out_get_no_replays(pair: Pair) -> None:
     await poll(lambda: _long(live, 2))
     await poll(lambda: _long(kept, 2))
     assert (live, kept) == ([1, 3], [2, 4])
+
+
+async def test_a_replay_goes_on_after_an_event_that_cannot_be_stored(
+    redis_server: RedisServer, redis_url: str, tmp_path: Path
+) -> None:
+    async with EventSystem(redis_url, service="shop", settings=QUIET) as events:
+        async with await events.record(f"sqlite:///{tmp_path / 'history.db'}"):
+            again: list[Any] = []
+            await events.subscribe(
+                "a.b", lambda data, event: again.append(data) if event.replay else None, durable=True, group="g"
+            ).ready()
+            for key in ("one", "taken", "two"):
+                await events.publish("a.b", key, key=key)
+            await poll(lambda: _processed(events, 3))
+            redis_server.command("SET", "event_stream:a.b:taken", "x")
+            last = await events.history.replay("a.b", to_group="g", speed=None).wait()
+            assert (last.sent, last.skipped) == (2, 1)
+            await poll(lambda: _long(again, 2))
+            assert sorted(again) == ["one", "two"]
+
+
+async def _processed(events: EventSystem, count: int) -> bool:
+    return len((await events.history.list("a.b", status="processed")).events) == count
 
 
 async def test_events_are_replayed_to_a_topic_of_ones_own(pair: Pair) -> None:

@@ -420,14 +420,14 @@ export function readyNames(prefix: string, pattern: string): string[] {
 
 export const RECORD: Script = {
   name: "record",
-  sha: "989892ac8c250ccb44f9b2bede4b0ebc9e55068e",
+  sha: "067b565e140b8d0b2ed3d1b4fde274f4ca7fd59f",
   names: 2,
-  source: "#!lua\n-- record: say that there is a recorder: from now on what happens goes on the tape.\n-- @key recording\n-- @key tape\n-- @arg most integer            entries that the tape may hold, about\n-- @arg longest_ms integer      how long this is true unless it is said again\n-- @arg topics bytes            patterns of what is recorded, each after a NUL; empty: as they are, at first all\n-- @return bytes                the patterns\nlocal recording, tape = unpack(KEYS)\nredis.call('HSET', recording, 'most', ARGV[1])\nif ARGV[3] ~= '' then\n  redis.call('HSET', recording, 'topics', ARGV[3])\nend\nredis.call('HSETNX', recording, 'topics', '\\0>\\0system.>')\nredis.call('PEXPIRE', recording, ARGV[2])\nredis.pcall('XGROUP', 'CREATE', tape, 'recorders', '0', 'MKSTREAM')\nredis.call('PEXPIRE', tape, ARGV[2])\nreturn redis.call('HGET', recording, 'topics')\n",
+  source: "#!lua\n-- record: say that there is a recorder: from now on what happens goes on the tape.\n-- @key recording\n-- @key tape\n-- @arg most integer            entries that the tape may hold, about\n-- @arg longest_ms integer      how long this is true unless it is said again\n-- @arg topics bytes            patterns of what is recorded, each after a NUL; empty: as they are\n-- @arg first bytes             what they are if nobody has said so, or the server has lost it\n-- @return bytes                the patterns\nlocal recording, tape = unpack(KEYS)\nredis.call('HSET', recording, 'most', ARGV[1])\nif ARGV[3] ~= '' then\n  redis.call('HSET', recording, 'topics', ARGV[3])\nend\nredis.call('HSETNX', recording, 'topics', ARGV[4])\nredis.call('PEXPIRE', recording, ARGV[2])\nredis.pcall('XGROUP', 'CREATE', tape, 'recorders', '0', 'MKSTREAM')\nredis.call('PEXPIRE', tape, ARGV[2])\nreturn redis.call('HGET', recording, 'topics')\n",
 };
 
 /**
  * Keys and channels of record: say that there is a recorder: from now on what happens goes on the tape.
- * Arguments to append: most: number, longest_ms: number, topics: Uint8Array. Returns: bytes the patterns.
+ * Arguments to append: most: number, longest_ms: number, topics: Uint8Array, first: Uint8Array. Returns: bytes the patterns.
  */
 export function recordNames(prefix: string): string[] {
   return [recordingKey(prefix), tapeKey(prefix)];

@@ -144,10 +144,13 @@ class Replayer:
         if order.to_topic:
             return await self._to_topic(rows, envelopes)
         tape, topic = self._destination().tape, rows[0].type
-        stored = await tape.replay(topic, order.to_group, envelopes)
-        if stored >= 0:
-            return stored
-        return sum([await tape.hand(order.to_group, envelope) for envelope in envelopes])
+        stored, at = 0, 0
+        while at < len(envelopes):
+            some = await tape.replay(topic, order.to_group, envelopes[at:])
+            if some < 0:
+                return stored + sum([await tape.hand(order.to_group, envelope) for envelope in envelopes[at:]])
+            stored, at = stored + some, at + some + 1  # past one that cannot be stored
+        return stored
 
     async def _to_topic(self, rows: Sequence[RecordedEvent], envelopes: Sequence[Envelope]) -> int:
         """What was stored is stored, what was live is live again."""
