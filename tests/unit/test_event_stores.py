@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Iterator
@@ -240,6 +241,14 @@ async def test_a_row_that_no_index_holds_is_kept_or_refused(store: EventStore) -
         await store.write([row(1, id=large)])
     await store.write([row(2)])
     assert await store.get("id-002") is not None
+
+
+async def test_a_question_that_no_database_understands_holds_up_no_other_one(store: EventStore) -> None:
+    await store.write([row(1)])
+    async with asyncio.timeout(20.0):
+        with pytest.raises((UnicodeEncodeError, InvalidPayloadError)):
+            await store.get("\ud800")
+        assert await store.get("id-001") is not None
 
 
 async def test_a_row_that_no_database_holds_is_refused_and_the_next_one_is_not(store: EventStore) -> None:
