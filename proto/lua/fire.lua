@@ -66,7 +66,6 @@ end
 local function publish(plan)
   local topic, frame, done = plan.topic, as_frame(plan.envelope), {}
   note('live', frame)
-  note('live', frame)
   redis.call('PUBLISH', named(ARGV[2], topic), frame)
   if not wild then
     read_wild()
@@ -104,7 +103,6 @@ local function store(plan)
   redis.call('SADD', KEYS[16], topic)
   local entry = add(key, priority, plan.envelope)
   if entry ~= '' and entry ~= '!' then
-    note('stored', plan.envelope, 'stream', stream_of(key, priority), 'entry', entry)
     mark_ready(key, priority)
     tell_groups()
     note('stored', plan.envelope, 'stream', stream_of(key, priority), 'entry', entry)

@@ -175,6 +175,7 @@ export function scheduleTests(world: World): void {
   test("schedules are listed a page at a time", async () => {
     const [topic, system] = [newTopic(), world.system()];
     const { total: before } = await system.schedules.list({ status: "cancelled" });
+    const counted = await system.schedules.figures();
     const ids: string[] = [];
     for (let number = 0; number < 5; number++) {
       ids.push((await system.publish(topic, number, { delay: HOUR + number * 1000 })).id);
@@ -200,6 +201,8 @@ export function scheduleTests(world: World): void {
       [...ids].reverse(),
     );
     assert.equal((await system.schedules.list()).total, 0);
+    const { planned, cancelled, pending } = await system.schedules.figures();
+    assert.deepEqual([planned - counted.planned, cancelled - counted.cancelled, pending], [5, 5, 0]);
   });
 
   test("an unknown schedule is not found", async () => {
