@@ -356,10 +356,12 @@ async def test_questions_that_make_no_sense_are_refused(world: World) -> None:
     for asked in (
         schedules.get(""), schedules.get("x" * 256), schedules.cancel(7),  # pyright: ignore[reportArgumentType]
         schedules.list("gone"), schedules.list(page=0), schedules.list(limit=0), schedules.list(limit=1001),
-        schedules.reschedule("x"), schedules.reschedule("x", delay=-1), schedules.retry("x", delay=math.inf),
+        schedules.reschedule("x", delay=-1), schedules.retry("x", delay=math.inf),
     ):  # fmt: skip
         with pytest.raises(InvalidArgumentError):
             await asked
+    with pytest.raises(InvalidArgumentError, match="say when: delay= or at="):
+        await schedules.reschedule("x")
 
 
 async def test_a_scheduler_that_closes_leaves_the_role_to_the_next_one(world: World, topic: str) -> None:
