@@ -11,19 +11,26 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.suite.gateways import GatewayProcess
+from tests.support.postgres import PostgresServer
 from tests.support.processes import READY, Peer
 from tests.support.servers import RedisServer
 
 
 @asynccontextmanager
 async def broker(kind: str) -> AsyncIterator[str]:
-    """Start a broker of this kind; yields the URL that its peers are given."""
+    """Start a broker of this kind; yields the URL that its peers are given, and that of a database after it."""
     if kind == "redis":
         with RedisServer() as server:
             yield server.url
     elif kind == "redis-disk":
         with RedisServer(persist=True) as server:
             yield server.url
+    elif kind == "redis+sqlite":
+        with RedisServer() as server, tempfile.TemporaryDirectory(prefix="tieline-history-") as folder:
+            yield f"{server.url} sqlite:///{folder}/history.db"
+    elif kind == "redis+postgres":
+        with RedisServer() as server, PostgresServer(sync=True) as database:
+            yield f"{server.url} {database.url}"
     elif kind in ("jetstream", "jetstream-disk"):
         async with _jetstream(always=kind.endswith("disk")) as url:
             yield url

@@ -100,6 +100,8 @@ ROWS = (
     ),
     Row("delayed", "Tieline over Redis", "redis", "delayed_tieline", kind="delayed"),
     Row("delayed-bullmq", "BullMQ, delayed jobs", "redis", "delayed_bullmq.mjs", kind="delayed"),
+    Row("recording-sqlite", "into SQLite", "redis+sqlite", "recording", kind="recording"),
+    Row("recording-postgres", "into PostgreSQL, fsync on", "redis+postgres", "recording", kind="recording"),
     Row("keys", "100,000 keys that come and go", "redis", "durable_keys", "durable_keys", kind="keys"),
     Row("pending", "100,000 calls pending in one process", "redis", "pending_calls", "pending_calls", kind="memory"),
 )

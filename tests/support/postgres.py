@@ -37,9 +37,13 @@ class PostgresFailed(Exception):
 
 
 class PostgresServer:
-    """One server on 127.0.0.1, without a password. It keeps its port and its data from `start` to `close`."""
+    """One server on 127.0.0.1, without a password. It keeps its port and its data from `start` to `close`.
 
-    def __init__(self) -> None:
+    With `sync` what is committed is on the disk, as usual elsewhere.
+    """
+
+    def __init__(self, *, sync: bool = False) -> None:
+        self._sync = sync
         self._folder = Path(tempfile.mkdtemp(prefix="tieline-postgres-"))
         self._is_root = os.getuid() == 0
         self._bin = self._programs()
@@ -61,7 +65,8 @@ class PostgresServer:
             PostgresFailed: it does not.
 
         """
-        settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
+        settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
+        settings += [] if self._sync else ["fsync=off"]
         given = [word for setting in settings for word in ("-c", setting)]
         command = self._as_nobody([self._bin / "postgres", "-D", self._folder / "data", *given])
         log = (self._folder / "log").open("ab")

@@ -47,7 +47,8 @@ class Recorded(NamedTuple):
 class Recorder(Middleware):
     """Listens to a test's systems; or to one over a real broker: `EventSystem(url, middleware=[recorder])`.
 
-    `records` has everything, in order. What was refused at the door, or never left, is not in it.
+    `records` has everything, in order. What was refused at the door, or never left, is not in it. A planned event is in
+    it once, from when it was planned; `events.schedules` tells what became of it.
     """
 
     def __init__(self) -> None:
