@@ -195,6 +195,29 @@ async def test_a_call_is_tried_again_then_given_up_and_may_be_retried() -> None:
             await system.schedules.get(made)
 
 
+async def test_a_call_that_is_retried_does_not_expire_between_its_tries() -> None:
+    async with systems(FOLD) as (clock, (system,)):
+        tries = list[int]()
+
+        def answer() -> None:
+            tries.append(1)
+            if len(tries) < 4:
+                raise ValueError("not yet")
+
+        await system.subscribe("ask", answer).ready()
+        await system.cron.create("t", "@yearly", "ask", call=True, ttl=1, retries=1, retry_delay=60)
+        made = await system.cron.run_now("t")
+        await clock.advance(61)
+        await system.schedules.retry(made)
+        await clock.advance(1)
+        assert len(tries) == 3
+        await clock.advance(60)
+        assert len(tries) == 4
+        last = (await system.cron.get("t")).last
+        assert last is not None
+        assert (last.status, last.attempts) == ("completed", 2)
+
+
 async def test_a_call_is_handed_out_again_when_its_lease_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     async with systems(FOLD) as (clock, (system,)):
         runs, handed = Seen(), list[Fired]()

@@ -179,7 +179,8 @@ export class Schedules {
     const event = read(planned);
     putOff(event, due, event.ttlMs);
     const envelope = serialize(event);
-    if (!(await this.#house.agenda.move(id, due, event.expiresAt, envelope, was))) {
+    const expires = planned.way === "call" ? 0 : event.expiresAt; // a call's TTL begins with each try
+    if (!(await this.#house.agenda.move(id, due, expires, envelope, was))) {
       throw tooLate(await this.#find(id), how === "retry" ? "retried" : "rescheduled");
     }
     const moved: Planned = { ...planned, due, status: "pending", tries: 0, ended: 0, why: "", envelope };

@@ -12,7 +12,7 @@ from tieline._contract import agenda_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.errors import UnsupportedError
 from tieline.planner import put_off
-from tieline.schedule import Planned
+from tieline.schedule import Planned, Way
 from tieline.transport import Port
 from tieline_gateway import schedule_door
 from tieline_gateway.cron_desk import cron_asks
@@ -88,7 +88,8 @@ class ScheduleDesk:
         if planned is not None:
             event = Envelope.FromString(planned.envelope)
             put_off(event, due, event.ttl_ms)
-            moved = self._port.agenda.move(name, due, event.expires_at, event.SerializeToString(), was)
+            expires = 0 if planned.way is Way.CALL else event.expires_at  # a call's TTL begins with each try
+            moved = self._port.agenda.move(name, due, expires, event.SerializeToString(), was)
             answer.message.yes = await moved
 
 

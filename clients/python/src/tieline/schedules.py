@@ -199,8 +199,9 @@ class Schedules:
         due = max(now, when.due(now))
         event = Envelope.FromString(planned.envelope)
         put_off(event, due, event.ttl_ms)
+        expires = 0 if planned.way is Way.CALL else event.expires_at  # a call's TTL begins with each try
         envelope = event.SerializeToString()
-        if not await agenda.move(id, due, event.expires_at, envelope, was):
+        if not await agenda.move(id, due, expires, envelope, was):
             raise _too_late(await _find(agenda, id), "rescheduled" if was is ScheduleStatus.PENDING else "retried")
         moved = planned._replace(due=due, status=ScheduleStatus.PENDING, tries=0, ended=0, why="", envelope=envelope)
         return self._read(await agenda.find(id) or moved)  # what a cron task planned is forgotten when it went out
