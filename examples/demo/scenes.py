@@ -205,7 +205,7 @@ async def recurring(stage: Stage) -> Shown:
     await stage.client.cron.delete(name)
     await subscription.unsubscribe()
     wanted = [f"{name}:{round(made.created.timestamp() * 1000) + 1000 * number}" for number in (1, 2)]
-    if ticks[:2] != wanted or took < 2000:
+    if ticks[:2] != wanted or took < 1900:  # a client knows the clock of a busy broker to some milliseconds
         raise Unexpected(f"ticks {ticks} after {took:.0f} ms, not {wanted}")
     return Shown("2 ticks, a second apart, then deleted", took)
 
