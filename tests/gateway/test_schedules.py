@@ -224,8 +224,24 @@ async def test_a_plain_program_looks_after_what_is_planned(client: Client, topic
     at = now_ms() + 2 * HOUR_MS
     moved = await client.stub.Reschedule(wire.RescheduleRequest(id=ids[1], at=at), timeout=10)
     assert (moved.schedule.status, moved.schedule.due) == (PENDING, at)
-    assert (await client.stub.Reschedule(wire.RescheduleRequest(id=ids[2]), timeout=10)).schedule.due < at
+    told = await failure(client.stub.Reschedule(wire.RescheduleRequest(id=ids[2]), timeout=10))
+    assert (told.reason, told.message) == ("INVALID_ARGUMENT", "say when: delay_ms of at least 1, or at")
+    moved = await client.stub.Reschedule(wire.RescheduleRequest(id=ids[2], delay_ms=1), timeout=10)
+    assert moved.schedule.due < at
     assert (await over(client, ids[2])).status == DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"delay_ms": -1}, "delay_ms is in milliseconds, from 0 to 315576000000 (ten years), not -1"),
+        ({"at": -1}, "at is in milliseconds since 1970, not -1"),
+        ({"at": 1_800_000_000}, "at is in milliseconds since 1970; 1800000000 looks like seconds: multiply by 1000"),
+    ],
+)
+async def test_a_plain_program_is_told_of_its_units(client: Client, asked: dict[str, int], message: str) -> None:
+    told = await failure(client.stub.Publish(wire.PublishRequest(topic="t", **asked), timeout=10))
+    assert (told.reason, told.message) == ("INVALID_ARGUMENT", message)
 
 
 async def test_a_plain_program_retries_what_failed(client: Client, topic: str) -> None:
@@ -260,7 +276,7 @@ async def test_a_plain_program_retries_what_failed(client: Client, topic: str) -
         ("GetSchedule", wire.GetScheduleRequest(), "INVALID_ARGUMENT"),
         ("GetSchedule", wire.GetScheduleRequest(id="nobody"), "NOT_FOUND"),
         ("CancelSchedule", wire.CancelScheduleRequest(id="nobody"), "NOT_FOUND"),
-        ("Reschedule", wire.RescheduleRequest(id="nobody"), "NOT_FOUND"),
+        ("Reschedule", wire.RescheduleRequest(id="nobody", delay_ms=1), "NOT_FOUND"),
         ("RetrySchedule", wire.RetryScheduleRequest(id="nobody"), "NOT_FOUND"),
         ("ListSchedules", wire.ListSchedulesRequest(limit=1001), "INVALID_ARGUMENT"),
         ("ListSchedules", wire.ListSchedulesRequest(status=17), "INVALID_ARGUMENT"),  # pyright: ignore[reportArgumentType]

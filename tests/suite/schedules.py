@@ -283,7 +283,7 @@ async def test_what_a_handler_plans_belongs_to_its_chain(world: World, topic: st
 
 async def test_schedules_are_listed_a_page_at_a_time(world: World, topic: str) -> None:
     system = await world.system()
-    before = (await system.schedules.list("cancelled")).total
+    before, counted = (await system.schedules.list("cancelled")).total, await system.schedules.figures()
     receipts = [await system.publish(topic, number, delay=HOUR + number) for number in range(5)]
     try:
         pages = [await system.schedules.list(page=page, limit=2) for page in (1, 2, 3)]
@@ -298,6 +298,8 @@ async def test_schedules_are_listed_a_page_at_a_time(world: World, topic: str) -
         assert cancelled.total == before + 5
         assert [each.id for each in cancelled.items] == [receipt.id for receipt in reversed(receipts)]
         assert (await system.schedules.list()).total == 0
+        told = await system.schedules.figures()
+        assert (told.planned - counted.planned, told.cancelled - counted.cancelled, told.pending) == (5, 5, 0)
     finally:
         for receipt in receipts:
             await system.schedules.cancel(receipt.id)
@@ -354,10 +356,12 @@ async def test_questions_that_make_no_sense_are_refused(world: World) -> None:
     for asked in (
         schedules.get(""), schedules.get("x" * 256), schedules.cancel(7),  # pyright: ignore[reportArgumentType]
         schedules.list("gone"), schedules.list(page=0), schedules.list(limit=0), schedules.list(limit=1001),
-        schedules.reschedule("x"), schedules.reschedule("x", delay=-1), schedules.retry("x", delay=math.inf),
+        schedules.reschedule("x", delay=-1), schedules.retry("x", delay=math.inf),
     ):  # fmt: skip
         with pytest.raises(InvalidArgumentError):
             await asked
+    with pytest.raises(InvalidArgumentError, match="say when: delay= or at="):
+        await schedules.reschedule("x")
 
 
 async def test_a_scheduler_that_closes_leaves_the_role_to_the_next_one(world: World, topic: str) -> None:

@@ -99,7 +99,8 @@ export function changedTask(task: CronTask, given: CronChanges, origin: Origin, 
   const { jitter = task.jitter, grace = task.grace, retries = task.retries, retryDelay = task.retryDelay } = given;
   const moments = { start: momentOf(given.start, task.start), end: momentOf(given.end, task.end) };
   const durations = { jitter: Math.round(jitter), grace: Math.round(grace), retryDelay: Math.round(retryDelay) };
-  const action = ACTION.some((name) => given[name] !== undefined) ? actionOf(task.action, given, origin) : task.action;
+  const isSaid = task.action.topic === "" || ACTION.some((name) => given[name] !== undefined);
+  const action = isSaid ? actionOf(task.action, given, origin) : task.action;
   const changed = {
     ...task,
     expression,

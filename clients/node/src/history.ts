@@ -184,7 +184,7 @@ function selected({ types, start, end, status, source }: HistorySelection): Told
   for (const name of names) checkPattern(name);
   if (start !== undefined && end !== undefined && start > end) {
     throw new InvalidArgumentError(
-      `start (${start.getTime()}) is after end (${end.getTime()}): there is nothing between them; swap them`,
+      `start (${start.toISOString()}) is after end (${end.toISOString()}): there is nothing between them; swap them`,
     );
   }
   return {

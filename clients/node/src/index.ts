@@ -123,7 +123,7 @@ export type { CallOptions, StreamOptions } from "./requester.js";
 export type { Retry } from "./retry.js";
 export type { RetryPolicy } from "./retryPolicy.js";
 export type { Agenda, Fired, Firing, Plan, Planned, PlannedPage, ScheduleStatus, Told, Way } from "./schedule.js";
-export type { Schedule, ScheduleListOptions, SchedulePage, Schedules } from "./schedules.js";
+export type { Schedule, ScheduleFigures, ScheduleListOptions, SchedulePage, Schedules } from "./schedules.js";
 export type { Service, Subscribed } from "./services.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
 export type { SqlClient, SqlIdempotencyStore } from "./sqlIdempotency.js";

@@ -64,11 +64,14 @@ export const NO_OPTIONS: Readonly<Record<string, never>> = Object.freeze({});
 /** Refuses what is no options, names that are not known, and values of the wrong kind. Throws InvalidArgumentError. */
 export function checkOptions<Options extends object>(given: Options, kinds: Kinds<Options>, where: string): void {
   if (given === NO_OPTIONS) return;
-  if (!isObject(given)) throw new InvalidArgumentError(`the options of ${where} are an object, not ${shown(given)}`);
+  if (!isObject(given)) {
+    throw new InvalidArgumentError(
+      `the options of ${where} are an object, not ${shown(given)}; it knows ${names(kinds)}`,
+    );
+  }
   const strange = Object.keys(given).filter((name) => !Object.hasOwn(kinds, name));
   if (strange.length > 0) {
-    const known = Object.keys(kinds).sort().join(", ");
-    throw new InvalidArgumentError(`${where} does not know ${strange.sort().join(", ")}; it knows ${known}`);
+    throw new InvalidArgumentError(`${where} does not know ${strange.sort().join(", ")}; it knows ${names(kinds)}`);
   }
   for (const [name, value] of Object.entries(given)) {
     const kind: Kind = kinds[name as never];
@@ -87,7 +90,12 @@ export function shown(value: unknown): string {
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return "a function";
   if (typeof value !== "object" || value === null) return String(value);
+  if (value instanceof Date && Number.isNaN(value.getTime())) return "an invalid Date";
   return Array.isArray(value) ? "a list" : "an object";
+}
+
+function names(kinds: object): string {
+  return Object.keys(kinds).sort().join(", ");
 }
 
 function isObject(value: unknown): value is object {

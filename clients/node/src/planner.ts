@@ -30,6 +30,10 @@ const DEFAULT_RETRY: Required<RetryPolicy> = checkRetryPolicy({
   jitter: false,
 });
 
+/** Years 2001 to 5138 told in seconds; in milliseconds nobody means them: they are 1970 to 1973. */
+const SECONDS_FROM = 1e9;
+const SECONDS_TO = 1e11;
+
 /** When an event is to be published: milliseconds from now, or a moment; exactly one of them. */
 export interface When {
   /** Milliseconds from now, up to ten years. */
@@ -46,11 +50,14 @@ export function dueOf({ delay, at }: When, now: number): number {
   if (delay !== undefined && at !== undefined) {
     throw new InvalidArgumentError("delay and at are two ways to say when: give one of them");
   }
+  if (delay === undefined && at === undefined) throw new InvalidArgumentError("say when: delay or at");
   if (at === undefined) return now + Math.ceil(checkDelay(delay));
   const due = Math.ceil(at instanceof Date ? at.getTime() : typeof at === "number" ? at : Number.NaN);
   if (!Number.isSafeInteger(due)) {
-    const given = at instanceof Date ? "an invalid Date" : shown(at);
-    throw new InvalidArgumentError(`at is a Date, or milliseconds since 1970, not ${given}`);
+    throw new InvalidArgumentError(`at is a Date, or milliseconds since 1970, not ${shown(at)}`);
+  }
+  if (typeof at === "number" && at >= SECONDS_FROM && at < SECONDS_TO) {
+    throw new InvalidArgumentError(`at is in milliseconds since 1970; ${at} looks like seconds: multiply by 1000`);
   }
   if (due - now > LIMIT_PLAN_LONGEST_MS) {
     throw new InvalidArgumentError(`at is ${saidMoment(due)}, more than ten years ahead`);

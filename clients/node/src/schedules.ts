@@ -64,6 +64,22 @@ export interface SchedulePage {
   readonly limit: number;
 }
 
+/**
+ * How many events were planned, and what became of them, for as long as the broker remembers. What failed and is tried anew
+ * counts as pending again.
+ */
+export interface ScheduleFigures {
+  /** In all. */
+  readonly planned: number;
+  /** That wait now. */
+  readonly pending: number;
+  /** That ended so. */
+  readonly delivered: number;
+  readonly failed: number;
+  readonly expired: number;
+  readonly cancelled: number;
+}
+
 /** Which schedules are listed. */
 export interface ScheduleListOptions {
   /** "pending" unless given. */
@@ -106,6 +122,20 @@ export class Schedules {
     await this.#house.start();
     const { total, found } = await this.#house.agenda.page(status, (page - 1) * limit, limit);
     return { items: found.map((each) => this.#read(each)), total, page, limit };
+  }
+
+  /** How many were planned, wait, and ended with each status. */
+  async figures(): Promise<ScheduleFigures> {
+    await this.#house.start();
+    const {
+      planned = 0,
+      pending = 0,
+      delivered = 0,
+      failed = 0,
+      expired = 0,
+      cancelled = 0,
+    } = await this.#house.agenda.sums();
+    return { planned, pending, delivered, failed, expired, cancelled };
   }
 
   /**

@@ -9,6 +9,7 @@ import {
   type Event,
   type EventSystem,
   InvalidArgumentError,
+  InvalidTopicError,
   NotFoundError,
 } from "../src/index.js";
 import { newTopic } from "./support/durable.js";
@@ -171,6 +172,9 @@ test("nonsense is refused and changes nothing", async () => {
   ];
   for (const [creation, message] of refused) {
     await assert.rejects(creation, (error) => error instanceof InvalidArgumentError && message.test(error.message));
+  }
+  for (const topic of [undefined, null, "", 7] as unknown as string[]) {
+    await assert.rejects(system.cron.create("n", "@daily", topic), InvalidTopicError);
   }
   assert.equal((await system.cron.list()).total, 0);
 });

@@ -138,8 +138,10 @@ for (const where of HOW.where) {
       const [early, late] = [new Date(0), new Date(1)];
       assert.match(
         (await fails(history.list({ start: late, end: early }), "INVALID_ARGUMENT")).message,
-        /is after end/,
+        /^start \(1970-01-01T00:00:00.001Z\) is after end \(1970-01-01T00:00:00.000Z\): .* swap them$/,
       );
+      const wrong = await fails(history.list({ start: new Date("no day") }), "INVALID_ARGUMENT");
+      assert.equal(wrong.message, "start of history.list is a Date, not an invalid Date");
       await fails(history.list({ limit: 1_001 }), "INVALID_ARGUMENT");
       await fails(history.list({ page: 1, cursor: "1-a" }), "INVALID_ARGUMENT");
       const refused = await fails(history.list({ cursor: "x" }), "INVALID_ARGUMENT");

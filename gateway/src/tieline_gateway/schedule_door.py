@@ -18,6 +18,7 @@ from tieline_gateway.door import Door
 _LONGEST_WINDOW_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, which a datetime can still say
+_SECONDS = range(10**9, 10**11)  # years 2001 to 5138 told in seconds; in milliseconds nobody means them: 1970 to 1973
 _STATUSES = {
     wire.SCHEDULE_STATUS_PENDING: ScheduleStatus.PENDING,
     wire.SCHEDULE_STATUS_DELIVERED: ScheduleStatus.DELIVERED,
@@ -64,12 +65,35 @@ def when(request: link_wire.PublishRequest | link_wire.RescheduleRequest | link_
 
     """
     if not request.at:
-        return When(request.delay_ms / 1000, None)
+        return When(_delay(request.delay_ms) / 1000, None)
     if request.delay_ms:
         raise InvalidArgumentError("delay_ms and at are two ways to say when: give one of them")
+    if request.at in _SECONDS:
+        raise InvalidArgumentError(
+            f"at is in milliseconds since 1970; {request.at} looks like seconds: multiply by 1000"
+        )
     if not 0 < request.at <= _LATEST_MS:
         raise InvalidArgumentError(f"at is in milliseconds since 1970, not {request.at}")
     return When(None, _EPOCH + timedelta(milliseconds=request.at))
+
+
+def other_time(request: link_wire.RescheduleRequest) -> When:
+    """When a plain program wants a planned event to be published instead; to say nothing is not to say now.
+
+    Raises:
+        InvalidArgumentError: it is not said, or cannot be meant.
+
+    """
+    if not request.delay_ms and not request.at:
+        raise InvalidArgumentError("say when: delay_ms of at least 1, or at")
+    return when(request)
+
+
+def _delay(given: int) -> int:
+    if not 0 <= given <= contract.LIMIT_PLAN_LONGEST_MS:
+        bounds = f"from 0 to {contract.LIMIT_PLAN_LONGEST_MS} (ten years)"
+        raise InvalidArgumentError(f"delay_ms is in milliseconds, {bounds}, not {given}")
+    return given
 
 
 def due(given: int, now: int) -> int:

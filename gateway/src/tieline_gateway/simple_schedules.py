@@ -57,7 +57,7 @@ class SimpleSchedules:
 
     async def reschedule(self, request: wire.RescheduleRequest) -> wire.RescheduleResponse:
         """Have one published at another time."""
-        when = schedule_door.when(request)
+        when = schedule_door.other_time(request)
         moved = await self._schedules.reschedule(request.id, delay=when.delay, at=when.at)
         return wire.RescheduleResponse(schedule=schedule_to_wire(moved))
 

@@ -128,9 +128,10 @@ export interface CancelScheduleResponse {
   schedule: Schedule | undefined;
 }
 
+/** One of delay_ms and at must be given. */
 export interface RescheduleRequest {
   id: string;
-  /** After so long from now; or … */
+  /** After so long from now, at least 1; or … */
   delayMs: number;
   /** … at a moment, milliseconds since 1970; one in the past is now. */
   at: number;

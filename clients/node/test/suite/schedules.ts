@@ -175,6 +175,7 @@ export function scheduleTests(world: World): void {
   test("schedules are listed a page at a time", async () => {
     const [topic, system] = [newTopic(), world.system()];
     const { total: before } = await system.schedules.list({ status: "cancelled" });
+    const counted = await system.schedules.figures();
     const ids: string[] = [];
     for (let number = 0; number < 5; number++) {
       ids.push((await system.publish(topic, number, { delay: HOUR + number * 1000 })).id);
@@ -200,6 +201,8 @@ export function scheduleTests(world: World): void {
       [...ids].reverse(),
     );
     assert.equal((await system.schedules.list()).total, 0);
+    const { planned, cancelled, pending } = await system.schedules.figures();
+    assert.deepEqual([planned - counted.planned, cancelled - counted.cancelled, pending], [5, 5, 0]);
   });
 
   test("an unknown schedule is not found", async () => {
@@ -227,6 +230,7 @@ export function scheduleTests(world: World): void {
       [/give one of them/, { delay: 1, at: new Date() }],
       [/at is a Date, or milliseconds since 1970, not an invalid Date/, { at: new Date(Number.NaN) }],
       [/milliseconds since 1970, not "2030"/, { at: "2030" }],
+      [/^at is in milliseconds since 1970; 1800000000 looks like seconds: multiply by 1000$/, { at: 1_800_000_000 }],
       [/more than ten years ahead/, { at: Date.now() + 3654 * 86_400_000 }],
       [/not later/, { delay: 1, waitLocal: true }],
       [/wait for what is published now/, { delay: 1, waitReplicas: 1 }],
@@ -266,13 +270,19 @@ export function scheduleTests(world: World): void {
       strange({ limit: 0 }),
       strange({ limit: 1001 }),
       strange({ from: 1 }),
-      schedules.reschedule("x", {}),
       schedules.reschedule("x", undefined as never),
       schedules.reschedule("x", { delay: -1 }),
       schedules.reschedule("x", { after: 1 } as When),
       schedules.retry("x", { delay: Infinity }),
     ];
     for (const each of asked) await fails(each, "INVALID_ARGUMENT");
+    const { message } = await fails(schedules.reschedule("x", {}), "INVALID_ARGUMENT");
+    assert.equal(message, "say when: delay or at");
+    const named = await fails(strange("pending"), "INVALID_ARGUMENT");
+    assert.equal(
+      named.message,
+      'the options of schedules.list are an object, not "pending"; it knows limit, page, status',
+    );
   });
 
   test("a scheduler that closes leaves the role to the next one", async () => {

@@ -65,7 +65,7 @@ from tieline.recorder import RecorderFigures
 from tieline.retry import Retry
 from tieline.retry_policy import RetryPolicy
 from tieline.schedule import ScheduleStatus
-from tieline.schedules import Schedule, SchedulePage, Schedules
+from tieline.schedules import Schedule, ScheduleFigures, SchedulePage, Schedules
 from tieline.settings import Settings
 from tieline.stream import Stream
 from tieline.subscription import Subscription
@@ -110,6 +110,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "CronTasks",
     "Misfire",
     "Schedule",
+    "ScheduleFigures",
     "SchedulePage",
     "ScheduleStatus",
     "Schedules",

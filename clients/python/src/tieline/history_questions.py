@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from tieline import topics
 from tieline._contract import contract
 from tieline.errors import InvalidArgumentError
 from tieline.event_store import STATUSES, Selection
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 2**62
+_LATEST_SAID = 253_402_300_799_999  # the end of the year 9999, which a datetime can still say
 _LAST = 2**63 - 1
 
 
@@ -27,7 +30,8 @@ def check_selection(
     checked = tuple(topics.check_pattern(name) for name in names)  # pyright: ignore[reportArgumentType]
     since, until = _moment("start", start), _moment("end", end)
     if since is not None and until is not None and since > until:
-        raise InvalidArgumentError(f"start ({since}) is after end ({until}): there is nothing between them; swap them")
+        told = f"start ({_said(since)}) is after end ({_said(until)})"
+        raise InvalidArgumentError(f"{told}: there is nothing between them; swap them")
     if status is not None and status not in ("", *STATUSES):
         raise InvalidArgumentError(f"status is one of {', '.join(STATUSES)}, not {status!r:.80}")
     if source is not None and not isinstance(source, str):
@@ -41,6 +45,13 @@ def _listed(types: object) -> Sequence[object]:
     if isinstance(types, (list, tuple)):
         return types  # pyright: ignore[reportUnknownVariableType]
     raise InvalidArgumentError(f"types is a list of topics or patterns, not {types!r:.80}")
+
+
+def _said(moment: int) -> str:
+    if moment > _LATEST_SAID:
+        return str(moment)
+    date = _EPOCH + timedelta(milliseconds=moment)
+    return date.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _moment(name: str, given: object) -> int | None:

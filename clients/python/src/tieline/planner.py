@@ -46,6 +46,8 @@ class When(NamedTuple):
         """
         if self.delay is not None and self.at is not None:
             raise InvalidArgumentError("delay= and at= are two ways to say when: give one of them")
+        if self.delay is None and self.at is None:
+            raise InvalidArgumentError("say when: delay= or at=")
         if self.at is None:
             return now + math.ceil(_checked_delay(self.delay) * 1000)
         if not isinstance(self.at, datetime) or self.at.tzinfo is None:  # pyright: ignore[reportUnnecessaryIsInstance]

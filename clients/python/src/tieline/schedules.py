@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -85,6 +85,25 @@ class SchedulePage:
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleFigures:
+    """How many events were planned, and what became of them, for as long as the broker remembers.
+
+    Attributes:
+        planned: in all.
+        pending: that wait now.
+        delivered, failed, expired, cancelled: that ended so; what failed and is tried anew counts as pending again.
+
+    """
+
+    planned: int = 0
+    pending: int = 0
+    delivered: int = 0
+    failed: int = 0
+    expired: int = 0
+    cancelled: int = 0
+
+
 class Schedules:
     """Looks after planned events: `events.schedules`. Its methods raise UnavailableError without a broker.
 
@@ -122,6 +141,11 @@ class Schedules:
         agenda = await self._house.find_agenda()
         total, found = await agenda.page(wanted, (page - 1) * limit, limit)
         return SchedulePage([self._read(each) for each in found], total, page, limit)
+
+    async def figures(self) -> ScheduleFigures:
+        """How many were planned, wait, and ended with each status."""
+        sums = await (await self._house.find_agenda()).sums()
+        return ScheduleFigures(**{each.name: sums.get(each.name, 0) for each in fields(ScheduleFigures)})
 
     async def cancel(self, id: str) -> Schedule:
         """Have an event not published; one that was cancelled before stays so.
