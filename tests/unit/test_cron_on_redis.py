@@ -158,9 +158,7 @@ async def test_a_call_and_its_reply(redis_url: str, redis_server: RedisServer) -
             await asking.schedules.get(made)
 
 
-async def test_a_reply_that_is_no_json_is_kept_all_the_same(
-    redis_url: str, redis_server: RedisServer
-) -> None:
+async def test_a_reply_that_is_no_json_is_kept_all_the_same(redis_url: str, redis_server: RedisServer) -> None:
     async with _systems(redis_url, "a", "b") as (asking, answering):
         told, runs = list[Any](), list[int]()
 

@@ -360,20 +360,22 @@ async def test_subscriptions_that_opted_out_get_no_replays(pair: Pair) -> None:
 async def test_a_replay_goes_on_after_an_event_that_cannot_be_stored(
     redis_server: RedisServer, redis_url: str, tmp_path: Path
 ) -> None:
-    async with EventSystem(redis_url, service="shop", settings=QUIET) as events:
-        async with await events.record(f"sqlite:///{tmp_path / 'history.db'}"):
-            again: list[Any] = []
-            await events.subscribe(
-                "a.b", lambda data, event: again.append(data) if event.replay else None, durable=True, group="g"
-            ).ready()
-            for key in ("one", "taken", "two"):
-                await events.publish("a.b", key, key=key)
-            await poll(lambda: _processed(events, 3))
-            redis_server.command("SET", "event_stream:a.b:taken", "x")
-            last = await events.history.replay("a.b", to_group="g", speed=None).wait()
-            assert (last.sent, last.skipped) == (2, 1)
-            await poll(lambda: _long(again, 2))
-            assert sorted(again) == ["one", "two"]
+    async with (
+        EventSystem(redis_url, service="shop", settings=QUIET) as events,
+        await events.record(f"sqlite:///{tmp_path / 'history.db'}"),
+    ):
+        again: list[Any] = []
+        await events.subscribe(
+            "a.b", lambda data, event: again.append(data) if event.replay else None, durable=True, group="g"
+        ).ready()
+        for key in ("one", "taken", "two"):
+            await events.publish("a.b", key, key=key)
+        await poll(lambda: _processed(events, 3))
+        redis_server.command("SET", "event_stream:a.b:taken", "x")
+        last = await events.history.replay("a.b", to_group="g", speed=None).wait()
+        assert (last.sent, last.skipped) == (2, 1)
+        await poll(lambda: _long(again, 2))
+        assert sorted(again) == ["one", "two"]
 
 
 async def _processed(events: EventSystem, count: int) -> bool:
