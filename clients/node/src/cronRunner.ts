@@ -107,7 +107,8 @@ export class CronRunner {
   }
 
   async #answered(planned: Planned, request: Envelope, run: CronRun): Promise<TielineError | undefined> {
-    const key = planned.tries === 0 ? planned.id : `${planned.id}:${planned.tries}`;
+    const begunAnew = request.scheduled === run.tick ? "" : `:${request.scheduled}`;
+    const key = planned.tries === 0 && !begunAnew ? planned.id : `${planned.id}:${planned.tries}${begunAnew}`;
     try {
       const reply = await this.#call(request, decode(request.data, request.contentType), key);
       const [encoded, contentType] = encodeReply(reply, request.contentType);

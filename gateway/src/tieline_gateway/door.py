@@ -25,7 +25,7 @@ from tieline.planner import put_off
 from tieline.transport import Interest
 from tieline.transports.grpc_frames import interest_from_wire
 
-_OWN_TOPICS = "system."
+_OWN_TOPICS = ("system.", "cron.task.")
 _ENVELOPE_BYTES = contract.LIMIT_PAYLOAD_BYTES + contract.LIMIT_HEADERS_BYTES + 16_384
 _OF_TICKS = ":"
 _is_instance = re.compile(r"[0-9a-f]{16}").fullmatch

@@ -139,7 +139,8 @@ class CronRunner:
         await self._end_call(planned, run, error)
 
     async def _answered(self, planned: Planned, request: Envelope, run: CronRun) -> TielineError | None:
-        key = f"{planned.id}:{planned.tries}" if planned.tries else planned.id
+        begun_anew = f":{request.scheduled}" if request.scheduled != run.tick else ""
+        key = f"{planned.id}:{planned.tries}{begun_anew}" if planned.tries or begun_anew else planned.id
         data = codec.decode(request.data, request.content_type)
         try:
             seconds = request.ttl_ms / 1000
