@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- drop_task: forget a cron task; what it fired before goes on.
 -- @key cron_tasks
 -- @key cron_names

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- end_call: say what became of a call that a cron task planned; one that failed may be due again.
 -- The id is appended to planned_prefix, the status to ended_prefix.
 -- @key planned_prefix

@@ -60,7 +60,10 @@ async def test_history_is_told_and_replayed_through_a_gateway(up: Up) -> None:
         assert (second.data, second.status, second.key) == ({"n": 2}, "pending", "k")
         assert await other.history.get(first.id) == first
         assert (await other.history.figures()).events == 2
-        await other.subscribe("a.b", lambda data, event: got.append((data, event.id, event.replay)), group="g").ready()
+        one_by_one: dict[str, Any] = {"group": "g", "concurrency": 1}
+        await other.subscribe(
+            "a.b", lambda data, event: got.append((data, event.id, event.replay)), **one_by_one
+        ).ready()
         last = await events.history.replay("a.b", to_group="g", speed=None).wait()
         assert last.sent == 2
 

@@ -181,6 +181,31 @@ async def test_a_reply_that_is_no_json_is_kept_all_the_same(redis_url: str, redi
         assert len(runs) == 2
 
 
+async def test_without_memory_calls_end_and_tasks_are_deleted(redis_url: str, redis_server: RedisServer) -> None:
+    async with _systems(redis_url, "a", "b") as (asking, answering):
+        runs, called, go_on = list[int](), asyncio.Event(), asyncio.Event()
+
+        async def answer() -> None:
+            runs.append(1)
+            called.set()
+            await go_on.wait()
+
+        await answering.subscribe("slow", answer).ready()
+        await asking.cron.create("slow", "@yearly", "slow", call=True)
+        await asking.cron.run_now("slow")
+        await called.wait()
+        redis_server.command("CONFIG", "SET", "maxmemory", "1")
+        try:
+            go_on.set()
+            await until(lambda: redis_server.command("ZCARD", contract.agenda_key("tl:")) == ":0")
+            last = (await asking.cron.get("slow")).last
+            assert last is not None
+            assert (last.status, runs) == ("completed", [1])
+            await asking.cron.delete("slow")
+        finally:
+            redis_server.command("CONFIG", "SET", "maxmemory", "0")
+
+
 async def test_a_call_that_fails_is_tried_again_and_given_up(redis_url: str, redis_server: RedisServer) -> None:
     async with _systems(redis_url, "a", "b") as (asking, answering):
         told, tries = list[Any](), list[int]()

@@ -96,7 +96,9 @@ async def test_history_tells_what_happened_newest_first(pair: Pair) -> None:
 
 async def test_history_is_asked_by_type_time_status_and_source(pair: Pair) -> None:
     await pair.publish("a.one", 1)
+    await asyncio.sleep(0.02)  # two instances know the time to the millisecond only
     await pair.recorder.publish("a.two", 2, key="k")
+    await asyncio.sleep(0.02)
     await pair.publish("b.one", 3)
     await pair.recorded(3)
     history = pair.other.history
@@ -360,20 +362,22 @@ async def test_subscriptions_that_opted_out_get_no_replays(pair: Pair) -> None:
 async def test_a_replay_goes_on_after_an_event_that_cannot_be_stored(
     redis_server: RedisServer, redis_url: str, tmp_path: Path
 ) -> None:
-    async with EventSystem(redis_url, service="shop", settings=QUIET) as events:
-        async with await events.record(f"sqlite:///{tmp_path / 'history.db'}"):
-            again: list[Any] = []
-            await events.subscribe(
-                "a.b", lambda data, event: again.append(data) if event.replay else None, durable=True, group="g"
-            ).ready()
-            for key in ("one", "taken", "two"):
-                await events.publish("a.b", key, key=key)
-            await poll(lambda: _processed(events, 3))
-            redis_server.command("SET", "event_stream:a.b:taken", "x")
-            last = await events.history.replay("a.b", to_group="g", speed=None).wait()
-            assert (last.sent, last.skipped) == (2, 1)
-            await poll(lambda: _long(again, 2))
-            assert sorted(again) == ["one", "two"]
+    async with (
+        EventSystem(redis_url, service="shop", settings=QUIET) as events,
+        await events.record(f"sqlite:///{tmp_path / 'history.db'}"),
+    ):
+        again: list[Any] = []
+        await events.subscribe(
+            "a.b", lambda data, event: again.append(data) if event.replay else None, durable=True, group="g"
+        ).ready()
+        for key in ("one", "taken", "two"):
+            await events.publish("a.b", key, key=key)
+        await poll(lambda: _processed(events, 3))
+        redis_server.command("SET", "event_stream:a.b:taken", "x")
+        last = await events.history.replay("a.b", to_group="g", speed=None).wait()
+        assert (last.sent, last.skipped) == (2, 1)
+        await poll(lambda: _long(again, 2))
+        assert sorted(again) == ["one", "two"]
 
 
 async def _processed(events: EventSystem, count: int) -> bool:

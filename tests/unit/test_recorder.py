@@ -18,6 +18,7 @@ from tieline.errors import UnavailableError
 from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection
 from tieline.event_stores import event_store
 from tieline.recorder import Recorder
+from tieline.tape import Kind
 
 ALL = Selection()
 
@@ -369,6 +370,33 @@ async def test_a_recorder_registers_again_when_redis_has_lost_everything(tmp_pat
             assert len(await place.rows()) > 1
 
 
+async def test_an_entry_that_cannot_be_read_holds_up_no_other_one(place: Place) -> None:
+    async with running(place.recorder(lease=0.4)):
+        tape = place.events._instance.port.tape
+        if place.url.startswith("redis"):
+            await tape._call("XADD", "tl:{rec}:tape", "*", "live", "no frame")
+        else:
+            await tape._writer.submit(lambda book: book.tape.note(Kind.LIVE, b"\xff"))
+        await place.events.publish("a.b", 1)
+        await place.has(1)
+        await poll(lambda: _nothing_waits(tape))
+
+
+async def test_something_else_under_the_names_of_the_tape_stops_no_event(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async with on_redis(redis_server, tmp_path) as place:
+        seen: list[Any] = []
+        for durable in (False, True):
+            await place.events.subscribe("a.b", seen.append, durable=durable).ready()
+        for name in (contract.recording_key("tl:"), contract.tape_key("tl:")):
+            redis_server.command("SET", name, "x")
+        await place.events.publish("a.b", 1)
+        await place.events.publish("a.b", 2, key="k")
+        await place.events.publish("a.b", 3, delay=0.01)
+        await poll(lambda: _has_all(seen, 3))
+
+
 async def test_redis_that_has_lost_everything_does_not_change_what_is_recorded(tmp_path: Path) -> None:
     with RedisServer() as server:
         async with on_redis(server, tmp_path) as place, running(place.recorder(topics=["a.b"])):
@@ -404,6 +432,14 @@ async def _records(place: Place) -> bool:
     with contextlib.suppress(UnavailableError):
         await place.events.publish("a.b", 2, wait_for_connection=20.0)
     return len(await place.rows()) > 1
+
+
+async def _nothing_waits(tape: Any) -> bool:
+    return (await tape.figures()).waiting == 0
+
+
+async def _has_all(seen: list[Any], count: int) -> bool:
+    return len(seen) == count
 
 
 async def _knows(server: RedisServer) -> bool:

@@ -7,7 +7,7 @@ import { CronRunner, callForTask, type Tell } from "./cronRunner.js";
 import { CronTasks } from "./cronTasks.js";
 import { DeadLetters, ParkedKeys } from "./deadLetters.js";
 import type { Mail } from "./durable.js";
-import { said, TielineError, UnavailableError, UnsupportedError } from "./errors.js";
+import { said, TielineError, UnsupportedError } from "./errors.js";
 import type { Explanation } from "./explain.js";
 import { type Group, Groups } from "./groups.js";
 import { guardedReceiver } from "./guardedReceiver.js";
@@ -393,7 +393,7 @@ export class EventSystem extends Sending {
     try {
       await this.#publisher.publish(topic, payload, { schemaVersion: "1" }, true);
     } catch (error) {
-      if (!(error instanceof UnavailableError)) throw error;
+      if (!(error instanceof TielineError)) throw error; // what it tells of has happened
     }
   }
 

@@ -5,7 +5,8 @@ import type { Log } from "./log.js";
 import type { Agenda, Fired } from "./schedule.js";
 
 const PAUSE_MS = 1_000;
-const FAREST_MS = 86_400_000;
+const NEAR_MS = 60_000;
+const FAREST_MS = 3_600_000;
 
 /** Where the agenda is. */
 export interface House {
@@ -19,8 +20,8 @@ export interface House {
 /**
  * The scheduler of an instance: fires what is due, and sleeps until then. Rules: SPEC.md, section 16.
  *
- * Nothing polls: it looks when the next event is due, when it is told of an earlier one, and when the link is back. Of
- * several schedulers one has the role, for as long as it is heard of; the others look when its lease ends.
+ * Nothing polls: it looks when the next event is due, when it is told of an earlier one, and when the link is back; what
+ * is far off it looks at again when most of the time has passed, for clocks part, and the broker's may be set. Of several schedulers one has the role, for as long as it is heard of; the others look when its lease ends.
  */
 export class Scheduler {
   readonly #house: House;
@@ -112,7 +113,10 @@ export class Scheduler {
     this.#next = moment;
     if (moment === Number.POSITIVE_INFINITY) return;
     const { clock } = this.#house;
-    this.#timer = clock.callAt(Math.min(moment, clock.monotonic() + FAREST_MS), () => this.look());
+    const now = clock.monotonic();
+    const left = moment - now;
+    const looked = left <= NEAR_MS ? moment : now + Math.min(left * 0.9, FAREST_MS);
+    this.#timer = clock.callAt(looked, () => this.look());
     if (!this.#agenda.inProcess) this.#timer.unref();
   }
 }

@@ -1,7 +1,8 @@
 -- What happens goes on the tape while there are recorders (see `record`). Its two keys are the last ones of the script.
 -- What is cut off at its end is lost, unless a recorder has read it.
 local recording, tape = KEYS[#KEYS - 1], KEYS[#KEYS]
-local tape_most = tonumber(redis.call('HGET', recording, 'most') or '0')
+local tape_most = redis.pcall('HGET', recording, 'most')
+tape_most = type(tape_most) == 'string' and tonumber(tape_most) or 0
 
 local function cut_tape(over)
   local before = redis.call('XRANGE', tape, '-', '+', 'COUNT', 1)[1][1]

@@ -10,7 +10,8 @@ import { fails } from "../support/waiting.js";
 import { silent } from "../support/world.js";
 
 const NOTHING: Fired = { again: undefined, events: [] };
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 const YEAR = 365 * DAY;
 
 /** An agenda that answers what the test says, and remembers when it was looked at. */
@@ -80,14 +81,21 @@ test("it looks when the next one is due, and not before", async () => {
 
 test("a pause beyond what a timer can hold is not over early", async () => {
   const { clock, agenda, scheduler } = scene(
-    ...Array.from({ length: 40 }, (_, day) => ({ again: (40 - day) * DAY, events: [] })),
+    ...Array.from({ length: 40 }, (_, hour) => ({ again: (40 * 24 - hour) * HOUR, events: [] })),
   );
   scheduler.begin();
-  await clock.advance(40 * DAY - 1);
-  assert.equal(agenda.at.length, 40, "once a day at the most");
+  await clock.advance(40 * HOUR - 1);
+  assert.equal(agenda.at.length, 40, "once an hour at the most");
   await clock.advance(1);
-  assert.equal(agenda.at.at(-1), 40 * DAY);
-  assert.equal(agenda.at.length, 41);
+  assert.equal(agenda.at.at(-1), 40 * HOUR);
+});
+
+test("what is far off is looked at again, for the broker's clock may have been set", async () => {
+  const answers = [1_000_000, 100_000, 5_000].map((again) => ({ again, events: [] }));
+  const { clock, agenda, scheduler } = scene(...answers, NOTHING);
+  scheduler.begin();
+  await clock.advance(YEAR);
+  assert.deepEqual(agenda.at, [0, 900_000, 990_000, 995_000]);
 });
 
 test("it is told of an earlier one, also while it looks", async () => {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tieline.cron_runner import CronRunner
-from tieline.errors import UnavailableError
+from tieline.errors import TielineError
 from tieline.instance import Instance
 from tieline.publisher import Publisher
 from tieline.requester import Requester
@@ -23,7 +23,7 @@ class CronWork:
         """Publish an event of the system; one that cannot be heard now is not missed."""
         try:
             await self._publisher.publish(topic, payload, None, schema_version="1", by_system=True)
-        except UnavailableError:
+        except TielineError:  # what it tells of has happened
             return
 
     async def call(

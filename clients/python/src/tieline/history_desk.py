@@ -23,7 +23,7 @@ _PART_BYTES = 524_288
 """Of payloads in one answer; what is larger is asked for in parts."""
 
 _AT_ONCE = 64
-_REMEMBERED = 256
+_REMEMBERED = 16
 _REMEMBERED_SECONDS = 5.0
 _HIDDEN = ("position", "revision", "data")
 

@@ -1,7 +1,8 @@
 """The scheduler of an instance: fires what is due, and sleeps until then. Rules: SPEC.md, section 16.
 
-Nothing polls: it looks when the next event is due, when it is told of an earlier one, and when the link is back. Of
-several schedulers one has the role, for as long as it is heard of; the others look when its lease ends.
+Nothing polls: it looks when the next event is due, when it is told of an earlier one, and when the link is back; what
+is far off it looks at again when most of the time has passed, for clocks part, and the broker's may be set. Of several
+schedulers one has the role, for as long as it is heard of; the others look when its lease ends.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ log = logging.getLogger("tieline")
 
 _PAUSE_SECONDS = 1.0
 _ROLE_SECONDS = contract.DEFAULT_ROLE_MS / 1000
-_FAREST_SECONDS = 86_400.0
+_NEAR_SECONDS = 60.0
+_FAREST_SECONDS = 3_600.0
 
 
 class House(Protocol):
@@ -97,7 +99,7 @@ class Scheduler:
             fired = await self._agenda.fire(self._instance)
         except UnavailableError:
             return Fired(_PAUSE_SECONDS, ())
-        except TielineError as error:
+        except Exception as error:  # as of an answer that cannot be read
             if not self._troubled:
                 log.error("what is planned cannot be published now, and is tried again every second: %s", error)
             self._troubled = True
@@ -113,5 +115,7 @@ class Scheduler:
             self._timer = None
         self._next = moment
         if moment < math.inf:
-            farest = self._house.clock.monotonic() + _FAREST_SECONDS
-            self._timer = self._house.clock.call_at(min(moment, farest), self._awake.set)
+            now = self._house.clock.monotonic()
+            left = moment - now
+            looked = moment if left <= _NEAR_SECONDS else now + min(left * 0.9, _FAREST_SECONDS)
+            self._timer = self._house.clock.call_at(looked, self._awake.set)

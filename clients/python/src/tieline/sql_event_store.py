@@ -21,7 +21,8 @@ _TOGETHER = 5_000
 ON_CONFLICT = """
 ON CONFLICT (id) DO UPDATE SET
     status = CASE WHEN {newer} THEN excluded.status ELSE events.status END,
-    retry_count = CASE WHEN {newer} AND excluded.status = 'failed' THEN excluded.retry_count ELSE events.retry_count END,
+    retry_count = CASE WHEN {newer} AND excluded.status = 'failed' THEN excluded.retry_count
+        ELSE events.retry_count END,
     error_msg = CASE WHEN {newer} AND excluded.status = 'failed' THEN excluded.error_msg ELSE events.error_msg END,
     stream = CASE WHEN events.stream = '' OR ({newer} AND excluded.stream <> '') THEN excluded.stream
         ELSE events.stream END,

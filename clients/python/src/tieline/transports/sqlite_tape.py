@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+
+from google.protobuf.message import DecodeError
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
@@ -15,6 +18,8 @@ from tieline.errors import TielineError
 from tieline.tape import Kind, TapeEntry, TapeFigures, letter_entry
 from tieline.transports.sqlite_mail_book import MailBook
 from tieline.transports.sqlite_mail_tape import Row, entry_name
+
+log = logging.getLogger("tieline")
 
 
 class Writer(Protocol):
@@ -77,7 +82,16 @@ class SqliteTape:
                 async with self._clock.timeout(wait):
                     await news.wait()
             rows = await self._writer.submit(work)
-        return [_entry(row) for row in rows]
+        entries, unread = list[TapeEntry](), list[str]()
+        for row in rows:
+            try:
+                entries.append(_entry(row))
+            except (DecodeError, ValueError) as error:
+                log.error("the entry %s of the tape cannot be read: %s", entry_name(row), error)
+                unread.append(entry_name(row))
+        if unread:
+            await self.acknowledge(unread)
+        return entries
 
     async def acknowledge(self, entries: Sequence[str]) -> None:
         """See `Tape.acknowledge`."""
