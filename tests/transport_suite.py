@@ -17,7 +17,7 @@ from tests.suite.world import KINDS, Place, World, new_topic
 SUBJECTS = (
     "broadcast", "groups", "calls", "failing_calls", "overload", "lost_responders", "local_first", "observers",
     "payloads", "handlers", "inheritance", "subscriptions", "middleware", "streams", "gather",
-    "idempotency", "retries", "inside", "figures", "system_events", "schedules",
+    "idempotency", "retries", "inside", "figures", "system_events", "schedules", "cron",
     "durable", "durable_retries", "durable_groups", "durable_plain", "durable_letters", "durable_redrive",
     "durable_many", "durable_batches", "durable_once", "durable_outbox", "durable_explained",
 )  # fmt: skip

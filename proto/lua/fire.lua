@@ -44,8 +44,9 @@ local role, patterns = KEYS[5], KEYS[6]
 local instance, role_ms, alone = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[8])
 local keep_ms, keep = tonumber(ARGV[9]), tonumber(ARGV[10])
 local holder = redis.call('GET', role)
-if holder and holder ~= instance then
-  return { string.format('%.0f', math.max(redis.call('PTTL', role), 0) + 1) }
+local left = holder and holder ~= instance and redis.call('PTTL', role)
+if left and left >= 0 and left <= 2 * role_ms then -- nobody has it for longer, unless the server's clock was set
+  return { string.format('%.0f', left + 1) }
 end
 
 local function named(template, topic)
@@ -90,7 +91,9 @@ local function publish(plan)
 end
 
 -- What is expired is stored all the same: in each group it becomes a dead letter.
+local added
 local function store(plan)
+  added, ready, seen, parallel = false, {}, {}, false
   local topic, key, priority = plan.topic, plan.key or '', string.format('%d', plan.priority)
   local known = plan.known_as and named(KEYS[13], topic) .. plan.known_as
   if known and redis.call('EXISTS', known) == 1 then
@@ -103,6 +106,7 @@ local function store(plan)
   redis.call('SADD', KEYS[16], topic)
   local entry = add(key, priority, plan.envelope)
   if entry ~= '' and entry ~= '!' then
+    added = true
     mark_ready(key, priority)
     tell_groups()
     note('stored', plan.envelope, 'stream', stream_of(key, priority), 'entry', entry)
@@ -113,7 +117,8 @@ local function store(plan)
   return entry
 end
 
--- What becomes of what is due; nothing if it is to be tried again later.
+-- What becomes of what is due; nothing if it is to be tried again later. Where something else has a name that one event
+-- needs, that is the trouble of this one alone, and what went out of it does not go out again.
 local function fire(plan, id)
   local expired = plan.expires and plan.expires <= now
   if plan.way == 'call' then
@@ -123,18 +128,18 @@ local function fire(plan, id)
     return expired and 'expired' or 'call', ''
   end
   if plan.way == 'live' then
-    if not expired then
-      publish(plan)
+    if not expired and not pcall(publish, plan) then
+      return 'failed', 'no stream'
     end
     return expired and 'expired' or 'delivered', ''
   end
-  local entry = store(plan)
-  if entry ~= '' and entry ~= '!' then
+  local fine, entry = pcall(store, plan)
+  if fine and entry ~= '' and entry ~= '!' then
     return expired and 'expired' or 'delivered', ''
   end
   plan.tries = (plan.tries or 0) + 1
   plan.why = entry == '' and 'no room' or 'no stream'
-  if plan.tries >= plan.most_tries then
+  if plan.tries >= plan.most_tries or added then
     return 'failed', plan.why
   end
   plan.due = now + math.min(plan.cap, plan.backoff * 2 ^ (plan.tries - 1))
@@ -146,8 +151,8 @@ local fired = { '' }
 local found = redis.call('ZRANGE', agenda, '-inf', string.format('%.0f', now), 'BYSCORE', 'LIMIT', '0', ARGV[7])
 for _, place in ipairs(found) do
   local id = string.sub(place, 3)
-  local plan = read_plan(id)
-  if not plan then
+  local fine, plan = pcall(read_plan, id)
+  if not fine or type(plan) ~= 'table' then
     redis.call('ZREM', agenda, place)
   else
     local was_due = string.format('%.0f', plan.due)

@@ -4,14 +4,15 @@
 -- @key tape
 -- @arg most integer            entries that the tape may hold, about
 -- @arg longest_ms integer      how long this is true unless it is said again
--- @arg topics bytes            patterns of what is recorded, each after a NUL; empty: as they are, at first all
+-- @arg topics bytes            patterns of what is recorded, each after a NUL; empty: as they are
+-- @arg first bytes             what they are if nobody has said so, or the server has lost it
 -- @return bytes                the patterns
 local recording, tape = unpack(KEYS)
 redis.call('HSET', recording, 'most', ARGV[1])
 if ARGV[3] ~= '' then
   redis.call('HSET', recording, 'topics', ARGV[3])
 end
-redis.call('HSETNX', recording, 'topics', '\0>\0system.>')
+redis.call('HSETNX', recording, 'topics', ARGV[4])
 redis.call('PEXPIRE', recording, ARGV[2])
 redis.pcall('XGROUP', 'CREATE', tape, 'recorders', '0', 'MKSTREAM')
 redis.call('PEXPIRE', tape, ARGV[2])

@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import random
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -131,9 +132,12 @@ async def publish(system: EventSystem, topic: str, events: int, keys: int) -> di
 
 async def handled(system: EventSystem, topic: str, seconds: float = 120.0) -> None:
     """Wait until nothing waits any more."""
-    async with asyncio.timeout(seconds):
-        while any(group.waiting for group in await system.groups.list(topic)):
-            await asyncio.sleep(0.1)
+    groups = await system.groups.list(topic)
+    until = time.monotonic() + seconds
+    while any(group.waiting for group in groups):
+        assert time.monotonic() < until, [*groups, await system.parked.list(topic, groups[0].name)]
+        await asyncio.sleep(0.1)
+        groups = await system.groups.list(topic)
 
 
 async def test_consumers_that_are_killed_lose_nothing_and_keep_the_order(bench: Bench, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from tests.support.servers import RedisServer
 from tieline import EventSystem, Receipt, Settings, TielineError
 
 KEYS, EACH = 20, 60
+LEASE = {**QUICK, "lease": 6.0, "lease_refresh": 1.0}
+"""Longer than a busy machine takes to start a gateway, or what is handled loses its lease too often and is parked."""
 MOST = 100 if FULL else 12
 
 
@@ -45,7 +47,7 @@ async def test_a_gateway_that_is_killed_loses_nothing_and_keeps_the_order(
     async with contextlib.AsyncExitStack() as stack:
         up = await stack.enter_async_context(Up(*options))
         publisher = await stack.enter_async_context(system(up, settings=Settings(**QUICK)))
-        await stack.enter_async_context(fleet(up.url, "gateway", record, 2, pause=0.01))
+        await stack.enter_async_context(fleet(up.url, "gateway", record, 2, pause=0.01, settings=LEASE))
         sending = asyncio.gather(*(send(publisher, "gateway", f"k{key}") for key in range(KEYS)))
         while killed < 5 or (killed < MOST and not sending.done()):  # it must end on a machine that is slow to start it
             await asyncio.sleep(random.uniform(0, 0.5))

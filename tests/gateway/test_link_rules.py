@@ -159,6 +159,7 @@ async def test_a_request_that_breaks_a_rule_is_refused_in_dispatched(
 BAD_INTERESTS = {
     "no route": (wire.Interest(pattern="a"), "INVALID_ARGUMENT"),
     "inbox": (wire.Interest(route=wire.ROUTE_INBOX, pattern="a"), "INVALID_ARGUMENT"),
+    "answers for history": (wire.Interest(route=wire.ROUTE_REQUEST, pattern="system.history.list"), "INVALID_TOPIC"),
     "pattern for requests": (wire.Interest(route=wire.ROUTE_REQUEST, pattern="a.*"), "INVALID_TOPIC"),
     "no topic": (wire.Interest(route=wire.ROUTE_EVENT), "INVALID_TOPIC"),
     "no group": (wire.Interest(route=wire.ROUTE_GROUP, pattern="a"), "INVALID_ARGUMENT"),

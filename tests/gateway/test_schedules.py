@@ -102,7 +102,7 @@ async def test_nobody_says_of_an_event_published_now_that_it_was_planned(
     assert not [item for item in await link.rest(0.3) if item.WhichOneof("item") == "delivery"]
 
 
-SOON = {"scheduled": 2**41}  # in the year 2039
+SOON = {"scheduled": now_ms() // HOUR_MS * HOUR_MS + 24 * HOUR_MS}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,7 @@ SOON = {"scheduled": 2**41}  # in the year 2039
         (plan(event("t", scheduled=2**42)), "INVALID_ARGUMENT"),
         (plan(event("t", id="", **SOON)), "INVALID_ARGUMENT"),
         (plan(event("t", id="x" * 256, **SOON)), "INVALID_ARGUMENT"),
+        (plan(event("t", id="task:1767225600000", **SOON)), "INVALID_ARGUMENT"),
         (plan(event("t", ttl_ms=-1, **SOON)), "INVALID_ARGUMENT"),
         (plan(event("t", priority=3, **SOON)), "INVALID_ARGUMENT"),
         (plan(event("t", key="a\0b", **SOON)), "INVALID_ARGUMENT"),

@@ -86,7 +86,7 @@ async def test_who_closes_leaves_the_role_to_others(redis_url: str, redis_server
     seen = Seen()
     async with _systems(redis_url, "a", "b") as (first, second):
         await second.subscribe("soon", seen.take).ready()
-        redis_server.command("SET", ROLE, first.instance, "PX", "60000")  # so it is the one
+        redis_server.command("SET", ROLE, first.instance, "PX", "6000")  # so it is the one
         await first.publish("soon", 1, delay=0.5)
         await first.aclose()
         await seen.reach(1)
@@ -144,6 +144,45 @@ async def test_what_something_else_has_the_name_of_fails_alone(redis_url: str, r
         schedule = await system.schedules.get(taken.id)
         assert (schedule.status, "is no stream" in schedule.error) == (ScheduleStatus.FAILED, True)
         assert (await system.schedules.get(beside.id)).status is ScheduleStatus.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        (contract.groups_key("tl:", "blocked"), {}),
+        (contract.mail_groups_key("tl:", "blocked"), {"key": "k"}),
+        (contract.due_prefix_key("tl:", "blocked"), {"key": "k"}),
+        (contract.lanes_key("tl:", "blocked"), {"durable": True}),
+    ],
+)
+async def test_a_name_that_something_else_has_stops_no_other_event(
+    redis_url: str, redis_server: RedisServer, name: str, options: dict[str, Any]
+) -> None:
+    """And what went out of the event goes out once."""
+    async with _systems(redis_url, "a") as (system,):
+        seen = Seen()
+        await system.subscribe("beside", seen.take).ready()
+        redis_server.command("SET", name, "x")
+        once = RetryPolicy(max_attempts=2, backoff=0.01, cap=0.01)
+        blocked = await system.publish("blocked", 1, delay=0.05, retry=once if options else None, **options)
+        await system.publish("beside", 2, delay=0.06)
+        await seen.reach(1)
+        await until(lambda: redis_server.command("ZCARD", AGENDA) == ":0")
+        assert (await system.schedules.get(blocked.id)).status is ScheduleStatus.FAILED
+        assert redis_server.command("XLEN", "event_stream:blocked:k") in (":0", ":1")
+
+
+@pytest.mark.parametrize("left", [("PX", "3600000"), ()])
+async def test_a_role_that_nobody_can_have_for_so_long_is_taken(
+    redis_url: str, redis_server: RedisServer, left: tuple[str, ...]
+) -> None:
+    """The clock of a server that is set back would keep the role of who is gone."""
+    async with _systems(redis_url, "a") as (system,):
+        seen = Seen()
+        await system.subscribe("soon", seen.take).ready()
+        redis_server.command("SET", ROLE, "gone", *left)
+        await system.publish("soon", 1, delay=0.05)
+        await seen.reach(1)
 
 
 async def test_a_server_without_memory_keeps_what_is_due(redis_url: str, redis_server: RedisServer) -> None:

@@ -158,6 +158,29 @@ async def test_a_call_and_its_reply(redis_url: str, redis_server: RedisServer) -
             await asking.schedules.get(made)
 
 
+async def test_a_reply_that_is_no_json_is_kept_all_the_same(redis_url: str, redis_server: RedisServer) -> None:
+    async with _systems(redis_url, "a", "b") as (asking, answering):
+        told, runs = list[Any](), list[int]()
+
+        def answer() -> bytes:
+            runs.append(1)
+            if len(runs) == 1:
+                raise ValueError("once more")
+            return b"\xff"
+
+        await asking.subscribe("cron.task.completed", told.append).ready()
+        await answering.subscribe("odd", answer).ready()
+        options: dict[str, Any] = {"call": True, "content_type": "application/json", "retries": 1, "retry_delay": 0.05}
+        await asking.cron.create("odd", "@yearly", "odd", None, **options)
+        made = await asking.cron.run_now("odd")
+        await until(lambda: len(told) == 1)
+        last = (await asking.cron.get("odd")).last
+        assert last is not None
+        assert (last.status, last.reply, last.omitted, last.attempts) == ("completed", b"\xff", False, 2)
+        assert made == f"odd:{int(last.tick.timestamp() * 1000)}"
+        assert len(runs) == 2
+
+
 async def test_a_call_that_fails_is_tried_again_and_given_up(redis_url: str, redis_server: RedisServer) -> None:
     async with _systems(redis_url, "a", "b") as (asking, answering):
         told, tries = list[Any](), list[int]()

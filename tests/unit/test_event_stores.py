@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -103,8 +105,9 @@ async def test_an_id_has_one_row_however_often_it_is_written(store: EventStore) 
 
 
 async def test_the_last_change_of_a_status_counts_in_whatever_order_it_is_written(store: EventStore) -> None:
-    failed = stored(1, status="failed", retry_count=3, error_msg="no", entry="", stream="", revision=8)
-    again = stored(1, entry="9-0", revision=9)
+    changed = stored(1, position=8, revision=8)
+    failed = changed._replace(status="failed", retry_count=3, error_msg="no", entry="", stream="")
+    again = changed._replace(entry="9-0", position=9, revision=9)
     for writes in ([[stored(1)], [failed], [again]], [[again], [failed], [stored(1)]], [[again, stored(1), failed]]):
         await store.delete(["id-001"])
         for rows in writes:
@@ -112,6 +115,7 @@ async def test_the_last_change_of_a_status_counts_in_whatever_order_it_is_writte
         there = await store.get("id-001")
         assert there is not None
         assert (there.status, there.entry, there.stream, there.revision) == ("pending", "9-0", "s", 9)
+        assert there.position == 1
     await store.write([failed._replace(revision=10)])
     there = await store.get("id-001")
     assert there is not None
@@ -228,6 +232,23 @@ async def test_the_table_has_indexes_for_what_is_asked_most(store: EventStore) -
     told = str([tuple(each) for each in await store.rows(f"SELECT {column} FROM {listed}")]).replace('"', "")
     assert "(type, time)" in told
     assert "(time, id)" in told
+
+
+async def test_a_row_that_no_index_holds_is_kept_or_refused(store: EventStore) -> None:
+    """But nobody is told that the database is away: a recorder would try it again for ever."""
+    large = "".join(map(chr, random.Random(1).choices(range(33, 126), k=20_000)))
+    with contextlib.suppress(InvalidPayloadError):
+        await store.write([row(1, id=large)])
+    await store.write([row(2)])
+    assert await store.get("id-002") is not None
+
+
+async def test_a_question_that_no_database_understands_holds_up_no_other_one(store: EventStore) -> None:
+    await store.write([row(1)])
+    async with asyncio.timeout(20.0):
+        with pytest.raises((UnicodeEncodeError, InvalidPayloadError)):
+            await store.get("\ud800")
+        assert await store.get("id-001") is not None
 
 
 async def test_a_row_that_no_database_holds_is_refused_and_the_next_one_is_not(store: EventStore) -> None:

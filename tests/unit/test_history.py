@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.servers import RedisServer
 from tieline import Event, EventSystem, RetryPolicy, Settings
 from tieline.errors import (
     InvalidArgumentError,
@@ -20,10 +21,10 @@ from tieline.errors import (
     UnsupportedError,
 )
 from tieline.history_replay import ReplayProgress
+from tieline.sql_event_store import SqlEventStore
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
 BIG = 1_000_000
-QUIET = Settings(system_events=False)
 
 
 async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
@@ -372,6 +373,29 @@ async def test_subscriptions_that_opted_out_get_no_replays(pair: Pair) -> None:
     assert (live, kept) == ([1, 3], [2, 4])
 
 
+async def test_a_replay_goes_on_after_an_event_that_cannot_be_stored(
+    redis_server: RedisServer, redis_url: str, tmp_path: Path
+) -> None:
+    async with EventSystem(redis_url, service="shop", settings=QUIET) as events:
+        async with await events.record(f"sqlite:///{tmp_path / 'history.db'}"):
+            again: list[Any] = []
+            await events.subscribe(
+                "a.b", lambda data, event: again.append(data) if event.replay else None, durable=True, group="g"
+            ).ready()
+            for key in ("one", "taken", "two"):
+                await events.publish("a.b", key, key=key)
+            await poll(lambda: _processed(events, 3))
+            redis_server.command("SET", "event_stream:a.b:taken", "x")
+            last = await events.history.replay("a.b", to_group="g", speed=None).wait()
+            assert (last.sent, last.skipped) == (2, 1)
+            await poll(lambda: _long(again, 2))
+            assert sorted(again) == ["one", "two"]
+
+
+async def _processed(events: EventSystem, count: int) -> bool:
+    return len((await events.history.list("a.b", status="processed")).events) == count
+
+
 async def test_events_are_replayed_to_a_topic_of_ones_own(pair: Pair) -> None:
     live: list[Any] = []
     kept: list[Any] = []
@@ -399,6 +423,43 @@ async def test_a_replay_keeps_the_pace_by_a_factor(pair: Pair) -> None:
     await pair.other.history.replay("a.b", to_group="again", speed=2.0).wait()
     await poll(lambda: _long(seen, 2))
     assert 0.28 < seen[1] - seen[0] < 5.0
+
+
+async def test_what_happens_during_a_replay_is_no_part_of_it(pair: Pair) -> None:
+    seen: list[Any] = []
+    await pair.publish("a.b", 1)
+    await asyncio.sleep(0.5)
+    await pair.publish("a.b", 2)
+    await pair.recorded(2)
+    await pair.other.subscribe("a.b", lambda data, event: seen.append((data, bool(event.replay))), group="g").ready()
+    async with pair.other.history.replay("a.b", to_group="g", speed=0.5) as replay:
+        await anext(replay)
+        await asyncio.sleep(0.05)
+        await pair.recorder.publish("a.b", 3)
+        await pair.recorded(3)
+        last = await replay.wait()
+    assert (last.sent, last.total) == (2, 2)
+    await poll(lambda: _long(seen, 3))
+    assert sorted(seen) == [(1, True), (2, True), (3, False)]
+
+
+async def test_a_long_page_is_read_a_few_events_at_a_time(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them may be large."""
+    await pair.publish("a.b", *range(150))
+    await pair.recorded(150)
+    select, asked = SqlEventStore.select, list[int]()
+
+    async def watched(store: SqlEventStore, *given: Any, limit: int, **options: Any) -> Any:
+        asked.append(limit)
+        return await select(store, *given, limit=limit, **options)
+
+    monkeypatch.setattr(SqlEventStore, "select", watched)
+    found = await pair.other.history.list("a.b", limit=140)
+    assert max(asked) <= 64
+    assert [event.data for event in found.events] == [*reversed(range(10, 150))]
+    rest = await pair.other.history.list("a.b", cursor=found.cursor)
+    assert [event.data for event in rest.events] == [*reversed(range(10))]
+    assert rest.cursor == ""
 
 
 async def test_a_replay_tells_how_far_it_is_and_ends_when_it_is_closed(pair: Pair) -> None:

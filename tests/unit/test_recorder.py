@@ -13,13 +13,13 @@ import pytest
 
 from tests.support.servers import RedisServer
 from tieline import EventSystem, RetryPolicy, Settings, codec
+from tieline._contract import contract
 from tieline.errors import UnavailableError
 from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection
 from tieline.event_stores import event_store
 from tieline.recorder import Recorder
 
 ALL = Selection()
-QUIET = Settings(system_events=False)
 
 
 async def poll(true: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
@@ -369,6 +369,14 @@ async def test_a_recorder_registers_again_when_redis_has_lost_everything(tmp_pat
             assert len(await place.rows()) > 1
 
 
+async def test_redis_that_has_lost_everything_does_not_change_what_is_recorded(tmp_path: Path) -> None:
+    with RedisServer() as server:
+        async with on_redis(server, tmp_path) as place, running(place.recorder(topics=["a.b"])):
+            server.command("FLUSHALL")
+            await poll(lambda: _knows(server))
+            assert (await place.events._instance.port.tape.figures()).topics == ("a.b",)
+
+
 async def test_recorders_that_are_gone_are_forgotten(
     redis_server: RedisServer, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,6 +404,10 @@ async def _records(place: Place) -> bool:
     with contextlib.suppress(UnavailableError):
         await place.events.publish("a.b", 2, wait_for_connection=20.0)
     return len(await place.rows()) > 1
+
+
+async def _knows(server: RedisServer) -> bool:
+    return server.command("HEXISTS", contract.recording_key("tl:"), "topics") == ":1"
 
 
 async def _is_idle(recorder: Recorder) -> bool:

@@ -23,6 +23,8 @@ from tieline.envelope import new_id
 from tieline.schedule import Plan, Way
 from tieline.transports import sqlite_agenda, sqlite_mail_commit, sqlite_mail_schema
 from tieline.transports import sqlite_agenda_book as desk
+from tieline.transports import sqlite_agenda_rows as rows
+from tieline.transports import sqlite_roster_book as roster
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 from tieline.transports.sqlite_mail_book import MailBook
 from tieline.transports.sqlite_mail_commit import MailCommitter, Operation
@@ -449,7 +451,8 @@ def test_a_million_of_them_are_found_by_an_index() -> None:
     database = sqlite_mail_schema.open_database(None)
     queries = {
         desk._DUE: (1, 1), desk._HEADS: (1,), desk._PAGE_PENDING: (1, 1), desk._PAGE_ENDED: ("failed", 1, 1),
-        desk._FORGET: ("failed", 1), desk._ENDED: ("failed",), desk._FIND: ("x", 1), desk._FORGET_OLDEST: ("failed", 1),
+        rows._FORGET: ("failed", 1), rows._ENDED: ("failed",), desk._FIND: ("x", 1), rows._FORGET_OLDEST: ("failed", 1),
+        rows._FIRST: (), rows._DROP_TICK: ("x",), roster._DUE: (1, 1), roster._FIRST: (),
     }  # fmt: skip
     for query, values in queries.items():
         steps = [step[3] for step in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
@@ -460,12 +463,14 @@ def test_a_million_of_them_are_found_by_an_index() -> None:
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_file_of_the_version_before_gets_what_is_new(file: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_file_of_a_version_before_gets_what_is_new(file: Path, version: int) -> None:
     mail = Path(f"{file}-mail")
     with contextlib.closing(sqlite3.connect(mail)) as database:
-        database.executescript(sqlite_mail_schema._MAIL)
+        for step in sqlite_mail_schema._STEPS[:version]:
+            database.executescript(step)
         database.execute("INSERT INTO topics VALUES ('t')")
-        database.execute("PRAGMA user_version = 1")
+        database.execute(f"PRAGMA user_version = {version}")
         database.commit()
     async with EventSystem(f"memory://{file}") as events:
         seen = Seen()
@@ -474,7 +479,7 @@ async def test_a_file_of_the_version_before_gets_what_is_new(file: Path) -> None
         await events.publish("t", 2, key="k", delay=0.02)
         await seen.reach(2)
     with contextlib.closing(sqlite3.connect(mail)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
         assert database.execute("SELECT count(*) FROM plans").fetchone() == (1,)
 
 

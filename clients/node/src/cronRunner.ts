@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.js";
-import { decode, encode } from "./codec.js";
+import { decode, encodeReply } from "./codec.js";
 import { DEFAULT_ROLE_MS, LIMIT_CLAIM_BYTES, LIMIT_CRON_REPLY_BYTES, PRIORITY_NORMAL } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { CronRun } from "./contract/schedule.js";
@@ -107,11 +107,12 @@ export class CronRunner {
   }
 
   async #answered(planned: Planned, request: Envelope, run: CronRun): Promise<TielineError | undefined> {
-    const key = planned.tries === 0 ? planned.id : `${planned.id}:${planned.tries}`;
+    const begunAnew = request.scheduled === run.tick ? "" : `:${request.scheduled}`;
+    const key = planned.tries === 0 && !begunAnew ? planned.id : `${planned.id}:${planned.tries}${begunAnew}`;
     try {
       const reply = await this.#call(request, decode(request.data, request.contentType), key);
-      const encoded = encode(reply, request.contentType);
-      run.contentType = request.contentType;
+      const [encoded, contentType] = encodeReply(reply, request.contentType);
+      run.contentType = contentType;
       run.omitted = encoded.length > LIMIT_CRON_REPLY_BYTES;
       if (!run.omitted) run.reply = encoded;
       return undefined;

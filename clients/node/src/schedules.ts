@@ -178,10 +178,12 @@ export class Schedules {
     const due = Math.max(now, dueOf(when, now));
     const event = read(planned);
     putOff(event, due, event.ttlMs);
-    if (!(await this.#house.agenda.move(id, due, event.expiresAt, serialize(event), was))) {
+    const envelope = serialize(event);
+    if (!(await this.#house.agenda.move(id, due, event.expiresAt, envelope, was))) {
       throw tooLate(await this.#find(id), how === "retry" ? "retried" : "rescheduled");
     }
-    return this.#read(await this.#find(id));
+    const moved: Planned = { ...planned, due, status: "pending", tries: 0, ended: 0, why: "", envelope };
+    return this.#read((await this.#house.agenda.find(id)) ?? moved); // a task's is forgotten when it went out
   }
 
   async #find(id: string): Promise<Planned> {

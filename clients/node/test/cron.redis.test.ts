@@ -118,7 +118,15 @@ test("a call, its reply, and one that fails", async () => {
   const wrong = (await asking.cron.get(bad)).last;
   assert.deepEqual([wrong?.status, wrong?.attempts, wrong?.error?.message, tries], ["failed", 3, "no 3", 3]);
   assert.equal((await asking.schedules.get(failed)).status, "failed");
-  for (const name of [good, bad]) await asking.cron.delete(name);
+  const odd = newTopic();
+  await answering.subscribe(odd, async () => Buffer.from([0xff])).ready();
+  const json = { call: true, contentType: "application/json" };
+  await asking.cron.create(odd, "@yearly", odd, null, json);
+  await asking.cron.runNow(odd);
+  await until(() => over().length === 3, "a reply that is no JSON");
+  const bytes = (await asking.cron.get(odd)).last;
+  assert.deepEqual([bytes?.status, bytes?.attempts, bytes?.reply], ["completed", 1, new Uint8Array([0xff])]);
+  for (const name of [good, bad, odd]) await asking.cron.delete(name);
 });
 
 test("pause, resume, update and list", async () => {

@@ -25,8 +25,9 @@ from tieline.planner import put_off
 from tieline.transport import Interest
 from tieline.transports.grpc_frames import interest_from_wire
 
-_OWN_TOPICS = "system."
+_OWN_TOPICS = ("system.", "cron.task.")
 _ENVELOPE_BYTES = contract.LIMIT_PAYLOAD_BYTES + contract.LIMIT_HEADERS_BYTES + 16_384
+_OF_TICKS = ":"
 _is_instance = re.compile(r"[0-9a-f]{16}").fullmatch
 
 
@@ -263,6 +264,10 @@ def _check(envelope: Envelope, size: int) -> None:
     if envelope.hops > contract.LIMIT_HOPS:
         raise LoopDetectedError(f"{envelope.hops} handlers led to {envelope.topic!r}", details={"hops": envelope.hops})
     _check_ttl(envelope.ttl_ms)
+    if len(envelope.id) > contract.LIMIT_KEY_BYTES:
+        raise InvalidArgumentError(f"an id has at most {contract.LIMIT_KEY_BYTES} characters, not {len(envelope.id)}")
+    if envelope.kind == EVENT and _OF_TICKS in envelope.id:
+        raise InvalidArgumentError(f"the id {envelope.id!r:.80} has a colon, as those of the ticks of cron tasks")
     if envelope.key:
         check_key(envelope.key, "key")
     if envelope.idempotency_key:
@@ -294,6 +299,8 @@ def _interest(item: wire.Interest) -> Interest:
         raise InvalidArgumentError("the inbox needs no registration")
     check = topics.check_topic if interest.route.name in ("REQUEST", "MAIL") else topics.check_pattern
     check(interest.pattern)
+    if interest.route.name == "REQUEST" and _is_history(interest.pattern):
+        raise InvalidTopicError(f"{interest.pattern!r} is answered by recorders only, beside the broker")
     if interest.route.name in ("GROUP", "MAIL"):
         topics.check_group(interest.group)
     elif interest.group:

@@ -1,6 +1,6 @@
-"""Planned events of one Link: what its client asks of them, asked of the port's agenda. Rules: SPEC.md, section 16.
+"""Planned events and cron tasks of one Link: what its client asks of them, asked of the port's agenda.
 
-What is planned outlives the Link; the gateway's own instance fires it.
+Rules: SPEC.md, sections 16 and 17. What is planned outlives the Link; the gateway's own instance fires it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tieline.planner import put_off
 from tieline.schedule import Planned
 from tieline.transport import Port
 from tieline_gateway import schedule_door
+from tieline_gateway.cron_desk import cron_asks
 from tieline_gateway.door import Door
 from tieline_gateway.downlink import Downlink
 from tieline_gateway.parts import Answer
@@ -39,6 +40,7 @@ class ScheduleDesk:
             "sums": self._sums,
             "cancel": self._cancel,
             "move": self._move,
+            **cron_asks(port.agenda.roster, port.clock, door, down),
         }
 
     async def answer(self, request: wire.AgendaRequest, answer: Told) -> None:

@@ -14,6 +14,7 @@ from tests.conformance._contract import case_pb2 as schema
 from tests.conformance._contract.peer_pb2 import Call
 from tests.conformance._contract.value_pb2 import Time, Value
 from tests.conformance.peers.python.values import from_native
+from tieline._contract.contract import TOPICS_APART
 
 _VECTORS = Path(__file__).parents[3] / "proto/vectors"
 _MOST_WIRE = 4_096
@@ -99,6 +100,8 @@ def _bad_payloads() -> Iterator[schema.Case]:
 def _matches() -> Iterator[schema.Case]:
     """Who hears what: a pattern and a topic, below a prefix of their own, which changes neither."""
     for example in _read("topics.json", "matches"):
+        if example["topic"].startswith(TOPICS_APART):
+            continue  # only where they begin so are they kept apart, and here they begin with the case's own token
         pattern, topic = example["pattern"], example["topic"]
         if max(pattern.count("."), topic.count(".")) > 13 or max(len(pattern), len(topic)) > 200:
             continue  # no room for the prefix

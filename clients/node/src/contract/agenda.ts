@@ -35,6 +35,11 @@ export interface AgendaRequest {
     | { $case: "sums"; value: SumPlanned }
     | { $case: "cancel"; value: CancelPlanned }
     | { $case: "move"; value: MovePlanned }
+    | { $case: "putTask"; value: PutTask }
+    | { $case: "dropTask"; value: DropTask }
+    | { $case: "findTask"; value: FindTask }
+    | { $case: "listTasks"; value: ListTasks }
+    | { $case: "runTask"; value: RunTask }
     | undefined;
 }
 
@@ -48,12 +53,16 @@ export interface AgendaResponse {
   more: boolean;
   /** FindPlanned: the one, if there is one. CancelPlanned: as it was before. ListPlanned: a page. */
   planned: Planned[];
-  /** ListPlanned: how many there are in all. */
+  /** ListPlanned, ListTasks: how many there are in all. */
   total: number;
-  /** MovePlanned: there was one with that status. */
+  /** MovePlanned: there was one with that status. RunTask: it has that version. */
   yes: boolean;
   /** SumPlanned: how many were planned, ended with each status, and wait. */
   sums: { [key: string]: number };
+  /** PutTask: the task's version now; 0 if it has another one, or is there, or is not; -1 if there are too many. */
+  version: number;
+  /** FindTask: the one, if there is one. DropTask: what there was. ListTasks: a page. */
+  tasks: KeptTask[];
 }
 
 export interface AgendaResponse_SumsEntry {
@@ -118,6 +127,56 @@ export interface MovePlanned {
   due: number;
   /** The status it must have: pending or failed. */
   was: ScheduleStatus;
+}
+
+/** Keeps a cron task: a new one, or one of which the version is known. The gateway says who made a new one. */
+export interface PutTask {
+  /** 0: it must be new. */
+  version: number;
+  /** A serialized CronTask. */
+  task: Buffer;
+  /** Its next tick; 0: none. */
+  expected: number;
+}
+
+/** Forgets a cron task. */
+export interface DropTask {
+  name: string;
+}
+
+/** Asks for a cron task. */
+export interface FindTask {
+  name: string;
+}
+
+/** Asks for some cron tasks, in the order of their names. */
+export interface ListTasks {
+  /** How many to pass over. */
+  offset: number;
+  limit: number;
+}
+
+/** Runs a cron task besides its ticks. */
+export interface RunTask {
+  name: string;
+  /** The version it must have. */
+  version: number;
+  /** The moment that the run stands for, within a minute of now. */
+  tick: number;
+}
+
+/** A cron task as the broker keeps it. */
+export interface KeptTask {
+  name: string;
+  version: number;
+  /** A serialized CronTask. */
+  task: Buffer;
+  /** Its next tick; 0: none. */
+  expected: number;
+  /** How many runs there were. */
+  runs: number;
+  /** A serialized CronRun, the last one; empty if there was none. */
+  run: Buffer;
 }
 
 /** A planned event. */
@@ -189,6 +248,21 @@ export const AgendaRequest: MessageFns<AgendaRequest> = {
         break;
       case "move":
         MovePlanned.encode(message.ask.value, writer.uint32(58).fork()).join();
+        break;
+      case "putTask":
+        PutTask.encode(message.ask.value, writer.uint32(66).fork()).join();
+        break;
+      case "dropTask":
+        DropTask.encode(message.ask.value, writer.uint32(74).fork()).join();
+        break;
+      case "findTask":
+        FindTask.encode(message.ask.value, writer.uint32(82).fork()).join();
+        break;
+      case "listTasks":
+        ListTasks.encode(message.ask.value, writer.uint32(90).fork()).join();
+        break;
+      case "runTask":
+        RunTask.encode(message.ask.value, writer.uint32(98).fork()).join();
         break;
     }
     return writer;
@@ -263,6 +337,46 @@ export const AgendaRequest: MessageFns<AgendaRequest> = {
             message.ask = { $case: "move", value: MovePlanned.decode(reader, reader.uint32()) };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.ask = { $case: "putTask", value: PutTask.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.ask = { $case: "dropTask", value: DropTask.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.ask = { $case: "findTask", value: FindTask.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.ask = { $case: "listTasks", value: ListTasks.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.ask = { $case: "runTask", value: RunTask.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -318,13 +432,43 @@ export const AgendaRequest: MessageFns<AgendaRequest> = {
         }
         break;
       }
+      case "putTask": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "putTask", value: PutTask.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "dropTask": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "dropTask", value: DropTask.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "findTask": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "findTask", value: FindTask.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "listTasks": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "listTasks", value: ListTasks.fromPartial(object.ask.value) };
+        }
+        break;
+      }
+      case "runTask": {
+        if (object.ask?.value !== undefined && object.ask?.value !== null) {
+          message.ask = { $case: "runTask", value: RunTask.fromPartial(object.ask.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseAgendaResponse(): AgendaResponse {
-  return { ref: 0, error: undefined, more: false, planned: [], total: 0, yes: false, sums: {} };
+  return { ref: 0, error: undefined, more: false, planned: [], total: 0, yes: false, sums: {}, version: 0, tasks: [] };
 }
 
 export const AgendaResponse: MessageFns<AgendaResponse> = {
@@ -350,6 +494,12 @@ export const AgendaResponse: MessageFns<AgendaResponse> = {
     globalThis.Object.entries(message.sums).forEach(([key, value]: [string, number]) => {
       AgendaResponse_SumsEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
     });
+    if (message.version !== 0) {
+      writer.uint32(64).int64(message.version);
+    }
+    for (const v of message.tasks) {
+      KeptTask.encode(v!, writer.uint32(74).fork()).join();
+    }
     return writer;
   },
 
@@ -425,6 +575,22 @@ export const AgendaResponse: MessageFns<AgendaResponse> = {
             }
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.version = longToNumber(reader.int64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.tasks.push(KeptTask.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -457,6 +623,8 @@ export const AgendaResponse: MessageFns<AgendaResponse> = {
       },
       {},
     );
+    message.version = object.version ?? 0;
+    message.tasks = object.tasks?.map((e) => KeptTask.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1031,6 +1199,456 @@ export const MovePlanned: MessageFns<MovePlanned> = {
     message.id = object.id ?? "";
     message.due = object.due ?? 0;
     message.was = object.was ?? 0;
+    return message;
+  },
+};
+
+function createBasePutTask(): PutTask {
+  return { version: 0, task: Buffer.alloc(0), expected: 0 };
+}
+
+export const PutTask: MessageFns<PutTask> = {
+  encode(message: PutTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0) {
+      writer.uint32(8).int64(message.version);
+    }
+    if (message.task.length !== 0) {
+      writer.uint32(18).bytes(message.task);
+    }
+    if (message.expected !== 0) {
+      writer.uint32(24).int64(message.expected);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.task = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.expected = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PutTask>): PutTask {
+    return PutTask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PutTask>): PutTask {
+    const message = createBasePutTask();
+    message.version = object.version ?? 0;
+    message.task = object.task ?? Buffer.alloc(0);
+    message.expected = object.expected ?? 0;
+    return message;
+  },
+};
+
+function createBaseDropTask(): DropTask {
+  return { name: "" };
+}
+
+export const DropTask: MessageFns<DropTask> = {
+  encode(message: DropTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DropTask>): DropTask {
+    return DropTask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DropTask>): DropTask {
+    const message = createBaseDropTask();
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseFindTask(): FindTask {
+  return { name: "" };
+}
+
+export const FindTask: MessageFns<FindTask> = {
+  encode(message: FindTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindTask>): FindTask {
+    return FindTask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindTask>): FindTask {
+    const message = createBaseFindTask();
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseListTasks(): ListTasks {
+  return { offset: 0, limit: 0 };
+}
+
+export const ListTasks: MessageFns<ListTasks> = {
+  encode(message: ListTasks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.offset !== 0) {
+      writer.uint32(8).uint64(message.offset);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(16).uint32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListTasks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListTasks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.offset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListTasks>): ListTasks {
+    return ListTasks.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListTasks>): ListTasks {
+    const message = createBaseListTasks();
+    message.offset = object.offset ?? 0;
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseRunTask(): RunTask {
+  return { name: "", version: 0, tick: 0 };
+}
+
+export const RunTask: MessageFns<RunTask> = {
+  encode(message: RunTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).int64(message.version);
+    }
+    if (message.tick !== 0) {
+      writer.uint32(24).int64(message.tick);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tick = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RunTask>): RunTask {
+    return RunTask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunTask>): RunTask {
+    const message = createBaseRunTask();
+    message.name = object.name ?? "";
+    message.version = object.version ?? 0;
+    message.tick = object.tick ?? 0;
+    return message;
+  },
+};
+
+function createBaseKeptTask(): KeptTask {
+  return { name: "", version: 0, task: Buffer.alloc(0), expected: 0, runs: 0, run: Buffer.alloc(0) };
+}
+
+export const KeptTask: MessageFns<KeptTask> = {
+  encode(message: KeptTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).int64(message.version);
+    }
+    if (message.task.length !== 0) {
+      writer.uint32(26).bytes(message.task);
+    }
+    if (message.expected !== 0) {
+      writer.uint32(32).int64(message.expected);
+    }
+    if (message.runs !== 0) {
+      writer.uint32(40).uint64(message.runs);
+    }
+    if (message.run.length !== 0) {
+      writer.uint32(50).bytes(message.run);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeptTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeptTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.task = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.expected = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.runs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.run = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<KeptTask>): KeptTask {
+    return KeptTask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeptTask>): KeptTask {
+    const message = createBaseKeptTask();
+    message.name = object.name ?? "";
+    message.version = object.version ?? 0;
+    message.task = object.task ?? Buffer.alloc(0);
+    message.expected = object.expected ?? 0;
+    message.runs = object.runs ?? 0;
+    message.run = object.run ?? Buffer.alloc(0);
     return message;
   },
 };

@@ -3,7 +3,6 @@ import type { AgendaRequest, AgendaResponse, Planned as WirePlanned } from "../c
 import { DEFAULT_APPEND_RESEND_MS } from "../contract/contract.js";
 import { errorFromWire, parse } from "../envelope.js";
 import { UnavailableError, UnsupportedError } from "../errors.js";
-import { NoRoster } from "../roster.js";
 import {
   type Agenda,
   type Plan,
@@ -15,6 +14,7 @@ import {
 } from "../schedule.js";
 import { within } from "../within.js";
 import { type GrpcLink, LinkBrokenError } from "./grpcLink.js";
+import { GrpcRoster } from "./grpcRoster.js";
 
 type Ask = NonNullable<AgendaRequest["ask"]>;
 
@@ -30,7 +30,7 @@ export interface House {
 /** Planned events through a gateway, asked for over the Link; the gateway fires (SPEC.md, sections 8 and 16). */
 export class GrpcAgenda implements Agenda {
   readonly fires = false;
-  readonly roster = new NoRoster("use redis://");
+  readonly roster = new GrpcRoster((ask) => this.#ask(ask));
   readonly #house: House;
 
   constructor(house: House) {

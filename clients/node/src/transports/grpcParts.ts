@@ -34,6 +34,8 @@ export function mergedAgenda(answer: AgendaResponse, part: AgendaResponse): Agen
   answer.yes ||= part.yes;
   answer.total ||= part.total;
   answer.planned = answer.planned.concat(part.planned);
+  answer.version ||= part.version;
+  answer.tasks = answer.tasks.concat(part.tasks);
   answer.sums = { ...answer.sums, ...part.sums };
   return answer;
 }

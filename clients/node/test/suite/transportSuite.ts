@@ -3,6 +3,7 @@ import type { World } from "../support/world.js";
 import { broadcastTests } from "./broadcast.js";
 import { brokerTests } from "./broker.js";
 import { callTests } from "./calls.js";
+import { cronTests } from "./cron.js";
 import { figuresTests } from "./figures.js";
 import { gatewayTests } from "./gateways.js";
 import { gatherTests } from "./gather.js";
@@ -44,6 +45,7 @@ export function transportSuite(world: World): void {
     versionTests(world);
     serviceTests(world);
     scheduleTests(world);
+    cronTests(world);
     systemEventTests(world);
     if (world.processes) lifeTests(world);
     if (world.redis) brokerTests(world, world.redis);

@@ -131,7 +131,7 @@ class CronRunner:
         if planned is None or planned.status is not ScheduleStatus.PENDING:
             return
         request = Envelope.FromString(planned.envelope)
-        run = CronRun(tick=planned.due, started=self._house.clock.now(), attempts=planned.tries + 1)
+        run = CronRun(tick=int(id.rpartition(":")[2]), started=self._house.clock.now(), attempts=planned.tries + 1)
         error = await self._answered(planned, request, run)
         run.ended, run.status = self._house.clock.now(), "failed" if error else "completed"
         if error is not None:
@@ -139,15 +139,16 @@ class CronRunner:
         await self._end_call(planned, run, error)
 
     async def _answered(self, planned: Planned, request: Envelope, run: CronRun) -> TielineError | None:
-        key = f"{planned.id}:{planned.tries}" if planned.tries else planned.id
+        begun_anew = f":{request.scheduled}" if request.scheduled != run.tick else ""
+        key = f"{planned.id}:{planned.tries}{begun_anew}" if planned.tries or begun_anew else planned.id
         data = codec.decode(request.data, request.content_type)
         try:
             seconds = request.ttl_ms / 1000
             reply = await self._call(request.topic, data, dict(request.headers), seconds, request.content_type, key)
         except TielineError as error:
             return error
-        encoded = codec.encode(reply, request.content_type)
-        run.content_type, run.omitted = request.content_type, len(encoded) > contract.LIMIT_CRON_REPLY_BYTES
+        encoded, run.content_type = codec.encode_reply(reply, request.content_type)
+        run.omitted = len(encoded) > contract.LIMIT_CRON_REPLY_BYTES
         run.reply = b"" if run.omitted else encoded
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -21,6 +22,7 @@ _JSON = "application/json"
 _PART_BYTES = 524_288
 """Of payloads in one answer; what is larger is asked for in parts."""
 
+_AT_ONCE = 64
 _REMEMBERED = 256
 _REMEMBERED_SECONDS = 5.0
 _HIDDEN = ("position", "revision", "data")
@@ -68,7 +70,7 @@ class HistoryDesk:
         if cursor:
             read_cursor(cursor)
         skip = (page - 1) * limit if page else 0
-        found = await self._store.select(selection, order, after=cursor, skip=skip, limit=limit + 1)
+        found = await self._read(selection, order, cursor, skip, limit + 1)
         total = await self._store.count(selection) if page else None
         room, told = _PART_BYTES, []
         for row in found[:limit]:
@@ -124,6 +126,22 @@ class HistoryDesk:
                 yield progress._asdict()
         except TielineError as error:
             raise _answer(error) from None
+
+    async def _read(
+        self, selection: Selection, order: Order, cursor: str, skip: int, most: int
+    ) -> builtins.list[RecordedEvent]:
+        """So many events, or as many as fit into an answer, and some more: a few at a time, for each may be large."""
+        found: builtins.list[RecordedEvent] = []
+        size = 0
+        while len(found) < most and size <= _PART_BYTES:
+            wanted = min(_AT_ONCE, most - len(found))
+            some = await self._store.select(selection, order, after=cursor, skip=skip, limit=wanted)
+            found += some
+            if len(some) < wanted:
+                break
+            size += sum(len(row.data) for row in some)
+            cursor, skip = cursor_of(some[-1], order), 0
+        return found
 
     async def _find(self, event_id: str) -> RecordedEvent | None:
         """An event, from memory if it was asked for a moment ago and will not change."""

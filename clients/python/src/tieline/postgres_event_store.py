@@ -122,7 +122,7 @@ class PostgresEventStore(SqlEventStore):
         return re.sub(r"//[^@/]*@", "//", self._url).partition("?")[0]
 
     def _meaning(self, error: Exception) -> TielineError:
-        if isinstance(error, asyncpg.DataError):
+        if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):  # also of an index
             return InvalidPayloadError(f"PostgreSQL refuses an event: {error}")
         why = str(error) or type(error).__name__
         return UnavailableError(f"PostgreSQL at {self._shown} cannot be used: {why}")

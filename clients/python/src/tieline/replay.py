@@ -13,10 +13,13 @@ from tieline.clock import Clock
 from tieline.durable import Draft, Mail
 from tieline.envelope import EVENT, new_id
 from tieline.errors import InvalidArgumentError, InvalidTopicError, OverloadedError
-from tieline.event_store import EventStore, Order, RecordedEvent, Selection, cursor_of
+from tieline.event_store import EventStore, Order, RecordedEvent, Selection, cursor_of, position_of
 from tieline.tape import Tape
 
-_PAGE = 200
+_PAGE = 64
+_LEEWAY_MS = 10
+"""Two clocks may be apart by this."""
+
 _FASTEST = 1_000_000.0
 _TELL_SECONDS = contract.DEFAULT_REPLAY_PROGRESS_MS / 1000
 _SILENT = "system."
@@ -112,16 +115,18 @@ class Replayer:
     async def run(self, order: ReplayOrder) -> AsyncGenerator[Progress, None]:
         """Deliver, and say about once a second how far it is; first at once. Closing it ends it.
 
+        What happens after its begin is no part of it.
+
         Raises:
             UnavailableError: the broker, or the database, is away.
 
         """
         clock, told = self._clock(), 0.0
         at = Progress(new_id(), 0, 0, await self._store.count(order.selection), 0, done=False)
-        pace = _Pace(order.speed, clock)
+        pace, end = _Pace(order.speed, clock), position_of(f"{clock.now() + _LEEWAY_MS}-0")
         yield at
         told, after = clock.monotonic(), ""
-        while rows := await self._store.select(order.selection, Order.BROKER, after=after, limit=_PAGE):
+        while rows := await self._page(order.selection, after, end):
             after = cursor_of(rows[-1], Order.BROKER)
             for some in _runs(rows, together=not order.speed):
                 while (left := pace.left(some[0].time)) > 0:
@@ -136,6 +141,10 @@ class Replayer:
                     told = clock.monotonic()
         yield at._replace(done=True)
 
+    async def _page(self, selection: Selection, after: str, end: int) -> list[RecordedEvent]:
+        rows = await self._store.select(selection, Order.BROKER, after=after, limit=_PAGE)
+        return [row for row in rows if row.position <= end]
+
     async def _deliver(self, order: ReplayOrder, replay: str, rows: Sequence[RecordedEvent]) -> int:
         """Deliver events of one topic; returns how many somebody gets."""
         if rows[0].type.startswith(_SILENT):
@@ -144,10 +153,13 @@ class Replayer:
         if order.to_topic:
             return await self._to_topic(rows, envelopes)
         tape, topic = self._destination().tape, rows[0].type
-        stored = await tape.replay(topic, order.to_group, envelopes)
-        if stored >= 0:
-            return stored
-        return sum([await tape.hand(order.to_group, envelope) for envelope in envelopes])
+        stored, at = 0, 0
+        while at < len(envelopes):
+            some = await tape.replay(topic, order.to_group, envelopes[at:])
+            if some < 0:
+                return stored + sum([await tape.hand(order.to_group, envelope) for envelope in envelopes[at:]])
+            stored, at = stored + some, at + some + 1  # past one that cannot be stored
+        return stored
 
     async def _to_topic(self, rows: Sequence[RecordedEvent], envelopes: Sequence[Envelope]) -> int:
         """What was stored is stored, what was live is live again."""

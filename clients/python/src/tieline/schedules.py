@@ -199,9 +199,11 @@ class Schedules:
         due = max(now, when.due(now))
         event = Envelope.FromString(planned.envelope)
         put_off(event, due, event.ttl_ms)
-        if not await agenda.move(id, due, event.expires_at, event.SerializeToString(), was):
+        envelope = event.SerializeToString()
+        if not await agenda.move(id, due, event.expires_at, envelope, was):
             raise _too_late(await _find(agenda, id), "rescheduled" if was is ScheduleStatus.PENDING else "retried")
-        return self._read(await _find(agenda, id))
+        moved = planned._replace(due=due, status=ScheduleStatus.PENDING, tries=0, ended=0, why="", envelope=envelope)
+        return self._read(await agenda.find(id) or moved)  # what a cron task planned is forgotten when it went out
 
     def _read(self, planned: Planned) -> Schedule:
         envelope = Envelope.FromString(planned.envelope)

@@ -20,14 +20,16 @@ _TOGETHER = 5_000
 
 ON_CONFLICT = """
 ON CONFLICT (id) DO UPDATE SET
-    status = excluded.status,
-    retry_count = CASE excluded.status WHEN 'failed' THEN excluded.retry_count ELSE events.retry_count END,
-    error_msg = CASE excluded.status WHEN 'failed' THEN excluded.error_msg ELSE events.error_msg END,
-    stream = CASE excluded.stream WHEN '' THEN events.stream ELSE excluded.stream END,
-    entry = CASE excluded.entry WHEN '' THEN events.entry ELSE excluded.entry END,
-    revision = excluded.revision
-WHERE excluded.revision > events.revision
-"""
+    status = CASE WHEN {newer} THEN excluded.status ELSE events.status END,
+    retry_count = CASE WHEN {newer} AND excluded.status = 'failed' THEN excluded.retry_count ELSE events.retry_count END,
+    error_msg = CASE WHEN {newer} AND excluded.status = 'failed' THEN excluded.error_msg ELSE events.error_msg END,
+    stream = CASE WHEN events.stream = '' OR ({newer} AND excluded.stream <> '') THEN excluded.stream
+        ELSE events.stream END,
+    entry = CASE WHEN events.entry = '' OR ({newer} AND excluded.entry <> '') THEN excluded.entry ELSE events.entry END,
+    position = CASE WHEN excluded.position < events.position THEN excluded.position ELSE events.position END,
+    revision = CASE WHEN {newer} THEN excluded.revision ELSE events.revision END
+WHERE {newer} OR excluded.position < events.position
+""".format(newer="excluded.revision > events.revision")
 
 
 class Dialect(NamedTuple):

@@ -31,7 +31,7 @@ class _Job(NamedTuple):
 class _Outcome(NamedTuple):
     job: _Job
     result: Any
-    error: TielineError | None
+    error: Exception | None
 
 
 class SqliteFile:
@@ -128,6 +128,8 @@ class SqliteFile:
             outcome = _Outcome(job, None, error)
         except sqlite3.Error as error:
             outcome = _Outcome(job, None, self._unusable(error))
+        except Exception as error:  # as of a text that has no bytes: this work's alone, and the thread goes on
+            outcome = _Outcome(job, None, error)
         connection.execute("ROLLBACK TO work" if outcome.error else "RELEASE work")
         return outcome
 

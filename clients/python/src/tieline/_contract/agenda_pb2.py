@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tieline._contract import envelope_pb2 as tieline_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tieline/v1/agenda.proto\x12\ntieline.v1\x1a\x19tieline/v1/envelope.proto\"\x95\x02\n\rAgendaRequest\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12 \n\x04plan\x18\x02 \x01(\x0b\x32\x10.tieline.v1.PlanH\x00\x12\'\n\x04\x66ind\x18\x03 \x01(\x0b\x32\x17.tieline.v1.FindPlannedH\x00\x12\'\n\x04list\x18\x04 \x01(\x0b\x32\x17.tieline.v1.ListPlannedH\x00\x12&\n\x04sums\x18\x05 \x01(\x0b\x32\x16.tieline.v1.SumPlannedH\x00\x12+\n\x06\x63\x61ncel\x18\x06 \x01(\x0b\x32\x19.tieline.v1.CancelPlannedH\x00\x12\'\n\x04move\x18\x07 \x01(\x0b\x32\x17.tieline.v1.MovePlannedH\x00\x42\x05\n\x03\x61sk\"\xf0\x01\n\x0e\x41gendaResponse\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.tieline.v1.Error\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12$\n\x07planned\x18\x04 \x03(\x0b\x32\x13.tieline.v1.Planned\x12\r\n\x05total\x18\x05 \x01(\x04\x12\x0b\n\x03yes\x18\x06 \x01(\x08\x12\x32\n\x04sums\x18\x07 \x03(\x0b\x32$.tieline.v1.AgendaResponse.SumsEntry\x1a+\n\tSumsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x82\x01\n\x04Plan\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x0f\n\x07\x64urable\x18\x02 \x01(\x08\x12\x10\n\x08known_as\x18\x03 \x01(\t\x12\x11\n\twindow_ms\x18\x04 \x01(\x03\x12\x0c\n\x04most\x18\x05 \x01(\x04\x12$\n\x05retry\x18\x06 \x01(\x0b\x32\x15.tieline.v1.PlanRetry\"A\n\tPlanRetry\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\r\x12\x12\n\nbackoff_ms\x18\x02 \x01(\x03\x12\x0e\n\x06\x63\x61p_ms\x18\x03 \x01(\x03\"\x19\n\x0b\x46indPlanned\x12\n\n\x02id\x18\x01 \x01(\t\"X\n\x0bListPlanned\x12*\n\x06status\x18\x01 \x01(\x0e\x32\x1a.tieline.v1.ScheduleStatus\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\"\x0c\n\nSumPlanned\"\x1b\n\rCancelPlanned\x12\n\n\x02id\x18\x01 \x01(\t\"O\n\x0bMovePlanned\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03\x64ue\x18\x02 \x01(\x03\x12\'\n\x03was\x18\x03 \x01(\x0e\x32\x1a.tieline.v1.ScheduleStatus\"\xbf\x01\n\x07Planned\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x06status\x18\x02 \x01(\x0e\x32\x1a.tieline.v1.ScheduleStatus\x12\x0b\n\x03\x64ue\x18\x03 \x01(\x03\x12\r\n\x05tries\x18\x04 \x01(\r\x12\x0f\n\x07\x63reated\x18\x05 \x01(\x03\x12\r\n\x05\x65nded\x18\x06 \x01(\x03\x12\x0b\n\x03why\x18\x07 \x01(\t\x12\x0f\n\x07\x64urable\x18\x08 \x01(\x08\x12\x10\n\x08priority\x18\t \x01(\r\x12\x10\n\x08\x65nvelope\x18\n \x01(\x0c\"\xf4\x01\n\x08Schedule\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x06status\x18\x02 \x01(\x0e\x32\x1a.tieline.v1.ScheduleStatus\x12\x0b\n\x03\x64ue\x18\x03 \x01(\x03\x12\r\n\x05topic\x18\x04 \x01(\t\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x0f\n\x07\x64urable\x18\x06 \x01(\x08\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\x0f\n\x07\x63reated\x18\t \x01(\x03\x12\r\n\x05\x65nded\x18\n \x01(\x03\x12\r\n\x05\x65rror\x18\x0b \x01(\t\x12#\n\x05\x65vent\x18\x0c \x01(\x0b\x32\x14.tieline.v1.Envelope*\xc5\x01\n\x0eScheduleStatus\x12\x1f\n\x1bSCHEDULE_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17SCHEDULE_STATUS_PENDING\x10\x01\x12\x1d\n\x19SCHEDULE_STATUS_DELIVERED\x10\x02\x12\x1a\n\x16SCHEDULE_STATUS_FAILED\x10\x03\x12\x1b\n\x17SCHEDULE_STATUS_EXPIRED\x10\x04\x12\x1d\n\x19SCHEDULE_STATUS_CANCELLED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tieline/v1/agenda.proto\x12\ntieline.v1\x1a\x19tieline/v1/envelope.proto\"\xea\x03\n\rAgendaRequest\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12 \n\x04plan\x18\x02 \x01(\x0b\x32\x10.tieline.v1.PlanH\x00\x12\'\n\x04\x66ind\x18\x03 \x01(\x0b\x32\x17.tieline.v1.FindPlannedH\x00\x12\'\n\x04list\x18\x04 \x01(\x0b\x32\x17.tieline.v1.ListPlannedH\x00\x12&\n\x04sums\x18\x05 \x01(\x0b\x32\x16.tieline.v1.SumPlannedH\x00\x12+\n\x06\x63\x61ncel\x18\x06 \x01(\x0b\x32\x19.tieline.v1.CancelPlannedH\x00\x12\'\n\x04move\x18\x07 \x01(\x0b\x32\x17.tieline.v1.MovePlannedH\x00\x12\'\n\x08put_task\x18\x08 \x01(\x0b\x32\x13.tieline.v1.PutTaskH\x00\x12)\n\tdrop_task\x18\t \x01(\x0b\x32\x14.tieline.v1.DropTaskH\x00\x12)\n\tfind_task\x18\n \x01(\x0b\x32\x14.tieline.v1.FindTaskH\x00\x12+\n\nlist_tasks\x18\x0b \x01(\x0b\x32\x15.tieline.v1.ListTasksH\x00\x12\'\n\x08run_task\x18\x0c \x01(\x0b\x32\x13.tieline.v1.RunTaskH\x00\x42\x05\n\x03\x61sk\"\xa6\x02\n\x0e\x41gendaResponse\x12\x0b\n\x03ref\x18\x01 \x01(\x04\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x11.tieline.v1.Error\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12$\n\x07planned\x18\x04 \x03(\x0b\x32\x13.tieline.v1.Planned\x12\r\n\x05total\x18\x05 \x01(\x04\x12\x0b\n\x03yes\x18\x06 \x01(\x08\x12\x32\n\x04sums\x18\x07 \x03(\x0b\x32$.tieline.v1.AgendaResponse.SumsEntry\x12\x0f\n\x07version\x18\x08 \x01(\x03\x12#\n\x05tasks\x18\t \x03(\x0b\x32\x14.tieline.v1.KeptTask\x1a+\n\tSumsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x82\x01\n\x04Plan\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\x0f\n\x07\x64urable\x18\x02 \x01(\x08\x12\x10\n\x08known_as\x18\x03 \x01(\t\x12\x11\n\twindow_ms\x18\x04 \x01(\x03\x12\x0c\n\x04most\x18\x05 \x01(\x04\x12$\n\x05retry\x18\x06 \x01(\x0b\x32\x15.tieline.v1.PlanRetry\"A\n\tPlanRetry\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\r\x12\x12\n\nbackoff_ms\x18\x02 \x01(\x03\x12\x0e\n\x06\x63\x61p_ms\x18\x03 \x01(\x03\"\x19\n\x0b\x46indPlanned\x12\n\n\x02id\x18\x01 \x01(\t\"X\n\x0bListPlanned\x12*\n\x06status\x18\x01 \x01(\x0e\x32\x1a.tieline.v1.ScheduleStatus\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\"\x0c\n\nSumPlanned\"\x1b\n\rCancelPlanned\x12\n\n\x02id\x18\x01 \x01(\t\"O\n\x0bMovePlanned\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03\x64ue\x18\x02 \x01(\x03\x12\'\n\x03was\x18\x03 \x01(\x0e\x32\x1a.tieline.v1.ScheduleStatus\":\n\x07PutTask\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04task\x18\x02 \x01(\x0c\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x03\"\x18\n\x08\x44ropTask\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x08\x46indTask\x12\x0c\n\x04name\x18\x01 \x01(\t\"*\n\tListTasks\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\"6\n\x07RunTask\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04tick\x18\x03 \x01(\x03\"d\n\x08KeptTask\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04task\x18\x03 \x01(\x0c\x12\x10\n\x08\x65xpected\x18\x04 \x01(\x03\x12\x0c\n\x04runs\x18\x05 \x01(\x04\x12\x0b\n\x03run\x18\x06 \x01(\x0c\"\xbf\x01\n\x07Planned\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x06status\x18\x02 \x01(\x0e\x32\x1a.tieline.v1.ScheduleStatus\x12\x0b\n\x03\x64ue\x18\x03 \x01(\x03\x12\r\n\x05tries\x18\x04 \x01(\r\x12\x0f\n\x07\x63reated\x18\x05 \x01(\x03\x12\r\n\x05\x65nded\x18\x06 \x01(\x03\x12\x0b\n\x03why\x18\x07 \x01(\t\x12\x0f\n\x07\x64urable\x18\x08 \x01(\x08\x12\x10\n\x08priority\x18\t \x01(\r\x12\x10\n\x08\x65nvelope\x18\n \x01(\x0c\"\xf4\x01\n\x08Schedule\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x06status\x18\x02 \x01(\x0e\x32\x1a.tieline.v1.ScheduleStatus\x12\x0b\n\x03\x64ue\x18\x03 \x01(\x03\x12\r\n\x05topic\x18\x04 \x01(\t\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x0f\n\x07\x64urable\x18\x06 \x01(\x08\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\x0f\n\x07\x63reated\x18\t \x01(\x03\x12\r\n\x05\x65nded\x18\n \x01(\x03\x12\r\n\x05\x65rror\x18\x0b \x01(\t\x12#\n\x05\x65vent\x18\x0c \x01(\x0b\x32\x14.tieline.v1.Envelope*\xc5\x01\n\x0eScheduleStatus\x12\x1f\n\x1bSCHEDULE_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17SCHEDULE_STATUS_PENDING\x10\x01\x12\x1d\n\x19SCHEDULE_STATUS_DELIVERED\x10\x02\x12\x1a\n\x16SCHEDULE_STATUS_FAILED\x10\x03\x12\x1b\n\x17SCHEDULE_STATUS_EXPIRED\x10\x04\x12\x1d\n\x19SCHEDULE_STATUS_CANCELLED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,30 +34,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AGENDARESPONSE_SUMSENTRY']._loaded_options = None
   _globals['_AGENDARESPONSE_SUMSENTRY']._serialized_options = b'8\001'
-  _globals['_SCHEDULESTATUS']._serialized_start=1472
-  _globals['_SCHEDULESTATUS']._serialized_end=1669
+  _globals['_SCHEDULESTATUS']._serialized_start=2053
+  _globals['_SCHEDULESTATUS']._serialized_end=2250
   _globals['_AGENDAREQUEST']._serialized_start=67
-  _globals['_AGENDAREQUEST']._serialized_end=344
-  _globals['_AGENDARESPONSE']._serialized_start=347
-  _globals['_AGENDARESPONSE']._serialized_end=587
-  _globals['_AGENDARESPONSE_SUMSENTRY']._serialized_start=544
-  _globals['_AGENDARESPONSE_SUMSENTRY']._serialized_end=587
-  _globals['_PLAN']._serialized_start=590
-  _globals['_PLAN']._serialized_end=720
-  _globals['_PLANRETRY']._serialized_start=722
-  _globals['_PLANRETRY']._serialized_end=787
-  _globals['_FINDPLANNED']._serialized_start=789
-  _globals['_FINDPLANNED']._serialized_end=814
-  _globals['_LISTPLANNED']._serialized_start=816
-  _globals['_LISTPLANNED']._serialized_end=904
-  _globals['_SUMPLANNED']._serialized_start=906
-  _globals['_SUMPLANNED']._serialized_end=918
-  _globals['_CANCELPLANNED']._serialized_start=920
-  _globals['_CANCELPLANNED']._serialized_end=947
-  _globals['_MOVEPLANNED']._serialized_start=949
-  _globals['_MOVEPLANNED']._serialized_end=1028
-  _globals['_PLANNED']._serialized_start=1031
-  _globals['_PLANNED']._serialized_end=1222
-  _globals['_SCHEDULE']._serialized_start=1225
-  _globals['_SCHEDULE']._serialized_end=1469
+  _globals['_AGENDAREQUEST']._serialized_end=557
+  _globals['_AGENDARESPONSE']._serialized_start=560
+  _globals['_AGENDARESPONSE']._serialized_end=854
+  _globals['_AGENDARESPONSE_SUMSENTRY']._serialized_start=811
+  _globals['_AGENDARESPONSE_SUMSENTRY']._serialized_end=854
+  _globals['_PLAN']._serialized_start=857
+  _globals['_PLAN']._serialized_end=987
+  _globals['_PLANRETRY']._serialized_start=989
+  _globals['_PLANRETRY']._serialized_end=1054
+  _globals['_FINDPLANNED']._serialized_start=1056
+  _globals['_FINDPLANNED']._serialized_end=1081
+  _globals['_LISTPLANNED']._serialized_start=1083
+  _globals['_LISTPLANNED']._serialized_end=1171
+  _globals['_SUMPLANNED']._serialized_start=1173
+  _globals['_SUMPLANNED']._serialized_end=1185
+  _globals['_CANCELPLANNED']._serialized_start=1187
+  _globals['_CANCELPLANNED']._serialized_end=1214
+  _globals['_MOVEPLANNED']._serialized_start=1216
+  _globals['_MOVEPLANNED']._serialized_end=1295
+  _globals['_PUTTASK']._serialized_start=1297
+  _globals['_PUTTASK']._serialized_end=1355
+  _globals['_DROPTASK']._serialized_start=1357
+  _globals['_DROPTASK']._serialized_end=1381
+  _globals['_FINDTASK']._serialized_start=1383
+  _globals['_FINDTASK']._serialized_end=1407
+  _globals['_LISTTASKS']._serialized_start=1409
+  _globals['_LISTTASKS']._serialized_end=1451
+  _globals['_RUNTASK']._serialized_start=1453
+  _globals['_RUNTASK']._serialized_end=1507
+  _globals['_KEPTTASK']._serialized_start=1509
+  _globals['_KEPTTASK']._serialized_end=1609
+  _globals['_PLANNED']._serialized_start=1612
+  _globals['_PLANNED']._serialized_end=1803
+  _globals['_SCHEDULE']._serialized_start=1806
+  _globals['_SCHEDULE']._serialized_end=2050
 # @@protoc_insertion_point(module_scope)

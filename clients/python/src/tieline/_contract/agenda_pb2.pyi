@@ -24,7 +24,7 @@ SCHEDULE_STATUS_EXPIRED: ScheduleStatus
 SCHEDULE_STATUS_CANCELLED: ScheduleStatus
 
 class AgendaRequest(_message.Message):
-    __slots__ = ("ref", "plan", "find", "list", "sums", "cancel", "move")
+    __slots__ = ("ref", "plan", "find", "list", "sums", "cancel", "move", "put_task", "drop_task", "find_task", "list_tasks", "run_task")
     REF_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     FIND_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,11 @@ class AgendaRequest(_message.Message):
     SUMS_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
+    PUT_TASK_FIELD_NUMBER: _ClassVar[int]
+    DROP_TASK_FIELD_NUMBER: _ClassVar[int]
+    FIND_TASK_FIELD_NUMBER: _ClassVar[int]
+    LIST_TASKS_FIELD_NUMBER: _ClassVar[int]
+    RUN_TASK_FIELD_NUMBER: _ClassVar[int]
     ref: int
     plan: Plan
     find: FindPlanned
@@ -39,10 +44,15 @@ class AgendaRequest(_message.Message):
     sums: SumPlanned
     cancel: CancelPlanned
     move: MovePlanned
-    def __init__(self, ref: _Optional[int] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., find: _Optional[_Union[FindPlanned, _Mapping]] = ..., list: _Optional[_Union[ListPlanned, _Mapping]] = ..., sums: _Optional[_Union[SumPlanned, _Mapping]] = ..., cancel: _Optional[_Union[CancelPlanned, _Mapping]] = ..., move: _Optional[_Union[MovePlanned, _Mapping]] = ...) -> None: ...
+    put_task: PutTask
+    drop_task: DropTask
+    find_task: FindTask
+    list_tasks: ListTasks
+    run_task: RunTask
+    def __init__(self, ref: _Optional[int] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., find: _Optional[_Union[FindPlanned, _Mapping]] = ..., list: _Optional[_Union[ListPlanned, _Mapping]] = ..., sums: _Optional[_Union[SumPlanned, _Mapping]] = ..., cancel: _Optional[_Union[CancelPlanned, _Mapping]] = ..., move: _Optional[_Union[MovePlanned, _Mapping]] = ..., put_task: _Optional[_Union[PutTask, _Mapping]] = ..., drop_task: _Optional[_Union[DropTask, _Mapping]] = ..., find_task: _Optional[_Union[FindTask, _Mapping]] = ..., list_tasks: _Optional[_Union[ListTasks, _Mapping]] = ..., run_task: _Optional[_Union[RunTask, _Mapping]] = ...) -> None: ...
 
 class AgendaResponse(_message.Message):
-    __slots__ = ("ref", "error", "more", "planned", "total", "yes", "sums")
+    __slots__ = ("ref", "error", "more", "planned", "total", "yes", "sums", "version", "tasks")
     class SumsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +67,8 @@ class AgendaResponse(_message.Message):
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     YES_FIELD_NUMBER: _ClassVar[int]
     SUMS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
     ref: int
     error: _envelope_pb2.Error
     more: bool
@@ -64,7 +76,9 @@ class AgendaResponse(_message.Message):
     total: int
     yes: bool
     sums: _containers.ScalarMap[str, int]
-    def __init__(self, ref: _Optional[int] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ..., more: bool = ..., planned: _Optional[_Iterable[_Union[Planned, _Mapping]]] = ..., total: _Optional[int] = ..., yes: bool = ..., sums: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    version: int
+    tasks: _containers.RepeatedCompositeFieldContainer[KeptTask]
+    def __init__(self, ref: _Optional[int] = ..., error: _Optional[_Union[_envelope_pb2.Error, _Mapping]] = ..., more: bool = ..., planned: _Optional[_Iterable[_Union[Planned, _Mapping]]] = ..., total: _Optional[int] = ..., yes: bool = ..., sums: _Optional[_Mapping[str, int]] = ..., version: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[KeptTask, _Mapping]]] = ...) -> None: ...
 
 class Plan(_message.Message):
     __slots__ = ("envelope", "durable", "known_as", "window_ms", "most", "retry")
@@ -127,6 +141,62 @@ class MovePlanned(_message.Message):
     due: int
     was: ScheduleStatus
     def __init__(self, id: _Optional[str] = ..., due: _Optional[int] = ..., was: _Optional[_Union[ScheduleStatus, str]] = ...) -> None: ...
+
+class PutTask(_message.Message):
+    __slots__ = ("version", "task", "expected")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    task: bytes
+    expected: int
+    def __init__(self, version: _Optional[int] = ..., task: _Optional[bytes] = ..., expected: _Optional[int] = ...) -> None: ...
+
+class DropTask(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class FindTask(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ListTasks(_message.Message):
+    __slots__ = ("offset", "limit")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    limit: int
+    def __init__(self, offset: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class RunTask(_message.Message):
+    __slots__ = ("name", "version", "tick")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TICK_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    tick: int
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., tick: _Optional[int] = ...) -> None: ...
+
+class KeptTask(_message.Message):
+    __slots__ = ("name", "version", "task", "expected", "runs", "run")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    task: bytes
+    expected: int
+    runs: int
+    run: bytes
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., task: _Optional[bytes] = ..., expected: _Optional[int] = ..., runs: _Optional[int] = ..., run: _Optional[bytes] = ...) -> None: ...
 
 class Planned(_message.Message):
     __slots__ = ("id", "status", "due", "tries", "created", "ended", "why", "durable", "priority", "envelope")

@@ -10,9 +10,9 @@ from tieline._contract import gateway_pb2 as link_wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import error_from_wire
 from tieline.errors import TielineError, UnavailableError, UnsupportedError
-from tieline.roster import NoRoster
 from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told, Way
 from tieline.transports.grpc_link import LinkBrokenError
+from tieline.transports.grpc_roster import GrpcRoster
 
 if TYPE_CHECKING:
     from tieline.transports.grpc import GrpcPort
@@ -33,7 +33,7 @@ class GrpcAgenda:
 
     def __init__(self, port: GrpcPort) -> None:
         self._port = port
-        self.roster = NoRoster("use redis://")
+        self.roster = GrpcRoster(self._ask)
 
     def listen(self, told: Told) -> None:
         """See `Agenda.listen`; the gateway is told."""

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import frame, parse_frame
-from tieline.tape import Kind, TapeEntry, TapeFigures, letter_entry
+from tieline.tape import EVERYTHING, Kind, TapeEntry, TapeFigures, letter_entry
 from tieline.transports.redis_link import LinkDownError, ReplyError, pack
 from tieline.transports.redis_mail import plain_envelope
 from tieline.transports.redis_server import RedisServer, command_error
@@ -36,12 +36,15 @@ class RedisTape:
         self._waiting = WorkLink(server, transport.settings, lambda: f"{transport.name}:tape")
         self._work = WorkLink(server, transport.settings, lambda: f"{transport.name}:record")
         self._tape = contract.tape_key(self._prefix)
+        self._known = EVERYTHING  # what is recorded, lest it is something else when the server has lost it
 
     async def register(self, topics: Sequence[str] = ()) -> tuple[str, ...]:
         """See `Tape.register`."""
-        patterns = b"".join(b"\0" + pattern.encode() for pattern in topics)
-        arguments = [b"%d" % contract.LIMIT_TAPE_EVENTS, b"%d" % contract.DEFAULT_RECORDING_MS, patterns]
-        return _patterns(await self._run(scripts.RECORD, scripts.record_names(self._prefix), arguments))
+        sizes = (b"%d" % contract.LIMIT_TAPE_EVENTS, b"%d" % contract.DEFAULT_RECORDING_MS)
+        arguments = [*sizes, _told(topics), _told(self._known)]
+        told = await self._run(scripts.RECORD, scripts.record_names(self._prefix), arguments)
+        self._known = _patterns(told)
+        return self._known
 
     async def read(self, recorder: str, *, wait: float, idle: float = 0.0) -> list[TapeEntry]:
         """See `Tape.read`."""
@@ -122,6 +125,10 @@ class RedisTape:
             return await self._work.call(pack(*command))
         except (LinkDownError, ReplyError) as error:
             raise command_error(error) from None
+
+
+def _told(patterns: Sequence[str]) -> bytes:
+    return b"".join(b"\0" + pattern.encode() for pattern in patterns)
 
 
 def _patterns(told: bytes) -> tuple[str, ...]:

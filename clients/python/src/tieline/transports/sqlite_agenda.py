@@ -18,11 +18,11 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.errors import TielineError
-from tieline.roster import NoRoster
 from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told
 from tieline.transports import sqlite_agenda_book as desk
 from tieline.transports.sqlite_mail_commit import Growing, Work
 from tieline.transports.sqlite_mail_writer import MailWriter
+from tieline.transports.sqlite_roster import SqliteRoster
 
 log = logging.getLogger("tieline")
 
@@ -51,7 +51,7 @@ class SqliteAgenda:
         self._clock = clock
         self._publish = publish
         self._here = here
-        self.roster = NoRoster("use redis://")
+        self.roster = SqliteRoster(writer, self)
         self._listeners: list[Callable[[], Told | None]] = []
         self._holder = ""
         self._held_until = 0.0  # of the local monotonic clock
@@ -65,7 +65,7 @@ class SqliteAgenda:
 
     async def plan(self, plan: Plan) -> None:
         """See `Agenda.plan`."""
-        await self._tell_if(Growing(partial(desk.plan, plan=plan)), plan.due, bool)
+        await self.tell_if(Growing(partial(desk.plan, plan=plan)), lambda first: plan.due if first else None)
 
     # --- fire -----------------------------------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ class SqliteAgenda:
         head = await self._mark() if taken.live else taken.head
         again = None if head is None else max(0.0, self._clock.local(head) - self._clock.monotonic())
         self._take_role(instance, again)
-        return Fired(again, taken.events)
+        return Fired(again, taken.events, taken.ticks, taken.calls)
 
     def _not_ours(self, error: TielineError) -> Fired:
         """The file cannot be opened; who uses it is told so, and most programs that begin with it here do not."""
@@ -160,23 +160,25 @@ class SqliteAgenda:
 
     async def move(self, id: str, due: int, expires: int, envelope: bytes, was: ScheduleStatus) -> bool:
         """See `Agenda.move`."""
-        moved, _ = await self._tell_if(
-            lambda book: desk.move(book, id, due, expires, envelope, was), due, lambda told: told[1]
-        )
+        work = partial(desk.move, id=id, due=due, expires=expires, envelope=envelope, was=was)
+        moved, _ = await self.tell_if(work, lambda told: due if told[1] else None)
         return moved
 
     # --- tell the schedulers ----------------------------------------------------------------------------------------
 
-    async def _tell_if(self, work: Work, due: int, first: Callable[[Any], bool]) -> Any:
-        """Do something, and tell of what is due earlier than all else, also if nobody waits for it any more."""
+    def tell_if(self, work: Work, first: Callable[[Any], int | None]) -> asyncio.Future[Any]:
+        """Do something; then tell of what is due earlier than all else, also if nobody waits for it any more.
+
+        `first` says when that is (ms since 1970), or None if nothing is.
+        """
         future = self._writer.submit(work)
 
         def done(future: asyncio.Future[Any]) -> None:
-            if not future.cancelled() and future.exception() is None and first(future.result()):
+            if not future.cancelled() and future.exception() is None and (due := first(future.result())) is not None:
                 self._tell(due)
 
         future.add_done_callback(done)
-        return await asyncio.shield(future)
+        return asyncio.shield(future)
 
     def _tell(self, due: int) -> None:
         holder = self._holder if self._held_until > self._clock.monotonic() else ""

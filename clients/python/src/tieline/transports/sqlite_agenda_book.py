@@ -12,36 +12,42 @@ from typing import Any, NamedTuple
 from tieline._contract import contract
 from tieline.durable import Draft
 from tieline.schedule import Firing, Plan, Planned, ScheduleStatus, Way
+from tieline.transports.sqlite_agenda_rows import (
+    KEEP_MS,
+    Ended,
+    count,
+    end,
+    end_published,
+    ended_with,
+    forget,
+    is_first,
+    tidy,
+)
 from tieline.transports.sqlite_mail_book import Append, MailBook
+from tieline.transports.sqlite_roster_book import hand_out, next_tick
 
 _PENDING, _DELIVERED, _EXPIRED = ScheduleStatus.PENDING, ScheduleStatus.DELIVERED, ScheduleStatus.EXPIRED
-_KEEP_MS = contract.DEFAULT_ENDED_PLAN_MS
 _NO_ROOM = "no room"
 
 _PLAN = """
-INSERT OR IGNORE INTO plans VALUES (?, 'pending', ?, ?, 0, ?, NULL, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT OR IGNORE INTO plans (
+    id, due, priority, created, way, topic, key, expires, attempts, backoff, cap, known_as, window, most, envelope,
+    status, tries, why
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, '')
 """
 _DUE = """
-SELECT id, topic, way, key, due, priority, expires, tries, attempts, backoff, cap, known_as, window, most, envelope
+SELECT id, topic, way, key, ifnull(moment, due), priority, expires, tries, attempts, backoff, cap, known_as, window,
+    most, envelope, lease
 FROM plans WHERE ended IS NULL AND due <= ? ORDER BY due, priority DESC, id LIMIT ?
 """
 _HEADS = "SELECT id, due FROM plans WHERE ended IS NULL ORDER BY due, priority DESC, id LIMIT ?"
-_END = "UPDATE plans SET status = ?, ended = ?, why = ?, tries = ? WHERE id = ? AND ended IS NULL"
-_MARK = "UPDATE plans SET status = 'delivered', ended = ?, why = '' WHERE id = ? AND ended IS NULL"
+_HAND_OUT = "UPDATE plans SET moment = ifnull(moment, due), due = ? WHERE id = ?"
 _LATER = "UPDATE plans SET due = ?, why = ?, tries = ? WHERE id = ?"
 _MOVE = """
-UPDATE plans SET status = 'pending', due = ?, expires = ?, envelope = ?, tries = 0, ended = NULL, why = ''
-WHERE id = ?
+UPDATE plans SET status = 'pending', moment = NULL, due = ?, expires = ?, envelope = ?, tries = 0, ended = NULL,
+    why = '' WHERE id = ?
 """
-_COUNT = "INSERT INTO sums VALUES (?1, ?2) ON CONFLICT DO UPDATE SET count = count + ?2"
-_FORGET = "DELETE FROM plans WHERE status = ? AND ended <= ?"
-_ENDED = "SELECT count(*) FROM plans WHERE status = ? AND ended IS NOT NULL"
-_FORGET_OLDEST = """
-DELETE FROM plans WHERE rowid IN (
-    SELECT rowid FROM plans WHERE status = ? AND ended IS NOT NULL ORDER BY ended, id LIMIT ?
-)
-"""
-_FIELDS = "id, status, due, priority, tries, created, ifnull(ended, 0), why, way, envelope"
+_FIELDS = "id, status, ifnull(moment, due), priority, tries, created, ifnull(ended, 0), why, way, envelope"
 _FIND = f"SELECT {_FIELDS} FROM plans WHERE id = ?1 AND ifnull(ended, ?2) >= ?2"  # noqa: S608 - ours
 _PAGE_PENDING = f"""
 SELECT {_FIELDS} FROM plans WHERE ended IS NULL ORDER BY due, priority DESC, id LIMIT ? OFFSET ?
@@ -69,6 +75,7 @@ class _Row(NamedTuple):
     window: int
     most: int
     envelope: bytes
+    lease: int
 
 
 class Taken(NamedTuple):
@@ -78,12 +85,16 @@ class Taken(NamedTuple):
         events: what left the agenda, or is about to.
         live: envelopes to be published now, in this order, then `mark` is to be told their ids.
         head: when the next one is due (ms since 1970); None: nothing is planned.
+        ticks: see `Fired` …
+        calls: … both are handed out now.
 
     """
 
     events: list[Firing]
     live: list[tuple[str, bytes]]
     head: int | None
+    ticks: list[tuple[str, int]]
+    calls: list[str]
 
 
 def plan(book: MailBook, plan: Plan) -> bool:
@@ -94,8 +105,8 @@ def plan(book: MailBook, plan: Plan) -> bool:
     )  # fmt: skip
     if book.execute(_PLAN, values).rowcount == 0:
         return False
-    _count(book, "planned", 1)
-    return _is_first(book, plan.id)
+    count(book, "planned", 1)
+    return is_first(book, plan.id)
 
 
 def take(book: MailBook, published: Sequence[str]) -> Taken:
@@ -103,44 +114,46 @@ def take(book: MailBook, published: Sequence[str]) -> Taken:
     if published:
         mark(book, published)
     now = book.now()
-    live, stored, firings = list[tuple[str, bytes]](), list[_Row](), list[Firing]()
-    ended: dict[ScheduleStatus, int] = {}
+    live, stored, calls, firings = list[tuple[str, bytes]](), list[_Row](), list[str](), list[Firing]()
+    ended = Ended()
     for row in _due(book, now):
-        if row.way != Way.LIVE:
+        if row.way not in (Way.LIVE, Way.CALL):
             stored.append(row)
         elif row.expires and row.expires <= now:
-            _end(book, row, _EXPIRED, "", now, ended)
+            end(book, row, _EXPIRED, "", now, ended)
             firings.append(Firing(row.id, _EXPIRED, row.due))
+        elif row.way == Way.CALL:
+            book.execute(_HAND_OUT, (now + row.lease, row.id))
+            calls.append(row.id)
         else:
             book.going.add(row.id)
             live.append((row.id, row.envelope))
             firings.append(Firing(row.id, _DELIVERED, row.due))
     firings += _store(book, stored, now, ended)
-    _tidy(book, ended, now)
-    return Taken(firings, live, head(book))
+    tidy(book, ended, now)
+    ticks = hand_out(book, now)
+    return Taken(firings, live, head(book), ticks, calls)
 
 
 def mark(book: MailBook, published: Sequence[str]) -> int | None:
     """These were published; returns when the next one is due (ms since 1970), None if nothing is planned."""
     now = book.now()
-    marked = book.many(_MARK, [(now, name) for name in published]).rowcount
+    end_published(book, published, now)
     for name in published:
         book.going.mark(name)
-    _tidy(book, {_DELIVERED: marked}, now)
     return head(book)
 
 
 def head(book: MailBook) -> int | None:
     """When the next one is due (ms since 1970) that was not taken; None if nothing is planned."""
-    for name, due in book.execute(_HEADS, (len(book.going) + 1,)).fetchall():
-        if name not in book.going:
-            return due
-    return None
+    heads = book.execute(_HEADS, (len(book.going) + 1,)).fetchall()
+    dues = [next((due for name, due in heads if name not in book.going), None), next_tick(book)]
+    return min((due for due in dues if due is not None), default=None)
 
 
 def find(book: MailBook, id: str) -> Planned | None:
     """See `Agenda.find`."""
-    row = book.execute(_FIND, (id, book.now() - _KEEP_MS + 1)).fetchone()
+    row = book.execute(_FIND, (id, book.now() - KEEP_MS + 1)).fetchone()
     return _told(book, row) if row else None
 
 
@@ -149,10 +162,9 @@ def page(book: MailBook, status: ScheduleStatus, offset: int, limit: int) -> tup
     if status is _PENDING:
         rows = book.execute(_PAGE_PENDING, (limit, offset)).fetchall()
         return sums(book)["pending"], [_told(book, row) for row in rows]
-    book.execute(_FORGET, (status.value, book.now() - _KEEP_MS))
-    (total,) = book.execute(_ENDED, (status.value,)).fetchone()
+    forget(book, status, book.now())
     rows = book.execute(_PAGE_ENDED, (status.value, limit, offset)).fetchall()
-    return total, [_told(book, row) for row in rows]
+    return ended_with(book, status), [_told(book, row) for row in rows]
 
 
 def sums(book: MailBook) -> dict[str, int]:
@@ -166,8 +178,9 @@ def cancel(book: MailBook, id: str) -> Planned | None:
     was = find(book, id)
     if was is not None and was.status is _PENDING:
         now = book.now()
-        book.execute(_END, (ScheduleStatus.CANCELLED.value, now, "", was.tries, id))
-        _tidy(book, {ScheduleStatus.CANCELLED: 1}, now)
+        ended = Ended()
+        end(book, was, ScheduleStatus.CANCELLED, "", now, ended)
+        tidy(book, ended, now)
     return was
 
 
@@ -178,8 +191,8 @@ def move(book: MailBook, id: str, due: int, expires: int, envelope: bytes, was: 
         return False, False
     book.execute(_MOVE, (due, expires, envelope, id))
     if was is not _PENDING:
-        _count(book, was.value, -1)
-    return True, _is_first(book, id)
+        count(book, was.value, -1)
+    return True, is_first(book, id)
 
 
 def _due(book: MailBook, now: int) -> list[_Row]:
@@ -196,7 +209,7 @@ def _due(book: MailBook, now: int) -> list[_Row]:
     return rows
 
 
-def _store(book: MailBook, rows: Sequence[_Row], now: int, ended: dict[ScheduleStatus, int]) -> list[Firing]:
+def _store(book: MailBook, rows: Sequence[_Row], now: int, ended: Ended) -> list[Firing]:
     """Store events for durable subscriptions; returns what left the agenda.
 
     What is expired is stored all the same: in each group it becomes a dead letter.
@@ -214,36 +227,9 @@ def _store(book: MailBook, rows: Sequence[_Row], now: int, ended: dict[ScheduleS
                 book.execute(_LATER, (now + pause, _NO_ROOM, tried.tries, row.id))
                 continue
             status = ScheduleStatus.FAILED
-        _end(book, tried, status, "" if entry is not None else _NO_ROOM, now, ended)
+        end(book, tried, status, "" if entry is not None else _NO_ROOM, now, ended)
         firings.append(Firing(row.id, status, row.due))
     return firings
-
-
-def _end(
-    book: MailBook, row: _Row, status: ScheduleStatus, why: str, now: int, ended: dict[ScheduleStatus, int]
-) -> None:
-    """It is over; `_tidy` must follow."""
-    book.execute(_END, (status.value, now, why, row.tries, row.id))
-    ended[status] = ended.get(status, 0) + 1
-
-
-def _tidy(book: MailBook, ended: dict[ScheduleStatus, int], now: int) -> None:
-    """So many ended with each status: they are counted and remembered for a while, the last of them at most."""
-    for status, count in ended.items():
-        if count:
-            _count(book, status.value, count)
-            book.execute(_FORGET, (status.value, now - _KEEP_MS))
-            (left,) = book.execute(_ENDED, (status.value,)).fetchone()
-            if left > contract.LIMIT_ENDED_PLANS:
-                book.execute(_FORGET_OLDEST, (status.value, left - contract.LIMIT_ENDED_PLANS))
-
-
-def _count(book: MailBook, name: str, count: int) -> None:
-    book.execute(_COUNT, (name, count))
-
-
-def _is_first(book: MailBook, id: str) -> bool:
-    return book.execute(_HEADS, (1,)).fetchone()[0] == id
 
 
 def _told(book: MailBook, row: Sequence[Any]) -> Planned:

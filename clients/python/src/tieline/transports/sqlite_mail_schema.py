@@ -98,7 +98,23 @@ CREATE INDEX plans_ended ON plans (status, ended, id) WHERE ended IS NOT NULL;
 CREATE TABLE sums (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
 
-_STEPS = (_MAIL, _AGENDA)
+_ROSTER = """
+-- Cron tasks; moments are ms. expected: the next tick, and fire_at: when that is fired, or handed out again; NULL:
+-- there is none. ran: the tick of the last run, run: what is known of it, runs: how many there were.
+CREATE TABLE tasks (
+    name TEXT PRIMARY KEY, version INTEGER NOT NULL, task BLOB NOT NULL, expected INTEGER, fire_at INTEGER,
+    ran INTEGER, run BLOB NOT NULL, runs INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tasks_due ON tasks (fire_at, name) WHERE fire_at IS NOT NULL;
+
+-- task: the one that planned it. lease: for how long a call is handed out; then `due` says when it is handed out again,
+-- and `moment` when it was due.
+ALTER TABLE plans ADD COLUMN task TEXT NOT NULL DEFAULT '';
+ALTER TABLE plans ADD COLUMN lease INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE plans ADD COLUMN moment INTEGER;
+"""
+
+_STEPS = (_MAIL, _AGENDA, _ROSTER)
 """What each version of the database adds to the one before."""
 
 
