@@ -239,6 +239,24 @@ async def test_a_database_that_cannot_be_is_told_before_there_is_an_event(
     assert len([line for line in said if line.startswith("nothing can be written") and why in line]) == 1
 
 
+@pytest.mark.parametrize("nothing", [None, 7, ""])
+async def test_what_is_no_store_is_refused_at_once(nothing: Any) -> None:
+    async with EventSystem() as events:
+        with pytest.raises(InvalidArgumentError, match="is no store of history; use sqlite:///path"):
+            await events.record(nothing)
+
+
+async def test_one_pattern_may_be_recorded_as_it_is(tmp_path: Path) -> None:
+    async with EventSystem() as events, await events.record(f"sqlite:///{tmp_path}/h.db", topics="told.*"):
+        await events.publish("quiet.x", 1)
+        await events.publish("told.x", 2)
+
+        async def told() -> bool:
+            return [each.type for each in (await events.history.list()).events] == ["told.x"]
+
+        await poll(told)
+
+
 async def test_a_database_that_is_away_is_told(systems: tuple[EventSystem, EventSystem], tmp_path: Path) -> None:
     async with await systems[0].record(f"sqlite:///{tmp_path}/nowhere/history.db"):
         with pytest.raises(UnavailableError, match="there is no folder"):
