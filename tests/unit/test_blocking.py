@@ -25,6 +25,7 @@ from tests.suite.gateways import GatewayProcess
 from tests.support.servers import RedisServer
 from tieline import (
     CallTimeoutError,
+    ConflictError,
     Event,
     EventSystem,
     HandlerError,
@@ -940,6 +941,22 @@ def test_an_operator_needs_no_loop(redis_url: str, tmp_path: Path) -> None:
         assert events.outbox is not None
         assert events.outbox.figures().events == 0
         assert "operated" in events.groups.topics()
+
+
+def test_what_is_planned_and_what_recurs_are_looked_after(redis_url: str) -> None:
+    with blocking.EventSystem(redis_url) as events:
+        receipt = events.publish("later.x", 1, delay=3600)
+        assert [each.id for each in events.schedules.list("pending").items] == [receipt.id]
+        assert events.schedules.reschedule(receipt.id, delay=7200).due > receipt.due
+        assert events.schedules.cancel(receipt.id).status == events.schedules.get(receipt.id).status == "cancelled"
+        with pytest.raises(ConflictError):
+            events.schedules.retry(receipt.id)
+        assert events.cron.create("nightly", "@daily", "night.x").name == "nightly"
+        assert events.cron.update("nightly", expression="@weekly").expression == "@weekly"
+        assert (events.cron.pause("nightly").paused, events.cron.resume("nightly").paused) == (True, False)
+        assert events.cron.run_now("nightly").startswith("nightly:")
+        assert [each.name for each in events.cron.list().items] == ["nightly"]
+        assert events.cron.get("nightly").runs == 0 or events.cron.delete("nightly").name == "nightly"
 
 
 def test_history_is_recorded_asked_for_and_replayed(tmp_path: Path) -> None:

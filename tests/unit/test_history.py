@@ -225,6 +225,40 @@ async def test_without_a_recorder_everybody_is_told_how_to_start_one(
         await systems[1].history.list()
 
 
+@pytest.mark.parametrize(("file", "why"), [("nowhere/history.db", "there is no folder"), ("text.db", "not a database")])
+async def test_a_database_that_cannot_be_is_told_before_there_is_an_event(
+    file: str, why: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "text.db").write_text("These are some lines of text, and nothing else.\n" * 100)
+    async with EventSystem() as events, await events.record(f"sqlite:///{tmp_path}/{file}"):
+
+        async def told() -> bool:
+            (recorder,) = (await events.history.figures()).recorders.values()
+            return why in recorder.trouble
+
+        await poll(told)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len([line for line in said if line.startswith("nothing can be written") and why in line]) == 1
+
+
+@pytest.mark.parametrize("nothing", [None, 7, ""])
+async def test_what_is_no_store_is_refused_at_once(nothing: Any) -> None:
+    async with EventSystem() as events:
+        with pytest.raises(InvalidArgumentError, match="is no store of history; use sqlite:///path"):
+            await events.record(nothing)
+
+
+async def test_one_pattern_may_be_recorded_as_it_is(tmp_path: Path) -> None:
+    async with EventSystem() as events, await events.record(f"sqlite:///{tmp_path}/h.db", topics="told.*"):
+        await events.publish("quiet.x", 1)
+        await events.publish("told.x", 2)
+
+        async def told() -> bool:
+            return [each.type for each in (await events.history.list()).events] == ["told.x"]
+
+        await poll(told)
+
+
 async def test_a_database_that_is_away_is_told(systems: tuple[EventSystem, EventSystem], tmp_path: Path) -> None:
     async with await systems[0].record(f"sqlite:///{tmp_path}/nowhere/history.db"):
         with pytest.raises(UnavailableError, match="there is no folder"):

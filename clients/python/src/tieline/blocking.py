@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from tieline import events, topics
-from tieline.blocking_desk import DeadLetters, Groups, History, Outbox, ParkedKeys
+from tieline.blocking_desk import CronTasks, DeadLetters, Groups, History, Outbox, ParkedKeys, Schedules
 from tieline.blocking_stream import Stream
 from tieline.context import current_event
 from tieline.errors import UnavailableError, UnsupportedError
@@ -151,9 +151,11 @@ class EventSystem:
         self._subscriptions: dict[Subscription, None] = {}
         self._thread: LoopThread | None = None
         self._closed = False
+        self.cron = CronTasks(self._wait)
         self.dead_letters = DeadLetters(self._wait)
         self.history = History(self._wait)
         self.parked = ParkedKeys(self._wait)
+        self.schedules = Schedules(self._wait)
         self.groups = Groups(self._wait)
         self.outbox = Outbox(self._wait) if outbox is not None else None
 

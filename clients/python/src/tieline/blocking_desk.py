@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from tieline import dead_letters, groups, history, outbox
+from tieline import cron_tasks, dead_letters, groups, history, outbox, schedules
 from tieline.blocking_stream import Wait
 from tieline.events import EventSystem
 
@@ -111,3 +111,36 @@ class Outbox(_Desk[outbox.Outbox]):
     def _desk(self, system: EventSystem) -> outbox.Outbox:
         assert system.outbox is not None, "made only where there is one"
         return system.outbox
+
+
+class Schedules(_Desk[schedules.Schedules]):
+    """`tieline.EventSystem.schedules` without `await`."""
+
+    __slots__ = ()
+
+    list = _awaited(schedules.Schedules.list)
+    get = _awaited(schedules.Schedules.get)
+    cancel = _awaited(schedules.Schedules.cancel)
+    reschedule = _awaited(schedules.Schedules.reschedule)
+    retry = _awaited(schedules.Schedules.retry)
+
+    def _desk(self, system: EventSystem) -> schedules.Schedules:
+        return system.schedules
+
+
+class CronTasks(_Desk[cron_tasks.CronTasks]):
+    """`tieline.EventSystem.cron` without `await`."""
+
+    __slots__ = ()
+
+    list = _awaited(cron_tasks.CronTasks.list)
+    get = _awaited(cron_tasks.CronTasks.get)
+    create = _awaited(cron_tasks.CronTasks.create)
+    update = _awaited(cron_tasks.CronTasks.update)
+    pause = _awaited(cron_tasks.CronTasks.pause)
+    resume = _awaited(cron_tasks.CronTasks.resume)
+    run_now = _awaited(cron_tasks.CronTasks.run_now)
+    delete = _awaited(cron_tasks.CronTasks.delete)
+
+    def _desk(self, system: EventSystem) -> cron_tasks.CronTasks:
+        return system.cron

@@ -546,7 +546,7 @@ class EventSystem:
         self,
         url: str | EventStore,
         *,
-        topics: Sequence[str] = (),
+        topics: str | Sequence[str] = (),
         retain: float | None = None,
         max_events: int = 0,
         max_bytes: int = 0,
@@ -572,9 +572,10 @@ class EventSystem:
 
         """
         retention = read_retention(retain, max_events, max_bytes)
-        store = event_store(url) if isinstance(url, str) else url
+        patterns = (topics,) if isinstance(topics, str) else topics
+        store: Any = url if hasattr(url, "write") else event_store(str(url))
         await self.start()
-        return await Recording(self._instance, store, topics, retention).start()
+        return await Recording(self._instance, store, patterns, retention).start()
 
     # --- life -----------------------------------------------------------------------------------------------------
 

@@ -140,6 +140,7 @@ class Recorder:
     # --- from the tape into history -----------------------------------------------------------------------------------
 
     async def _record(self) -> None:
+        await self._insist(lambda: self.store.waiting((0, ""), 1), "written")  # told now, not with the first event
         looked = 0.0
         while True:
             now = self._clock().monotonic()
