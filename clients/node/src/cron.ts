@@ -19,7 +19,7 @@ const EVERY = /^EVERY[ \t]+(.+)$/;
 const INTERVAL = /^([0-9]{1,15})([SMHD])$/;
 const READABLE = /^[\t -~]+$/;
 
-/** When something recurs (SPEC.md, section 17). Told the time; all times are milliseconds since 1970. */
+/** When something recurs (SPEC.md, section 16). Told the time; all times are milliseconds since 1970. */
 export class Cron {
   /** As it was given. */
   readonly expression: string;

@@ -10,7 +10,7 @@ import { type CronTask, tickId } from "./cronTask.js";
 import type { TielineError } from "./errors.js";
 import type { ScheduleStatus } from "./schedule.js";
 
-/** Payload of `cron.task.created`, `updated` and `deleted` (SPEC.md, section 17). */
+/** Payload of `cron.task.created`, `updated` and `deleted` (SPEC.md, section 16). */
 export interface CronTaskChanged {
   /** Its name. */
   readonly task: string;

@@ -46,7 +46,7 @@ interface Allowed {
   readonly fixed: boolean;
 }
 
-/** What the fields of a cron line allow, and the next time on a wall clock that fits (SPEC.md, section 17). */
+/** What the fields of a cron line allow, and the next time on a wall clock that fits (SPEC.md, section 16). */
 export class CronFields {
   readonly fixed: boolean;
   readonly #is: Allowed;

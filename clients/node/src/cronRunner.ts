@@ -32,7 +32,7 @@ export interface House {
   look(): void;
 }
 
-/** What a scheduler does about cron tasks: turns ticks into events and calls, once (SPEC.md, section 17). */
+/** What a scheduler does about cron tasks: turns ticks into events and calls, once (SPEC.md, section 16). */
 export class CronRunner {
   readonly #house: House;
   readonly #call: Call;

@@ -53,7 +53,7 @@ export interface CronCall extends Sent {
   readonly kind: "call";
 }
 
-/** What recurs, when, and what happens then (SPEC.md, section 17). Times in milliseconds; moments count from 1970. */
+/** What recurs, when, and what happens then (SPEC.md, section 16). Times in milliseconds; moments count from 1970. */
 export interface CronTask {
   /** Names the task, and with a tick the tick's event. */
   readonly name: string;

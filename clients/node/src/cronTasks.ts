@@ -37,7 +37,7 @@ export interface CronListOptions {
 const LIST_KINDS: Kinds<CronListOptions> = { page: whole(1, 1_000_000_000), limit: whole(1, LIMIT_PAGE) };
 
 /**
- * Looks after tasks that recur: `events.cron` (SPEC.md, section 17). They are the broker's: they go on while the program
+ * Looks after tasks that recur: `events.cron` (SPEC.md, section 16). They are the broker's: they go on while the program
  * that made them is away, as long as any instance runs. Its methods reject with UnavailableError without a broker, and with
  * InvalidArgumentError for a name that is none.
  */

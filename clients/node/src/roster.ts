@@ -1,7 +1,7 @@
 import { UnsupportedError } from "./errors.js";
 import type { ScheduleStatus, Way } from "./schedule.js";
 
-/** A cron task as the broker keeps it (SPEC.md, section 17). */
+/** A cron task as the broker keeps it (SPEC.md, section 16). */
 export interface Kept {
   readonly name: string;
   /** Changes with each change of the task. */

@@ -18,7 +18,7 @@ export interface House {
 }
 
 /**
- * The scheduler of an instance: fires what is due, and sleeps until then. Rules: SPEC.md, section 16.
+ * The scheduler of an instance: fires what is due, and sleeps until then. Rules: SPEC.md, section 15.
  *
  * Nothing polls: it looks when the next event is due, when it is told of an earlier one, and when the link is back; what
  * is far off it looks at again when most of the time has passed, for clocks part, and the broker's may be set. Of several schedulers one has the role, for as long as it is heard of; the others look when its lease ends.

@@ -5,7 +5,7 @@ const HOP = 7 * DAY;
 const NAME = /^(?!posix\/|right\/|systemv\/)[A-Za-z0-9_+-]+(?:\/[A-Za-z0-9_+-]+)+$/i;
 
 /**
- * A time zone: what a wall clock shows at a moment, and when it shows something (SPEC.md, section 17). All moments are whole
+ * A time zone: what a wall clock shows at a moment, and when it shows something (SPEC.md, section 16). All moments are whole
  * seconds since 1970; a wall clock is counted as if it were one in UTC.
  */
 export class Zone {

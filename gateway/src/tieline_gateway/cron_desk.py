@@ -1,4 +1,4 @@
-"""Cron tasks of one Link: what its client asks of them, asked of the port's roster. Rules: SPEC.md, section 17.
+"""Cron tasks of one Link: what its client asks of them, asked of the port's roster. Rules: SPEC.md, section 16.
 
 The gateway's own instance fires them, so what is to be fired is checked here, and says who made it.
 """

@@ -1,4 +1,4 @@
-"""What may be asked of cron tasks from outside. Rules: SPEC.md, sections 8 and 17."""
+"""What may be asked of cron tasks from outside. Rules: SPEC.md, sections 8 and 16."""
 
 from __future__ import annotations
 

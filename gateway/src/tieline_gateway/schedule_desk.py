@@ -1,6 +1,6 @@
 """Planned events and cron tasks of one Link: what its client asks of them, asked of the port's agenda.
 
-Rules: SPEC.md, sections 16 and 17. What is planned outlives the Link; the gateway's own instance fires it.
+Rules: SPEC.md, sections 15 and 16. What is planned outlives the Link; the gateway's own instance fires it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may be asked of planned events from outside, and how they are told of. Rules: SPEC.md, sections 8 and 16."""
+"""What may be asked of planned events from outside, and how they are told of. Rules: SPEC.md, sections 8 and 15."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planned events, for programs with plain stubs. Rules: SPEC.md, sections 8 and 16."""
+"""Planned events, for programs with plain stubs. Rules: SPEC.md, sections 8 and 15."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ export interface House {
   untilUp(): Promise<void>;
 }
 
-/** Planned events through a gateway, asked for over the Link; the gateway fires (SPEC.md, sections 8 and 16). */
+/** Planned events through a gateway, asked for over the Link; the gateway fires (SPEC.md, sections 8 and 15). */
 export class GrpcAgenda implements Agenda {
   readonly fires = false;
   readonly roster = new GrpcRoster((ask) => this.#ask(ask));

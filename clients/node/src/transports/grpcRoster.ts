@@ -5,7 +5,7 @@ import type { Kept, KeptPage, Roster, Turn } from "../roster.js";
 /** Asks the gateway; rejects with the error it said, or with UnavailableError. */
 type Ask = (ask: NonNullable<AgendaRequest["ask"]>) => Promise<AgendaResponse>;
 
-/** Cron tasks through a gateway, asked for over the Link; the gateway fires (SPEC.md, sections 8 and 17). */
+/** Cron tasks through a gateway, asked for over the Link; the gateway fires (SPEC.md, sections 8 and 16). */
 export class GrpcRoster implements Roster {
   readonly #ask: Ask;
 

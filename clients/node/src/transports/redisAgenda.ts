@@ -38,7 +38,7 @@ const NOTICE = "s\0";
 const FIELDS = 10;
 const KEEP = [String(DEFAULT_ENDED_PLAN_MS), String(LIMIT_ENDED_PLANS)];
 
-/** Planned events on Redis: scripts plan and fire them (SPEC.md, section 16). */
+/** Planned events on Redis: scripts plan and fire them (SPEC.md, section 15). */
 export class RedisAgenda implements Agenda {
   readonly fires = true;
   readonly roster: RedisRoster;

@@ -25,7 +25,7 @@ const KEEP = [String(DEFAULT_ENDED_PLAN_MS), String(LIMIT_ENDED_PLANS)];
 
 type Arguments = readonly (string | Buffer)[];
 
-/** Cron tasks on Redis: scripts keep them and turn their ticks into planned events (SPEC.md, section 17). */
+/** Cron tasks on Redis: scripts keep them and turn their ticks into planned events (SPEC.md, section 16). */
 export class RedisRoster implements Roster {
   readonly #transport: RedisTransport;
 

@@ -1,4 +1,4 @@
-"""Cron expressions: when something that recurs comes next (SPEC.md, section 17).
+"""Cron expressions: when something that recurs comes next (SPEC.md, section 16).
 
 There is no clock in here: all are told the time. All times are milliseconds since 1970.
 """

@@ -1,4 +1,4 @@
-"""What the system publishes of cron tasks: topics `cron.task.*`, and their payloads. Rules: SPEC.md, section 17."""
+"""What the system publishes of cron tasks: topics `cron.task.*`, and their payloads. Rules: SPEC.md, section 16."""
 
 from __future__ import annotations
 

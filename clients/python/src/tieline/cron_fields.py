@@ -1,4 +1,4 @@
-"""The fields of a cron line: what they allow, and the next time on a wall clock that fits (SPEC.md, section 17)."""
+"""The fields of a cron line: what they allow, and the next time on a wall clock that fits (SPEC.md, section 16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be said of a cron task, and the task that is meant. Rules: SPEC.md, section 17."""
+"""What may be said of a cron task, and the task that is meant. Rules: SPEC.md, section 16."""
 
 from __future__ import annotations
 

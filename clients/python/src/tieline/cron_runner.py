@@ -1,4 +1,4 @@
-"""What a scheduler does about cron tasks: turns ticks into events and calls, once. Rules: SPEC.md, section 17."""
+"""What a scheduler does about cron tasks: turns ticks into events and calls, once. Rules: SPEC.md, section 16."""
 
 from __future__ import annotations
 

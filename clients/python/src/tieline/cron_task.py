@@ -1,4 +1,4 @@
-"""A recurring task as a value, and which of its ticks are to be fired (SPEC.md, section 17).
+"""A recurring task as a value, and which of its ticks are to be fired (SPEC.md, section 16).
 
 There is no clock in here: all are told the time. All times and durations are milliseconds; moments count from 1970.
 """

@@ -1,4 +1,4 @@
-"""Tasks that recur: `events.cron`. Rules: SPEC.md, section 17."""
+"""Tasks that recur: `events.cron`. Rules: SPEC.md, section 16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seam to the SQL table that history is kept in: what a row is, what can be asked for. Rules: SPEC.md, section 18.
+"""The seam to the SQL table that history is kept in: what a row is, what can be asked for. Rules: SPEC.md, section 17.
 
 Moments are milliseconds since 1970, by the broker's clock.
 """

@@ -1,4 +1,4 @@
-"""`events.history`: what happened, as recorders have written it down (SPEC.md, section 18)."""
+"""`events.history`: what happened, as recorders have written it down (SPEC.md, section 17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recorder tells of history to whoever asks: the handlers of `system.history.*` (SPEC.md, section 18)."""
+"""What a recorder tells of history to whoever asks: the handlers of `system.history.*` (SPEC.md, section 17)."""
 
 from __future__ import annotations
 

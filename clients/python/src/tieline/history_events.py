@@ -1,4 +1,4 @@
-"""What history tells: events, pages, figures (SPEC.md, section 18)."""
+"""What history tells: events, pages, figures (SPEC.md, section 17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recorder that runs in an instance, and answers there for history (SPEC.md, section 18)."""
+"""A recorder that runs in an instance, and answers there for history (SPEC.md, section 17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What history can be asked, checked: which events, how many, from where on (SPEC.md, section 18)."""
+"""What history can be asked, checked: which events, how many, from where on (SPEC.md, section 17)."""
 
 from __future__ import annotations
 

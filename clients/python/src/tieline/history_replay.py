@@ -1,4 +1,4 @@
-"""A replay, as whoever asked for it reads it, and what the errors of recorders mean (SPEC.md, section 18)."""
+"""A replay, as whoever asked for it reads it, and what the errors of recorders mean (SPEC.md, section 17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events that are published at a time: composed now, kept by the broker until they are due (SPEC.md, section 16)."""
+"""Events that are published at a time: composed now, kept by the broker until they are due (SPEC.md, section 15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes what happens into history: reads the tape, writes rows, acknowledges (SPEC.md, section 18).
+"""Writes what happens into history: reads the tape, writes rows, acknowledges (SPEC.md, section 17).
 
 Any number of recorders share the tape. Nothing is acknowledged before it is written, and writing again changes nothing:
 so a recorder may die at any moment. While SQL is away the tape waits, and nothing else does.

@@ -1,4 +1,4 @@
-"""What is written into history of what happened: rows for entries of the tape. Pure. Rules: SPEC.md, section 18."""
+"""What is written into history of what happened: rows for entries of the tape. Pure. Rules: SPEC.md, section 17."""
 
 from __future__ import annotations
 

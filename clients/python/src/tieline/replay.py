@@ -1,4 +1,4 @@
-"""Delivering recorded events again, in the order in which the broker had them (SPEC.md, section 18)."""
+"""Delivering recorded events again, in the order in which the broker had them (SPEC.md, section 17)."""
 
 from __future__ import annotations
 

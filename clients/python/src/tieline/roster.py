@@ -1,4 +1,4 @@
-"""The seam for cron tasks: what a broker keeps of them, and how their ticks become events. SPEC.md, section 17."""
+"""The seam for cron tasks: what a broker keeps of them, and how their ticks become events. SPEC.md, section 16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seam for what is planned: events that a broker publishes or stores at a time. Rules: SPEC.md, section 16.
+"""The seam for what is planned: events that a broker publishes or stores at a time. Rules: SPEC.md, section 15.
 
 An event's id is that of its schedule. What is due is published once, however many schedulers ask for it.
 """

@@ -1,4 +1,4 @@
-"""The scheduler of an instance: fires what is due, and sleeps until then. Rules: SPEC.md, section 16.
+"""The scheduler of an instance: fires what is due, and sleeps until then. Rules: SPEC.md, section 15.
 
 Nothing polls: it looks when the next event is due, when it is told of an earlier one, and when the link is back; what
 is far off it looks at again when most of the time has passed, for clocks part, and the broker's may be set. Of several

@@ -1,4 +1,4 @@
-"""What is planned, and what became of it: `events.schedules`. Rules: SPEC.md, section 16."""
+"""What is planned, and what became of it: `events.schedules`. Rules: SPEC.md, section 15."""
 
 from __future__ import annotations
 

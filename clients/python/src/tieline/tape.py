@@ -1,4 +1,4 @@
-"""The seam for recorders: what a broker writes down of all events, until it is in history. Rules: SPEC.md, section 18.
+"""The seam for recorders: what a broker writes down of all events, until it is in history. Rules: SPEC.md, section 17.
 
 While there is a recorder, everything that is published or stored goes on the tape as well, whoever does it, and what
 becomes of stored events. Recorders read it, each entry one of them, and acknowledge what they have written.

@@ -1,4 +1,4 @@
-"""Time zones: what a wall clock shows at a moment, and when it shows something (SPEC.md, section 17).
+"""Time zones: what a wall clock shows at a moment, and when it shows something (SPEC.md, section 16).
 
 All moments are whole seconds since 1970; a wall clock is counted as if it were one in UTC.
 """

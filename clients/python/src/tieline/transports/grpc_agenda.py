@@ -1,4 +1,4 @@
-"""Planned events through a gateway: `Agenda` asks over the Link, and the gateway fires (SPEC.md, sections 8 and 16)."""
+"""Planned events through a gateway: `Agenda` asks over the Link, and the gateway fires (SPEC.md, sections 8 and 15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cron tasks through a gateway: `Roster` asks over the Link, and the gateway fires (SPEC.md, sections 8 and 17)."""
+"""Cron tasks through a gateway: `Roster` asks over the Link, and the gateway fires (SPEC.md, sections 8 and 16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planned events on Redis: scripts plan and fire them (SPEC.md, section 16)."""
+"""Planned events on Redis: scripts plan and fire them (SPEC.md, section 15)."""
 
 from __future__ import annotations
 

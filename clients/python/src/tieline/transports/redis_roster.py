@@ -1,4 +1,4 @@
-"""Cron tasks on Redis: scripts keep them and turn their ticks into planned events (SPEC.md, section 17)."""
+"""Cron tasks on Redis: scripts keep them and turn their ticks into planned events (SPEC.md, section 16)."""
 
 from __future__ import annotations
 

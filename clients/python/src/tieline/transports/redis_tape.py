@@ -1,4 +1,4 @@
-"""The tape on Redis: a stream that recorders read through one consumer group (SPEC.md, section 18)."""
+"""The tape on Redis: a stream that recorders read through one consumer group (SPEC.md, section 17)."""
 
 from __future__ import annotations
 

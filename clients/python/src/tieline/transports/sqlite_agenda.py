@@ -1,4 +1,4 @@
-"""Planned events inside one process: in the SQLite file of the durable ones, or in memory (SPEC.md, section 16).
+"""Planned events inside one process: in the SQLite file of the durable ones, or in memory (SPEC.md, section 15).
 
 What is to be stored when it is due is stored and marked in one transaction. What is live is taken, then published, then
 marked: a process that dies in between publishes it again after its restart, with the same id.

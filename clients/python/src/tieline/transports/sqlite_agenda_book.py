@@ -1,4 +1,4 @@
-"""Planned events in SQLite: what `plan`, `fire`, `cancel`, `reschedule` and `planned` do (SPEC.md, section 16).
+"""Planned events in SQLite: what `plan`, `fire`, `cancel`, `reschedule` and `planned` do (SPEC.md, section 15).
 
 Two things are not done in one transaction here: what is live is published between the one that takes it and the one
 that marks it.

@@ -1,6 +1,6 @@
 """The tape in SQLite, in the database of durable events: what is written down is committed with what happened.
 
-Rules: SPEC.md, section 18. One thread at a time uses it, inside of a transaction of the writer's.
+Rules: SPEC.md, section 17. One thread at a time uses it, inside of a transaction of the writer's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cron tasks inside one process: in the SQLite file of durable events, or in memory (SPEC.md, section 17)."""
+"""Cron tasks inside one process: in the SQLite file of durable events, or in memory (SPEC.md, section 16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cron tasks in SQLite: what `put_task`, `drop_task`, `tasks`, `tick` and `end_call` do (SPEC.md, section 17)."""
+"""Cron tasks in SQLite: what `put_task`, `drop_task`, `tasks`, `tick` and `end_call` do (SPEC.md, section 16)."""
 
 from __future__ import annotations
 

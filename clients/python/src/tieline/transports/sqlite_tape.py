@@ -1,4 +1,4 @@
-"""The tape inside one process (SPEC.md, section 18)."""
+"""The tape inside one process (SPEC.md, section 17)."""
 
 from __future__ import annotations
 
