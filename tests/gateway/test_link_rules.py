@@ -113,7 +113,7 @@ async def test_a_link_that_ends_at_once_hurts_nobody(
 BAD_EVENTS = {
     "topic": (event("a..b"), "INVALID_TOPIC"),
     "pattern": (event("a.*"), "INVALID_TOPIC"),
-    "reserved": (event("cron.task.created"), "INVALID_TOPIC"),
+    "reserved": (event("webhook.github.push"), "INVALID_TOPIC"),
     "kind": (event("a", kind=REPLY), "INVALID_ARGUMENT"),
     "hops": (event("a", hops=17), "LOOP_DETECTED"),
     "ttl": (event("a", ttl_ms=-1), "INVALID_ARGUMENT"),

@@ -212,7 +212,7 @@ async def test_what_became_due_while_nobody_ran_is_late_rather_than_lost(tmp_pat
 
 async def test_a_system_that_begins_anew_in_a_new_loop_goes_on(file: Path) -> None:
     events, seen = EventSystem(f"memory://{file}"), Seen()
-    events.subscribe("t", seen.take)
+    await asyncio.to_thread(events.subscribe, "t", seen.take)  # here, where a loop runs, it would begin
 
     async def use(number: int) -> None:
         await events.publish("t", number, delay=0.02)
