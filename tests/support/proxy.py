@@ -37,6 +37,8 @@ class FaultProxy:
         self._network.passing.set()
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
+        self.accepted = 0
+        """How many connections there have been."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -131,6 +133,7 @@ class FaultProxy:
             return
         connection = _Connection(self._network, (reader, writer), upstream)
         self._connections.add(connection)
+        self.accepted += 1
         try:
             await connection.run()
         finally:
