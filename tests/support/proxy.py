@@ -35,8 +35,10 @@ class FaultProxy:
         self._upstream = (host, port)
         self._network = Network()
         self._network.passing.set()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._connections: set[_Connection] = set()
+        self.accepted = 0
+        """How many connections there have been."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -46,18 +48,19 @@ class FaultProxy:
 
     async def start(self) -> Self:
         """Listen; the port is chosen at the first start and kept."""
-        self._server = await asyncio.start_server(self._accept, self.host, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listener = socket.create_server((self.host, self.port), backlog=100)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
         return self
 
     async def stop(self) -> None:
         """Stop listening and drop every connection."""
         self._stop_listening()
-        for connection in list(self._connections):
-            connection.abort()
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -102,35 +105,42 @@ class FaultProxy:
         self._network.delay = 0.0
         self._network.bytes_per_second = None
         self._network.passing.set()
-        if self._server is None:
+        if self._listener is None:
             await self.start()
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    def _accept(self, listener: socket.socket) -> None:
+        """Take one connection; from here on a task has it, so that none is forgotten whenever `stop` comes."""
         try:
-            await self._carry(reader, writer)
-        except asyncio.CancelledError:
-            pass  # by `stop`; asyncio would log it as a failure of the server
-        finally:
-            self._tasks.discard(task)
+            client, _ = listener.accept()
+        except OSError:
+            return  # it was gone again
+        client.setblocking(False)
+        task = asyncio.create_task(self._carry(client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: client.close())
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(self, client: socket.socket) -> None:
+        stream = await asyncio.open_connection(sock=client)
         try:
             upstream = await asyncio.open_connection(*self._upstream)
         except OSError:
-            _abort(writer, reset=True)
+            _abort(stream[1], reset=True)
             return
-        connection = _Connection(self._network, (reader, writer), upstream)
+        except asyncio.CancelledError:
+            _abort(stream[1], reset=False)
+            raise
+        connection = _Connection(self._network, stream, upstream)
         self._connections.add(connection)
+        self.accepted += 1
         try:
             await connection.run()
         finally:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -208,6 +208,20 @@ async def test_stopping_drops_connections_and_the_port(echo: Echo) -> None:
     stream[1].transport.abort()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", proxy.port)
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_stopping_drops_a_connection_that_is_just_being_made(echo: Echo, turns: int) -> None:
+    loop = asyncio.get_running_loop()
+    proxy = await FaultProxy("127.0.0.1", echo.port).start()
+    with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+        client.setblocking(False)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await proxy.stop()
+        with suppress(ConnectionResetError):
+            async with asyncio.timeout(SOON):
+                assert await loop.sock_recv(client, 1) == b""
 
 
 @pytest.fixture

@@ -60,11 +60,12 @@ class Gateway:
         self._links.discard(guest)  # pyright: ignore[reportArgumentType]
         self._feeds.discard(guest)  # pyright: ignore[reportArgumentType]
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that outlives the stream it belongs to."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def drain(self, seconds: float) -> None:
         """Let the calls under way finish, for so long at most, then end all streams."""

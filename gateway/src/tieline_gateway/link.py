@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -37,7 +36,6 @@ class Link:
         self.down = Downlink()
         self._house = house
         self._ending = asyncio.Event()
-        self._left = asyncio.Event()
         self._up: Uplink | None = None
 
     async def serve(self, frames: AsyncIterator[bytes], write: Write) -> None:
@@ -61,10 +59,8 @@ class Link:
                 step.result()
         finally:
             self.down.open = False
-            self._house.spawn(self._leave(steps))
-        with suppress(TimeoutError):  # a client that has closed is a responder of nothing any more
-            async with asyncio.timeout(_FLUSH_SECONDS):
-                await self._left.wait()
+            leaving = self._house.spawn(self._leave(steps))
+        await asyncio.wait([leaving], timeout=_FLUSH_SECONDS)  # who has closed is a responder of nothing any more
 
     def end(self) -> None:
         """Write what waits, then end the stream."""
@@ -81,11 +77,8 @@ class Link:
         for step in steps:
             step.cancel()
         await asyncio.gather(*steps, return_exceptions=True)
-        try:
-            if self._up is not None:
-                await self._up.close()
-        finally:
-            self._left.set()
+        if self._up is not None:
+            await self._up.close()
 
     async def _greet(self, frames: AsyncIterator[bytes]) -> Uplink:
         try:

@@ -49,7 +49,7 @@ class House(Protocol):
         """The gateway is about to stop."""
         ...
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that outlives the Link."""
         ...
 
