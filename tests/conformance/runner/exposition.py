@@ -47,9 +47,7 @@ def exposition_faults(told: Figures) -> Iterator[str]:
 
 def _read(told: Figures) -> Iterator[tuple[Sample, float]]:
     """All samples of the topic, of histograms how many durations they have."""
-    of_topic = f'topic="{told.topic}"'  # a peer has those of hundreds of cases, each in its own answers
-    lines = [line for line in told.exposition.splitlines(keepends=True) if line[0] == "#" or of_topic in line]
-    for family in text_string_to_metric_families("".join(lines)):
+    for family in text_string_to_metric_families(told.exposition):
         for sample in family.samples:
             counts = family.type != "histogram" or sample.name.endswith("_count")
             if counts and sample.labels.get("topic") == told.topic:
