@@ -17,6 +17,8 @@ from tieline import EventSystem, Settings
 from tieline._contract.gateway_pb2_grpc import EventGatewayStub
 
 TOKEN = "a-token-of-twenty-five-chars"
+START_SECONDS = 60.0
+"""How long a process may take to load and begin, where many do so at once."""
 
 
 class Up(Peer):
@@ -36,7 +38,7 @@ class Up(Peer):
         """
         await self.begin()
         try:
-            said = await self.line("^tieline: serving", seconds=15.0)
+            said = await self.line("^tieline: serving", seconds=START_SECONDS)
         except BaseException:
             await self.close()
             raise
@@ -67,7 +69,7 @@ class Up(Peer):
         """Start it and return its exit code: it must end by itself."""
         await self.begin()
         try:
-            return await self.wait(seconds=15.0)
+            return await self.wait(seconds=START_SECONDS)
         finally:
             await self.close()
 

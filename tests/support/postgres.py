@@ -37,7 +37,7 @@ class PostgresFailed(Exception):
 
 
 class PostgresServer:
-    """One server on 127.0.0.1, without a password. It keeps its port and its data from `start` to `close`.
+    """One server on 127.0.0.1, without a password. It keeps its port and its data from the first `start` to `close`.
 
     With `sync` what is committed is on the disk, as usual elsewhere.
     """
@@ -48,6 +48,7 @@ class PostgresServer:
         self._is_root = os.getuid() == 0
         self._bin = self._programs()
         self._process: subprocess.Popen[bytes] | None = None
+        self._began = False
         self.port = _free_port()
         atexit.register(self.close)
         options = ["-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
@@ -65,6 +66,20 @@ class PostgresServer:
             PostgresFailed: it does not.
 
         """
+        attempts = 1 if self._began else 5  # another process may take a free port before the server does
+        for left in reversed(range(attempts)):
+            log = self._log()
+            self._spawn()
+            if self._await_ready():
+                self._began = True
+                return self
+            said = self._log().removeprefix(log)
+            if left == 0 or "could not bind" not in said:
+                break
+            self.port = _free_port()
+        raise PostgresFailed(said[-2000:])
+
+    def _spawn(self) -> None:
         settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
         settings += [] if self._sync else ["fsync=off"]
         given = [word for setting in settings for word in ("-c", setting)]
@@ -74,12 +89,20 @@ class PostgresServer:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder
             )
+
+    def _await_ready(self) -> bool:
+        """Whether it takes connections, once that is so or it has ended."""
+        assert self._process is not None
         until = time.monotonic() + _START_SECONDS
         while not self._ready():
             if time.monotonic() > until or self._process.poll() is not None:
-                raise PostgresFailed((self._folder / "log").read_text()[-2000:])
+                return False
             time.sleep(0.05)
-        return self
+        return True
+
+    def _log(self) -> str:
+        log = self._folder / "log"
+        return log.read_text() if log.exists() else ""
 
     def stop(self) -> None:
         """End it at once, and every connection to it; what was committed stays."""

@@ -196,7 +196,8 @@ class RedisServer:
             if self.pid is None:
                 raise ServerFailed(f"{self.binary} ended at once:\n{self.log()[-2000:]}")
             with contextlib.suppress(OSError):
-                if self._ask(port, ("PING",), timeout=1.0) == "+PONG":
+                # A server of somebody else, who was first at this port, answers too.
+                if self._ask(port, ("PING",), timeout=1.0) == "+PONG" and "Ready to accept" in self.log():
                     return
             time.sleep(0.005)
         raise ServerFailed(f"{self.binary} did not answer within {START_SECONDS} s:\n{self.log()[-2000:]}")

@@ -1,19 +1,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { freePort, repositoryPython } from "./server.js";
+import { repositoryPython } from "./server.js";
 
 /** A gateway in a process of its own; it keeps its port when it is started again. */
 export class Gateway {
-  readonly port: number;
+  #port = 0;
   readonly #options: string[];
   #process: ChildProcess | undefined;
 
-  private constructor(port: number, options: string[]) {
-    this.port = port;
+  private constructor(options: string[]) {
     this.#options = options;
   }
 
   static async start(options: string[] = []): Promise<Gateway> {
-    const gateway = new Gateway(await freePort(), options);
+    const gateway = new Gateway(options);
     await gateway.start();
     return gateway;
   }
@@ -21,6 +20,11 @@ export class Gateway {
   /** Whether what is stored outlives it: there is a broker behind it. */
   get keeps(): boolean {
     return this.#options.includes("--redis-url");
+  }
+
+  /** Where it listens; it chose that when it was first started. */
+  get port(): number {
+    return this.#port;
   }
 
   get url(): string {
@@ -44,7 +48,10 @@ export class Gateway {
       let said = "";
       const hear = (data: Buffer) => {
         said += String(data);
-        if (said.includes(`:${this.port}`)) resolve();
+        const [, port] = /serving gRPC on 127\.0\.0\.1:(\d+) /.exec(said) ?? [];
+        if (port === undefined) return;
+        this.#port = Number(port);
+        resolve();
       };
       running.stdout?.on("data", hear);
       running.stderr?.on("data", hear);

@@ -1,10 +1,10 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import pg from "pg";
-import { freePort } from "./server.js";
+import { onFreePort } from "./server.js";
 import { sleep } from "./waiting.js";
 
 const PLATFORM = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
@@ -13,29 +13,30 @@ const NOBODY = 65_534;
 
 /** A PostgreSQL of our own on a free port. */
 export class PostgresServer {
-  readonly #port: number;
+  #port = 0;
   readonly #folder = mkdtempSync(join(tmpdir(), "tieline-postgres-"));
   readonly #identity = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
   #process: ChildProcess | undefined;
 
-  private constructor(port: number) {
-    this.#port = port;
-  }
-
   static async start(): Promise<PostgresServer> {
-    const server = new PostgresServer(await freePort());
+    const server = new PostgresServer();
     const bin = server.#programs();
     const data = join(server.#folder, "data");
     const options = ["-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
     execFileSync(join(bin, "initdb"), options, { ...server.#identity, stdio: ["ignore", "ignore", "inherit"] });
-    const settings = [`port=${server.#port}`, "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"];
+    await onFreePort((port) => server.#start(join(bin, "postgres"), data, port));
+    return server;
+  }
+
+  async #start(program: string, data: string, port: number): Promise<void> {
+    this.#port = port;
+    const settings = [`port=${port}`, "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"];
     const given = settings.flatMap((setting) => ["-c", setting]);
-    const child = spawn(join(bin, "postgres"), ["-D", data, ...given], { ...server.#identity, stdio: "ignore" });
-    server.#process = child;
-    for (const deadline = Date.now() + 60_000; !(await server.#answers()); await sleep(50)) {
+    const child = spawn(program, ["-D", data, ...given], { ...this.#identity, stdio: "ignore" });
+    this.#process = child;
+    for (const deadline = Date.now() + 60_000; !(await this.#answers()); await sleep(50)) {
       if (Date.now() > deadline || child.exitCode !== null) throw new Error("the PostgreSQL server did not start");
     }
-    return server;
   }
 
   /** Connections to it. */
@@ -84,7 +85,11 @@ function binaries(): string {
   );
   for (const { source, target } of links) {
     const path = join(folder, target);
-    if (!existsSync(path)) symlinkSync(basename(source), path);
+    try {
+      symlinkSync(basename(source), path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error; // it is there, perhaps by another test
+    }
   }
   return join(folder, "native");
 }

@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, mkdtempSync, rmSync } from "node:fs"
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const REPOSITORY = fileURLToPath(new URL("../../../../../", import.meta.url));
@@ -49,22 +50,38 @@ export function freePort(): Promise<number> {
   });
 }
 
+/** Tries a free port after the other: another process may take one before the server does. */
+export async function onFreePort(start: (port: number) => Promise<void>): Promise<void> {
+  for (let left = 4; left > 0; left--) {
+    const failed = await start(await freePort()).catch((error: unknown) => error ?? "failed");
+    if (failed === undefined) return;
+  }
+  await start(await freePort());
+}
+
 /** A Redis of our own on a free port. */
 export class RedisServer {
-  readonly port: number;
+  #port = 0;
   readonly #options: string[];
   readonly #folder = mkdtempSync(join(tmpdir(), "tieline-redis-"));
   #process: ChildProcess | undefined;
 
-  private constructor(port: number, options: string[]) {
-    this.port = port;
+  private constructor(options: string[]) {
     this.#options = options;
   }
 
   static async start(options: string[] = []): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), options);
-    await server.start();
+    const server = new RedisServer(options);
+    await onFreePort((port) => {
+      server.#port = port;
+      return server.start();
+    });
     return server;
+  }
+
+  /** Where it listens, also when it is started again. */
+  get port(): number {
+    return this.#port;
   }
 
   get url(): string {
@@ -73,9 +90,18 @@ export class RedisServer {
 
   async start(): Promise<void> {
     const fixed = ["--port", String(this.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-    this.#process = spawn(serverBinary(), [...fixed, "--dir", this.#folder, ...this.#options], { stdio: "ignore" });
-    for (const deadline = Date.now() + 30_000; !(await answers(this.port)); ) {
-      if (Date.now() > deadline) throw new Error("the Redis server did not start");
+    const command = [...fixed, "--dir", this.#folder, ...this.#options];
+    const running = spawn(serverBinary(), command, { stdio: ["ignore", "pipe", "ignore"] });
+    this.#process = running;
+    let said = "";
+    running.stdout.on("data", (data) => {
+      said = (said + data).slice(-10_000);
+    });
+    // A server of somebody else, who was first at this port, answers too.
+    for (const deadline = Date.now() + 30_000; !(said.includes("Ready to accept") && (await answers(this.port))); ) {
+      if (Date.now() > deadline || running.exitCode !== null)
+        throw new Error(`the Redis server did not start: ${said}`);
+      await sleep(5);
     }
   }
 
@@ -110,7 +136,7 @@ function answers(port: number): Promise<boolean> {
     const socket = connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
     const end = (answer: boolean) => {
       socket.destroy();
-      setTimeout(() => resolve(answer), answer ? 0 : 20);
+      resolve(answer);
     };
     socket.once("data", (data) => end(String(data).startsWith("+PONG") || String(data).startsWith("-NOAUTH")));
     socket.once("error", () => end(false));
