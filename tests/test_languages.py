@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 import pytest
 from examples.node_package import provide
 
-from tests.suite.seen import until
+from tests.suite.seen import ASK_SECONDS, until
 from tests.suite.world import KINDS, Place, World, new_topic
 from tests.support.processes import Peer
 from tieline import (
@@ -275,7 +275,7 @@ async def test_each_language_lists_the_services_of_both(python: EventSystem, nod
         "python.greet", _greet, name="greet", schema_version="2", upcasters=[("1", "2", _split)]
     )
     await subscribed.ready()
-    found = {service.name: service for service in await python.services()}
+    found = {service.name: service for service in await python.services(ttl=ASK_SECONDS)}
     assert {"node-peer", "python"} <= set(found)
     assert "node/0.1.0" in found["node-peer"].instances.values()
     told = {one.topic: one for one in found["node-peer"].subscriptions}
@@ -315,7 +315,7 @@ async def test_each_language_lifts_what_the_other_one_says_in_an_older_version(p
 
 async def test_each_language_tells_the_other_where_a_call_went(python: EventSystem, node: Peer, topic: str) -> None:
     await python.publish_and_wait("node.work", 1, correlation_id=topic)
-    explained = await python.explain(topic)
+    explained = await python.explain(topic, ttl=ASK_SECONDS)
     steps = {(step.source.partition("/")[0], step.name): step.detail for step in explained.steps}
     assert set(steps) == {
         ("python", "routed_remote"), ("python", "dispatched"), ("python", "completed"),

@@ -12,7 +12,7 @@ import pytest
 
 from tests.gateway.raw_link import RawLink, event, request
 from tests.gateway.up import Up
-from tests.suite.seen import BUSY_SECONDS, Seen, until
+from tests.suite.seen import ASK_SECONDS, BUSY_SECONDS, Seen, until
 from tieline import EventSystem, codec
 from tieline._contract import envelope_pb2 as envelopes
 from tieline._contract import gateway_pb2 as wire
@@ -413,6 +413,6 @@ async def test_trails_that_are_none_or_too_many_are_not_kept(
         ).SerializeToString()
     )
     await link.rest(0.2)
-    assert [step.name for step in (await events.explain(topic)).steps] == ["told"]
-    kept = [bool((await events.explain(f"{topic}-{n}")).steps) for n in (0, 199)]
+    assert [step.name for step in (await events.explain(topic, ttl=ASK_SECONDS)).steps] == ["told"]
+    kept = [bool((await events.explain(f"{topic}-{n}", ttl=ASK_SECONDS)).steps) for n in (0, 199)]
     assert kept[1] is False

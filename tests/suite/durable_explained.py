@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.suite.durable import AT_ONCE
 from tests.suite.durable_retries import failing
-from tests.suite.seen import Seen, until
+from tests.suite.seen import ASK_SECONDS, Seen, until
 from tests.suite.world import Feature, World
 from tieline import Event, EventSystem, Item, RetryPolicy, Settings, Step, StepName
 from tieline.explain import TrailStep
@@ -20,7 +20,7 @@ TWICE = RetryPolicy(max_attempts=2, backoff=0.1, cap=0.1, jitter=False)
 async def _steps(system: EventSystem, correlation_id: str, last: str) -> list[TrailStep]:
     """The steps of a chain, when one of this name is among them."""
     while True:
-        steps = (await system.explain(correlation_id)).steps
+        steps = (await system.explain(correlation_id, ttl=ASK_SECONDS)).steps
         if any(step.name == last for step in steps):
             return steps
         await asyncio.sleep(0.01)

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 import pytest
 
-from tests.suite.seen import Seen, until
+from tests.suite.seen import ASK_SECONDS, Seen, until
 from tests.suite.world import Feature, World, needs
 from tieline import (
     CallTimeoutError,
@@ -29,7 +29,7 @@ from tieline.errors import Outcome
 
 
 async def _names(system: EventSystem, correlation_id: str) -> list[tuple[str, str]]:
-    explained = await system.explain(correlation_id)
+    explained = await system.explain(correlation_id, ttl=ASK_SECONDS)
     return [(step.source.partition("/")[0], step.name) for step in explained.steps]
 
 
@@ -37,7 +37,7 @@ async def test_a_call_is_explained_by_both_sides(world: World, topic: str) -> No
     shop, prices, other = [await world.system(service=name) for name in ("shop", "prices", "other")]
     await prices.subscribe(topic, lambda data: data, name="price").ready()
     await shop.publish_and_wait(topic, 1, correlation_id=f"c-{topic}")
-    explained = await other.explain(f"c-{topic}")
+    explained = await other.explain(f"c-{topic}", ttl=ASK_SECONDS)
     told = {
         service: [s.name for s in explained.steps if s.source.startswith(service)] for service in ("shop", "prices")
     }
@@ -68,7 +68,7 @@ async def test_what_is_under_way_is_explained_too(world: World, topic: str) -> N
     await began.reach(1)
     await until(lambda: prices.subscriptions[0].mailbox.waiting)
     first, second = began[0], 3 - began[0]
-    running, queued = [await shop.explain(f"c{n}-{topic}") for n in (first, second)]
+    running, queued = [await shop.explain(f"c{n}-{topic}", ttl=ASK_SECONDS) for n in (first, second)]
     usual = ["routed_remote", "dispatched", "received", "waiting"]
     assert sorted(step.name for step in running.steps) == sorted([*usual, "running"])
     assert sorted(step.name for step in queued.steps) == sorted([*usual, "queued"])
@@ -98,7 +98,10 @@ async def test_what_was_given_up_was_received(world: World, topic: str) -> None:
     explained = Seen()
 
     async def told() -> bool:
-        explained[:] = [(step.name, step.detail) for step in (await shop.explain(caught.value.correlation_id)).steps]
+        explained[:] = [
+            (step.name, step.detail)
+            for step in (await shop.explain(caught.value.correlation_id, ttl=ASK_SECONDS)).steps
+        ]
         return "cancelled" in dict(explained)
 
     while not await told():
@@ -120,7 +123,7 @@ async def test_an_error_names_the_chain_of_its_call(world: World, topic: str) ->
             await system.publish_and_wait(f"{topic}.{name}", 1)
         error = caught.value
         assert repr(error.correlation_id) in repr(error)
-        steps = (await system.explain(error.correlation_id)).steps
+        steps = (await system.explain(error.correlation_id, ttl=ASK_SECONDS)).steps
         assert ("failed", error.code) in [(step.name, step.detail.get("code")) for step in steps]
 
 
@@ -165,7 +168,7 @@ async def test_a_failure_is_remembered_when_its_processes_are_gone(world: World,
     await later.publish(f"{topic}.in-step")
     await caller.aclose()
     await responder.aclose()
-    explained = await later.explain(f"c-{topic}")
+    explained = await later.explain(f"c-{topic}", ttl=ASK_SECONDS)
     told = {step.name: step.detail for step in explained.steps}
     assert told["failed"]["code"] == "HANDLER_ERROR"
     assert told["failed"]["outcome"] == "RAN"
@@ -189,7 +192,7 @@ async def test_a_failure_after_more_than_a_trail_holds_is_stored_all_the_same(wo
     await later.publish(f"{topic}.in-step")
     await caller.aclose()
     await responder.aclose()
-    steps = (await later.explain(f"c-{topic}")).steps
+    steps = (await later.explain(f"c-{topic}", ttl=ASK_SECONDS)).steps
     failed = [step for step in steps if step.name == "failed"]
     assert [step.detail["message"] for step in failed[-3:]] == ["no row -38", "no row -39", "no row -40"]
     last = [step.name for step in steps if step.call_id == failed[-1].call_id]
@@ -207,7 +210,7 @@ async def test_who_answers_nonsense_is_named_and_hides_nobody(world: World, topi
     nonsense: list[Any] = [5, {"trail": 5}, {"trail": b"\xff"}, {"service": "odd", "subscriptions": [5]}]
     for value in [*nonsense, {"service": "odd", "subscriptions": 5}]:
         raw.requests.clear()
-        asking = asyncio.gather(shop.explain(f"c-{topic}"), shop.services())
+        asking = asyncio.gather(shop.explain(f"c-{topic}", ttl=ASK_SECONDS), shop.services(ttl=ASK_SECONDS))
         await raw.requests.reach(2)
         for request in raw.requests:
             raw.reply(request, value)
@@ -216,7 +219,7 @@ async def test_who_answers_nonsense_is_named_and_hides_nobody(world: World, topi
         assert [one.topic for service in services for one in service.subscriptions] == [topic]
     for reply in ({"data": b"\xc1"}, {"data": b"", "error": {"code": 6, "message": "no", "outcome": 3}}):
         raw.requests.clear()
-        asking = asyncio.gather(shop.explain(f"c-{topic}"), shop.services())
+        asking = asyncio.gather(shop.explain(f"c-{topic}", ttl=ASK_SECONDS), shop.services(ttl=ASK_SECONDS))
         await raw.requests.reach(2)
         for request in raw.requests:
             raw.reply(request, None, **reply)
@@ -230,7 +233,9 @@ async def test_unusual_steps_are_told_with_their_reasons(world: World, topic: st
     caller = await world.system(observe=steps.append)
     with pytest.raises(NoRespondersError):
         await caller.publish_and_wait(topic, 1, correlation_id=f"none-{topic}")
-    (failed,) = [step for step in (await caller.explain(f"none-{topic}")).steps if step.name == "failed"]
+    (failed,) = [
+        step for step in (await caller.explain(f"none-{topic}", ttl=ASK_SECONDS)).steps if step.name == "failed"
+    ]
     assert failed.detail["code"] == "NO_RESPONDERS"
 
     began, gate = Seen(), asyncio.Event()
@@ -314,7 +319,7 @@ async def test_services_tell_what_they_are_subscribed_to_with_schemas(world: Wor
         await shop.subscribe(f"{topic}.order", order, group="workers", schema_version="2").ready()
     await shops[0].subscribe(f"{topic}.lines", lines).ready()
     await shops[0].subscribe(f"{topic}.>", lambda data: None, observe=True, name="watch").ready()
-    found = {service.name: service for service in await asker.services()}
+    found = {service.name: service for service in await asker.services(ttl=ASK_SECONDS)}
     assert set(found["shop"].instances) == {shop.instance for shop in shops}
     told = {one.topic: one for one in found["shop"].subscriptions}
     ordered, streamed, watched = told[f"{topic}.order"], told[f"{topic}.lines"], told[f"{topic}.>"]

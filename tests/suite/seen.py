@@ -10,6 +10,8 @@ from typing import Any
 QUIET_SECONDS = 0.08
 BUSY_SECONDS = 3.0
 """What a machine with other work may take longer. It is far less than the lease that ends things otherwise."""
+ASK_SECONDS = 30.0
+"""How long instances have to tell of themselves where all of them must; a client waits 2 s unless it is told to."""
 
 
 class Seen(list[Any]):

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Event, EventSystem, Step, SubscribeOptions, TrailStep } from "../../src/index.js";
 import { AT_ONCE, deliveryOf, newTopic, Seen } from "../support/durable.js";
-import { gate, sleep, until } from "../support/waiting.js";
+import { gate, PATIENT, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 const TWICE = { maxAttempts: 2, backoff: 100, cap: 100, jitter: false };
@@ -173,7 +173,7 @@ function fail(): never {
 /** The steps of a chain, when one of this name is among them. */
 async function stepsOf(system: EventSystem, correlationId: string, last: string): Promise<readonly TrailStep[]> {
   for (;;) {
-    const { steps } = await system.explain(correlationId);
+    const { steps } = await system.explain(correlationId, PATIENT);
     if (steps.some(({ name }) => name === last)) return steps;
     await sleep(10);
   }

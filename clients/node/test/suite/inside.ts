@@ -5,12 +5,12 @@ import { encode } from "../../src/codec.js";
 import { ASK_TOPIC } from "../../src/contract/contract.js";
 import { type Envelope, errorToWire } from "../../src/envelope.js";
 import { type EventSystem, InternalError, type Middleware, type Step, type TrailStep } from "../../src/index.js";
-import { fails, failure, gate, sleep, until } from "../support/waiting.js";
+import { fails, failure, gate, PATIENT, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 /** The steps of a chain: whose they are and what they are called. */
 async function namesOf(system: EventSystem, correlationId: string): Promise<string[]> {
-  const { steps } = await system.explain(correlationId);
+  const { steps } = await system.explain(correlationId, PATIENT);
   return steps.map(({ source, name }) => `${source.split("/")[0]} ${name}`);
 }
 
@@ -42,14 +42,14 @@ export function insideTests(world: World): void {
       message: '"system.ask" is answered by the system itself; it can only be observed',
     });
     await watcher.subscribe(ASK_TOPIC, () => 1, { observe: true }).ready();
-    const told = (await other.services()).flatMap(({ subscriptions }) => subscriptions.map((one) => one.topic));
+    const told = (await other.services(PATIENT)).flatMap(({ subscriptions }) => subscriptions.map((one) => one.topic));
     assert.ok(told.includes(">"), "and it still answers");
   });
 }
 
 /** The details of a chain's steps by their names; every name is there once. */
 async function detailsOf(system: EventSystem, correlationId: string): Promise<Record<string, TrailStep["detail"]>> {
-  const { steps } = await system.explain(correlationId);
+  const { steps } = await system.explain(correlationId, PATIENT);
   const details = Object.fromEntries(steps.map(({ name, detail }) => [name, detail]));
   assert.equal(Object.keys(details).length, steps.length, String(steps.map(({ name }) => name)));
   return details;
@@ -109,7 +109,7 @@ function underWayTests(world: World): void {
     await prices.subscribe("inside.givenup", () => held.opened, { name: "price" }).ready();
     const error = await fails(shop.publishAndWait("inside.givenup", 1, { ttl: 500 }), "TIMEOUT");
     await sleep(300); // both CANCEL and its own expiry have come
-    const { steps } = await shop.explain(error.correlationId);
+    const { steps } = await shop.explain(error.correlationId, PATIENT);
     const told = steps.filter(({ source }) => source.startsWith("prices"));
     assert.deepStrictEqual(
       told.map(({ name }) => name),
@@ -130,7 +130,7 @@ function explainTests(world: World): void {
     ];
     await prices.subscribe("inside.price", (data) => data, { name: "price" }).ready();
     await shop.publishAndWait("inside.price", 1, { correlationId: "c-price" });
-    const explained = await other.explain("c-price");
+    const explained = await other.explain("c-price", PATIENT);
     const told = (name: string) =>
       explained.steps.filter((step) => step.source.startsWith(name)).map((step) => step.name);
     assert.deepStrictEqual(told("shop"), ["routed_remote", "dispatched", "completed"]);
@@ -157,13 +157,16 @@ function explainTests(world: World): void {
     for (const name of ["raises", "here", "refuses", "nobody"]) {
       const error = await failure(system.publishAndWait(`inside.chain.${name}`, 1));
       assert.ok(inspect(error).includes(`correlationId: '${error.correlationId}'`), inspect(error));
-      const { steps } = await system.explain(error.correlationId);
+      const { steps } = await system.explain(error.correlationId, PATIENT);
       const failed = steps.filter((step) => step.name === "failed").map(({ detail }) => detail.code);
       assert.deepStrictEqual(new Set(failed), new Set([error.code]), name);
       assert.ok(!steps.some((step) => step.name === "completed"), name);
     }
     const retried = await failure(system.publishAndWait("inside.chain.nobody", 1, { retry: { base: 1, cap: 1 } }));
-    assert.equal((await system.explain(retried.correlationId)).steps.filter((s) => s.name === "retried").length, 2);
+    assert.equal(
+      (await system.explain(retried.correlationId, PATIENT)).steps.filter((s) => s.name === "retried").length,
+      2,
+    );
   });
 
   test("a call within the process is explained, and what one act caused is one chain", async () => {
@@ -209,7 +212,9 @@ function explainTests(world: World): void {
     await fails(caller.publishAndWait("inside.fail", 1, { correlationId: "c-fail" }), "HANDLER_ERROR");
     await caller.close();
     await responder.close();
-    const details = Object.fromEntries((await later.explain("c-fail")).steps.map((step) => [step.name, step.detail]));
+    const details = Object.fromEntries(
+      (await later.explain("c-fail", PATIENT)).steps.map((step) => [step.name, step.detail]),
+    );
     assert.deepStrictEqual(details.failed, { code: "HANDLER_ERROR", outcome: "RAN", message: "no such row" });
     assert.deepStrictEqual(details.replied, { subscription: "finder", error: "HANDLER_ERROR" });
   });
@@ -227,7 +232,7 @@ function explainTests(world: World): void {
     for (let n = 1; n <= 40; n++) await fails(caller.publishAndWait("inside.long", -n, own), "HANDLER_ERROR");
     await caller.close();
     await responder.close();
-    const { steps } = await later.explain("c-long");
+    const { steps } = await later.explain("c-long", PATIENT);
     const failed = steps.filter(({ name }) => name === "failed");
     assert.deepStrictEqual(
       failed.slice(-2).map(({ detail }) => detail.message),

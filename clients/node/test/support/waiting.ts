@@ -11,6 +11,9 @@ export async function until(condition: () => boolean, what: string, ms = 20_000)
   }
 }
 
+/** How long instances have to tell of themselves where all of them must; a client waits 2 s unless it is told to. */
+export const PATIENT = { ttl: 30_000 } as const;
+
 /** A promise that is kept when somebody says so: what holds a handler for as long as a test needs it. */
 export function gate(): { open: () => void; opened: Promise<void> } {
   let open: () => void = () => undefined;
