@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import fcntl
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tests.conformance._contract.peer_pb2 import Answer, Command, Report
 
@@ -21,6 +22,7 @@ COMMANDS = {
     "node": ["node", str(NODE_PEER)],
 }
 _SAID = 4_000
+_PIPE_BYTES = 1_048_576
 
 
 class PeerDiedError(Exception):
@@ -56,6 +58,7 @@ class Peer:
             cwd=ROOT,
             start_new_session=True,
         )
+        self._widen_pipe()
         atexit.register(self.kill)
         self._hello = asyncio.get_running_loop().create_future()
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_errors())]
@@ -64,6 +67,13 @@ class Peer:
         if language != self.language:
             raise PeerDiedError(f"a peer for {self.language} says that it is {language}")
         return self
+
+    def _widen_pipe(self) -> None:
+        """A peer stands still, with all its event systems, while it has more to say than the pipe to here holds."""
+        transport: Any = self._process._transport  # type: ignore[attr-defined]
+        pipe = transport.get_pipe_transport(1).get_extra_info("pipe")
+        with contextlib.suppress(AttributeError, OSError):  # elsewhere than on Linux, or too much for this user
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def begin(self, command: Command) -> int:
         """Send a command; returns its number."""
