@@ -183,6 +183,13 @@ def begun(task: CronTask, tick: int, now: int) -> CronRun:
     return CronRun(tick=tick, started=now, ended=now, status="completed", attempts=1)
 
 
+def besides(task: CronTask, kept: Kept, now: int) -> int:
+    """The moment that a run besides the ticks stands for: now, or the first one that no run had and no tick has."""
+    last = CronRun.FromString(kept.run).tick if kept.run else 0
+    moment = max(now, last + 1)
+    return moment + (task.tick_after(moment - 1) == moment)
+
+
 def tick_of(task: CronTask, tick: int, now: int, call_ttl: int) -> Tick:
     """What a tick of a task does."""
     action, name = task.action, task.tick_id(tick)
@@ -206,7 +213,7 @@ def tick_of(task: CronTask, tick: int, now: int, call_ttl: int) -> Tick:
         envelope.priority = priority = action.priority or contract.PRIORITY_NORMAL
         way = Way.KEY if key else Way.LANE if action.durable else Way.LIVE
     lease = ttl + contract.DEFAULT_ROLE_MS if way is Way.CALL else 0
-    numbers = (tick, priority, envelope.expires_at, task.retries + 1, task.retry_delay, lease)
+    numbers = (min(tick, now), priority, envelope.expires_at, task.retries + 1, task.retry_delay, lease)
     return Tick(name, action.topic, way, key, *numbers, envelope.SerializeToString())
 
 
