@@ -208,6 +208,23 @@ async def test_what_is_planned_again_is_planned_once(redis_url: str, redis_serve
         assert await _agenda(system).sums() == {"planned": 1, "pending": 1}
 
 
+@pytest.mark.parametrize("notice", [b"s\0", b"s\0soon\0me", b"s\0-5\0me", b"s\0" + b"9" * 400, b"s\x005\0\xff"])
+async def test_a_notice_that_makes_no_sense_is_ignored(
+    redis_url: str, redis_server: RedisServer, notice: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with _systems(redis_url, "a", "b") as (system, other):
+        seen = Seen()
+        await other.subscribe("later", seen.take).ready()
+        link = system._instance._transport.require()  # type: ignore[attr-defined]
+        await link.call("PUBLISH", contract.notice_channel("tl:"), notice)
+        await other.publish("later", 1, delay=0.1)
+        await seen.reach(1)
+        assert (system.connected, other.connected) == (True, True)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    told = any("which is no moment; it is ignored" in record.getMessage() for record in caplog.records)
+    assert told == (notice != b"s\x005\0\xff")
+
+
 async def test_only_the_last_ones_that_ended_are_remembered(
     redis_url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

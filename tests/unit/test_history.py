@@ -145,6 +145,14 @@ async def test_large_payloads_come_whole(pair: Pair) -> None:
     assert one == page.events[1]
 
 
+async def test_events_with_large_headers_are_told_in_several_answers(pair: Pair) -> None:
+    for n in range(160):
+        await pair.publish("a.b", n, headers={"h": "x" * 8_000})
+    await pair.recorded(160)
+    page = await pair.other.history.list(limit=160)
+    assert sorted(event.data for event in page.events) == list(range(160))
+
+
 async def test_history_is_deleted_by_id_or_by_what_it_is(pair: Pair) -> None:
     await pair.publish("a.b", 1, 2)
     await pair.publish("a.c", 3, 4)

@@ -323,6 +323,31 @@ async def test_runs_of_one_millisecond_and_of_a_tick_are_told_apart() -> None:
         assert sorted(seen) == sorted([*made, f"a:{now + 3_600_000}"])
 
 
+async def test_ticks_with_large_headers_are_fired_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with systems(FOLD) as (clock, (system,)):
+        sizes, seen, there = list[int](), Seen(), roster(system)
+        turn = there.turn
+
+        async def measured(name: str, going: Turn) -> bool:
+            sizes.append(sum(len(tick.envelope) for tick in going.ticks))
+            return await turn(name, going)
+
+        monkeypatch.setattr(there, "turn", measured)
+        await system.subscribe("due", seen.take, queue=2_000).ready()
+        often: dict[str, Any] = {"misfire": "catch_up", "start": FOLD - timedelta(seconds=700)}
+        await system.cron.create("t", "every 1s", "due", headers={"h": "x" * 8_000}, **often)
+        kept, late = await there.find("t"), system.clock.now() - 700_000
+        assert kept is not None
+        assert await there.put("t", kept.version, kept.task, late, late)
+        for _ in range(20):
+            await clock.advance(0.1)
+        assert len(seen) > 700
+        assert max(sizes) <= contract.LIMIT_CLAIM_BYTES
+        assert sum(sizes) > contract.LIMIT_CLAIM_BYTES
+
+
 async def test_a_run_goes_out_now_though_the_clock_was_set_back() -> None:
     async with systems(FOLD) as (clock, (system,)):
         roster, seen = system._instance.port.agenda.roster, Seen()  # type: ignore[union-attr]

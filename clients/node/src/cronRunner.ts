@@ -77,7 +77,7 @@ export class CronRunner {
     if (kept?.expected === undefined) return;
     const task = decodeTask(kept.task);
     const now = Math.max(clock.now(), at);
-    const found = bounded(task, due(task, kept.expected, now));
+    const found = bounded(kept.task.length, due(task, kept.expected, now));
     if (found.missed !== undefined) {
       log.warn(`cron task ${name}: ticks since ${found.missed} were missed: ${task.misfire}`);
     }
@@ -182,12 +182,22 @@ export function tickOf(task: CronTask, tick: number, now: number, callTtl: numbe
   const way = isCall ? "call" : key !== "" ? "key" : action.durable ? "lane" : "live";
   const priority = envelope.priority || PRIORITY_NORMAL;
   const attempts = { attempts: task.retries + 1, backoff: task.retryDelay, lease: isCall ? ttl + DEFAULT_ROLE_MS : 0 };
-  return { id, topic, way, key, due: Math.min(tick, now), priority, expires, ...attempts, envelope: serialize(envelope) };
+  return {
+    id,
+    topic,
+    way,
+    key,
+    due: Math.min(tick, now),
+    priority,
+    expires,
+    ...attempts,
+    envelope: serialize(envelope),
+  };
 }
 
-/** No more ticks than one message holds; the rest is due at once. */
-function bounded(task: CronTask, found: Due): Due {
-  const most = Math.max(1, Math.floor(LIMIT_CLAIM_BYTES / (task.action.data.length + ROOM_EACH)));
+/** No more ticks of a task of this size (bytes) than one message holds; the rest is due at once. */
+function bounded(size: number, found: Due): Due {
+  const most = Math.max(1, Math.floor(LIMIT_CLAIM_BYTES / (size + ROOM_EACH)));
   const { ticks, missed } = found;
   return ticks.length <= most ? found : { ticks: ticks.slice(0, most), next: ticks[most], missed };
 }

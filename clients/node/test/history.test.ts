@@ -52,7 +52,10 @@ for (const where of HOW.where) {
       const again = await events.history.get(kept.id);
       assert.deepStrictEqual({ ...again }, { ...kept });
       const { message } = await fails(events.history.get("nobody"), "NOT_FOUND");
-      assert.match(message, /^history has no event 'nobody': it was not recorded, or retention or somebody has removed it/);
+      assert.match(
+        message,
+        /^history has no event 'nobody': it was not recorded, or retention or somebody has removed it/,
+      );
       assert.equal(await events.history.delete({ ids: live.id }), 1);
       assert.equal(await events.history.delete({ types: "tell.kept" }), 1);
       assert.deepStrictEqual((await events.history.list({ types: "tell.>" })).events, []);

@@ -109,7 +109,7 @@ class CronRunner:
             return
         task = decode_task(kept.task)
         now = max(self._house.clock.now(), at)
-        found = _bounded(task, due(task, kept.expected, now))
+        found = _bounded(len(kept.task), due(task, kept.expected, now))
         if found.missed is not None:
             log.warning("cron task %s: ticks since %d were missed: %s", name, found.missed, task.misfire.value)
         if await self._house.agenda.roster.turn(name, turn_of(task, kept, found, now, self._house.call_ttl)):
@@ -217,8 +217,8 @@ def tick_of(task: CronTask, tick: int, now: int, call_ttl: int) -> Tick:
     return Tick(name, action.topic, way, key, *numbers, envelope.SerializeToString())
 
 
-def _bounded(task: CronTask, found: Due) -> Due:
-    """No more ticks than one message holds; the rest is due at once."""
-    most = max(1, _TURN_BYTES // (len(task.action.data) + _ROOM_EACH))
+def _bounded(size: int, found: Due) -> Due:
+    """No more ticks of a task of this size (bytes) than one message holds; the rest is due at once."""
+    most = max(1, _TURN_BYTES // (size + _ROOM_EACH))
     ticks: Sequence[int] = found.ticks
     return found if len(ticks) <= most else Due(ticks[:most], ticks[most], found.missed)

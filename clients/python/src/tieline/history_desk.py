@@ -20,7 +20,7 @@ from tieline.replay import Replayer, read_order
 
 _JSON = "application/json"
 _PART_BYTES = 524_288
-"""Of payloads in one answer; what is larger is asked for in parts."""
+"""Of events in one answer, about; a payload that is larger is asked for in parts."""
 
 _AT_ONCE = 64
 _REMEMBERED = 16
@@ -74,7 +74,7 @@ class HistoryDesk:
         total = await self._store.count(selection) if page else None
         room, told = _PART_BYTES, []
         for row in found[:limit]:
-            room -= len(row.data)
+            room -= row.size
             if told and room < 0:
                 break
             told.append(_as_told(row, event))
@@ -141,7 +141,7 @@ class HistoryDesk:
             found += some
             if len(some) < wanted:
                 break
-            size += sum(len(row.data) for row in some)
+            size += sum(row.size for row in some)
             cursor, skip = cursor_of(some[-1], order), 0
         return found
 
