@@ -187,12 +187,12 @@ class EventSystem(Sending):
 
         """
         if isinstance(subscription, Subscription):
-            await self._instance.remove(subscription)
+            await self._instance.leaving.end(subscription)
         elif not isinstance(subscription, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise no_subscription(subscription)
         else:
             await asyncio.gather(
-                *(self._instance.remove(each) for each in self.subscriptions if each.name == subscription)
+                *(self._instance.leaving.end(each) for each in self.subscriptions if each.name == subscription)
             )
 
     async def registered(self, subscription: Subscription) -> None:

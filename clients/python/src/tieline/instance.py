@@ -31,6 +31,7 @@ from tieline.errors import (
 from tieline.event_outlet import EventOutlet
 from tieline.handler import bind
 from tieline.inside import Inside
+from tieline.leaving import Leaving
 from tieline.link_wait import LinkWait
 from tieline.metrics import Metrics, metrics_of
 from tieline.observe import Observer, guarded
@@ -98,7 +99,7 @@ class Instance:
         self.reception = Reception(self, observer)
         self._background: set[asyncio.Task[Any]] = set()
         self._consumers: list[Consumer] = []
-        self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
+        self.leaving = Leaving(self)
         self.responder = Responder(
             settings, self.router, self, observer, self.system, self.reception.on_answer, self.trail, self.tally
         )
@@ -201,9 +202,7 @@ class Instance:
         for recording in self.recordings:
             recording.forget()
         self.recordings.clear()
-        for subscription in self._leaving:
-            self.router.forget(subscription)
-        self._leaving.clear()
+        self.leaving.forget()
         self.registry = Registry()
         self.responder.forget()
         for subscription in self.router:
@@ -223,7 +222,7 @@ class Instance:
             log.info("stopping")
 
     def _under_way(self) -> int:
-        return sum(subscription.under_way for subscription in {*self.router, *self._leaving})
+        return sum(subscription.under_way for subscription in self._subscriptions())
 
     async def close(self, drain: float) -> None:
         """See `EventSystem.aclose`. It goes on if whoever waits for it is cancelled; all wait for the same.
@@ -233,7 +232,7 @@ class Instance:
         self.closed = True
         for tell in self._at_close:
             tell()
-        subscriptions = [*self.router, *self._leaving]
+        subscriptions = self._subscriptions()
         inside = any(subscription.is_caller for subscription in subscriptions)
         for subscription in subscriptions:
             if subscription.consumer is not None:
@@ -253,7 +252,7 @@ class Instance:
         if self.port is not None:
             if self.scheduler is not None:  # what is due now waits for others: the handlers here leave
                 await self.scheduler.stop()
-            await self._drain(drain)
+            await self._let_go(drain)
             for recording in self.recordings:
                 await recording.stop()
             await self._empty_outbox(until - self.clock.monotonic())
@@ -280,25 +279,10 @@ class Instance:
                 async with self.clock.timeout(seconds):
                     await self.outbox.drain()
 
-    async def _drain(self, seconds: float) -> None:
-        staying = list(self.router)
-        left = [interest for subscription in staying for interest in self.router.remove(subscription)]
-        self._leaving |= dict.fromkeys(staying)
-        subscriptions = list(self._leaving)
+    async def _let_go(self, drain: float) -> None:
+        subscriptions = self._subscriptions()
         self._consumers = [each.consumer for each in subscriptions if each.consumer is not None]
-        try:
-            async with self.clock.timeout(max(0.0, seconds)):
-                with contextlib.suppress(TielineError):
-                    await self.registry.end(left)
-                for subscription in subscriptions:
-                    self.router.forget(subscription)
-                leaving = [task for task in self._leaving.values() if task is not None]
-                await asyncio.gather(*(subscription.drain() for subscription in subscriptions), *leaving)
-        except TimeoutError:
-            for subscription in subscriptions:
-                self.router.forget(subscription)
-                subscription.interrupt()
-            await asyncio.sleep(0)
+        await self.leaving.end_all(drain)
         self.registry.detach()
 
     # --- subscriptions --------------------------------------------------------------------------------------------
@@ -322,24 +306,9 @@ class Instance:
         elif running is not None:
             self.spawn(self._start_quietly())
 
-    async def remove(self, subscription: Subscription) -> None:
-        """Let a subscription go: leave, then finish what is here. Whoever asks again waits for the same."""
-        leaving = self._leaving.get(subscription)
-        if leaving is None and not subscription.closed and not self.closed:
-            leaving = self._leaving[subscription] = asyncio.get_running_loop().create_task(self._leave(subscription))
-        if leaving is not None:
-            await asyncio.shield(leaving)
-        await subscription.drain()
-
-    async def _leave(self, subscription: Subscription) -> None:
-        with contextlib.suppress(TielineError):  # its lease will end
-            await self.registry.end(self.router.remove(subscription))
-        self.router.forget(subscription)
-        self.spawn(self._see_off(subscription), Context())
-
-    async def _see_off(self, subscription: Subscription) -> None:
-        await subscription.drain()
-        self._leaving.pop(subscription, None)
+    def _subscriptions(self) -> list[Subscription]:
+        """All that are there or on their way out."""
+        return list(dict.fromkeys([*self.router, *self.leaving.all()]))
 
     async def _register_after_start(self, subscription: Subscription, new: list[Interest]) -> None:
         with contextlib.suppress(TielineError):
@@ -420,7 +389,7 @@ class Instance:
 
     def metrics(self) -> Metrics:
         """See `EventSystem.metrics`."""
-        return metrics_of(self.tally, [*self.router, *self._leaving])
+        return metrics_of(self.tally, self._subscriptions())
 
     def _is_connected(self) -> bool:
         return self.port is not None and self.port.connected
