@@ -17,6 +17,7 @@ from tieline.errors import (
     InvalidArgumentError,
     InvalidTopicError,
     NoRespondersError,
+    NotFoundError,
     UnavailableError,
     UnsupportedError,
 )
@@ -92,7 +93,8 @@ async def test_history_tells_what_happened_newest_first(pair: Pair) -> None:
     assert created.expires_at == created.time + timedelta(seconds=30)
     assert (paid.type, paid.key, paid.status, paid.expires_at) == ("orders.paid", "k", "pending", None)
     assert await pair.recorder.history.get(paid.id) == paid
-    assert await pair.recorder.history.get("nobody") is None
+    with pytest.raises(NotFoundError, match="history has no event 'nobody': it was not recorded, or retention"):
+        await pair.recorder.history.get("nobody")
 
 
 async def test_history_is_asked_by_type_time_status_and_source(pair: Pair) -> None:
@@ -144,6 +146,14 @@ async def test_large_payloads_come_whole(pair: Pair) -> None:
     assert one == page.events[1]
 
 
+async def test_events_with_large_headers_are_told_in_several_answers(pair: Pair) -> None:
+    for n in range(160):
+        await pair.publish("a.b", n, headers={"h": "x" * 8_000})
+    await pair.recorded(160)
+    page = await pair.other.history.list(limit=160)
+    assert sorted(event.data for event in page.events) == list(range(160))
+
+
 async def test_history_is_deleted_by_id_or_by_what_it_is(pair: Pair) -> None:
     await pair.publish("a.b", 1, 2)
     await pair.publish("a.c", 3, 4)
@@ -152,7 +162,8 @@ async def test_history_is_deleted_by_id_or_by_what_it_is(pair: Pair) -> None:
     first = (await history.list("a.b")).events[0]
     assert await history.get(first.id) == first
     assert await history.delete(first.id) == 1
-    assert await history.get(first.id) is None
+    with pytest.raises(NotFoundError, match="removed"):
+        await history.get(first.id)
     assert await history.delete([first.id]) == 0
     assert await history.delete(types="a.c") == 2
     assert [event.data for event in (await history.list()).events] == [1]
@@ -394,6 +405,35 @@ async def test_subscriptions_that_opted_out_get_no_replays(pair: Pair) -> None:
     assert (live, kept) == ([1, 3], [2, 4])
 
 
+async def test_a_replay_to_a_group_that_nobody_has_says_so(pair: Pair) -> None:
+    await pair.publish("a.b", 1)
+    await pair.publish("a.b", 2, key="k")
+    await pair.publish("a.c", 3)
+    await pair.recorded(3)
+    with pytest.raises(
+        NotFoundError, match=r"nobody is in the group 'typo' of 'a\..', so nothing was .* 3 were skip"
+    ) as told:
+        await pair.other.history.replay(to_group="typo", speed=None).wait()
+    assert told.value.details == {"group": "typo", "skipped": 3}
+    empty = await pair.other.history.replay("b.b", to_group="typo", speed=None).wait()
+    assert (empty.total, empty.done) == (0, True)
+
+
+async def test_a_durable_group_at_rest_gets_its_replay_later(pair: Pair) -> None:
+    heard: list[Any] = []
+    options: dict[str, Any] = {"durable": True, "group": "resting"}
+    resting = pair.other.subscribe("a.b", heard.append, **options)
+    await resting.ready()
+    await pair.publish("a.b", 1, key="k")
+    await poll(lambda: _long(heard, 1))
+    await pair.recorded(1)
+    await resting.unsubscribe()
+    last = await pair.other.history.replay("a.b", to_group="resting", speed=None).wait()
+    assert (last.sent, last.skipped) == (1, 0)
+    await pair.other.subscribe("a.b", heard.append, **options).ready()
+    await poll(lambda: _long(heard, 2))
+
+
 async def test_a_replay_goes_on_after_an_event_that_cannot_be_stored(
     redis_server: RedisServer, redis_url: str, tmp_path: Path
 ) -> None:
@@ -511,10 +551,12 @@ async def test_a_replay_tells_how_far_it_is_and_ends_when_it_is_closed(pair: Pai
 
 async def test_what_nobody_takes_is_skipped_and_counted(pair: Pair) -> None:
     await pair.publish("a.b", 1, 2)
+    await pair.publish("a.c", 3)
     await pair.other._publish_system("system.warning", {"kind": "x"})
-    await pair.recorded(3)
-    last = await pair.other.history.replay(to_group="nobody", speed=None).wait()
-    assert (last.sent, last.skipped, last.total) == (0, 3, 3)
+    await pair.recorded(4)
+    await pair.other.subscribe("a.c", lambda data: None, group="some").ready()
+    last = await pair.other.history.replay(to_group="some", speed=None).wait()
+    assert (last.sent, last.skipped, last.total, last.done) == (1, 3, 4, True)
 
 
 @pytest.mark.parametrize(

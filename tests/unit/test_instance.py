@@ -39,7 +39,7 @@ async def test_an_outage_within_an_outage_is_one(caplog: pytest.LogCaptureFixtur
         shop = await broker.system("shop").start()
         await broker.faults.cut(shop)
         await broker.clock.advance(2)
-        shop._instance.on_disconnected("the gateway is gone too")
+        shop._instance.reception.on_disconnected("the gateway is gone too")
         await broker.clock.advance(1)
         await broker.faults.restore(shop)
     assert "the broker is back after 3.0 s" in caplog.text

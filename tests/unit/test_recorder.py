@@ -14,6 +14,8 @@ import pytest
 from tests.support.servers import RedisServer
 from tieline import EventSystem, RetryPolicy, Settings, codec
 from tieline._contract import contract
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.envelope import EVENT
 from tieline.errors import UnavailableError
 from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection
 from tieline.event_stores import event_store
@@ -282,6 +284,28 @@ async def test_what_a_recorder_wrote_and_did_not_acknowledge_is_not_doubled(plac
     assert await place.store.count(ALL) == 5
 
 
+async def test_an_event_without_an_id_has_one_row_however_often_it_is_read(place: Place) -> None:
+    class Dying(Failing):
+        async def write(self, rows: Any) -> None:
+            await self._store.write(rows)
+            await asyncio.Event().wait()  # it never comes to acknowledge
+
+    first = place.recorder(store=Dying(place.store))
+    await first.start()
+    for n in range(3):  # as a foreign publisher does
+        event = Envelope(kind=EVENT, topic="a.b", time=1_700_000_000_000, data=codec.encode(n))  # type: ignore[arg-type]
+        await place.events._instance.running_port.publish(event, ())
+    before = {row.id for row in await place.has(1)}
+    await first.aclose()
+    async with running(place.recorder("two", lease=0.2)) as second:
+        rows = await place.has(3)
+        await poll(lambda: _is_idle(second))
+    assert await place.store.count(ALL) == 3
+    assert before <= {row.id for row in rows}
+    assert sorted(codec.decode(row.data) for row in rows) == [0, 1, 2]
+    assert all(row.id.startswith("a.b:") and row.correlation_id == row.id for row in rows)
+
+
 async def test_what_the_tape_cannot_hold_is_counted_as_lost(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tieline._contract.contract.LIMIT_TAPE_EVENTS", 64)
     async with running(place.recorder()):
@@ -294,6 +318,48 @@ async def test_what_the_tape_cannot_hold_is_counted_as_lost(place: Place, monkey
     async with running(place.recorder("two")):
         rows = await place.has(figures.waiting)
     assert [row.key for row in rows] == [str(n) for n in range(figures.lost, 100)]
+
+
+async def test_the_tape_is_bounded_by_bytes_as_well(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large events give way to later ones, stored and live ones alike; the next recorder gets the rest."""
+    monkeypatch.setattr("tieline._contract.contract.LIMIT_TAPE_BYTES", 200_000)
+    async with running(place.recorder()):
+        pass
+    for n in range(60):
+        await place.events.publish("a.b", b"x" * 10_000, key=str(n) if n % 2 else None, schema_version=str(n))
+    figures = await place.recorder().figures()
+    assert figures.lost + figures.waiting == 60
+    assert 15 <= figures.waiting <= 20
+    async with running(place.recorder("two")) as recorder:
+        rows = await place.has(figures.waiting)
+        await poll(lambda: _is_idle(recorder))
+        assert [int(row.schema_version) for row in rows] == list(range(figures.lost, 60))
+
+
+async def test_what_is_in_history_counts_no_more_for_the_bound(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tieline._contract.contract.LIMIT_TAPE_BYTES", 200_000)
+    tape = place.events._instance.port.tape
+    await tape.register()
+    for n in range(15):
+        await place.events.publish("a.b", b"x" * 10_000, key=str(n))
+    entries = await tape.read("one", wait=0)
+    await tape.acknowledge([entry.id for entry in entries[1:]])
+    for n in range(15):
+        await place.events.publish("a.b", b"x" * 10_000, key=str(n))
+    figures = await tape.figures()
+    assert (len(entries), figures.waiting, figures.lost) == (15, 16, 0)
+
+
+async def test_an_event_larger_than_the_tape_may_hold_stays_until_the_next_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tieline._contract.contract.LIMIT_TAPE_BYTES", 1_000)
+    async with running(place.recorder()):
+        pass
+    for n in range(3):
+        await place.events.publish("a.b", b"x" * 10_000, schema_version=str(n))
+    figures = await place.recorder().figures()
+    assert (figures.waiting, figures.lost) == (1, 2)
 
 
 async def test_an_event_that_the_database_refuses_is_left_out_alone(place: Place) -> None:

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { noticeChannel } from "../src/contract/contract.js";
 import { PUT_TASK, putTaskNames } from "../src/contract/scripts.js";
 import { type CronTask, cronTask, encodeTask, type Misfire } from "../src/cronTask.js";
 import {
@@ -11,8 +12,10 @@ import {
   InvalidArgumentError,
   InvalidTopicError,
   NotFoundError,
+  EventSystem as System,
 } from "../src/index.js";
 import { newTopic } from "./support/durable.js";
+import { logging } from "./support/logging.js";
 import { ask } from "./support/redis.js";
 import { until } from "./support/waiting.js";
 import { RedisWorld } from "./support/world.js";
@@ -131,6 +134,22 @@ test("a call, its reply, and one that fails", async () => {
   const bytes = (await asking.cron.get(odd)).last;
   assert.deepEqual([bytes?.status, bytes?.attempts, bytes?.reply], ["completed", 1, new Uint8Array([0xff])]);
   for (const name of [good, bad, odd]) await asking.cron.delete(name);
+});
+
+test("a notice that makes no sense is ignored, and told", async () => {
+  const { told, logger } = logging();
+  const system = new System({ url: world.redis.url, service: "test", logger });
+  await system.start();
+  const [topic, seen] = [newTopic(), new Heard()];
+  await system.subscribe(topic, seen.take).ready();
+  for (const notice of ["s\0", "s\0soon\0me", "s\0-5\0me", `s\0${"9".repeat(400)}`]) {
+    await ask(world.redis, "PUBLISH", noticeChannel("tl:"), notice);
+  }
+  await system.publish(topic, 1, { delay: 100 });
+  await until(() => seen.length === 1, "what is planned");
+  await system.close();
+  const warnings = told.filter(([level, message]) => level === "warn" && message.includes("which is no moment"));
+  assert.equal(warnings.length, 4);
 });
 
 test("pause, resume, update and list", async () => {

@@ -52,7 +52,11 @@ for (const where of HOW.where) {
       assert.ok(Math.abs(Date.now() - live.time.getTime()) < 60_000);
       const again = await events.history.get(kept.id);
       assert.deepStrictEqual({ ...again }, { ...kept });
-      assert.equal(await events.history.get("nobody"), undefined);
+      const { message } = await fails(events.history.get("nobody"), "NOT_FOUND");
+      assert.match(
+        message,
+        /^history has no event 'nobody': it was not recorded, or retention or somebody has removed it/,
+      );
       assert.equal(await events.history.delete({ ids: live.id }), 1);
       assert.equal(await events.history.delete({ types: "tell.kept" }), 1);
       assert.deepStrictEqual((await events.history.list({ types: "tell.>" })).events, []);
@@ -116,6 +120,12 @@ for (const where of HOW.where) {
         [1, 2, 3, 4].map((data) => [data, stored.id]),
       );
       assert.deepStrictEqual(never, []);
+      const nobody = await fails(
+        events.history.replay({ types: "again.of", toGroup: "typo", speed: null }).wait(),
+        "NOT_FOUND",
+      );
+      assert.match(nobody.message, /^nobody is in the group 'typo' of 'again.of', so nothing was replayed/);
+      assert.deepStrictEqual(nobody.details, { group: "typo", skipped: 4 });
     });
 
     test("a replay keeps its pace, tells how far it is, and ends when it is left", async () => {

@@ -79,7 +79,7 @@ class Recording:
         if self in self._instance.recordings:
             self._instance.recordings.remove(self)
             for subscription in self._subscriptions:
-                await self._instance.remove(subscription)
+                await self._instance.leaving.end(subscription)
             await self._recorder.aclose()
 
     async def stop(self) -> None:

@@ -1,21 +1,18 @@
-"""One running instance: its port, what it does with what arrives, how it starts, drains and leaves."""
+"""One running instance: its parts, how it starts, drains and leaves."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import itertools
 import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tieline._contract.contract import ASK_TOPIC
-from tieline._contract.envelope_pb2 import Envelope
 from tieline.caller import Caller
 from tieline.clock import Clock
 from tieline.consumer import Consumer
@@ -24,11 +21,9 @@ from tieline.delivery import Around
 from tieline.durable import Mail
 from tieline.durable_batch import BatchConsumer
 from tieline.durable_steps import DurableSteps
-from tieline.envelope import CANCEL, CREDIT
 from tieline.errors import (
     InvalidArgumentError,
     Outcome,
-    OverloadedError,
     PermissionDeniedError,
     TielineError,
     UnavailableError,
@@ -36,9 +31,12 @@ from tieline.errors import (
 from tieline.event_outlet import EventOutlet
 from tieline.handler import bind
 from tieline.inside import Inside
+from tieline.leaving import Leaving
+from tieline.link_wait import LinkWait
 from tieline.metrics import Metrics, metrics_of
-from tieline.observe import Observer, Step, StepName, guarded
+from tieline.observe import Observer, guarded
 from tieline.outbox import Outbox
+from tieline.reception import Reception
 from tieline.registry import Registry
 from tieline.responder import Responder
 from tieline.router import Router
@@ -49,7 +47,7 @@ from tieline.subscription import Subscription
 from tieline.system_events import Publish, SystemEvents
 from tieline.tally import Tally
 from tieline.trail import Trail
-from tieline.transport import Gap, Interest, Port, Route, Transport
+from tieline.transport import Interest, Port, Route, Transport
 from tieline.within import in_time
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ _PLACES = 8
 
 
 class Instance:
-    """The engine behind an `EventSystem`; also the `Receiver` of its port. It belongs to the loop that started it."""
+    """The engine behind an `EventSystem`. It belongs to the loop that started it."""
 
     def __init__(
         self,
@@ -97,26 +95,22 @@ class Instance:
         self._starting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._at_close: list[Callable[[], None]] = []
-        self._linked = asyncio.Event()
-        self._away_since = 0.0
-        self._waiting_bytes = 0
+        self.link = LinkWait(settings.offline_buffer, self)
+        self.reception = Reception(self, observer)
         self._background: set[asyncio.Task[Any]] = set()
         self._consumers: list[Consumer] = []
-        self._leaving: dict[Subscription, asyncio.Task[None] | None] = {}
+        self.leaving = Leaving(self)
         self.responder = Responder(
-            settings, self.router, self, observer, self.system, self.on_answer, self.trail, self.tally
+            settings, self.router, self, observer, self.system, self.reception.on_answer, self.trail, self.tally
         )
         self.steps = DurableSteps(self.trail, self.responder, self.system, observed=observer is not None)
         self.router.add(Subscription(None, ASK_TOPIC, bind(Inside(self).answer), settings, {"name": ASK_TOPIC}))
         self._renew()
 
     def _renew(self) -> None:
-        self.caller = Caller(self.settings, self, self._observer, self, self.trail, self.tally)
+        self.caller = Caller(self.settings, self, self._observer, self.reception, self.trail, self.tally)
         self.caller.around = self.responder.around
-        self.on_request = self.responder.request
-        self.on_event = self.responder.event
-        self.on_dispatched = self.caller.dispatched
-        self.on_joined = self.caller.joined
+        self.reception.hand_on()
 
     # --- start and end --------------------------------------------------------------------------------------------
 
@@ -149,15 +143,15 @@ class Instance:
     async def _start(self) -> None:
         transport = self._transport = self._transport or self._make_transport()
         try:
-            self._linked = asyncio.Event()
-            port = await transport.open(self.service, self)
-            self._take_place(port)
+            self.link.begin()
+            port = await transport.open(self.service, self.reception)
+            self.take_place(port)
             self.caller.attach(port)
             await self.registry.attach(port, _interests(self.router), self._durable())
             await self._answer_questions(port)
-            self._take_place(port)  # a link that broke meanwhile may have made it another instance
+            self.take_place(port)  # a link that broke meanwhile may have made it another instance
             self.port = port
-            self._linked.set()
+            self.link.up()
             for subscription in self._durable():
                 subscription.begin_consuming()
             if self.outbox is not None:
@@ -181,7 +175,8 @@ class Instance:
         except PermissionDeniedError as error:
             log.info("this instance cannot be looked into: %s", error)
 
-    def _take_place(self, port: Port) -> None:
+    def take_place(self, port: Port) -> None:
+        """Take its name and clock from its place at the broker."""
         self.source = f"{self.service}/{port.instance}"
         if port.instance not in self.places:
             self.places.append(port.instance)
@@ -207,9 +202,7 @@ class Instance:
         for recording in self.recordings:
             recording.forget()
         self.recordings.clear()
-        for subscription in self._leaving:
-            self.router.forget(subscription)
-        self._leaving.clear()
+        self.leaving.forget()
         self.registry = Registry()
         self.responder.forget()
         for subscription in self.router:
@@ -229,7 +222,7 @@ class Instance:
             log.info("stopping")
 
     def _under_way(self) -> int:
-        return sum(subscription.under_way for subscription in {*self.router, *self._leaving})
+        return sum(subscription.under_way for subscription in self._subscriptions())
 
     async def close(self, drain: float) -> None:
         """See `EventSystem.aclose`. It goes on if whoever waits for it is cancelled; all wait for the same.
@@ -239,7 +232,7 @@ class Instance:
         self.closed = True
         for tell in self._at_close:
             tell()
-        subscriptions = [*self.router, *self._leaving]
+        subscriptions = self._subscriptions()
         inside = any(subscription.is_caller for subscription in subscriptions)
         for subscription in subscriptions:
             if subscription.consumer is not None:
@@ -259,7 +252,7 @@ class Instance:
         if self.port is not None:
             if self.scheduler is not None:  # what is due now waits for others: the handlers here leave
                 await self.scheduler.stop()
-            await self._drain(drain)
+            await self._let_go(drain)
             for recording in self.recordings:
                 await recording.stop()
             await self._empty_outbox(until - self.clock.monotonic())
@@ -286,25 +279,10 @@ class Instance:
                 async with self.clock.timeout(seconds):
                     await self.outbox.drain()
 
-    async def _drain(self, seconds: float) -> None:
-        staying = list(self.router)
-        left = [interest for subscription in staying for interest in self.router.remove(subscription)]
-        self._leaving |= dict.fromkeys(staying)
-        subscriptions = list(self._leaving)
+    async def _let_go(self, drain: float) -> None:
+        subscriptions = self._subscriptions()
         self._consumers = [each.consumer for each in subscriptions if each.consumer is not None]
-        try:
-            async with self.clock.timeout(max(0.0, seconds)):
-                with contextlib.suppress(TielineError):
-                    await self.registry.end(left)
-                for subscription in subscriptions:
-                    self.router.forget(subscription)
-                leaving = [task for task in self._leaving.values() if task is not None]
-                await asyncio.gather(*(subscription.drain() for subscription in subscriptions), *leaving)
-        except TimeoutError:
-            for subscription in subscriptions:
-                self.router.forget(subscription)
-                subscription.interrupt()
-            await asyncio.sleep(0)
+        await self.leaving.end_all(drain)
         self.registry.detach()
 
     # --- subscriptions --------------------------------------------------------------------------------------------
@@ -328,24 +306,9 @@ class Instance:
         elif running is not None:
             self.spawn(self._start_quietly())
 
-    async def remove(self, subscription: Subscription) -> None:
-        """Let a subscription go: leave, then finish what is here. Whoever asks again waits for the same."""
-        leaving = self._leaving.get(subscription)
-        if leaving is None and not subscription.closed and not self.closed:
-            leaving = self._leaving[subscription] = asyncio.get_running_loop().create_task(self._leave(subscription))
-        if leaving is not None:
-            await asyncio.shield(leaving)
-        await subscription.drain()
-
-    async def _leave(self, subscription: Subscription) -> None:
-        with contextlib.suppress(TielineError):  # its lease will end
-            await self.registry.end(self.router.remove(subscription))
-        self.router.forget(subscription)
-        self.spawn(self._see_off(subscription), Context())
-
-    async def _see_off(self, subscription: Subscription) -> None:
-        await subscription.drain()
-        self._leaving.pop(subscription, None)
+    def _subscriptions(self) -> list[Subscription]:
+        """All that are there or on their way out."""
+        return list(dict.fromkeys([*self.router, *self.leaving.all()]))
 
     async def _register_after_start(self, subscription: Subscription, new: list[Interest]) -> None:
         with contextlib.suppress(TielineError):
@@ -357,84 +320,6 @@ class Instance:
             await self.start()
         except TielineError as error:
             log.error("the event system did not start: %s", error)
-
-    # --- the link -------------------------------------------------------------------------------------------------
-
-    def on_answer(self, envelope: Envelope) -> None:
-        """See `Receiver`."""
-        kind = envelope.kind
-        if kind == CANCEL:
-            self.responder.cancel(envelope.call_id)
-        elif kind == CREDIT:
-            self.responder.credited(envelope)
-        else:
-            self.caller.answered(envelope)
-
-    def on_mail(self, topic: str, group: str) -> None:
-        """See `Receiver`."""
-        for subscription in self.router.takers(Interest(Route.MAIL, topic, group)):
-            if subscription.consumer is not None:
-                subscription.consumer.wake()
-
-    def on_connected(self, gap: Gap | None) -> None:
-        """See `Receiver`."""
-        self._linked.set()
-        for subscription in self._durable():
-            if subscription.consumer is not None:
-                subscription.consumer.wake()
-        if self.scheduler is not None:
-            self.scheduler.look()
-        if gap is not None:
-            self.tally.count("gaps")
-            log.info("the broker is back after %.1f s", self.clock.monotonic() - self._away_since)
-            self.caller.link_up()
-            if self.outbox is not None:
-                self.outbox.link_up()
-            if self.port is not None:
-                self._take_place(self.port)
-                self._tell_gap(gap)
-
-    def on_disconnected(self, reason: str) -> None:
-        """See `Receiver`."""
-        log.warning("the broker is away: %s", reason)
-        self.tally.count("disconnects")
-        if self._linked.is_set():  # a gateway may lose its broker first and be lost then
-            self._away_since = self.clock.monotonic()
-        self._linked.clear()
-        self.caller.link_down()
-
-    async def await_link(self, envelope: Envelope, seconds: float) -> None:
-        """Wait for the broker, if the publisher allowed it and not too much waits already.
-
-        Raises:
-            UnavailableError: it did not come back in time.
-            OverloadedError: too much waits.
-
-        """
-        size = envelope.ByteSize()
-        if seconds > 0 and self._waiting_bytes + size > self.settings.offline_buffer:
-            raise OverloadedError("too much is waiting for the broker", details={"bytes": self._waiting_bytes})
-        self._waiting_bytes += size
-        try:
-            async with self.clock.timeout(seconds):
-                await self._linked.wait()
-        except TimeoutError:
-            message = "the broker cannot be reached now; reconnecting. Try again, or allow wait_for_connection"
-            raise UnavailableError(message, outcome=Outcome.NOT_DELIVERED) from None
-        finally:
-            self._waiting_bytes -= size
-
-    def _tell_gap(self, gap: Gap) -> None:
-        since, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in gap[:2])
-        concerned = any(not subscription.internal for subscription in self.router)
-        level = logging.WARNING if concerned else logging.INFO
-        log.log(level, "live events between %s and %s may be lost: %s", since, until, gap.reason)
-        self.system.gap(gap)
-        if self._observer:
-            self._observer(Step(StepName.GAP, gap.until, "", "", b"", {"since": gap.since, "reason": gap.reason}))
-        for subscription in self.router:
-            if subscription.on_gap is not None:
-                self.spawn(_guarded(subscription.on_gap, since, until, gap.reason))
 
     # --- durable events -------------------------------------------------------------------------------------------
 
@@ -504,7 +389,7 @@ class Instance:
 
     def metrics(self) -> Metrics:
         """See `EventSystem.metrics`."""
-        return metrics_of(self.tally, [*self.router, *self._leaving])
+        return metrics_of(self.tally, self._subscriptions())
 
     def _is_connected(self) -> bool:
         return self.port is not None and self.port.connected
@@ -547,12 +432,3 @@ def _interests(router: Router) -> list[Interest]:
     """What the subscriptions want, those of the system's own aside."""
     wanted = (subscription.interests for subscription in router if not subscription.internal)
     return list(dict.fromkeys(itertools.chain.from_iterable(wanted)))
-
-
-async def _guarded(function: Callable[..., Any], *arguments: Any) -> None:
-    try:
-        result = function(*arguments)
-        if inspect.isawaitable(result):
-            await result
-    except Exception:
-        log.exception("on_gap raised")

@@ -109,7 +109,7 @@ class Planner:
         port = instance.port
         assert port is not None
         if not port.connected:
-            await instance.await_link(event, wait_for_connection)
+            await instance.link.wait(event, wait_for_connection)
         await port.agenda.plan(plan_of(event, way, due, durable, policy))
         if asked < now:
             log.warning("%r was to be published %.1f s ago: it is published now", topic, (now - asked) / 1000)

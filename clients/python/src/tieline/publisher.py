@@ -136,7 +136,7 @@ class Publisher:
         port = instance.port
         assert port is not None
         if not port.connected:
-            await instance.await_link(event, wait_for_connection)
+            await instance.link.wait(event, wait_for_connection)
         steps, drafts = instance.steps, (draft_of(event, durable),)
         began = instance.clock.monotonic() if steps.wanted else None
         if durable.replicas:
@@ -179,7 +179,7 @@ class Publisher:
         drafts = [draft_of(event, piece.durable) for event, piece in zip(events, pieces, strict=True)]
         check_size(drafts)
         if not port.connected:
-            await instance.await_link(events[0], wait_for_connection)
+            await instance.link.wait(events[0], wait_for_connection)
         began = instance.clock.monotonic()
         stored = await port.mail.append(topic, drafts, together=True, most=pieces[0].durable.most)
         for place in stored:
@@ -268,7 +268,7 @@ class Publisher:
         assert port is not None
         event.id = event.id or new_id()
         if not port.connected:
-            await instance.await_link(event, wait_for_connection)
+            await instance.link.wait(event, wait_for_connection)
         handled = Handled() if wait_local else None
         if not by_system:
             instance.tally.live(event.topic).published += 1

@@ -5,6 +5,7 @@ import {
   type Gathered,
   type Metrics,
   type Receipt,
+  type Replay,
   type Responder,
   type Schedule,
   type Stream,
@@ -26,14 +27,18 @@ export function failure(error: unknown): Answer {
   return answer({ $case: "failure", value: failed(error) });
 }
 
-/** The next items of a stream, so many (0: all) or up to its end. */
-export async function read(stream: Stream, count: number): Promise<Answer> {
+/** The next items of a stream, so many (0: all) or up to its end, each as it is to be shown. */
+export async function read(
+  stream: Pick<Stream | Replay, "next">,
+  count: number,
+  shown: (item: unknown) => unknown,
+): Promise<Answer> {
   const values: Value[] = [];
   try {
     while (count === 0 || values.length < count) {
       const { done, value } = await stream.next();
       if (done) return answer({ $case: "items", value: { values, ended: true, failure: undefined } });
-      values.push(fromNative(value));
+      values.push(fromNative(shown(value)));
     }
   } catch (error) {
     return answer({ $case: "items", value: { values, ended: false, failure: failed(error) } });

@@ -7,6 +7,8 @@ import {
   MemoryBroker,
   MemoryTransport,
   type PublishOptions,
+  type Replay,
+  type ReplayProgress,
   type Stream,
   type StreamOptions,
   type Subscription,
@@ -40,9 +42,11 @@ import {
   type Schedule,
   ScheduleAct,
   type Subscribe,
+  type Replay as WantedReplay,
   type Stream as WantedStream,
 } from "./contract/peer.js";
 import { DONE, Handling, type Sent, type Tell } from "./handling.js";
+import { askHistory, progressOf, replay, replayedOf } from "./history.js";
 import { given, itemsOf, messageOptions, retryOf, settingsOf, storing, subscribeOptions, whenOf } from "./options.js";
 import { fromNative, toNative } from "./values.js";
 
@@ -56,7 +60,7 @@ class Peer {
   readonly #memory = new MemoryBroker();
   readonly #systems = new Map<string, EventSystem>();
   readonly #subscriptions = new Map<string, [Subscription, Handling]>();
-  readonly #streams = new Map<string, [Stream, AbortController]>();
+  readonly #streams = new Map<string, [Stream | Replay, AbortController]>();
   readonly #calls = new Map<number, AbortController>();
 
   /** Takes commands until stdin ends. */
@@ -100,6 +104,10 @@ class Peer {
         return await schedule(this.#system(system), wanted.value);
       case "cron":
         return await cron(this.#system(system), wanted.value);
+      case "history":
+        return await askHistory(this.#system(system), wanted.value);
+      case "replay":
+        return await this.#replay(replay(this.#system(system), wanted.value), wanted.value);
       case "stream":
         return this.#stream(this.#system(system), wanted.value);
       case "read":
@@ -130,6 +138,7 @@ class Peer {
       wanted.url === "memory://"
         ? { transport: new MemoryTransport(this.#memory) } // one broker for all systems of the process
         : { url: wanted.url, namespace: wanted.namespace };
+    if (wanted.record !== "") throw new TypeError("a program in Node does not record");
     const settings = settingsOf(wanted.settings);
     const system = new EventSystem({ ...where, service: wanted.service || "peer", settings, logger: QUIET });
     await system.start();
@@ -178,10 +187,17 @@ class Peer {
     return DONE;
   }
 
+  async #replay(begun: Replay, { id, wait }: WantedReplay): Promise<Answer> {
+    if (wait) return replayedOf(await begun.wait());
+    this.#streams.set(id, [begun, new AbortController()]);
+    return DONE;
+  }
+
   /** Giving up a read gives up the stream, as a cancelled task does in other languages. */
   #read(number: number, { id, count }: Read): Promise<Answer> {
     const [stream, controller] = this.#opened(id);
-    return this.#until(number, () => read(stream, count), controller);
+    const shown = "wait" in stream ? (item: unknown) => progressOf(item as ReplayProgress) : (item: unknown) => item;
+    return this.#until(number, () => read(stream, count, shown), controller);
   }
 
   async #leave(id: string): Promise<Answer> {
@@ -191,7 +207,7 @@ class Peer {
     return DONE;
   }
 
-  #opened(id: string): [Stream, AbortController] {
+  #opened(id: string): [Stream | Replay, AbortController] {
     const found = this.#streams.get(id);
     if (found === undefined) throw new TypeError(`no stream ${id}`);
     return found;
