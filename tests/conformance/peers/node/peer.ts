@@ -51,6 +51,7 @@ import { given, itemsOf, messageOptions, retryOf, settingsOf, storing, subscribe
 import { fromNative, toNative } from "./values.js";
 
 const STDOUT = 1;
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
 /** How long others have to tell of a chain; peers share two cores with many, so that some seconds prove nothing. */
 const ASK_MS = 30_000;
 const QUIET: Logger = { debug() {}, warn() {}, error() {} };
@@ -334,8 +335,9 @@ function writeSome(bytes: Buffer): number {
   try {
     return writeSync(STDOUT, bytes);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EAGAIN") return 0;
-    throw error;
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    Atomics.wait(NEVER, 0, 0, 1); // a millisecond, which the runner may need the core for
+    return 0;
   }
 }
 
