@@ -17,8 +17,8 @@ _ORDER = {
     name: place
     for place, name in enumerate(
         ("planned", "fired", "expired", "published", "stored", "redriven", "routed_local", "routed_remote",
-         "dispatched", "joined", "received", "claimed", "accepted", "waiting", "queued", "running", "handled", "streamed",
-         "replied", "completed", "failed", "retried", "dropped", "parked", "dead_letter")
+         "dispatched", "joined", "received", "claimed", "accepted", "waiting", "queued", "running", "handled",
+         "streamed", "replied", "completed", "failed", "retried", "dropped", "parked", "dead_letter")
     )
 }  # fmt: skip
 
