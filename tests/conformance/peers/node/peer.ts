@@ -39,14 +39,14 @@ import {
   type PublishMany,
   type Read,
   Report,
-  type Replay as WantedReplay,
   type Schedule,
   ScheduleAct,
   type Subscribe,
+  type Replay as WantedReplay,
   type Stream as WantedStream,
 } from "./contract/peer.js";
-import { askHistory, progressOf, replay, replayedOf } from "./history.js";
 import { DONE, Handling, type Sent, type Tell } from "./handling.js";
+import { askHistory, progressOf, replay, replayedOf } from "./history.js";
 import { given, itemsOf, messageOptions, retryOf, settingsOf, storing, subscribeOptions, whenOf } from "./options.js";
 import { fromNative, toNative } from "./values.js";
 
