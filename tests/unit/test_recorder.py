@@ -213,9 +213,10 @@ async def test_history_is_trimmed_by_its_recorder(place: Place) -> None:
 @pytest.mark.parametrize("key", [None, "k"])
 async def test_a_planned_event_is_recorded_once_when_its_time_has_come(place: Place, key: str | None) -> None:
     async with running(place.recorder()):
-        await place.events.publish("a.b", 1, key=key, delay=0.3)
+        receipt = await place.events.publish("a.b", 1, key=key, delay=3600)
         await asyncio.sleep(0.1)
         assert await place.rows() == []
+        await place.events.schedules.reschedule(receipt.id, delay=0)
         (row,) = await place.has(1)
         assert (row.type, row.key, row.status) == ("a.b", key or "", "pending" if key else "processed")
 
@@ -317,6 +318,48 @@ async def test_what_the_tape_cannot_hold_is_counted_as_lost(place: Place, monkey
     async with running(place.recorder("two")):
         rows = await place.has(figures.waiting)
     assert [row.key for row in rows] == [str(n) for n in range(figures.lost, 100)]
+
+
+async def test_the_tape_is_bounded_by_bytes_as_well(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large events give way to later ones, stored and live ones alike; the next recorder gets the rest."""
+    monkeypatch.setattr("tieline._contract.contract.LIMIT_TAPE_BYTES", 200_000)
+    async with running(place.recorder()):
+        pass
+    for n in range(60):
+        await place.events.publish("a.b", b"x" * 10_000, key=str(n) if n % 2 else None, schema_version=str(n))
+    figures = await place.recorder().figures()
+    assert figures.lost + figures.waiting == 60
+    assert 15 <= figures.waiting <= 20
+    async with running(place.recorder("two")) as recorder:
+        rows = await place.has(figures.waiting)
+        await poll(lambda: _is_idle(recorder))
+        assert [int(row.schema_version) for row in rows] == list(range(figures.lost, 60))
+
+
+async def test_what_is_in_history_counts_no_more_for_the_bound(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tieline._contract.contract.LIMIT_TAPE_BYTES", 200_000)
+    tape = place.events._instance.port.tape
+    await tape.register()
+    for n in range(15):
+        await place.events.publish("a.b", b"x" * 10_000, key=str(n))
+    entries = await tape.read("one", wait=0)
+    await tape.acknowledge([entry.id for entry in entries[1:]])
+    for n in range(15):
+        await place.events.publish("a.b", b"x" * 10_000, key=str(n))
+    figures = await tape.figures()
+    assert (len(entries), figures.waiting, figures.lost) == (15, 16, 0)
+
+
+async def test_an_event_larger_than_the_tape_may_hold_stays_until_the_next_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tieline._contract.contract.LIMIT_TAPE_BYTES", 1_000)
+    async with running(place.recorder()):
+        pass
+    for n in range(3):
+        await place.events.publish("a.b", b"x" * 10_000, schema_version=str(n))
+    figures = await place.recorder().figures()
+    assert (figures.waiting, figures.lost) == (1, 2)
 
 
 async def test_an_event_that_the_database_refuses_is_left_out_alone(place: Place) -> None:

@@ -13,8 +13,8 @@ local function read_plan(id)
   return packed and cmsgpack.unpack(packed)
 end
 
-local function write_plan(plan, id)
-  redis.call('SET', plans .. id, cmsgpack.pack(plan))
+local function write_plan(plan, id, ...)
+  return redis.call('SET', plans .. id, cmsgpack.pack(plan), ...)
 end
 
 -- It is over: remembered for a while, the last of them at most.

@@ -1,22 +1,52 @@
 -- What happens goes on the tape while there are recorders (see `record`). Its two keys are the last ones of the script.
--- What is cut off at its end is lost, unless a recorder has read it.
+-- It holds so many entries, and about so many bytes; what is cut off at its end is lost, unless a recorder has read it.
 local recording, tape = KEYS[#KEYS - 1], KEYS[#KEYS]
-local tape_most = redis.pcall('HGET', recording, 'most')
-tape_most = type(tape_most) == 'string' and tonumber(tape_most) or 0
+local tape_bounds = redis.pcall('HMGET', recording, 'most', 'most_bytes')
+local tape_most, tape_most_bytes = tonumber(tape_bounds[1] or 0), tonumber(tape_bounds[2] or 0)
 
-local function cut_tape(over)
-  local before = redis.call('XRANGE', tape, '-', '+', 'COUNT', 1)[1][1]
-  redis.call('XTRIM', tape, 'MAXLEN', tape_most)
-  local first = redis.call('XRANGE', tape, '-', '+', 'COUNT', 1)[1][1]
-  local read = redis.pcall('XPENDING', tape, 'recorders', before, '(' .. first, over)
-  redis.call('HINCRBY', recording, 'lost', over - (read.err and 0 or #read))
+-- About how many bytes an entry takes, by its names and values.
+local function size_of(fields)
+  local size = 64
+  for _, part in ipairs(fields) do
+    size = size + #part
+  end
+  return size
+end
+
+-- The oldest go until there are `tape_most` entries of `most_bytes` at most; one stays.
+local function cut_tape(length, bytes, most_bytes)
+  local first, last, gone = nil, nil, 0
+  local function too_much()
+    return gone < length - 1 and (length - gone > tape_most or bytes > most_bytes)
+  end
+  while too_much() do
+    for _, entry in ipairs(redis.call('XRANGE', tape, last and '(' .. last or '-', '+', 'COUNT', 16)) do
+      if too_much() then
+        first, last = first or entry[1], entry[1]
+        gone, bytes = gone + 1, bytes - size_of(entry[2])
+      end
+    end
+  end
+  if gone == 0 then
+    return
+  end
+  local read = redis.pcall('XPENDING', tape, 'recorders', first, last, gone)
+  redis.call('XTRIM', tape, 'MAXLEN', length - gone)
+  redis.call('HSET', recording, 'bytes', string.format('%.0f', math.max(0, bytes)))
+  redis.call('HINCRBY', recording, 'lost', gone - (read.err and 0 or #read))
 end
 
 local function note(...)
   if tape_most > 0 and type(redis.pcall('XADD', tape, '*', ...)) == 'string' then
-    local over = redis.call('XLEN', tape) - tape_most
-    if over > tape_most / 64 then
-      cut_tape(over)
+    local length, size = redis.call('XLEN', tape), size_of({ ... })
+    local bytes = length > 1 and redis.call('HINCRBY', recording, 'bytes', size) or size
+    if length == 1 then
+      redis.call('HSET', recording, 'bytes', size)
+    end
+    if length - tape_most > tape_most / 64 then
+      cut_tape(length, bytes, tape_most_bytes)
+    elseif bytes > tape_most_bytes then
+      cut_tape(length, bytes, tape_most_bytes - tape_most_bytes / 64)
     end
   end
 end

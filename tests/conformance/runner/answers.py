@@ -224,7 +224,8 @@ def _steps_faults(wanted: schema.StepsTold, seen: Explanation, names: Names) -> 
     for step in wanted.steps:
         if not any(_is_step(step, told, names) for told in left.get(names.put(step.source), ())):
             told = "; ".join(f"{told.name} {told.source} {told.topic}" for told in seen.steps)
-            yield f"expected the step {step.name} ({show_message(step)}), told was {told}"
+            silent = f"; {seen.missing} did not tell theirs" if seen.missing else ""
+            yield f"expected the step {step.name} ({show_message(step)}), told was {told}{silent}"
             return
 
 

@@ -18,11 +18,13 @@ import {
 } from "../durable.js";
 import { errorFromWire } from "../envelope.js";
 import { PayloadTooLargeError, UnavailableError } from "../errors.js";
-import { AppendBatch, MANY_BYTES, TOGETHER } from "./appendBatch.js";
+import { AppendBatch } from "./appendBatch.js";
 import { type GrpcLink, LinkBrokenError } from "./grpcLink.js";
 
 type Ask = NonNullable<MailRequest["ask"]>;
 
+const TOGETHER = 64;
+const MANY_BYTES = 262_144;
 const ROOM_EACH = 128;
 const MOST_LETTERS = 1_000;
 

@@ -6,6 +6,7 @@ import { OverloadedError, type TielineError, UnavailableError } from "../errors.
 import type { Settings } from "../settings.js";
 import type { Interest, Receiver, Transport } from "../transport.js";
 import { RedisAgenda } from "./redisAgenda.js";
+import { RedisGathering } from "./redisGathering.js";
 import { LinkDownError, type LinkOwner, type RedisLink } from "./redisLink.js";
 import { RedisMail } from "./redisMail.js";
 import { type Answers, RedisOutbox } from "./redisOutbox.js";
@@ -31,6 +32,7 @@ export class RedisTransport implements Transport {
   readonly registry: RedisRegistry;
   readonly outbox: RedisOutbox;
   readonly runs: RedisRuns;
+  readonly gathering = new RedisGathering();
   readonly mail: RedisMail;
   readonly agenda = new RedisAgenda(this);
   readonly plain: RedisPlain;
@@ -62,7 +64,8 @@ export class RedisTransport implements Transport {
     const work = new RedisWork(this.#target, this.settings, () => this.#name);
     const waiting = new RedisWork(this.#target, this.settings, () => `${this.#name}:wait`);
     const patience = (this.settings.pingInterval + this.settings.pongTimeout) / 2; // longer, and the link is taken for dead
-    this.mail = new RedisMail(this.prefix, work, waiting, Math.floor(patience), () => this.require());
+    const { gathering } = this;
+    this.mail = new RedisMail(this.prefix, work, waiting, Math.floor(patience), gathering, () => this.require());
     this.plain = new RedisPlain(this.prefix, work, this.clock, () => this.registry.mailTopics());
     this.#notice = noticeChannel(this.prefix);
   }
@@ -99,6 +102,7 @@ export class RedisTransport implements Transport {
     for (const timer of this.#timers) clearInterval(timer);
     this.link?.close("closed");
     this.link = undefined;
+    this.gathering.close();
     this.mail.close();
     this.plain.close();
     this.retention.close();
@@ -205,7 +209,7 @@ export class RedisTransport implements Transport {
     }
     this.#clientId = greeted.clientId;
     this.link = link;
-    this.mail.resume(link); // before anything else can be appended
+    this.gathering.resume(link); // before anything else can be added
     this.interestsChanged();
     for (const { resolve } of this.#waiting.splice(0)) resolve(link);
   }
@@ -230,7 +234,7 @@ export class RedisTransport implements Transport {
   /** What was gathered becomes commands. */
   #write(link: RedisLink): void {
     this.outbox.write(link);
-    this.mail.write(link);
+    this.gathering.write(link);
   }
 
   #onLost(link: RedisLink | undefined, why: string): void {
@@ -240,6 +244,7 @@ export class RedisTransport implements Transport {
     const since = this.clock.now() - Math.round(monotonic() - link.heardAt);
     this.outbox.lost();
     this.mail.linkDown();
+    this.gathering.linkDown();
     for (const port of [...this.#ports]) port.receiver.onDisconnected(`Redis at ${this.#target.name}: ${why}`);
     void this.#reconnect(since, why);
   }

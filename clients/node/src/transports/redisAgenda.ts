@@ -1,6 +1,5 @@
 import {
   agendaKey,
-  DEFAULT_APPEND_RESEND_MS,
   DEFAULT_ENDED_PLAN_MS,
   DEFAULT_ROLE_MS,
   LIMIT_ENDED_PLANS,
@@ -25,14 +24,14 @@ import {
 } from "../contract/scripts.js";
 import { shown } from "../options.js";
 import type { Agenda, Fired, Firing, Plan, Planned, PlannedPage, ScheduleStatus, Told, Way } from "../schedule.js";
-import { within } from "../within.js";
 import type { RedisTransport } from "./redis.js";
-import { LinkDownError } from "./redisLink.js";
+import type { Run } from "./redisGathering.js";
 import { listOf, pairsOf } from "./redisMailDesk.js";
 import { RedisRoster } from "./redisRoster.js";
 import { runScript } from "./redisScripts.js";
 import { commandError } from "./redisServer.js";
 import type { Reply } from "./resp.js";
+import { Together } from "./together.js";
 
 const ANY_TOPIC = "\0";
 const NOTICE = "s\0";
@@ -40,6 +39,34 @@ const NOTICE = "s\0";
 const IS_MOMENT = /^[0-9]{1,15}$/;
 const FIELDS = 10;
 const KEEP = [String(DEFAULT_ENDED_PLAN_MS), String(LIMIT_ENDED_PLANS)];
+
+/** Events that are planned by one run of `plan`. */
+class PlanRun extends Together<Reply> implements Run {
+  readonly script = PLAN;
+  readonly #rest: (string | Buffer)[];
+
+  constructor(
+    readonly names: readonly string[],
+    head: readonly string[],
+  ) {
+    super();
+    this.#rest = [...head];
+  }
+
+  /** One more; resolves when it is planned. */
+  add({ id, key, due, priority, expires, knownAs, envelope }: Plan): Promise<Reply[]> {
+    this.#rest.push(id, key, String(due), String(priority), String(expires), knownAs, envelope);
+    return this.wait(1);
+  }
+
+  rest(): (string | Buffer)[] {
+    return this.#rest;
+  }
+
+  answered(reply: Reply): void {
+    this.done(listOf(reply));
+  }
+}
 
 /** Planned events on Redis: scripts plan and fire them (SPEC.md, section 15). */
 export class RedisAgenda implements Agenda {
@@ -71,30 +98,16 @@ export class RedisAgenda implements Agenda {
     return true;
   }
 
-  /** See `Agenda.plan`. */
+  /** See `Agenda.plan`. What is planned on a topic in one turn of the loop goes to the server in one command. */
   async plan(plan: Plan): Promise<void> {
-    const { id, topic, way, key, due, priority, expires, attempts, backoff, cap, knownAs, window, most } = plan;
-    const numbers = [due, priority, expires, attempts, backoff, cap].map(String);
-    const rest = [id, topic, way, key, ...numbers, knownAs, String(window), String(most), plan.envelope];
-    const { clock, prefix } = this.#transport;
-    const until = clock.monotonic() + DEFAULT_APPEND_RESEND_MS;
-    for (;;) {
-      const link = this.#transport.require();
-      try {
-        await runScript(link, PLAN, planNames(prefix), rest);
-        return;
-      } catch (error) {
-        const isBack = error instanceof LinkDownError && (await this.#back(until));
-        if (!isBack) throw commandError(error);
-      }
-    }
-  }
-
-  /** Waits for the link; false if it takes too long. */
-  async #back(until: number): Promise<boolean> {
-    const { clock } = this.#transport;
-    const left = Math.max(0, until - clock.monotonic());
-    return within(left, this.#transport.up(), clock).catch(() => false);
+    const { gathering, prefix } = this.#transport;
+    const link = this.#transport.require();
+    const { topic, way, attempts, backoff, cap, window, most } = plan;
+    const head = [topic, way, ...[attempts, backoff, cap, window, most].map(String)];
+    const run = gathering.run(`plan ${head.join(" ")}`, () => new PlanRun(planNames(prefix), head));
+    const planned = run.add(plan);
+    gathering.added(link, 1, plan.envelope.length);
+    await planned;
   }
 
   /** See `Agenda.fire`. */

@@ -1,11 +1,4 @@
-import {
-  DEFAULT_APPEND_RESEND_MS,
-  LIMIT_CLAIM_BYTES,
-  LIMIT_STREAM_ALONE,
-  laneKey,
-  mailTopicsKey,
-  streamKey,
-} from "../contract/contract.js";
+import { LIMIT_CLAIM_BYTES, LIMIT_STREAM_ALONE, laneKey, mailTopicsKey, streamKey } from "../contract/contract.js";
 import {
   APPEND,
   appendNames,
@@ -32,51 +25,80 @@ import {
 } from "../durable.js";
 import { UnavailableError } from "../errors.js";
 import { newInstance } from "../identity.js";
-import { AppendBatch, MANY_BYTES, TOGETHER } from "./appendBatch.js";
+import { AppendBatch } from "./appendBatch.js";
 import { memberOf } from "./redisEntries.js";
-import { LinkDownError, type RedisLink } from "./redisLink.js";
+import type { RedisGathering, Run } from "./redisGathering.js";
+import type { RedisLink } from "./redisLink.js";
 import { listOf, RedisMailDesk } from "./redisMailDesk.js";
-import { isForgotten, runScript, scriptHead, sendSource } from "./redisScripts.js";
-import { commandError } from "./redisServer.js";
+import { runScript } from "./redisScripts.js";
 import type { RedisWork } from "./redisWork.js";
-import { encodeCommand, type Reply, RespError } from "./resp.js";
+import { encodeCommand, type Reply } from "./resp.js";
 
 const NO_ROOM = "";
 const TAKEN = "!";
 const REFUSED: ReadonlySet<string> = new Set([NO_ROOM, TAKEN]);
 
-/** Events of one topic that are stored by one run of the script. */
-class Batch extends AppendBatch {
+/** Events of one topic that are stored by one run of `append`. */
+class AppendRun extends AppendBatch implements Run {
+  readonly script = APPEND;
   /** Of the run; 0 before it was sent. */
-  number = 0;
+  #number = 0;
+  readonly #mail: RedisMail;
+
+  constructor(mail: RedisMail, topic: string, most: number, together: boolean) {
+    super(topic, most, together);
+    this.#mail = mail;
+  }
+
+  get names(): readonly string[] {
+    return this.#mail.appendNames(this.topic);
+  }
 
   rest(): (string | Buffer)[] {
-    const head = [this.most, LIMIT_STREAM_ALONE, this.together ? 1 : 0, this.number].map(String);
+    const head = [this.most, LIMIT_STREAM_ALONE, this.together ? 1 : 0, this.#number].map(String);
     const events = this.drafts.flatMap(({ key, priority, knownAs, window, envelope }) => {
       return [key, String(priority), knownAs, String(window), envelope];
     });
     return [...head, ...events];
+  }
+
+  before(link: RedisLink): void {
+    if (this.#number === 0) this.forgotten();
+    this.#mail.makeKnown(link, this.topic);
+  }
+
+  /** It did not run, and later ones may have. */
+  forgotten(): void {
+    this.#number = this.#mail.nextNumber(this.topic);
+  }
+
+  answered(reply: Reply): void {
+    this.done(this.#mail.told(this, reply));
   }
 }
 
 /** Durable events of one process on Redis: streams that are appended to, claimed and settled by scripts (SPEC.md, section 14). */
 export class RedisMail extends RedisMailDesk implements Mail {
   readonly #require: () => RedisLink;
+  readonly #gathering: RedisGathering;
   readonly #producer = newInstance();
   readonly #numbers = new Map<string, number>();
   readonly #topics = new Set<string>();
   /** `WAIT` holds up what comes after it on its connection, so it has one of its own. */
   readonly #waiting: RedisWork;
   readonly #replicasMs: number;
-  #gathered = new Map<string, Batch>();
-  #count = 0;
-  #bytes = 0;
-  #unanswered: Batch[] = [];
-  #givingUp: NodeJS.Timeout | undefined;
 
   /** `require` returns the live link, or throws why nothing can be sent now; replicas have `replicasMs` to answer. */
-  constructor(prefix: string, work: RedisWork, waiting: RedisWork, replicasMs: number, require: () => RedisLink) {
+  constructor(
+    prefix: string,
+    work: RedisWork,
+    waiting: RedisWork,
+    replicasMs: number,
+    gathering: RedisGathering,
+    require: () => RedisLink,
+  ) {
     super(prefix, work);
+    this.#gathering = gathering;
     this.#waiting = waiting;
     this.#replicasMs = replicasMs;
     this.#require = require;
@@ -94,10 +116,10 @@ export class RedisMail extends RedisMailDesk implements Mail {
     const { together = false, most = 0 } = options;
     const link = this.#require();
     if (!together) return this.#gather(link, topic, drafts, most);
-    this.write(link);
-    const batch = new Batch(topic, most, together);
-    const stored = batch.add(drafts);
-    this.#send(link, batch);
+    this.#gathering.write(link);
+    const run = new AppendRun(this, topic, most, together);
+    const stored = run.add(drafts);
+    this.#gathering.send(link, run);
     return stored;
   }
 
@@ -108,13 +130,12 @@ export class RedisMail extends RedisMailDesk implements Mail {
     replicas: number,
     { most = 0 }: AppendOptions = {},
   ): Promise<Appended[]> {
-    const batch = new Batch(topic, most, false);
-    void batch.add(drafts);
+    const run = new AppendRun(this, topic, most, false);
+    void run.add(drafts);
     this.#numbers.set(topic, this.#numbers.get(topic) ?? 0);
-    const names = appendNames(this.prefix, topic, this.#producer);
     const [told, reached] = await this.#waiting.ask(async (link) => {
       const known = link.call("SADD", mailTopicsKey(this.prefix), topic);
-      const [entries] = await Promise.all([runScript(link, APPEND, names, batch.rest()), known]);
+      const [entries] = await Promise.all([runScript(link, APPEND, run.names, run.rest()), known]);
       const isStored = listOf(entries).some((entry) => !REFUSED.has(String(entry)));
       // On the same connection: another one has nothing to wait for.
       const wait = () => link.call("WAIT", String(replicas), String(this.#replicasMs));
@@ -125,67 +146,38 @@ export class RedisMail extends RedisMailDesk implements Mail {
         details: { replicas: reached },
       });
     }
-    return this.#told(batch, told);
+    return this.told(run, told);
   }
 
   #gather(link: RedisLink, topic: string, drafts: readonly Draft[], most: number): Promise<Appended[]> {
-    const name = `${most} ${topic}`;
-    const batch = this.#gathered.get(name) ?? new Batch(topic, most, false);
-    this.#gathered.set(name, batch);
-    const stored = batch.add(drafts);
-    this.#count += drafts.length;
-    for (const { envelope } of drafts) this.#bytes += envelope.length;
-    if (this.#count >= TOGETHER || this.#bytes >= MANY_BYTES) link.flush();
-    else link.flushSoon();
+    const run = this.#gathering.run(`append ${most} ${topic}`, () => new AppendRun(this, topic, most, false));
+    const stored = run.add(drafts);
+    const size = drafts.reduce((sum, { envelope }) => sum + envelope.length, 0);
+    this.#gathering.added(link, drafts.length, size);
     return stored;
   }
 
-  /** Before a flush: turns what is gathered into commands. */
-  write(link: RedisLink): void {
-    for (const batch of this.#takeGathered()) this.#send(link, batch);
+  /** What `append` is about. */
+  appendNames(topic: string): readonly string[] {
+    return appendNames(this.prefix, topic, this.#producer);
   }
 
-  #takeGathered(): Iterable<Batch> {
-    const gathered = this.#gathered;
-    if (gathered.size > 0) this.#gathered = new Map();
-    this.#count = this.#bytes = 0;
-    return gathered.values();
+  /** Of a run of `append`: what has a lower number than what was stored last counts as stored. */
+  nextNumber(topic: string): number {
+    const number = (this.#numbers.get(topic) ?? 0) + 1;
+    this.#numbers.set(topic, number);
+    return number;
   }
 
-  #send(link: RedisLink, batch: Batch): void {
-    const { topic } = batch;
-    if (batch.number === 0) this.#number(batch);
-    if (!this.#topics.has(topic)) {
-      this.#topics.add(topic);
-      link.send(encodeCommand(["SADD", mailTopicsKey(this.prefix), topic]), []);
-    }
-    const names = appendNames(this.prefix, topic, this.#producer);
-    const lost = () => void this.#unanswered.push(batch);
-    const replied = (reply: Reply) => {
-      if (!isForgotten(reply)) return this.#appended(batch, reply);
-      this.#number(batch); // it did not run, and later ones may have
-      sendSource(link, APPEND, names, batch.rest(), {
-        replied: (told) => this.#appended(batch, told),
-        lost,
-        kept: true,
-      });
-    };
-    const rest = batch.rest();
-    link.send(scriptHead(APPEND, names, rest.length), rest, { replied, lost, kept: true });
+  /** Something is to be stored on a topic. */
+  makeKnown(link: RedisLink, topic: string): void {
+    if (this.#topics.has(topic)) return;
+    this.#topics.add(topic);
+    link.send(encodeCommand(["SADD", mailTopicsKey(this.prefix), topic]), []);
   }
 
-  /** What has a lower number than what was stored last counts as stored. */
-  #number(batch: Batch): void {
-    batch.number = (this.#numbers.get(batch.topic) ?? 0) + 1;
-    this.#numbers.set(batch.topic, batch.number);
-  }
-
-  #appended(batch: Batch, reply: Reply): void {
-    if (reply instanceof RespError) return batch.fail(commandError(reply));
-    batch.done(this.#told(batch, reply));
-  }
-
-  #told({ topic, drafts }: Batch, reply: Reply): Appended[] {
+  /** Where events are, as `append` tells it. */
+  told({ topic, drafts }: AppendBatch, reply: Reply): Appended[] {
     const entries = listOf(reply).map(String);
     return drafts.map((draft, at) => this.#stored(topic, draft, entries[at] ?? ""));
   }
@@ -198,32 +190,13 @@ export class RedisMail extends RedisMailDesk implements Mail {
     return { stream, entry: known ? told.slice(1) : told, duplicate: known && told.length > 1 };
   }
 
-  /** The link is gone: what was gathered and what was not answered is kept, for so long. */
+  /** The link is gone; the server behind the next one may know no topics. */
   linkDown(): void {
-    this.#unanswered.push(...this.#takeGathered());
     this.#topics.clear();
-    if (this.#unanswered.length === 0) return;
-    this.#givingUp ??= setTimeout(() => this.#giveUp(), DEFAULT_APPEND_RESEND_MS);
-  }
-
-  /** The link is back, and nothing was appended since: stores what may not have been stored, in its order. */
-  resume(link: RedisLink): void {
-    clearTimeout(this.#givingUp);
-    this.#givingUp = undefined;
-    for (const batch of this.#unanswered.splice(0)) this.#send(link, batch);
-  }
-
-  #giveUp(): void {
-    clearTimeout(this.#givingUp);
-    this.#givingUp = undefined;
-    const error = new LinkDownError("the server did not come back in time");
-    for (const batch of this.#unanswered.splice(0)) batch.fail(commandError(error));
   }
 
   /** Nothing is sent any more. */
   close(): void {
-    this.#unanswered.push(...this.#takeGathered());
-    this.#giveUp();
     this.work.close();
     this.#waiting.close();
   }

@@ -38,13 +38,11 @@ export function cronTests(world: World): void {
       assert.ok(event.time.getTime() >= tick);
       assert.deepEqual([event.data, event.headers.h], [{ a: 1 }, "x"]);
     }
-    await until(isOver(told, "completed"), "completed");
+    const ofFirst = () => told.filter(({ data }) => data.id === events[0]?.id).map(({ what }) => what);
+    await until(() => ofFirst().includes("completed"), "completed");
     await other.cron.delete(topic);
     await until(isOver(told, "deleted"), "deleted");
-    assert.deepEqual(
-      told.slice(0, 3).map(({ what }) => what),
-      ["created", "executed", "completed"],
-    );
+    assert.deepEqual([told[0]?.what, ...ofFirst()], ["created", "executed", "completed"]);
     await assert.rejects(maker.cron.get(topic), NotFoundError);
   });
 

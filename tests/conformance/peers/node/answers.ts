@@ -125,7 +125,9 @@ export function figuresOf({ series }: Metrics, topic: string, exposition: string
       handleTimes: one.handleTime.count,
       roundTrips: one.roundTrip.count,
     }));
-  return answer({ $case: "figures", value: { series: told, topic, exposition } });
+  const lines = exposition.split(/(?<=\n)/);
+  const read = lines.filter((line) => line.startsWith("#") || line.includes(`topic="${topic}"`));
+  return answer({ $case: "figures", value: { series: told, topic, exposition: read.join("") } });
 }
 
 function failed(error: unknown): Failure {

@@ -51,6 +51,8 @@ import { given, itemsOf, messageOptions, retryOf, settingsOf, storing, subscribe
 import { fromNative, toNative } from "./values.js";
 
 const STDOUT = 1;
+/** How long others have to tell of a chain; peers share two cores with many, so that some seconds prove nothing. */
+const ASK_MS = 30_000;
 const QUIET: Logger = { debug() {}, warn() {}, error() {} };
 
 /** Event systems and subscriptions, by the names that the runner gave them. */
@@ -115,7 +117,7 @@ class Peer {
       case "gather":
         return await this.#until(number, (signal) => gather(this.#system(system), wanted.value, signal));
       case "explain":
-        return explained(await this.#system(system).explain(wanted.value.correlationId));
+        return explained(await this.#system(system).explain(wanted.value.correlationId, { ttl: ASK_MS }));
       case "metrics":
         return await metricsOf(this.#system(system), wanted.value.topic);
       case "cancel":

@@ -46,6 +46,9 @@ from tieline import Replay as OpenReplay
 from tieline import Stream as OpenStream
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
+_ASK_SECONDS = 30.0
+"""How long others have to tell of a chain; peers share two cores with many, so that some seconds prove nothing."""
+
 _CRON_OPTIONS = ("expression", "topic", "call", "key", "zone", "retries")
 
 
@@ -238,7 +241,7 @@ class Peer:
         return Answer(gathered=answers.gathered(everybody))
 
     async def _explain(self, command: Command, wanted: Any) -> Answer:
-        steps = await self._systems[command.system].explain(wanted.correlation_id)
+        steps = await self._systems[command.system].explain(wanted.correlation_id, ttl=_ASK_SECONDS)
         return Answer(explanation=answers.explanation(steps))
 
     async def _metrics(self, command: Command, wanted: Any) -> Answer:

@@ -212,7 +212,9 @@ def figures(metrics: Metrics, topic: str, exposition: str) -> Figures:
         for one in metrics.series
         if one.topic == topic
     ]
-    return Figures(series=told, topic=topic, exposition=exposition)
+    lines = exposition.splitlines(keepends=True)
+    read = [line for line in lines if line.startswith("#") or f'topic="{topic}"' in line]
+    return Figures(series=told, topic=topic, exposition="".join(read))
 
 
 def explanation(steps: Steps) -> Explanation:

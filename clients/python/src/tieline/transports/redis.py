@@ -20,6 +20,7 @@ from tieline.errors import Outcome, OverloadedError, TielineError, UnavailableEr
 from tieline.settings import Settings
 from tieline.transport import Gap, Receiver
 from tieline.transports.redis_agenda import RedisAgenda
+from tieline.transports.redis_gathering import Gathering
 from tieline.transports.redis_link import (
     Callback,
     LinkDownError,
@@ -70,6 +71,7 @@ class RedisTransport:
         self.ports: dict[str, RedisPort] = {}
         self.outbox = RedisOutbox(self)
         self.runs = RedisRuns(self)
+        self.gathering = Gathering(self)
         self.mail = RedisMail(self, self._server)
         self.agenda = RedisAgenda(self)
         self.plain = PlainProducers(self)
@@ -117,6 +119,7 @@ class RedisTransport:
             await port.aclose()
         for task in self._tasks:
             task.cancel()
+        self.gathering.close()
         self.mail.close()
         self.plain.close()
         self.tape.close()
@@ -202,7 +205,7 @@ class RedisTransport:
         """Before a flush: what was gathered for the link in use."""
         if link is self.link:
             self.outbox.write(link)
-            self.mail.write(link)
+            self.gathering.write(link)
 
     def _on_lost(self, why: str) -> None:
         link, self.link = self.link, None
@@ -212,6 +215,7 @@ class RedisTransport:
         if link is None or self._closed:
             return
         self.mail.link_down()
+        self.gathering.link_down()
         silent = self._loop_time() - link.heard_at
         since = self.clock.now() - int(silent * 1000)
         for port in list(self.ports.values()):
@@ -233,7 +237,7 @@ class RedisTransport:
             for packed in kept:
                 self.link.send_quietly(packed, self.keep)
             self.runs.resume()
-            self.mail.resume(self.link)
+            self.gathering.resume(self.link)
             if self.registration.mail:
                 self._start(self.plain.sweep_after_gap())
             gap = Gap(since, self.clock.now(), why)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tieline._contract import contract, scripts
-from tieline.errors import TielineError
 from tieline.schedule import Fired, Firing, Plan, Planned, ScheduleStatus, Told, Way
+from tieline.transports.redis_gathering import Run
 from tieline.transports.redis_link import LinkDownError, ReplyError
 from tieline.transports.redis_roster import RedisRoster
 from tieline.transports.redis_server import command_error
@@ -25,6 +25,31 @@ _KEEP = (b"%d" % contract.DEFAULT_ENDED_PLAN_MS, b"%d" % contract.LIMIT_ENDED_PL
 _NOTICE = b"s\0"
 _LONGEST_MOMENT = 15  # digits of ms since 1970
 _HANDED = ("tick", "call")
+
+
+class _PlanRun(Run[int]):
+    """Events that are planned by one run of `plan`."""
+
+    def __init__(self, names: Sequence[str], head: Sequence[str | int]) -> None:
+        super().__init__(scripts.PLAN, names)
+        self._head = [str(part).encode() for part in head]
+
+    def put(self, plan: Plan) -> asyncio.Future[list[int]]:
+        """One more; the future is done when it is planned."""
+        numbers = (b"%d" % plan.due, b"%d" % plan.priority, b"%d" % plan.expires)
+        texts = (plan.id.encode(), plan.key.encode())
+        return self.add((*texts, *numbers, plan.known_as.encode(), plan.envelope), 1)
+
+    def first(self) -> Sequence[bytes]:
+        return self._head
+
+    def told(self, reply: list[int]) -> list[int]:
+        return reply
+
+
+def _head(plan: Plan) -> tuple[str | int, ...]:
+    """What is the same for all events of a run."""
+    return (plan.topic, plan.way, plan.attempts, plan.backoff, plan.cap, plan.window, plan.most)
 
 
 class RedisAgenda:
@@ -54,29 +79,13 @@ class RedisAgenda:
         return True
 
     async def plan(self, plan: Plan) -> None:
-        """See `Agenda.plan`."""
-        arguments = [part if isinstance(part, bytes) else str(part).encode() for part in plan]
-        names = scripts.plan_names(self._transport.prefix)
-        until = self._transport.clock.monotonic() + contract.DEFAULT_APPEND_RESEND_MS / 1000
-        while True:
-            link = self._transport.require()
-            try:
-                await self._transport.answer_of(link, scripts.PLAN, _named(names), "", arguments)
-                return
-            except ReplyError as error:
-                raise command_error(error) from None
-            except LinkDownError as error:
-                if not await self._back(until):
-                    raise command_error(error) from None
-
-    async def _back(self, until: float) -> bool:
-        """Wait for the link; false if it takes too long."""
-        try:
-            async with asyncio.timeout(max(0.0, until - self._transport.clock.monotonic())):
-                await self._transport.up()
-        except (TimeoutError, TielineError):
-            return False
-        return True
+        """See `Agenda.plan`. What is planned on a topic in one turn of the loop goes to the server in one command."""
+        link, gathering = self._transport.require(), self._transport.gathering
+        head = _head(plan)
+        run = gathering.run(("plan", *head), lambda: _PlanRun(scripts.plan_names(self._transport.prefix), head))
+        planned = run.put(plan)
+        gathering.added(link, 1, len(plan.envelope))
+        await planned
 
     async def fire(self, instance: str) -> Fired:
         """See `Agenda.fire`."""

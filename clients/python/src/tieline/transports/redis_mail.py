@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tieline import codec
@@ -25,8 +23,9 @@ from tieline.durable import (
     group_removed,
 )
 from tieline.envelope import EVENT, new_instance
-from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
-from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack, pack_script
+from tieline.errors import PayloadTooLargeError, UnavailableError
+from tieline.transports.redis_gathering import Run
+from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
 from tieline.transports.redis_mail_desk import RedisMailDesk
 from tieline.transports.redis_server import RedisServer, command_error
 from tieline.transports.redis_work import WorkLink
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tieline")
 
-_TOGETHER = 64
-_MANY_BYTES = 262_144
 _LANE = b"\0"
 _UNKNOWN = (b"", b"0")
 _LATEST = 2**63 - 1  # a plain producer may name an entry as it likes
@@ -46,40 +43,39 @@ _REFUSED = {_NO_ROOM, _TAKEN}
 _UNREADABLE = b"\xc1"  # no MessagePack begins so
 
 
-class _Batch:
-    """Events of one topic that are stored by one run of the script, and who waits for it."""
+class _Append(Run[Appended]):
+    """Events of one topic that are stored by one run of `append`."""
 
-    __slots__ = ("arguments", "drafts", "head", "number", "size", "topic", "waiting")
-
-    def __init__(self, topic: str, most: int, together: bool) -> None:
+    def __init__(self, mail: RedisMail, topic: str, most: int, together: bool) -> None:
+        super().__init__(scripts.APPEND, mail.append_names(topic))
         self.topic = topic
         self.head = (b"%d" % most, b"%d" % contract.LIMIT_STREAM_ALONE, b"1" if together else b"0")
         self.number = 0
-        self.arguments: list[bytes] = []
         self.drafts: list[Draft] = []
-        self.size = 0
-        self.waiting: list[tuple[int, asyncio.Future[list[Appended]]]] = []
+        self._mail = mail
 
-    def add(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Appended]]:
-        arguments = self.arguments
+    def put(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Appended]]:
+        """More of them."""
+        arguments = list[bytes]()
         for key, priority, known_as, window, envelope in drafts:
             known = (known_as.encode(), b"%d" % window) if known_as else _UNKNOWN
             arguments += (key.encode(), b"%d" % priority, *known, envelope)
-            self.size += len(envelope)
         self.drafts += drafts
-        future: asyncio.Future[list[Appended]] = asyncio.get_running_loop().create_future()
-        self.waiting.append((len(drafts), future))
-        return future
+        return self.add(arguments, len(drafts))
 
-    def command(self, names: Sequence[str], *, whole: bool = False) -> bytes:
-        """The run of the script; `whole` sends its source."""
-        arguments = [*self.head, b"%d" % self.number, *self.arguments]
-        return pack_script(scripts.APPEND, names, len(arguments), whole=whole) + b"".join(map(bulk, arguments))
+    def first(self) -> Sequence[bytes]:
+        return (*self.head, b"%d" % self.number)
 
-    def fail(self, error: TielineError) -> None:
-        for _, future in self.waiting:
-            if not future.done():
-                future.set_exception(error)
+    def before(self, link: RedisLink) -> None:
+        if not self.number:
+            self.number = self._mail.next_number(self.topic)
+        self._mail.make_known(link, self.topic)
+
+    def forgotten(self) -> None:
+        self.number = self._mail.next_number(self.topic)  # it did not run, and later ones may have
+
+    def told(self, reply: Sequence[bytes]) -> list[Appended]:
+        return self._mail.told(self.topic, self.drafts, reply)
 
 
 class RedisMail(RedisMailDesk):
@@ -90,13 +86,8 @@ class RedisMail(RedisMailDesk):
         self._transport = transport
         self._producer = new_instance()
         self._numbers: dict[str, int] = {}
-        self._gathered: dict[tuple[str, int], _Batch] = {}
-        self._count = self._bytes = 0
-        self._unanswered: deque[_Batch] = deque()
-        self._giving_up: asyncio.TimerHandle | None = None
         self._topics: set[str] = set()
         self._waiting = WorkLink(server, transport.settings, lambda: f"{transport.name}:wait")
-        self._closed = False
         self.work = WorkLink(server, transport.settings, lambda: transport.name)
 
     @property
@@ -115,42 +106,32 @@ class RedisMail(RedisMailDesk):
             UnavailableError, OverloadedError: nothing can be sent now.
 
         """
-        link = self._transport.require()
+        link, gathering = self._transport.require(), self._transport.gathering
         if together:
-            self.write(link)
-            batch = _Batch(topic, most, together)
-            future = batch.add(drafts)
-            self._send(link, batch)
+            gathering.write(link)
+            run = _Append(self, topic, most, together)
+            future = run.put(drafts)
+            gathering.send(link, run)
             return future
-        batch = self._gathered.get((topic, most))
-        if batch is None:
-            batch = self._gathered[topic, most] = _Batch(topic, most, together)
-        before = batch.size
-        future = batch.add(drafts)
-        self._count += len(drafts)
-        self._bytes += batch.size - before
-        if self._count >= _TOGETHER or self._bytes >= _MANY_BYTES:
-            self.write(link)
-            link.flush()
-        else:
-            link.flush_soon()
+        run = gathering.run(("append", topic, most), lambda: _Append(self, topic, most, together))
+        future = run.put(drafts)
+        gathering.added(link, len(drafts), sum(len(draft.envelope) for draft in drafts))
         return future
 
     async def append_to_replicas(
         self, topic: str, drafts: Sequence[Draft], replicas: int, *, most: int = 0
     ) -> list[Appended]:
         """See `Mail.append_to_replicas`. It has a connection of its own: `WAIT` holds up what comes after it there."""
-        batch = _Batch(topic, most, together=False)
-        batch.add(drafts)
+        run = _Append(self, topic, most, together=False)
+        run.put(drafts)
         self._numbers.setdefault(topic, 0)
-        arguments = [*batch.head, b"0", *batch.arguments]
-        names = scripts.append_names(self._prefix, topic, self._producer)
+        arguments = [*run.first(), *run.arguments]
         settings = self._transport.settings
         patience = (settings.ping_interval + settings.pong_timeout) / 2  # longer, and the link is taken for dead
         try:
             link = await self._waiting.up()  # one for all of it: another connection has nothing to wait for
             link.send(pack("SADD", contract.mail_topics_key(self._prefix), topic))
-            told = await self._waiting.run(scripts.APPEND, names, arguments, on=link)
+            told = await self._waiting.run(scripts.APPEND, run.names, arguments, on=link)
             wait = pack("WAIT", replicas, int(patience * 1000))
             reached = await self._waiting.call(wait, on=link) if set(told) - _REFUSED else replicas
         except (LinkDownError, ReplyError) as error:
@@ -159,96 +140,38 @@ class RedisMail(RedisMailDesk):
             raise UnavailableError(
                 f"it is stored, but {reached} replicas have it instead of {replicas}", details={"replicas": reached}
             )
-        return self._told(batch, told)
+        return run.told(told)
 
-    def write(self, link: RedisLink) -> None:
-        """Turn what is gathered into commands."""
-        if self._gathered:
-            gathered, self._gathered = self._gathered, {}
-            self._count = self._bytes = 0
-            for batch in gathered.values():
-                self._send(link, batch)
+    def append_names(self, topic: str) -> Sequence[str]:
+        """What `append` is about."""
+        return scripts.append_names(self._prefix, topic, self._producer)
 
-    def _send(self, link: RedisLink, batch: _Batch) -> None:
-        topic = batch.topic
-        if not batch.number:
-            self._number(batch)
+    def next_number(self, topic: str) -> int:
+        """Of a run of `append`: what has a lower number than what was stored last counts as stored."""
+        number = self._numbers[topic] = self._numbers.get(topic, 0) + 1
+        return number
+
+    def make_known(self, link: RedisLink, topic: str) -> None:
+        """Something is to be stored on a topic."""
         if topic not in self._topics:
             self._topics.add(topic)
             link.send(pack("SADD", contract.mail_topics_key(self._prefix), topic))
-        names = scripts.append_names(self._prefix, topic, self._producer)
 
-        def replied(reply: Any) -> None:
-            if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
-                self._number(batch)  # it did not run, and later ones may have
-                link.send(batch.command(names, whole=True), partial(self._appended, batch))
-            else:
-                self._appended(batch, reply)
-
-        link.send(batch.command(names), replied)
-
-    def _number(self, batch: _Batch) -> None:
-        """What has a lower number than what was stored last counts as stored."""
-        batch.number = self._numbers[batch.topic] = self._numbers.get(batch.topic, 0) + 1
-
-    def _appended(self, batch: _Batch, reply: Any) -> None:
-        if isinstance(reply, LinkDownError):
-            self._unanswered.append(batch)
-            self.link_down()
-        elif isinstance(reply, Exception):
-            batch.fail(command_error(reply))
-        else:
-            stored = self._told(batch, reply)
-            at = 0
-            for count, future in batch.waiting:
-                if not future.done():
-                    future.set_result(stored[at : at + count])
-                at += count
-
-    def _told(self, batch: _Batch, entries: Sequence[bytes]) -> list[Appended]:
-        prefix, topic = self._prefix, batch.topic
+    def told(self, topic: str, drafts: Sequence[Draft], entries: Sequence[bytes]) -> list[Appended]:
+        """Where events are, as `append` tells it."""
+        prefix = self._prefix
         keyed, lanes = contract.stream_prefix_key(prefix, topic), contract.lane_prefix_key(prefix, topic)
         return [
             _appended(keyed + draft.key if draft.key else f"{lanes}{draft.priority}", entry)
-            for draft, entry in zip(batch.drafts, entries, strict=True)
+            for draft, entry in zip(drafts, entries, strict=True)
         ]
 
     def link_down(self) -> None:
-        """The link is gone: keep what was gathered and what was not answered, for so long."""
+        """The link is gone; the server behind the next one may know no topics."""
         self._topics.clear()
-        if self._closed:
-            self._give_up()
-        elif (self._unanswered or self._gathered) and self._giving_up is None:
-            seconds = contract.DEFAULT_APPEND_RESEND_MS / 1000
-            self._giving_up = asyncio.get_running_loop().call_later(seconds, self._give_up)
-
-    def resume(self, link: RedisLink) -> None:
-        """The link is back: store what may not have been stored, in its order, and then what was only gathered."""
-        if self._giving_up is not None:
-            self._giving_up.cancel()
-            self._giving_up = None
-        for batch in self._take_kept():
-            self._send(link, batch)
-
-    def _give_up(self) -> None:
-        if self._giving_up is not None:
-            self._giving_up.cancel()
-            self._giving_up = None
-        for batch in self._take_kept():
-            batch.fail(command_error(LinkDownError("the server did not come back in time")))
-
-    def _take_kept(self) -> list[_Batch]:
-        """What had no answer, in its order, and what was only gathered."""
-        kept = [*self._unanswered, *self._gathered.values()]
-        self._unanswered, self._gathered = deque(), {}
-        self._count = self._bytes = 0
-        return kept
 
     def close(self) -> None:
-        """Nothing is sent any more, and nobody waits: what has no answer yet may be stored."""
-        self._closed = True
-        if self._transport.link is None:
-            self._give_up()
+        """Nothing is sent any more."""
         self.work.close()
         self._waiting.close()
 

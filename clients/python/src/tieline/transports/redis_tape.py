@@ -24,6 +24,7 @@ log = logging.getLogger("tieline")
 
 _MS = 1000
 _PLAIN_FIELDS = 8
+_OVERHEAD = 64
 _FORGET_MS = 3_600_000
 
 
@@ -36,19 +37,20 @@ class RedisTape:
         self._waiting = WorkLink(server, transport.settings, lambda: f"{transport.name}:tape")
         self._work = WorkLink(server, transport.settings, lambda: f"{transport.name}:record")
         self._tape = contract.tape_key(self._prefix)
+        self._sizes: dict[bytes, int] = {}
         self._known = EVERYTHING  # what is recorded, lest it is something else when the server has lost it
 
     async def register(self, topics: Sequence[str] = ()) -> tuple[str, ...]:
         """See `Tape.register`."""
-        sizes = (b"%d" % contract.LIMIT_TAPE_EVENTS, b"%d" % contract.DEFAULT_RECORDING_MS)
-        arguments = [*sizes, _told(topics), _told(self._known)]
+        sizes = (contract.LIMIT_TAPE_EVENTS, contract.LIMIT_TAPE_BYTES, contract.DEFAULT_RECORDING_MS)
+        arguments = [*(b"%d" % size for size in sizes), _told(topics), _told(self._known)]
         told = await self._run(scripts.RECORD, scripts.record_names(self._prefix), arguments)
         self._known = _patterns(told)
         return self._known
 
     async def read(self, recorder: str, *, wait: float, idle: float = 0.0) -> list[TapeEntry]:
         """See `Tape.read`."""
-        sizes = (contract.LIMIT_TAPE_READ, contract.LIMIT_TAPE_BYTES, int(idle * _MS), _FORGET_MS)
+        sizes = (contract.LIMIT_TAPE_READ, contract.LIMIT_TAPE_READ_BYTES, int(idle * _MS), _FORGET_MS)
         arguments = [recorder.encode(), *(b"%d" % size for size in sizes)]
         try:
             found = await self._work.run(scripts.LISTEN, scripts.listen_names(self._prefix), arguments)
@@ -59,6 +61,7 @@ class RedisTape:
                 raise command_error(error) from None
             await self.register()  # the server has lost it
             return []
+        self._sizes.update((entry_id, _OVERHEAD + sum(map(len, fields))) for entry_id, fields in found)
         told = {entry_id.decode(): _entries(entry_id.decode(), fields) for entry_id, fields in found}
         await self.acknowledge([entry_id for entry_id, entries in told.items() if not entries])
         return [entry for entries in told.values() for entry in entries]
@@ -75,7 +78,10 @@ class RedisTape:
         """See `Tape.acknowledge`."""
         if entries:
             ids = [entry.encode() for entry in entries]
-            await self._run(scripts.RECORDED, (contract.tape_key(self._prefix),), ids)
+            size = sum(self._sizes.get(entry_id, 0) for entry_id in ids)
+            await self._run(scripts.RECORDED, scripts.recorded_names(self._prefix), [b"%d" % size, *ids])
+            for entry_id in ids:
+                self._sizes.pop(entry_id, None)
 
     async def there(self, places: Sequence[tuple[str, str]]) -> list[bool]:
         """See `Tape.there`."""

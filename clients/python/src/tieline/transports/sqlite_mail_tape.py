@@ -29,8 +29,8 @@ SCHEMA = (
 )
 
 _NOTE = "INSERT INTO tape (id, kind, data, stream, entry) VALUES (?, ?, ?, ?, ?)"
-_OLDEST = "(SELECT id FROM tape ORDER BY id LIMIT ?)"
-_CUT = f"DELETE FROM tape WHERE id IN {_OLDEST} RETURNING reader = ''"  # noqa: S608 - it has no part from elsewhere
+_OVERHEAD = 64  # about what an entry takes besides its data
+_OLDEST = "SELECT id, length(data), reader = '' FROM tape ORDER BY id"
 _NEXT = """
 SELECT id, kind, data, stream, entry FROM tape
 WHERE reader = '' OR (? > 0 AND since <= ?) ORDER BY id LIMIT ?
@@ -43,10 +43,16 @@ Row = tuple[int, str, bytes, str, str]
 
 
 class State(NamedTuple):
-    """Until when something is written down (ms), and how many entries there are."""
+    """Until when something is written down (ms), how many entries there are, and about how many bytes."""
 
     expires: int
     length: int
+    bytes: int
+
+    def without(self, entries: int, size: int) -> State:
+        """After so many entries, with so many bytes of data, have gone."""
+        length = max(0, self.length - entries)
+        return State(self.expires, length, max(0, self.bytes - size - entries * _OVERHEAD) if length else 0)
 
 
 class BookTape:
@@ -78,21 +84,33 @@ class BookTape:
         if not self.on:
             return
         self._execute(_NOTE, (self._next_id(self._clock.now()), kind.value, data, stream, entry))
-        expires, length = self._state
-        over = length + 1 - contract.LIMIT_TAPE_EVENTS
-        if over > contract.LIMIT_TAPE_EVENTS // 64:
-            unread = sum(row[0] for row in self._execute(_CUT, (over,)).fetchall())
-            self._execute("UPDATE recording SET lost = lost + ?", (unread,))
-            length -= over
-        self._state = State(expires, length + 1)
+        expires, length, size = self._state
+        self._state = State(expires, length + 1, size + len(data) + _OVERHEAD)
+        most, most_bytes = contract.LIMIT_TAPE_EVENTS, contract.LIMIT_TAPE_BYTES
+        if self._state.length - most > most // 64:
+            self._cut(most, most_bytes)
+        elif self._state.bytes > most_bytes:
+            self._cut(most, most_bytes - most_bytes // 64)
         if self.asleep:
             self.asleep, self.news = False, True
+
+    def _cut(self, most: int, most_bytes: int) -> None:
+        """Until there are so many entries, of so many bytes, the oldest go; one stays."""
+        gone, size, unread, last = 0, 0, 0, 0
+        for number, length, is_unread in self._execute(_OLDEST):
+            left = self._state.without(gone, size)
+            if left.length <= 1 or (left.length <= most and left.bytes <= most_bytes):
+                break
+            gone, size, unread, last = gone + 1, size + length, unread + is_unread, number
+        self._execute("DELETE FROM tape WHERE id <= ?", (last,))
+        self._execute("UPDATE recording SET lost = lost + ?", (unread,))
+        self._state = self._state.without(gone, size)
 
     def register(self, topics: Sequence[str]) -> tuple[str, ...]:
         """See `Tape.register`."""
         expires = self._clock.now() + contract.DEFAULT_RECORDING_MS
         self._execute(_REGISTER, (expires, "\0".join(topics or EVERYTHING), bool(topics)))
-        self._state = State(expires, self._state.length)
+        self._state = self._state._replace(expires=expires)
         return self._topics()
 
     def read(self, recorder: str, idle_ms: int) -> list[Row]:
@@ -101,7 +119,7 @@ class BookTape:
         for row in self._execute(_NEXT, (idle_ms, now - idle_ms, contract.LIMIT_TAPE_READ)):
             rows.append(row)
             size += len(row[2])
-            if size >= contract.LIMIT_TAPE_BYTES:
+            if size >= contract.LIMIT_TAPE_READ_BYTES:
                 break
         self._many("UPDATE tape SET reader = ?, since = ? WHERE id = ?", [(recorder, now, row[0]) for row in rows])
         self.asleep = not rows
@@ -109,8 +127,11 @@ class BookTape:
 
     def acknowledge(self, entries: Sequence[str]) -> None:
         """See `Tape.acknowledge`."""
-        gone = self._many("DELETE FROM tape WHERE id = ?", [(entry_of(entry),) for entry in entries]).rowcount
-        self._state = self._state._replace(length=max(0, self._state.length - gone))
+        gone, size = 0, 0
+        for entry in entries:
+            for (length,) in self._execute("DELETE FROM tape WHERE id = ? RETURNING length(data)", (entry_of(entry),)):
+                gone, size = gone + 1, size + length
+        self._state = self._state.without(gone, size)
 
     def there(self, places: Sequence[tuple[str, str]]) -> list[bool]:
         """See `Tape.there`."""
@@ -129,8 +150,8 @@ class BookTape:
 
     def _read(self) -> State:
         (expires,) = self._execute("SELECT coalesce(max(expires), 0) FROM recording").fetchone()
-        (length,) = self._execute("SELECT count(*) FROM tape").fetchone()
-        return State(expires, length)
+        length, size = self._execute("SELECT count(*), coalesce(sum(length(data)), 0) FROM tape").fetchone()
+        return State(expires, length, size + length * _OVERHEAD)
 
 
 def entry_name(row: Row) -> str:

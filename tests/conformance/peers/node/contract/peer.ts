@@ -572,7 +572,10 @@ export interface Replayed {
 export interface Figures {
   series: Series[];
   topic: string;
-  /** Of everything, as Prometheus reads it. */
+  /**
+   * Its lines and all comments, of what Prometheus reads. Those of hundreds of cases are megabytes, and a peer stands still
+   * while it writes them for a runner that has no time to read.
+   */
   exposition: string;
 }
 
