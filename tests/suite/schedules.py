@@ -50,6 +50,28 @@ async def ended(system: EventSystem, id: str) -> Schedule:
     return schedule
 
 
+async def test_what_is_planned_is_explained(world: World, topic: str) -> None:
+    planner, other, seen = await world.system(), await world.system(), Due()
+    await other.subscribe(topic, seen.note).ready()
+    soon = await planner.publish(topic, 1, delay=SOON, correlation_id=f"c-{topic}")
+    late = await planner.publish(topic, 2, delay=HOUR)
+    await seen.reach(1)
+    await ended(other, soon.id)
+    await other.schedules.cancel(late.id)
+    source = f"test/{planner.instance}"
+    for system in (planner, other):
+        planned, fired = [step for step in (await system.explain(f"c-{topic}")).steps if "id" in step.detail]
+        assert (planned.name, planned.source) == ("planned", source)
+        assert (planned.detail["id"], planned.detail["due"]) == (soon.id, soon.due)
+        assert (fired.name, fired.source, fired.detail) == ("fired", "broker", {"id": soon.id})
+        assert {planned.topic, fired.topic} == {topic}
+        told = (await system.explain(late.id)).steps
+        assert [step.name for step in told] == ["planned", "cancelled"]
+    await planner.aclose()
+    told = (await other.explain(late.id)).steps  # the broker remembers it for those that are gone
+    assert [(step.name, step.source) for step in told] == [("planned", source), ("cancelled", "broker")]
+
+
 def moment_in(system: EventSystem, seconds: float) -> datetime:
     """A moment by the broker's clock."""
     return datetime.fromtimestamp(system.clock.now() / 1000 + seconds, UTC)

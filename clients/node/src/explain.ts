@@ -4,6 +4,9 @@ import type { Responder } from "./gather.js";
 import { stepsOf } from "./trailBytes.js";
 
 const ORDER = [
+  "planned",
+  "fired",
+  "expired",
   "published",
   "stored",
   "redriven",

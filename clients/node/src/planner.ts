@@ -107,7 +107,10 @@ export class Planner {
     if (!place.connected || options.signal?.aborted) {
       await this.#linkWait.wait(event.data.length, options.waitForConnection ?? 0, options.signal);
     }
+    const { trail } = this.#instance;
+    const began = this.#instance.now();
     await place.agenda.plan(planOf(event, due, options, retry));
+    if (trail.room > 0) trail.planned(event, due, began);
     const overdue = asked < now;
     if (overdue)
       log.warn(`"${topic}" was to be published ${((now - asked) / 1000).toFixed(1)} s ago: it is published now`);

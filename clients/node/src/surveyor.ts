@@ -9,6 +9,7 @@ import type { Instance } from "./instance.js";
 import { check, checkOptions, FLAG, type Kind, type Kinds, TTL, whole } from "./options.js";
 import { checkTtl, compose, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
 import { replyValue } from "./pendingReply.js";
+import { plannedTrail } from "./plannedSteps.js";
 import type { Responder } from "./responder.js";
 import { type Service, servicesOf } from "./services.js";
 import { isText } from "./wellFormed.js";
@@ -70,7 +71,14 @@ export class Surveyor {
     const [gathered, stored] = await Promise.all([asked, found]);
     const told = gathered.values.map((value) => (value as { trail?: unknown } | null)?.trail);
     const trails = told.filter((trail) => trail instanceof Uint8Array);
+    trails.push(await this.#planned(correlationId, [stored, ...trails], left));
     return explanationOf(correlationId, stored, trails, silentOf(gathered));
+  }
+
+  /** What the broker remembers of planned events; nothing if it does not say so in time. */
+  async #planned(correlationId: string, trails: readonly Uint8Array[], left: number): Promise<Uint8Array> {
+    const looked = plannedTrail(this.#instance.agenda, correlationId, trails);
+    return inTime(left, looked, this.#instance.clock).catch(() => new Uint8Array());
   }
 
   /** See `EventSystem.services`. */

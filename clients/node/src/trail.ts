@@ -131,6 +131,11 @@ export class Trail {
     this.remember(event, NO_CALL, () => [[moment, "published", { id: event.id }]]);
   }
 
+  /** Remembers an event that was planned, when it is due (ms since 1970), and when that began (local monotonic ms). */
+  planned(event: Envelope, due: number, began: number): void {
+    this.remember(event, NO_CALL, () => [[began, "planned", { id: event.id, due: new Date(due) }]]);
+  }
+
   /** Remembers how a handler of an event ended. */
   handled(envelope: Envelope, subscription: string, how: string): void {
     const moment = this.#now();

@@ -199,6 +199,10 @@ class CaseRun:
                 return faults
             await asyncio.sleep(0.02)
 
+    async def _explain(self, step: schema.Step, wanted: Any) -> list[str]:
+        wanted.correlation_id = self.names.put(wanted.correlation_id)
+        return await self._command(step)
+
     async def _history(self, step: schema.Step, wanted: Any) -> list[str]:
         wanted.ids[:] = map(self.names.put, wanted.ids)
         if wanted.HasField("cursor"):

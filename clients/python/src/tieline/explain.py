@@ -16,9 +16,9 @@ from tieline.trail_bytes import steps_of
 _ORDER = {
     name: place
     for place, name in enumerate(
-        ("published", "stored", "redriven", "routed_local", "routed_remote", "dispatched", "joined", "received",
-         "claimed", "accepted", "waiting", "queued", "running", "handled", "streamed", "replied", "completed", "failed",
-         "retried", "dropped", "parked", "dead_letter")
+        ("planned", "fired", "expired", "published", "stored", "redriven", "routed_local", "routed_remote",
+         "dispatched", "joined", "received", "claimed", "accepted", "waiting", "queued", "running", "handled",
+         "streamed", "replied", "completed", "failed", "retried", "dropped", "parked", "dead_letter")
     )
 }  # fmt: skip
 
@@ -59,7 +59,7 @@ def explanation(correlation_id: str, stored: bytes, trails: Iterable[Any], missi
 
     What one process tells badly does not hide what the others tell.
     """
-    told = list(itertools.chain.from_iterable(map(steps_of, filter(_is_trail, trails))))
+    told = list(itertools.chain.from_iterable(map(steps_of, filter(is_bytes, trails))))
     known: dict[bytes, list[int]] = {}
     for step in told:
         known.setdefault(_what(step), []).append(step.time)
@@ -89,7 +89,8 @@ def _when(step: TrailStep) -> tuple[datetime, int]:
     return step.time, _ORDER.get(step.name, 0)
 
 
-def _is_trail(told: Any) -> bool:
+def is_bytes(told: Any) -> bool:
+    """Whether what a process told can be a trail."""
     return isinstance(told, bytes)
 
 

@@ -110,7 +110,10 @@ class Planner:
         assert port is not None
         if not port.connected:
             await instance.link.wait(event, wait_for_connection)
+        began = instance.trail.monotonic()
         await port.agenda.plan(plan_of(event, way, due, durable, policy))
+        if instance.trail.room:
+            instance.trail.planned(event, due, began)
         if asked < now:
             log.warning("%r was to be published %.1f s ago: it is published now", topic, (now - asked) / 1000)
         moment = datetime.fromtimestamp(due / 1000, UTC)

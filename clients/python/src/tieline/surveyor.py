@@ -12,10 +12,11 @@ from tieline.call import Call
 from tieline.caller import reply_value
 from tieline.envelope import REQUEST, new_id
 from tieline.errors import InvalidArgumentError, TielineError
-from tieline.explain import Explanation, explanation
+from tieline.explain import Explanation, explanation, is_bytes
 from tieline.gather import Answer, Failure, Gathered, Gathering, Reply, Responder, is_missing, units
 from tieline.instance import Instance
 from tieline.outgoing import check_text, compose, ttl_ms
+from tieline.planned_steps import planned_trail
 from tieline.requester import show_observers
 from tieline.services import Service, services
 from tieline.within import in_time
@@ -79,7 +80,19 @@ class Surveyor:
         asked, stored = self._ask({"trail": correlation_id}, ttl), self._stored(correlation_id, ttl)
         gathered, trail = await asyncio.gather(asked, stored)
         trails = [value.get("trail", b"") for value in gathered.values if isinstance(value, dict)]
+        trails.append(await self._planned(correlation_id, [trail, *filter(is_bytes, trails)], ttl))
         return explanation(correlation_id, trail, trails, _silent(gathered))
+
+    async def _planned(self, correlation_id: str, trails: list[bytes], ttl: float) -> bytes:
+        """What the broker remembers of planned events; nothing if it does not say so in time."""
+        instance = self._instance
+        milliseconds = await instance.ready(ttl_ms(ttl, 0))
+        assert instance.port is not None
+        looked = planned_trail(instance.port.agenda, correlation_id, trails)
+        try:
+            return await in_time(milliseconds / 1000, looked, instance.clock)
+        except TielineError:
+            return b""
 
     async def _stored(self, correlation_id: str, ttl: float) -> bytes:
         """The trail that is stored; looked for at the same time as everybody is asked, for both have one deadline."""

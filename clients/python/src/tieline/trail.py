@@ -12,6 +12,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,11 +50,12 @@ class Kind(Enum):
     GIVEN_UP = 7  # call_id, began, subscription, accepted
     WAITING = 8  # call_id, began, instance, attempts, accepted, deadline; never kept, as the next one
     AT_WORK = 9  # call_id, began, subscription, accepted, queued
-    TOLD = 10  # a function that tells its steps, and what it needs; see durable_steps.py
+    PLANNED = 10  # id, when it is due (ms since 1970)
+    TOLD = 11  # a function that tells its steps, and what it needs; see durable_steps.py
 
 
-CALLED, LOCAL, SERVED, PUBLISHED, HANDLED, STEP, GIVEN_UP, WAITING, AT_WORK, TOLD = Kind
-_EVENTS = (PUBLISHED, HANDLED, TOLD)
+CALLED, LOCAL, SERVED, PUBLISHED, HANDLED, STEP, GIVEN_UP, WAITING, AT_WORK, PLANNED, TOLD = Kind
+_EVENTS = (PUBLISHED, PLANNED, HANDLED, TOLD)
 
 Record = tuple[Any, ...]
 
@@ -140,6 +142,10 @@ class Trail:
     def published(self, event: Envelope) -> None:
         """Remember an event that is being published."""
         self.remember((PUBLISHED, event.correlation_id or event.id, event.topic, self.monotonic(), event.id))
+
+    def planned(self, event: Envelope, due: int, began: float) -> None:
+        """Remember an event that was planned, when it is due (ms since 1970), and when that began (monotonic)."""
+        self.remember((PLANNED, event.correlation_id or event.id, event.topic, began, event.id, due))
 
     def handled(self, delivery: Delivery, how: str) -> None:
         """Remember how a handler of an event ended."""
@@ -296,6 +302,10 @@ def _published(record: Record) -> Told:
     yield record[3], StepName.PUBLISHED, {"id": record[4]}
 
 
+def _planned(record: Record) -> Told:
+    yield record[3], StepName.PLANNED, {"id": record[4], "due": datetime.fromtimestamp(record[5] / 1000, UTC)}
+
+
 def _handled(record: Record) -> Told:
     yield record[3], StepName.HANDLED, {"subscription": record[4], "how": record[5]}
 
@@ -314,6 +324,7 @@ _TELL: dict[Kind, Callable[[Record], Told]] = {
     LOCAL: _local,
     SERVED: _served,
     PUBLISHED: _published,
+    PLANNED: _planned,
     HANDLED: _handled,
     STEP: _step,
     GIVEN_UP: _given_up,

@@ -1,0 +1,72 @@
+import { decode, encode } from "./codec.js";
+import { type Step as WireStep, Trail as WireTrail } from "./contract/envelope.js";
+import { parse } from "./envelope.js";
+import { TielineError } from "./errors.js";
+import type { StepName } from "./observe.js";
+import type { Agenda, Planned, ScheduleStatus } from "./schedule.js";
+import { NO_CALL } from "./trail.js";
+import { stepsOf } from "./trailBytes.js";
+
+/** Whose step it is that a planned event went out: whoever fired it does not remember it, the broker does. */
+const BROKER = "broker";
+const MOST = 20;
+const ENDS: Readonly<Partial<Record<ScheduleStatus, StepName>>> = {
+  delivered: "fired",
+  cancelled: "cancelled",
+  expired: "expired",
+  failed: "failed",
+};
+
+/**
+ * What the broker remembers of planned events, told as steps of their chains (SPEC.md, section 13): a serialized Trail of what
+ * became of those that are told to be planned, and of the chain's first one.
+ */
+export async function plannedTrail(
+  agenda: Agenda,
+  correlationId: string,
+  trails: readonly Uint8Array[],
+): Promise<Uint8Array> {
+  const told = new Set(trails.flatMap(idsIn));
+  const steps: WireStep[] = [];
+  for (const id of [...new Set([correlationId, ...[...told].sort()])].slice(0, MOST)) {
+    try {
+      const planned = await agenda.find(id);
+      if (planned !== undefined) steps.push(...stepsFor(planned, correlationId, told.has(id)));
+    } catch (error) {
+      if (!(error instanceof TielineError)) throw error; // what is only told must not keep the rest from being told
+    }
+  }
+  return WireTrail.encode({ steps }).finish();
+}
+
+/** Ids of events that are told to be planned. */
+function idsIn(trail: Uint8Array): string[] {
+  return stepsOf(trail).flatMap(({ name, detail }) => {
+    if (name !== "planned") return [];
+    try {
+      const { id } = decode(detail) as { id?: unknown };
+      return typeof id === "string" ? [id] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function stepsFor(planned: Planned, correlationId: string, isTold: boolean): WireStep[] {
+  const { id, status, due, created, ended, why } = planned;
+  const event = parse(planned.envelope);
+  if (event === undefined || (event.correlationId || id) !== correlationId) return [];
+  const step = (name: StepName, time: number, source: string, detail: object): WireStep => {
+    return { name, time, source, topic: event.topic, callId: NO_CALL, detail: Buffer.from(encode(detail)) };
+  };
+  const steps: WireStep[] = [];
+  if (!isTold) steps.push(step("planned", created, event.source, plannedDetail(id, due)));
+  const end = ENDS[status];
+  if (end !== undefined) steps.push(step(end, ended, BROKER, end === "failed" ? { id, why } : { id }));
+  return steps;
+}
+
+/** What there is to say of an event that is planned: its id, and when it is due (ms since 1970). */
+function plannedDetail(id: string, due: number): object {
+  return { id, due: new Date(due) };
+}
