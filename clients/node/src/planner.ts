@@ -108,6 +108,7 @@ export class Planner {
       await this.#linkWait.wait(event.data.length, options.waitForConnection ?? 0, options.signal);
     }
     await place.agenda.plan(planOf(event, due, options, retry));
+    this.#instance.tally.count("schedulesPlanned");
     const overdue = asked < now;
     if (overdue)
       log.warn(`"${topic}" was to be published ${((now - asked) / 1000).toFixed(1)} s ago: it is published now`);

@@ -111,6 +111,7 @@ class Planner:
         if not port.connected:
             await instance.link.wait(event, wait_for_connection)
         await port.agenda.plan(plan_of(event, way, due, durable, policy))
+        instance.tally.count("schedules_planned")
         if asked < now:
             log.warning("%r was to be published %.1f s ago: it is published now", topic, (now - asked) / 1000)
         moment = datetime.fromtimestamp(due / 1000, UTC)
