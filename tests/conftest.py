@@ -21,29 +21,30 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--other-server`: for a second run, against another server; what never talks to one is left out."""
-    parser.addoption("--other-server", action="store_true", help="only tests that may talk to a Redis server")
+    parser.addoption("--other-server", action="store_true", help="only tests that may talk to Redis or PostgreSQL")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what `--other-server` does not want."""
     if config.getoption("other_server"):
-        left_out = [item for item in items if not _may_talk_to_redis(item)]
+        left_out = [item for item in items if not _may_talk_to_a_server(item)]
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
 
 
-def _may_talk_to_redis(item: pytest.Item) -> bool:
-    """Whether its place, or else its file or folder, has to do with Redis."""
+def _may_talk_to_a_server(item: pytest.Item) -> bool:
+    """Whether its place, or else its file or folder, has to do with Redis, or its file with PostgreSQL."""
     place = (
         item.callspec.params.get("place") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
     )
     if place is not None:
         return "redis" in str(place)
-    return item.path.parent.name in _ALL_OF_THEM or "redis" in _text(item.path).lower()
+    return item.path.parent.name in _ALL_OF_THEM or any(name in _text(item.path).lower() for name in _SERVERS)
 
 
 _ALL_OF_THEM = {"faults", "conformance"}
+_SERVERS = ("redis", "postgres")
 
 
 @cache

@@ -11,14 +11,15 @@
 -- @channel notice
 -- @arg name string
 -- @arg version integer         of the task
--- @arg expected string         the tick that must be next; empty: a run besides the ticks, and what is next stays
+-- @arg expected string         the tick that must be next; empty: a run besides the ticks, and what is next stays. It must be
+-- later than all runs that there were
 -- @arg next string             the tick that is next then; empty: none
 -- @arg fire_at integer         when that is fired
 -- @arg ran string              the last of the ticks that run now; empty: none does
 -- @arg run bytes               what is to be known of it
 -- @arg plans bytes*            eleven for each: id, topic, way, key, due, priority, expires, most_tries, backoff (ms),
 -- lease (ms), envelope
--- @return integer              1; 0: it is another version, or another tick is next
+-- @return integer              1; 0: it is another version, another tick is next, or there was a run as late as this one
 -- @include moment
 -- @include plans
 -- @include tasks
@@ -28,6 +29,9 @@ local notice, name, expected, ran = ARGV[1], ARGV[2], ARGV[4], ARGV[7]
 local news
 local record = read_task(name)
 if not record or record.version ~= tonumber(ARGV[3]) or (expected ~= '' and record.expected ~= expected) then
+  return 0
+end
+if expected == '' and record.ran and tonumber(ran) <= tonumber(record.ran) then
   return 0
 end
 if expected ~= '' then

@@ -28,7 +28,7 @@ from tieline.transports.redis import RedisTransport
 
 PEER = Path(__file__).parents[1] / "peers/scheduler.py"
 FULL = bool(os.environ.get("FAULTS_FULL"))
-DOUBT_MS = 50
+DOUBT_MS = 500
 """What a client may be wrong by about the server's clock; live events are judged by it."""
 ROLE_SECONDS = contract.DEFAULT_ROLE_MS / 1000
 

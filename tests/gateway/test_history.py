@@ -10,12 +10,15 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from tests.gateway.up import Client, Up, system
 from tests.support.postgres import PostgresServer
 from tests.support.servers import RedisServer
 from tieline import EventSystem, Settings
 from tieline._contract import gateway_pb2 as wire
+from tieline._contract.contract import ERRORS
 from tieline.errors import InvalidArgumentError, NoRespondersError, UnsupportedError
 from tieline.event_store import Order, Selection
 from tieline.event_stores import event_store
@@ -29,7 +32,7 @@ def quiet(up: Up) -> EventSystem:
     return system(up, settings=QUIET)
 
 
-async def poll(true: Callable[[], Awaitable[object]], seconds: float = 40.0) -> None:
+async def poll(true: Callable[[], Awaitable[object]], seconds: float = 90.0) -> None:
     async with asyncio.timeout(seconds):
         while not await true():
             await asyncio.sleep(0.05)
@@ -40,6 +43,14 @@ async def up(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Up
     options = ["--url", request.getfixturevalue("redis_url")] if request.param == "redis" else []
     async with Up("--history", f"sqlite:///{tmp_path / 'history.db'}", *options) as made:
         yield made
+
+
+def reason(error: grpc.aio.AioRpcError) -> str:
+    """What our own details of a status say."""
+    metadata = {str(key): value for key, value in error.trailing_metadata() or ()}
+    info = ErrorInfo()
+    Status.FromString(metadata["grpc-status-details-bin"]).details[0].Unpack(info)
+    return info.reason
 
 
 async def recorded(events: EventSystem, count: int) -> list[Any]:
@@ -87,13 +98,25 @@ async def test_plain_stubs_ask_for_history_in_json(up: Up) -> None:
         (event,) = told["events"]
         assert (event["type"], event["data"], event["headers"]) == ("a.b", {"n": 1}, {"x": "y"})
         bad = wire.PublishAndWaitRequest(topic="system.history.list", data=b'{"limit": 0}', content_type=JSON)
-        with pytest.raises(grpc.aio.AioRpcError, match="limit is a whole number"):
+        with pytest.raises(grpc.aio.AioRpcError, match="limit is a whole number") as refused:
             await client.stub.PublishAndWait(bad, timeout=10)
+        assert (refused.value.code(), reason(refused.value)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+        nobody = wire.PublishAndWaitRequest(topic="system.history.get", data=b'{"id": "nobody"}', content_type=JSON)
+        with pytest.raises(grpc.aio.AioRpcError, match="history has no event 'nobody'") as unknown:
+            await client.stub.PublishAndWait(nobody, timeout=10)
+        assert (unknown.value.code(), reason(unknown.value)) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+        asked = wire.PublishAndGatherRequest(topic="system.history.figures", data=b'{"no": 1}', content_type=JSON)
+        (answer,) = (await client.stub.PublishAndGather(asked, timeout=10)).answers
+        assert (answer.missing, answer.error.code) == (False, ERRORS["INVALID_ARGUMENT"].number)
         stream = wire.PublishAndStreamRequest(
             topic="system.history.replay", data=b'{"to_topic": "again.here"}', content_type=JSON
         )
         items = [json.loads(item.data) async for item in client.stub.PublishAndStream(stream, timeout=10)]
         assert (items[-1]["sent"], items[-1]["done"]) == (1, True)
+        stream.data = b'{"to_group": "typo"}'
+        with pytest.raises(grpc.aio.AioRpcError, match="nobody is in the group 'typo'") as missing:
+            [item async for item in client.stub.PublishAndStream(stream, timeout=10)]
+        assert (missing.value.code(), reason(missing.value)) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
         with pytest.raises(grpc.aio.AioRpcError, match="published by the system only"):
             await client.stub.Publish(wire.PublishRequest(topic="system.history.list", data=b"\xc0"), timeout=10)
 
@@ -187,5 +210,5 @@ async def test_postgresql_that_goes_away_holds_nothing_up(tmp_path: Path) -> Non
 
             await poll(told)
             postgres.start()
-            assert [event.data for event in await recorded(events, 201)] == list(range(-1, 200))
+            assert sorted(event.data for event in await recorded(events, 201)) == list(range(-1, 200))
         assert up.text.count("nothing can be written") == 1

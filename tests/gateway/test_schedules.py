@@ -193,7 +193,7 @@ async def over(client: Client, id: str) -> agenda.Schedule:
 async def test_a_plain_program_plans_an_event(client: Client, events: EventSystem, topic: str) -> None:
     seen = Seen()
     await events.subscribe(topic, lambda data, event: seen.append((data, event.id))).ready()
-    asked = wire.PublishRequest(topic=topic, data=msgpack.packb("later"), delay_ms=300, ttl_ms=60_000)
+    asked = wire.PublishRequest(topic=topic, data=msgpack.packb("later"), delay_ms=3_000, ttl_ms=60_000)
     receipt = await client.stub.Publish(asked, timeout=10)
     assert not receipt.overdue
     assert not receipt.stored.stream
@@ -211,7 +211,7 @@ async def test_a_plain_program_plans_an_event(client: Client, events: EventSyste
 
 
 async def test_a_plain_program_looks_after_what_is_planned(client: Client, topic: str) -> None:
-    requests = [wire.PublishRequest(topic=topic, delay_ms=HOUR_MS + n, key="k", priority=8) for n in range(3)]
+    requests = [wire.PublishRequest(topic=topic, delay_ms=HOUR_MS + 1_000 * n, key="k", priority=8) for n in range(3)]
     ids = [(await client.stub.Publish(request, timeout=10)).id for request in requests]
     listed = await client.stub.ListSchedules(wire.ListSchedulesRequest(page=2, limit=2), timeout=10)
     assert (listed.total, [each.id for each in listed.schedules]) == (3, ids[2:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 QUIET_SECONDS = 0.08
@@ -39,6 +39,23 @@ async def until(true: Callable[[], object], seconds: float = 30.0, say: Callable
     while not true():
         assert time.monotonic() < end, f"not within {seconds} s: {say()}"
         await asyncio.sleep(0.005)
+
+
+async def settle(count: Callable[[], Awaitable[object]], seconds: float = 30.0) -> object:
+    """Return a count that has stayed as it is for a second; whatever goes on by itself would change it.
+
+    Raises:
+        AssertionError: it never did, in time.
+    """
+    end = time.monotonic() + seconds
+    before = await count()
+    while True:
+        await asyncio.sleep(1.0)
+        now = await count()
+        if now == before:
+            return now
+        assert time.monotonic() < end, f"it goes on: {before}, then {now}"
+        before = now
 
 
 class Watch:

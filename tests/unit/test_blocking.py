@@ -39,6 +39,7 @@ from tieline import (
     Receipt,
     Responder,
     RetryPolicy,
+    Settings,
     UnavailableError,
     blocking,
     current_event,
@@ -961,7 +962,7 @@ def test_what_is_planned_and_what_recurs_are_looked_after(redis_url: str) -> Non
 
 def test_history_is_recorded_asked_for_and_replayed(tmp_path: Path) -> None:
     seen: list[Any] = []
-    with blocking.EventSystem("memory://") as events:
+    with blocking.EventSystem("memory://", settings=Settings(system_events=False)) as events:
         events.record(f"sqlite:///{tmp_path / 'history.db'}", retain=3600)
         events.subscribe("told.once", seen.append, group="again").ready()
         events.publish("told.once", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 
 import pytest
@@ -52,5 +53,5 @@ async def test_a_loop_that_stood_still_is_told(
         await asyncio.sleep(0)
         time.sleep(0.3)  # noqa: ASYNC251 - that is what is told
         await asyncio.sleep(0.1)
-    assert "the event loop stood still for 0." in caplog.text
-    assert " s; a handler blocks it, or the process was stopped" in caplog.text
+    told = r"the event loop stood still for \d+\.\d+ s; a handler blocks it, or the process was stopped"
+    assert re.search(told, caplog.text)

@@ -68,15 +68,18 @@ async def test_a_plan_that_never_arrived_is_sent_again(
 async def test_a_plan_whose_answer_is_lost_is_planned_once(
     planner: EventSystem, watcher: EventSystem, proxy: FaultProxy
 ) -> None:
-    proxy.delay(1500)
-    planning = asyncio.create_task(planner.publish("plan.again", 1, delay=HOUR))
-    total = 0
-    while not total:
-        total = (await watcher.schedules.list()).total
-    assert not planning.done()
-    proxy.reset()
-    await proxy.restore()
-    await until(lambda: planner.connected)
-    receipt = await planning
-    assert [each.id for each in (await watcher.schedules.list()).items] == [receipt.id]
-    await watcher.schedules.cancel(receipt.id)
+    for _ in range(10):
+        proxy.delay(1500)
+        planning = asyncio.create_task(planner.publish("plan.again", 1, delay=HOUR))
+        while not (await watcher.schedules.list()).total:
+            await asyncio.sleep(0)
+        answered = planning.done()
+        proxy.reset()
+        await proxy.restore()
+        await until(lambda: planner.connected)
+        receipt = await planning
+        assert [each.id for each in (await watcher.schedules.list()).items] == [receipt.id]
+        await watcher.schedules.cancel(receipt.id)
+        if not answered:  # as it is unless this process stood still for so long
+            return
+    pytest.fail("each time the answer was faster")

@@ -14,6 +14,8 @@ import pytest
 from tests.support.servers import RedisServer
 from tieline import EventSystem, RetryPolicy, Settings, codec
 from tieline._contract import contract
+from tieline._contract.envelope_pb2 import Envelope
+from tieline.envelope import EVENT
 from tieline.errors import UnavailableError
 from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection
 from tieline.event_stores import event_store
@@ -211,9 +213,10 @@ async def test_history_is_trimmed_by_its_recorder(place: Place) -> None:
 @pytest.mark.parametrize("key", [None, "k"])
 async def test_a_planned_event_is_recorded_once_when_its_time_has_come(place: Place, key: str | None) -> None:
     async with running(place.recorder()):
-        await place.events.publish("a.b", 1, key=key, delay=0.3)
+        receipt = await place.events.publish("a.b", 1, key=key, delay=3600)
         await asyncio.sleep(0.1)
         assert await place.rows() == []
+        await place.events.schedules.reschedule(receipt.id, delay=0)
         (row,) = await place.has(1)
         assert (row.type, row.key, row.status) == ("a.b", key or "", "pending" if key else "processed")
 
@@ -279,6 +282,28 @@ async def test_what_a_recorder_wrote_and_did_not_acknowledge_is_not_doubled(plac
     assert figures.recorded == 5
     assert (figures.waiting, figures.lost) == (0, 0)
     assert await place.store.count(ALL) == 5
+
+
+async def test_an_event_without_an_id_has_one_row_however_often_it_is_read(place: Place) -> None:
+    class Dying(Failing):
+        async def write(self, rows: Any) -> None:
+            await self._store.write(rows)
+            await asyncio.Event().wait()  # it never comes to acknowledge
+
+    first = place.recorder(store=Dying(place.store))
+    await first.start()
+    for n in range(3):  # as a foreign publisher does
+        event = Envelope(kind=EVENT, topic="a.b", time=1_700_000_000_000, data=codec.encode(n))  # type: ignore[arg-type]
+        await place.events._instance.running_port.publish(event, ())
+    before = {row.id for row in await place.has(1)}
+    await first.aclose()
+    async with running(place.recorder("two", lease=0.2)) as second:
+        rows = await place.has(3)
+        await poll(lambda: _is_idle(second))
+    assert await place.store.count(ALL) == 3
+    assert before <= {row.id for row in rows}
+    assert sorted(codec.decode(row.data) for row in rows) == [0, 1, 2]
+    assert all(row.id.startswith("a.b:") and row.correlation_id == row.id for row in rows)
 
 
 async def test_what_the_tape_cannot_hold_is_counted_as_lost(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -488,7 +488,7 @@ async def test_a_file_of_somebody_else_is_looked_at_again_later(file: Path, monk
     monkeypatch.setattr(sqlite_mail_schema, "_LOCK_SECONDS", 0.01)
     seen = Seen()
     async with EventSystem(f"memory://{file}") as owner:
-        await owner.publish("t", 1, delay=0.5)
+        await owner.publish("t", 1, delay=3.0)
         other = EventSystem(f"memory://{file}")
         other.subscribe("t", seen.take)
         await other.start()
@@ -503,13 +503,13 @@ async def test_a_full_disk_is_told_to_who_plans_and_what_is_due_waits(
     async with EventSystem(f"memory://{file}") as events:
         seen = Seen()
         await events.subscribe("t", seen.take).ready()
-        receipt = await events.publish("t", 1, delay=0.3)
+        receipt = await events.publish("t", 1, delay=3.0)
         away = await events.publish("t", 2, delay=HOUR)
         with monkeypatch.context() as full:
             full.setattr(sqlite_mail_commit, "_RESERVE_BYTES", 1 << 62)
             with pytest.raises(OverloadedError, match=r"events\.db-mail is full"):
                 await events.publish("t", 1, delay=HOUR)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(3.4)
             assert (await events.schedules.get(receipt.id)).status is ScheduleStatus.PENDING
             await events.schedules.cancel(away.id)
             assert list(seen) == []

@@ -22,6 +22,7 @@ from tieline import (
     testing,
 )
 from tieline._contract import contract
+from tieline._contract.schedule_pb2 import CronRun
 from tieline.roster import Roster, Turn
 from tieline.schedule import Fired
 from tieline.transports.memory import MemoryBroker, MemoryTransport
@@ -300,6 +301,64 @@ async def test_pause_resume_update_list_and_delete() -> None:
             await cron.create("a", "@daily", "due")
         with pytest.raises(NotFoundError):
             await cron.get("c")
+
+
+async def test_runs_of_one_millisecond_and_of_a_tick_are_told_apart() -> None:
+    async with systems(FOLD) as (clock, (system,)):
+        seen = list[str]()
+
+        async def take(_data: Any, event: Event) -> None:
+            seen.append(event.id)
+
+        await system.subscribe("due", take).ready()
+        await system.cron.create("a", "@hourly", "due", jitter=60)
+        now = system.clock.now()
+        made = [await system.cron.run_now("a") for _ in range(3)]
+        assert made == [f"a:{now + late}" for late in (1, 2, 3)]  # now is a tick of its own
+        await clock.advance(HOUR)
+        assert now + 3_600_000 == system.clock.now()  # its jitter has that tick wait
+        made.append(await system.cron.run_now("a"))
+        assert made[3] == f"a:{now + 3_600_001}"
+        await clock.advance(60)
+        assert sorted(seen) == sorted([*made, f"a:{now + 3_600_000}"])
+
+
+async def test_ticks_with_large_headers_are_fired_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with systems(FOLD) as (clock, (system,)):
+        sizes, seen, there = list[int](), Seen(), roster(system)
+        turn = there.turn
+
+        async def measured(name: str, going: Turn) -> bool:
+            sizes.append(sum(len(tick.envelope) for tick in going.ticks))
+            return await turn(name, going)
+
+        monkeypatch.setattr(there, "turn", measured)
+        await system.subscribe("due", seen.take, queue=2_000).ready()
+        often: dict[str, Any] = {"misfire": "catch_up", "start": FOLD - timedelta(seconds=700)}
+        await system.cron.create("t", "every 1s", "due", headers={"h": "x" * 8_000}, **often)
+        kept, late = await there.find("t"), system.clock.now() - 700_000
+        assert kept is not None
+        assert await there.put("t", kept.version, kept.task, late, late)
+        for _ in range(20):
+            await clock.advance(0.1)
+        assert len(seen) > 700
+        assert max(sizes) <= contract.LIMIT_CLAIM_BYTES
+        assert sum(sizes) > contract.LIMIT_CLAIM_BYTES
+
+
+async def test_a_run_goes_out_now_though_the_clock_was_set_back() -> None:
+    async with systems(FOLD) as (clock, (system,)):
+        roster, seen = system._instance.port.agenda.roster, Seen()  # type: ignore[union-attr]
+        await system.subscribe("due", seen.take).ready()
+        await system.cron.create("a", "@yearly", "due", paused=True)
+        (kept,), ahead = (await roster.page(0, 1))[1], system.clock.now() + 7_200_000
+        run = CronRun(tick=ahead).SerializeToString()
+        assert await roster.turn("a", Turn(kept.version, None, None, 0, ahead, run, []))
+        assert await system.cron.run_now("a") == f"a:{ahead + 1}"
+        await clock.advance(0)
+        assert len(seen) == 1
 
 
 async def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,22 +98,22 @@ async def test_a_system_for_tests_tells_nothing_unless_it_is_asked_to() -> None:
 async def test_a_handler_that_blocks_the_loop_at_each_warning_is_not_warned_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(instance, "_STANDSTILL_SECONDS", 0.1)
+    monkeypatch.setattr(instance, "_STANDSTILL_SECONDS", 1.0)
     heard = Heard()
     async with EventSystem("memory://") as events:
 
         async def slow(data: dict[str, Any], event: Event) -> None:
             await heard.take(data, event)
-            time.sleep(0.5)  # noqa: ASYNC251 - that is what it does
+            time.sleep(2.5)  # noqa: ASYNC251 - that is what it does
 
         events.subscribe("system.warning", slow)
         await asyncio.sleep(0)
-        time.sleep(0.5)  # noqa: ASYNC251 - that is what is told
+        time.sleep(2.5)  # noqa: ASYNC251 - that is what is told
         await until(lambda: heard)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(2.5)
     (blocked,) = heard
     assert blocked["kind"] == "loop_blocked"
-    assert blocked["seconds"] > 0.3
+    assert blocked["seconds"] > 1.0
 
 
 async def test_who_closes_at_a_signal_says_so() -> None:
@@ -123,8 +123,7 @@ async def test_who_closes_at_a_signal_says_so() -> None:
         watcher.subscribe("system.shutdown", heard.take)
         shop = broker.system("shop", settings=LOUD)
         serving = asyncio.ensure_future(shop.serve())
-        await until(lambda: shop.connected)
-        await asyncio.sleep(0.01)
+        await until(lambda: signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
         await serving
         await until(lambda: heard)

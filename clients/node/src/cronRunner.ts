@@ -4,7 +4,7 @@ import { DEFAULT_ROLE_MS, LIMIT_CLAIM_BYTES, LIMIT_CRON_REPLY_BYTES, PRIORITY_NO
 import type { Envelope } from "./contract/envelope.js";
 import { CronRun } from "./contract/schedule.js";
 import { callEnded, ended, executed, type Told } from "./cronEvents.js";
-import { type CronTask, type Due, decodeTask, due, fireTime, tickId } from "./cronTask.js";
+import { type CronTask, type Due, decodeTask, due, fireTime, tickAfter, tickId } from "./cronTask.js";
 import { EVENT, errorToWire, newEnvelope, parse, REQUEST, serialize } from "./envelope.js";
 import { said, TielineError, UnavailableError } from "./errors.js";
 import type { Log } from "./log.js";
@@ -77,7 +77,7 @@ export class CronRunner {
     if (kept?.expected === undefined) return;
     const task = decodeTask(kept.task);
     const now = Math.max(clock.now(), at);
-    const found = bounded(task, due(task, kept.expected, now));
+    const found = bounded(kept.task.length, due(task, kept.expected, now));
     if (found.missed !== undefined) {
       log.warn(`cron task ${name}: ticks since ${found.missed} were missed: ${task.misfire}`);
     }
@@ -151,6 +151,13 @@ export function begun({ action }: CronTask, tick: number, started: number): Buff
   return bytesOf(CronRun.create({ tick, started, ended: started, status: "completed", attempts: 1 }));
 }
 
+/** The moment that a run besides the ticks stands for: now, or the first one that no run had and no tick has. */
+export function besides(task: CronTask, { run }: Kept, now: number): number {
+  const last = run.length === 0 ? 0 : CronRun.decode(run).tick;
+  const moment = Math.max(now, last + 1);
+  return tickAfter(task, moment - 1) === moment ? moment + 1 : moment;
+}
+
 /** What a tick of a task does. */
 export function tickOf(task: CronTask, tick: number, now: number, callTtl: number): Tick {
   const { action } = task;
@@ -175,12 +182,22 @@ export function tickOf(task: CronTask, tick: number, now: number, callTtl: numbe
   const way = isCall ? "call" : key !== "" ? "key" : action.durable ? "lane" : "live";
   const priority = envelope.priority || PRIORITY_NORMAL;
   const attempts = { attempts: task.retries + 1, backoff: task.retryDelay, lease: isCall ? ttl + DEFAULT_ROLE_MS : 0 };
-  return { id, topic, way, key, due: tick, priority, expires, ...attempts, envelope: serialize(envelope) };
+  return {
+    id,
+    topic,
+    way,
+    key,
+    due: Math.min(tick, now),
+    priority,
+    expires,
+    ...attempts,
+    envelope: serialize(envelope),
+  };
 }
 
-/** No more ticks than one message holds; the rest is due at once. */
-function bounded(task: CronTask, found: Due): Due {
-  const most = Math.max(1, Math.floor(LIMIT_CLAIM_BYTES / (task.action.data.length + ROOM_EACH)));
+/** No more ticks of a task of this size (bytes) than one message holds; the rest is due at once. */
+function bounded(size: number, found: Due): Due {
+  const most = Math.max(1, Math.floor(LIMIT_CLAIM_BYTES / (size + ROOM_EACH)));
   const { ticks, missed } = found;
   return ticks.length <= most ? found : { ticks: ticks.slice(0, most), next: ticks[most], missed };
 }

@@ -1,9 +1,9 @@
 import type { Clock } from "./clock.js";
 import { DEFAULT_PAGE, LIMIT_CRON_TASKS, LIMIT_PAGE } from "./contract/contract.js";
-import { changed } from "./cronEvents.js";
+import { changed, executed } from "./cronEvents.js";
 import { type CronJob, type CronPage, jobOf } from "./cronJob.js";
 import { type CronChanges, type CronOptions, changedTask } from "./cronOptions.js";
-import { begun, type Tell, tickOf } from "./cronRunner.js";
+import { begun, besides, type Tell, tickOf } from "./cronRunner.js";
 import { type CronTask, checkTask, cronTask, decodeTask, encodeTask, fireTime, tickAfter } from "./cronTask.js";
 import { AlreadyExistsError, ConflictError, InvalidArgumentError, NotFoundError, OverloadedError } from "./errors.js";
 import { checkOptions, type Kinds, NO_OPTIONS, shown, whole } from "./options.js";
@@ -11,6 +11,7 @@ import type { Kept } from "./roster.js";
 import type { Agenda } from "./schedule.js";
 
 const TRIES = 10;
+const RUN_TRIES = 100;
 const TIMES = ["expression", "zone", "start", "end", "paused", "jitter"] as const;
 const NOTHING = { kind: "event", topic: "", data: Buffer.alloc(0), contentType: "", ttl: 0, headers: {} } as const;
 
@@ -134,18 +135,23 @@ export class CronTasks {
     return { items: found.map(jobOf), total, page, limit };
   }
 
-  /** Runs a task besides its ticks, also if it is paused; resolves to the id of the event. Rejects with NotFoundError. */
+  /**
+   * Runs a task besides its ticks, also if it is paused; resolves to the id of the event, which no other run has. Rejects
+   * with NotFoundError.
+   */
   async runNow(name: string): Promise<string> {
     await this.#house.start();
     const { agenda, clock, settings } = this.#house;
-    for (let tries = 0; tries < TRIES; tries++) {
+    for (let tries = 0; tries < RUN_TRIES; tries++) {
       const kept = await this.#find(name);
       const task = decodeTask(kept.task);
       const now = clock.now();
-      const tick = tickOf(task, now, now, settings.callTtl);
-      const besides = { expected: undefined, following: undefined, fireAt: 0 };
-      const run = begun(task, now, now);
-      if (await agenda.roster.turn(name, { version: kept.version, ...besides, ran: now, run, ticks: [tick] })) {
+      const ran = besides(task, kept, now);
+      const tick = tickOf(task, ran, now, settings.callTtl);
+      const stays = { version: kept.version, expected: undefined, following: undefined, fireAt: 0 };
+      const run = begun(task, ran, now);
+      if (await agenda.roster.turn(name, { ...stays, ran, run, ticks: [tick] })) {
+        await this.#tell(executed(task, ran));
         return tick.id;
       }
     }

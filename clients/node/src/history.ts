@@ -93,12 +93,15 @@ export class History {
     return { events, cursor: told.cursor as string, total };
   }
 
-  /** One event; undefined if there is none. */
-  async get(id: string, options: HistoryAskOptions = NO_OPTIONS): Promise<HistoryEvent | undefined> {
+  /**
+   * One event. Rejects with NotFoundError if history has none of this id: it was not recorded, or not yet, or it is gone
+   * again.
+   */
+  async get(id: string, options: HistoryAskOptions = NO_OPTIONS): Promise<HistoryEvent> {
     checkOptions(options, ASK_KINDS, "history.get");
     const { ttl = ASK_MS } = options;
     const { event } = await this.#ask("get", { id: checkedIds(id)[0] }, ttl);
-    return event === null ? undefined : this.#event(event as Told, ttl);
+    return this.#event(event as Told, ttl);
   }
 
   /** Deletes events from history, and nothing else; resolves with how many. */
@@ -133,7 +136,8 @@ export class History {
    *
    * They are delivered in the order in which the broker had them, with their ids, times and keys, to one subscription group
    * (stored for it, if it is durable) or on another topic. Reading ends with the last one; leaving early ends the replay.
-   * Subscriptions with `replays: false` get none of it. Throws for what makes no sense.
+   * Subscriptions with `replays: false` get none of it. Throws for what makes no sense. Reading rejects with NotFoundError
+   * at the end if nobody had the group, so that all was skipped.
    */
   replay(options: HistoryReplayOptions): Replay {
     checkOptions(options, REPLAY_KINDS, "history.replay");
@@ -230,9 +234,10 @@ function checkedIds(given: string | readonly string[]): string[] {
 /** What a recorder said is thrown as if it had been said here. */
 function meaning(error: unknown): unknown {
   if (error instanceof NoRespondersError) return nobody();
-  const code = error instanceof HandlerError ? error.details.code : undefined;
+  if (!(error instanceof HandlerError)) return error;
+  const { code, ...details } = error.details;
   if (typeof code !== "string" || !Object.hasOwn(ERRORS, code)) return error;
-  return new ERROR_CLASSES[code as Code]((error as HandlerError).message.replace(/^[^:]*Error: /, ""));
+  return new ERROR_CLASSES[code as Code](error.message.replace(/^[^:]*Error: /, ""), { details });
 }
 
 function nobody(): NoRespondersError {

@@ -32,7 +32,10 @@ export class Replay implements AsyncIterableIterator<ReplayProgress> {
     return this;
   }
 
-  /** How far it is now; the last one is `done`. Rejects with NoRespondersError if nobody runs a recorder. */
+  /**
+   * How far it is now; the last one is `done`. Rejects with NoRespondersError if nobody runs a recorder, and with
+   * NotFoundError at the end if nobody had the group.
+   */
   async next(): Promise<IteratorResult<ReplayProgress>> {
     try {
       const told = await this.#stream.next();

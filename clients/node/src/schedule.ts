@@ -117,8 +117,8 @@ export interface Agenda {
   /** Whether what is planned ends with this process, which stays for it. */
   readonly inProcess?: boolean;
 
-  /** Has somebody told when something is due earlier than all else. */
-  listen(told: Told): void;
+  /** Has somebody told when something is due earlier than all else, until the function that it returns is called. */
+  listen(told: Told): () => void;
 
   /** Has an event published at a time; it is planned once, also if a broken link left that in doubt. */
   plan(plan: Plan): Promise<void>;
@@ -158,7 +158,9 @@ export class NoAgenda implements Agenda {
   }
 
   /** See `Agenda.listen`. */
-  listen(): void {}
+  listen(): () => void {
+    return () => {};
+  }
 
   /** See `Agenda.stepDown`. */
   async stepDown(): Promise<void> {}

@@ -36,6 +36,8 @@ export class Scheduler {
   #again = false;
   #troubled = false;
   #stopped = false;
+  /** Has it no longer told what is due. */
+  #deaf: () => void = () => {};
 
   constructor(house: House, agenda: Agenda, instance: string) {
     this.#house = house;
@@ -45,7 +47,7 @@ export class Scheduler {
 
   /** Looks now, and then whenever there is a reason to. */
   begin(): void {
-    this.#agenda.listen((due, holder) => this.#told(due, holder));
+    this.#deaf = this.#agenda.listen((due, holder) => this.#told(due, holder));
     this.look();
   }
 
@@ -60,6 +62,7 @@ export class Scheduler {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#deaf();
     this.#setTimer(Number.POSITIVE_INFINITY);
     await this.#agenda.stepDown(this.#instance).catch(() => undefined);
   }

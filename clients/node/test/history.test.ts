@@ -40,6 +40,7 @@ for (const where of HOW.where) {
 
     test("history tells what happened, newest first, and is deleted", async () => {
       await events.publish("tell.live", { n: 1 }, { headers: { a: "b" } });
+      await sleep(20); // they are told by their times, and a clock that is set may go back by a little
       await events.publish("tell.kept", { n: 2 }, { key: "k" });
       assert.deepStrictEqual(await recorded(2, { types: "tell.*" }), [{ n: 1 }, { n: 2 }]);
       const { events: found, total } = await events.history.list({ types: ["tell.*"], page: 1 });
@@ -51,7 +52,11 @@ for (const where of HOW.where) {
       assert.ok(Math.abs(Date.now() - live.time.getTime()) < 60_000);
       const again = await events.history.get(kept.id);
       assert.deepStrictEqual({ ...again }, { ...kept });
-      assert.equal(await events.history.get("nobody"), undefined);
+      const { message } = await fails(events.history.get("nobody"), "NOT_FOUND");
+      assert.match(
+        message,
+        /^history has no event 'nobody': it was not recorded, or retention or somebody has removed it/,
+      );
       assert.equal(await events.history.delete({ ids: live.id }), 1);
       assert.equal(await events.history.delete({ types: "tell.kept" }), 1);
       assert.deepStrictEqual((await events.history.list({ types: "tell.>" })).events, []);
@@ -61,7 +66,7 @@ for (const where of HOW.where) {
       const large = Buffer.alloc(1_000_000, 7);
       for (const data of [1, 2, 3, 4, large]) {
         await events.publish("pages.of", data);
-        await sleep(20); // they are told by their times, and a clock that is set may go back by a little
+        await sleep(20); // as above
       }
       await recorded(5, { types: "pages.of" });
       const first = await events.history.list({ types: "pages.of", limit: 3 });
@@ -115,6 +120,12 @@ for (const where of HOW.where) {
         [1, 2, 3, 4].map((data) => [data, stored.id]),
       );
       assert.deepStrictEqual(never, []);
+      const nobody = await fails(
+        events.history.replay({ types: "again.of", toGroup: "typo", speed: null }).wait(),
+        "NOT_FOUND",
+      );
+      assert.match(nobody.message, /^nobody is in the group 'typo' of 'again.of', so nothing was replayed/);
+      assert.deepStrictEqual(nobody.details, { group: "typo", skipped: 4 });
     });
 
     test("a replay keeps its pace, tells how far it is, and ends when it is left", async () => {

@@ -10,7 +10,7 @@ from typing import Any
 
 from tieline._contract import agenda_pb2 as wire
 from tieline.clock import Clock
-from tieline.cron_runner import begun, tick_of
+from tieline.cron_runner import begun, besides, tick_of
 from tieline.cron_task import decode_task
 from tieline.roster import Kept, Roster, Turn
 from tieline_gateway import cron_door, schedule_door
@@ -77,10 +77,12 @@ class _CronDesk:
         answer.message.total = total
 
     async def run(self, ask: wire.RunTask, answer: Told) -> None:
-        tick, now = cron_door.moment(ask.tick, self._clock.now()), self._clock.now()
-        kept = await self._roster.find(cron_door.name(ask.name))
-        if kept is not None and kept.version == ask.version:
-            task = decode_task(kept.task)
+        kept, now = await self._roster.find(cron_door.name(ask.name)), self._clock.now()
+        task = decode_task(kept.task) if kept is not None else None
+        if kept is None or task is None or ask.tick != besides(task, kept, now):
+            cron_door.moment(ask.tick, now)
+        if kept is not None and task is not None and kept.version == ask.version:
+            tick = ask.tick
             run = begun(task, tick, now).SerializeToString()
             ticks = [tick_of(task, tick, now, cron_door.CALL_TTL_MS)]
             turn = Turn(kept.version, None, None, 0, tick, run, ticks)

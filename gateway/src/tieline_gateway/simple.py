@@ -13,6 +13,7 @@ from tieline.envelope import EVENT, REQUEST, error_to_wire, new_id
 from tieline.errors import InvalidArgumentError, TielineError
 from tieline.fingerprint import fingerprint
 from tieline.gather import Responder, is_missing
+from tieline.history_replay import meaning
 from tieline.instance import Instance
 from tieline.outgoing import check_key
 from tieline.publisher import Publisher
@@ -78,6 +79,8 @@ class SimpleCalls:
             reply = await self._requester.exchange(
                 envelope, idempotent=request.idempotent or bool(request.idempotency_key)
             )
+        except TielineError as error:
+            raise _meant(request.topic, error) from None
         finally:
             self.running -= 1
         return wire.PublishAndWaitResponse(data=reply.data, content_type=reply.content_type, headers=reply.headers)
@@ -101,6 +104,8 @@ class SimpleCalls:
                     while True:
                         item = await stream.next_envelope()
                         yield wire.PublishAndStreamResponse(data=item.data, content_type=item.content_type)
+        except TielineError as error:
+            raise _meant(request.topic, error) from None
         finally:
             self.running -= 1
 
@@ -117,19 +122,26 @@ class SimpleCalls:
         self.running += 1
         try:
             answers = await self._surveyor.survey(envelope, request.max_replies, every_instance=request.every_instance)
+        except TielineError as error:
+            raise _meant(request.topic, error) from None
         finally:
             self.running -= 1
-        return wire.PublishAndGatherResponse(answers=[_gathered(*answer) for answer in answers])
+        return wire.PublishAndGatherResponse(answers=[_gathered(request.topic, *answer) for answer in answers])
 
 
-def _gathered(responder: Responder, answer: Envelope | TielineError) -> wire.Gathered:
+def _meant(topic: str, error: TielineError) -> TielineError:
+    """What a recorder refused is told as what it is, and that nobody records."""
+    return meaning(error) if topic.startswith(f"{contract.HISTORY_TOPIC}.") else error
+
+
+def _gathered(topic: str, responder: Responder, answer: Envelope | TielineError) -> wire.Gathered:
     told = wire.Gathered(responder=wire.Responder(service=responder.service, instance=responder.instance))
     if responder.group:
         told.responder.groups.append(responder.group)
     if isinstance(answer, Envelope):
         told.data, told.content_type = answer.data, answer.content_type
     else:
-        told.error.CopyFrom(error_to_wire(answer))
+        told.error.CopyFrom(error_to_wire(_meant(topic, answer)))
         told.missing = is_missing(answer)
     return told
 

@@ -28,6 +28,8 @@ class Feature(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FEATURE_DURABLE: _ClassVar[Feature]
     FEATURE_CALLER_STORES_NOT: _ClassVar[Feature]
     FEATURE_RESPONDER_STORES_NOT: _ClassVar[Feature]
+    FEATURE_HISTORY: _ClassVar[Feature]
+    FEATURE_RECORDS_NOT: _ClassVar[Feature]
 
 class Route(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -58,6 +60,8 @@ FEATURE_IN_PROCESS: Feature
 FEATURE_DURABLE: Feature
 FEATURE_CALLER_STORES_NOT: Feature
 FEATURE_RESPONDER_STORES_NOT: Feature
+FEATURE_HISTORY: Feature
+FEATURE_RECORDS_NOT: Feature
 ROUTE_UNSPECIFIED: Route
 ROUTE_REQUEST: Route
 ROUTE_EVENT: Route
@@ -94,7 +98,7 @@ class Case(_message.Message):
     def __init__(self, id: _Optional[str] = ..., about: _Optional[str] = ..., needs: _Optional[_Iterable[_Union[Feature, str]]] = ..., alone: bool = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("on", "open", "close", "subscribe", "unsubscribe", "publish", "call", "give_up", "release", "stream", "read", "leave", "gather", "explain", "publish_many", "schedule", "cron", "metrics", "end", "deliveries", "endings", "inner", "exchange", "burst", "ordered", "listen", "send", "heard", "strike", "expect", "begin", "at_responder")
+    __slots__ = ("on", "open", "close", "subscribe", "unsubscribe", "publish", "call", "give_up", "release", "stream", "read", "leave", "gather", "explain", "publish_many", "schedule", "cron", "metrics", "history", "replay", "end", "deliveries", "endings", "inner", "exchange", "burst", "ordered", "listen", "send", "heard", "strike", "expect", "begin", "at_responder")
     ON_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +117,8 @@ class Step(_message.Message):
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     CRON_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
     ENDINGS_FIELD_NUMBER: _ClassVar[int]
@@ -145,6 +151,8 @@ class Step(_message.Message):
     schedule: _peer_pb2.Schedule
     cron: _peer_pb2.Cron
     metrics: _peer_pb2.Metrics
+    history: _peer_pb2.History
+    replay: _peer_pb2.Replay
     end: End
     deliveries: Deliveries
     endings: Endings
@@ -159,10 +167,10 @@ class Step(_message.Message):
     expect: Expect
     begin: str
     at_responder: bool
-    def __init__(self, on: _Optional[str] = ..., open: _Optional[_Union[_peer_pb2.Open, _Mapping]] = ..., close: _Optional[_Union[_peer_pb2.Close, _Mapping]] = ..., subscribe: _Optional[_Union[_peer_pb2.Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[_peer_pb2.Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[_peer_pb2.Publish, _Mapping]] = ..., call: _Optional[_Union[_peer_pb2.Call, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., release: _Optional[_Union[_peer_pb2.Release, _Mapping]] = ..., stream: _Optional[_Union[_peer_pb2.Stream, _Mapping]] = ..., read: _Optional[_Union[_peer_pb2.Read, _Mapping]] = ..., leave: _Optional[_Union[_peer_pb2.Leave, _Mapping]] = ..., gather: _Optional[_Union[_peer_pb2.Gather, _Mapping]] = ..., explain: _Optional[_Union[_peer_pb2.Explain, _Mapping]] = ..., publish_many: _Optional[_Union[_peer_pb2.PublishMany, _Mapping]] = ..., schedule: _Optional[_Union[_peer_pb2.Schedule, _Mapping]] = ..., cron: _Optional[_Union[_peer_pb2.Cron, _Mapping]] = ..., metrics: _Optional[_Union[_peer_pb2.Metrics, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., deliveries: _Optional[_Union[Deliveries, _Mapping]] = ..., endings: _Optional[_Union[Endings, _Mapping]] = ..., inner: _Optional[_Union[InnerEnd, _Mapping]] = ..., exchange: _Optional[_Union[Exchange, _Mapping]] = ..., burst: _Optional[_Union[Burst, _Mapping]] = ..., ordered: _Optional[_Union[Ordered, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., heard: _Optional[_Union[Heard, _Mapping]] = ..., strike: _Optional[_Union[Strike, str]] = ..., expect: _Optional[_Union[Expect, _Mapping]] = ..., begin: _Optional[str] = ..., at_responder: bool = ...) -> None: ...
+    def __init__(self, on: _Optional[str] = ..., open: _Optional[_Union[_peer_pb2.Open, _Mapping]] = ..., close: _Optional[_Union[_peer_pb2.Close, _Mapping]] = ..., subscribe: _Optional[_Union[_peer_pb2.Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[_peer_pb2.Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[_peer_pb2.Publish, _Mapping]] = ..., call: _Optional[_Union[_peer_pb2.Call, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., release: _Optional[_Union[_peer_pb2.Release, _Mapping]] = ..., stream: _Optional[_Union[_peer_pb2.Stream, _Mapping]] = ..., read: _Optional[_Union[_peer_pb2.Read, _Mapping]] = ..., leave: _Optional[_Union[_peer_pb2.Leave, _Mapping]] = ..., gather: _Optional[_Union[_peer_pb2.Gather, _Mapping]] = ..., explain: _Optional[_Union[_peer_pb2.Explain, _Mapping]] = ..., publish_many: _Optional[_Union[_peer_pb2.PublishMany, _Mapping]] = ..., schedule: _Optional[_Union[_peer_pb2.Schedule, _Mapping]] = ..., cron: _Optional[_Union[_peer_pb2.Cron, _Mapping]] = ..., metrics: _Optional[_Union[_peer_pb2.Metrics, _Mapping]] = ..., history: _Optional[_Union[_peer_pb2.History, _Mapping]] = ..., replay: _Optional[_Union[_peer_pb2.Replay, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., deliveries: _Optional[_Union[Deliveries, _Mapping]] = ..., endings: _Optional[_Union[Endings, _Mapping]] = ..., inner: _Optional[_Union[InnerEnd, _Mapping]] = ..., exchange: _Optional[_Union[Exchange, _Mapping]] = ..., burst: _Optional[_Union[Burst, _Mapping]] = ..., ordered: _Optional[_Union[Ordered, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., heard: _Optional[_Union[Heard, _Mapping]] = ..., strike: _Optional[_Union[Strike, str]] = ..., expect: _Optional[_Union[Expect, _Mapping]] = ..., begin: _Optional[str] = ..., at_responder: bool = ...) -> None: ...
 
 class Expect(_message.Message):
-    __slots__ = ("value", "error", "receipt", "cancelled", "done", "items", "gathered", "explained", "receipts", "scheduled", "job", "figures", "within_ms", "not_before_ms", "or_error")
+    __slots__ = ("value", "error", "receipt", "cancelled", "done", "items", "gathered", "explained", "receipts", "scheduled", "job", "rows", "replayed", "figures", "within_ms", "not_before_ms", "or_error")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +182,8 @@ class Expect(_message.Message):
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
     FIGURES_FIELD_NUMBER: _ClassVar[int]
     WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
     NOT_BEFORE_MS_FIELD_NUMBER: _ClassVar[int]
@@ -189,11 +199,13 @@ class Expect(_message.Message):
     receipts: _peer_pb2.Receipts
     scheduled: _peer_pb2.Scheduled
     job: _peer_pb2.Job
+    rows: RowsTold
+    replayed: _peer_pb2.Replayed
     figures: _peer_pb2.Figures
     within_ms: int
     not_before_ms: int
     or_error: Failed
-    def __init__(self, value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[Failed, _Mapping]] = ..., receipt: _Optional[_Union[_peer_pb2.Receipt, _Mapping]] = ..., cancelled: bool = ..., done: bool = ..., items: _Optional[_Union[ItemsRead, _Mapping]] = ..., gathered: _Optional[_Union[EverybodySaid, _Mapping]] = ..., explained: _Optional[_Union[StepsTold, _Mapping]] = ..., receipts: _Optional[_Union[_peer_pb2.Receipts, _Mapping]] = ..., scheduled: _Optional[_Union[_peer_pb2.Scheduled, _Mapping]] = ..., job: _Optional[_Union[_peer_pb2.Job, _Mapping]] = ..., figures: _Optional[_Union[_peer_pb2.Figures, _Mapping]] = ..., within_ms: _Optional[int] = ..., not_before_ms: _Optional[int] = ..., or_error: _Optional[_Union[Failed, _Mapping]] = ...) -> None: ...
+    def __init__(self, value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., error: _Optional[_Union[Failed, _Mapping]] = ..., receipt: _Optional[_Union[_peer_pb2.Receipt, _Mapping]] = ..., cancelled: bool = ..., done: bool = ..., items: _Optional[_Union[ItemsRead, _Mapping]] = ..., gathered: _Optional[_Union[EverybodySaid, _Mapping]] = ..., explained: _Optional[_Union[StepsTold, _Mapping]] = ..., receipts: _Optional[_Union[_peer_pb2.Receipts, _Mapping]] = ..., scheduled: _Optional[_Union[_peer_pb2.Scheduled, _Mapping]] = ..., job: _Optional[_Union[_peer_pb2.Job, _Mapping]] = ..., rows: _Optional[_Union[RowsTold, _Mapping]] = ..., replayed: _Optional[_Union[_peer_pb2.Replayed, _Mapping]] = ..., figures: _Optional[_Union[_peer_pb2.Figures, _Mapping]] = ..., within_ms: _Optional[int] = ..., not_before_ms: _Optional[int] = ..., or_error: _Optional[_Union[Failed, _Mapping]] = ...) -> None: ...
 
 class Failed(_message.Message):
     __slots__ = ("code", "outcome", "retryable", "from_wire", "type", "message", "says", "details", "retry_after_ms")
@@ -230,6 +242,62 @@ class ItemsRead(_message.Message):
     ended: bool
     error: Failed
     def __init__(self, values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., upto: _Optional[int] = ..., since: _Optional[int] = ..., ended: bool = ..., error: _Optional[_Union[Failed, _Mapping]] = ...) -> None: ...
+
+class RowsTold(_message.Message):
+    __slots__ = ("rows", "any_order", "cursor", "total", "deleted", "recorders")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    ANY_ORDER_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    RECORDERS_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[RowTold]
+    any_order: bool
+    cursor: str
+    total: int
+    deleted: int
+    recorders: _peer_pb2.Recorders
+    def __init__(self, rows: _Optional[_Iterable[_Union[RowTold, _Mapping]]] = ..., any_order: bool = ..., cursor: _Optional[str] = ..., total: _Optional[int] = ..., deleted: _Optional[int] = ..., recorders: _Optional[_Union[_peer_pb2.Recorders, _Mapping]] = ...) -> None: ...
+
+class RowTold(_message.Message):
+    __slots__ = ("id", "topic", "status", "key", "source", "correlation_id", "causation_id", "time", "expires", "retries", "error", "content_type", "schema_version", "priority", "hops", "headers", "data", "stored")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    HOPS_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    topic: str
+    status: str
+    key: str
+    source: str
+    correlation_id: str
+    causation_id: str
+    time: str
+    expires: bool
+    retries: int
+    error: str
+    content_type: str
+    schema_version: str
+    priority: int
+    hops: int
+    headers: Headers
+    data: _value_pb2.Value
+    stored: bool
+    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., status: _Optional[str] = ..., key: _Optional[str] = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., time: _Optional[str] = ..., expires: bool = ..., retries: _Optional[int] = ..., error: _Optional[str] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., headers: _Optional[_Union[Headers, _Mapping]] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., stored: bool = ...) -> None: ...
 
 class EverybodySaid(_message.Message):
     __slots__ = ("replies", "errors", "missing")
@@ -326,7 +394,7 @@ class Favoured(_message.Message):
     def __init__(self, priority: _Optional[int] = ..., first: _Optional[int] = ..., least: _Optional[int] = ..., most: _Optional[int] = ...) -> None: ...
 
 class Got(_message.Message):
-    __slots__ = ("value", "values", "id", "topic", "is_request", "source", "correlation_id", "causation_id", "headers", "content_type", "schema_version", "key", "priority", "hops", "attempt", "group", "data", "remaining_ms")
+    __slots__ = ("value", "values", "id", "topic", "is_request", "source", "correlation_id", "causation_id", "headers", "content_type", "schema_version", "key", "priority", "hops", "attempt", "group", "data", "remaining_ms", "replay")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -345,6 +413,7 @@ class Got(_message.Message):
     GROUP_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     REMAINING_MS_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
     value: _value_pb2.Value
     values: _containers.RepeatedCompositeFieldContainer[_value_pb2.Value]
     id: str
@@ -363,7 +432,8 @@ class Got(_message.Message):
     group: str
     data: str
     remaining_ms: Range
-    def __init__(self, value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., id: _Optional[str] = ..., topic: _Optional[str] = ..., is_request: bool = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., headers: _Optional[_Union[Headers, _Mapping]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., attempt: _Optional[int] = ..., group: _Optional[str] = ..., data: _Optional[str] = ..., remaining_ms: _Optional[_Union[Range, _Mapping]] = ...) -> None: ...
+    replay: str
+    def __init__(self, value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., id: _Optional[str] = ..., topic: _Optional[str] = ..., is_request: bool = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., headers: _Optional[_Union[Headers, _Mapping]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., attempt: _Optional[int] = ..., group: _Optional[str] = ..., data: _Optional[str] = ..., remaining_ms: _Optional[_Union[Range, _Mapping]] = ..., replay: _Optional[str] = ...) -> None: ...
 
 class Headers(_message.Message):
     __slots__ = ("all",)

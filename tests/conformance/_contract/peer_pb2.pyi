@@ -34,6 +34,14 @@ class CronAct(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CRON_ACT_RUN_NOW: _ClassVar[CronAct]
     CRON_ACT_DELETE: _ClassVar[CronAct]
 
+class HistoryAct(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HISTORY_ACT_UNSPECIFIED: _ClassVar[HistoryAct]
+    HISTORY_ACT_LIST: _ClassVar[HistoryAct]
+    HISTORY_ACT_GET: _ClassVar[HistoryAct]
+    HISTORY_ACT_DELETE: _ClassVar[HistoryAct]
+    HISTORY_ACT_FIGURES: _ClassVar[HistoryAct]
+
 class How(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     HOW_UNSPECIFIED: _ClassVar[How]
@@ -57,13 +65,18 @@ CRON_ACT_PAUSE: CronAct
 CRON_ACT_RESUME: CronAct
 CRON_ACT_RUN_NOW: CronAct
 CRON_ACT_DELETE: CronAct
+HISTORY_ACT_UNSPECIFIED: HistoryAct
+HISTORY_ACT_LIST: HistoryAct
+HISTORY_ACT_GET: HistoryAct
+HISTORY_ACT_DELETE: HistoryAct
+HISTORY_ACT_FIGURES: HistoryAct
 HOW_UNSPECIFIED: How
 HOW_RETURNED: How
 HOW_RAISED: How
 HOW_CANCELLED: How
 
 class Command(_message.Message):
-    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release", "stream", "read", "leave", "gather", "explain", "publish_many", "schedule", "cron", "metrics")
+    __slots__ = ("number", "system", "open", "close", "subscribe", "unsubscribe", "publish", "call", "cancel", "release", "stream", "read", "leave", "gather", "explain", "publish_many", "schedule", "cron", "history", "replay", "metrics")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +95,8 @@ class Command(_message.Message):
     PUBLISH_MANY_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     CRON_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
     number: int
     system: str
@@ -101,11 +116,13 @@ class Command(_message.Message):
     publish_many: PublishMany
     schedule: Schedule
     cron: Cron
+    history: History
+    replay: Replay
     metrics: Metrics
-    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., gather: _Optional[_Union[Gather, _Mapping]] = ..., explain: _Optional[_Union[Explain, _Mapping]] = ..., publish_many: _Optional[_Union[PublishMany, _Mapping]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ..., cron: _Optional[_Union[Cron, _Mapping]] = ..., metrics: _Optional[_Union[Metrics, _Mapping]] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., system: _Optional[str] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., release: _Optional[_Union[Release, _Mapping]] = ..., stream: _Optional[_Union[Stream, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., gather: _Optional[_Union[Gather, _Mapping]] = ..., explain: _Optional[_Union[Explain, _Mapping]] = ..., publish_many: _Optional[_Union[PublishMany, _Mapping]] = ..., schedule: _Optional[_Union[Schedule, _Mapping]] = ..., cron: _Optional[_Union[Cron, _Mapping]] = ..., history: _Optional[_Union[History, _Mapping]] = ..., replay: _Optional[_Union[Replay, _Mapping]] = ..., metrics: _Optional[_Union[Metrics, _Mapping]] = ...) -> None: ...
 
 class Open(_message.Message):
-    __slots__ = ("url", "service", "namespace", "settings")
+    __slots__ = ("url", "service", "namespace", "settings", "record", "record_topics")
     class SettingsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -117,11 +134,15 @@ class Open(_message.Message):
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    RECORD_TOPICS_FIELD_NUMBER: _ClassVar[int]
     url: str
     service: str
     namespace: str
     settings: _containers.ScalarMap[str, int]
-    def __init__(self, url: _Optional[str] = ..., service: _Optional[str] = ..., namespace: _Optional[str] = ..., settings: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    record: str
+    record_topics: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, url: _Optional[str] = ..., service: _Optional[str] = ..., namespace: _Optional[str] = ..., settings: _Optional[_Mapping[str, int]] = ..., record: _Optional[str] = ..., record_topics: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Close(_message.Message):
     __slots__ = ("drain_ms",)
@@ -130,7 +151,7 @@ class Close(_message.Message):
     def __init__(self, drain_ms: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ("id", "topic", "group", "observe", "filter", "batch", "concurrency", "queue", "handler", "streaming", "schema_version", "upcasters", "durable", "handling")
+    __slots__ = ("id", "topic", "group", "observe", "filter", "batch", "concurrency", "queue", "handler", "streaming", "schema_version", "upcasters", "durable", "handling", "replays")
     ID_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
@@ -145,6 +166,7 @@ class Subscribe(_message.Message):
     UPCASTERS_FIELD_NUMBER: _ClassVar[int]
     DURABLE_FIELD_NUMBER: _ClassVar[int]
     HANDLING_FIELD_NUMBER: _ClassVar[int]
+    REPLAYS_FIELD_NUMBER: _ClassVar[int]
     id: str
     topic: str
     group: str
@@ -159,7 +181,8 @@ class Subscribe(_message.Message):
     upcasters: _containers.RepeatedCompositeFieldContainer[Upcaster]
     durable: bool
     handling: Handling
-    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., group: _Optional[str] = ..., observe: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., concurrency: _Optional[int] = ..., queue: _Optional[int] = ..., handler: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., streaming: _Optional[_Union[Streaming, str]] = ..., schema_version: _Optional[str] = ..., upcasters: _Optional[_Iterable[_Union[Upcaster, _Mapping]]] = ..., durable: bool = ..., handling: _Optional[_Union[Handling, _Mapping]] = ...) -> None: ...
+    replays: bool
+    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., group: _Optional[str] = ..., observe: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., concurrency: _Optional[int] = ..., queue: _Optional[int] = ..., handler: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., streaming: _Optional[_Union[Streaming, str]] = ..., schema_version: _Optional[str] = ..., upcasters: _Optional[_Iterable[_Union[Upcaster, _Mapping]]] = ..., durable: bool = ..., handling: _Optional[_Union[Handling, _Mapping]] = ..., replays: bool = ...) -> None: ...
 
 class Handling(_message.Message):
     __slots__ = ("start", "retry", "timeout_ms", "on_poison")
@@ -378,6 +401,54 @@ class Cron(_message.Message):
     retry_delay_ms: float
     def __init__(self, name: _Optional[str] = ..., act: _Optional[_Union[CronAct, str]] = ..., expression: _Optional[str] = ..., topic: _Optional[str] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., call: bool = ..., key: _Optional[str] = ..., zone: _Optional[str] = ..., retries: _Optional[int] = ..., retry_delay_ms: _Optional[float] = ...) -> None: ...
 
+class History(_message.Message):
+    __slots__ = ("act", "ids", "selection", "page", "cursor", "limit", "oldest_first")
+    ACT_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_FIRST_FIELD_NUMBER: _ClassVar[int]
+    act: HistoryAct
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    selection: Selection
+    page: int
+    cursor: str
+    limit: int
+    oldest_first: bool
+    def __init__(self, act: _Optional[_Union[HistoryAct, str]] = ..., ids: _Optional[_Iterable[str]] = ..., selection: _Optional[_Union[Selection, _Mapping]] = ..., page: _Optional[int] = ..., cursor: _Optional[str] = ..., limit: _Optional[int] = ..., oldest_first: bool = ...) -> None: ...
+
+class Selection(_message.Message):
+    __slots__ = ("types", "start", "end", "status", "source")
+    TYPES_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    types: _containers.RepeatedScalarFieldContainer[str]
+    start: str
+    end: str
+    status: str
+    source: str
+    def __init__(self, types: _Optional[_Iterable[str]] = ..., start: _Optional[str] = ..., end: _Optional[str] = ..., status: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
+
+class Replay(_message.Message):
+    __slots__ = ("id", "selection", "to_group", "to_topic", "speed", "wait")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    TO_GROUP_FIELD_NUMBER: _ClassVar[int]
+    TO_TOPIC_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    selection: Selection
+    to_group: str
+    to_topic: str
+    speed: float
+    wait: bool
+    def __init__(self, id: _Optional[str] = ..., selection: _Optional[_Union[Selection, _Mapping]] = ..., to_group: _Optional[str] = ..., to_topic: _Optional[str] = ..., speed: _Optional[float] = ..., wait: bool = ...) -> None: ...
+
 class PublishMany(_message.Message):
     __slots__ = ("topic", "items", "options", "max_stored")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
@@ -538,7 +609,7 @@ class Hello(_message.Message):
     def __init__(self, language: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("number", "done", "value", "receipt", "opened", "failure", "items", "gathered", "explanation", "receipts", "scheduled", "job", "figures")
+    __slots__ = ("number", "done", "value", "receipt", "opened", "failure", "items", "gathered", "explanation", "receipts", "scheduled", "job", "recorded", "replayed", "figures")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -551,6 +622,8 @@ class Answer(_message.Message):
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
     FIGURES_FIELD_NUMBER: _ClassVar[int]
     number: int
     done: bool
@@ -564,8 +637,97 @@ class Answer(_message.Message):
     receipts: Receipts
     scheduled: Scheduled
     job: Job
+    recorded: Recorded
+    replayed: Replayed
     figures: Figures
-    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., gathered: _Optional[_Union[Gathered, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., receipts: _Optional[_Union[Receipts, _Mapping]] = ..., scheduled: _Optional[_Union[Scheduled, _Mapping]] = ..., job: _Optional[_Union[Job, _Mapping]] = ..., figures: _Optional[_Union[Figures, _Mapping]] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., done: bool = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., gathered: _Optional[_Union[Gathered, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., receipts: _Optional[_Union[Receipts, _Mapping]] = ..., scheduled: _Optional[_Union[Scheduled, _Mapping]] = ..., job: _Optional[_Union[Job, _Mapping]] = ..., recorded: _Optional[_Union[Recorded, _Mapping]] = ..., replayed: _Optional[_Union[Replayed, _Mapping]] = ..., figures: _Optional[_Union[Figures, _Mapping]] = ...) -> None: ...
+
+class Recorded(_message.Message):
+    __slots__ = ("rows", "cursor", "total", "deleted", "recorders")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    RECORDERS_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[Row]
+    cursor: str
+    total: int
+    deleted: int
+    recorders: Recorders
+    def __init__(self, rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ..., cursor: _Optional[str] = ..., total: _Optional[int] = ..., deleted: _Optional[int] = ..., recorders: _Optional[_Union[Recorders, _Mapping]] = ...) -> None: ...
+
+class Recorders(_message.Message):
+    __slots__ = ("count", "filled", "lost", "trouble")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    FILLED_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    filled: bool
+    lost: int
+    trouble: bool
+    def __init__(self, count: _Optional[int] = ..., filled: bool = ..., lost: _Optional[int] = ..., trouble: bool = ...) -> None: ...
+
+class Row(_message.Message):
+    __slots__ = ("id", "topic", "status", "key", "source", "correlation_id", "causation_id", "time", "expires", "retries", "error", "content_type", "schema_version", "priority", "hops", "headers", "data", "stored")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    HOPS_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    topic: str
+    status: str
+    key: str
+    source: str
+    correlation_id: str
+    causation_id: str
+    time: str
+    expires: bool
+    retries: int
+    error: str
+    content_type: str
+    schema_version: str
+    priority: int
+    hops: int
+    headers: _containers.ScalarMap[str, str]
+    data: _value_pb2.Value
+    stored: bool
+    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., status: _Optional[str] = ..., key: _Optional[str] = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., time: _Optional[str] = ..., expires: bool = ..., retries: _Optional[int] = ..., error: _Optional[str] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., data: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., stored: bool = ...) -> None: ...
+
+class Replayed(_message.Message):
+    __slots__ = ("id", "sent", "skipped", "total", "done")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SENT_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    sent: int
+    skipped: int
+    total: int
+    done: bool
+    def __init__(self, id: _Optional[str] = ..., sent: _Optional[int] = ..., skipped: _Optional[int] = ..., total: _Optional[int] = ..., done: bool = ...) -> None: ...
 
 class Figures(_message.Message):
     __slots__ = ("series", "topic", "exposition")
@@ -806,7 +968,7 @@ class Delivered(_message.Message):
     def __init__(self, run: _Optional[int] = ..., subscription: _Optional[str] = ..., values: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., facts: _Optional[_Union[Facts, _Mapping]] = ..., at: _Optional[int] = ...) -> None: ...
 
 class Facts(_message.Message):
-    __slots__ = ("id", "topic", "is_request", "source", "correlation_id", "causation_id", "headers", "content_type", "schema_version", "key", "priority", "hops", "data", "remaining_ms", "attempt", "group")
+    __slots__ = ("id", "topic", "is_request", "source", "correlation_id", "causation_id", "headers", "content_type", "schema_version", "key", "priority", "hops", "data", "remaining_ms", "attempt", "group", "replay")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -830,6 +992,7 @@ class Facts(_message.Message):
     REMAINING_MS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
     id: str
     topic: str
     is_request: bool
@@ -846,7 +1009,8 @@ class Facts(_message.Message):
     remaining_ms: float
     attempt: int
     group: str
-    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., is_request: bool = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., data: _Optional[str] = ..., remaining_ms: _Optional[float] = ..., attempt: _Optional[int] = ..., group: _Optional[str] = ...) -> None: ...
+    replay: str
+    def __init__(self, id: _Optional[str] = ..., topic: _Optional[str] = ..., is_request: bool = ..., source: _Optional[str] = ..., correlation_id: _Optional[str] = ..., causation_id: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., content_type: _Optional[str] = ..., schema_version: _Optional[str] = ..., key: _Optional[str] = ..., priority: _Optional[int] = ..., hops: _Optional[int] = ..., data: _Optional[str] = ..., remaining_ms: _Optional[float] = ..., attempt: _Optional[int] = ..., group: _Optional[str] = ..., replay: _Optional[str] = ...) -> None: ...
 
 class Ended(_message.Message):
     __slots__ = ("run", "subscription", "how", "items", "at")

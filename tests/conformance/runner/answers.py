@@ -22,10 +22,12 @@ from tests.conformance._contract.value_pb2 import Value
 from tests.conformance.runner import values
 from tests.conformance.runner.checks import Names, range_faults, show_message, value_faults
 from tests.conformance.runner.exposition import exposition_faults
+from tests.conformance.runner.rows import replay_faults, rows_faults
 from tieline.errors import error_class
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
 
+_DONE = ("done", "receipt", "receipts", "opened", "scheduled", "job", "recorded", "replayed")
 _JOB_FIELDS = (
     "expression", "zone", "topic", "key", "call", "paused", "next", "runs", "status", "attempts", "error",
 )  # fmt: skip
@@ -52,11 +54,13 @@ def answer_faults(expect: schema.Expect, answer: Answer, peer: str, others: Coll
         ("figures", "figures"),
         ("scheduled", "scheduled"),
         ("job", "job"),
+        ("rows", "recorded"),
+        ("replayed", "replayed"),
     ):
         return list(_inside_faults(expect, answer, peer, others, names))
     if wanted in ("receipt", "receipts") and what == wanted:
         return list(_all_receipts_faults(_receipts(expect), _receipts(answer), names))
-    if wanted in (None, "done") and what in ("done", "receipt", "receipts", "opened", "scheduled", "job"):
+    if wanted in (None, "done") and what in _DONE:
         return []
     if wanted is None and what == "value":
         return list(value_faults(Value(nil=True), answer.value, peer, ()))
@@ -203,6 +207,10 @@ def _inside_faults(
         return _schedule_faults(expect.scheduled, answer.scheduled, peer, others, names)
     if expect.HasField("job"):
         return _job_faults(expect.job, answer.job, peer, others, names)
+    if expect.HasField("rows"):
+        return rows_faults(expect.rows, answer.recorded, (peer, others), names)
+    if expect.HasField("replayed"):
+        return replay_faults(expect.replayed, answer.replayed, names)
     if expect.HasField("figures"):
         return _figures_faults(expect.figures, answer.figures)
     return _steps_faults(expect.explained, answer.explanation, names)
@@ -216,7 +224,8 @@ def _steps_faults(wanted: schema.StepsTold, seen: Explanation, names: Names) -> 
     for step in wanted.steps:
         if not any(_is_step(step, told, names) for told in left.get(names.put(step.source), ())):
             told = "; ".join(f"{told.name} {told.source} {told.topic}" for told in seen.steps)
-            yield f"expected the step {step.name} ({show_message(step)}), told was {told}"
+            silent = f"; {seen.missing} did not tell theirs" if seen.missing else ""
+            yield f"expected the step {step.name} ({show_message(step)}), told was {told}{silent}"
             return
 
 

@@ -8,7 +8,15 @@ import time
 from typing import Any
 
 from tests.conformance._contract import case_pb2 as schema
-from tests.conformance._contract.peer_pb2 import CRON_ACT_GET, SCHEDULE_ACT_GET, Answer, Cancel, Command, Leave
+from tests.conformance._contract.peer_pb2 import (
+    CRON_ACT_GET,
+    HISTORY_ACT_DELETE,
+    SCHEDULE_ACT_GET,
+    Answer,
+    Cancel,
+    Command,
+    Leave,
+)
 from tests.conformance.runner import letters
 from tests.conformance.runner.answers import answer_faults
 from tests.conformance.runner.cases import with_own_topics
@@ -25,6 +33,7 @@ from tests.conformance.runner.order import count_returned, order_faults
 from tests.conformance.runner.peers import Peer
 from tests.conformance.runner.places import Place
 from tests.conformance.runner.raw import Interest, Raw
+from tests.conformance.runner.rows import CHANGES
 from tests.conformance.runner.strangers import stranger
 from tests.conformance.runner.watching import PATIENCE_SECONDS, Listening, News, Watched
 from tieline.envelope import STREAM_END
@@ -189,6 +198,28 @@ class CaseRun:
             if over or not any(fault.startswith("job ") for fault in faults):
                 return faults
             await asyncio.sleep(0.02)
+
+    async def _history(self, step: schema.Step, wanted: Any) -> list[str]:
+        wanted.ids[:] = map(self.names.put, wanted.ids)
+        if wanted.HasField("cursor"):
+            wanted.cursor = self.names.put(wanted.cursor)
+        self._put_names(wanted.selection)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            faults = await self._command(step)
+            over = wanted.act == HISTORY_ACT_DELETE or time.monotonic() > end
+            if over or not any(fault.startswith(CHANGES) for fault in faults):
+                return faults
+            await asyncio.sleep(0.05)
+
+    async def _replay(self, step: schema.Step, wanted: Any) -> list[str]:
+        self._put_names(wanted.selection)
+        return await (self._command(step) if wanted.wait else self._stream(step, wanted))
+
+    def _put_names(self, selection: Any) -> None:
+        for name in ("start", "end", "source"):
+            if selection.HasField(name):
+                setattr(selection, name, self.names.put(getattr(selection, name)))
 
     async def _stream(self, step: schema.Step, wanted: Any) -> list[str]:
         self._streams.append((step.on or "caller", f"{self.prefix}/{wanted.id}"))

@@ -111,8 +111,10 @@ def _faults_of_step(step: schema.Step, known: set[str]) -> Iterator[str]:
 def with_own_topics(message: Message, prefix: str) -> None:
     """Put the case's prefix in the place of "~" in every topic."""
     for field, value in message.ListFields():
-        if field.name in ("topic", "to") and isinstance(value, str) and value.startswith("~"):
+        if field.name in ("topic", "to", "to_topic") and isinstance(value, str) and value.startswith("~"):
             setattr(message, field.name, prefix + value[1:])
+        elif field.name == "types":
+            value[:] = [prefix + each[1:] if each.startswith("~") else each for each in value]
         elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
             for each in [value] if isinstance(value, Message) else value:
                 with_own_topics(each, prefix)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from typing import NamedTuple, Self
 
 from tests.conformance._contract.case_pb2 import (
     FEATURE_CALLER_STORES_NOT,
     FEATURE_DURABLE,
     FEATURE_GATEWAY,
+    FEATURE_HISTORY,
     FEATURE_IN_PROCESS,
+    FEATURE_RECORDS_NOT,
     FEATURE_REDIS,
     FEATURE_REMOTE,
     FEATURE_RESPONDER_STORES_NOT,
@@ -26,6 +29,7 @@ from tests.conformance.runner.raw_link import RawLink
 from tests.conformance.runner.raw_redis import RawRedis
 from tests.gateway.up import Up
 from tests.support.servers import RedisServer
+from tieline import EventSystem, Settings
 
 LANGUAGES = ("python", "node")
 _SHORT = {"python": "py", "node": "node"}
@@ -35,6 +39,9 @@ _FEATURES = {
     "gateway+redis": {FEATURE_REMOTE, FEATURE_GATEWAY},
     "memory": {FEATURE_IN_PROCESS},
 }
+_RECORDED = "*.h.>"
+"""Which topics of cases are recorded, where a case asks for history."""
+
 _STORE_AT = {"python": {"redis", "gateway", "gateway+redis", "memory"}, "node": {"redis", "gateway", "gateway+redis"}}
 """Where the client of a language has durable events; `cases/durable_nowhere.yaml` proves that elsewhere it refuses."""
 
@@ -56,7 +63,12 @@ class Combination(NamedTuple):
     @property
     def features(self) -> set[int]:
         """What cases may need of it."""
-        return _FEATURES[self.broker] | self._of_durable
+        return _FEATURES[self.broker] | self._of_durable | {self._of_history}
+
+    @property
+    def _of_history(self) -> int:
+        """Gateways and programs in Python record."""
+        return FEATURE_RECORDS_NOT if self.broker == "memory" and self.caller == "node" else FEATURE_HISTORY
 
     @property
     def _of_durable(self) -> set[int]:
@@ -72,10 +84,16 @@ COMBINATIONS = [
 
 
 class Broker:
-    """What one combination's peers connect to."""
+    """What one combination's peers connect to. With `recorded` somebody records there: a gateway, or the runner itself.
 
-    def __init__(self, kind: str) -> None:
+    In one process only the process itself can; its peer does.
+    """
+
+    def __init__(self, kind: str, *, recorded: bool = False) -> None:
         self.kind = kind
+        self._folder = tempfile.TemporaryDirectory(prefix="tieline-history-") if recorded else None
+        self.history = f"sqlite:///{self._folder.name}/history.db" if self._folder else ""
+        self._recorder: EventSystem | None = None
         self.url = "memory://"
         self._redis: RedisServer | None = None
         self._gateway: Up | None = None
@@ -87,8 +105,12 @@ class Broker:
             self.url = self._redis.url
         if "gateway" in self.kind:
             behind = ["--redis-url", self._redis.url] if self._redis else []
+            behind += ["--history", self.history, "--history-topic", _RECORDED] if self.history else []
             self._gateway = await Up(*behind).start()
             self.url = self._gateway.url
+        elif self._redis and self.history:
+            self._recorder = EventSystem(self.url, service="recorder", settings=Settings(system_events=False))
+            await self._recorder.record(self.history, topics=_RECORDED)
         return self
 
     async def raw(self, inbox: Hear) -> Raw:
@@ -114,18 +136,27 @@ class Broker:
 
     async def close(self) -> None:
         """End everything."""
+        if self._recorder:
+            await self._recorder.aclose(0)
         if self._gateway:
             await self._gateway.close()
         if self._redis:
             await asyncio.to_thread(self._redis.close)
+        if self._folder:
+            self._folder.cleanup()
 
 
 class Place:
-    """A combination that runs: a broker, two peers (one in process), and "caller" and "responder" on them."""
+    """A combination that runs: a broker, two peers (one in process), and "caller" and "responder" on them.
 
-    def __init__(self, combination: Combination, commands: dict[str, list[str]] | None = None) -> None:
+    With `recorded` there is history, for cases that ask for it.
+    """
+
+    def __init__(
+        self, combination: Combination, commands: dict[str, list[str]] | None = None, *, recorded: bool = False
+    ) -> None:
         self.combination = combination
-        self.broker = Broker(combination.broker)
+        self.broker = Broker(combination.broker, recorded=recorded)
         self._commands = commands or {}
         self._open = contextlib.AsyncExitStack()
 
@@ -168,6 +199,9 @@ class Place:
         return peer
 
     async def _system(self, peer: Peer, name: str) -> str:
-        answer = await peer.ask(Command(system=name, open=Open(url=self.broker.url, service=name)))
+        wanted = Open(url=self.broker.url, service=name)
+        if self.combination.broker == "memory" and self.broker.history:
+            wanted.record, wanted.record_topics[:] = self.broker.history, [_RECORDED]
+        answer = await peer.ask(Command(system=name, open=wanted))
         assert answer.WhichOneof("what") == "opened", answer
         return answer.opened.instance

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from tests.conformance._contract.case_pb2 import FEATURE_HISTORY
 from tests.conformance.runner.case_run import CaseFailed, CaseRun
 from tests.conformance.runner.cases import Listed
 from tests.conformance.runner.places import Combination, Place
@@ -60,15 +61,19 @@ async def _together(
     if not cases:
         return []
     limit = asyncio.Semaphore(CASES_AT_ONCE)
-    async with places, Place(combination, commands) as place:
+    async with places, Place(combination, commands, recorded=_recorded(listed for _, listed in cases)) as place:
         return await asyncio.gather(*(_one(place, listed, number, limit) for number, listed in cases))
 
 
 async def _alone(
     combination: Combination, number: int, listed: Listed, lone: asyncio.Semaphore, commands: Commands | None
 ) -> list[Result]:
-    async with lone, Place(combination, commands) as place:
+    async with lone, Place(combination, commands, recorded=_recorded([listed])) as place:
         return [await _one(place, listed, number, asyncio.Semaphore(1))]
+
+
+def _recorded(cases: Iterable[Listed]) -> bool:
+    return any(FEATURE_HISTORY in listed.case.needs for listed in cases)
 
 
 async def _one(place: Place, listed: Listed, number: int, limit: asyncio.Semaphore) -> Result:

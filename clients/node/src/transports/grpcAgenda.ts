@@ -38,7 +38,9 @@ export class GrpcAgenda implements Agenda {
   }
 
   /** See `Agenda.listen`; the gateway is told. */
-  listen(): void {}
+  listen(): () => void {
+    return () => {};
+  }
 
   /** See `Agenda.fire`; the gateway does it. */
   async fire(): Promise<never> {

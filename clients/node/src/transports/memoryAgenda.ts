@@ -27,7 +27,7 @@ export class MemoryAgenda implements Agenda {
   readonly roster: MemoryRoster;
   readonly #clock: Clock;
   readonly #publish: Publish;
-  readonly #listeners: Told[] = [];
+  readonly #listeners = new Set<Told>();
   readonly #records = new Map<string, Entry>();
   /** Ids of pending ones, in the order in which they go out. */
   #pending: string[] = [];
@@ -47,8 +47,9 @@ export class MemoryAgenda implements Agenda {
   }
 
   /** See `Agenda.listen`. */
-  listen(told: Told): void {
-    this.#listeners.push(told);
+  listen(told: Told): () => void {
+    this.#listeners.add(told);
+    return () => this.#listeners.delete(told);
   }
 
   /** See `Agenda.plan`. Rejects with UnsupportedError for what is to be stored. */

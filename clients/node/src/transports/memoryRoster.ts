@@ -73,6 +73,7 @@ export class MemoryRoster implements Roster {
   async turn(name: string, { version, expected, following, fireAt, ran, run, ticks }: Turn): Promise<boolean> {
     const record = this.#records.get(name);
     if (record?.version !== version || (expected !== undefined && record.expected !== expected)) return false;
+    if (expected === undefined && ran !== undefined && ran <= (record.ran ?? 0)) return false;
     const fires = following === undefined ? undefined : fireAt;
     const going = expected === undefined ? record : { ...record, expected: following, fireAt: fires };
     this.#records.set(name, { ...going, runs: record.runs + ticks.length });

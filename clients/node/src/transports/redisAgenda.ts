@@ -22,6 +22,7 @@ import {
   STEP_DOWN,
   stepDownNames,
 } from "../contract/scripts.js";
+import { shown } from "../options.js";
 import type { Agenda, Fired, Firing, Plan, Planned, PlannedPage, ScheduleStatus, Told, Way } from "../schedule.js";
 import type { RedisTransport } from "./redis.js";
 import type { Run } from "./redisGathering.js";
@@ -34,6 +35,8 @@ import { Together } from "./together.js";
 
 const ANY_TOPIC = "\0";
 const NOTICE = "s\0";
+/** Milliseconds since 1970. */
+const IS_MOMENT = /^[0-9]{1,15}$/;
 const FIELDS = 10;
 const KEEP = [String(DEFAULT_ENDED_PLAN_MS), String(LIMIT_ENDED_PLANS)];
 
@@ -70,7 +73,7 @@ export class RedisAgenda implements Agenda {
   readonly fires = true;
   readonly roster: RedisRoster;
   readonly #transport: RedisTransport;
-  readonly #listeners: Told[] = [];
+  readonly #listeners = new Set<Told>();
 
   constructor(transport: RedisTransport) {
     this.#transport = transport;
@@ -78,14 +81,19 @@ export class RedisAgenda implements Agenda {
   }
 
   /** See `Agenda.listen`. */
-  listen(told: Told): void {
-    this.#listeners.push(told);
+  listen(told: Told): () => void {
+    this.#listeners.add(told);
+    return () => this.#listeners.delete(told);
   }
 
   /** Takes a notice; returns whether it is one of ours. */
   noticed(notice: string): boolean {
     if (!notice.startsWith(NOTICE)) return false;
     const [due = "", holder = ""] = notice.slice(NOTICE.length).split("\0");
+    if (!IS_MOMENT.test(due)) {
+      this.#transport.warn(`somebody tells that something is due at ${shown(due)}, which is no moment; it is ignored`);
+      return true;
+    }
     for (const told of this.#listeners) told(Number(due), holder);
     return true;
   }

@@ -59,13 +59,19 @@ export function systemEventTests(world: World): void {
   test("a live handler that throws is told of once a second, and the others are counted", async () => {
     const { told, system } = await heard(world);
     await system.subscribe("order.shaky", failing, { name: "shaky" }).ready();
+    const begun = performance.now();
     const first = await system.publish("order.shaky", 0);
     for (const n of [1, 2, 3, 4]) await system.publish("order.shaky", n, { waitLocal: true });
     const error = await told.one({ of: "error", kind: "handler", left_out: 0 });
     assert.deepStrictEqual([error.topic, error.id, error.subscription], ["order.shaky", first.id, "shaky"]);
     assert.deepStrictEqual([error.code, error.type, error.message], ["HANDLER_ERROR", "RangeError", "no 0"]);
-    await told.one({ of: "error", left_out: 3, message: "no 4" });
-    assert.equal(told.count("error"), 2);
+    await told.one({ of: "error", message: "no 4" });
+    const errors = told.all.filter(({ of }) => of === "error");
+    assert.equal(
+      errors.reduce((sum, { left_out }) => sum + 1 + Number(left_out), 0),
+      5,
+    );
+    assert.ok(errors.length <= 2 + (performance.now() - begun) / 1000);
   });
 
   test("the handler of an error may throw, and one that causes others comes to an end", async () => {

@@ -57,12 +57,14 @@ export class PostgresServer {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Where its programs are: root's own folders may be closed to nobody. */
+  /** Where its programs are: those that TEST_POSTGRES names, or a copy of npm's: root's own folders may be closed to nobody. */
   #programs(): string {
+    const given = process.env.TEST_POSTGRES;
+    if (this.#identity.uid !== undefined) chownSync(this.#folder, NOBODY, NOBODY);
+    if (given) return given;
     const [there, here] = [binaries(), join(this.#folder, "programs")];
     if (this.#identity.uid === undefined) return join(there, "bin");
     cpSync(there, here, { recursive: true, verbatimSymlinks: true });
-    chownSync(this.#folder, NOBODY, NOBODY);
     return join(here, "bin");
   }
 

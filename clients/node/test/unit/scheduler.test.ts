@@ -6,6 +6,7 @@ import { guardedLogger } from "../../src/log.js";
 import { type Agenda, type Fired, NoAgenda, type Told } from "../../src/schedule.js";
 import { Scheduler } from "../../src/scheduler.js";
 import * as testing from "../../src/testing/index.js";
+import { MemoryAgenda } from "../../src/transports/memoryAgenda.js";
 import { fails } from "../support/waiting.js";
 import { silent } from "../support/world.js";
 
@@ -20,6 +21,7 @@ class Looks extends NoAgenda implements Agenda {
   readonly at: number[] = [];
   readonly answers: (Fired | Error)[] = [];
   left = 0;
+  deaf = 0;
   tell: Told = () => undefined;
   meanwhile: () => void = () => undefined;
 
@@ -27,8 +29,11 @@ class Looks extends NoAgenda implements Agenda {
     super("it is a test");
   }
 
-  override listen(told: Told = () => undefined): void {
+  override listen(told: Told = () => undefined): () => void {
     this.tell = told;
+    return () => {
+      this.deaf += 1;
+    };
   }
 
   override fire = async (): Promise<never> => {
@@ -144,10 +149,22 @@ test("one that stopped leaves the role, and does not look again", async () => {
   agenda.tell(BEGAN + 10, "");
   scheduler.look();
   await clock.advance(YEAR);
-  assert.deepEqual([agenda.at, agenda.left], [[0], 1]);
+  assert.deepEqual([agenda.at, agenda.left, agenda.deaf], [[0], 1, 1]);
 });
 
 // --- in memory -------------------------------------------------------------------------------------------------------
+
+test("who listens no more is told nothing, and not kept", async () => {
+  const agenda = new MemoryAgenda(new testing.Clock(BEGAN), () => undefined);
+  const told: string[] = [];
+  const stops = ["one", "two"].map((name) => agenda.listen(() => told.push(name)));
+  const plan = { topic: "a.b", way: "live", key: "", priority: 5, expires: 0, attempts: 1, backoff: 0 } as const;
+  const rest = { cap: 0, knownAs: "", window: 0, most: 0, envelope: Buffer.alloc(0) };
+  await agenda.plan({ ...plan, ...rest, id: "a", due: BEGAN + HOUR });
+  stops[0]?.();
+  await agenda.plan({ ...plan, ...rest, id: "b", due: BEGAN + 1 });
+  assert.deepEqual(told, ["one", "two", "two"]);
+});
 
 function broker(t: TestContext): testing.Broker {
   const made = new testing.Broker();

@@ -109,7 +109,7 @@ class CronRunner:
             return
         task = decode_task(kept.task)
         now = max(self._house.clock.now(), at)
-        found = _bounded(task, due(task, kept.expected, now))
+        found = _bounded(len(kept.task), due(task, kept.expected, now))
         if found.missed is not None:
             log.warning("cron task %s: ticks since %d were missed: %s", name, found.missed, task.misfire.value)
         if await self._house.agenda.roster.turn(name, turn_of(task, kept, found, now, self._house.call_ttl)):
@@ -183,6 +183,13 @@ def begun(task: CronTask, tick: int, now: int) -> CronRun:
     return CronRun(tick=tick, started=now, ended=now, status="completed", attempts=1)
 
 
+def besides(task: CronTask, kept: Kept, now: int) -> int:
+    """The moment that a run besides the ticks stands for: now, or the first one that no run had and no tick has."""
+    last = CronRun.FromString(kept.run).tick if kept.run else 0
+    moment = max(now, last + 1)
+    return moment + (task.tick_after(moment - 1) == moment)
+
+
 def tick_of(task: CronTask, tick: int, now: int, call_ttl: int) -> Tick:
     """What a tick of a task does."""
     action, name = task.action, task.tick_id(tick)
@@ -206,12 +213,12 @@ def tick_of(task: CronTask, tick: int, now: int, call_ttl: int) -> Tick:
         envelope.priority = priority = action.priority or contract.PRIORITY_NORMAL
         way = Way.KEY if key else Way.LANE if action.durable else Way.LIVE
     lease = ttl + contract.DEFAULT_ROLE_MS if way is Way.CALL else 0
-    numbers = (tick, priority, envelope.expires_at, task.retries + 1, task.retry_delay, lease)
+    numbers = (min(tick, now), priority, envelope.expires_at, task.retries + 1, task.retry_delay, lease)
     return Tick(name, action.topic, way, key, *numbers, envelope.SerializeToString())
 
 
-def _bounded(task: CronTask, found: Due) -> Due:
-    """No more ticks than one message holds; the rest is due at once."""
-    most = max(1, _TURN_BYTES // (len(task.action.data) + _ROOM_EACH))
+def _bounded(size: int, found: Due) -> Due:
+    """No more ticks of a task of this size (bytes) than one message holds; the rest is due at once."""
+    most = max(1, _TURN_BYTES // (size + _ROOM_EACH))
     ticks: Sequence[int] = found.ticks
     return found if len(ticks) <= most else Due(ticks[:most], ticks[most], found.missed)

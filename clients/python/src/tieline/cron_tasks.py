@@ -7,10 +7,10 @@ from typing import Any, Protocol, Unpack
 
 from tieline._contract import contract
 from tieline.clock import Clock
-from tieline.cron_events import changed
+from tieline.cron_events import changed, executed
 from tieline.cron_job import CronJob, CronPage, job_of
 from tieline.cron_options import CronChanges, CronOptions, changed_task
-from tieline.cron_runner import begun, tick_of
+from tieline.cron_runner import begun, besides, tick_of
 from tieline.cron_task import CronEvent, CronTask, check_task, decode_task, encode_task
 from tieline.errors import (
     AlreadyExistsError,
@@ -23,7 +23,7 @@ from tieline.outgoing import Origin
 from tieline.roster import Kept, Turn
 from tieline.schedule import Agenda
 
-_TRIES = 10
+_TRIES, _RUN_TRIES = 10, 100
 _TIMES = frozenset({"expression", "zone", "start", "end", "paused", "jitter"})
 
 
@@ -129,14 +129,19 @@ class CronTasks:
         return CronPage([job_of(kept) for kept in found], total, page, limit)
 
     async def run_now(self, name: str) -> str:
-        """Run a task besides its ticks, also if it is paused; returns the id of the event. Raises NotFoundError."""
+        """Run a task besides its ticks, also if it is paused; returns the id of the event, which no other run has.
+
+        Raises NotFoundError.
+        """
         agenda = await self._house.find_agenda()
-        for _ in range(_TRIES):
+        for _ in range(_RUN_TRIES):
             kept = await _find(agenda, name)
             task, now = decode_task(kept.task), self._house.clock.now()
-            tick = tick_of(task, now, now, self._house.call_ttl)
-            run = begun(task, now, now).SerializeToString()
-            if await agenda.roster.turn(name, Turn(kept.version, None, None, 0, now, run, [tick])):
+            moment = besides(task, kept, now)
+            tick = tick_of(task, moment, now, self._house.call_ttl)
+            run = begun(task, moment, now).SerializeToString()
+            if await agenda.roster.turn(name, Turn(kept.version, None, None, 0, moment, run, [tick])):
+                await self._tell(*executed(task, moment))
                 return tick.id
         raise _busy(name)
 

@@ -167,7 +167,7 @@ class PermissionDeniedError(TielineError):
 
 
 class NotFoundError(TielineError):
-    """There is no such schedule, dead letter or cron task."""
+    """There is no such schedule, dead letter, cron task, event of history, or group to replay to."""
 
     code = "NOT_FOUND"
 

@@ -83,17 +83,18 @@ class History:
             events += told["events"]
         return HistoryPage([await self._event(each, ttl) for each in events], told["cursor"], total)
 
-    async def get(self, event_id: str, *, ttl: float = _SECONDS) -> HistoryEvent | None:
-        """One event; None if there is none.
+    async def get(self, event_id: str, *, ttl: float = _SECONDS) -> HistoryEvent:
+        """One event.
 
         Raises:
+            NotFoundError: history has none of this id: it was not recorded, or not yet, or it is gone again.
             InvalidArgumentError: it is no id.
             UnavailableError: the database, or the broker, is away.
 
         """
         check_ids(event_id)
         told = await self._ask("get", {"id": event_id}, ttl)
-        return None if told["event"] is None else await self._event(told["event"], ttl)
+        return await self._event(told["event"], ttl)
 
     async def delete(
         self,
@@ -173,7 +174,7 @@ class History:
             speed: a factor to the original pace; None for as fast as it goes.
 
         Raises:
-            InvalidArgumentError, InvalidTopicError: what was given is wrong.
+            InvalidArgumentError, InvalidTopicError: what was given is wrong. What reading it raises: see `Replay`.
 
         """
         asked = _selected(types, start, end, status, source)

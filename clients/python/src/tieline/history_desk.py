@@ -12,7 +12,7 @@ from tieline import codec
 from tieline._contract import contract
 from tieline.clock import Clock
 from tieline.context import Event
-from tieline.errors import HandlerError, InvalidArgumentError, Outcome, TielineError
+from tieline.errors import HandlerError, InvalidArgumentError, NotFoundError, Outcome, TielineError
 from tieline.event_store import EventStore, Order, RecordedEvent, Selection, cursor_of
 from tieline.history_questions import check_ids, check_limit, check_page, check_selection, read_cursor
 from tieline.recorder import Recorder
@@ -20,7 +20,7 @@ from tieline.replay import Replayer, read_order
 
 _JSON = "application/json"
 _PART_BYTES = 524_288
-"""Of payloads in one answer; what is larger is asked for in parts."""
+"""Of events in one answer, about; a payload that is larger is asked for in parts."""
 
 _AT_ONCE = 64
 _REMEMBERED = 16
@@ -74,7 +74,7 @@ class HistoryDesk:
         total = await self._store.count(selection) if page else None
         room, told = _PART_BYTES, []
         for row in found[:limit]:
-            room -= len(row.data)
+            room -= row.size
             if told and room < 0:
                 break
             told.append(_as_told(row, event))
@@ -82,10 +82,12 @@ class HistoryDesk:
         return {"events": told, "cursor": cursor_of(found[len(told) - 1], order) if more else "", "total": total}
 
     async def get(self, question: Question, event: Event) -> dict[str, Any]:
-        """One event; none if there is none."""
+        """One event."""
         (event_id,) = check_ids(_Asked(question, "id")["id"])
         row = await self._find(event_id)
-        return {"event": None if row is None else _as_told(row, event)}
+        if row is None:
+            raise _unknown(event_id)
+        return {"event": _as_told(row, event)}
 
     async def data(self, question: Question, event: Event) -> dict[str, Any]:
         """A part of a large payload."""
@@ -139,7 +141,7 @@ class HistoryDesk:
             found += some
             if len(some) < wanted:
                 break
-            size += sum(len(row.data) for row in some)
+            size += sum(row.size for row in some)
             cursor, skip = cursor_of(some[-1], order), 0
         return found
 
@@ -212,4 +214,12 @@ def _told(answer: Callable[[Question, Event], Awaitable[dict[str, Any]]]) -> Cal
 
 
 def _answer(error: TielineError) -> HandlerError:
-    return HandlerError(error.message, details={"code": error.code}, outcome=Outcome.RAN, type=type(error).__name__)
+    details = {**error.details, "code": error.code}
+    return HandlerError(error.message, details=details, outcome=Outcome.RAN, type=type(error).__name__)
+
+
+def _unknown(event_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"history has no event {event_id!r:.80}: it was not recorded, or retention or somebody has removed it; "
+        "what was published a moment ago may still wait, as history.figures() tells"
+    )

@@ -34,6 +34,7 @@ class Replay(AsyncIterator[ReplayProgress]):
 
         Raises:
             NoRespondersError: nobody runs a recorder.
+            NotFoundError: nobody has the group, so all was skipped; told at the end.
             UnavailableError: the broker, or the database, went away; what was delivered is delivered.
 
         """
@@ -75,7 +76,8 @@ def meaning(error: TielineError) -> TielineError:
     code = error.details.get("code") if isinstance(error, HandlerError) else None
     if not isinstance(code, str) or code not in contract.ERRORS:
         return error
-    return error_class(code)(error.message)
+    details = {name: value for name, value in error.details.items() if name != "code"}
+    return error_class(code)(error.message, details=details)
 
 
 def nobody() -> NoRespondersError:

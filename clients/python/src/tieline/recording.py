@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tieline import topics
 from tieline._contract import contract
 from tieline._contract.durable_pb2 import DeadLetter
-from tieline.envelope import new_id
+from tieline._contract.envelope_pb2 import Envelope
 from tieline.event_store import RecordedEvent, position_of, shortened
 from tieline.tape import Kind, TapeEntry
 
@@ -20,8 +20,12 @@ def rows_of(entries: Iterable[TapeEntry], patterns: Sequence[str], now: int) -> 
 
     A row says `pending` while the event waits to be handled, `processed` if it was live, `failed` for a dead letter.
     """
-    wanted = (entry for entry in entries if _recorded(entry, patterns))
-    return [_row(entry, now) for entry in wanted]
+    rows, last, at = list[RecordedEvent](), "", 0
+    for entry in entries:
+        last, at = entry.id, at + 1 if entry.id == last else 0
+        if _recorded(entry, patterns):
+            rows.append(_row(entry, at, now))
+    return rows
 
 
 def _recorded(entry: TapeEntry, patterns: Sequence[str]) -> bool:
@@ -29,16 +33,18 @@ def _recorded(entry: TapeEntry, patterns: Sequence[str]) -> bool:
     return not entry.envelope.replay and any(topics.matches(pattern, topic) for pattern in patterns)
 
 
-def _row(entry: TapeEntry, now: int) -> RecordedEvent:
+def _row(entry: TapeEntry, at: int, now: int) -> RecordedEvent:
     envelope, position = entry.envelope, position_of(entry.id)
+    stored_as = entry.entry or (entry.letter.entry if entry.letter is not None else "")
+    event_id = envelope.id or _named(envelope, stored_as or f"{entry.id}:{at}")
     silent = envelope.topic.startswith(_SILENT)
     retries, message = _failure(entry.letter) if entry.kind is Kind.DEAD else (0, "")
     return RecordedEvent(
-        id=envelope.id or new_id(),
+        id=event_id,
         type=envelope.topic,
         key=envelope.key,
         source=envelope.source,
-        correlation_id=envelope.correlation_id or envelope.id,
+        correlation_id=envelope.correlation_id or event_id,
         causation_id=envelope.causation_id,
         time=envelope.time,
         expires_at=envelope.expires_at,
@@ -52,11 +58,17 @@ def _row(entry: TapeEntry, now: int) -> RecordedEvent:
         headers=dict(envelope.headers),
         data=b"" if silent else envelope.data,
         stream=entry.stream,
-        entry=entry.entry or (entry.letter.entry if entry.letter is not None else ""),
+        entry=stored_as,
         recorded_at=now,
         position=position,
         revision=position if entry.kind in _CHANGES else 0,
     )
+
+
+def _named(envelope: Envelope, place: str) -> str:
+    """An id for an event without one, the same whenever it is read: after where it was stored, or is on the tape."""
+    lane = envelope.key or str(envelope.priority or contract.PRIORITY_NORMAL)
+    return f"{envelope.topic}:{lane}:{place}"
 
 
 def _failure(letter: DeadLetter | None) -> tuple[int, str]:

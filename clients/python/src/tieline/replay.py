@@ -12,7 +12,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.durable import Draft, Mail
 from tieline.envelope import EVENT, new_id
-from tieline.errors import InvalidArgumentError, InvalidTopicError, OverloadedError
+from tieline.errors import InvalidArgumentError, InvalidTopicError, NotFoundError, OverloadedError
 from tieline.event_store import EventStore, Order, RecordedEvent, Selection, cursor_of, position_of
 from tieline.tape import Tape
 
@@ -119,13 +119,14 @@ class Replayer:
 
         Raises:
             UnavailableError: the broker, or the database, is away.
+            NotFoundError: nobody had the group, from the first event to the last.
 
         """
         clock, told = self._clock(), 0.0
         at = Progress(new_id(), 0, 0, await self._store.count(order.selection), 0, done=False)
         pace, end = _Pace(order.speed, clock), position_of(f"{clock.now() + _LEEWAY_MS}-0")
         yield at
-        told, after = clock.monotonic(), ""
+        told, after, alone = clock.monotonic(), "", ""
         while rows := await self._page(order.selection, after, end):
             after = cursor_of(rows[-1], Order.BROKER)
             for some in _runs(rows, together=not order.speed):
@@ -134,32 +135,37 @@ class Replayer:
                     if left > _TELL_SECONDS:
                         yield at
                         told = clock.monotonic()
-                sent = await self._deliver(order, at.id, some)
+                sent, alone = await self._deliver(order, at.id, some, alone)
                 at = at._replace(sent=at.sent + sent, skipped=at.skipped + len(some) - sent, time=some[-1].time)
                 if clock.monotonic() - told >= _TELL_SECONDS:
                     yield at
                     told = clock.monotonic()
+        if alone and not at.sent:
+            raise _nobody(order.to_group, alone, at.skipped)
         yield at._replace(done=True)
 
     async def _page(self, selection: Selection, after: str, end: int) -> list[RecordedEvent]:
         rows = await self._store.select(selection, Order.BROKER, after=after, limit=_PAGE)
         return [row for row in rows if row.position <= end]
 
-    async def _deliver(self, order: ReplayOrder, replay: str, rows: Sequence[RecordedEvent]) -> int:
-        """Deliver events of one topic; returns how many somebody gets."""
+    async def _deliver(
+        self, order: ReplayOrder, replay: str, rows: Sequence[RecordedEvent], alone: str
+    ) -> tuple[int, str]:
+        """Deliver events of one topic; returns how many somebody gets, and the last topic whose group nobody had."""
         if rows[0].type.startswith(_SILENT):
-            return 0
+            return 0, alone
         envelopes = [_again(row, replay, order.to_topic) for row in rows]
         if order.to_topic:
-            return await self._to_topic(rows, envelopes)
+            return await self._to_topic(rows, envelopes), alone
         tape, topic = self._destination().tape, rows[0].type
         stored, at = 0, 0
         while at < len(envelopes):
             some = await tape.replay(topic, order.to_group, envelopes[at:])
             if some < 0:
-                return stored + sum([await tape.hand(order.to_group, envelope) for envelope in envelopes[at:]])
+                handed = [await tape.hand(order.to_group, envelope) for envelope in envelopes[at:]]
+                return stored + sum(handed), alone if all(handed) else topic
             stored, at = stored + some, at + some + 1  # past one that cannot be stored
-        return stored
+        return stored, alone
 
     async def _to_topic(self, rows: Sequence[RecordedEvent], envelopes: Sequence[Envelope]) -> int:
         """What was stored is stored, what was live is live again."""
@@ -175,6 +181,14 @@ class Replayer:
             if None in told:
                 raise OverloadedError(f"{envelopes[0].topic!r} has no room for more stored events", retry_after=1.0)
         return len(rows)
+
+
+def _nobody(group: str, topic: str, skipped: int) -> NotFoundError:
+    return NotFoundError(
+        f"nobody is in the group {group!r} of {topic!r}, so nothing was replayed and {skipped} were skipped; "
+        "start its subscribers and replay again, or name another group",
+        details={"group": group, "skipped": skipped},
+    )
 
 
 class _Pace:

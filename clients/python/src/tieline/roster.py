@@ -38,7 +38,7 @@ class Tick(NamedTuple):
         topic: concrete topic.
         way: how the event goes out, or `Way.CALL`.
         key: its ordering key; empty for none.
-        due: the moment it stands for (ms since 1970).
+        due: when it goes out at the earliest (ms since 1970).
         priority: as of a planned event.
         expires: when it is too late for it (ms since 1970); 0: never.
         attempts: to store it, or to make the call.
@@ -66,7 +66,8 @@ class Turn(NamedTuple):
 
     Attributes:
         version: of the task.
-        expected: the tick that must be next (ms since 1970); None: a run besides the ticks, and what is next stays.
+        expected: the tick that must be next (ms since 1970); None: a run besides the ticks, and what is next stays. It
+            must be later than all runs that there were.
         following: the tick that is next then; None: there is none.
         fire_at: when that is fired.
         ran: the last of the ticks that run now; None: none does.

@@ -5,6 +5,7 @@ import {
   type Gathered,
   type Metrics,
   type Receipt,
+  type Replay,
   type Responder,
   type Schedule,
   type Stream,
@@ -26,14 +27,18 @@ export function failure(error: unknown): Answer {
   return answer({ $case: "failure", value: failed(error) });
 }
 
-/** The next items of a stream, so many (0: all) or up to its end. */
-export async function read(stream: Stream, count: number): Promise<Answer> {
+/** The next items of a stream, so many (0: all) or up to its end, each as it is to be shown. */
+export async function read(
+  stream: Pick<Stream | Replay, "next">,
+  count: number,
+  shown: (item: unknown) => unknown,
+): Promise<Answer> {
   const values: Value[] = [];
   try {
     while (count === 0 || values.length < count) {
       const { done, value } = await stream.next();
       if (done) return answer({ $case: "items", value: { values, ended: true, failure: undefined } });
-      values.push(fromNative(value));
+      values.push(fromNative(shown(value)));
     }
   } catch (error) {
     return answer({ $case: "items", value: { values, ended: false, failure: failed(error) } });
@@ -120,7 +125,9 @@ export function figuresOf({ series }: Metrics, topic: string, exposition: string
       handleTimes: one.handleTime.count,
       roundTrips: one.roundTrip.count,
     }));
-  return answer({ $case: "figures", value: { series: told, topic, exposition } });
+  const lines = exposition.split(/(?<=\n)/);
+  const read = lines.filter((line) => line.startsWith("#") || line.includes(`topic="${topic}"`));
+  return answer({ $case: "figures", value: { series: told, topic, exposition: read.join("") } });
 }
 
 function failed(error: unknown): Failure {

@@ -301,6 +301,7 @@ function facts(event: Event): Facts {
     remainingMs: remaining === Infinity ? undefined : remaining,
     attempt: event.delivery?.attempt,
     group: event.delivery?.group,
+    replay: event.replay,
   };
 }
 

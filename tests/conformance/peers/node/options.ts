@@ -91,6 +91,7 @@ export function subscribeOptions(wanted: Subscribe): SubscribeOptions {
   if (wanted.concurrency !== undefined) options.concurrency = wanted.concurrency;
   if (wanted.queue !== undefined) options.queue = wanted.queue;
   if (wanted.durable) options.durable = true;
+  if (wanted.replays !== undefined) options.replays = wanted.replays;
   return { ...options, ...handlingOf(wanted.handling ?? {}) };
 }
 

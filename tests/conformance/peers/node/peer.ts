@@ -7,6 +7,8 @@ import {
   MemoryBroker,
   MemoryTransport,
   type PublishOptions,
+  type Replay,
+  type ReplayProgress,
   type Stream,
   type StreamOptions,
   type Subscription,
@@ -40,13 +42,17 @@ import {
   type Schedule,
   ScheduleAct,
   type Subscribe,
+  type Replay as WantedReplay,
   type Stream as WantedStream,
 } from "./contract/peer.js";
 import { DONE, Handling, type Sent, type Tell } from "./handling.js";
+import { askHistory, progressOf, replay, replayedOf } from "./history.js";
 import { given, itemsOf, messageOptions, retryOf, settingsOf, storing, subscribeOptions, whenOf } from "./options.js";
 import { fromNative, toNative } from "./values.js";
 
 const STDOUT = 1;
+/** How long others have to tell of a chain; peers share two cores with many, so that some seconds prove nothing. */
+const ASK_MS = 30_000;
 const QUIET: Logger = { debug() {}, warn() {}, error() {} };
 
 /** Event systems and subscriptions, by the names that the runner gave them. */
@@ -54,7 +60,7 @@ class Peer {
   readonly #memory = new MemoryBroker();
   readonly #systems = new Map<string, EventSystem>();
   readonly #subscriptions = new Map<string, [Subscription, Handling]>();
-  readonly #streams = new Map<string, [Stream, AbortController]>();
+  readonly #streams = new Map<string, [Stream | Replay, AbortController]>();
   readonly #calls = new Map<number, AbortController>();
 
   /** Takes commands until stdin ends. */
@@ -98,6 +104,10 @@ class Peer {
         return await schedule(this.#system(system), wanted.value);
       case "cron":
         return await cron(this.#system(system), wanted.value);
+      case "history":
+        return await askHistory(this.#system(system), wanted.value);
+      case "replay":
+        return await this.#replay(replay(this.#system(system), wanted.value), wanted.value);
       case "stream":
         return this.#stream(this.#system(system), wanted.value);
       case "read":
@@ -107,7 +117,7 @@ class Peer {
       case "gather":
         return await this.#until(number, (signal) => gather(this.#system(system), wanted.value, signal));
       case "explain":
-        return explained(await this.#system(system).explain(wanted.value.correlationId));
+        return explained(await this.#system(system).explain(wanted.value.correlationId, { ttl: ASK_MS }));
       case "metrics":
         return await metricsOf(this.#system(system), wanted.value.topic);
       case "cancel":
@@ -128,6 +138,7 @@ class Peer {
       wanted.url === "memory://"
         ? { transport: new MemoryTransport(this.#memory) } // one broker for all systems of the process
         : { url: wanted.url, namespace: wanted.namespace };
+    if (wanted.record !== "") throw new TypeError("a program in Node does not record");
     const settings = settingsOf(wanted.settings);
     const system = new EventSystem({ ...where, service: wanted.service || "peer", settings, logger: QUIET });
     await system.start();
@@ -176,10 +187,17 @@ class Peer {
     return DONE;
   }
 
+  async #replay(begun: Replay, { id, wait }: WantedReplay): Promise<Answer> {
+    if (wait) return replayedOf(await begun.wait());
+    this.#streams.set(id, [begun, new AbortController()]);
+    return DONE;
+  }
+
   /** Giving up a read gives up the stream, as a cancelled task does in other languages. */
   #read(number: number, { id, count }: Read): Promise<Answer> {
     const [stream, controller] = this.#opened(id);
-    return this.#until(number, () => read(stream, count), controller);
+    const shown = "wait" in stream ? (item: unknown) => progressOf(item as ReplayProgress) : (item: unknown) => item;
+    return this.#until(number, () => read(stream, count, shown), controller);
   }
 
   async #leave(id: string): Promise<Answer> {
@@ -189,7 +207,7 @@ class Peer {
     return DONE;
   }
 
-  #opened(id: string): [Stream, AbortController] {
+  #opened(id: string): [Stream | Replay, AbortController] {
     const found = this.#streams.get(id);
     if (found === undefined) throw new TypeError(`no stream ${id}`);
     return found;

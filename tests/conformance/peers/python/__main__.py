@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.conformance._contract.peer_pb2 import (
@@ -17,6 +17,8 @@ from tests.conformance._contract.peer_pb2 import (
     CronAct,
     Gather,
     Hello,
+    History,
+    HistoryAct,
     Item,
     Job,
     Opened,
@@ -24,9 +26,12 @@ from tests.conformance._contract.peer_pb2 import (
     Publish,
     PublishMany,
     Receipts,
+    Recorded,
+    Replay,
     Report,
     Schedule,
     ScheduleAct,
+    Selection,
     Stream,
     Subscribe,
 )
@@ -37,8 +42,12 @@ from tests.conformance.peers.python.handling import Handling, filter_of, upcaste
 from tests.conformance.peers.python.values import from_native, to_native
 from tieline import EventSystem, Retry, RetryPolicy, Settings, Subscription
 from tieline import Item as Piece
+from tieline import Replay as OpenReplay
 from tieline import Stream as OpenStream
 from tieline.transports.memory import MemoryBroker, MemoryTransport
+
+_ASK_SECONDS = 30.0
+"""How long others have to tell of a chain; peers share two cores with many, so that some seconds prove nothing."""
 
 _CRON_OPTIONS = ("expression", "topic", "call", "key", "zone", "retries")
 
@@ -51,7 +60,7 @@ class Peer:
         self._memory = MemoryBroker()
         self._systems: dict[str, EventSystem] = {}
         self._subscriptions: dict[str, tuple[Subscription, Handling]] = {}
-        self._streams: dict[str, OpenStream] = {}
+        self._streams: dict[str, OpenStream | OpenReplay] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def serve(self) -> None:
@@ -96,6 +105,8 @@ class Peer:
             where = {"transport": MemoryTransport(self._memory)}  # one broker for all systems of the process
         system = EventSystem(service=wanted.service or "peer", settings=settings, **where)
         await system.start()
+        if wanted.record:
+            await system.record(wanted.record, topics=list(wanted.record_topics))
         self._systems[command.system] = system
         return Answer(opened=Opened(instance=system.instance))
 
@@ -122,6 +133,8 @@ class Peer:
             options["batch"] = (wanted.batch.size, wanted.batch.ms / 1_000)
         if wanted.durable:
             options["durable"] = True
+        if wanted.HasField("replays"):
+            options["replays"] = wanted.replays
         options |= _handling(wanted.handling)
         subscription = system.subscribe(wanted.topic, handling.function, **options)
         self._subscriptions[wanted.id] = subscription, handling
@@ -182,6 +195,34 @@ class Peer:
             options["retry_delay"] = wanted.retry_delay_ms / 1_000
         return Answer(job=answers.job(await getattr(cron, act)(wanted.name, **options)))
 
+    # --- history ------------------------------------------------------------------------------------------------------
+
+    async def _history(self, command: Command, wanted: History) -> Answer:
+        history = self._systems[command.system].history
+        selection = _selection(wanted.selection)
+        match wanted.act:
+            case HistoryAct.HISTORY_ACT_LIST:
+                names = ("page", "cursor", "limit", "oldest_first")
+                paging = {name: getattr(wanted, name) for name in names if wanted.HasField(name)}
+                page = await history.list(**selection, **paging)
+                return Answer(recorded=answers.page(page))
+            case HistoryAct.HISTORY_ACT_GET:
+                return Answer(recorded=Recorded(rows=[answers.row(await history.get(wanted.ids[0]))]))
+            case HistoryAct.HISTORY_ACT_DELETE:
+                deleted = await history.delete(list(wanted.ids) or None, **selection)
+                return Answer(recorded=Recorded(deleted=deleted))
+            case _:
+                return Answer(recorded=Recorded(recorders=answers.recorders(await history.figures())))
+
+    async def _replay(self, command: Command, wanted: Replay) -> Answer | None:
+        options: dict[str, Any] = {n: getattr(wanted, n) for n in ("to_group", "to_topic") if wanted.HasField(n)}
+        options["speed"] = wanted.speed if wanted.HasField("speed") else None
+        replay = self._systems[command.system].history.replay(**_selection(wanted.selection), **options)
+        if wanted.wait:
+            return Answer(replayed=answers.replayed(await replay.wait()))
+        self._streams[wanted.id] = replay
+        return None
+
     # --- streams, gather, explain -------------------------------------------------------------------------------------
 
     async def _stream(self, command: Command, wanted: Stream) -> None:
@@ -200,7 +241,7 @@ class Peer:
         return Answer(gathered=answers.gathered(everybody))
 
     async def _explain(self, command: Command, wanted: Any) -> Answer:
-        steps = await self._systems[command.system].explain(wanted.correlation_id)
+        steps = await self._systems[command.system].explain(wanted.correlation_id, ttl=_ASK_SECONDS)
         return Answer(explanation=answers.explanation(steps))
 
     async def _metrics(self, command: Command, wanted: Any) -> Answer:
@@ -236,6 +277,15 @@ def _when(wanted: Publish | Schedule) -> dict[str, Any]:
     if isinstance(wanted, Publish) and wanted.HasField("retry"):
         options["retry"] = _retry_policy(wanted.retry)
     return options
+
+
+def _selection(wanted: Selection) -> dict[str, Any]:
+    """Which events of history are meant."""
+    options: dict[str, Any] = {name: getattr(wanted, name) for name in ("status", "source") if wanted.HasField(name)}
+    for name in ("start", "end"):
+        if wanted.HasField(name):
+            options[name] = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(getattr(wanted, name)))
+    return options | ({"types": list(wanted.types)} if wanted.types else {})
 
 
 def _pieces(wanted: Item) -> list[Piece]:

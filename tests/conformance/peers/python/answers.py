@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from tests.conformance._contract.peer_pb2 import (
     Explanation,
@@ -13,17 +15,33 @@ from tests.conformance._contract.peer_pb2 import (
     Items,
     Job,
     Receipt,
+    Recorded,
+    Recorders,
+    Replayed,
+    Row,
     Scheduled,
     Series,
     Stored,
     Told,
 )
 from tests.conformance.peers.python.values import from_native
-from tieline import CronJob, Schedule, Stream, TielineError
+from tieline import (
+    CronJob,
+    HistoryEvent,
+    HistoryFigures,
+    HistoryPage,
+    Replay,
+    ReplayProgress,
+    Schedule,
+    Stream,
+    TielineError,
+)
 from tieline import Gathered as Everybody
 from tieline import Receipt as Published
 from tieline.explain import Explanation as Steps
 from tieline.metrics import Metrics
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def failure(error: BaseException) -> Failure:
@@ -46,12 +64,13 @@ def failure(error: BaseException) -> Failure:
     )
 
 
-async def read(stream: Stream, count: int) -> Items:
+async def read(stream: Stream | Replay, count: int) -> Items:
     """The next items of a stream, so many or up to its end."""
     items = Items()
     while not count or len(items.values) < count:
         try:
-            items.values.append(from_native(await anext(stream)))
+            item = await anext(stream)
+            items.values.append(from_native(_progress(item) if isinstance(item, ReplayProgress) else item))
         except StopAsyncIteration:
             items.ended = True
             break
@@ -107,6 +126,55 @@ def job(task: CronJob) -> Job:
     return told
 
 
+def page(told: HistoryPage) -> Recorded:
+    """A page of history."""
+    return Recorded(rows=map(row, told.events), cursor=told.cursor, total=told.total)
+
+
+def row(event: HistoryEvent) -> Row:
+    """An event of history."""
+    return Row(
+        id=event.id,
+        topic=event.type,
+        status=event.status,
+        key=event.key,
+        source=event.source,
+        correlation_id=event.correlation_id,
+        causation_id=event.causation_id,
+        time=str((event.time - _EPOCH) // timedelta(milliseconds=1)),
+        expires=event.expires_at is not None,
+        retries=event.retry_count,
+        error=event.error_msg,
+        content_type=event.content_type,
+        schema_version=event.schema_version,
+        priority=event.priority,
+        hops=event.hops,
+        headers=event.headers,
+        data=from_native(event.data),
+        stored=bool(event.stream and event.entry),
+    )
+
+
+def recorders(told: HistoryFigures) -> Recorders:
+    """How history is doing."""
+    return Recorders(
+        count=len(told.recorders),
+        filled=told.events > 0 and told.bytes > 0 and None not in (told.oldest, told.newest),
+        lost=told.lost,
+        trouble=any(each.trouble for each in told.recorders.values()),
+    )
+
+
+def replayed(told: ReplayProgress) -> Replayed:
+    """How far a replay is."""
+    return Replayed(id=told.id, sent=told.sent, skipped=told.skipped, total=told.total, done=told.done)
+
+
+def _progress(told: ReplayProgress) -> dict[str, Any]:
+    """What of it is the same each time."""
+    return {name: getattr(told, name) for name in ("sent", "skipped", "total", "done")}
+
+
 def gathered(everybody: Everybody) -> Gathered:
     """What everybody said."""
     told = Gathered()
@@ -144,7 +212,9 @@ def figures(metrics: Metrics, topic: str, exposition: str) -> Figures:
         for one in metrics.series
         if one.topic == topic
     ]
-    return Figures(series=told, topic=topic, exposition=exposition)
+    lines = exposition.splitlines(keepends=True)
+    read = [line for line in lines if line.startswith("#") or f'topic="{topic}"' in line]
+    return Figures(series=told, topic=topic, exposition="".join(read))
 
 
 def explanation(steps: Steps) -> Explanation:

@@ -245,6 +245,7 @@ def _facts(event: Event) -> Facts:
         remaining_ms=None if math.isinf(remaining) else remaining * 1_000,
         attempt=delivery.attempt if delivery is not None else None,
         group=delivery.group if delivery is not None else None,
+        replay=event.replay,
     )
 
 

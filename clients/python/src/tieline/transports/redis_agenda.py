@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,13 @@ from tieline.transports.redis_server import command_error
 if TYPE_CHECKING:
     from tieline.transports.redis import RedisTransport
 
+log = logging.getLogger("tieline")
+
 _ANY_TOPIC = "\0"
 _FIELDS = 10
 _KEEP = (b"%d" % contract.DEFAULT_ENDED_PLAN_MS, b"%d" % contract.LIMIT_ENDED_PLANS)
 _NOTICE = b"s\0"
+_LONGEST_MOMENT = 15  # digits of ms since 1970
 _HANDED = ("tick", "call")
 
 
@@ -67,8 +71,11 @@ class RedisAgenda:
         if not notice.startswith(_NOTICE):
             return False
         due, _, holder = notice[len(_NOTICE) :].partition(b"\0")
+        if not due.isdigit() or len(due) > _LONGEST_MOMENT:
+            log.warning("somebody tells that something is due at %r, which is no moment; it is ignored", due[:80])
+            return True
         for told in self._listeners:
-            told(int(due), holder.decode())
+            told(int(due), holder.decode("utf-8", "replace"))
         return True
 
     async def plan(self, plan: Plan) -> None:

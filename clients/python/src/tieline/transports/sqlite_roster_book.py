@@ -18,6 +18,7 @@ _ADD = "INSERT INTO tasks (name, version, task, expected, fire_at, runs, run) VA
 _CHANGE = "UPDATE tasks SET version = ?, task = ?, expected = ?, fire_at = ? WHERE name = ?"
 _EXPECT = "UPDATE tasks SET expected = ?, fire_at = ? WHERE name = ?"
 _RAN = "UPDATE tasks SET ran = ?1, run = ?2 WHERE name = ?3 AND (ran IS NULL OR ran <= ?1)"
+_NOT_LATER = "SELECT 1 FROM tasks WHERE name = ? AND ran >= ?"
 _RUNS = "UPDATE tasks SET runs = runs + ? WHERE name = ?"
 _DUE = "SELECT name, fire_at FROM tasks WHERE fire_at <= ? ORDER BY fire_at, name LIMIT ?"
 _AGAIN = "UPDATE tasks SET fire_at = ? WHERE name = ?"
@@ -84,6 +85,8 @@ def turn(book: MailBook, name: str, turn: Turn) -> tuple[bool, int | None]:
     """See `Roster.turn`; returns also when what it planned is due, if that is earlier than all else."""
     kept = find(book, name)
     if kept is None or kept.version != turn.version or turn.expected not in (None, kept.expected):
+        return False, None
+    if turn.expected is None and book.execute(_NOT_LATER, (name, turn.ran)).fetchone():
         return False, None
     if turn.expected is not None:
         fires = None if turn.following is None else turn.fire_at

@@ -44,6 +44,15 @@ export enum CronAct {
   UNRECOGNIZED = -1,
 }
 
+export enum HistoryAct {
+  HISTORY_ACT_UNSPECIFIED = 0,
+  HISTORY_ACT_LIST = 1,
+  HISTORY_ACT_GET = 2,
+  HISTORY_ACT_DELETE = 3,
+  HISTORY_ACT_FIGURES = 4,
+  UNRECOGNIZED = -1,
+}
+
 export enum How {
   HOW_UNSPECIFIED = 0,
   HOW_RETURNED = 1,
@@ -78,6 +87,8 @@ export interface Command {
     | { $case: "publishMany"; value: PublishMany }
     | { $case: "schedule"; value: Schedule }
     | { $case: "cron"; value: Cron }
+    | { $case: "history"; value: History }
+    | { $case: "replay"; value: Replay }
     | { $case: "metrics"; value: Metrics }
     | undefined;
 }
@@ -89,6 +100,9 @@ export interface Open {
   namespace: string;
   /** By the names in contract.toml: "lease_ms": 2000. */
   settings: { [key: string]: number };
+  /** It records there what the topics cover, where the language's client can. */
+  record: string;
+  recordTopics: string[];
 }
 
 export interface Open_SettingsEntry {
@@ -121,6 +135,7 @@ export interface Subscribe {
   durable: boolean;
   /** Its options, which are given whether it is durable or not. */
   handling: Handling | undefined;
+  replays?: boolean | undefined;
 }
 
 /** How stored events are handled. What is unset is not given. */
@@ -312,6 +327,44 @@ export interface Cron {
   retryDelayMs?: number | undefined;
 }
 
+/** Asks for history. What is unset is not given. */
+export interface History {
+  act: HistoryAct;
+  /** To get, the first of them; to delete, these. */
+  ids: string[];
+  selection: Selection | undefined;
+  page?: number | undefined;
+  cursor?: string | undefined;
+  limit?: number | undefined;
+  oldestFirst?: boolean | undefined;
+}
+
+export interface Selection {
+  types: string[];
+  /** Milliseconds since 1970, in decimal. */
+  start?: string | undefined;
+  end?: string | undefined;
+  status?: string | undefined;
+  source?: string | undefined;
+}
+
+/**
+ * Replays; it is done when the program holds the replay, which is read and left as a stream is, or with `wait` when it is
+ * over.
+ */
+export interface Replay {
+  /** What the runner calls it. */
+  id: string;
+  selection: Selection | undefined;
+  toGroup?: string | undefined;
+  toTopic?:
+    | string
+    | undefined;
+  /** Without it, as fast as it goes. */
+  speed?: number | undefined;
+  wait: boolean;
+}
+
 /** Stores events of one topic, all or none. */
 export interface PublishMany {
   topic: string;
@@ -449,15 +502,80 @@ export interface Answer {
     | { $case: "receipts"; value: Receipts }
     | { $case: "scheduled"; value: Scheduled }
     | { $case: "job"; value: Job }
+    | { $case: "recorded"; value: Recorded }
+    | { $case: "replayed"; value: Replayed }
     | { $case: "figures"; value: Figures }
     | undefined;
+}
+
+/** What history told. What was not told is unset. */
+export interface Recorded {
+  rows: Row[];
+  cursor: string;
+  total?: number | undefined;
+  deleted?: number | undefined;
+  recorders: Recorders | undefined;
+}
+
+/** Figures of history, as far as they are the same whatever else is recorded. */
+export interface Recorders {
+  /** So many answered. */
+  count: number;
+  /** It says how many events there are, how many bytes, and when the first and the last one were published. */
+  filled: boolean;
+  lost: number;
+  trouble: boolean;
+}
+
+/** An event of history, as the program sees it. */
+export interface Row {
+  id: string;
+  topic: string;
+  status: string;
+  key: string;
+  source: string;
+  correlationId: string;
+  causationId: string;
+  /** Milliseconds since 1970, in decimal. */
+  time: string;
+  /** It says when it expires. */
+  expires: boolean;
+  retries: number;
+  error: string;
+  contentType: string;
+  schemaVersion: string;
+  priority: number;
+  hops: number;
+  headers: { [key: string]: string };
+  data:
+    | Value
+    | undefined;
+  /** It says in which stream it was stored, and as which entry. */
+  stored: boolean;
+}
+
+export interface Row_HeadersEntry {
+  key: string;
+  value: string;
+}
+
+/** How far a replay was in the end. */
+export interface Replayed {
+  id: string;
+  sent: number;
+  skipped: number;
+  total: number;
+  done: boolean;
 }
 
 /** What was counted of a topic, for each kind and group. */
 export interface Figures {
   series: Series[];
   topic: string;
-  /** Of everything, as Prometheus reads it. */
+  /**
+   * Its lines and all comments, of what Prometheus reads. Those of hundreds of cases are megabytes, and a peer stands still
+   * while it writes them for a runner that has no time to read.
+   */
   exposition: string;
 }
 
@@ -646,7 +764,11 @@ export interface Facts {
     | undefined;
   /** Of a stored event: how often it was handled, this one included, and for which group. */
   attempt?: number | undefined;
-  group?: string | undefined;
+  group?:
+    | string
+    | undefined;
+  /** Of an event that is delivered again: the id of the replay. */
+  replay: string;
 }
 
 export interface Facts_HeadersEntry {
@@ -733,6 +855,12 @@ export const Command: MessageFns<Command> = {
         break;
       case "cron":
         Cron.encode(message.do.value, writer.uint32(146).fork()).join();
+        break;
+      case "history":
+        History.encode(message.do.value, writer.uint32(154).fork()).join();
+        break;
+      case "replay":
+        Replay.encode(message.do.value, writer.uint32(162).fork()).join();
         break;
       case "metrics":
         Metrics.encode(message.do.value, writer.uint32(322).fork()).join();
@@ -898,6 +1026,22 @@ export const Command: MessageFns<Command> = {
             message.do = { $case: "cron", value: Cron.decode(reader, reader.uint32()) };
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.do = { $case: "history", value: History.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.do = { $case: "replay", value: Replay.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -1022,6 +1166,18 @@ export const Command: MessageFns<Command> = {
         }
         break;
       }
+      case "history": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "history", value: History.fromPartial(object.do.value) };
+        }
+        break;
+      }
+      case "replay": {
+        if (object.do?.value !== undefined && object.do?.value !== null) {
+          message.do = { $case: "replay", value: Replay.fromPartial(object.do.value) };
+        }
+        break;
+      }
       case "metrics": {
         if (object.do?.value !== undefined && object.do?.value !== null) {
           message.do = { $case: "metrics", value: Metrics.fromPartial(object.do.value) };
@@ -1034,7 +1190,7 @@ export const Command: MessageFns<Command> = {
 };
 
 function createBaseOpen(): Open {
-  return { url: "", service: "", namespace: "", settings: {} };
+  return { url: "", service: "", namespace: "", settings: {}, record: "", recordTopics: [] };
 }
 
 export const Open: MessageFns<Open> = {
@@ -1051,6 +1207,12 @@ export const Open: MessageFns<Open> = {
     globalThis.Object.entries(message.settings).forEach(([key, value]: [string, number]) => {
       Open_SettingsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
     });
+    if (message.record !== "") {
+      writer.uint32(42).string(message.record);
+    }
+    for (const v of message.recordTopics) {
+      writer.uint32(50).string(v!);
+    }
     return writer;
   },
 
@@ -1102,6 +1264,22 @@ export const Open: MessageFns<Open> = {
             }
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.record = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.recordTopics.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1131,6 +1309,8 @@ export const Open: MessageFns<Open> = {
       },
       {},
     );
+    message.record = object.record ?? "";
+    message.recordTopics = object.recordTopics?.map((e) => e) || [];
     return message;
   },
 };
@@ -1273,6 +1453,7 @@ function createBaseSubscribe(): Subscribe {
     upcasters: [],
     durable: false,
     handling: undefined,
+    replays: undefined,
   };
 }
 
@@ -1319,6 +1500,9 @@ export const Subscribe: MessageFns<Subscribe> = {
     }
     if (message.handling !== undefined) {
       Handling.encode(message.handling, writer.uint32(114).fork()).join();
+    }
+    if (message.replays !== undefined) {
+      writer.uint32(120).bool(message.replays);
     }
     return writer;
   },
@@ -1448,6 +1632,14 @@ export const Subscribe: MessageFns<Subscribe> = {
             message.handling = Handling.decode(reader, reader.uint32());
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.replays = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1483,6 +1675,7 @@ export const Subscribe: MessageFns<Subscribe> = {
     message.handling = (object.handling !== undefined && object.handling !== null)
       ? Handling.fromPartial(object.handling)
       : undefined;
+    message.replays = object.replays ?? undefined;
     return message;
   },
 };
@@ -3244,6 +3437,363 @@ export const Cron: MessageFns<Cron> = {
   },
 };
 
+function createBaseHistory(): History {
+  return {
+    act: 0,
+    ids: [],
+    selection: undefined,
+    page: undefined,
+    cursor: undefined,
+    limit: undefined,
+    oldestFirst: undefined,
+  };
+}
+
+export const History: MessageFns<History> = {
+  encode(message: History, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.act !== 0) {
+      writer.uint32(8).int32(message.act);
+    }
+    for (const v of message.ids) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.selection !== undefined) {
+      Selection.encode(message.selection, writer.uint32(26).fork()).join();
+    }
+    if (message.page !== undefined) {
+      writer.uint32(32).int32(message.page);
+    }
+    if (message.cursor !== undefined) {
+      writer.uint32(42).string(message.cursor);
+    }
+    if (message.limit !== undefined) {
+      writer.uint32(48).int32(message.limit);
+    }
+    if (message.oldestFirst !== undefined) {
+      writer.uint32(56).bool(message.oldestFirst);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): History {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHistory();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.act = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ids.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.selection = Selection.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.page = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.oldestFirst = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<History>): History {
+    return History.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<History>): History {
+    const message = createBaseHistory();
+    message.act = object.act ?? 0;
+    message.ids = object.ids?.map((e) => e) || [];
+    message.selection = (object.selection !== undefined && object.selection !== null)
+      ? Selection.fromPartial(object.selection)
+      : undefined;
+    message.page = object.page ?? undefined;
+    message.cursor = object.cursor ?? undefined;
+    message.limit = object.limit ?? undefined;
+    message.oldestFirst = object.oldestFirst ?? undefined;
+    return message;
+  },
+};
+
+function createBaseSelection(): Selection {
+  return { types: [], start: undefined, end: undefined, status: undefined, source: undefined };
+}
+
+export const Selection: MessageFns<Selection> = {
+  encode(message: Selection, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.types) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.start !== undefined) {
+      writer.uint32(18).string(message.start);
+    }
+    if (message.end !== undefined) {
+      writer.uint32(26).string(message.end);
+    }
+    if (message.status !== undefined) {
+      writer.uint32(34).string(message.status);
+    }
+    if (message.source !== undefined) {
+      writer.uint32(42).string(message.source);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Selection {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSelection();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.types.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.start = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.end = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Selection>): Selection {
+    return Selection.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Selection>): Selection {
+    const message = createBaseSelection();
+    message.types = object.types?.map((e) => e) || [];
+    message.start = object.start ?? undefined;
+    message.end = object.end ?? undefined;
+    message.status = object.status ?? undefined;
+    message.source = object.source ?? undefined;
+    return message;
+  },
+};
+
+function createBaseReplay(): Replay {
+  return { id: "", selection: undefined, toGroup: undefined, toTopic: undefined, speed: undefined, wait: false };
+}
+
+export const Replay: MessageFns<Replay> = {
+  encode(message: Replay, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.selection !== undefined) {
+      Selection.encode(message.selection, writer.uint32(18).fork()).join();
+    }
+    if (message.toGroup !== undefined) {
+      writer.uint32(26).string(message.toGroup);
+    }
+    if (message.toTopic !== undefined) {
+      writer.uint32(34).string(message.toTopic);
+    }
+    if (message.speed !== undefined) {
+      writer.uint32(41).double(message.speed);
+    }
+    if (message.wait !== false) {
+      writer.uint32(48).bool(message.wait);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Replay {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplay();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.selection = Selection.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.toGroup = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.toTopic = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.speed = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.wait = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Replay>): Replay {
+    return Replay.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Replay>): Replay {
+    const message = createBaseReplay();
+    message.id = object.id ?? "";
+    message.selection = (object.selection !== undefined && object.selection !== null)
+      ? Selection.fromPartial(object.selection)
+      : undefined;
+    message.toGroup = object.toGroup ?? undefined;
+    message.toTopic = object.toTopic ?? undefined;
+    message.speed = object.speed ?? undefined;
+    message.wait = object.wait ?? false;
+    return message;
+  },
+};
+
 function createBasePublishMany(): PublishMany {
   return { topic: "", items: [], options: undefined, maxStored: undefined };
 }
@@ -4597,6 +5147,12 @@ export const Answer: MessageFns<Answer> = {
       case "job":
         Job.encode(message.what.value, writer.uint32(98).fork()).join();
         break;
+      case "recorded":
+        Recorded.encode(message.what.value, writer.uint32(106).fork()).join();
+        break;
+      case "replayed":
+        Replayed.encode(message.what.value, writer.uint32(114).fork()).join();
+        break;
       case "figures":
         Figures.encode(message.what.value, writer.uint32(322).fork()).join();
         break;
@@ -4713,6 +5269,22 @@ export const Answer: MessageFns<Answer> = {
             message.what = { $case: "job", value: Job.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.what = { $case: "recorded", value: Recorded.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.what = { $case: "replayed", value: Replayed.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -4806,6 +5378,18 @@ export const Answer: MessageFns<Answer> = {
         }
         break;
       }
+      case "recorded": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "recorded", value: Recorded.fromPartial(object.what.value) };
+        }
+        break;
+      }
+      case "replayed": {
+        if (object.what?.value !== undefined && object.what?.value !== null) {
+          message.what = { $case: "replayed", value: Replayed.fromPartial(object.what.value) };
+        }
+        break;
+      }
       case "figures": {
         if (object.what?.value !== undefined && object.what?.value !== null) {
           message.what = { $case: "figures", value: Figures.fromPartial(object.what.value) };
@@ -4813,6 +5397,661 @@ export const Answer: MessageFns<Answer> = {
         break;
       }
     }
+    return message;
+  },
+};
+
+function createBaseRecorded(): Recorded {
+  return { rows: [], cursor: "", total: undefined, deleted: undefined, recorders: undefined };
+}
+
+export const Recorded: MessageFns<Recorded> = {
+  encode(message: Recorded, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.rows) {
+      Row.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    if (message.total !== undefined) {
+      writer.uint32(24).uint32(message.total);
+    }
+    if (message.deleted !== undefined) {
+      writer.uint32(32).uint32(message.deleted);
+    }
+    if (message.recorders !== undefined) {
+      Recorders.encode(message.recorders, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Recorded {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecorded();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.rows.push(Row.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.deleted = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.recorders = Recorders.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Recorded>): Recorded {
+    return Recorded.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Recorded>): Recorded {
+    const message = createBaseRecorded();
+    message.rows = object.rows?.map((e) => Row.fromPartial(e)) || [];
+    message.cursor = object.cursor ?? "";
+    message.total = object.total ?? undefined;
+    message.deleted = object.deleted ?? undefined;
+    message.recorders = (object.recorders !== undefined && object.recorders !== null)
+      ? Recorders.fromPartial(object.recorders)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRecorders(): Recorders {
+  return { count: 0, filled: false, lost: 0, trouble: false };
+}
+
+export const Recorders: MessageFns<Recorders> = {
+  encode(message: Recorders, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0) {
+      writer.uint32(8).uint32(message.count);
+    }
+    if (message.filled !== false) {
+      writer.uint32(16).bool(message.filled);
+    }
+    if (message.lost !== 0) {
+      writer.uint32(24).uint32(message.lost);
+    }
+    if (message.trouble !== false) {
+      writer.uint32(32).bool(message.trouble);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Recorders {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecorders();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.filled = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lost = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.trouble = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Recorders>): Recorders {
+    return Recorders.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Recorders>): Recorders {
+    const message = createBaseRecorders();
+    message.count = object.count ?? 0;
+    message.filled = object.filled ?? false;
+    message.lost = object.lost ?? 0;
+    message.trouble = object.trouble ?? false;
+    return message;
+  },
+};
+
+function createBaseRow(): Row {
+  return {
+    id: "",
+    topic: "",
+    status: "",
+    key: "",
+    source: "",
+    correlationId: "",
+    causationId: "",
+    time: "",
+    expires: false,
+    retries: 0,
+    error: "",
+    contentType: "",
+    schemaVersion: "",
+    priority: 0,
+    hops: 0,
+    headers: {},
+    data: undefined,
+    stored: false,
+  };
+}
+
+export const Row: MessageFns<Row> = {
+  encode(message: Row, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.topic !== "") {
+      writer.uint32(18).string(message.topic);
+    }
+    if (message.status !== "") {
+      writer.uint32(26).string(message.status);
+    }
+    if (message.key !== "") {
+      writer.uint32(34).string(message.key);
+    }
+    if (message.source !== "") {
+      writer.uint32(42).string(message.source);
+    }
+    if (message.correlationId !== "") {
+      writer.uint32(50).string(message.correlationId);
+    }
+    if (message.causationId !== "") {
+      writer.uint32(58).string(message.causationId);
+    }
+    if (message.time !== "") {
+      writer.uint32(66).string(message.time);
+    }
+    if (message.expires !== false) {
+      writer.uint32(72).bool(message.expires);
+    }
+    if (message.retries !== 0) {
+      writer.uint32(80).uint32(message.retries);
+    }
+    if (message.error !== "") {
+      writer.uint32(90).string(message.error);
+    }
+    if (message.contentType !== "") {
+      writer.uint32(98).string(message.contentType);
+    }
+    if (message.schemaVersion !== "") {
+      writer.uint32(106).string(message.schemaVersion);
+    }
+    if (message.priority !== 0) {
+      writer.uint32(112).uint32(message.priority);
+    }
+    if (message.hops !== 0) {
+      writer.uint32(120).uint32(message.hops);
+    }
+    globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
+      Row_HeadersEntry.encode({ key: key as any, value }, writer.uint32(130).fork()).join();
+    });
+    if (message.data !== undefined) {
+      Value.encode(message.data, writer.uint32(138).fork()).join();
+    }
+    if (message.stored !== false) {
+      writer.uint32(144).bool(message.stored);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Row {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRow();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.correlationId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.causationId = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.time = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.expires = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.retries = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.contentType = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.schemaVersion = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.priority = reader.uint32();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.hops = reader.uint32();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            const entry16 = Row_HeadersEntry.decode(reader, reader.uint32());
+            if (entry16.value !== undefined) {
+              message.headers[entry16.key] = entry16.value;
+            }
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.data = Value.decode(reader, reader.uint32());
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.stored = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Row>): Row {
+    return Row.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Row>): Row {
+    const message = createBaseRow();
+    message.id = object.id ?? "";
+    message.topic = object.topic ?? "";
+    message.status = object.status ?? "";
+    message.key = object.key ?? "";
+    message.source = object.source ?? "";
+    message.correlationId = object.correlationId ?? "";
+    message.causationId = object.causationId ?? "";
+    message.time = object.time ?? "";
+    message.expires = object.expires ?? false;
+    message.retries = object.retries ?? 0;
+    message.error = object.error ?? "";
+    message.contentType = object.contentType ?? "";
+    message.schemaVersion = object.schemaVersion ?? "";
+    message.priority = object.priority ?? 0;
+    message.hops = object.hops ?? 0;
+    message.headers = (globalThis.Object.entries(object.headers ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.data = (object.data !== undefined && object.data !== null) ? Value.fromPartial(object.data) : undefined;
+    message.stored = object.stored ?? false;
+    return message;
+  },
+};
+
+function createBaseRow_HeadersEntry(): Row_HeadersEntry {
+  return { key: "", value: "" };
+}
+
+export const Row_HeadersEntry: MessageFns<Row_HeadersEntry> = {
+  encode(message: Row_HeadersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Row_HeadersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRow_HeadersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Row_HeadersEntry>): Row_HeadersEntry {
+    return Row_HeadersEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Row_HeadersEntry>): Row_HeadersEntry {
+    const message = createBaseRow_HeadersEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseReplayed(): Replayed {
+  return { id: "", sent: 0, skipped: 0, total: 0, done: false };
+}
+
+export const Replayed: MessageFns<Replayed> = {
+  encode(message: Replayed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.sent !== 0) {
+      writer.uint32(16).uint32(message.sent);
+    }
+    if (message.skipped !== 0) {
+      writer.uint32(24).uint32(message.skipped);
+    }
+    if (message.total !== 0) {
+      writer.uint32(32).uint32(message.total);
+    }
+    if (message.done !== false) {
+      writer.uint32(40).bool(message.done);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Replayed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplayed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sent = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.skipped = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.done = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Replayed>): Replayed {
+    return Replayed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Replayed>): Replayed {
+    const message = createBaseReplayed();
+    message.id = object.id ?? "";
+    message.sent = object.sent ?? 0;
+    message.skipped = object.skipped ?? 0;
+    message.total = object.total ?? 0;
+    message.done = object.done ?? false;
     return message;
   },
 };
@@ -6616,6 +7855,7 @@ function createBaseFacts(): Facts {
     remainingMs: undefined,
     attempt: undefined,
     group: undefined,
+    replay: "",
   };
 }
 
@@ -6668,6 +7908,9 @@ export const Facts: MessageFns<Facts> = {
     }
     if (message.group !== undefined) {
       writer.uint32(130).string(message.group);
+    }
+    if (message.replay !== "") {
+      writer.uint32(138).string(message.replay);
     }
     return writer;
   },
@@ -6816,6 +8059,14 @@ export const Facts: MessageFns<Facts> = {
             message.group = reader.string();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.replay = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6857,6 +8108,7 @@ export const Facts: MessageFns<Facts> = {
     message.remainingMs = object.remainingMs ?? undefined;
     message.attempt = object.attempt ?? undefined;
     message.group = object.group ?? undefined;
+    message.replay = object.replay ?? "";
     return message;
   },
 };
