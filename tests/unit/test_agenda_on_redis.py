@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.up import Up
 from tests.suite.seen import Seen, settle, until
 from tests.support.servers import RedisServer
 from tieline import (
@@ -263,6 +264,20 @@ async def test_what_is_planned_in_one_turn_is_one_run_of_a_script(redis_url: str
         assert [(each.id, each.due, each.event.data) for each in page.items] == [
             (receipt.id, receipt.due, n) for n, receipt in enumerate(receipts)
         ]
+
+
+async def test_what_comes_through_a_link_in_one_turn_is_one_run_of_a_script(
+    redis_url: str, redis_server: RedisServer
+) -> None:
+    async with (
+        Up("--redis-url", redis_url) as up,
+        _systems(redis_url, "a") as (system,),
+        EventSystem(up.url, service="linked") as linked,
+    ):
+        before = await _scripts_run(system)
+        await asyncio.gather(*(linked.publish("together", n, delay=HOUR) for n in range(60)))
+        assert await _scripts_run(system) - before < 30
+        assert (await system.schedules.figures()).planned == 60
 
 
 async def test_one_run_is_bounded_by_bytes(redis_url: str, redis_server: RedisServer) -> None:

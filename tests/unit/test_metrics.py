@@ -372,4 +372,13 @@ def test_every_counter_without_labels_is_told_from_the_beginning() -> None:
     assert (
         set(told.counters) == set(COUNTERS) == {n for n, m in METRICS.items() if m.type == "counter" and not m.labels}
     )
-    assert set(told.gauges) == {name for name, spec in METRICS.items() if spec.type == "gauge" and not spec.labels}
+    gauges = {name for name, spec in METRICS.items() if spec.type == "gauge" and not spec.labels}
+    assert set(told.gauges) == {name for name in gauges if not name.startswith("recorder_")}
+
+
+async def test_where_a_recorder_runs_its_figures_are_told() -> None:
+    async with EventSystem("memory://") as events:
+        async with await events.record("sqlite:///:memory:"):
+            gauges = events.metrics().gauges
+            assert [gauges[f"recorder_{name}"] for name in ("lag_seconds", "waiting", "lost")] == [0, 0, 0]
+        assert not any(name.startswith("recorder_") for name in events.metrics().gauges)

@@ -38,8 +38,12 @@ async def busy(events: testing.System) -> str:
     await events.publish("shop.stored", 1, key="k")
     with pytest.raises(TielineError):
         await events.publish_and_wait("nobody")
-    await events.clock.settle()
-    return await events.prometheus(groups=True)
+    for number in range(3):
+        await events.publish("later", number, delay=60 * (1 + number))
+    await events.schedules.cancel((await events.publish("later", 3, delay=600)).id)
+    await events.clock.advance(70)
+    async with await events.record("sqlite:///:memory:"):
+        return await events.prometheus(groups=True, schedules=True)
 
 
 async def test_prometheus_reads_what_was_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -59,6 +63,12 @@ async def test_prometheus_reads_what_was_counted(caplog: pytest.LogCaptureFixtur
     assert values(families["tieline_call_errors"], "_total") == {("NO_RESPONDERS",): 1}
     assert values(families["tieline_connected"]) == {(): 1}
     assert values(families["tieline_gaps"], "_total") == {(): 0}
+    assert values(families["tieline_schedules_planned"], "_total") == {(): 4}
+    assert values(families["tieline_schedules_delivered"], "_total") == {(): 1}
+    assert values(families["tieline_schedules_cancelled"], "_total") == {(): 1}
+    ended = {("delivered",): 1, ("failed",): 0, ("expired",): 0, ("cancelled",): 1}
+    assert values(families["tieline_schedules"]) == {("pending",): 2, **ended}
+    assert values(families["tieline_recorder_waiting"]) == {(): 0}
     assert values(families["tieline_group_waiting"]) == {("shop.stored", "default"): 0}
 
 

@@ -350,6 +350,24 @@ async def test_what_is_in_history_counts_no_more_for_the_bound(place: Place, mon
     assert (len(entries), figures.waiting, figures.lost) == (15, 16, 0)
 
 
+async def test_what_is_missing_in_history_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tieline._contract.contract.LIMIT_TAPE_BYTES", 100_000)
+    store, told = Failing(place.store), list[int]()
+    store.away = True
+    async with running(place.recorder(store=store, on_lost=told.append)) as recorder:
+        await place.events.publish("a.b", 1)
+        await poll(lambda: _tried(store))  # from now on it reads no more, and what it has read is not lost
+        for n in range(20):
+            await place.events.publish("a.b", b"x" * 10_000, key=str(n))
+        await recorder.look()
+        lost = (await recorder.figures()).lost
+        assert lost > 5
+        assert recorder.latest is not None
+        assert (recorder.latest.waiting, recorder.latest.lost) == (20 - lost, lost)
+        await recorder.look()  # it is told once
+    assert told == [lost]
+
+
 async def test_an_event_larger_than_the_tape_may_hold_stays_until_the_next_one(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

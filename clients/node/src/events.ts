@@ -250,7 +250,8 @@ export class EventSystem extends Sending {
   /**
    * The same as Prometheus reads it: what an HTTP route answers, as `CONTENT_TYPE`. With `groups` it says also how far the
    * durable groups of the topics that are known here are, in all instances; the broker is asked, and counts for as long as
-   * they have keys with something to handle. Rejects with UnavailableError if it is away.
+   * they have keys with something to handle. With `schedules` it says also how many planned events wait, and ended how.
+   * Rejects with UnavailableError if the broker, which was to be asked, is away.
    */
   async prometheus(options: PrometheusOptions = NO_OPTIONS): Promise<string> {
     checkOptions(options, PROMETHEUS_KINDS, "prometheus");
@@ -259,7 +260,7 @@ export class EventSystem extends Sending {
     const topics = known.filter((topic) => metrics.topics.has(topic));
     const found: Group[] = [];
     for (const topic of topics) found.push(...(await this.groups.list(topic)));
-    return exposition(metrics, found);
+    return exposition(metrics, found, options.schedules ? await this.schedules.figures() : undefined);
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import type { Agenda, Fired } from "./schedule.js";
 import type { Scheduler } from "./scheduler.js";
 import type { Settings } from "./settings.js";
 import { SystemEvents } from "./systemEvents.js";
-import { Tally } from "./tally.js";
+import { ENDED, Tally } from "./tally.js";
 import { Trail } from "./trail.js";
 import type { Gap, Port, Receiver } from "./transport.js";
 import { inTime } from "./within.js";
@@ -91,6 +91,10 @@ export class Instance {
 
   /** See `Scheduler`: events went out, or were given up; ticks and calls are to be seen to. */
   fired(fired: Fired): void {
+    for (const { status } of fired.events) {
+      const counter = ENDED[status];
+      if (counter !== undefined) this.tally.count(counter);
+    }
     this.cron?.take(fired);
   }
 

@@ -111,6 +111,7 @@ export class Planner {
     const began = this.#instance.now();
     await place.agenda.plan(planOf(event, due, options, retry));
     if (trail.room > 0) trail.planned(event, due, began);
+    this.#instance.tally.count("schedulesPlanned");
     const overdue = asked < now;
     if (overdue)
       log.warn(`"${topic}" was to be published ${((now - asked) / 1000).toFixed(1)} s ago: it is published now`);

@@ -3,6 +3,8 @@ import type { Group } from "./groups.js";
 import { Distribution } from "./histogram.js";
 import type { Figures, Metrics, SeriesMetrics } from "./metrics.js";
 import { FLAG, type Kinds } from "./options.js";
+import { SCHEDULE_STATUSES } from "./schedule.js";
+import type { ScheduleFigures } from "./schedules.js";
 
 /** What an HTTP answer with figures says it is. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -11,10 +13,12 @@ export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 export interface PrometheusOptions {
   /** How far durable groups are, in all instances. */
   readonly groups?: boolean;
+  /** How many planned events wait, and ended how, in all instances. */
+  readonly schedules?: boolean;
 }
 
 /** What those options are. */
-export const PROMETHEUS_KINDS: Kinds<PrometheusOptions> = { groups: FLAG };
+export const PROMETHEUS_KINDS: Kinds<PrometheusOptions> = { groups: FLAG, schedules: FLAG };
 
 const SHOWN = DURATION_SHOWN_NS.map((bound) => ({ le: String(bound / 1e9), at: DURATION_BOUNDS_NS.indexOf(bound) }));
 
@@ -50,13 +54,13 @@ interface Sample {
 }
 
 /**
- * Figures in Prometheus's text format, with those of durable groups, if they are given. It is written here, not by a client
- * library of Prometheus: those count by themselves, in a registry of the process.
+ * Figures in Prometheus's text format, with those of durable groups and of planned events, if they are given. It is written
+ * here, not by a client library of Prometheus: those count by themselves, in a registry of the process.
  */
-export function exposition(metrics: Metrics, groups: readonly Group[] = []): string {
+export function exposition(metrics: Metrics, groups: readonly Group[] = [], schedules?: ScheduleFigures): string {
   const lines = (Object.keys(METRICS) as MetricName[]).flatMap((name) => {
     const { exposed, type, help } = METRICS[name];
-    const samples = samplesOf(name, metrics, groups);
+    const samples = name === "schedules" ? samplesOfSchedules(schedules) : samplesOf(name, metrics, groups);
     if (samples.length === 0) return [];
     const about = [`# HELP ${exposed} ${escaped(help)}`, `# TYPE ${exposed} ${type}`];
     return [...about, ...samples.flatMap((sample) => linesOf(exposed, sample))];
@@ -79,6 +83,11 @@ function samplesOf(name: MetricName, metrics: Metrics, groups: readonly Group[])
   }
   const value = (type === "counter" ? metrics.counters : metrics.gauges)[name];
   return value === undefined ? [] : [{ labels: {}, value }];
+}
+
+function samplesOfSchedules(schedules: ScheduleFigures | undefined): Sample[] {
+  if (schedules === undefined) return [];
+  return SCHEDULE_STATUSES.map((status) => ({ labels: { status }, value: schedules[status] }));
 }
 
 /** Whether a metric says something of a series: of publishers or of handlers, of durable events, of calls. */

@@ -6,6 +6,7 @@ import { ConflictError, InvalidArgumentError, NotFoundError } from "./errors.js"
 import { ANY, checkOptions, type Kinds, NO_OPTIONS, oneOf, shown, whole } from "./options.js";
 import { dueOf, putOff, type When } from "./planner.js";
 import { type Agenda, type Planned, SCHEDULE_STATUSES, type ScheduleStatus } from "./schedule.js";
+import type { Tally } from "./tally.js";
 import { isText } from "./wellFormed.js";
 
 const MOST_PAGES = 1_000_000_000;
@@ -22,6 +23,8 @@ export interface House {
   readonly agenda: Agenda;
   /** The broker's clock. */
   readonly clock: Clock;
+  /** Counts what is cancelled. */
+  readonly tally: Tally;
 }
 
 /** A planned event. Moments are of the broker's clock. */
@@ -148,6 +151,7 @@ export class Schedules {
     const was = await this.#house.agenda.cancel(id);
     if (was === undefined) throw unknown(id);
     if (was.status !== "pending" && was.status !== "cancelled") throw tooLate(was, "cancelled");
+    if (was.status === "pending") this.#house.tally.count("schedulesCancelled");
     return this.#read(await this.#find(id));
   }
 

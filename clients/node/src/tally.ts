@@ -1,6 +1,7 @@
 import { ASK_TOPIC, LIMIT_METRIC_GROUPS, LIMIT_METRIC_TOPICS, METRICS, type MetricName } from "./contract/contract.js";
 import { Histogram } from "./histogram.js";
 import type { StepName } from "./observe.js";
+import type { ScheduleStatus } from "./schedule.js";
 import type { Subscription } from "./subscription.js";
 
 /** The topic or group of what has no figures of its own, as there were too many before; no topic has such a name. */
@@ -19,6 +20,13 @@ const OF_STEP: Partial<Record<StepName, MetricName>> = {
   joined: "callsJoined",
   deduplicated: "callsDeduplicated",
   redriven: "eventsRedriven",
+};
+
+/** Where planned events are counted that this instance has seen out. */
+export const ENDED: Partial<Record<ScheduleStatus, MetricName>> = {
+  delivered: "schedulesDelivered",
+  failed: "schedulesFailed",
+  expired: "schedulesExpired",
 };
 
 /** The counters of one topic, group and kind. What is published is counted under the empty group. */

@@ -2,7 +2,8 @@
 -- It holds so many entries, and about so many bytes; what is cut off at its end is lost, unless a recorder has read it.
 local recording, tape = KEYS[#KEYS - 1], KEYS[#KEYS]
 local tape_bounds = redis.pcall('HMGET', recording, 'most', 'most_bytes')
-local tape_most, tape_most_bytes = tonumber(tape_bounds[1] or 0), tonumber(tape_bounds[2] or 0)
+local tape_most = tonumber(tape_bounds[1] or 0)
+local tape_most_bytes = tape_bounds[2] and tonumber(tape_bounds[2]) or math.huge
 
 -- About how many bytes an entry takes, by its names and values.
 local function size_of(fields)

@@ -226,16 +226,25 @@ export type MetricName =
   | "callsDeduplicated"
   | "eventsDeduplicated"
   | "eventsRedriven"
+  | "schedulesPlanned"
+  | "schedulesDelivered"
+  | "schedulesFailed"
+  | "schedulesExpired"
+  | "schedulesCancelled"
   | "overloads"
   | "gaps"
   | "disconnects"
   | "connected"
+  | "recorderLagSeconds"
+  | "recorderWaiting"
+  | "recorderLost"
   | "startTimeSeconds"
   | "groupKeys"
   | "groupWaiting"
   | "groupPending"
   | "groupParked"
-  | "groupOldestSeconds";
+  | "groupOldestSeconds"
+  | "schedules";
 
 export const METRICS: Readonly<Record<MetricName, MetricSpec>> = {
   eventsPublished: { exposed: "tieline_events_published_total", type: "counter", labels: ["topic", "kind"], help: "Live events published, calls made and durable events stored by this instance." },
@@ -260,16 +269,25 @@ export const METRICS: Readonly<Record<MetricName, MetricSpec>> = {
   callsDeduplicated: { exposed: "tieline_calls_deduplicated_total", type: "counter", labels: [], help: "Calls that were answered with the stored result of their idempotency key." },
   eventsDeduplicated: { exposed: "tieline_events_deduplicated_total", type: "counter", labels: [], help: "Durable events that were known already, when they were stored or when they came to be handled." },
   eventsRedriven: { exposed: "tieline_events_redriven_total", type: "counter", labels: [], help: "Dead letters that this instance put back." },
+  schedulesPlanned: { exposed: "tieline_schedules_planned_total", type: "counter", labels: [], help: "Events that this instance planned." },
+  schedulesDelivered: { exposed: "tieline_schedules_delivered_total", type: "counter", labels: [], help: "Planned events, its own and those of others, that this instance published or stored when they were due." },
+  schedulesFailed: { exposed: "tieline_schedules_failed_total", type: "counter", labels: [], help: "Planned events that this instance could not store when they were due, and gave up." },
+  schedulesExpired: { exposed: "tieline_schedules_expired_total", type: "counter", labels: [], help: "Planned events that had expired when this instance was to publish them." },
+  schedulesCancelled: { exposed: "tieline_schedules_cancelled_total", type: "counter", labels: [], help: "Planned events that were cancelled through this instance." },
   overloads: { exposed: "tieline_overloads_total", type: "counter", labels: [], help: "Requests that this instance refused because its handlers were busy." },
   gaps: { exposed: "tieline_gaps_total", type: "counter", labels: [], help: "Times in which live events may have been lost." },
   disconnects: { exposed: "tieline_disconnects_total", type: "counter", labels: [], help: "Times the connection to the broker was lost." },
   connected: { exposed: "tieline_connected", type: "gauge", labels: [], help: "1 while the broker can be reached, else 0." },
+  recorderLagSeconds: { exposed: "tieline_recorder_lag_seconds", type: "gauge", labels: [], help: "For how long the oldest event waits that is not in history yet, where a recorder runs; looked at every 5 s." },
+  recorderWaiting: { exposed: "tieline_recorder_waiting", type: "gauge", labels: [], help: "Events that are not in history yet, where a recorder runs; looked at every 5 s." },
+  recorderLost: { exposed: "tieline_recorder_lost", type: "gauge", labels: [], help: "Events missing in history, as more of them waited than the broker keeps, of all recorders; where one runs." },
   startTimeSeconds: { exposed: "tieline_start_time_seconds", type: "gauge", labels: [], help: "Since when this instance counts, seconds since 1970." },
   groupKeys: { exposed: "tieline_group_keys", type: "gauge", labels: ["topic", "group"], help: "Keys that have something for a durable group, in all instances; this and what follows is asked of the broker." },
   groupWaiting: { exposed: "tieline_group_waiting", type: "gauge", labels: ["topic", "group"], help: "Stored events that a durable group has not handled; those under way are among them." },
   groupPending: { exposed: "tieline_group_pending", type: "gauge", labels: ["topic", "group"], help: "Stored events that were given out to a durable group and are not acknowledged." },
   groupParked: { exposed: "tieline_group_parked", type: "gauge", labels: ["topic", "group"], help: "Keys of a durable group that stopped." },
   groupOldestSeconds: { exposed: "tieline_group_oldest_seconds", type: "gauge", labels: ["topic", "group"], help: "How long the oldest of what waits for a durable group is stored; 0 if nothing waits." },
+  schedules: { exposed: "tieline_schedules", type: "gauge", labels: ["status"], help: "Planned events of all instances that wait, or ended with a status, for as long as the broker counts; this is asked of the broker." },
 };
 
 export const DURATION_BOUNDS_NS: readonly number[] = [1_000, 1_250, 1_600, 2_000, 2_500, 3_150, 4_000, 5_000, 6_300, 8_000, 10_000, 12_500, 16_000, 20_000, 25_000, 31_500, 40_000, 50_000, 63_000, 80_000, 100_000, 125_000, 160_000, 200_000, 250_000, 315_000, 400_000, 500_000, 630_000, 800_000, 1_000_000, 1_250_000, 1_600_000, 2_000_000, 2_500_000, 3_150_000, 4_000_000, 5_000_000, 6_300_000, 8_000_000, 10_000_000, 12_500_000, 16_000_000, 20_000_000, 25_000_000, 31_500_000, 40_000_000, 50_000_000, 63_000_000, 80_000_000, 100_000_000, 125_000_000, 160_000_000, 200_000_000, 250_000_000, 315_000_000, 400_000_000, 500_000_000, 630_000_000, 800_000_000, 1_000_000_000, 1_250_000_000, 1_600_000_000, 2_000_000_000, 2_500_000_000, 3_150_000_000, 4_000_000_000, 5_000_000_000, 6_300_000_000, 8_000_000_000, 10_000_000_000, 12_500_000_000, 16_000_000_000, 20_000_000_000, 25_000_000_000, 31_500_000_000, 40_000_000_000, 50_000_000_000, 63_000_000_000, 80_000_000_000, 100_000_000_000];

@@ -187,6 +187,19 @@ export interface GapWarningPayload {
   left_out: number;
 }
 
+/** Events are missing in history: more of them waited for a recorder than the broker keeps. A recorder tells it. */
+export interface HistoryLostWarningPayload {
+  kind: "history_lost";
+  /** Service of the instance that says so. */
+  service: string;
+  /** That instance. */
+  instance: string;
+  /** How many, since that was told last. */
+  lost: number;
+  /** How many of this kind about this topic were not told since the last one. */
+  left_out: number;
+}
+
 /** The event loop stood still, so nothing could be promised. */
 export interface LoopBlockedWarningPayload {
   kind: "loop_blocked";
@@ -210,6 +223,7 @@ export type SystemWarningPayload =
   | SlowConsumerWarningPayload
   | OverloadWarningPayload
   | GapWarningPayload
+  | HistoryLostWarningPayload
   | LoopBlockedWarningPayload;
 
 /** Types of the fields of each payload, by topic, and kind if there is one. */
@@ -223,5 +237,6 @@ export const SYSTEM_EVENTS: Readonly<Record<string, Readonly<Record<string, stri
   "system.warning slow_consumer": {"service": "text", "instance": "text", "topic": "text", "subscription": "text", "dropped": "integer", "left_out": "integer"},
   "system.warning overload": {"service": "text", "instance": "text", "topic": "text", "left_out": "integer"},
   "system.warning gap": {"service": "text", "instance": "text", "since": "time", "until": "time", "reason": "text", "left_out": "integer"},
+  "system.warning history_lost": {"service": "text", "instance": "text", "lost": "integer", "left_out": "integer"},
   "system.warning loop_blocked": {"service": "text", "instance": "text", "seconds": "number", "left_out": "integer"},
 };

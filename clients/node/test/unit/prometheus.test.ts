@@ -42,6 +42,22 @@ test("labels are escaped, and groups are told where they are given", () => {
   assert.ok(told.includes(`tieline_group_keys{${labels}} 1\n`));
 });
 
+test("planned events are counted, and told of the broker's if that is asked", async (t) => {
+  const events = await testing.system();
+  t.after(() => events.close());
+  for (let number = 0; number < 3; number++) await events.publish("later", number, { delay: 60_000 * (1 + number) });
+  await events.schedules.cancel((await events.publish("later", 3, { delay: 600_000 })).id);
+  await events.clock.advance(70_000);
+  const lines = (await events.prometheus({ schedules: true })).split("\n");
+  for (const [name, count] of Object.entries({ planned: 4, delivered: 1, failed: 0, expired: 0, cancelled: 1 })) {
+    assert.ok(lines.includes(`tieline_schedules_${name}_total ${count}`), name);
+  }
+  for (const [status, count] of Object.entries({ pending: 2, delivered: 1, failed: 0, expired: 0, cancelled: 1 })) {
+    assert.ok(lines.includes(`tieline_schedules{status="${status}"} ${count}`), status);
+  }
+  assert.ok(!(await events.prometheus()).includes("tieline_schedules{"));
+});
+
 test("an option that nobody knows is refused", async () => {
   const events = new EventSystem("memory://");
   await fails(events.prometheus({ group: true } as never), "INVALID_ARGUMENT");

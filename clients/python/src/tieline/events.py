@@ -232,12 +232,13 @@ class EventSystem(Sending):
         """What this instance has published, called and handled since it was made. It asks nobody, and costs little."""
         return self._instance.metrics()
 
-    async def prometheus(self, *, groups: bool = False) -> str:
+    async def prometheus(self, *, groups: bool = False, schedules: bool = False) -> str:
         """The same as Prometheus reads it: what an HTTP route answers, as `tieline.prometheus.CONTENT_TYPE`.
 
         Args:
             groups: say also how far the durable groups of the topics that are known here are, in all instances; the
                 broker is asked, and counts for as long as they have keys with something to handle.
+            schedules: say also how many planned events wait, and ended how, in all instances; the broker is asked.
 
         Raises:
             UnavailableError: the broker, which was to be asked, is away.
@@ -247,7 +248,7 @@ class EventSystem(Sending):
         topics = [topic for topic in metrics.topics if topic != OTHER] if groups else []
         stored = set(await self.groups.topics()) if topics else set[str]()
         found = [group for topic in topics if topic in stored for group in await self.groups.list(topic)]
-        return exposition(metrics, found)
+        return exposition(metrics, found, await self.schedules.figures() if schedules else None)
 
     # --- history --------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,13 @@ class Recording:
             topics=[topics.check_pattern(each) for each in patterns],
             retention=retention,
             lease=instance.settings.lease,
+            on_lost=instance.system.history_lost,
         )
+        self._gauges = {
+            "recorder_lag_seconds": lambda: self._latest("lag"),
+            "recorder_waiting": lambda: self._latest("waiting"),
+            "recorder_lost": lambda: self._latest("lost"),
+        }
         replayer = Replayer(store, lambda: self._port, lambda: instance.clock)
         desk = HistoryDesk(self._recorder, replayer, lambda: instance.clock)
         self._subscriptions = [
@@ -56,9 +62,13 @@ class Recording:
     def _port(self) -> Port:
         return self._instance.running_port
 
+    def _latest(self, name: str) -> float:
+        return getattr(self._recorder.latest, name, 0.0)
+
     async def start(self) -> Self:
         """Begin to record, and to answer."""
         await self._recorder.start()
+        self._instance.tally.gauges |= self._gauges
         self._instance.recordings.append(self)
         for subscription in self._subscriptions:
             self._instance.router.add(subscription)
@@ -78,6 +88,8 @@ class Recording:
         """Record and answer no more; what happens from now on waits for another recorder, for a day. Idempotent."""
         if self in self._instance.recordings:
             self._instance.recordings.remove(self)
+            for name in self._gauges:
+                self._instance.tally.gauges.pop(name, None)
             for subscription in self._subscriptions:
                 await self._instance.leaving.end(subscription)
             await self._recorder.aclose()

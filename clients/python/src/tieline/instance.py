@@ -369,6 +369,8 @@ class Instance:
 
     def fired(self, fired: Fired) -> None:
         """See `scheduler.House`."""
+        for firing in fired.events:
+            self.tally.count(f"schedules_{firing.status}")
         if self.cron is not None:
             self.cron.take(fired)
 

@@ -114,6 +114,7 @@ class Planner:
         await port.agenda.plan(plan_of(event, way, due, durable, policy))
         if instance.trail.room:
             instance.trail.planned(event, due, began)
+        instance.tally.count("schedules_planned")
         if asked < now:
             log.warning("%r was to be published %.1f s ago: it is published now", topic, (now - asked) / 1000)
         moment = datetime.fromtimestamp(due / 1000, UTC)

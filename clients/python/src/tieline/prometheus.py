@@ -13,6 +13,8 @@ from tieline._contract.contract import DURATION_BOUNDS_NS, DURATION_SHOWN_NS, ME
 from tieline.groups import Group
 from tieline.histogram import Distribution
 from tieline.metrics import Metrics, SeriesMetrics
+from tieline.schedule import ScheduleStatus
+from tieline.schedules import ScheduleFigures
 from tieline.tally import DURABLE, Kind
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -48,12 +50,12 @@ _OF_GROUP: Final[dict[str, Callable[[Group], float]]] = {
 _Sample = tuple[Mapping[str, str], Any]
 
 
-def exposition(metrics: Metrics, groups: Iterable[Group] = ()) -> str:
-    """Figures in Prometheus's text format, with those of durable groups, if they are given."""
+def exposition(metrics: Metrics, groups: Iterable[Group] = (), schedules: ScheduleFigures | None = None) -> str:
+    """Figures in Prometheus's text format, with those of durable groups and of planned events, if they are given."""
     asked = list(groups)
     lines: list[str] = []
     for name, spec in METRICS.items():
-        samples = list(_samples(name, spec, metrics, asked))
+        samples = list(_of_schedules(schedules) if name == "schedules" else _samples(name, spec, metrics, asked))
         if samples:
             lines += [f"# HELP {spec.exposed} {_escaped(spec.help)}", f"# TYPE {spec.exposed} {spec.type}"]
             lines += [line for labels, value in samples for line in _lines(spec.exposed, labels, value)]
@@ -75,6 +77,12 @@ def _samples(name: str, spec: MetricSpec, metrics: Metrics, groups: Sequence[Gro
         known = metrics.counters if spec.type == "counter" else metrics.gauges
         if name in known:
             yield {}, known[name]
+
+
+def _of_schedules(schedules: ScheduleFigures | None) -> Iterator[_Sample]:
+    if schedules is not None:
+        for status in ScheduleStatus:
+            yield {"status": status.value}, getattr(schedules, status.value)
 
 
 def _has(name: str, one: SeriesMetrics) -> bool:

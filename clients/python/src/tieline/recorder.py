@@ -66,6 +66,11 @@ class Recorder:
         topics: patterns of what all recorders of the installation record from now on; as it is, unless given.
         retention: how much history is kept.
         lease: seconds after which what another recorder has not acknowledged is taken over.
+        on_lost: told how many events more are missing in history, as too many waited.
+
+    Attributes:
+        latest: how it was doing when it last looked, every 5 s; None before the first time.
+
 
     """
 
@@ -79,6 +84,7 @@ class Recorder:
         topics: Sequence[str] = (),
         retention: Retention = Retention(),  # noqa: B008 - it cannot be changed
         lease: float = contract.DEFAULT_LEASE_MS / 1000,
+        on_lost: Callable[[int], None] = lambda lost: None,
     ) -> None:
         self.store = store
         self._name = name
@@ -92,6 +98,8 @@ class Recorder:
         self._recorded = self._batches = self._refused = 0
         self._trouble = ""
         self._reached = (0, "")
+        self._on_lost = on_lost
+        self.latest: RecorderFigures | None = None
 
     async def start(self) -> None:
         """Register, and begin. Idempotent.
@@ -103,6 +111,7 @@ class Recorder:
         """
         if not self._tasks:
             self._topics = await self._find_tape().register(self._asked)
+            self.latest = await self.figures()
             jobs = (self._record, self._refresh, self._follow, self._retain)
             self._tasks = [asyncio.get_running_loop().create_task(self._for_ever(job)) for job in jobs]
 
@@ -197,6 +206,15 @@ class Recorder:
         while True:
             await self._clock().sleep(_REFRESH_SECONDS)
             self._topics = await self._find_tape().register()
+            await self.look()
+
+    async def look(self) -> None:
+        """See how it is doing, and tell of what is missing in history since the last look."""
+        before, self.latest = self.latest, await self.figures()
+        more = self.latest.lost - (before.lost if before is not None else 0)
+        if more > 0:
+            log.warning("%d events are missing in history: more of them waited than the broker keeps", more)
+            self._on_lost(more)
 
     # --- what becomes of stored events --------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from tieline.context import Event
 from tieline.errors import ConflictError, InvalidArgumentError, NotFoundError
 from tieline.planner import When, put_off
 from tieline.schedule import Agenda, Planned, ScheduleStatus, Way
+from tieline.tally import Tally
 
 _WHY = {
     "no room": "its key or lane holds as many events as it may",
@@ -30,6 +31,11 @@ class House(Protocol):
 
     async def find_agenda(self) -> Agenda:
         """What is planned; starts the system if need be."""
+        ...
+
+    @property
+    def tally(self) -> Tally:
+        """Counts what is cancelled."""
         ...
 
 
@@ -161,6 +167,8 @@ class Schedules:
             raise _unknown(id)
         if was.status not in (ScheduleStatus.PENDING, ScheduleStatus.CANCELLED):
             raise _too_late(was, "cancelled")
+        if was.status is ScheduleStatus.PENDING:
+            self._house.tally.count("schedules_cancelled")
         return self._read(await _find(agenda, id))
 
     async def reschedule(self, id: str, *, delay: float | None = None, at: datetime | None = None) -> Schedule:

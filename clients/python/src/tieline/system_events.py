@@ -181,6 +181,10 @@ class SystemEvents:
         since, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in gap[:2])
         self._limited(SYSTEM_WARNING, "gap", "", {"since": since, "until": until, "reason": _shown(gap.reason)})
 
+    def history_lost(self, lost: int) -> None:
+        """So many events more are missing in history."""
+        self._limited(SYSTEM_WARNING, "history_lost", "", {"lost": lost})
+
     def loop_blocked(self, seconds: float) -> None:
         """The loop stood still; not told if a handler of system events may have done that."""
         if not self._in_handlers and self._house.clock.monotonic() - self._handled_at > seconds + _PAUSE:

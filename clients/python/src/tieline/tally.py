@@ -144,9 +144,9 @@ class Tally:
             subscription.events = self.series(topic, group, LIVE)
             subscription.calls = self.series(topic, group, CALL)
 
-    def count(self, name: str) -> None:
+    def count(self, name: str, times: int = 1) -> None:
         """Something happened that has no topic; the name is that of a counter in contract.toml."""
-        self.counters[name] += 1
+        self.counters[name] += times
 
     def step(self, name: StepName) -> None:
         """An envelope took a step that most do not take."""

@@ -130,6 +130,16 @@ class GapWarningPayload(TypedDict):
     left_out: int
 
 
+class HistoryLostWarningPayload(TypedDict):
+    """Events are missing in history: more of them waited for a recorder than the broker keeps. A recorder tells it."""
+
+    kind: Literal["history_lost"]
+    service: str
+    instance: str
+    lost: int
+    left_out: int
+
+
 class LoopBlockedWarningPayload(TypedDict):
     """The event loop stood still, so nothing could be promised."""
 
@@ -160,7 +170,7 @@ class SystemErrorPayload(TypedDict):
 
 
 class SystemWarningPayload(TypedDict):
-    """Any of them; `kind` says which: slow_consumer, overload, gap, loop_blocked."""
+    """Any of them; `kind` says which: slow_consumer, overload, gap, history_lost, loop_blocked."""
 
     kind: str
     service: str
@@ -172,6 +182,7 @@ class SystemWarningPayload(TypedDict):
     since: NotRequired[datetime]
     until: NotRequired[datetime]
     reason: NotRequired[str]
+    lost: NotRequired[int]
     seconds: NotRequired[float]
 
 
@@ -185,5 +196,6 @@ SYSTEM_EVENTS: Final[dict[tuple[str, str], dict[str, str]]] = {
     ("system.warning", "slow_consumer"): {"service": "text", "instance": "text", "topic": "text", "subscription": "text", "dropped": "integer", "left_out": "integer"},
     ("system.warning", "overload"): {"service": "text", "instance": "text", "topic": "text", "left_out": "integer"},
     ("system.warning", "gap"): {"service": "text", "instance": "text", "since": "time", "until": "time", "reason": "text", "left_out": "integer"},
+    ("system.warning", "history_lost"): {"service": "text", "instance": "text", "lost": "integer", "left_out": "integer"},
     ("system.warning", "loop_blocked"): {"service": "text", "instance": "text", "seconds": "number", "left_out": "integer"},
 }
