@@ -265,6 +265,36 @@ async def test_a_call_whose_scheduler_is_gone_is_made_by_another_one(
         await until(lambda: runs == [1])
 
 
+async def test_a_call_whose_scheduler_closes_goes_on(redis_url: str, redis_server: RedisServer) -> None:
+    """It has not failed: whoever gets it next joins its run."""
+    async with _systems(redis_url, "leaving", "answering") as (leaving, answering):
+        runs, called, go_on = list[int](), asyncio.Event(), asyncio.Event()
+
+        async def answer() -> int:
+            runs.append(1)
+            called.set()
+            await go_on.wait()
+            return 42
+
+        await answering.subscribe("slow", answer).ready()
+        redis_server.command("SET", contract.role_key("tl:"), leaving.instance, "PX", "3000")
+        await leaving.cron.create("slow", "@yearly", "slow", call=True)
+        await leaving.cron.run_now("slow")
+        await called.wait()
+        await leaving.aclose()
+        last = (await answering.cron.get("slow")).last
+        assert last is not None
+        assert (last.status, last.error) == ("executed", None)
+        [call] = await _ask(answering, "ZRANGE", contract.agenda_key("tl:"), "0", "-1")
+        await _ask(answering, "ZADD", contract.agenda_key("tl:"), "XX", "1", call)  # as if its lease had ended
+        async with _systems(redis_url, "heir"):
+            go_on.set()
+            await until_async(lambda: answering.cron.get("slow"), lambda job: job.last.status != "executed")
+        last = (await answering.cron.get("slow")).last
+        assert last is not None
+        assert (last.status, last.reply, last.attempts, runs) == ("completed", 42, 1, [1])
+
+
 async def test_many_schedulers_fire_each_tick_once(
     redis_url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

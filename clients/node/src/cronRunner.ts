@@ -28,6 +28,8 @@ export interface House {
   readonly log: Log;
   readonly agenda: Agenda;
   readonly settings: { readonly callTtl: number };
+  /** Whether it is started, and not closed. */
+  readonly up: boolean;
   /** Has the scheduler look at the agenda now. */
   look(): void;
 }
@@ -95,6 +97,8 @@ export class CronRunner {
     const [name, tick] = partsOf(id);
     const run = CronRun.create({ tick, started: clock.now(), attempts: planned.tries + 1 });
     const failure = await this.#answered(planned, request, run);
+    // Not the call failed, this instance leaves: who has it next joins the run.
+    if (failure instanceof UnavailableError && !this.#house.up) return;
     run.ended = clock.now();
     run.status = failure === undefined ? "completed" : "failed";
     if (failure !== undefined) run.error = errorToWire(failure);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { noticeChannel } from "../src/contract/contract.js";
+import { agendaKey, noticeChannel, roleKey } from "../src/contract/contract.js";
 import { PUT_TASK, putTaskNames } from "../src/contract/scripts.js";
 import { type CronTask, cronTask, encodeTask, type Misfire } from "../src/cronTask.js";
 import {
@@ -134,6 +134,40 @@ test("a call, its reply, and one that fails", async () => {
   const bytes = (await asking.cron.get(odd)).last;
   assert.deepEqual([bytes?.status, bytes?.attempts, bytes?.reply], ["completed", 1, new Uint8Array([0xff])]);
   for (const name of [good, bad, odd]) await asking.cron.delete(name);
+});
+
+test("a call whose scheduler closes goes on: whoever gets it next joins its run", async () => {
+  const [leaving, answering] = (await systems(2)) as [EventSystem, EventSystem];
+  const name = newTopic();
+  let [runs, called, goOn] = [0, () => {}, () => {}];
+  const begun = new Promise<void>((resolve) => {
+    called = resolve;
+  });
+  const gate = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  const answer = async () => {
+    runs += 1;
+    called();
+    await gate;
+    return 42;
+  };
+  await answering.subscribe(name, answer).ready();
+  await ask(world.redis, "SET", roleKey("tl:"), leaving.instance, "PX", "3000");
+  await leaving.cron.create(name, "@yearly", name, null, { call: true });
+  const id = await leaving.cron.runNow(name);
+  await begun;
+  await leaving.close();
+  let { last } = await answering.cron.get(name);
+  assert.deepEqual([last?.status, last?.error], ["executed", undefined]);
+  const planned = (await ask(world.redis, "ZRANGE", agendaKey("tl:"), "0", "-1")) as unknown[];
+  const call = planned.map(String).find((place) => place.includes(id)) as string;
+  await ask(world.redis, "ZADD", agendaKey("tl:"), "XX", "1", call); // as if its lease had ended
+  const [heir] = (await systems(1)) as [EventSystem];
+  goOn();
+  while (last?.status === "executed") ({ last } = await heir.cron.get(name));
+  assert.deepEqual([last?.status, last?.reply, last?.attempts, runs], ["completed", 42, 1, 1]);
+  await heir.cron.delete(name);
 });
 
 test("a notice that makes no sense is ignored, and told", async () => {

@@ -56,6 +56,11 @@ class House(Protocol):
         """How long a call waits that says nothing of it (ms)."""
         ...
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, or closing."""
+        ...
+
     def look(self) -> None:
         """Have the scheduler look at the agenda now."""
         ...
@@ -133,6 +138,8 @@ class CronRunner:
         request = Envelope.FromString(planned.envelope)
         run = CronRun(tick=int(id.rpartition(":")[2]), started=self._house.clock.now(), attempts=planned.tries + 1)
         error = await self._answered(planned, request, run)
+        if isinstance(error, UnavailableError) and self._house.closed:
+            return  # not the call failed, this instance leaves: who has it next joins the run
         run.ended, run.status = self._house.clock.now(), "failed" if error else "completed"
         if error is not None:
             run.error.CopyFrom(error_to_wire(error))
