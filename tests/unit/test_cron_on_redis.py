@@ -367,6 +367,8 @@ async def test_pause_resume_update_and_list(redis_url: str, redis_server: RedisS
         ({"name": "a b"}, "name of a cron task has"),
         ({"zone": "Mars/Olympus"}, 'zone "Mars/Olympus" is not known'),
         ({"jitter": -1}, "jitter of a cron task is in seconds"),
+        ({"jitter": 2 * 86_400}, "jitter of a cron task is in seconds, from 0 to 86400, not 172800"),
+        ({"retries": -1}, "retries of a cron task is a whole number from 0 to 1000, not -1"),
         ({"grace": float("nan")}, "grace of a cron task is in seconds"),
         ({"misfire": "never"}, "misfire of a cron task is one of"),
         ({"start": datetime(2026, 1, 1)}, "start of a cron task is a datetime with a time zone"),  # noqa: DTZ001

@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.js";
-import { LIMIT_CRON_INTERVAL_MS, LIMIT_CRON_JITTER_MS } from "./contract/contract.js";
+import { LIMIT_CRON_CATCH_UP, LIMIT_CRON_INTERVAL_MS, LIMIT_CRON_JITTER_MS } from "./contract/contract.js";
 import { parseCron } from "./cron.js";
 import type { CronCall, CronEvent, CronTask, Misfire } from "./cronTask.js";
 import { EVENT } from "./envelope.js";
@@ -77,7 +77,7 @@ const KINDS: Kinds<CronChanges> = {
   ttl: ANY,
   headers: ANY,
   contentType: ANY,
-  retries: whole(0),
+  retries: whole(0, LIMIT_CRON_CATCH_UP),
   retryDelay: DURATION,
 };
 const ACTION = ["topic", "data", "call", "key", "durable", "priority", "ttl", "headers", "contentType"] as const;

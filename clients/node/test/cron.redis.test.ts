@@ -220,6 +220,8 @@ test("nonsense is refused and changes nothing", async () => {
     [create("@daily", {}, "a b"), /^name of a cron task has/],
     [create("@daily", { zone: "Mars/Olympus" }), /^zone "Mars\/Olympus" is not known/],
     [create("@daily", { jitter: -1 }), /^jitter of a cron task is in milliseconds/],
+    [create("@daily", { jitter: 172_800_000 }), /^jitter of a cron task is in milliseconds, from 0 to 86400000, not/],
+    [create("@daily", { retries: -1 }), /^retries of a cron task is a whole number from 0 to 1000, not -1/],
     [create("@daily", { misfire: "never" }), /^misfire of a cron task is/],
     [create("@daily", { start: 5 }), /^start of a cron task is a Date/],
     [create("@daily", { end: new Date("2020-01-01") }), /^end of a cron task has passed/],

@@ -170,8 +170,9 @@ def _flag(name: str, given: object) -> bool:
 
 def _milliseconds(name: str, seconds: Any) -> int:
     number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not number or not 0 <= seconds * 1000 <= contract.LIMIT_CRON_INTERVAL_MS:  # not so for NaN
-        rule = f"is in seconds, from 0 to {contract.LIMIT_CRON_INTERVAL_MS // 1000}"
+    most = contract.LIMIT_CRON_JITTER_MS if name == "jitter" else contract.LIMIT_CRON_INTERVAL_MS
+    if not number or not 0 <= seconds * 1000 <= most:  # not so for NaN
+        rule = f"is in seconds, from 0 to {most // 1000}"
         raise InvalidArgumentError(f"{name} of a cron task {rule}, not {seconds!r:.80}", details={"field": name})
     return round(seconds * 1000)
 
