@@ -141,7 +141,13 @@ async def test_a_stored_tick_waits_for_its_group(redis_url: str, redis_server: R
 
 
 @pytest.mark.parametrize(("misfire", "ticks"), [("skip", []), ("fire_once", [0]), ("catch_up", [3, 2, 1, 0])])
-async def test_what_was_missed(redis_url: str, redis_server: RedisServer, misfire: str, ticks: list[int]) -> None:
+async def test_what_was_missed(
+    redis_url: str,
+    redis_server: RedisServer,
+    caplog: pytest.LogCaptureFixture,
+    misfire: str,
+    ticks: list[int],
+) -> None:
     async with _systems(redis_url, "a") as (system,):
         seen = Heard()
         await system.subscribe("missed", seen.take).ready()
@@ -154,6 +160,9 @@ async def test_what_was_missed(redis_url: str, redis_server: RedisServer, misfir
         assert job.runs == len(ticks)
         if job.last is not None:
             assert (job.last.tick, job.last.status) == (_moment(now), "completed")
+        warning = f"cron task t: ticks since {_moment(now - 3 * HOUR)} were missed: {misfire}"
+        warned = [message for message in caplog.messages if "were missed" in message]
+        assert warned == ([] if misfire == "catch_up" else [warning])
 
 
 async def test_a_call_and_its_reply(redis_url: str, redis_server: RedisServer) -> None:

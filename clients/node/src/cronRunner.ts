@@ -81,7 +81,8 @@ export class CronRunner {
     const now = Math.max(clock.now(), at);
     const found = bounded(kept.task.length, due(task, kept.expected, now));
     if (found.missed !== undefined) {
-      log.warn(`cron task ${name}: ticks since ${found.missed} were missed: ${task.misfire}`);
+      const since = new Date(found.missed).toISOString();
+      log.warn(`cron task ${name}: ticks since ${since} were missed: ${task.misfire}`);
     }
     if (!(await agenda.roster.turn(name, turnOf(task, kept, found, now, settings.callTtl)))) return;
     this.#busy.delete(name); // its next tick may be due before all is told

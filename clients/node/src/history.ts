@@ -243,7 +243,7 @@ function meaning(error: unknown): unknown {
 function nobody(): NoRespondersError {
   return new NoRespondersError(
     "nobody records history here; start a recorder: tieline up --history, or in a Python program " +
-      "await events.record('sqlite:///history.db')",
+      "await events.record('sqlite:///path/of/history.db')",
     { outcome: "NOT_DELIVERED" },
   );
 }

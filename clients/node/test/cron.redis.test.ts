@@ -76,7 +76,9 @@ const MISSED: [Misfire, number[]][] = [
 ];
 for (const [misfire, ticks] of MISSED) {
   test(`what was missed: ${misfire}`, async () => {
-    const [system] = (await systems(1)) as [EventSystem];
+    await world.clean(); // so that it is the one that fires
+    const { told, logger } = logging();
+    await using system = await new System({ url: world.redis.url, service: "test", logger }).start();
     const [topic, name, events] = [newTopic(), newTopic(), new Heard()];
     await system.subscribe(topic, events.take).ready();
     // Half an hour from now, so that no tick comes while this one is looked at.
@@ -97,6 +99,9 @@ for (const [misfire, ticks] of MISSED) {
       ids,
     );
     assert.equal(job.runs, ticks.length);
+    const missed = `cron task ${name}: ticks since ${new Date(Number(expected)).toISOString()} were missed: ${misfire}`;
+    const warned = told.map(([, message]) => message).filter((message) => message.includes("were missed"));
+    assert.deepEqual(warned, misfire === "catch_up" ? [] : [missed]);
     await system.cron.delete(name);
   });
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from tieline import codec
@@ -116,7 +117,8 @@ class CronRunner:
         now = max(self._house.clock.now(), at)
         found = _bounded(len(kept.task), due(task, kept.expected, now))
         if found.missed is not None:
-            log.warning("cron task %s: ticks since %d were missed: %s", name, found.missed, task.misfire.value)
+            since = datetime.fromtimestamp(found.missed / 1000, UTC)
+            log.warning("cron task %s: ticks since %s were missed: %s", name, since, task.misfire.value)
         if await self._house.agenda.roster.turn(name, turn_of(task, kept, found, now, self._house.call_ttl)):
             self._busy.discard(name)  # its next tick may be due before all is told
             self._house.look()

@@ -13,8 +13,9 @@ def event_store(url: str) -> EventStore:
     """A store of history: what `EventSystem.record` takes, for those who want to use it themselves.
 
     Args:
-        url: `sqlite:///path/of/file.db`, or `postgresql://user:password@host:port/database` (also `postgres://`), which
-            needs the extra `tieline[postgres]`.
+        url: `sqlite:///path/of/file.db`, where the path begins at the root, or
+            `postgresql://user:password@host:port/database` (also `postgres://`), which needs the extra
+            `tieline[postgres]`.
 
     Raises:
         InvalidArgumentError: the address cannot be read.

@@ -267,8 +267,8 @@ class EventSystem(Sending):
         While the database is away events wait at the broker, and nothing else does.
 
         Args:
-            url: `sqlite:///path/of/file.db`, or `postgresql://user@host/database` (with `tieline[postgres]`); or a
-                store of your own.
+            url: `sqlite:///path/of/file.db`, where the path begins at the root, or `postgresql://user@host/database`
+                (with `tieline[postgres]`); or a store of your own.
             topics: patterns of what all record from now on; as it was, at first everything, unless given. Of what the
                 system publishes payloads are left out.
             retain: seconds that events are kept; for ever unless given.

@@ -84,6 +84,6 @@ def nobody() -> NoRespondersError:
     """What whoever asks is told where nobody records."""
     return NoRespondersError(
         "nobody records history here; start a recorder: tieline up --history, or in a Python program "
-        "await events.record('sqlite:///history.db')",
+        "await events.record('sqlite:///path/of/history.db')",
         outcome=Outcome.NOT_DELIVERED,
     )
