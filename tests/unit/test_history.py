@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.servers import RedisServer
 from tieline import Event, EventSystem, RetryPolicy, Settings
+from tieline.caller import reply_value
+from tieline.envelope import REQUEST
 from tieline.errors import (
     InvalidArgumentError,
     InvalidTopicError,
@@ -21,7 +23,10 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from tieline.event_store import RecordedEvent
+from tieline.event_stores import event_store
 from tieline.history_replay import ReplayProgress
+from tieline.outgoing import compose
 from tieline.sql_event_store import SqlEventStore
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
@@ -578,3 +583,37 @@ async def test_a_bad_replay_is_refused_at_once(asked: dict[str, Any], error: typ
 
 async def _long(items: list[Any], count: int) -> bool:
     return len(items) >= count
+
+
+async def test_what_is_deleted_while_it_is_read_is_not_there(
+    systems: tuple[EventSystem, EventSystem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, other = systems
+    store = event_store(f"sqlite:///{tmp_path / 'history.db'}")
+    read = store.get
+
+    async def gone(event_id: str) -> RecordedEvent | None:
+        await store.delete([event_id])
+        return await read(event_id)
+
+    async with await recorder.record(store):
+        await other.publish("a.large", b"x" * BIG)
+        await other.publish("a.small", 2)
+
+        async def both_are_there() -> bool:
+            return (await other.history.figures()).events == 2
+
+        await poll(both_are_there)
+        monkeypatch.setattr(store, "get", gone)
+        page = await other.history.list()
+        assert [event.data for event in page.events] == [2]
+
+
+async def test_what_takes_more_room_in_json_is_told_in_several_answers(pair: Pair) -> None:
+    await pair.publish("a.b", *["\x01" * 60_000] * 4)  # six bytes each in JSON
+    await pair.recorded(4)
+    asked, json = "system.history.list", "application/json"
+    request = compose(REQUEST, asked, {}, 30_000, pair.other._instance, content_type=json, by_system=True)
+    told = reply_value(await pair.other._requester.exchange(request, idempotent=True))
+    assert len(told["events"]) == 1
+    assert told["cursor"]

@@ -2,7 +2,14 @@ import type { Caller } from "./caller.js";
 import { type Code, ERRORS, HISTORY_TOPIC, LIMIT_PAGE } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { REQUEST } from "./envelope.js";
-import { ERROR_CLASSES, HandlerError, InvalidArgumentError, InvalidTopicError, NoRespondersError } from "./errors.js";
+import {
+  ERROR_CLASSES,
+  HandlerError,
+  InvalidArgumentError,
+  InvalidTopicError,
+  NoRespondersError,
+  NotFoundError,
+} from "./errors.js";
 import { isMissing } from "./gather.js";
 import {
   eventOf,
@@ -89,7 +96,13 @@ export class History {
       found.push(...(told.events as Told[]));
     }
     const events: HistoryEvent[] = [];
-    for (const each of found) events.push(await this.#event(each, ttl));
+    for (const each of found) {
+      try {
+        events.push(await this.#event(each, ttl));
+      } catch (error) {
+        if (!(error instanceof NotFoundError)) throw error; // it was deleted meanwhile
+      }
+    }
     return { events, cursor: told.cursor as string, total };
   }
 
@@ -175,8 +188,7 @@ export class History {
     let payload = Buffer.from(told.data as Uint8Array);
     while (payload.length < (told.bytes as number)) {
       const { data } = await this.#ask("data", { id: told.id, offset: payload.length }, ttl);
-      if (!(data instanceof Uint8Array) || data.length === 0) break; // it was deleted meanwhile
-      payload = Buffer.concat([payload, data]);
+      payload = Buffer.concat([payload, data as Uint8Array]);
     }
     return eventOf(told, payload);
   }

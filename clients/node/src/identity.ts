@@ -20,10 +20,9 @@ class Page {
 }
 
 const page = new Page();
-let hexPage = "";
-let hexAt = 0;
 let lastMs = 0;
-let timePart = "";
+let head = "";
+let tail = 0;
 
 /** 16 unguessable bytes. */
 export function newCallId(): Buffer {
@@ -40,20 +39,22 @@ export function instanceOf(source: string): string {
   return source.slice(source.lastIndexOf("/") + 1);
 }
 
-/** UUIDv7 as text (RFC 9562): milliseconds since 1970, then 74 random bits. */
+/**
+ * UUIDv7 as text: milliseconds since 1970, then 74 bits, random for each millisecond and counting up within it.
+ * Source of the rule: RFC 9562, section 6.2, method 2.
+ */
 export function newId(): string {
   const ms = Date.now();
-  if (ms !== lastMs) {
-    const digits = ms.toString(16).padStart(12, "0");
-    timePart = `${digits.slice(0, 8)}-${digits.slice(8)}-7`;
-    lastMs = ms;
-  }
-  if (hexAt >= hexPage.length) {
-    hexPage = page.take(POOL_BYTES).toString("hex");
-    hexAt = 0;
-  }
-  const at = hexAt;
-  hexAt = at + 32;
-  const variant = VARIANTS[hexPage.charCodeAt(at + 18) & 3];
-  return `${timePart}${hexPage.slice(at, at + 3)}-${variant}${hexPage.slice(at + 3, at + 6)}-${hexPage.slice(at + 6, at + 18)}`;
+  if (ms !== lastMs) newMillisecond(ms);
+  tail += 1;
+  return head + tail.toString(16).padStart(12, "0");
+}
+
+function newMillisecond(ms: number): void {
+  const noise = page.take(10);
+  const [digits, time] = [noise.toString("hex"), ms.toString(16).padStart(12, "0")];
+  const variant = VARIANTS[(noise[9] as number) & 3];
+  lastMs = ms;
+  head = `${time.slice(0, 8)}-${time.slice(8)}-7${digits.slice(0, 3)}-${variant}${digits.slice(3, 6)}-`;
+  tail = Math.floor(Number.parseInt(digits.slice(6, 18), 16) / 2); // room to count
 }

@@ -10,7 +10,7 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.caller import reply_value
 from tieline.envelope import REQUEST
-from tieline.errors import InvalidArgumentError, NoRespondersError, TielineError
+from tieline.errors import InvalidArgumentError, NoRespondersError, NotFoundError, TielineError
 from tieline.gather import is_missing
 from tieline.history_events import HistoryEvent, HistoryFigures, HistoryPage, event_of, figures_of
 from tieline.history_questions import check_ids, check_limit, check_page, check_selection, read_cursor
@@ -81,7 +81,8 @@ class History:
             rest = {"limit": wanted - len(events), "cursor": told["cursor"]}
             told = await self._ask("list", asked | rest, ttl)
             events += told["events"]
-        return HistoryPage([await self._event(each, ttl) for each in events], told["cursor"], total)
+        whole = [await self._event_if_any(each, ttl) for each in events]
+        return HistoryPage([event for event in whole if event is not None], told["cursor"], total)
 
     async def get(self, event_id: str, *, ttl: float = _SECONDS) -> HistoryEvent:
         """One event.
@@ -212,11 +213,14 @@ class History:
         """An event as it was told; a large payload comes in parts."""
         data = told["data"]
         while len(data) < told["bytes"]:
-            part = (await self._ask("data", {"id": told["id"], "offset": len(data)}, ttl))["data"]
-            if not part:  # it was deleted meanwhile
-                break
-            data += part
+            data += (await self._ask("data", {"id": told["id"], "offset": len(data)}, ttl))["data"]
         return event_of(told, data)
+
+    async def _event_if_any(self, told: dict[str, Any], ttl: float) -> HistoryEvent | None:
+        try:
+            return await self._event(told, ttl)
+        except NotFoundError:
+            return None  # it was deleted meanwhile
 
 
 def _selected(

@@ -74,10 +74,11 @@ class HistoryDesk:
         total = await self._store.count(selection) if page else None
         room, told = _PART_BYTES, []
         for row in found[:limit]:
-            room -= row.size
+            one, size = _as_told(row, event)
+            room -= size
             if told and room < 0:
                 break
-            told.append(_as_told(row, event))
+            told.append(one)
         more = len(found) > len(told)
         return {"events": told, "cursor": cursor_of(found[len(told) - 1], order) if more else "", "total": total}
 
@@ -87,7 +88,7 @@ class HistoryDesk:
         row = await self._find(event_id)
         if row is None:
             raise _unknown(event_id)
-        return {"event": _as_told(row, event)}
+        return {"event": _as_told(row, event)[0]}
 
     async def data(self, question: Question, event: Event) -> dict[str, Any]:
         """A part of a large payload."""
@@ -96,7 +97,9 @@ class HistoryDesk:
         if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
             raise InvalidArgumentError(f"offset is a number of bytes, not {offset!r:.80}")
         row = await self._find(event_id)
-        return {"data": None if row is None else row.data[offset : offset + _PART_BYTES]}
+        if row is None:
+            raise _unknown(event_id)
+        return {"data": row.data[offset : offset + _PART_BYTES]}
 
     async def delete(self, question: Question, event: Event) -> dict[str, Any]:
         """Delete events by their ids, or all that are selected."""
@@ -181,22 +184,28 @@ class _Asked:
         return check_selection(*(self[name] for name in Selection._fields))
 
 
-def _as_told(row: RecordedEvent, asked: Event) -> dict[str, Any]:
-    """An event as others see it. For who asks in JSON the payload is a value, elsewhere the bytes that travelled."""
+def _as_told(row: RecordedEvent, asked: Event) -> tuple[dict[str, Any], int]:
+    """An event as others see it, and its size.
+
+    For who asks in JSON the payload is a value: none if JSON has no such value, or it is too large. Elsewhere it is the
+    bytes that travelled: none if they are to be asked for in parts.
+    """
     told: dict[str, Any] = {name: value for name, value in row._asdict().items() if name not in _HIDDEN}
     told["bytes"] = len(row.data)
-    if asked.envelope.content_type == _JSON:
-        return told | {"data": _value(row)}
-    return told | {"data": row.data if len(row.data) <= _PART_BYTES else b""}
+    if asked.envelope.content_type != _JSON:
+        return told | {"data": row.data if len(row.data) <= _PART_BYTES else b""}, row.size
+    value, size = _in_json(row)
+    return told | {"data": value}, row.size - len(row.data) + size
 
 
-def _value(row: RecordedEvent) -> Any:
-    """The payload; none if JSON has no such value, or it is too large."""
+def _in_json(row: RecordedEvent) -> tuple[Any, int]:
+    """The payload as a value, and how many bytes that takes in JSON."""
     try:
         value = codec.decode(row.data, row.content_type) if row.data else None
-        return value if len(codec.encode(value, _JSON)) <= _PART_BYTES else None
+        size = len(codec.encode(value, _JSON))
     except TielineError:
-        return None
+        return None, 0
+    return (value, size) if size <= _PART_BYTES else (None, 0)
 
 
 def _told(answer: Callable[[Question, Event], Awaitable[dict[str, Any]]]) -> Callable[..., Awaitable[dict[str, Any]]]:
