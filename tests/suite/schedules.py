@@ -67,6 +67,12 @@ async def test_what_is_planned_is_explained(world: World, topic: str) -> None:
         assert {planned.topic, fired.topic} == {topic}
         told = (await system.explain(late.id)).steps
         assert [step.name for step in told] == ["planned", "cancelled"]
+    later = await planner.publish(topic, 3, delay=HOUR)
+    moved = await other.schedules.reschedule(later.id, delay=2 * HOUR)
+    told = (await other.explain(later.id, ttl=30)).steps
+    due = {step.source: step.detail["due"] for step in told}
+    assert ({step.name for step in told}, due) == ({"planned"}, {source: later.due, "broker": moved.due})
+    await other.schedules.cancel(later.id)
     await planner.aclose()
     told = (await other.explain(late.id)).steps  # the broker remembers it for those that are gone
     assert [(step.name, step.source) for step in told] == [("planned", source), ("cancelled", "broker")]

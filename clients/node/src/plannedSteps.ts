@@ -26,12 +26,12 @@ export async function plannedTrail(
   correlationId: string,
   trails: readonly Uint8Array[],
 ): Promise<Uint8Array> {
-  const told = new Set(trails.flatMap(idsIn));
+  const told = new Map(trails.flatMap(toldIn));
   const steps: WireStep[] = [];
-  for (const id of [...new Set([correlationId, ...[...told].sort()])].slice(0, MOST)) {
+  for (const id of [...new Set([correlationId, ...[...told.keys()].sort()])].slice(0, MOST)) {
     try {
       const planned = await agenda.find(id);
-      if (planned !== undefined) steps.push(...stepsFor(planned, correlationId, told.has(id)));
+      if (planned !== undefined) steps.push(...stepsFor(planned, correlationId, told.get(id)));
     } catch (error) {
       if (!(error instanceof TielineError)) throw error; // what is only told must not keep the rest from being told
     }
@@ -39,20 +39,21 @@ export async function plannedTrail(
   return WireTrail.encode({ steps }).finish();
 }
 
-/** Ids of events that are told to be planned. */
-function idsIn(trail: Uint8Array): string[] {
+/** Ids of events that are told to be planned, and when they are due. */
+function toldIn(trail: Uint8Array): [id: string, due: unknown][] {
   return stepsOf(trail).flatMap(({ name, detail }) => {
     if (name !== "planned") return [];
     try {
-      const { id } = decode(detail) as { id?: unknown };
-      return typeof id === "string" ? [id] : [];
+      const { id, due } = decode(detail) as { id?: unknown; due?: unknown };
+      return typeof id === "string" ? [[id, due]] : [];
     } catch {
       return [];
     }
   });
 }
 
-function stepsFor(planned: Planned, correlationId: string, isTold: boolean): WireStep[] {
+/** Steps that the broker adds; `told` is when the event is due as its planner knows it, undefined if nobody does. */
+function stepsFor(planned: Planned, correlationId: string, told: unknown): WireStep[] {
   const { id, status, due, created, ended, why } = planned;
   const event = parse(planned.envelope);
   if (event === undefined || (event.correlationId || id) !== correlationId) return [];
@@ -60,7 +61,10 @@ function stepsFor(planned: Planned, correlationId: string, isTold: boolean): Wir
     return { name, time, source, topic: event.topic, callId: NO_CALL, detail: Buffer.from(encode(detail)) };
   };
   const steps: WireStep[] = [];
-  if (!isTold) steps.push(step("planned", created, event.source, plannedDetail(id, due)));
+  if (!(told instanceof Date) || told.getTime() !== due) {
+    // Nobody knows, or its planner does not: it was put off since.
+    steps.push(step("planned", created, told === undefined ? event.source : BROKER, plannedDetail(id, due)));
+  }
   const end = ENDS[status];
   if (end !== undefined) steps.push(step(end, ended, BROKER, end === "failed" ? { id, why } : { id }));
   return steps;

@@ -15,7 +15,7 @@ import {
 import { AT_ONCE, newTopic, Seen } from "../support/durable.js";
 import { Lossy } from "../support/lossy.js";
 import type { RedisServer } from "../support/server.js";
-import { fails, sleep, until } from "../support/waiting.js";
+import { fails, PATIENT, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
 
 const SOON = 150;
@@ -67,6 +67,17 @@ export function scheduleTests(world: World): void {
     const delivered = await ended(systems[0], receipt.id);
     assert.equal(delivered.status, "delivered");
     assert.ok(delivered.ended !== undefined && delivered.ended >= delivered.due);
+  });
+
+  test("what was put off since is explained", async () => {
+    const [planner, other] = [world.system(), world.system()];
+    const { id, due } = await planner.publish(newTopic(), 1, { delay: HOUR });
+    const moved = await other.schedules.reschedule(id, { delay: 2 * HOUR });
+    const { steps } = await other.explain(id, PATIENT);
+    await other.schedules.cancel(id);
+    const told = steps.map(({ name, source, detail }) => [name, source.split("/").at(-1), detail.due]);
+    const known = ["planned", planner.instance, due];
+    assert.deepEqual(new Set(told), new Set([known, ["planned", "broker", moved.due]]));
   });
 
   test("groups and observers get what was planned", async () => {

@@ -31,20 +31,20 @@ _ENDS = {
 
 async def planned_trail(agenda: Agenda, correlation_id: str, trails: Iterable[bytes]) -> bytes:
     """A Trail of what became of the events that a chain has planned: of those that are told, and of its first one."""
-    told = {name for trail in trails for name in _told(trail)}
+    told = {name: due for trail in trails for name, due in _told(trail)}
     steps = list[WireStep]()
     for name in sorted({correlation_id, *told}, key=lambda name: name != correlation_id)[:_MOST]:
         try:
             planned = await agenda.find(name)
             if planned is not None:
-                steps += _steps(planned, correlation_id, is_told=name in told)
+                steps += _steps(planned, correlation_id, told.get(name))
         except (TielineError, DecodeError):  # what is only told must not keep the rest from being told
             continue
     return WireTrail(steps=steps).SerializeToString()
 
 
-def _told(trail: bytes) -> Iterator[str]:
-    """Ids of events that are told to be planned."""
+def _told(trail: bytes) -> Iterator[tuple[str, object]]:
+    """Ids of events that are told to be planned, and when they are due."""
     for step in steps_of(trail):
         if step.name == StepName.PLANNED:
             try:
@@ -52,16 +52,17 @@ def _told(trail: bytes) -> Iterator[str]:
             except TielineError:
                 continue
             if isinstance(detail, dict) and isinstance(detail.get("id"), str):
-                yield detail["id"]
+                yield detail["id"], detail.get("due")
 
 
-def _steps(planned: Planned, correlation_id: str, *, is_told: bool) -> Iterator[WireStep]:
+def _steps(planned: Planned, correlation_id: str, told: object) -> Iterator[WireStep]:
+    """Steps that the broker adds; `told` is when the event is due as its planner knows it, None if nobody does."""
     event = Envelope.FromString(planned.envelope)
     if (event.correlation_id or planned.id) != correlation_id:
         return
-    if not is_told:
-        about = _detail(planned.id, planned.due)
-        yield _step(StepName.PLANNED, planned.created, event.source, event.topic, about)
+    about = _detail(planned.id, planned.due)
+    if about["due"] != told:  # nobody knows, or its planner does not: it was put off since
+        yield _step(StepName.PLANNED, planned.created, BROKER if told else event.source, event.topic, about)
     if planned.status in _ENDS:
         about = {"id": planned.id} | ({"why": planned.why} if planned.status is ScheduleStatus.FAILED else {})
         yield _step(_ENDS[planned.status], planned.ended, BROKER, event.topic, about)
