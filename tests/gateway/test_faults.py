@@ -26,7 +26,7 @@ from tieline._contract.gateway_pb2_grpc import (
     EventGatewayStub,
     add_EventGatewayServicer_to_server,
 )
-from tieline.errors import NoRespondersError, ResponderLostError, UnavailableError, UnsupportedError
+from tieline.errors import NoRespondersError, ResponderLostError, TielineError, UnavailableError, UnsupportedError
 from tieline.transports.grpc import GrpcTransport
 
 QUICK = Settings(reconnect_min=0.02, reconnect_max=0.1, drain=0.1)
@@ -386,3 +386,28 @@ async def test_a_stream_within_the_process_outlives_its_link(stack: AsyncExitSta
     proxy.reset()
     await until(lambda: system_.connected and system_.instance != before)
     assert [item async for item in stream] == list(range(5, 3_000))
+
+
+async def test_who_tries_again_at_once_after_the_link_broke_waits_for_the_next_one(
+    stack: AsyncExitStack, up: Up, topic: str
+) -> None:
+    events, proxy = await through_proxy(stack, up)
+    proxy.delay(300)
+    live = asyncio.create_task(events.publish(topic, 1))  # learns first that the link is gone
+
+    async def store() -> int:
+        for tries in range(1, 1_000):
+            try:
+                await events.publish(topic, 2, key="k", dedupe="2", wait_for_connection=60.0)
+            except TielineError:
+                continue  # without a pause: nothing else runs unless the publish waits
+            return tries
+        pytest.fail("the link never came back: nothing else ran")
+
+    stored = asyncio.create_task(store())
+    await asyncio.sleep(0.1)
+    proxy.reset()
+    await proxy.restore()
+    assert await stored == 2
+    with pytest.raises(UnavailableError):
+        await live

@@ -151,7 +151,6 @@ class Instance:
             await self._answer_questions(port)
             self.take_place(port)  # a link that broke meanwhile may have made it another instance
             self.port = port
-            self.link.up()
             for subscription in self._durable():
                 subscription.begin_consuming()
             if self.outbox is not None:

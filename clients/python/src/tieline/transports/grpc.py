@@ -124,7 +124,7 @@ class GrpcPort:
     async def start(self) -> None:
         """Connect for the first time; errors as in `Transport.open`."""
         await self._link.open(self._hello)
-        self._link.start(self._handlers)
+        self._link.start(self._handlers, self._lost)
         self._up.set()
         self._running = asyncio.create_task(self._run())
         self._receiver.on_connected(None)
@@ -235,8 +235,6 @@ class GrpcPort:
 
     async def linked_again(self, seconds: float) -> bool:
         """Whether there is a link again within so many seconds, after one broke."""
-        if self._link.broken and not self._closed:
-            self._up.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
                 await self._up.wait()
@@ -308,10 +306,7 @@ class GrpcPort:
             reason = await self._link.ended()
             if self._closed:
                 return
-            self._up.clear()
-            _log.warning("the link to %s broke (%s); reconnecting", self._target.address, reason)
-            if self._broker:
-                self._receiver.on_disconnected(reason)
+            self._lost(reason)
             since = self._link.seen
             await self._link.aclose()
             await self._reconnect()
@@ -323,6 +318,14 @@ class GrpcPort:
             if self._broker:
                 self._tell_connected()
 
+    def _lost(self, reason: str) -> None:
+        """The link in use broke: told once, before anybody learns it from a question that got no answer."""
+        if self._up.is_set() and not self._closed:
+            self._up.clear()
+            _log.warning("the link to %s broke (%s); reconnecting", self._target.address, reason)
+            if self._broker:
+                self._receiver.on_disconnected(reason)
+
     async def _reconnect(self) -> None:
         for attempt in itertools.count():
             ceiling = min(self._settings.reconnect_max, self._settings.reconnect_min * 2 ** min(attempt, 16))
@@ -331,7 +334,7 @@ class GrpcPort:
             try:
                 await link.open(self._hello)
                 self._link, self._broker, self.observing = link, True, False
-                link.start(self._handlers)
+                link.start(self._handlers, self._lost)
                 await self._register_everything(link)
             except (TielineError, LinkBrokenError) as error:
                 _log.debug("still no link to %s: %r", self._target.address, error)
@@ -368,8 +371,6 @@ class GrpcPort:
         try:
             done: wire.Done = await self._link.ask(item)
         except LinkBrokenError:
-            if self._link.broken and not self._closed:
-                self._up.clear()  # who looks again must wait for the next link
             return False
         if done.HasField("error"):
             raise error_from_wire(done.error)

@@ -168,11 +168,14 @@ class ClientLink:
             return _refusal(self._target, error)
         return _unreachable(self._target, "it ended the link at once")
 
-    def start(self, handlers: Mapping[str, Callable[[Any], None]]) -> None:
-        """Begin to write what is in the outbox, and to hand every item that arrives to the handler of its name."""
+    def start(self, handlers: Mapping[str, Callable[[Any], None]], broke: Callable[[str], None]) -> None:
+        """Begin to write what is in the outbox, and to hand every item that arrives to the handler of its name.
+
+        `broke` is told why the link ended, before those who wait for an answer learn that there is none.
+        """
         answers = dict.fromkeys(_ANSWERS, self._answered)
         in_parts = dict.fromkeys(_IN_PARTS, self._answered_in_parts)
-        self._serving = asyncio.create_task(self._serve({**handlers, **answers, **in_parts}))
+        self._serving = asyncio.create_task(self._serve({**handlers, **answers, **in_parts}, broke))
 
     async def ended(self) -> str:
         """Return why the link ended, when it has."""
@@ -232,12 +235,16 @@ class ClientLink:
         self._call.cancel()
         await self._channel.close()
 
-    async def _serve(self, handlers: dict[str, Callable[[Any], None]]) -> str:
+    async def _serve(self, handlers: dict[str, Callable[[Any], None]], broke: Callable[[str], None]) -> str:
+        reason = "it was closed"
         tasks = [asyncio.create_task(step) for step in (self._read(handlers), self._write(), self._ping())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return next(_reason(task) for task in tasks if task in done)
+            reason = next(_reason(task) for task in tasks if task in done)
+            return reason
         finally:
+            self.broken = True
+            broke(reason)
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -281,7 +288,6 @@ class ClientLink:
             self._clock.learn(future.result().time / 1000, asked, time.monotonic())
 
     def _forget_asked(self) -> None:
-        self.broken = True
         asked, self._asked = self._asked, {}
         for future in asked.values():
             if not future.done():
