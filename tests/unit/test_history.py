@@ -233,7 +233,7 @@ async def test_without_a_recorder_everybody_is_told_how_to_start_one(
     systems: tuple[EventSystem, EventSystem], tmp_path: Path
 ) -> None:
     for ask in (systems[1].history.list, systems[1].history.figures, systems[1].history.replay(to_group="x").wait):
-        with pytest.raises(NoRespondersError, match=r"up --history, .* record\('sqlite:///path/of/history.db'\)"):
+        with pytest.raises(NoRespondersError, match=r"up --history, .*\.record\('sqlite:///path/of/history.db'\)"):
             await ask()
     recording = await systems[0].record(f"sqlite:///{tmp_path / 'history.db'}")
     assert (await systems[1].history.list()).events == []
