@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.suite.seen import until
 from tieline import (
     CallTimeoutError,
     Event,
@@ -295,6 +296,7 @@ async def test_totals_are_the_sum_of_topics_and_of_kinds(local: testing.System) 
         local.subscribe(topic, lambda data: data)
         await local.publish(topic)
         await local.publish_and_wait(topic)
+    await until(lambda: local.metrics().pending_events == 0)  # synchronous handlers are in threads
     told = local.metrics()
     for figures in (told.topics.values(), (told.live, told.calls, told.durable), told.series):
         assert sum(one.total_events for one in figures) == told.total_events == 4
