@@ -352,9 +352,7 @@ class Instance:
     @property
     def agenda(self) -> Agenda:
         """See `cron_runner.House`."""
-        if self.port is None:
-            raise UnavailableError("the event system is not running", outcome=Outcome.NOT_DELIVERED)
-        return self.port.agenda
+        return self.running_port.agenda
 
     @property
     def call_ttl(self) -> int:

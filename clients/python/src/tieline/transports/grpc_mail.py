@@ -30,6 +30,7 @@ from tieline.durable import (
 from tieline.envelope import error_from_wire
 from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
 from tieline.transports.grpc_link import LinkBrokenError
+from tieline.transports.together import Together
 
 if TYPE_CHECKING:
     from tieline.transports.grpc import GrpcPort
@@ -42,24 +43,22 @@ _ROOM_EACH = 128
 _MOST_LETTERS = 1_000
 
 
-class _Batch:
+class _Batch(Together[Appended]):
     """Events of one topic that share an item, and who waits for it."""
 
-    __slots__ = ("append", "size", "topic", "waiting")
+    __slots__ = ("append", "size", "topic")
 
     def __init__(self, topic: str, most: int, together: bool) -> None:
+        super().__init__()
         self.topic = topic
         self.append = wire.Append(most=most, together=together)
         self.size = 0
-        self.waiting: list[tuple[int, asyncio.Future[list[Appended]]]] = []
 
     def add(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Appended]]:
         for draft in drafts:
             self.append.drafts.add(envelope=draft.envelope, known_as=draft.known_as, window_ms=draft.window)
             self.size += draft.size
-        future: asyncio.Future[list[Appended]] = asyncio.get_running_loop().create_future()
-        self.waiting.append((len(drafts), future))
-        return future
+        return self.wait(len(drafts))
 
     def answered(self, answer: asyncio.Future[wire.MailResponse]) -> None:
         """Tell those who wait where their events are, or why nobody knows."""
@@ -68,16 +67,7 @@ class _Batch:
         elif answer.result().HasField("error"):
             self.fail(error_from_wire(answer.result().error))
         else:
-            at, stored = 0, answer.result().stored
-            for count, future in self.waiting:
-                if not future.done():
-                    future.set_result([_stored(one) for one in stored[at : at + count]])
-                at += count
-
-    def fail(self, error: TielineError) -> None:
-        for _, future in self.waiting:
-            if not future.done():
-                future.set_exception(error)
+            self.done([_stored(one) for one in answer.result().stored])
 
 
 class GrpcMail:

@@ -7,16 +7,17 @@ again, in its order, before anything new; the scripts recognise what they did be
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tieline._contract import contract
 from tieline._contract.scripts import Script
-from tieline.errors import TielineError
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack_script
 from tieline.transports.redis_server import command_error
+from tieline.transports.together import Together
 
 if TYPE_CHECKING:
     from tieline.transports.redis import RedisTransport
@@ -28,7 +29,7 @@ T = TypeVar("T")
 R = TypeVar("R", bound="Run[Any]")
 
 
-class Run(Generic[T]):
+class Run(Together[T], ABC):
     """One run of a script for many things of a kind, and who waits for it.
 
     Attributes:
@@ -38,25 +39,23 @@ class Run(Generic[T]):
     """
 
     def __init__(self, script: Script, names: Sequence[str]) -> None:
+        super().__init__()
         self.names = names
         self.arguments: list[bytes] = []
         self._script = script
-        self._waiting: list[tuple[int, asyncio.Future[list[T]]]] = []
 
     def add(self, arguments: Sequence[bytes], count: int) -> asyncio.Future[list[T]]:
         """Do so many things more in this run; the future gets what became of them."""
         self.arguments += arguments
-        future: asyncio.Future[list[T]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((count, future))
-        return future
+        return self.wait(count)
 
+    @abstractmethod
     def first(self) -> Sequence[bytes]:
         """Arguments of the run, before those of what is done in it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def told(self, reply: Any) -> list[T]:
         """What became of each, as the script tells it."""
-        raise NotImplementedError
 
     def before(self, link: RedisLink) -> None:
         """It is about to be sent, perhaps again."""
@@ -71,17 +70,7 @@ class Run(Generic[T]):
 
     def answered(self, reply: Any) -> None:
         """Tell everybody what became of it."""
-        told, at = self.told(reply), 0
-        for count, future in self._waiting:
-            if not future.done():
-                future.set_result(told[at : at + count])
-            at += count
-
-    def fail(self, error: TielineError) -> None:
-        """Nothing became of it, or nobody knows."""
-        for _, future in self._waiting:
-            if not future.done():
-                future.set_exception(error)
+        self.done(self.told(reply))
 
 
 class Gathering:
