@@ -17,8 +17,8 @@ from tieline.envelope import CANCEL, REPLY, REQUEST
 from tieline.errors import HandlerError, InternalError
 from tieline.transports.grpc_frames import FRAME_BYTES, Kept, Outbox
 from tieline_gateway.auth import TokenAuth, TokenError
-from tieline_gateway.door import is_instance
-from tieline_gateway.flight import Flight
+from tieline_gateway.links.door import is_instance
+from tieline_gateway.links.flight import Flight
 from tieline_gateway.settings import Address, parse_listen
 from tieline_gateway.status import refusal
 

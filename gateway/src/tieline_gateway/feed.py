@@ -11,7 +11,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.errors import TielineError
 from tieline.transport import Gap, Interest, Port, Route, Transport
 from tieline.transports.grpc_frames import Outbox
-from tieline_gateway.downlink import OUTBOX_BYTES
+from tieline_gateway.links.downlink import OUTBOX_BYTES
 
 _SERVICE = "subscriber"
 _TOO_SLOW = "the subscriber did not keep up, and the oldest events gave way"

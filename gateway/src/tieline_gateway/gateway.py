@@ -10,7 +10,7 @@ from typing import Any
 from tieline.instance import Instance
 from tieline.transport import Transport
 from tieline_gateway.feed import Feed
-from tieline_gateway.link import Link
+from tieline_gateway.links.link import Link
 from tieline_gateway.simple import SimpleCalls
 
 _LOOK_SECONDS = 0.02

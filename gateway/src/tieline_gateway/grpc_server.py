@@ -19,8 +19,8 @@ from tieline.errors import InternalError, TielineError, UnavailableError
 from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
 from tieline.transports.grpc_frames import CHANNEL_OPTIONS
 from tieline_gateway.auth import TokenAuth
-from tieline_gateway.door import Simple
 from tieline_gateway.gateway import Gateway
+from tieline_gateway.links.door import Simple
 from tieline_gateway.status import refusal
 
 _log = logging.getLogger("tieline.gateway")

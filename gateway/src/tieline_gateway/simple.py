@@ -19,9 +19,9 @@ from tieline.outgoing import check_key
 from tieline.publisher import Publisher
 from tieline.requester import Requester
 from tieline.surveyor import Surveyor
-from tieline_gateway.door import compose
-from tieline_gateway.mail_door import durability
-from tieline_gateway.mailroom import appended_to_wire
+from tieline_gateway.links.door import compose
+from tieline_gateway.links.mail_door import durability
+from tieline_gateway.links.mailroom import appended_to_wire
 from tieline_gateway.simple_schedules import SimpleSchedules
 
 _LONGEST_MARGIN = 0.05

@@ -10,9 +10,9 @@ from tieline.planner import plan_of, put_off, way_of
 from tieline.publisher import Durable, check_durable
 from tieline.schedule import ScheduleStatus
 from tieline.schedules import Schedules
-from tieline_gateway import schedule_door
-from tieline_gateway.door import compose
-from tieline_gateway.schedule_door import schedule_to_wire
+from tieline_gateway.links import schedule_door
+from tieline_gateway.links.door import compose
+from tieline_gateway.links.schedule_door import schedule_to_wire
 
 
 class SimpleSchedules:

@@ -10,7 +10,7 @@ from tieline.envelope import REPLY, error_to_wire
 from tieline.errors import NoRespondersError, OverloadedError, TielineError
 from tieline.transport import Gap, Interest, Port
 from tieline.transports.grpc_frames import Outbox, interests_to_wire
-from tieline_gateway.flight import Flight
+from tieline_gateway.links.flight import Flight
 
 OUTBOX_BYTES = contract.LIMIT_OFFLINE_BUFFER_BYTES
 RETRY_AFTER = contract.DEFAULT_RETRY_AFTER_MS / 1000

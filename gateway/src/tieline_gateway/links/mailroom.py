@@ -15,10 +15,10 @@ from tieline.durable import Appended, Letter, Member, NoStream
 from tieline.errors import Outcome, UnavailableError, UnsupportedError
 from tieline.outgoing import check_key
 from tieline.transport import Port
-from tieline_gateway import mail_door
-from tieline_gateway.door import Door
-from tieline_gateway.downlink import Downlink
-from tieline_gateway.parts import Answer
+from tieline_gateway.links import mail_door
+from tieline_gateway.links.door import Door
+from tieline_gateway.links.downlink import Downlink
+from tieline_gateway.links.parts import Answer
 
 _CLAIMS_AT_ONCE = 4
 _LETTERS_AT_ONCE = 50

@@ -16,10 +16,10 @@ from google.protobuf.message import DecodeError
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline.errors import OverloadedError, UnavailableError
-from tieline_gateway import door
-from tieline_gateway.door import Door, UnreadableError
-from tieline_gateway.downlink import OUTBOX_BYTES, Downlink
-from tieline_gateway.uplink import House, Uplink
+from tieline_gateway.links import door
+from tieline_gateway.links.door import Door, UnreadableError
+from tieline_gateway.links.downlink import OUTBOX_BYTES, Downlink
+from tieline_gateway.links.uplink import House, Uplink
 
 _log = logging.getLogger("tieline.gateway")
 _LEASE_SECONDS = contract.DEFAULT_LINK_LEASE_MS / 1000

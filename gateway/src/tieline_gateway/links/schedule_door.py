@@ -13,7 +13,7 @@ from tieline.publisher import Durable, check_durable
 from tieline.retry_policy import RetryPolicy
 from tieline.schedule import Plan, Planned, ScheduleStatus, Way
 from tieline.schedules import Schedule
-from tieline_gateway.door import Door
+from tieline_gateway.links.door import Door
 
 _LONGEST_WINDOW_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

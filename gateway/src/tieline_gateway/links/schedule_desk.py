@@ -14,11 +14,11 @@ from tieline.errors import UnsupportedError
 from tieline.planner import put_off
 from tieline.schedule import Planned, Way
 from tieline.transport import Port
-from tieline_gateway import schedule_door
-from tieline_gateway.cron_desk import cron_asks
-from tieline_gateway.door import Door
-from tieline_gateway.downlink import Downlink
-from tieline_gateway.parts import Answer
+from tieline_gateway.links import schedule_door
+from tieline_gateway.links.cron_desk import cron_asks
+from tieline_gateway.links.door import Door
+from tieline_gateway.links.downlink import Downlink
+from tieline_gateway.links.parts import Answer
 
 _AT_ONCE = 100
 

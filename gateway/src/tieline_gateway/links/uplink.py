@@ -20,12 +20,12 @@ from tieline.eager import start_now
 from tieline.envelope import REQUEST, error_from_wire, error_to_wire
 from tieline.errors import InternalError, InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.transport import Interest, Port, Transport
-from tieline_gateway import door
-from tieline_gateway.door import Door, UnreadableError
-from tieline_gateway.downlink import RETRY_AFTER, Downlink
-from tieline_gateway.mailroom import MailAnswer, Mailroom
-from tieline_gateway.parts import Answer
-from tieline_gateway.schedule_desk import ScheduleDesk
+from tieline_gateway.links import door
+from tieline_gateway.links.door import Door, UnreadableError
+from tieline_gateway.links.downlink import RETRY_AFTER, Downlink
+from tieline_gateway.links.mailroom import MailAnswer, Mailroom
+from tieline_gateway.links.parts import Answer
+from tieline_gateway.links.schedule_desk import ScheduleDesk
 
 _log = logging.getLogger("tieline.gateway")
 _MOST_WAITING = 10_000

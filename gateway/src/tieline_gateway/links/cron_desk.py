@@ -13,10 +13,10 @@ from tieline.clock import Clock
 from tieline.cron_runner import begun, besides, tick_of
 from tieline.cron_task import decode_task
 from tieline.roster import Kept, Roster, Turn
-from tieline_gateway import cron_door, schedule_door
-from tieline_gateway.door import Door
-from tieline_gateway.downlink import Downlink
-from tieline_gateway.parts import Answer
+from tieline_gateway.links import cron_door, schedule_door
+from tieline_gateway.links.door import Door
+from tieline_gateway.links.downlink import Downlink
+from tieline_gateway.links.parts import Answer
 
 _AT_ONCE = 20
 

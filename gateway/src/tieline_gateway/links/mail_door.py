@@ -21,7 +21,7 @@ from tieline.envelope import EVENT, parse
 from tieline.errors import InvalidArgumentError
 from tieline.outgoing import check_key
 from tieline.publisher import Durable, check_durable
-from tieline_gateway.door import Door
+from tieline_gateway.links.door import Door
 
 _MOST = contract.LIMIT_APPEND_EVENTS
 _MOST_LETTERS = 1_000

@@ -8,7 +8,7 @@ from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.agenda_pb2 import AgendaResponse
 from tieline._contract.durable_pb2 import MailResponse
-from tieline_gateway.downlink import Downlink
+from tieline_gateway.links.downlink import Downlink
 
 _ROOM_EACH = 64
 
