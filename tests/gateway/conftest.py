@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.raw_link import RawLink
-from tests.gateway.up import Client, Up, system
+from tests.gateway.up import Client, Up, WebClient, system
 from tieline import EventSystem
 
 _numbers = itertools.count(1)
@@ -27,6 +27,13 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 async def up(stack: AsyncExitStack) -> Up:
     """An embedded gateway."""
     return await stack.enter_async_context(Up())
+
+
+@pytest.fixture
+async def web(stack: AsyncExitStack) -> WebClient:
+    """An HTTP client of an embedded gateway, `web.up`."""
+    up = await stack.enter_async_context(Up(http=True))
+    return await stack.enter_async_context(WebClient(up))
 
 
 @pytest.fixture

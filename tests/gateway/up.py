@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import grpc
 import grpc.aio
+import httpx
 
 from tests.support.processes import Peer
 from tieline import EventSystem, Settings
@@ -22,12 +23,19 @@ START_SECONDS = 60.0
 
 
 class Up(Peer):
-    """One gateway. It keeps its port over `start_again`, so that clients can come back to it."""
+    """One gateway. It keeps its ports over `start_again`, so that clients can come back to it.
 
-    def __init__(self, *options: str, env: dict[str, str] | None = None, listen: str = "127.0.0.1:0") -> None:
+    It serves HTTP if `http=True`; `web` is then the URL.
+    """
+
+    def __init__(
+        self, *options: str, env: dict[str, str] | None = None, listen: str = "127.0.0.1:0", http: bool = False
+    ) -> None:
         ours = {name: "" for name in os.environ if name.startswith(("TIELINE_", "REDIS_URL"))}
         self.options = options
         self.listen = listen
+        self.web = ""
+        self._http = "127.0.0.1:0" if http else "none"
         super().__init__(*self._command(listen), env={**ours, **(env or {})})
 
     async def start(self) -> Self:
@@ -38,7 +46,10 @@ class Up(Peer):
         """
         await self.begin()
         try:
-            said = await self.line("^tieline: serving", seconds=START_SECONDS)
+            said = await self.line("^tieline: serving gRPC", seconds=START_SECONDS)
+            if self._http != "none":
+                self.web = (await self.line("^tieline: serving HTTP", seconds=START_SECONDS)).split()[4]
+                self._http = self.web.partition("://")[2]
         except BaseException:
             await self.close()
             raise
@@ -88,7 +99,7 @@ class Up(Peer):
         os.kill(self.pid, signal.SIGINT)
 
     def _command(self, listen: str) -> list[str]:
-        return [sys.executable, "-m", "tieline_gateway", "up", "--listen", listen, *self.options]
+        return [sys.executable, "-m", "tieline_gateway", "up", "--listen", listen, "--http", self._http, *self.options]
 
 
 class Client:
@@ -103,6 +114,14 @@ class Client:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.channel.close()
+
+
+class WebClient(httpx.AsyncClient):
+    """Somebody who speaks HTTP."""
+
+    def __init__(self, up: Up, **options: Any) -> None:
+        self.up = up
+        super().__init__(base_url=up.web, **{"trust_env": False, "timeout": 30.0, **options})
 
 
 def system(up: Up, **options: Any) -> EventSystem:

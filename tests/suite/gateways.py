@@ -14,6 +14,7 @@ import threading
 from typing import Self
 
 START_SECONDS = 40.0
+_HERE = ("--listen", "127.0.0.1:0", "--http", "none")
 
 
 class GatewayProcess:
@@ -28,7 +29,17 @@ class GatewayProcess:
     def __enter__(self) -> Self:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("TIELINE_", "REDIS_URL"))}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tieline_gateway", "up", "--listen", "127.0.0.1:0", *self._options],
+            [
+                sys.executable,
+                "-m",
+                "tieline_gateway",
+                "up",
+                "--listen",
+                "127.0.0.1:0",
+                "--http",
+                "none",
+                *self._options,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -10,18 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from tieline.cron_work import attend_cron
 from tieline.event_store import Retention
 from tieline.event_stores import event_store
+from tieline.events import EventSystem
 from tieline.history_host import Recording, read_retention
-from tieline.instance import Instance
-from tieline.publisher import Publisher
-from tieline.requester import Requester
 from tieline.settings import Settings
 from tieline.transports import make_transport
-from tieline_gateway.auth import TokenAuth, TokenError
+from tieline_gateway.access.admission import Admission, Open
+from tieline_gateway.access.shared_token import SharedToken, TokenError
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.grpc_server import GrpcServer, Tls
+from tieline_gateway.http.app import make_app
+from tieline_gateway.http.server import HttpServer
 from tieline_gateway.settings import GatewaySettings, SettingsError
 
 _log = logging.getLogger("tieline.gateway")
@@ -45,27 +45,32 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
 
     """
     settings.check()
-    tls, auth = _tls(settings), _auth(settings)
+    tls, admission = _tls(settings), _admission(settings)
     store = event_store(settings.history_url) if settings.history else None
     quiet = Settings(system_events=False)  # its Links say what is to be said
     transport = make_transport(_broker_url(settings), settings.namespace, quiet, served=True)
-    instance = Instance("gateway", quiet, lambda: transport, None)
-    attend_cron(instance, Publisher(instance), Requester(instance))
-    await instance.start()
+    events = EventSystem(service="gateway", settings=quiet, transport=transport)
+    await events.start()
     if store is not None:
-        await Recording(instance, store, settings.history_topics, _retention(settings)).start()
-    gateway = Gateway(transport, instance, embedded=settings.embedded)
-    server = GrpcServer(gateway, tls, auth, reflect=settings.listen.is_loopback)
+        await Recording(events._instance, store, settings.history_topics, _retention(settings)).start()
+    gateway = Gateway(transport, events, embedded=settings.embedded)
+    server = GrpcServer(gateway, tls, admission, reflect=settings.listen.is_loopback)
+    http = HttpServer(make_app(gateway, admission)) if settings.http else None
     try:
         port = await server.start(*settings.listen)
+        web = await http.start(settings.http) if http and settings.http else None
         stop = _stop_signal()
         announce(_announcement(settings, port))
+        if web:
+            announce(f"tieline: serving HTTP on http://{web}")
         await _until(stop, gateway, server)
         _log.info("stopping; calls under way have %s s", settings.drain)
-        stopping = asyncio.create_task(server.stop(settings.drain + _LAST_SECONDS))
+        stopping = [asyncio.create_task(server.stop(settings.drain + _LAST_SECONDS))]
+        if http:
+            stopping.append(asyncio.create_task(http.stop(settings.drain)))
         await gateway.drain(settings.drain)
         await server.stop(_LAST_SECONDS)  # for those who watch the health service, and would for ever
-        await stopping
+        await asyncio.gather(*stopping)
     finally:
         await gateway.aclose()
 
@@ -133,11 +138,11 @@ def _tls(settings: GatewaySettings) -> Tls | None:
     return Tls(_read(settings.tls_cert), _read(settings.tls_key), _read(client_ca) if client_ca else b"")
 
 
-def _auth(settings: GatewaySettings) -> TokenAuth | None:
+def _admission(settings: GatewaySettings) -> Admission:
     if settings.token_file is None:
-        return None
+        return Open()
     try:
-        return TokenAuth.from_file(settings.token_file)
+        return SharedToken.from_file(settings.token_file)
     except TokenError as error:
         raise SettingsError(str(error)) from None
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tieline.instance import Instance
+from tieline.events import EventSystem
 from tieline.transport import Transport
 from tieline_gateway.feed import Feed
 from tieline_gateway.links.link import Link
@@ -22,16 +22,16 @@ class Gateway:
 
     Args:
         transport: the way to the broker.
-        instance: the gateway's own place there, for the simple calls.
+        events: the gateway's own place there, for all that is asked with plain stubs and over HTTP.
         embedded: the broker is this process, so nobody else can take over when it stops.
 
     """
 
-    def __init__(self, transport: Transport, instance: Instance, *, embedded: bool) -> None:
+    def __init__(self, transport: Transport, events: EventSystem, *, embedded: bool) -> None:
         self.transport = transport
-        self.simple = SimpleCalls(instance)
+        self.events = events
+        self.simple = SimpleCalls(events._instance)
         self.draining = False
-        self._instance = instance
         self._embedded = embedded
         self._links: set[Link] = set()
         self._feeds: set[Feed] = set()
@@ -40,8 +40,7 @@ class Gateway:
     @property
     def ready(self) -> bool:
         """Whether it takes work: the broker is there, and it is not about to stop."""
-        port = self._instance.port
-        return port is not None and port.connected and not self.draining
+        return self.events.connected and not self.draining
 
     def new_link(self) -> Link:
         """A Link that has just come; `gone` when it ends."""
@@ -81,10 +80,10 @@ class Gateway:
         """Give up the instances of Links that have ended, then the broker."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
-        await self._instance.close(0.0)
+        await self.events.aclose(0.0)
 
     def _busy(self) -> bool:
-        now = self._instance.clock.now()
+        now = self.events.clock.now()
         return bool(self.simple.running) or any(link.down.flight.busy(now) for link in self._links)
 
 

@@ -15,10 +15,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tieline._contract import gateway_pb2 as wire
-from tieline.errors import InternalError, TielineError, UnavailableError
+from tieline.errors import InternalError, TielineError, UnauthenticatedError, UnavailableError
 from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
 from tieline.transports.grpc_frames import CHANNEL_OPTIONS
-from tieline_gateway.auth import TokenAuth
+from tieline_gateway.access.admission import Admission, Credentials, Open, bearer
+from tieline_gateway.address import AddressError
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.links.door import Simple
 from tieline_gateway.status import refusal
@@ -46,17 +47,13 @@ class Tls(NamedTuple):
     client_authority: bytes
 
 
-class AddressError(Exception):
-    """The address cannot be listened on."""
-
-
 class GrpcServer:
     """Serves one gateway on one address."""
 
-    def __init__(self, gateway: Gateway, tls: Tls | None, auth: TokenAuth | None, *, reflect: bool) -> None:
+    def __init__(self, gateway: Gateway, tls: Tls | None, admission: Admission, *, reflect: bool) -> None:
         self._gateway = gateway
         self._tls = tls
-        interceptors = [_Doorkeeper(auth)] if auth else []
+        interceptors = [] if isinstance(admission, Open) else [_Doorkeeper(admission)]
         self._server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self._handlers(),))
         self._health = health.aio.HealthServicer()
@@ -198,10 +195,10 @@ class GrpcServer:
 
 
 class _Doorkeeper(grpc.aio.ServerInterceptor):
-    """Turns away who does not know the token. Health may be asked by anyone."""
+    """Turns away who may not come in. Health may be asked by anyone."""
 
-    def __init__(self, auth: TokenAuth) -> None:
-        self._auth = auth
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
         self._turn_away = grpc.stream_stream_rpc_method_handler(_unauthenticated)  # waits for nothing, so fits any
 
     async def intercept_service(
@@ -211,15 +208,23 @@ class _Doorkeeper(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """See `grpc.aio.ServerInterceptor`."""
         details = handler_call_details
-        if details.method.startswith(_HEALTH_PREFIX) or self._auth.admits(details.invocation_metadata or ()):
-            return await continuation(details)
-        return self._turn_away
+        if not details.method.startswith(_HEALTH_PREFIX):
+            try:
+                self._admission.admit(_credentials(details))
+            except UnauthenticatedError:
+                return self._turn_away
+        return await continuation(details)
 
 
 def _try_out(host: str, port: int) -> None:
     """Raise the system's own error if the address cannot be listened on; gRPC would not say which it was."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     socket.create_server((host, port), family=family).close()
+
+
+def _credentials(details: grpc.HandlerCallDetails) -> Credentials:
+    metadata = details.invocation_metadata or ()
+    return Credentials(bearer(next((value for name, value in metadata if name == "authorization"), "")))
 
 
 async def _unauthenticated(_requests: Any, context: Context) -> None:

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
 from tieline._contract.contract import DEFAULT_DRAIN_MS
 from tieline.errors import TielineError
 from tieline.topics import check_pattern
+from tieline_gateway.address import Address
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
+DEFAULT_HTTP = "127.0.0.1:8080"
+NO_HTTP = "none"
+"""HTTP is not served."""
 HISTORY_HERE = "sqlite"
 """History without an address."""
-_HIGHEST_PORT = 65_535
 
 
 class SettingsError(Exception):
     """The settings cannot be meant; the message says why and what to do."""
-
-
-class Address(NamedTuple):
-    """Where to listen; port 0 is any free one."""
-
-    host: str
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +28,7 @@ class GatewaySettings:
     """One gateway. No URL means embedded: the broker is in the gateway's own process."""
 
     listen: Address
+    http: Address | None = None
     url: str = ""
     namespace: str = ""
     tls_cert: Path | None = None
@@ -99,23 +83,12 @@ class GatewaySettings:
                 raise SettingsError(f"--history-topic: {error.message}") from None
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise SettingsError("--tls-client-ca needs --tls-cert and --tls-key")
-        if not (self.listen.is_loopback or self.protected or self.insecure):
+        for address in (self.listen, self.http):
+            self._check_protection(address)
+
+    def _check_protection(self, address: Address | None) -> None:
+        if not (address is None or address.is_loopback or self.protected or self.insecure):
             raise SettingsError(
-                f"{self.listen} can be reached from elsewhere, so it needs TLS (--tls-cert, --tls-key) and "
+                f"{address} can be reached from elsewhere, so it needs TLS (--tls-cert, --tls-key) and "
                 "authentication (--token-file or --tls-client-ca); --insecure serves everyone without"
             )
-
-
-def parse_listen(text: str) -> Address:
-    """Read `host:port`, with brackets around an IPv6 address.
-
-    Raises:
-        SettingsError: it is none.
-
-    """
-    host, colon, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    bracketed = host != bare
-    if not colon or not bare or not port.isdecimal() or int(port) > _HIGHEST_PORT or (":" in bare and not bracketed):
-        raise SettingsError(f"{text!r} is no address to listen on; it looks like 127.0.0.1:50051 or [::1]:50051")
-    return Address(bare, int(port))

@@ -17,14 +17,23 @@ from rich.panel import Panel
 
 from tieline._contract.contract import DEFAULT_DRAIN_MS
 from tieline.errors import InvalidArgumentError, TielineError
+from tieline_gateway.address import AddressError, parse_address
 from tieline_gateway.app import run
-from tieline_gateway.grpc_server import AddressError
-from tieline_gateway.settings import DEFAULT_LISTEN, HISTORY_HERE, GatewaySettings, SettingsError, parse_listen
+from tieline_gateway.settings import DEFAULT_HTTP, DEFAULT_LISTEN, HISTORY_HERE, NO_HTTP, GatewaySettings, SettingsError
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FAILED, _USAGE = 1, 2
 _OPTIONS = [
-    click.option("--listen", default=DEFAULT_LISTEN, show_default=True, envvar="TIELINE_LISTEN", help="host:port."),
+    click.option(
+        "--listen", default=DEFAULT_LISTEN, show_default=True, envvar="TIELINE_LISTEN", help="host:port for gRPC."
+    ),
+    click.option(
+        "--http",
+        default=DEFAULT_HTTP,
+        show_default=True,
+        envvar="TIELINE_HTTP",
+        help=f"host:port for HTTP: API, webhooks, dashboard; {NO_HTTP!r} for none.",
+    ),
     click.option(
         "--url",
         "--redis-url",
@@ -104,14 +113,16 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @_with_options
-def up(*, listen: str, verbose: bool, **options: Any) -> None:
-    """Serve gRPC: embedded, or in front of Redis.
+def up(*, listen: str, http: str, verbose: bool, **options: Any) -> None:
+    """Serve gRPC and HTTP: embedded, or in front of Redis.
 
     Settings may come from the environment as TIELINE_<FLAG>; flags win. SIGTERM lets calls under way finish.
     """
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        settings = GatewaySettings(listen=parse_listen(listen), **options)
+        settings = GatewaySettings(
+            listen=parse_address(listen), http=None if http == NO_HTTP else parse_address(http), **options
+        )
         settings.check()
         if settings.url.startswith("grpc"):
             raise SettingsError(_in_front_of_a_gateway())

@@ -1,28 +1,30 @@
-"""Who may come in: a bearer token, compared in constant time."""
+"""One token for everybody, compared in constant time."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
 from pathlib import Path
 
-_HEADER = "authorization"
-_SCHEME = "bearer "
+from tieline.errors import UnauthenticatedError
+from tieline_gateway.access.admission import Credentials
+from tieline_gateway.access.principal import Principal
+
 _SHORTEST = 16
+_HOLDER = Principal(name="token")
 
 
 class TokenError(Exception):
     """The file holds no token that can be used."""
 
 
-class TokenAuth:
-    """Lets in whoever knows the token."""
+class SharedToken:
+    """Lets in whoever knows the token, to do anything."""
 
     def __init__(self, token: str) -> None:
         self._token = token.encode()
 
     @classmethod
-    def from_file(cls, path: Path) -> TokenAuth:
+    def from_file(cls, path: Path) -> SharedToken:
         """Read the token from the first line of a file.
 
         Raises:
@@ -37,9 +39,8 @@ class TokenAuth:
             raise TokenError(f"the token in {path} has {len(token)} characters; it must have at least {_SHORTEST}")
         return cls(token)
 
-    def admits(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Whether the metadata of a call holds `authorization: Bearer <token>`."""
-        given = next((value for name, value in metadata if name == _HEADER), "")
-        if not isinstance(given, str) or not given.lower().startswith(_SCHEME):
-            return False
-        return hmac.compare_digest(given[len(_SCHEME) :].strip().encode(), self._token)
+    def admit(self, credentials: Credentials) -> Principal:
+        """See `Admission`."""
+        if not hmac.compare_digest(credentials.bearer.encode(), self._token):
+            raise UnauthenticatedError("a valid token is needed: authorization: Bearer <token>")
+        return _HOLDER

@@ -1,0 +1,1 @@
+"""Who may do what: principals, how they show who they are, and what they are allowed."""

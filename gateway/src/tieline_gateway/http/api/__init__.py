@@ -1,0 +1,8 @@
+"""The operations of the HTTP API, one module a subject."""
+
+from __future__ import annotations
+
+from tieline_gateway.http.api import calls, events
+from tieline_gateway.http.operation import Operation
+
+OPERATIONS: tuple[Operation, ...] = (*events.OPERATIONS, *calls.OPERATIONS)

@@ -1,0 +1,40 @@
+"""All that is served over HTTP, put together."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tieline.errors import InvalidArgumentError, NotFoundError
+from tieline_gateway.access.admission import Admission
+from tieline_gateway.gateway import Gateway
+from tieline_gateway.http.api import OPERATIONS
+from tieline_gateway.http.doorkeeper import Doorkeeper
+from tieline_gateway.http.probes import OPEN_PATHS, probes
+from tieline_gateway.http.problems import HttpError, refusal
+from tieline_gateway.http.serving import endpoint
+
+
+def make_app(gateway: Gateway, admission: Admission) -> Starlette:
+    """Put the HTTP face of a gateway together."""
+    api = [Route(each.path, endpoint(each, gateway), methods=[each.method]) for each in OPERATIONS]
+    return Starlette(
+        routes=[*api, *probes(gateway)],
+        middleware=[Middleware(Doorkeeper, admission, OPEN_PATHS)],
+        exception_handlers={HTTPException: _refused},
+    )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: a path that does not exist, a method that a path has not."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return refusal(NotFoundError(f"there is nothing at {request.url.path!r:.200}"))
+    told = InvalidArgumentError(f"{request.method} {request.url.path!r:.200}: {error.detail}")
+    return refusal(HttpError(HTTPStatus(error.status_code), told, dict(error.headers or {})))

@@ -1,0 +1,61 @@
+"""One operation of the HTTP API: what it takes and answers, and who does it. OpenAPI is read off it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from tieline_gateway.access.principal import Principal
+from tieline_gateway.gateway import Gateway
+
+Q = TypeVar("Q")
+B = TypeVar("B")
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """No parameters, or no body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Generic[Q, B]):
+    """What somebody asks for, checked: the names in the path, the query, the body."""
+
+    gateway: Gateway
+    principal: Principal
+    path: Mapping[str, str]
+    query: Q
+    body: B
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path.
+
+    Args:
+        method: GET, POST …
+        path: with names in braces, from `/v1` on.
+        summary: one line.
+        handler: does it; what it returns is told as JSON, None as 204, and a Starlette response as it is.
+        query: struct of the parameters behind the question mark.
+        body: struct of the JSON body; `Nothing` for none.
+        answer: what the handler returns, for the document; None for nothing.
+        status: of an answer.
+        most_bytes: of the body.
+
+    """
+
+    method: str
+    path: str
+    summary: str
+    handler: Callable[[Asked[Any, Any]], Awaitable[Any]]
+    query: type[msgspec.Struct] = Nothing
+    body: type[msgspec.Struct] = Nothing
+    answer: Any = None
+    status: int = HTTPStatus.OK
+    most_bytes: int = 65_536

@@ -1,0 +1,39 @@
+"""What those ask who run it: is it alive, does it take work, how is it?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from tieline.prometheus import CONTENT_TYPE
+from tieline_gateway.gateway import Gateway
+from tieline_gateway.http.problems import refusal
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+"""Anybody may ask these; they tell nothing but yes or no."""
+
+
+def probes(gateway: Gateway) -> Sequence[Route]:
+    """`/healthz`, `/readyz` and `/metrics`."""
+
+    async def health(_request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def ready(_request: Request) -> Response:
+        if gateway.ready:
+            return PlainTextResponse("ready")
+        why = "about to stop" if gateway.draining else "the broker is away"
+        return PlainTextResponse(f"not ready: {why}", HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def metrics(_request: Request) -> Response:
+        try:
+            text = await gateway.events.prometheus(groups=True, schedules=True)
+        except Exception as error:
+            return refusal(error)
+        return PlainTextResponse(text, media_type=CONTENT_TYPE)
+
+    return Route("/healthz", health), Route("/readyz", ready), Route("/metrics", metrics)
