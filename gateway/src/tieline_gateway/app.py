@@ -16,8 +16,8 @@ from tieline.events import EventSystem
 from tieline.history_host import Recording, read_retention
 from tieline.settings import Settings
 from tieline.transports import make_transport
-from tieline_gateway.access.admission import Admission, Open
-from tieline_gateway.access.shared_token import SharedToken, TokenError
+from tieline_gateway.access.watch import Watch
+from tieline_gateway.access.wiring import make_admission
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.grpc_server import GrpcServer, Tls
 from tieline_gateway.http.app import make_app
@@ -47,7 +47,7 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
 
     """
     settings.check()
-    tls, admission = _tls(settings), _admission(settings)
+    tls, watch = _tls(settings), Watch(make_admission(settings))
     store = event_store(settings.history_url) if settings.history else None
     quiet = Settings(system_events=False)  # its Links say what is to be said
     transport = make_transport(_broker_url(settings), settings.namespace, quiet, served=True)
@@ -56,16 +56,17 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     if store is not None:
         await Recording(events._instance, store, settings.history_topics, _retention(settings)).start()
     gateway = Gateway(transport, events, embedded=settings.embedded)
-    server = GrpcServer(gateway, tls, admission, reflect=settings.listen.is_loopback)
-    http = HttpServer(make_app(gateway, admission)) if settings.http else None
+    server = GrpcServer(gateway, tls, watch, reflect=settings.listen.is_loopback)
+    http = HttpServer(make_app(gateway, watch)) if settings.http else None
     try:
         port = await server.start(*settings.listen)
         web = await http.start(settings.http) if http and settings.http else None
-        stop = _stop_signal()
+        stop, watching = _stop_signal(), asyncio.create_task(watch.run())
         announce(_announcement(settings, port))
         if web:
             announce(f"tieline: serving HTTP on http://{web}")
         await _until(stop, gateway, server)
+        watching.cancel()
         _log.info("stopping; calls under way have %s s", settings.drain)
         stopping = [asyncio.create_task(server.stop(settings.drain + _LAST_SECONDS))]
         if http:
@@ -133,15 +134,6 @@ def _tls(settings: GatewaySettings) -> Tls | None:
         return None
     client_ca = settings.tls_client_ca
     return Tls(_read(settings.tls_cert), _read(settings.tls_key), _read(client_ca) if client_ca else b"")
-
-
-def _admission(settings: GatewaySettings) -> Admission:
-    if settings.token_file is None:
-        return Open()
-    try:
-        return SharedToken.from_file(settings.token_file)
-    except TokenError as error:
-        raise SettingsError(str(error)) from None
 
 
 def _read(path: Path) -> bytes:

@@ -14,11 +14,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tieline_gateway.access.jwt import JwtConfig
+from tieline_gateway.access.rules import PrincipalConfig
 from tieline_gateway.settings_error import SettingsError
 
 
 class ConfigTables(msgspec.Struct, forbid_unknown_fields=True):
     """The tables of the file."""
+
+    principals: dict[str, PrincipalConfig] = {}
+    jwt: JwtConfig | None = None
 
 
 class Config(NamedTuple):
@@ -55,7 +60,10 @@ def read_config(path: Path, options: Mapping[str, Any]) -> Config:
     values = {name: value for name, value in told.items() if name in options}
     tables = {name: value for name, value in told.items() if name not in options}
     shape = msgspec.defstruct("Values", [(name, options[name]) for name in values])
-    return Config(msgspec.structs.asdict(_checked(path, values, shape)), _checked(path, tables, ConfigTables))
+    checked = _checked(path, tables, ConfigTables)
+    if checked.jwt is not None:
+        checked.jwt.keys = str(path.parent / checked.jwt.keys)
+    return Config(msgspec.structs.asdict(_checked(path, values, shape)), checked)
 
 
 def _checked(path: Path, told: Mapping[str, Any], shape: type[Any]) -> Any:

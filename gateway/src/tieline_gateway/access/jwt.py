@@ -38,7 +38,7 @@ class JwtConfig(msgspec.Struct, forbid_unknown_fields=True):
 
     keys: str
     audience: str
-    algorithms: list[str] = ["RS256", "ES256", "EdDSA"]
+    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
     issuer: str = ""
     name: str = "sub"
     claim: str = "tieline"
@@ -106,7 +106,7 @@ class JsonWebTokens:
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         header = jwt.get_unverified_header(token)
-        algorithm, kid = header.get("alg"), header.get("kid", "")
+        algorithm, kid = str(header.get("alg")), str(header.get("kid", ""))
         key = self._keys.get((kid, algorithm))
         if algorithm not in self._config.algorithms or key is None:
             raise jwt.InvalidKeyError

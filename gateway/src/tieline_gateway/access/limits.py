@@ -90,8 +90,8 @@ class Meter:
         if self._bytes is not None:
             self._bytes.take(size)
 
-    def begin(self) -> None:
-        """A call begins; `in_flight` is to be counted down at its end.
+    def check_room(self) -> None:
+        """Return if there is room for another call.
 
         Raises:
             OverloadedError: too many are under way.
@@ -101,12 +101,12 @@ class Meter:
         if most is not None and self.in_flight >= most:
             told = f"you may have {most} calls under way at a time"
             raise OverloadedError(told, retry_after=_IN_FLIGHT_RETRY_SECONDS)
-        self.in_flight += 1
 
     @contextmanager
     def call(self) -> Generator[None]:
-        """Count a call for as long as it lasts; raises as `begin`."""
-        self.begin()
+        """Count a call for as long as it lasts; raises as `check_room`."""
+        self.check_room()
+        self.in_flight += 1
         try:
             yield
         finally:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tieline.errors import InvalidArgumentError, NotFoundError
-from tieline_gateway.access.admission import Admission
+from tieline_gateway.access.watch import Watch
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.api import OPERATIONS
 from tieline_gateway.http.doorkeeper import Doorkeeper
@@ -21,12 +21,12 @@ from tieline_gateway.http.problems import HttpError, refusal
 from tieline_gateway.http.serving import endpoint
 
 
-def make_app(gateway: Gateway, admission: Admission) -> Starlette:
+def make_app(gateway: Gateway, watch: Watch) -> Starlette:
     """Put the HTTP face of a gateway together."""
     api = [Route(each.path, endpoint(each, gateway), methods=[each.method]) for each in OPERATIONS]
     return Starlette(
         routes=[*api, *probes(gateway)],
-        middleware=[Middleware(Doorkeeper, admission, OPEN_PATHS)],
+        middleware=[Middleware(Doorkeeper, watch, OPEN_PATHS)],
         exception_handlers={HTTPException: _refused},
     )
 

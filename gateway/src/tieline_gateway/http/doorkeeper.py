@@ -5,23 +5,24 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tieline.errors import TielineError
-from tieline_gateway.access.admission import Admission, Credentials, bearer
+from tieline_gateway.access.admission import Credentials, bearer
+from tieline_gateway.access.watch import Watch
 from tieline_gateway.http.problems import refusal
 
 
 class Doorkeeper:
     """ASGI middleware: admits, or answers why not."""
 
-    def __init__(self, app: ASGIApp, admission: Admission, open_paths: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, watch: Watch, open_paths: frozenset[str]) -> None:
         self._app = app
-        self._admission = admission
+        self._watch = watch
         self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] == "http" and scope["path"] not in self._open_paths:
             try:
-                scope.setdefault("state", {})["principal"] = self._admission.admit(_credentials(scope))
+                scope.setdefault("state", {})["principal"] = self._watch.admit(_credentials(scope))
             except TielineError as error:
                 await refusal(error)(scope, receive, send)
                 return
