@@ -67,6 +67,8 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
             announce(f"tieline: serving HTTP on http://{web}")
         await _until(stop, gateway, server)
         _log.info("stopping; calls under way have %s s", settings.drain)
+        await server.say_health(serving=False)
+        await gateway.say_farewell(settings.farewell)
         stopping = [asyncio.create_task(server.stop(settings.drain + _LAST_SECONDS))]
         if http:
             stopping.append(asyncio.create_task(http.stop(settings.drain)))

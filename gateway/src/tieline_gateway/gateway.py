@@ -32,6 +32,7 @@ class Gateway:
         self.events = events
         self.simple = SimpleCalls(events._instance)
         self.draining = False
+        self.refusing = False
         self._embedded = embedded
         self._links: set[Link] = set()
         self._feeds: set[Feed] = set()
@@ -66,11 +67,22 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def drain(self, seconds: float) -> None:
-        """Let the calls under way finish, for so long at most, then end all streams."""
+    async def say_farewell(self, seconds: float) -> None:
+        """Tell everybody to go elsewhere, and take calls for so long (seconds), until their callers have gone.
+
+        Nobody waits where there is no other gateway to go to.
+        """
         self.draining = True
         for link in list(self._links):
-            link.tell_drain(leave=not self._embedded)
+            link.tell_drain()
+        if not self._embedded:
+            await asyncio.sleep(seconds)
+            for link in list(self._links):
+                link.leave()
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new calls, let those under way finish, for so long at most, then end all streams."""
+        self.draining = self.refusing = True
         await _while(self._busy, seconds)
         for guest in [*self._links, *self._feeds]:
             guest.end()
