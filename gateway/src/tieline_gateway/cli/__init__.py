@@ -31,6 +31,7 @@ _SECTIONS = {
     },
     "Serve": {
         "up": "up:up",
+        "config": "config:config",
         "run": "run:run",
         "bench": "bench:bench",
         "completion": "completion:completion",
