@@ -16,6 +16,7 @@ from tieline.errors import InvalidArgumentError, TielineError
 from tieline.events import EventSystem
 from tieline.settings import Settings
 from tieline_gateway.cli.exit_codes import ExitCode, exit_code
+from tieline_gateway.cli.plain import print_json as print_json  # for commands that need nothing else of it
 
 T = TypeVar("T")
 
