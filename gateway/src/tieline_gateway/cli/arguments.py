@@ -1,4 +1,4 @@
-"""What people type, as values: payloads, headers, durations, moments. Whatever cannot be meant is told with how to say it."""
+"""What people type, as values: payloads, headers, durations, moments; what cannot be meant is told, with how to."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ class _Asked:
     def __init__(self, topic: str, data: Any, options: dict[str, Any]) -> None:
         self._topic, self._data, self._options = topic, data, options
         names = ("schema_version", "correlation_id", "ttl")
-        self._common = {name: options[name] for name in names} | {"headers": headers_of(options["headers"])}
+        self._common: dict[str, Any] = {name: options[name] for name in names}
+        self._common["headers"] = headers_of(options["headers"])
 
     async def call(self, events: EventSystem) -> None:
         options = self._options

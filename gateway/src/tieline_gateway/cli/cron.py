@@ -17,7 +17,7 @@ from tieline_gateway.cli.page import visible
 from tieline_gateway.cli.plain import json_text
 from tieline_gateway.cli.visit import Broker, json_option, with_broker
 
-_COLUMNS = (
+_COLUMNS: tuple[Column[CronJob], ...] = (
     Column("NAME", lambda job: job.name),
     Column("WHEN", lambda job: f"{job.expression} {'' if job.zone in ('', 'UTC') else job.zone}".strip()),
     Column("TOPIC", lambda job: job.topic),
@@ -150,8 +150,8 @@ def resume(name: str, *, broker: Broker, as_json: bool) -> None:
 @with_broker
 def run(name: str, *, broker: Broker, as_json: bool) -> None:
     """Run a task once besides its ticks, also if it is paused."""
-    id = broker.visit(lambda events: events.cron.run_now(name))
-    click.echo(json_text({"id": id}) if as_json else f"ran {visible(name)}: {id}")
+    ran = broker.visit(lambda events: events.cron.run_now(name))
+    click.echo(json_text({"id": ran}) if as_json else f"ran {visible(name)}: {ran}")
 
 
 @cron.command(epilog=examples("tieline cron delete heart --yes"))

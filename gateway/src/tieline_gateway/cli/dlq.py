@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from tieline_gateway.cli.visit import Broker, json_option, with_broker
 
 _PAGE = 1000
 _TOGETHER = 20
-_COLUMNS = (
+_COLUMNS: tuple[Column[DeadLetter], ...] = (
     Column("ID", lambda letter: letter.id),
     Column("GROUP", lambda letter: letter.group),
     Column("KEY", lambda letter: letter.event.key),
@@ -29,7 +30,10 @@ _COLUMNS = (
     Column("WHEN", lambda letter: away(letter.time)),
     Column("ERROR", lambda letter: short(str(letter.error))),
 )
-_OF_TOPICS = (Column("TOPIC", lambda row: row["topic"]), Column("DEAD LETTERS", lambda row: row["shown"]))
+_OF_TOPICS: tuple[Column[dict[str, Any]], ...] = (
+    Column("TOPIC", lambda row: row["topic"]),
+    Column("DEAD LETTERS", lambda row: row["shown"]),
+)
 
 
 def _filters(function: Callable[..., None]) -> Callable[..., None]:
@@ -156,7 +160,7 @@ def edit(topic: str, id: str, data: str | None, *, broker: Broker, headers: tupl
 
 
 def _edited(letter: DeadLetter) -> Any:
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise click.UsageError("say which payload: DATA, @FILE, or - for stdin")
     before = json.dumps(plain(letter.event.data), indent=2, ensure_ascii=False)
     after = click.edit(before, extension=".json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Self
 
 from tieline.errors import TielineError
 
@@ -25,7 +26,7 @@ class ExitCode(IntEnum):
     OVERLOADED = 10, "there is no room for it now; try again later"
     INTERRUPTED = 130, "Ctrl-C"
 
-    def __new__(cls, number: int, meaning: str) -> ExitCode:
+    def __new__(cls, number: int, meaning: str) -> Self:
         """A number with its meaning."""
         code = int.__new__(cls, number)
         code._value_ = number

@@ -11,7 +11,7 @@ from tieline_gateway.cli.listing import Column, clock, confirm, show_list, span,
 from tieline_gateway.cli.page import visible
 from tieline_gateway.cli.visit import Broker, json_option, with_broker
 
-_COLUMNS = (
+_COLUMNS: tuple[Column[Group], ...] = (
     Column("TOPIC", lambda group: group.topic),
     Column("GROUP", lambda group: group.name),
     Column("WAITING", lambda group: f"{group.waiting:,}"),

@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from tieline._contract.contract import LIMIT_PAGE
+from tieline.history_events import HistoryEvent
 from tieline_gateway.cli.arguments import SINCE
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.listing import Column, clock, confirm, short, show_list, show_one, yes_option
 from tieline_gateway.cli.plain import json_text, payload_text
 from tieline_gateway.cli.visit import Broker, json_option, with_broker
 
-_COLUMNS = (
+_COLUMNS: tuple[Column[HistoryEvent], ...] = (
     Column("TIME", lambda event: clock(event.time)),
     Column("ID", lambda event: event.id),
     Column("TOPIC", lambda event: event.type),
@@ -88,7 +89,7 @@ def delete(
     patterns: tuple[str, ...], *, broker: Broker, ids: tuple[str, ...], yes: bool, as_json: bool, **which: Any
 ) -> None:
     """Delete events from history; nothing else changes."""
-    chosen = {"ids": list(ids)} if ids else selection(patterns, **which)
+    chosen: dict[str, Any] = {"ids": list(ids)} if ids else selection(patterns, **which)
     if not any(chosen.values()) or (ids and any((patterns, *which.values()))):
         raise click.UsageError("say what is to be deleted: PATTERNs, --since, --until, --status, --source; or --id")
     confirm("Delete these events from history?", yes=yes)

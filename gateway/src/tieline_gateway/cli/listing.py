@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import click
 
@@ -16,15 +18,16 @@ _SHORT = 120
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"))
 
 
-class Column(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
     """A column of a table: its head, and what is in it."""
 
     head: str
-    of: Callable[[Any], object]
+    of: Callable[[T], object]
 
 
 def show_list(
-    items: Sequence[T], columns: Sequence[Column], *, as_json: bool, nothing: str, more: dict[str, Any] | None = None
+    items: Sequence[T], columns: Sequence[Column[T]], *, as_json: bool, nothing: str, more: dict[str, Any] | None = None
 ) -> None:
     """Print a list; `nothing` is said of an empty one, and `more` stands beside the items in JSON."""
     if as_json:
@@ -91,7 +94,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask before something is lost; without a terminal `--yes` must be given."""
     if yes:
         return
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Say so with --yes.")
     click.confirm(question, abort=True, err=True)
 

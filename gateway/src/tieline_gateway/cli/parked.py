@@ -12,7 +12,7 @@ from tieline_gateway.cli.page import visible
 from tieline_gateway.cli.plain import payload_text
 from tieline_gateway.cli.visit import Broker, json_option, with_broker
 
-_COLUMNS = (
+_COLUMNS: tuple[Column[DeadLetter], ...] = (
     Column("TOPIC", lambda letter: letter.topic),
     Column("GROUP", lambda letter: letter.group),
     Column("KEY", lambda letter: letter.event.key),

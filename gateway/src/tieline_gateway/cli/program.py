@@ -81,7 +81,9 @@ class Program:
 
 async def _talk(process: asyncio.subprocess.Process, payload: bytes) -> tuple[bytes, bytes]:
     """Give it the payload; returns what it printed and complained of, which is also shown."""
-    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     writing = asyncio.create_task(_write(process.stdin, payload))
     complaining = asyncio.create_task(_tail(process.stderr))
     try:

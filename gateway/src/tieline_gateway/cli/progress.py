@@ -21,7 +21,7 @@ class Progress:
 
     def update(self, done: float, total: float | None = None) -> None:
         """So much is done, of so much in all if that is known now."""
-        self._bars.update(self._task, completed=done, **({} if total is None else {"total": total}))
+        self._bars.update(self._task, completed=done, total=total)
 
     def say(self, what: str) -> None:
         """It is at something else now."""

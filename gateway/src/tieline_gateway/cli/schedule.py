@@ -18,7 +18,7 @@ from tieline_gateway.cli.page import visible
 from tieline_gateway.cli.plain import json_text, payload_text
 from tieline_gateway.cli.visit import Broker, json_option, with_broker
 
-_COLUMNS = (
+_COLUMNS: tuple[Column[Schedule], ...] = (
     Column("ID", lambda plan: plan.id),
     Column("TOPIC", lambda plan: plan.topic),
     Column("KEY", lambda plan: plan.key),

@@ -87,7 +87,8 @@ class _Tap:
     def _how(self, options: dict[str, Any]) -> tuple[Any, SubscriptionOptions]:
         if options["durable"]:
             named: dict[str, Any] = {name: options[name] for name in ("group", "start") if options[name]}
-            return self._take_stored, {"durable": True, "concurrency": 1, "timeout": 3600, **named}
+            stored = SubscriptionOptions(durable=True, concurrency=1, timeout=3600.0, **named)
+            return self._take_stored, stored
         if options["group"]:  # a batch of one answers nobody
             return self._take_batch, {"group": options["group"], "batch": (1, 1.0), "concurrency": 1, "on_gap": _gap}
         return self._take, {"observe": True, "concurrency": 1, "on_gap": _gap}

@@ -16,7 +16,6 @@ from tieline.errors import InvalidArgumentError, TielineError
 from tieline.events import EventSystem
 from tieline.settings import Settings
 from tieline_gateway.cli.exit_codes import ExitCode, exit_code
-from tieline_gateway.cli.plain import print_json as print_json  # for commands that need nothing else of it
 
 T = TypeVar("T")
 
@@ -77,7 +76,7 @@ class Broker(NamedTuple):
             raise InvalidArgumentError(
                 "memory:// is inside one process, where nobody else can look: give --url, or set TIELINE_URL"
             )
-        usual = {"service": "tieline", "settings": Settings(system_events=False)}
+        usual: dict[str, Any] = {"service": "tieline", "settings": Settings(system_events=False)}
         return EventSystem(self._with_token(), namespace=self.namespace, **{**usual, **options})
 
     def visit(self, ask: Callable[[EventSystem], Awaitable[T]], **options: Any) -> T:
