@@ -62,12 +62,16 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         port = await server.start(*settings.listen)
         web = await http.start(settings.http) if http and settings.http else None
         stop, watching = _stop_signal(), asyncio.create_task(watch.run())
+        if web:
+            gateway.spawn(gateway.overview.sample(gateway.stopping))
         announce(_announcement(settings, port))
         if web:
             announce(f"tieline: serving HTTP on http://{web}")
         await _until(stop, gateway, server)
         watching.cancel()
         _log.info("stopping; calls under way have %s s", settings.drain)
+        await server.say_health(serving=False)
+        await gateway.say_farewell(settings.farewell)
         stopping = [asyncio.create_task(server.stop(settings.drain + _LAST_SECONDS))]
         if http:
             stopping.append(asyncio.create_task(http.stop(settings.drain)))

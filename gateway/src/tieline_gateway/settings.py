@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from tieline._contract.contract import DEFAULT_DRAIN_MS
+from tieline._contract.contract import DEFAULT_DRAIN_MS, DEFAULT_FAREWELL_MS
 from tieline.errors import TielineError
 from tieline.topics import check_pattern
 from tieline_gateway.address import Address
@@ -44,6 +44,7 @@ class GatewaySettings:
     history_max_bytes: int = 0
     insecure: bool = False
     drain: float = DEFAULT_DRAIN_MS / 1000
+    farewell: float = DEFAULT_FAREWELL_MS / 1000
     log_format: str = LOG_FORMATS[0]
     verbose: bool = False
     tables: ConfigTables = field(default_factory=ConfigTables)

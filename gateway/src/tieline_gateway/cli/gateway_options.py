@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from tieline._contract.contract import DEFAULT_DRAIN_MS
+from tieline._contract.contract import DEFAULT_DRAIN_MS, DEFAULT_FAREWELL_MS
 from tieline_gateway.address import parse_address
 from tieline_gateway.config import NO_CONFIG, Config, read_config
 from tieline_gateway.settings import (
@@ -146,6 +146,15 @@ _OPTIONS = [
         show_default=True,
         metavar="SECONDS",
         help="How long calls under way may take at the end.",
+    ),
+    _Setting(
+        ["--farewell"],
+        type=click.FloatRange(0, 3600),
+        default=DEFAULT_FAREWELL_MS / 1000,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long calls are still taken in front of Redis, before that, by a gateway that said that it is about "
+        "to stop: until clients, or what balances their load, have gone to another one.",
     ),
     _Setting(
         ["--log-format"],

@@ -24,11 +24,13 @@ from tieline_gateway.http.serving import endpoint
 def make_app(gateway: Gateway, watch: Watch) -> Starlette:
     """Put the HTTP face of a gateway together."""
     api = [Route(each.path, endpoint(each, gateway), methods=[each.method]) for each in OPERATIONS]
-    return Starlette(
+    app = Starlette(
         routes=[*api, *probes(gateway)],
         middleware=[Middleware(Doorkeeper, watch, OPEN_PATHS)],
         exception_handlers={HTTPException: _refused},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import CANCEL, CREDIT, REPLY, STREAM_END
 from tieline_gateway.access.limits import Meter
+from tieline_gateway.traffic import LiveCall, Traffic
 
 _TIDY_ABOVE = 4096
 _LAST = (REPLY, STREAM_END)
@@ -27,21 +29,30 @@ class Flight:
     """Calls this Link made and calls it was given, by `call_id`, until their end or their expiry.
 
     Args:
+        traffic: counts what goes through the gateway.
         meter: counts the calls this Link made.
         before: calls that were given to Links of the same client which have ended.
 
     """
 
-    __slots__ = ("_before", "_claims", "_given", "_keys", "_made", "_meter", "_tidy_at")
+    __slots__ = ("_before", "_claims", "_given", "_keys", "_made", "_meter", "_tidy_at", "_traffic")
 
-    def __init__(self, meter: Meter | None = None, before: Mapping[bytes, Given] | None = None) -> None:
+    def __init__(
+        self, traffic: Traffic, meter: Meter | None = None, before: Mapping[bytes, Given] | None = None
+    ) -> None:
+        self._traffic = traffic
         self._meter = meter or Meter()
-        self._before = before or {}
-        self._made: dict[bytes, int] = {}
+        self._before = {} if before is None else before
+        self._made: dict[bytes, LiveCall] = {}
         self._given: dict[bytes, Given] = {}
         self._keys: dict[bytes, Envelope] = {}
         self._claims: dict[str, tuple[str, str, int]] = {}
         self._tidy_at = _TIDY_ABOVE
+
+    @property
+    def calls(self) -> Collection[LiveCall]:
+        """What this Link calls, and has no answer to."""
+        return self._made.values()
 
     @property
     def given_count(self) -> int:
@@ -83,7 +94,7 @@ class Flight:
     def made(self, request: Envelope) -> None:
         """This Link calls somebody."""
         self._meter.in_flight += request.call_id not in self._made
-        self._made[request.call_id] = _end(request)
+        self._made[request.call_id] = self._traffic.began(request, _end(request), streams=request.HasField("stream"))
         if request.idempotency_key:
             self._claims[request.id] = (request.topic, request.idempotency_key, request.expires_at)
         if len(self._made) > self._tidy_at or len(self._claims) > self._tidy_at:
@@ -113,7 +124,7 @@ class Flight:
 
     def not_taken(self, call_id: bytes) -> None:
         """Nobody took a call this Link made."""
-        self._ended(call_id)
+        self._ended(call_id, failed=True)
 
     def up(self, answer: Envelope) -> None:
         """This Link replied to a call, or cancelled one."""
@@ -124,8 +135,13 @@ class Flight:
         elif answer.kind == CANCEL:
             self._ended(answer.call_id)
 
-    def _ended(self, call_id: bytes) -> None:
-        self._meter.in_flight -= self._made.pop(call_id, None) is not None
+    def _ended(self, call_id: bytes, *, failed: bool | None = None) -> None:
+        """A call this Link made is over; None: it was given up."""
+        call = self._made.pop(call_id, None)
+        if call is not None:
+            self._meter.in_flight -= 1
+            if failed is not None:
+                self._traffic.ended(call, failed=failed)
 
     def _seal(self, reply: Envelope) -> None:
         """A result may be stored under the key of the request it answers, and under no other one."""
@@ -139,21 +155,22 @@ class Flight:
     def down(self, answer: Envelope) -> None:
         """This Link got a reply, or is told to give up."""
         if answer.kind in _LAST:
-            self._ended(answer.call_id)
+            self._ended(answer.call_id, failed=answer.HasField("error"))
         elif answer.kind == CANCEL:
             self._given.pop(answer.call_id, None)
             self._keys.pop(answer.call_id, None)
 
     def busy(self, now: int) -> bool:
         """Whether a call is under way that has not expired."""
-        ends = (*self._made.values(), *(given.end for given in self._given.values()))
+        ours = (call.until for call in self._made.values())
+        ends = itertools.chain(ours, (given.end for given in self._given.values()))
         return any(not end or end > now for end in ends)
 
     def _tidy(self, now: int) -> None:
         before = len(self._made)
-        self._made = {call_id: end for call_id, end in self._made.items() if not end or end > now}
+        self._made = {call_id: call for call_id, call in self._made.items() if not 0 < call.until <= now}
         self._meter.in_flight -= before - len(self._made)
-        self._given = {call_id: given for call_id, given in self._given.items() if not given.end or given.end > now}
+        self._given = {call_id: given for call_id, given in self._given.items() if not 0 < given.end <= now}
         self._claims = {token: claim for token, claim in self._claims.items() if claim[2] > now}
         self._keys = {call_id: asked for call_id, asked in self._keys.items() if call_id in self._given}
         self._tidy_at = max(_TIDY_ABOVE, 2 * len(self._made), 2 * len(self._given), 2 * len(self._claims))

@@ -37,7 +37,7 @@ class Link:
 
     def __init__(self, house: House, principal: Principal = ANYBODY) -> None:
         self._before = house.calls_of(principal.name)
-        self.down = Downlink(Flight(principal.meter, self._before))
+        self.down = Downlink(Flight(house.traffic, principal.meter, self._before))
         self._house = house
         self._principal = principal
         self._ending = asyncio.Event()
@@ -72,12 +72,15 @@ class Link:
         """Write what waits, then end the stream."""
         self._ending.set()
 
-    def tell_drain(self, *, leave: bool) -> None:
-        """Tell the client that the gateway is about to stop; `leave` all memberships if others can take over."""
+    def tell_drain(self) -> None:
+        """Tell the client that the gateway is about to stop."""
         if self._up is not None:
             self.down.put(wire.GatewayItem(drain=wire.Drain()))
-            if leave:
-                self._up.leave(0)
+
+    def leave(self) -> None:
+        """Give up what the client is registered for: others take over."""
+        if self._up is not None:
+            self._up.leave(0)
 
     def _part(self) -> None:
         """What is still to be answered may be answered over the client's next Link, for a while."""
@@ -101,6 +104,8 @@ class Link:
             raise UnavailableError("nobody said hello") from None
         if not items or items[0].WhichOneof("item") != "hello":
             raise UnreadableError("the first item of a Link must be Hello")
+        if self._house.draining:
+            raise UnavailableError("the gateway is about to stop; link elsewhere")
         service = door.check_service(items[0].hello.service)
         self._principal.check_service(service)
         port = await self._house.transport.open(service, self.down)
