@@ -49,9 +49,7 @@ async def test_an_observer_cannot_answer(stack: AsyncExitStack, new_link: Any, t
     (caller, name), (responder, own), (spy, _) = await new_link(), await new_link(), await new_link()
     assert not await register(spy, wire.ROUTE_OBSERVER, topic)
     given = await asked(caller, responder, topic)
-    await caller.say(
-        event=wire.SendEvent(envelope=given.SerializeToString())
-    )  # as clients do
+    await caller.say(event=wire.SendEvent(envelope=given.SerializeToString()))  # as clients do
     seen = Envelope.FromString((await spy.hear("delivery")).envelope)
     assert (seen.call_id, seen.reply_to) == (given.call_id, name)
     for to in (name, own):
