@@ -11,6 +11,7 @@ from tieline_gateway.cli.run import run
 from tieline_gateway.cli.services import services
 from tieline_gateway.cli.up import up
 from tieline_gateway.cli.version import version
+from tieline_gateway.cli.webhook import webhook
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -23,5 +24,6 @@ cli.add_command(up)
 cli.add_command(run)
 cli.add_command(services)
 cli.add_command(explain)
+cli.add_command(webhook)
 cli.add_command(version)
 cli.add_command(config)
