@@ -13,8 +13,8 @@ from tieline.prometheus import CONTENT_TYPE
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.problems import refusal
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Anybody may ask these; they tell nothing but yes or no."""
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/", "/dashboard"})
+"""Anybody may ask these; they tell nothing but yes or no, or lead to the dashboard."""
 
 
 def probes(gateway: Gateway) -> Sequence[Route]:
