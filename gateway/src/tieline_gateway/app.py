@@ -59,6 +59,8 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     try:
         port = await server.start(*settings.listen)
         web = await http.start(settings.http) if http and settings.http else None
+        if web:
+            gateway.spawn(gateway.overview.sample(gateway.stopping))
         stop = _stop_signal()
         announce(_announcement(settings, port))
         if web:

@@ -25,11 +25,13 @@ from tieline_gateway.http.serving import endpoint
 def make_app(gateway: Gateway, admission: Admission) -> Starlette:
     """Put the HTTP face of a gateway together."""
     api = [Route(each.path, endpoint(each, gateway), methods=[each.method]) for each in OPERATIONS]
-    return Starlette(
+    app = Starlette(
         routes=[*api, *probes(gateway), *dashboard()],
         middleware=[Middleware(Doorkeeper, admission, OPEN_PATHS, PREFIX)],
         exception_handlers={HTTPException: _refused},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -11,6 +11,7 @@ from tieline.errors import NoRespondersError, OverloadedError, TielineError
 from tieline.transport import Gap, Interest, Port
 from tieline.transports.grpc_frames import Outbox, interests_to_wire
 from tieline_gateway.links.flight import Flight
+from tieline_gateway.traffic import Traffic
 
 OUTBOX_BYTES = contract.LIMIT_OFFLINE_BUFFER_BYTES
 RETRY_AFTER = contract.DEFAULT_RETRY_AFTER_MS / 1000
@@ -24,8 +25,8 @@ class Downlink:
     everything else are kept.
     """
 
-    def __init__(self) -> None:
-        self.flight = Flight()
+    def __init__(self, traffic: Traffic) -> None:
+        self.flight = Flight(traffic)
         self.outbox = Outbox(OUTBOX_BYTES)
         self.source = ""
         self.open = True

@@ -33,7 +33,7 @@ class Link:
     """Carries one client's frames to its port, and back."""
 
     def __init__(self, house: House) -> None:
-        self.down = Downlink()
+        self.down = Downlink(house.traffic)
         self._house = house
         self._ending = asyncio.Event()
         self._up: Uplink | None = None

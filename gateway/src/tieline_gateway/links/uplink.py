@@ -26,6 +26,7 @@ from tieline_gateway.links.downlink import RETRY_AFTER, Downlink
 from tieline_gateway.links.mailroom import MailAnswer, Mailroom
 from tieline_gateway.links.parts import Answer
 from tieline_gateway.links.schedule_desk import ScheduleDesk
+from tieline_gateway.traffic import Traffic
 
 _log = logging.getLogger("tieline.gateway")
 _MOST_WAITING = 10_000
@@ -47,6 +48,11 @@ class House(Protocol):
     @property
     def draining(self) -> bool:
         """The gateway is about to stop."""
+        ...
+
+    @property
+    def traffic(self) -> Traffic:
+        """Counts what goes through."""
         ...
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -183,6 +189,7 @@ class Uplink:
             self._port.observe(envelope)
             self._down.done(item.ref, None)
         else:
+            self._house.traffic.published += 1
             self._spawn(self._finish(item.ref, partial(self._port.publish, envelope, list(item.served))))
 
     def _request(self, item: wire.SendRequest) -> None:
@@ -246,6 +253,7 @@ class Uplink:
         self._ask("trail_found", answer, ask)
 
     def _mail(self, item: MailRequest) -> None:
+        self._house.traffic.published += len(item.append.drafts)
         answer = MailAnswer(item.ref, self._down)
         self._ask("mail", answer.message, partial(self._mailroom.answer, item, answer))
 
