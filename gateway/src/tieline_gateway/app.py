@@ -22,7 +22,9 @@ from tieline_gateway.gateway import Gateway
 from tieline_gateway.grpc_server import GrpcServer, Tls
 from tieline_gateway.http.app import make_app
 from tieline_gateway.http.server import HttpServer
-from tieline_gateway.settings import GatewaySettings, SettingsError
+from tieline_gateway.passwords import without_password
+from tieline_gateway.settings import GatewaySettings
+from tieline_gateway.settings_error import SettingsError
 
 _log = logging.getLogger("tieline.gateway")
 _EMBEDDED = "memory://"
@@ -116,9 +118,9 @@ def _broker_url(settings: GatewaySettings) -> str:
 def _announcement(settings: GatewaySettings, port: int) -> str:
     """One line for people, and for programs that wait for it."""
     address = settings.listen._replace(port=port)
-    broker = "embedded" if settings.embedded else f"Redis at {_without_password(settings.url)}"
+    broker = "embedded" if settings.embedded else f"Redis at {without_password(settings.url)}"
     protection = "TLS" if settings.tls_cert else "no TLS"
-    history = f", history in {_without_password(settings.history_url)}" if settings.history else ""
+    history = f", history in {without_password(settings.history_url)}" if settings.history else ""
     return f"tieline: serving gRPC on {address} ({broker}, {protection}{history})"
 
 
@@ -126,11 +128,6 @@ def _retention(settings: GatewaySettings) -> Retention:
     days = settings.history_days
     seconds = None if days is None else days * _DAY_SECONDS
     return read_retention(seconds, settings.history_max_events, settings.history_max_bytes)
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def _tls(settings: GatewaySettings) -> Tls | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,17 +10,16 @@ from tieline._contract.contract import DEFAULT_DRAIN_MS
 from tieline.errors import TielineError
 from tieline.topics import check_pattern
 from tieline_gateway.address import Address
+from tieline_gateway.config import ConfigTables
+from tieline_gateway.settings_error import SettingsError
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 DEFAULT_HTTP = "127.0.0.1:8080"
 NO_HTTP = "none"
 """HTTP is not served."""
+LOG_FORMATS = ("text", "json")
 HISTORY_HERE = "sqlite"
 """History without an address."""
-
-
-class SettingsError(Exception):
-    """The settings cannot be meant; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,9 @@ class GatewaySettings:
     history_max_bytes: int = 0
     insecure: bool = False
     drain: float = DEFAULT_DRAIN_MS / 1000
+    log_format: str = LOG_FORMATS[0]
+    verbose: bool = False
+    tables: ConfigTables = field(default_factory=ConfigTables)
 
     @property
     def embedded(self) -> bool:

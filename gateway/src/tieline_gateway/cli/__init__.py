@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tieline._contract.contract import CONTRACT_VERSION
+from tieline_gateway.cli.config import config
 from tieline_gateway.cli.explain import explain
 from tieline_gateway.cli.run import run
 from tieline_gateway.cli.services import services
@@ -23,3 +24,4 @@ cli.add_command(run)
 cli.add_command(services)
 cli.add_command(explain)
 cli.add_command(version)
+cli.add_command(config)
