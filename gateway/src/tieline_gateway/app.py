@@ -25,6 +25,7 @@ from tieline_gateway.http.server import HttpServer
 from tieline_gateway.passwords import without_password
 from tieline_gateway.settings import GatewaySettings
 from tieline_gateway.settings_error import SettingsError
+from tieline_gateway.webhooks.webhooks import Webhooks
 
 _log = logging.getLogger("tieline.gateway")
 _EMBEDDED = "memory://"
@@ -57,8 +58,11 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         await Recording(events._instance, store, settings.history_topics, _retention(settings)).start()
     gateway = Gateway(transport, events, embedded=settings.embedded)
     server = GrpcServer(gateway, tls, watch, reflect=settings.listen.is_loopback)
-    http = HttpServer(make_app(gateway, watch)) if settings.http else None
+    http: HttpServer | None = None
     try:
+        gateway.webhooks = Webhooks(gateway, settings.tables.webhooks, settings.tables.deliveries)
+        await gateway.webhooks.start()
+        http = HttpServer(make_app(gateway, watch, _browsers(settings)), tls) if settings.http else None
         port = await server.start(*settings.listen)
         web = await http.start(settings.http) if http and settings.http else None
         stop, watching = _stop_signal(), asyncio.create_task(watch.run())
@@ -73,6 +77,7 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         await server.say_health(serving=False)
         await gateway.say_farewell(settings.farewell)
         stopping = [asyncio.create_task(server.stop(settings.drain + _LAST_SECONDS))]
+        stopping.append(asyncio.create_task(gateway.webhooks.stop(settings.drain)))
         if http:
             stopping.append(asyncio.create_task(http.stop(settings.drain)))
         await gateway.drain(settings.drain)

@@ -17,6 +17,8 @@ import msgspec
 from tieline_gateway.access.jwt import JwtConfig
 from tieline_gateway.access.rules import PrincipalConfig
 from tieline_gateway.settings_error import SettingsError
+from tieline_gateway.webhooks.delivery_table import DeliveryTable
+from tieline_gateway.webhooks.sources import WebhookTable
 
 
 class ConfigTables(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,6 +26,17 @@ class ConfigTables(msgspec.Struct, forbid_unknown_fields=True):
 
     principals: dict[str, PrincipalConfig] = {}
     jwt: JwtConfig | None = None
+    webhooks: dict[str, WebhookTable] = {}
+    deliveries: dict[str, DeliveryTable] = {}
+
+    def placed(self, folder: Path) -> ConfigTables:
+        """The same, where the names of files are told from this folder."""
+        return ConfigTables(
+            principals=self.principals,
+            jwt=self.jwt.placed(folder) if self.jwt else None,
+            webhooks={name: table.placed(folder) for name, table in self.webhooks.items()},
+            deliveries={name: table.placed(folder) for name, table in self.deliveries.items()},
+        )
 
 
 class Config(NamedTuple):
@@ -60,10 +73,9 @@ def read_config(path: Path, options: Mapping[str, Any]) -> Config:
     values = {name: value for name, value in told.items() if name in options}
     tables = {name: value for name, value in told.items() if name not in options}
     shape = msgspec.defstruct("Values", [(name, options[name]) for name in values])
-    checked = _checked(path, tables, ConfigTables)
-    if checked.jwt is not None:
-        checked.jwt.keys = str(path.parent / checked.jwt.keys)
-    return Config(msgspec.structs.asdict(_checked(path, values, shape)), checked)
+    return Config(
+        msgspec.structs.asdict(_checked(path, values, shape)), _checked(path, tables, ConfigTables).placed(path.parent)
+    )
 
 
 def _checked(path: Path, told: Mapping[str, Any], shape: type[Any]) -> Any:

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tieline.events import EventSystem
 from tieline.transport import Transport
@@ -19,6 +19,9 @@ from tieline_gateway.links.link import Link
 from tieline_gateway.overview import Overview
 from tieline_gateway.simple import SimpleCalls
 from tieline_gateway.traffic import LiveCall, Traffic
+
+if TYPE_CHECKING:
+    from tieline_gateway.webhooks.webhooks import Webhooks
 
 _LOOK_SECONDS = 0.02
 _FAREWELL_SECONDS = 3.0
@@ -34,6 +37,9 @@ class Gateway:
         embedded: the broker is this process, so nobody else can take over when it stops.
 
     """
+
+    webhooks: Webhooks
+    """Made where it is all put together."""
 
     def __init__(self, transport: Transport, events: EventSystem, *, embedded: bool) -> None:
         self.transport = transport

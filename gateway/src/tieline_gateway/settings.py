@@ -95,6 +95,10 @@ class GatewaySettings:
                 raise SettingsError(f"--history-topic: {error.message}") from None
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise SettingsError("--tls-client-ca needs --tls-cert and --tls-key")
+        for name, webhook in self.tables.webhooks.items():
+            webhook.check(name)
+        for name, delivery in self.tables.deliveries.items():
+            delivery.check(name)
         for address in (self.listen, self.http):
             self._check_protection(address)
 

@@ -43,6 +43,10 @@ class JwtConfig(msgspec.Struct, forbid_unknown_fields=True):
     name: str = "sub"
     claim: str = "tieline"
 
+    def placed(self, folder: Path) -> JwtConfig:
+        """The same, where the name of the file is told from this folder."""
+        return msgspec.structs.replace(self, keys=str(folder / self.keys))
+
 
 class _Role(msgspec.Struct, forbid_unknown_fields=True):
     role: str

@@ -15,18 +15,20 @@ from tieline.errors import InvalidArgumentError, NotFoundError
 from tieline_gateway.access.watch import Watch
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.api import OPERATIONS
+from tieline_gateway.http.browsers import Browsers
+from tieline_gateway.http.dashboard import dashboard
 from tieline_gateway.http.doorkeeper import Doorkeeper
-from tieline_gateway.http.probes import OPEN_PATHS, probes
+from tieline_gateway.http.probes import probes
 from tieline_gateway.http.problems import HttpError, refusal
 from tieline_gateway.http.serving import endpoint
 
 
-def make_app(gateway: Gateway, watch: Watch) -> Starlette:
+def make_app(gateway: Gateway, watch: Watch, browsers: Browsers) -> Starlette:
     """Put the HTTP face of a gateway together."""
     api = [Route(each.path, endpoint(each, gateway), methods=[each.method]) for each in OPERATIONS]
     app = Starlette(
-        routes=[*api, *probes(gateway)],
-        middleware=[Middleware(Doorkeeper, watch, OPEN_PATHS)],
+        routes=[*api, *gateway.webhooks.routes(), *probes(gateway), *dashboard()],
+        middleware=[Middleware(Doorkeeper, watch, browsers)],
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False

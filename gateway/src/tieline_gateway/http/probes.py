@@ -15,8 +15,8 @@ from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.problems import refusal
 from tieline_gateway.http.serving import principal_of
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Anybody may ask these; they tell nothing but yes or no."""
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/", "/dashboard"})
+"""Anybody may ask these; they tell nothing but yes or no, or lead to the dashboard."""
 
 
 def probes(gateway: Gateway) -> Sequence[Route]:
@@ -34,7 +34,7 @@ def probes(gateway: Gateway) -> Sequence[Route]:
     async def metrics(request: Request) -> Response:
         try:
             principal_of(request).check(Action.ADMIN, ">")
-            text = await gateway.events.prometheus(groups=True, schedules=True)
+            text = await gateway.events.prometheus(groups=True, schedules=True) + gateway.webhooks.exposition()
         except Exception as error:
             return refusal(error)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)

@@ -13,7 +13,9 @@ from tieline_gateway.http.api import (
     overview,
     replays,
     schedules,
+    session,
     tap,
+    webhooks,
 )
 from tieline_gateway.http.operation import Operation
 
@@ -29,5 +31,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *dead_letters.OPERATIONS,
     *groups.OPERATIONS,
     *overview.OPERATIONS,
+    *webhooks.OPERATIONS,
+    *session.OPERATIONS,
 )
 """A path that another one's parameter could be comes before it."""
