@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import quote
 
 from tieline.event_store import Retention
@@ -19,12 +18,14 @@ from tieline.transports import make_transport
 from tieline_gateway.access.watch import Watch
 from tieline_gateway.access.wiring import make_admission
 from tieline_gateway.gateway import Gateway
-from tieline_gateway.grpc_server import GrpcServer, Tls
+from tieline_gateway.grpc_server import GrpcServer
 from tieline_gateway.http.app import make_app
+from tieline_gateway.http.browsers import Browsers
 from tieline_gateway.http.server import HttpServer
 from tieline_gateway.passwords import without_password
 from tieline_gateway.settings import GatewaySettings
 from tieline_gateway.settings_error import SettingsError
+from tieline_gateway.tls import Tls
 from tieline_gateway.webhooks.webhooks import Webhooks
 
 _log = logging.getLogger("tieline.gateway")
@@ -65,14 +66,17 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         http = HttpServer(make_app(gateway, watch, _browsers(settings)), tls) if settings.http else None
         port = await server.start(*settings.listen)
         web = await http.start(settings.http) if http and settings.http else None
-        stop, watching = _stop_signal(), asyncio.create_task(watch.run())
+        stop, watching = _stop_signal(), [asyncio.create_task(watch.run())]
+        if tls:
+            watching.append(asyncio.create_task(tls.watch()))
         if web:
             gateway.spawn(gateway.overview.sample(gateway.stopping))
         announce(_announcement(settings, port))
         if web:
-            announce(f"tieline: serving HTTP on http://{web}")
+            announce(f"tieline: serving HTTP on {'https' if tls else 'http'}://{web}")
         await _until(stop, gateway, server)
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         _log.info("stopping; calls under way have %s s", settings.drain)
         await server.say_health(serving=False)
         await gateway.say_farewell(settings.farewell)
@@ -141,12 +145,10 @@ def _retention(settings: GatewaySettings) -> Retention:
 def _tls(settings: GatewaySettings) -> Tls | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    client_ca = settings.tls_client_ca
-    return Tls(_read(settings.tls_cert), _read(settings.tls_key), _read(client_ca) if client_ca else b"")
+    return Tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+def _browsers(settings: GatewaySettings) -> Browsers:
+    assert settings.http is not None
+    hosts = frozenset(name.lower() for name in settings.http_hosts)
+    return Browsers(settings.http, settings.tls_cert is not None, hosts)

@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import aclosing, contextmanager
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -25,6 +25,7 @@ from tieline_gateway.address import AddressError
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.grpc_entry import Context, Doorkeeper, Entry, write
 from tieline_gateway.links.door import Simple
+from tieline_gateway.tls import Tls
 
 _SERVICE = "tieline.v1.EventGateway"
 _OPTIONS = [
@@ -35,14 +36,6 @@ _OPTIONS = [
 ]
 
 T = TypeVar("T", bound=Simple)
-
-
-class Tls(NamedTuple):
-    """PEM bytes: this server's certificate and key, and the authority of client certificates, empty for none."""
-
-    certificate: bytes
-    key: bytes
-    client_authority: bytes
 
 
 class GrpcServer:
@@ -92,9 +85,9 @@ class GrpcServer:
     def _bind(self, address: str) -> int:
         if self._tls is None:
             return self._server.add_insecure_port(address)
-        certificate, key, authority = self._tls
-        credentials = grpc.ssl_server_credentials(
-            [(key, certificate)], root_certificates=authority or None, require_client_auth=bool(authority)
+        wanted = bool(self._tls.pem.client_authority)
+        credentials = grpc.dynamic_ssl_server_credentials(
+            _shown(self._tls), lambda tls=self._tls: _shown(tls), require_client_authentication=wanted
         )
         return self._server.add_secure_port(address, credentials)
 
@@ -210,6 +203,12 @@ async def _answer(
 ) -> Any:
     principal.meter.spend(0)
     return await work(request, principal)
+
+
+def _shown(tls: Tls) -> grpc.ServerCertificateConfiguration:
+    """What a client is shown that connects now."""
+    certificate, key, authority = tls.pem
+    return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=authority or None)
 
 
 def _try_out(host: str, port: int) -> None:

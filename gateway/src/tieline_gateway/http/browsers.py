@@ -59,7 +59,13 @@ class Browsers(NamedTuple):
 
     def _check_host(self, host: str) -> None:
         name = _name(host)
-        if not host or not self.address.is_loopback or name in self.hosts or name in _THIS_MACHINE or _is_loopback(name):
+        if (
+            not host
+            or not self.address.is_loopback
+            or name in self.hosts
+            or name in _THIS_MACHINE
+            or _is_loopback(name)
+        ):
             return
         told = f"this gateway is not {name[:100]!r}; if it is to be, start it with --http-host {name[:100]}"
         raise HttpError(HTTPStatus.MISDIRECTED_REQUEST, PermissionDeniedError(told))

@@ -32,6 +32,8 @@ def endpoint(operation: Operation, gateway: Gateway) -> Any:
     async def serve(request: Request) -> Response:
         try:
             raw = await read_body(request, operation.most_bytes) if decode else b""
+            meter = principal_of(request).meter
+            meter.spend(len(raw))
             asked = Asked(
                 gateway=gateway,
                 principal=principal_of(request),
@@ -40,7 +42,8 @@ def endpoint(operation: Operation, gateway: Gateway) -> Any:
                 body=_body(request, raw, decode) if decode else Nothing(),
                 request=request,
             )
-            answer = await operation.handler(asked)
+            with meter.call():
+                answer = await operation.handler(asked)
         except Exception as error:
             return refusal(error)
         if isinstance(answer, Response):

@@ -114,7 +114,5 @@ OPERATIONS = (
         most_bytes=_MOST_BYTES,
     ),
     Operation(method="GET", path="/v1/session", summary="Say who one is, and what one may do", handler=who, answer=Who),
-    Operation(
-        method="DELETE", path="/v1/session", summary="Sign out", handler=sign_out, status=HTTPStatus.NO_CONTENT
-    ),
+    Operation(method="DELETE", path="/v1/session", summary="Sign out", handler=sign_out, status=HTTPStatus.NO_CONTENT),
 )
