@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
 import sys
@@ -59,7 +60,7 @@ _COLUMNS: tuple[Column[Measured], ...] = (
 @json_option
 @with_broker
 def bench(*, broker: Broker, seconds: float, concurrency: int, size: int, as_json: bool) -> None:
-    """Measure calls and events between two processes of this machine, over the given broker.
+    """Measure calls and events between two processes of this machine.
 
     One call after the other, then many at a time, then live events, as fast as the other process takes them. Both
     processes and, if it is here, the broker share this machine: with more cores it is faster.
@@ -82,8 +83,8 @@ class _Load:
 
     async def run(self, events: EventSystem, broker: Broker) -> list[Measured]:
         parts: list[tuple[str, Callable[[EventSystem, Progress, str], Awaitable[Measured]]]] = [
-            ("calls, one by one", lambda *with_: self._calls(1, *with_)),
-            (f"calls, {self._concurrency} at a time", lambda *with_: self._calls(self._concurrency, *with_)),
+            ("calls, one by one", functools.partial(self._calls, 1)),
+            (f"calls, {self._concurrency} at a time", functools.partial(self._calls, self._concurrency)),
             ("live events", self._events),
         ]
         async with _peer(self._topic, broker):
