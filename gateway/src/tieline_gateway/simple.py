@@ -23,6 +23,7 @@ from tieline_gateway.links.door import compose
 from tieline_gateway.links.mail_door import durability
 from tieline_gateway.links.mailroom import appended_to_wire
 from tieline_gateway.simple_schedules import SimpleSchedules
+from tieline_gateway.traffic import Traffic
 
 _LONGEST_MARGIN = 0.05
 
@@ -30,9 +31,9 @@ _LONGEST_MARGIN = 0.05
 class SimpleCalls:
     """Publishes and calls through an instance of the gateway's own, which handles nothing itself."""
 
-    def __init__(self, instance: Instance) -> None:
-        self.running = 0
+    def __init__(self, instance: Instance, traffic: Traffic) -> None:
         self._instance = instance
+        self._traffic = traffic
         self._publisher = Publisher(instance)
         self._requester = Requester(instance)
         self._surveyor = Surveyor(instance)
@@ -45,6 +46,7 @@ class SimpleCalls:
             TielineError: it was refused, or the broker is away.
 
         """
+        self._traffic.published += 1
         if request.delay_ms or request.at:
             return await self.schedules.plan(request)
         if request.HasField("retry"):
@@ -74,15 +76,12 @@ class SimpleCalls:
         if request.idempotency_key:
             envelope.idempotency_key = check_key(request.idempotency_key)
             envelope.fingerprint = fingerprint(request.data, request.content_type)
-        self.running += 1
+        idempotent = request.idempotent or bool(request.idempotency_key)
         try:
-            reply = await self._requester.exchange(
-                envelope, idempotent=request.idempotent or bool(request.idempotency_key)
-            )
+            with self._traffic.under_way(envelope):
+                reply = await self._requester.exchange(envelope, idempotent=idempotent)
         except TielineError as error:
             raise _meant(request.topic, error) from None
-        finally:
-            self.running -= 1
         return wire.PublishAndWaitResponse(data=reply.data, content_type=reply.content_type, headers=reply.headers)
 
     async def publish_and_stream(
@@ -97,17 +96,15 @@ class SimpleCalls:
         seconds = math.inf if remaining is None else _ttl_ms(remaining) / 1000
         envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
         stream = self._requester.exchange_stream(envelope, seconds)
-        self.running += 1
         try:
-            async with stream:
-                with contextlib.suppress(StopAsyncIteration):
-                    while True:
-                        item = await stream.next_envelope()
-                        yield wire.PublishAndStreamResponse(data=item.data, content_type=item.content_type)
+            with self._traffic.under_way(envelope, streams=True):
+                async with stream:
+                    with contextlib.suppress(StopAsyncIteration):
+                        while True:
+                            item = await stream.next_envelope()
+                            yield wire.PublishAndStreamResponse(data=item.data, content_type=item.content_type)
         except TielineError as error:
             raise _meant(request.topic, error) from None
-        finally:
-            self.running -= 1
 
     async def publish_and_gather(
         self, request: wire.PublishAndGatherRequest, remaining: float | None
@@ -119,13 +116,12 @@ class SimpleCalls:
 
         """
         envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
-        self.running += 1
+        every = request.every_instance
         try:
-            answers = await self._surveyor.survey(envelope, request.max_replies, every_instance=request.every_instance)
+            with self._traffic.under_way(envelope):
+                answers = await self._surveyor.survey(envelope, request.max_replies, every_instance=every)
         except TielineError as error:
             raise _meant(request.topic, error) from None
-        finally:
-            self.running -= 1
         return wire.PublishAndGatherResponse(answers=[_gathered(request.topic, *answer) for answer in answers])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
@@ -46,6 +46,7 @@ class Operation:
         body: struct of the JSON body; `Nothing` for none.
         answer: what the handler returns, for the document; None for nothing.
         status: of an answer.
+        streams: if it answers with a stream, what each kind of its events holds.
         most_bytes: of the body.
 
     """
@@ -58,4 +59,5 @@ class Operation:
     body: type[msgspec.Struct] = Nothing
     answer: Any = None
     status: int = HTTPStatus.OK
+    streams: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict[str, type[msgspec.Struct]])
     most_bytes: int = 65_536

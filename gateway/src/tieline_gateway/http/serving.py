@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from starlette.datastructures import QueryParams
@@ -25,6 +25,7 @@ BODY_SECONDS = 10.0
 
 def endpoint(operation: Operation, gateway: Gateway) -> Any:
     """Make the function that Starlette calls."""
+    query = _query_reader(operation.query)
     encode = msgspec.json.Encoder(enc_hook=str).encode
     decode = None if operation.body is Nothing else msgspec.json.Decoder(operation.body).decode
 
@@ -35,7 +36,7 @@ def endpoint(operation: Operation, gateway: Gateway) -> Any:
                 gateway=gateway,
                 principal=principal_of(request),
                 path=request.path_params,
-                query=_query(request.query_params, operation.query),
+                query=query(request.query_params),
                 body=_body(request, raw, decode) if decode else Nothing(),
                 request=request,
             )
@@ -102,20 +103,16 @@ def _body(request: Request, raw: bytes, decode: Any) -> Any:
         raise InvalidPayloadError(f"the body is no JSON: {error}") from None
 
 
-def _query(given: QueryParams, wanted: type[msgspec.Struct]) -> Any:
-    if not given and wanted is Nothing:
-        return Nothing()
-    try:
-        return msgspec.convert(_values(given, wanted), wanted, strict=False)
-    except msgspec.ValidationError as error:
-        raise InvalidArgumentError(f"query: {error}") from None
+def _query_reader(wanted: type[msgspec.Struct]) -> Callable[[QueryParams], Any]:
+    """Make the function that reads a query: the last value of each name, or all of them where a list is wanted."""
+    fields = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(wanted)).fields
+    lists = {field.encode_name for field in fields if isinstance(field.type, msgspec.inspect.ListType)}
 
+    def read(given: QueryParams) -> Any:
+        values = {name: given.getlist(name) if name in lists else given[name] for name in given}
+        try:
+            return msgspec.convert(values, wanted, strict=False)
+        except msgspec.ValidationError as error:
+            raise InvalidArgumentError(f"query: {error}") from None
 
-def _values(given: QueryParams, wanted: type[msgspec.Struct]) -> Mapping[str, Any]:
-    """The last value of each name; all of them where a list is wanted."""
-    lists = {field.encode_name for field in msgspec.structs.fields(wanted) if _is_list(field.type)}
-    return {name: given.getlist(name) if name in lists else given[name] for name in given}
-
-
-def _is_list(kind: Any) -> bool:
-    return getattr(kind, "__origin__", None) in (list, tuple)
+    return read

@@ -11,6 +11,7 @@ from tieline.errors import NoRespondersError, OverloadedError, TielineError
 from tieline.transport import Gap, Interest, Port
 from tieline.transports.grpc_frames import Outbox, interests_to_wire
 from tieline_gateway.links.flight import Flight
+from tieline_gateway.traffic import Traffic
 
 OUTBOX_BYTES = contract.LIMIT_OFFLINE_BUFFER_BYTES
 RETRY_AFTER = contract.DEFAULT_RETRY_AFTER_MS / 1000
@@ -24,8 +25,8 @@ class Downlink:
     everything else are kept.
     """
 
-    def __init__(self) -> None:
-        self.flight = Flight()
+    def __init__(self, traffic: Traffic) -> None:
+        self.flight = Flight(traffic)
         self.outbox = Outbox(OUTBOX_BYTES)
         self.source = ""
         self.open = True
@@ -109,6 +110,13 @@ class Downlink:
         """See `Receiver`."""
         joined = wire.Dispatched(call_id=call_id, instance=instance, joined_until=until)
         self.put(wire.GatewayItem(dispatched=joined))
+
+    def under_way(self) -> set[bytes]:
+        """Not asked: a gateway's port stays where it is."""
+        return set()
+
+    def on_left(self, since: float) -> None:
+        """Not told, see `under_way`."""
 
     def on_mail(self, topic: str, group: str) -> None:
         """See `Receiver`."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection
+
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import CANCEL, REPLY, STREAM_END
+from tieline_gateway.traffic import LiveCall, Traffic
 
 _TIDY_ABOVE = 4096
 _LAST = (REPLY, STREAM_END)
@@ -14,14 +18,20 @@ _LONGEST_MS = contract.LIMIT_CALL_TTL_MAX_MS
 class Flight:
     """Calls this Link made and calls it was given, by `call_id`, until their end or their expiry."""
 
-    __slots__ = ("_claims", "_given", "_keys", "_made", "_tidy_at")
+    __slots__ = ("_claims", "_given", "_keys", "_made", "_tidy_at", "_traffic")
 
-    def __init__(self) -> None:
-        self._made: dict[bytes, int] = {}
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self._made: dict[bytes, LiveCall] = {}
         self._given: dict[bytes, int] = {}
         self._keys: dict[bytes, Envelope] = {}
         self._claims: dict[str, tuple[str, str, int]] = {}
         self._tidy_at = _TIDY_ABOVE
+
+    @property
+    def calls(self) -> Collection[LiveCall]:
+        """What this Link calls, and has no answer to."""
+        return self._made.values()
 
     @property
     def given_count(self) -> int:
@@ -30,7 +40,7 @@ class Flight:
 
     def made(self, request: Envelope) -> None:
         """This Link calls somebody."""
-        self._made[request.call_id] = _end(request)
+        self._made[request.call_id] = self._traffic.began(request, _end(request), streams=request.HasField("stream"))
         if request.idempotency_key:
             self._claims[request.id] = (request.topic, request.idempotency_key, request.expires_at)
         if len(self._made) > self._tidy_at or len(self._claims) > self._tidy_at:
@@ -60,7 +70,9 @@ class Flight:
 
     def not_taken(self, call_id: bytes) -> None:
         """Nobody took a call this Link made."""
-        self._made.pop(call_id, None)
+        call = self._made.pop(call_id, None)
+        if call is not None:
+            self._traffic.ended(call, failed=True)
 
     def up(self, answer: Envelope) -> None:
         """This Link replied to a call, or cancelled one."""
@@ -83,17 +95,20 @@ class Flight:
     def down(self, answer: Envelope) -> None:
         """This Link got a reply, or is told to give up."""
         if answer.kind in _LAST:
-            self._made.pop(answer.call_id, None)
+            call = self._made.pop(answer.call_id, None)
+            if call is not None:
+                self._traffic.ended(call, failed=answer.HasField("error"))
         elif answer.kind == CANCEL:
             self._given.pop(answer.call_id, None)
             self._keys.pop(answer.call_id, None)
 
     def busy(self, now: int) -> bool:
         """Whether a call is under way that has not expired."""
-        return any(not expires or expires > now for calls in (self._made, self._given) for expires in calls.values())
+        ends = itertools.chain((call.until for call in self._made.values()), self._given.values())
+        return any(not expires or expires > now for expires in ends)
 
     def _tidy(self, now: int) -> None:
-        self._made = _alive(self._made, now)
+        self._made = {call_id: call for call_id, call in self._made.items() if not 0 < call.until <= now}
         self._given = _alive(self._given, now)
         self._claims = {token: claim for token, claim in self._claims.items() if claim[2] > now}
         self._keys = {call_id: asked for call_id, asked in self._keys.items() if call_id in self._given}

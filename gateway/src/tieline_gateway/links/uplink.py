@@ -26,6 +26,7 @@ from tieline_gateway.links.downlink import RETRY_AFTER, Downlink
 from tieline_gateway.links.mailroom import MailAnswer, Mailroom
 from tieline_gateway.links.parts import Answer
 from tieline_gateway.links.schedule_desk import ScheduleDesk
+from tieline_gateway.traffic import Traffic
 
 _log = logging.getLogger("tieline.gateway")
 _MOST_WAITING = 10_000
@@ -46,7 +47,17 @@ class House(Protocol):
 
     @property
     def draining(self) -> bool:
-        """The gateway is about to stop."""
+        """The gateway is about to stop, and takes no new Links."""
+        ...
+
+    @property
+    def refusing(self) -> bool:
+        """The gateway is about to stop, and takes no new calls."""
+        ...
+
+    @property
+    def traffic(self) -> Traffic:
+        """Counts what goes through."""
         ...
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -183,11 +194,12 @@ class Uplink:
             self._port.observe(envelope)
             self._down.done(item.ref, None)
         else:
+            self._house.traffic.published += 1
             self._spawn(self._finish(item.ref, partial(self._port.publish, envelope, list(item.served))))
 
     def _request(self, item: wire.SendRequest) -> None:
         envelope, error = self.door.request(item.envelope, self._now)
-        if error is None and self._house.draining and not envelope.hops:
+        if error is None and self._house.refusing and not envelope.hops:
             error = UnavailableError("the gateway is about to stop", outcome=Outcome.NOT_DELIVERED)
         if self._down.flight.is_out(envelope.call_id):
             error = InvalidArgumentError("a call with this call_id is under way; each attempt has a call_id of its own")
@@ -246,6 +258,7 @@ class Uplink:
         self._ask("trail_found", answer, ask)
 
     def _mail(self, item: MailRequest) -> None:
+        self._house.traffic.published += len(item.append.drafts)
         answer = MailAnswer(item.ref, self._down)
         self._ask("mail", answer.message, partial(self._mailroom.answer, item, answer))
 
