@@ -34,9 +34,7 @@ _CONNECT_SECONDS = DEFAULT_CONNECT_TIMEOUT_MS / 1000
 )
 @click.option("--listen", default=DEFAULT_LISTEN, show_default=True, envvar="TIELINE_LISTEN", help="A gateway's gRPC.")
 @click.option("--http", default=DEFAULT_HTTP, show_default=True, envvar="TIELINE_HTTP", help="A gateway's HTTP.")
-@click.option(
-    "--history", metavar="URL", default="", envvar="TIELINE_HISTORY", help="Try this database, too."
-)
+@click.option("--history", metavar="URL", default="", envvar="TIELINE_HISTORY", help="Try this database, too.")
 @click.option(
     "--stuck-after",
     type=DURATION,
@@ -49,7 +47,8 @@ _CONNECT_SECONDS = DEFAULT_CONNECT_TIMEOUT_MS / 1000
 def doctor(*, broker: Broker, listen: str, http: str, history: str, stuck_after: float, as_json: bool) -> None:
     """Say what is wrong, and how to mend it.
 
-    Looks at this machine, the broker, and what is stored there. Nothing is changed. Ends with 1 if something does not work (✗); warnings (!) do not count.
+    Looks at this machine, the broker, and what is stored there. Nothing is changed. Ends with 1 if something does
+    not work (✗); warnings (!) do not count.
     """
     ports = parse_address(listen), None if http == NO_HTTP else parse_address(http)
     found = asyncio.run(_examine(broker, ports, history, stuck_after))

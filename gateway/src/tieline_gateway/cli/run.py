@@ -26,8 +26,8 @@ from tieline_gateway.cli.supervisor import Supervisor
 def run(target: str, *, workers: int, reload: bool) -> None:
     """Serve the handlers of a Python module.
 
-    Those of its EventSystem named events or app, or NAME. With --workers a process that dies is started again, after a pause that grows; SIGTERM and Ctrl-C let all of them
-    finish what they do, and a second one ends them.
+    Those of its EventSystem named events or app, or NAME. With --workers a process that dies is started again,
+    after a pause that grows; SIGTERM and Ctrl-C let all of them finish what they do, and a second one ends them.
     """
     command = [sys.executable, "-m", "tieline_gateway.run", target]
     if workers == 1 and not reload:
