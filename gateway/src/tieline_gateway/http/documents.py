@@ -59,6 +59,11 @@ class ErrorDocument(msgspec.Struct):
     details: dict[str, Any]
 
 
+def no_data() -> msgspec.Raw:
+    """The payload of whoever gives none."""
+    return _NOTHING
+
+
 def payload(data: bytes, content_type: str) -> dict[str, Any]:
     """The fields of a `Payload`; what cannot be read is shown as it travelled."""
     kind = content_type or codec.MSGPACK

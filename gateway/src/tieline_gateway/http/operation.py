@@ -53,7 +53,8 @@ class Operation:
         body: struct of the JSON body; `Nothing` for none.
         read: reads the body instead, where it may be something else, too …
         also: … and what else, by media type, for the document.
-        answer: what the handler returns, for the document; None for nothing.
+        example: a body, for the document.
+        answer: what the handler returns, for the document: a type, or one of several; None for nothing.
         status: of an answer.
         streams: if it answers with a stream, what each kind of its events holds.
         most_bytes: of the body.
@@ -70,6 +71,7 @@ class Operation:
     body: type[msgspec.Struct] = Nothing
     read: Callable[[Request, bytes], Any] | None = None
     also: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    example: Any = None
     answer: Any = None
     status: int = HTTPStatus.OK
     streams: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict[str, type[msgspec.Struct]])

@@ -16,7 +16,7 @@ from tieline.envelope import error_from_wire, new_id
 from tieline.errors import InvalidArgumentError
 from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
 from tieline_gateway.access.principal import Action
-from tieline_gateway.http.documents import ErrorDocument, Payload, error_document, payload
+from tieline_gateway.http.documents import ErrorDocument, Payload, error_document, no_data, payload
 from tieline_gateway.http.event_stream import event_stream, frame
 from tieline_gateway.http.idempotency_key import idempotency_key
 from tieline_gateway.http.operation import Answer, Asked, Nothing, Operation
@@ -33,7 +33,7 @@ class Question(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What is asked."""
 
     topic: str
-    data: msgspec.Raw = msgspec.Raw(b"null")
+    data: msgspec.Raw = msgspec.field(default_factory=no_data)
     """The payload, a JSON value."""
     headers: dict[str, str] = {}
     schema_version: str = ""
@@ -184,6 +184,7 @@ OPERATIONS = (
         summary="Call a responder and wait for its reply",
         handler=call,
         body=NewCall,
+        example={"topic": "calculate.sum", "data": [1, 2, 3], "ttl_ms": 5_000},
         answer=Reply,
         most_bytes=_MOST_BYTES,
         keyed=True,
@@ -195,6 +196,7 @@ OPERATIONS = (
         summary="Ask everybody who answers on a topic",
         handler=gather,
         body=NewGather,
+        example={"topic": "health.check", "ttl_ms": 2_000, "every_instance": True},
         answer=Gathered,
         most_bytes=_MOST_BYTES,
         cancels=True,
@@ -205,6 +207,7 @@ OPERATIONS = (
         summary="Call a responder that replies with a stream",
         handler=stream,
         body=NewStream,
+        example={"topic": "count.down", "data": 3},
         streams={"item": Item, "end": End},
         most_bytes=_MOST_BYTES,
     ),

@@ -17,6 +17,7 @@ from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http import cloudevents
 from tieline_gateway.http.cloudevents import BATCHED, STRUCTURED, CloudEvent, Incoming
+from tieline_gateway.http.documents import no_data
 from tieline_gateway.http.idempotency_key import idempotency_key
 from tieline_gateway.http.operation import Asked, Operation
 from tieline_gateway.http.serving import json_body, media_type
@@ -47,7 +48,7 @@ class NewEvent(msgspec.Struct, forbid_unknown_fields=True):
     """An event. With `key` or `durable` it is stored; with `delay_ms` or `at` it is planned."""
 
     topic: str
-    data: msgspec.Raw = msgspec.Raw(b"null")
+    data: msgspec.Raw = msgspec.field(default_factory=no_data)
     """The payload, a JSON value."""
     headers: dict[str, str] = {}
     schema_version: str = ""
@@ -205,9 +206,10 @@ OPERATIONS = (
         handler=publish,
         query=EventQuery,
         body=NewEvent,
+        example={"topic": "user.created", "data": {"id": 123}, "key": "123"},
         read=_read,
         also={STRUCTURED: CloudEvent, BATCHED: list[CloudEvent]},
-        answer=Published | PublishedTogether,
+        answer=(Published, PublishedTogether),
         status=HTTPStatus.ACCEPTED,
         most_bytes=_MOST_OF_BATCH,
         keyed=True,
