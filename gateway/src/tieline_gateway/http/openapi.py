@@ -100,7 +100,7 @@ class _Described:
         operation = self._operation
         if operation.streams:
             events = {name: self._schemas.of(kind) for name, kind in operation.streams.items()}
-            told = {"schema": {"type": "string"}, "x-tieline-events": events}
+            told = {"x-tieline-events": events}
             return {"200": {"description": "Server-sent events.", "content": {EVENT_STREAM: told}}}
         if operation.answer is None:
             return {"204": {"description": "It is done."}}
