@@ -23,6 +23,7 @@ from tieline_gateway.http.app import make_app
 from tieline_gateway.http.browsers import Browsers
 from tieline_gateway.http.server import HttpServer
 from tieline_gateway.passwords import without_password
+from tieline_gateway.service_manager import READY, STOPPING, tell_service_manager
 from tieline_gateway.settings import GatewaySettings
 from tieline_gateway.settings_error import SettingsError
 from tieline_gateway.tls import Tls
@@ -74,7 +75,9 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         announce(_announcement(settings, port))
         if web:
             announce(f"tieline: serving HTTP on {'https' if tls else 'http'}://{web}")
+        tell_service_manager(READY)
         await _until(stop, gateway, server)
+        tell_service_manager(STOPPING)
         for task in watching:
             task.cancel()
         _log.info("stopping; calls under way have %s s", settings.drain)

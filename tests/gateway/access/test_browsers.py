@@ -55,9 +55,7 @@ async def test_a_browser_signs_in_and_out(stack: AsyncExitStack, town: Town) -> 
     kept = "; ".join(f"{name}={value}" for name, value in web.cookies.items())
     assert (await web.delete("/v1/session", headers=csrf)).status_code == 204
     assert not dict(web.cookies)
-    assert (
-        await web.get("/v1/session", headers={"cookie": kept})
-    ).status_code == 401  # it is over here too, not only there
+    assert (await web.get("/v1/session", headers={"cookie": kept})).status_code == 401
 
 
 async def test_cookies_that_are_none(stack: AsyncExitStack, town: Town) -> None:
