@@ -16,6 +16,7 @@ from tieline.errors import InvalidArgumentError, NotFoundError
 from tieline_gateway.access.admission import Admission
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.api import OPERATIONS
+from tieline_gateway.http.dashboard import PREFIX, dashboard
 from tieline_gateway.http.doorkeeper import Doorkeeper
 from tieline_gateway.http.openapi import openapi
 from tieline_gateway.http.probes import OPEN_PATHS, probes
@@ -28,8 +29,14 @@ def make_app(gateway: Gateway, admission: Admission) -> Starlette:
     """Put the HTTP face of a gateway together."""
     api = [Route(each.path, endpoint(each, gateway), methods=[each.method]) for each in OPERATIONS]
     app = Starlette(
-        routes=[*api, Route("/openapi.json", _Document().answer), *gateway.webhooks.routes(), *probes(gateway)],
-        middleware=[Middleware(Doorkeeper, admission, OPEN_PATHS, (PATH,))],
+        routes=[
+            *api,
+            Route("/openapi.json", _Document().answer),
+            *gateway.webhooks.routes(),
+            *probes(gateway),
+            *dashboard(),
+        ],
+        middleware=[Middleware(Doorkeeper, admission, OPEN_PATHS, (PATH, PREFIX))],
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False
