@@ -11,6 +11,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tieline_gateway.address import Address, AddressError
+from tieline_gateway.http.protocol import HttpProtocol
+
+_IDLE_SECONDS = 65
+"""Longer than clients and proxies usually keep a connection, so that it is not closed just as they use it."""
 
 
 class HttpServer:
@@ -18,7 +22,14 @@ class HttpServer:
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
-            app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False, http="httptools"
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            http=HttpProtocol,
+            timeout_keep_alive=_IDLE_SECONDS,
         )
         self._server = _Server(config)
         self._running: asyncio.Task[None] | None = None
