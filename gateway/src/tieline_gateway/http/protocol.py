@@ -2,7 +2,7 @@
 
 A request's head (its first line and its headers) has 10 s and 64 KiB; what follows it is bounded by who reads it. Who
 still sends when the answer is out has 5 s more. What is refused here is answered with a problem, and the connection
-ends.
+ends. The client's certificate is in the state of its requests, as `certificate`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tieline.errors import InvalidArgumentError, OverloadedError, PayloadTooLargeError, TielineError
+from tieline_gateway.access.certificates import read_certificate
 from tieline_gateway.http.problems import MEDIA_TYPE, problem
 
 HEAD_SECONDS: Final = 10.0
@@ -39,6 +40,10 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
+        shown = transport.get_extra_info("ssl_object")
+        content = shown.getpeercert(binary_form=True) if shown is not None else None
+        if content:
+            self.app_state = {**self.app_state, "certificate": read_certificate(content)}
         if len(self.connections) > most_connections():
             crowded = OverloadedError("the gateway has as many connections as it may; come back soon", retry_after=1.0)
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, crowded)

@@ -12,15 +12,16 @@ from starlette.types import ASGIApp
 
 from tieline_gateway.address import Address, AddressError
 from tieline_gateway.http.protocol import HttpProtocol
+from tieline_gateway.tls import Tls
 
 _IDLE_SECONDS = 65
 """Longer than clients and proxies usually keep a connection, so that it is not closed just as they use it."""
 
 
 class HttpServer:
-    """Serves one application on one address."""
+    """Serves one application on one address, with TLS if there is a certificate."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, tls: Tls | None = None) -> None:
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -31,6 +32,8 @@ class HttpServer:
             http=HttpProtocol,
             timeout_keep_alive=_IDLE_SECONDS,
         )
+        config.load()
+        config.ssl = tls.context if tls else None
         self._server = _Server(config)
         self._running: asyncio.Task[None] | None = None
 
