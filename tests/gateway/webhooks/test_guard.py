@@ -118,7 +118,9 @@ async def test_a_private_network_that_is_allowed_is_sent_to(serve: Make, tmp_pat
 )
 async def test_what_cannot_be_meant_is_refused_at_the_start(tmp_path: Path, lines: str, says: str) -> None:
     told = {"topic": '"a.b"', "secret_file": '"good"'}
-    told.update(line.split(" = ", 1) for line in lines.splitlines())
+    for line in lines.splitlines():
+        name, _, value = line.partition(" = ")
+        told[name] = value
     (tmp_path / "good").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
     (tmp_path / "weak").write_text("whsec_AAAA\n")
     config = tmp_path / "tieline.toml"
