@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from tieline._contract.contract import DEFAULT_DRAIN_MS
+from tieline._contract.contract import DEFAULT_DRAIN_MS, DEFAULT_FAREWELL_MS
 from tieline.errors import TielineError
 from tieline.topics import check_pattern
 from tieline_gateway.address import Address
@@ -34,6 +34,8 @@ class GatewaySettings:
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
     token_file: Path | None = None
+    tokens: Path | None = None
+    http_hosts: tuple[str, ...] = ()
     store: Path | None = None
     history: str = ""
     history_topics: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class GatewaySettings:
     history_max_bytes: int = 0
     insecure: bool = False
     drain: float = DEFAULT_DRAIN_MS / 1000
+    farewell: float = DEFAULT_FAREWELL_MS / 1000
     log_format: str = LOG_FORMATS[0]
     verbose: bool = False
     tables: ConfigTables = field(default_factory=ConfigTables)
@@ -62,7 +65,14 @@ class GatewaySettings:
     @property
     def protected(self) -> bool:
         """Whether it uses TLS and knows who calls."""
-        return self.tls_cert is not None and (self.token_file is not None or self.tls_client_ca is not None)
+        return self.tls_cert is not None and self.authenticated
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether it knows who calls."""
+        named = any(each.tokens_sha256 or each.certificates for each in self.tables.principals.values())
+        files = (self.token_file, self.tokens, self.tls_client_ca, self.tables.jwt)
+        return named or any(each is not None for each in files)
 
     def check(self) -> None:
         """Refuse what cannot be meant.
@@ -96,5 +106,5 @@ class GatewaySettings:
         if not (address is None or address.is_loopback or self.protected or self.insecure):
             raise SettingsError(
                 f"{address} can be reached from elsewhere, so it needs TLS (--tls-cert, --tls-key) and "
-                "authentication (--token-file or --tls-client-ca); --insecure serves everyone without"
+                "authentication (--tokens, --token-file or --tls-client-ca); --insecure serves everyone without"
             )

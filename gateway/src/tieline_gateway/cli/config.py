@@ -15,7 +15,8 @@ from tieline_gateway.cli.gateway_options import (
     with_gateway_options,
 )
 from tieline_gateway.cli.page import Page, visible
-from tieline_gateway.cli.visit import USAGE, fail, print_json
+from tieline_gateway.cli.plain import print_json
+from tieline_gateway.cli.visit import USAGE, fail
 from tieline_gateway.passwords import without_password
 from tieline_gateway.settings_error import SettingsError
 

@@ -10,7 +10,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from tieline._contract.contract import DEFAULT_DRAIN_MS
+from tieline._contract.contract import DEFAULT_DRAIN_MS, DEFAULT_FAREWELL_MS
 from tieline_gateway.address import parse_address
 from tieline_gateway.config import NO_CONFIG, Config, read_config
 from tieline_gateway.settings import (
@@ -97,6 +97,12 @@ _OPTIONS = [
         envvar=["TIELINE_URL", "REDIS_URL"],
         help="Redis; without it, or with memory://, the broker is embedded.",
     ),
+    _Setting(
+        ["--http-host", "http_hosts"],
+        multiple=True,
+        metavar="NAME",
+        help="A name under which browsers may reach HTTP, as behind a proxy; may be repeated.",
+    ),
     _Setting(["--namespace"], default="", help="Separates installations on one Redis."),
     _Setting(
         ["--store"],
@@ -133,6 +139,7 @@ _OPTIONS = [
     _Setting(["--tls-key"], type=_FILE, help="PEM file of its private key."),
     _Setting(["--tls-client-ca"], type=_FILE, help="Clients need its certificates."),
     _Setting(["--token-file"], type=_FILE, help="Clients need the token in this file."),
+    _Setting(["--tokens"], type=_FILE, help="Clients need a token from this file, which `tieline token` makes."),
     _Setting(["--insecure"], is_flag=True, help="Serve a non-loopback address without TLS and authentication."),
     _Setting(
         ["--drain"],
@@ -141,6 +148,15 @@ _OPTIONS = [
         show_default=True,
         metavar="SECONDS",
         help="How long calls under way may take at the end.",
+    ),
+    _Setting(
+        ["--farewell"],
+        type=click.FloatRange(0, 3600),
+        default=DEFAULT_FAREWELL_MS / 1000,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long calls are still taken in front of Redis, before that, by a gateway that said that it is about "
+        "to stop: until clients, or what balances their load, have gone to another one.",
     ),
     _Setting(
         ["--webhook", "webhook"],

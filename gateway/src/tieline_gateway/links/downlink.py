@@ -24,8 +24,8 @@ class Downlink:
     everything else are kept.
     """
 
-    def __init__(self) -> None:
-        self.flight = Flight()
+    def __init__(self, flight: Flight) -> None:
+        self.flight = flight
         self.outbox = Outbox(OUTBOX_BYTES)
         self.source = ""
         self.open = True
@@ -109,6 +109,13 @@ class Downlink:
         """See `Receiver`."""
         joined = wire.Dispatched(call_id=call_id, instance=instance, joined_until=until)
         self.put(wire.GatewayItem(dispatched=joined))
+
+    def under_way(self) -> set[bytes]:
+        """Not asked: a gateway's port stays where it is."""
+        return set()
+
+    def on_left(self, since: float) -> None:
+        """Not told, see `under_way`."""
 
     def on_mail(self, topic: str, group: str) -> None:
         """See `Receiver`."""
