@@ -79,6 +79,13 @@ class Raw:
     def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         self.dispatched.append((call_id, instance, None))
 
+    def under_way(self) -> set[bytes]:
+        """Nothing is."""
+        return set()
+
+    def on_left(self, since: float) -> None:
+        """See `Receiver`."""
+
     def on_mail(self, topic: str, group: str) -> None:
         """Nothing is claimed."""
 

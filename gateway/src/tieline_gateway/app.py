@@ -25,6 +25,7 @@ from tieline_gateway.http.server import HttpServer
 from tieline_gateway.passwords import without_password
 from tieline_gateway.settings import GatewaySettings
 from tieline_gateway.settings_error import SettingsError
+from tieline_gateway.webhooks.webhooks import Webhooks
 
 _log = logging.getLogger("tieline.gateway")
 _EMBEDDED = "memory://"
@@ -57,8 +58,11 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         await Recording(events._instance, store, settings.history_topics, _retention(settings)).start()
     gateway = Gateway(transport, events, embedded=settings.embedded)
     server = GrpcServer(gateway, tls, admission, reflect=settings.listen.is_loopback)
-    http = HttpServer(make_app(gateway, admission)) if settings.http else None
+    http: HttpServer | None = None
     try:
+        gateway.webhooks = Webhooks(gateway, settings.tables.webhooks, settings.tables.deliveries)
+        await gateway.webhooks.start()
+        http = HttpServer(make_app(gateway, admission)) if settings.http else None
         port = await server.start(*settings.listen)
         web = await http.start(settings.http) if http and settings.http else None
         if web:
@@ -69,7 +73,10 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
             announce(f"tieline: serving HTTP on http://{web}")
         await _until(stop, gateway, server)
         _log.info("stopping; calls under way have %s s", settings.drain)
+        await server.say_health(serving=False)
+        await gateway.say_farewell(settings.farewell)
         stopping = [asyncio.create_task(server.stop(settings.drain + _LAST_SECONDS))]
+        stopping.append(asyncio.create_task(gateway.webhooks.stop(settings.drain)))
         if http:
             stopping.append(asyncio.create_task(http.stop(settings.drain)))
         await gateway.drain(settings.drain)

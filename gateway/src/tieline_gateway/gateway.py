@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tieline.events import EventSystem
 from tieline.transport import Transport
@@ -15,6 +15,9 @@ from tieline_gateway.links.link import Link
 from tieline_gateway.overview import Overview
 from tieline_gateway.simple import SimpleCalls
 from tieline_gateway.traffic import LiveCall, Traffic
+
+if TYPE_CHECKING:
+    from tieline_gateway.webhooks.webhooks import Webhooks
 
 _LOOK_SECONDS = 0.02
 _FAREWELL_SECONDS = 3.0
@@ -30,6 +33,9 @@ class Gateway:
 
     """
 
+    webhooks: Webhooks
+    """Made where it is all put together."""
+
     def __init__(self, transport: Transport, events: EventSystem, *, embedded: bool) -> None:
         self.transport = transport
         self.events = events
@@ -37,6 +43,7 @@ class Gateway:
         self.simple = SimpleCalls(events._instance, self.traffic)
         self.overview = Overview(self.traffic, events, lambda: len(self.live_calls()))
         self.draining = False
+        self.refusing = False
         self.stopping = asyncio.Event()
         """Who only watches is to go."""
         self.over = asyncio.Event()
@@ -75,12 +82,23 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def drain(self, seconds: float) -> None:
-        """Let the calls under way finish, for so long at most, then end all streams."""
+    async def say_farewell(self, seconds: float) -> None:
+        """Tell everybody to go elsewhere, and take calls for so long (seconds), until their callers have gone.
+
+        Nobody waits where there is no other gateway to go to.
+        """
         self.draining = True
         self.stopping.set()
         for link in list(self._links):
-            link.tell_drain(leave=not self.embedded)
+            link.tell_drain()
+        if not self.embedded:
+            await asyncio.sleep(seconds)
+            for link in list(self._links):
+                link.leave()
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new calls, let those under way finish, for so long at most, then end all streams."""
+        self.draining = self.refusing = True
         await _while(self._busy, seconds)
         self.over.set()
         for guest in [*self._links, *self._feeds]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from tieline._contract.contract import DEFAULT_DRAIN_MS
+from tieline._contract.contract import DEFAULT_DRAIN_MS, DEFAULT_FAREWELL_MS
 from tieline.errors import TielineError
 from tieline.topics import check_pattern
 from tieline_gateway.address import Address
@@ -42,6 +42,7 @@ class GatewaySettings:
     history_max_bytes: int = 0
     insecure: bool = False
     drain: float = DEFAULT_DRAIN_MS / 1000
+    farewell: float = DEFAULT_FAREWELL_MS / 1000
     log_format: str = LOG_FORMATS[0]
     verbose: bool = False
     tables: ConfigTables = field(default_factory=ConfigTables)
@@ -85,6 +86,10 @@ class GatewaySettings:
                 raise SettingsError(f"--history-topic: {error.message}") from None
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise SettingsError("--tls-client-ca needs --tls-cert and --tls-key")
+        for name, webhook in self.tables.webhooks.items():
+            webhook.check(name)
+        for name, delivery in self.tables.deliveries.items():
+            delivery.check(name)
         for address in (self.listen, self.http):
             self._check_protection(address)
 

@@ -271,6 +271,14 @@ class Caller:
         """The broker is back."""
         self._calls.link_up(self._monotonic())
 
+    def link_left(self, since: float) -> None:
+        """What was sent before this moment gets no answer any more."""
+        self._calls.link_left(since, self._monotonic())
+
+    def under_way(self) -> set[bytes]:
+        """Ids of the attempts that are out."""
+        return self._calls.under_way()
+
     # --- what the calls ask for (Effects) -------------------------------------------------------------------------
 
     def dispatch(self, call: Call, envelope: Envelope) -> bytes:

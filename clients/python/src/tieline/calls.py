@@ -181,12 +181,29 @@ class Calls:
         self._linked = False
         self._orphans.clear()
         for call in [call for call in self._pending.values() if not call.local]:
-            if call.inflow is not None and call.state is _HELD:
-                self._effects.cancel(call.instance, call.call_id)  # kept until the link is back
-            self._set_aside(call)
-            call.avoid = ""
-            call.may_have_run = True
+            self._break_off(call)
             self._without_link(call, now, broken(call))
+
+    def link_left(self, since: float, now: float) -> None:
+        """Another link is in use since that moment, and the one before has ended: so have the attempts made over it."""
+        for call in [call for call in self._pending.values() if not call.local and call.started < since]:
+            self._break_off(call)
+            if call.repeatable and call.attempts < self._settings.attempts:
+                self._attempt(call, now)
+            else:
+                self._reject(call, broken(call))
+
+    def under_way(self) -> set[bytes]:
+        """Ids of the attempts that are out."""
+        return set(self._pending)
+
+    def _break_off(self, call: Call) -> None:
+        """What became of the attempt is not known, and will not be."""
+        if call.inflow is not None and call.state is _HELD:
+            self._effects.cancel(call.instance, call.call_id)  # kept until the link is back
+        self._set_aside(call)
+        call.avoid = ""
+        call.may_have_run = True
 
     def link_up(self, now: float) -> None:
         """The broker is back; responders may need a moment to come back too."""

@@ -47,6 +47,7 @@ class Durable(NamedTuple):
         dedupe: an id under which it is recognised within the window; None for none.
         most: bound of its stream; 0 for none.
         replicas: how many replicas must have it.
+        window: for how long it is recognised (ms).
 
     """
 
@@ -55,6 +56,7 @@ class Durable(NamedTuple):
     dedupe: str | None
     most: int
     replicas: int = 0
+    window: int = contract.DEFAULT_DEDUPE_MS
 
 
 class Piece(NamedTuple):
@@ -337,7 +339,7 @@ def check_durable(durable: Durable) -> None:
 def draft_of(event: Envelope, durable: Durable) -> Draft:
     """An event, ready to be stored."""
     known_as = durable.dedupe or ""
-    window = contract.DEFAULT_DEDUPE_MS if known_as else 0
+    window = durable.window if known_as else 0
     return Draft(durable.key or "", durable.priority, known_as, window, event.SerializeToString())
 
 

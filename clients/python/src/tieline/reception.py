@@ -45,6 +45,14 @@ class Reception:
         else:
             self._instance.caller.answered(envelope)
 
+    def under_way(self) -> set[bytes]:
+        """See `Receiver`."""
+        return self._instance.caller.under_way() | self._instance.responder.under_way()
+
+    def on_left(self, since: float) -> None:
+        """See `Receiver`."""
+        self._instance.caller.link_left(since)
+
     def on_mail(self, topic: str, group: str) -> None:
         """See `Receiver`."""
         for subscription in self._instance.router.takers(Interest(Route.MAIL, topic, group)):
@@ -54,19 +62,22 @@ class Reception:
     def on_connected(self, gap: Gap | None) -> None:
         """See `Receiver`."""
         instance = self._instance
+        was_away = not instance.link.is_up
         instance.link.up()
         for subscription in instance.router:
             if subscription.consumer is not None:
                 subscription.consumer.wake()
         instance.look()
+        if instance.port is not None:
+            instance.take_place(instance.port)  # a new Link is a new instance
         if gap is not None:
             instance.tally.count("gaps")
-            log.info("the broker is back after %.1f s", instance.clock.monotonic() - self._away_since)
+            if was_away:
+                log.info("the broker is back after %.1f s", instance.clock.monotonic() - self._away_since)
             instance.caller.link_up()
             if instance.outbox is not None:
                 instance.outbox.link_up()
             if instance.port is not None:
-                instance.take_place(instance.port)  # a new Link is a new instance
                 self._tell_gap(gap)
 
     def on_disconnected(self, reason: str) -> None:

@@ -70,6 +70,10 @@ class Responder:
         self._monotonic = port.clock.monotonic
         self._source = source
 
+    def under_way(self) -> set[bytes]:
+        """Ids of the calls that are being answered."""
+        return set(self._serving)
+
     def forget(self) -> None:
         """The loop is gone, and all that ran on it."""
         self._serving.clear()

@@ -85,11 +85,21 @@ class Receiver(Protocol):
         `on_answer`.
         """
 
+    def under_way(self) -> set[bytes]:
+        """Ids of the calls this instance made or was given that have not ended.
+
+        Asked by a port that goes on at another place while these come to their end at the old one.
+        """
+        ...
+
+    def on_left(self, since: float) -> None:
+        """The old place is gone: calls from before this moment (seconds, of the port's clock) get no answer now."""
+
     def on_mail(self, topic: str, group: str) -> None:
         """A subscription group of this instance has something to claim."""
 
     def on_connected(self, gap: Gap | None) -> None:
-        """The broker is there; everything is registered. `gap` is None the first time."""
+        """The broker is there; everything is registered. `gap` is None where none was, as the first time."""
 
     def on_disconnected(self, reason: str) -> None:
         """The broker is gone; what was under way is unknown."""

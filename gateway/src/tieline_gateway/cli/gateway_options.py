@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from click.core import ParameterSource
 
-from tieline._contract.contract import DEFAULT_DRAIN_MS
+from tieline._contract.contract import DEFAULT_DRAIN_MS, DEFAULT_FAREWELL_MS
 from tieline_gateway.address import parse_address
 from tieline_gateway.config import NO_CONFIG, Config, read_config
 from tieline_gateway.settings import (
@@ -21,6 +22,7 @@ from tieline_gateway.settings import (
     GatewaySettings,
     SettingsError,
 )
+from tieline_gateway.webhooks.sources import with_flags_and_environment
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _CONFIG = f"{__name__}.config"
@@ -141,6 +143,23 @@ _OPTIONS = [
         help="How long calls under way may take at the end.",
     ),
     _Setting(
+        ["--farewell"],
+        type=click.FloatRange(0, 3600),
+        default=DEFAULT_FAREWELL_MS / 1000,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long calls are still taken in front of Redis, before that, by a gateway that said that it is about "
+        "to stop: until clients, or what balances their load, have gone to another one.",
+    ),
+    _Setting(
+        ["--webhook", "webhook"],
+        multiple=True,
+        envvar="TIELINE_WEBHOOK",
+        metavar="NAME[:KIND]=FILE",
+        help="Take POST /webhooks/NAME, signed with a secret in FILE; KIND is github, or standard for Standard "
+        "Webhooks. May be repeated; the file has more of it: [webhooks.NAME], and [deliveries.NAME] for the way out.",
+    ),
+    _Setting(
         ["--log-format"],
         type=click.Choice(LOG_FORMATS),
         default=LOG_FORMATS[0],
@@ -182,10 +201,12 @@ def gateway_settings(context: click.Context) -> GatewaySettings:
     """
     values = {option.name: context.params[option.name] for option in _OPTIONS if option.name}
     http = values.pop("http")
+    tables = config_of(context).tables
+    webhooks = with_flags_and_environment(tables.webhooks, values.pop("webhook"), os.environ)
     settings = GatewaySettings(
         listen=parse_address(values.pop("listen")),
         http=None if http == NO_HTTP else parse_address(http),
-        tables=config_of(context).tables,
+        tables=msgspec.structs.replace(tables, webhooks=webhooks),
         **values,
     )
     settings.check()

@@ -20,14 +20,15 @@ from tieline_gateway.http.doorkeeper import Doorkeeper
 from tieline_gateway.http.probes import OPEN_PATHS, probes
 from tieline_gateway.http.problems import HttpError, refusal
 from tieline_gateway.http.serving import endpoint
+from tieline_gateway.webhooks.ingress import PATH
 
 
 def make_app(gateway: Gateway, admission: Admission) -> Starlette:
     """Put the HTTP face of a gateway together."""
     api = [Route(each.path, endpoint(each, gateway), methods=[each.method]) for each in OPERATIONS]
     app = Starlette(
-        routes=[*api, *probes(gateway), *dashboard()],
-        middleware=[Middleware(Doorkeeper, admission, OPEN_PATHS, PREFIX)],
+        routes=[*api, *gateway.webhooks.routes(), *probes(gateway), *dashboard()],
+        middleware=[Middleware(Doorkeeper, admission, OPEN_PATHS, (PATH, PREFIX))],
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False

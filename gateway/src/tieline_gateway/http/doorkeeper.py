@@ -12,7 +12,9 @@ from tieline_gateway.http.problems import refusal
 class Doorkeeper:
     """ASGI middleware: admits, or answers why not."""
 
-    def __init__(self, app: ASGIApp, admission: Admission, open_paths: frozenset[str], open_below: str) -> None:
+    def __init__(
+        self, app: ASGIApp, admission: Admission, open_paths: frozenset[str], open_below: tuple[str, ...] = ()
+    ) -> None:
         self._app = app
         self._admission = admission
         self._open_paths = open_paths
@@ -20,7 +22,7 @@ class Doorkeeper:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] == "http" and not self._open(scope["path"]):
+        if scope["type"] == "http" and not self._is_open(scope["path"]):
             try:
                 scope.setdefault("state", {})["principal"] = self._admission.admit(_credentials(scope))
             except TielineError as error:
@@ -28,7 +30,7 @@ class Doorkeeper:
                 return
         await self._app(scope, receive, send)
 
-    def _open(self, path: str) -> bool:
+    def _is_open(self, path: str) -> bool:
         return path in self._open_paths or path.startswith(self._open_below)
 
 

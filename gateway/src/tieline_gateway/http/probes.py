@@ -34,7 +34,7 @@ def probes(gateway: Gateway) -> Sequence[Route]:
     async def metrics(request: Request) -> Response:
         try:
             principal_of(request).check(Action.ADMIN, ">")
-            text = await gateway.events.prometheus(groups=True, schedules=True)
+            text = await gateway.events.prometheus(groups=True, schedules=True) + gateway.webhooks.exposition()
         except Exception as error:
             return refusal(error)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)

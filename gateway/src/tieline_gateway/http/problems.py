@@ -80,7 +80,7 @@ def refusal(error: Exception) -> Response:
     if told.retry_after is not None:
         headers["retry-after"] = str(math.ceil(told.retry_after))
     if told.status == HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = "Bearer"
+        headers.setdefault("www-authenticate", "Bearer")
     body = msgspec.json.encode(told, enc_hook=str)
     return Response(body, told.status, headers, _MEDIA_TYPE)
 

@@ -111,6 +111,13 @@ class Downlink:
         joined = wire.Dispatched(call_id=call_id, instance=instance, joined_until=until)
         self.put(wire.GatewayItem(dispatched=joined))
 
+    def under_way(self) -> set[bytes]:
+        """Not asked: a gateway's port stays where it is."""
+        return set()
+
+    def on_left(self, since: float) -> None:
+        """Not told, see `under_way`."""
+
     def on_mail(self, topic: str, group: str) -> None:
         """See `Receiver`."""
         self.put(wire.GatewayItem(wake=Wake(topic=topic, group=group)))

@@ -66,12 +66,15 @@ class Link:
         """Write what waits, then end the stream."""
         self._ending.set()
 
-    def tell_drain(self, *, leave: bool) -> None:
-        """Tell the client that the gateway is about to stop; `leave` all memberships if others can take over."""
+    def tell_drain(self) -> None:
+        """Tell the client that the gateway is about to stop."""
         if self._up is not None:
             self.down.put(wire.GatewayItem(drain=wire.Drain()))
-            if leave:
-                self._up.leave(0)
+
+    def leave(self) -> None:
+        """Give up what the client is registered for: others take over."""
+        if self._up is not None:
+            self._up.leave(0)
 
     async def _leave(self, steps: list[asyncio.Task[Any]]) -> None:
         for step in steps:
@@ -88,6 +91,8 @@ class Link:
             raise UnavailableError("nobody said hello") from None
         if not items or items[0].WhichOneof("item") != "hello":
             raise UnreadableError("the first item of a Link must be Hello")
+        if self._house.draining:
+            raise UnavailableError("the gateway is about to stop; link elsewhere")
         service = door.check_service(items[0].hello.service)
         port = await self._house.transport.open(service, self.down)
         up = self._up = Uplink(self._house, port, Door(service, port.instance), self.down)

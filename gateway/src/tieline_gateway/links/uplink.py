@@ -47,7 +47,12 @@ class House(Protocol):
 
     @property
     def draining(self) -> bool:
-        """The gateway is about to stop."""
+        """The gateway is about to stop, and takes no new Links."""
+        ...
+
+    @property
+    def refusing(self) -> bool:
+        """The gateway is about to stop, and takes no new calls."""
         ...
 
     @property
@@ -194,7 +199,7 @@ class Uplink:
 
     def _request(self, item: wire.SendRequest) -> None:
         envelope, error = self.door.request(item.envelope, self._now)
-        if error is None and self._house.draining and not envelope.hops:
+        if error is None and self._house.refusing and not envelope.hops:
             error = UnavailableError("the gateway is about to stop", outcome=Outcome.NOT_DELIVERED)
         if self._down.flight.is_out(envelope.call_id):
             error = InvalidArgumentError("a call with this call_id is under way; each attempt has a call_id of its own")

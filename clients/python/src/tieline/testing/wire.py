@@ -109,6 +109,14 @@ class Arrivals:
         if self.port is not None and self.port.up:
             self._receiver.on_joined(call_id, until, instance)
 
+    def under_way(self) -> set[bytes]:
+        """See `Receiver`."""
+        return self._receiver.under_way()
+
+    def on_left(self, since: float) -> None:
+        """See `Receiver`."""
+        self._receiver.on_left(since)
+
     def on_mail(self, topic: str, group: str) -> None:
         """See `Receiver`."""
         self._receiver.on_mail(topic, group)

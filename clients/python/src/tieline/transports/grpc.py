@@ -1,7 +1,8 @@
 """Envelopes over a Link to a gateway: `grpc://host:port`, `grpcs://:token@host:port` (SPEC.md, section 8).
 
 A port is one Link after another: each is a new instance, on which everything is registered again. What is sent in one
-turn of the event loop travels in one frame.
+turn of the event loop travels in one frame. Where a URL names several gateways, and the one in use is about to stop,
+the next Link begins before the old one ends, which then only brings what is under way there to its end (`Leaving`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import itertools
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from tieline._contract import gateway_pb2 as wire
@@ -26,8 +29,9 @@ from tieline.tape import NoTape
 from tieline.transport import Gap, Interest, Place, Probed, Receiver, Route
 from tieline.transports.grpc_agenda import GrpcAgenda
 from tieline.transports.grpc_frames import Kept, interest_from_wire, interests_to_wire
-from tieline.transports.grpc_link import ClientLink, LinkBrokenError, Target, parse_target
+from tieline.transports.grpc_link import ClientLink, LinkBrokenError, Target, parse_targets
 from tieline.transports.grpc_mail import GrpcMail
+from tieline.transports.grpc_move import Leaving, Overlap
 from tieline.version import CLIENT
 
 _log = logging.getLogger("tieline.grpc")
@@ -35,18 +39,20 @@ _BROKER_LOST = "the gateway lost its broker"
 
 
 class GrpcTransport:
-    """The way to one gateway; it carries exactly one port.
+    """The way to one gateway, or to one of several; it carries exactly one port.
 
     Args:
-        url: `grpc://host:port`, or `grpcs://` for TLS. The password part is the token; `?ca=`, `?cert=`, `?key=` name
-            PEM files: the authority that signed the gateway's certificate, and this client's own certificate and key.
+        url: `grpc://host:port`, or `grpcs://` for TLS; with commas between the addresses of several gateways in front
+            of one Redis, of which one is used and the others take over. The password part is the token; `?ca=`,
+            `?cert=`, `?key=` name PEM files: the authority that signed the gateway's certificate, and this client's own
+            certificate and key.
         settings: times and bounds.
         token: the token, if it is not in the URL.
 
     """
 
     def __init__(self, url: str, settings: Settings | None = None, *, token: str = "") -> None:
-        self._target = parse_target(url, token)
+        self._targets = parse_targets(url, token)
         self._settings = settings or Settings()
         self._port: GrpcPort | None = None
 
@@ -59,7 +65,7 @@ class GrpcTransport:
         """
         if self._port is not None:
             raise UnsupportedError("a Link is one instance: make another GrpcTransport for another event system")
-        port = self._port = GrpcPort(self._target, service, receiver, self._settings)
+        port = self._port = GrpcPort(self._targets, service, receiver, self._settings)
         try:
             await port.start()
         except BaseException:
@@ -82,32 +88,29 @@ class GrpcPort:
 
     in_process = False
 
-    def __init__(self, target: Target, service: str, receiver: Receiver, settings: Settings) -> None:
+    def __init__(self, targets: Sequence[Target], service: str, receiver: Receiver, settings: Settings) -> None:
         self.clock = Clock()
         self.mail = GrpcMail(self)
         self.tape = NoTape()
         self.agenda = GrpcAgenda(self)
-        self._target = target
+        self._targets = deque(random.sample(targets, len(targets)))
+        self._leaving: Leaving | None = None
+        self._drained = asyncio.Event()
+        self._overlap: Overlap | None = None
         self._hello = wire.Hello(service=service, client=CLIENT)
         self._receiver = receiver
         self._settings = settings
         self._interests: dict[Interest, None] = {}
         self._kept = Kept(settings.offline_buffer)
         self._up = asyncio.Event()
-        self._broker = True
         self._broker_lost_at = 0
-        self.observing = False
         self._gap: Gap | None = None
         self._closed = False
         self._running: asyncio.Task[None] | None = None
-        self._link = self._new_link()
-        self._handlers: dict[str, Callable[[Any], None]] = {
-            "delivery": self._on_delivery,
-            "dispatched": self._on_dispatched,
+        self._link = self._next_link()
+        self._of_the_gateway: dict[str, Callable[[Any], None]] = {
             "gap": self._on_gap,
-            "broker": self._on_broker,
             "drain": self._on_drain,
-            "observing": self._on_observing,
             "wake": self._on_wake,
         }
 
@@ -119,12 +122,23 @@ class GrpcPort:
     @property
     def connected(self) -> bool:
         """See `Port.connected`."""
-        return self._broker and self._up.is_set() and not self._closed
+        return self._link.broker and self._up.is_set() and not self._closed
+
+    @property
+    def observing(self) -> bool:
+        """See `Port.observing`."""
+        return self._link.observing
 
     async def start(self) -> None:
-        """Connect for the first time; errors as in `Transport.open`."""
-        await self._link.open(self._hello)
-        self._link.start(self._handlers, self._lost)
+        """Connect for the first time; errors as in `Transport.open`, of the last gateway where there are several."""
+        for _ in range(len(self._targets) - 1):
+            with contextlib.suppress(TielineError):
+                await self._link.open(self._hello)
+                break
+            self._link = self._next_link()
+        else:
+            await self._link.open(self._hello)
+        self._begin(self._link)
         self._up.set()
         self._running = asyncio.create_task(self._run())
         self._receiver.on_connected(None)
@@ -185,7 +199,9 @@ class GrpcPort:
         answer = frame.items.add().answer
         answer.to = to
         answer.envelope = envelope.SerializeToString()
-        if self._up.is_set() and not self._link.broken:
+        if self._leaving is not None and self._leaving.takes(envelope.call_id):
+            self._leaving.link.outbox.put(frame.SerializeToString())
+        elif self._up.is_set() and not self._link.broken:
             self._link.outbox.put(frame.SerializeToString())
         else:
             self._kept.add(envelope.expires_at, frame.SerializeToString())
@@ -247,13 +263,14 @@ class GrpcPort:
         self._closed = True
         await self._link.aclose()
         self._up.set()  # whoever waits for the link learns that it is closed
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait([self._running])
+        tasks = [task for task in (self._running, self._leaving and self._leaving.task) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- what the gateway says --------------------------------------------------------------------------------------
 
-    def _on_delivery(self, delivery: wire.Delivery) -> None:
+    def _on_delivery(self, link: ClientLink, delivery: wire.Delivery) -> None:
         envelope = parse(delivery.envelope)
         if envelope is None:
             return
@@ -261,8 +278,10 @@ class GrpcPort:
         if route == Route.INBOX:
             self._receiver.on_answer(envelope)
         elif route == Route.REQUEST:
+            if self._leaving is not None and link is self._leaving.link:
+                self._leaving.stay.add(envelope.call_id)
             self._receiver.on_request(envelope)
-        else:
+        elif self._overlap is None or self._overlap.lets(link, delivery.interest, envelope):
             self._receiver.on_event(interest_from_wire(delivery.interest), envelope)
 
     def _on_dispatched(self, dispatched: wire.Dispatched) -> None:
@@ -278,9 +297,9 @@ class GrpcPort:
         if self.connected:
             self._tell_connected()
 
-    def _on_broker(self, state: wire.BrokerState) -> None:
-        was, self._broker = self._broker, state.connected
-        if was == state.connected or not self._up.is_set():
+    def _on_broker(self, link: ClientLink, state: wire.BrokerState) -> None:
+        was, link.broker = link.broker, state.connected
+        if was == state.connected or not self._up.is_set() or link is not self._link:
             return
         now = self.clock.now()
         if state.connected:
@@ -290,57 +309,156 @@ class GrpcPort:
             self._broker_lost_at = now
             self._receiver.on_disconnected(_BROKER_LOST)
 
-    def _on_observing(self, observing: wire.Observing) -> None:
-        self.observing = observing.any
+    def _on_observing(self, link: ClientLink, observing: wire.Observing) -> None:
+        link.observing = observing.any
 
     def _on_wake(self, wake: Wake) -> None:
         self._receiver.on_mail(wake.topic, wake.group)
 
     def _on_drain(self, _drain: wire.Drain) -> None:
-        _log.info("the gateway at %s is about to stop", self._target.address)
+        _log.info("the gateway at %s is about to stop", self._link.address)
+        self._drained.set()
 
     # --- one Link after another -------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         while True:
-            reason = await self._link.ended()
+            link = self._link
+            if await self._has_to_move(link):
+                await self._move(link)
+                continue
+            reason = await link.ended()
             if self._closed:
                 return
-            self._lost(reason)
-            since = self._link.seen
-            await self._link.aclose()
+            self._lost(link, reason)
+            since = link.seen
+            await link.aclose()
             await self._reconnect()
-            for frame in self._kept.take(self.clock.now()):
-                self._link.outbox.put(frame)
-            self._up.set()
-            until = self.clock.now()
-            self._gap = Gap(until - int((time.monotonic() - since) * 1000), until, reason)
-            if self._broker:
-                self._tell_connected()
+            self._come_back(since, reason)
 
-    def _lost(self, reason: str) -> None:
+    def _begin(self, link: ClientLink) -> None:
+        """Serve a link that was opened. What is said of the gateway counts while it is the one in use."""
+        handlers: dict[str, Callable[[Any], None]] = {"dispatched": self._on_dispatched}
+        handlers |= {name: partial(self._if_in_use, link, handler) for name, handler in self._of_the_gateway.items()}
+        of_the_link = {"delivery": self._on_delivery, "broker": self._on_broker, "observing": self._on_observing}
+        handlers |= {name: partial(handler, link) for name, handler in of_the_link.items()}
+        link.start(handlers, partial(self._lost, link))
+
+    def _if_in_use(self, link: ClientLink, handler: Callable[[Any], None], item: Any) -> None:
+        if link is self._link:
+            handler(item)
+
+    def _lost(self, link: ClientLink, reason: str) -> None:
         """The link in use broke: told once, before anybody learns it from a question that got no answer."""
-        if self._up.is_set() and not self._closed:
+        if link is self._link and self._up.is_set() and not self._closed:
             self._up.clear()
-            _log.warning("the link to %s broke (%s); reconnecting", self._target.address, reason)
-            if self._broker:
+            _log.warning("the link to %s broke (%s); reconnecting", link.address, reason)
+            if link.broker:
                 self._receiver.on_disconnected(reason)
 
     async def _reconnect(self) -> None:
         for attempt in itertools.count():
-            ceiling = min(self._settings.reconnect_max, self._settings.reconnect_min * 2 ** min(attempt, 16))
-            await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - jitter is no secret
-            link = self._new_link()
-            try:
-                await link.open(self._hello)
-                self._link, self._broker, self.observing = link, True, False
-                link.start(self._handlers, self._lost)
-                await self._register_everything(link)
-            except (TielineError, LinkBrokenError) as error:
-                _log.debug("still no link to %s: %r", self._target.address, error)
-                await link.aclose()
-            else:
+            await self._pause(attempt)
+            link = await self._open_next()
+            if link is not None:
+                self._use(link)
                 return
+
+    async def _pause(self, attempt: int) -> None:
+        ceiling = min(self._settings.reconnect_max, self._settings.reconnect_min * 2 ** min(attempt, 16))
+        await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311 - jitter is no secret
+
+    async def _open_next(self) -> ClientLink | None:
+        """A link to the next gateway, which knows what is wanted of it; None if there is none."""
+        link = self._next_link()
+        try:
+            await link.open(self._hello)
+            self._begin(link)
+            await self._register_everything(link)
+        except (TielineError, LinkBrokenError) as error:
+            _log.debug("still no link to %s: %r", link.address, error)
+            await link.aclose()
+            return None
+        return link
+
+    def _use(self, link: ClientLink) -> None:
+        self._link = link
+        self._drained.clear()
+
+    def _come_back(self, seen: float | None, reason: str) -> None:
+        """There is another link; live events since the end of the one before, if it was seen (s), may be lost."""
+        for frame in self._kept.take(self.clock.now()):
+            self._link.outbox.put(frame)
+        self._up.set()
+        if seen is not None:
+            until = self.clock.now()
+            self._gap = Gap(until - int((time.monotonic() - seen) * 1000), until, reason)
+        if self._link.broker:
+            self._tell_connected()
+
+    # --- from a gateway that is about to stop to another one --------------------------------------------------------
+
+    async def _has_to_move(self, link: ClientLink) -> bool:
+        """Wait until the link has ended, or its gateway is about to stop and there are others; whether the latter."""
+        if len(self._targets) == 1:
+            return False
+        either = [asyncio.ensure_future(link.ended()), asyncio.ensure_future(self._drained.wait())]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in either:
+                waiting.cancel()
+        return self._drained.is_set() and not link.broken
+
+    async def _move(self, old: ClientLink) -> None:
+        """Begin at another gateway, and let the calls that are under way here come to their end here."""
+        self._end_overlap()
+        self._overlap = Overlap(old)
+        link = await self._open_elsewhere(old)
+        if link is not None:
+            away = not self._up.is_set()
+            if not old.broken:
+                self._leave(old)
+            self._use(link)
+            _log.info("moved from the gateway at %s to the one at %s", old.address, link.address)
+            self._come_back(old.seen if away else None, f"the gateway at {old.address} stopped")
+        if self._leaving is None:
+            self._end_overlap()
+
+    async def _open_elsewhere(self, old: ClientLink) -> ClientLink | None:
+        """A link to another gateway; None if the old one ended before there was one."""
+        for attempt in itertools.count():
+            link = await self._open_next()
+            if link is not None or old.broken:
+                return link
+            await self._pause(attempt)
+        return None
+
+    def _leave(self, old: ClientLink) -> None:
+        if self._leaving is not None:
+            self._leaving.end()
+        leaving = self._leaving = Leaving(old, self._receiver.under_way(), self.clock.monotonic())
+        leaving.task = asyncio.create_task(self._see_off(leaving))
+
+    async def _see_off(self, leaving: Leaving) -> None:
+        try:
+            with contextlib.suppress(LinkBrokenError):
+                await leaving.link.ask(wire.ClientItem(drain=wire.Drain()))  # done: nothing comes twice any more
+            self._end_overlap()
+            await leaving.link.ended()
+        finally:
+            if self._leaving is leaving:
+                self._leaving = None
+                self._end_overlap()
+            if not self._closed:
+                self._receiver.on_left(leaving.since)
+            await leaving.link.aclose()
+
+    def _end_overlap(self) -> None:
+        """The new link alone is registered: what came over it only is handed on."""
+        overlap, self._overlap = self._overlap, None
+        for interest, envelope in overlap.held.values() if overlap is not None else ():
+            self._receiver.on_event(interest_from_wire(interest), envelope)
 
     async def _register_everything(self, link: ClientLink) -> None:
         """Until the gateway knows what is wanted now, which may change meanwhile."""
@@ -356,8 +474,10 @@ class GrpcPort:
         gap, self._gap = self._gap, None
         self._receiver.on_connected(gap)
 
-    def _new_link(self) -> ClientLink:
-        return ClientLink(self._target, self.clock, self._settings)
+    def _next_link(self) -> ClientLink:
+        """Where there are several gateways, to another one each time."""
+        self._targets.rotate()
+        return ClientLink(self._targets[0], self.clock, self._settings)
 
     async def _registered(self, item: wire.ClientItem) -> bool:
         """Whether the gateway confirmed; false if the link broke, and then the reconnect registers everything."""
@@ -391,10 +511,10 @@ class GrpcPort:
     def _refusal(self) -> TielineError | None:
         """Why nothing can be sent now."""
         if not self.connected:
-            message = f"the gateway at {self._target.address} cannot be reached now; reconnecting"
+            message = f"the gateway at {self._link.address} cannot be reached now; reconnecting"
             return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)
         if self._link.outbox.full:
-            message = f"the gateway at {self._target.address} does not keep up with what this process sends"
+            message = f"the gateway at {self._link.address} does not keep up with what this process sends"
             return OverloadedError(message, retry_after=self._settings.retry_after)
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ from tieline.transports.grpc_frames import CHANNEL_OPTIONS, Outbox
 
 _METHOD = "/tieline.v1.EventGateway/Link"
 _DEFAULT_PORT = 50051
+_is_host = re.compile(r"[\w.\-]+|\[[0-9a-f:.%]+\]", re.IGNORECASE).fullmatch
 _ANSWERS = ("done", "probed", "pong", "responders", "trail_found")
 _IN_PARTS = ("mail", "agenda")
 _LATE_SECONDS = 0.1
@@ -49,8 +51,8 @@ class Target(NamedTuple):
     metadata: tuple[tuple[str, str], ...]
 
 
-def parse_target(url: str, token: str = "") -> Target:
-    """Read the address of a gateway.
+def parse_targets(url: str, token: str = "") -> list[Target]:
+    """Read the address of a gateway, or the addresses of several that stand in front of one Redis.
 
     Raises:
         InvalidArgumentError: it is none, or a PEM file it names cannot be read.
@@ -59,23 +61,29 @@ def parse_target(url: str, token: str = "") -> Target:
     parts = urlsplit(url)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     unknown = options.keys() - {"ca", "cert", "key"}
-    try:
-        address, valid = _address(parts.hostname, parts.port), parts.scheme in ("grpc", "grpcs") and not unknown
-    except ValueError:
-        address, valid = "", False
-    if not valid or not parts.hostname or (options and parts.scheme == "grpc"):
+    user, _, hosts = parts.netloc.rpartition("@")
+    addresses = [_address(host) for host in hosts.split(",")]
+    valid = all(addresses) and parts.scheme in ("grpc", "grpcs") and not unknown
+    if not valid or (options and parts.scheme == "grpc"):
         raise InvalidArgumentError(
-            f"{parts.scheme}://{parts.hostname or ''} is no gateway's address: grpc://host:port, or "
+            f"{parts.scheme}://{hosts} is no gateway's address: grpc://host:port, grpc://host:port,host:port, or "
             "grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE"
         )
-    token = token or unquote(parts.password or "")
+    token = token or unquote(user.partition(":")[2])
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
-    return Target(address, _credentials(options) if parts.scheme == "grpcs" else None, metadata)
+    credentials = _credentials(options) if parts.scheme == "grpcs" else None
+    return [Target(address, credentials, metadata) for address in addresses]
 
 
-def _address(host: str | None, port: int | None) -> str:
-    shown = f"[{host}]" if host and ":" in host else host
-    return f"{shown}:{_DEFAULT_PORT if port is None else port}"
+def _address(host: str) -> str:
+    """host:port; empty if it is none."""
+    try:
+        parts = urlsplit(f"//{host}")
+        port = _DEFAULT_PORT if parts.port is None else parts.port
+    except ValueError:
+        return ""
+    name = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    return f"{name}:{port}" if name and _is_host(name) and parts.username is None else ""
 
 
 def _credentials(files: dict[str, str]) -> grpc.ChannelCredentials:
@@ -96,6 +104,9 @@ class ClientLink:
     def __init__(self, target: Target, clock: Clock, settings: Settings) -> None:
         self.outbox = Outbox(settings.offline_buffer)
         self.instance = ""
+        self.address = target.address
+        self.broker = True
+        self.observing = False
         self.seen = 0.0
         self._target = target
         self._clock = clock

@@ -14,6 +14,7 @@ from tieline_gateway.http.api import (
     replays,
     schedules,
     tap,
+    webhooks,
 )
 from tieline_gateway.http.operation import Operation
 
@@ -29,5 +30,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *dead_letters.OPERATIONS,
     *groups.OPERATIONS,
     *overview.OPERATIONS,
+    *webhooks.OPERATIONS,
 )
 """A path that another one's parameter could be comes before it."""

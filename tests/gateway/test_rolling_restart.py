@@ -1,0 +1,198 @@
+"""Two gateways in front of one Redis are restarted one after the other, under load, and nobody notices."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.gateway.up import Up
+from tests.suite.seen import until
+from tests.support.servers import RedisServer
+from tieline import EventSystem, InvalidArgumentError, NoRespondersError, ResponderLostError, Settings, UnavailableError
+
+QUICK = Settings(drain=0.1, reconnect_min=0.02, reconnect_max=0.2)
+CALLS_A_SECOND = 1_000
+TICK = 0.02
+
+
+class Load:
+    """Calls at a steady pace, each of which has to be answered with its own number."""
+
+    def __init__(self, systems: list[EventSystem], topic: str) -> None:
+        self.made = 0
+        self.wrong: list[str] = []
+        self._systems = systems
+        self._topic = topic
+        self._stopping = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        await self._task
+        if self._calls:
+            await asyncio.wait(self._calls)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while not self._stopping.is_set():
+            due = int((loop.time() - begun) * CALLS_A_SECOND)
+            while self.made < due:
+                self.made += 1
+                task = asyncio.create_task(self._call(self._systems[self.made % len(self._systems)], self.made))
+                self._calls.add(task)
+                task.add_done_callback(self._calls.discard)
+            await asyncio.sleep(TICK)
+
+    async def _call(self, system: EventSystem, number: int) -> None:
+        try:
+            answer = await system.publish_and_wait(self._topic, number, ttl=30)
+        except Exception as error:
+            self.wrong.append(repr(error))
+        else:
+            if answer != number:
+                self.wrong.append(f"{number} was answered with {answer}")
+
+
+@pytest.fixture
+async def gateways(stack: AsyncExitStack, redis_server: RedisServer) -> list[Up]:
+    """Two of them."""
+    return [await stack.enter_async_context(Up("--url", redis_server.url)) for _ in range(2)]
+
+
+def both(gateways: list[Up]) -> str:
+    return "grpc://" + ",".join(gateway.address for gateway in gateways)
+
+
+async def restart(gateway: Up) -> None:
+    gateway.terminate()
+    assert await gateway.wait() == 0, gateway.text
+    await gateway.start()
+
+
+async def test_no_call_fails_while_two_gateways_are_restarted(
+    stack: AsyncExitStack, gateways: list[Up], topic: str
+) -> None:
+    async def new() -> EventSystem:
+        system = EventSystem(both(gateways), service="load", settings=QUICK)
+        return await stack.enter_async_context(system)
+
+    async def slow_echo(number: int) -> int:
+        await asyncio.sleep(0.3 if number % 100 == 0 else 0.001)
+        return number
+
+    for _ in range(2):
+        await (await new()).subscribe(topic, slow_echo).ready()
+    load = Load([await new() for _ in range(4)], topic)
+    for gateway in (*gateways, *gateways):
+        await asyncio.sleep(1)
+        await restart(gateway)
+    await asyncio.sleep(1)
+    await load.stop()
+    assert load.wrong == []
+    assert load.made > 4 * CALLS_A_SECOND
+
+
+async def test_a_stream_under_way_ends_where_it_began(stack: AsyncExitStack, gateways: list[Up], topic: str) -> None:
+    far, near = [
+        await stack.enter_async_context(EventSystem(url, settings=QUICK)) for url in (gateways[1].url, both(gateways))
+    ]
+    go_on = asyncio.Event()
+
+    async def count(last: int) -> Any:
+        for number in range(last):
+            if number == last // 2:
+                await go_on.wait()
+            yield number
+
+    await far.subscribe(topic, count).ready()
+    stream = near.publish_and_stream(topic, 1_000)
+    got = [await anext(stream)]
+    restarting = [asyncio.create_task(restart(gateways[0]))]
+    await asyncio.sleep(1.5)
+    go_on.set()
+    got += [number async for number in stream]
+    assert got == list(range(1_000))
+    await asyncio.gather(*restarting)
+
+
+async def test_live_events_come_once_and_without_a_gap(
+    stack: AsyncExitStack, gateways: list[Up], redis_server: RedisServer, topic: str
+) -> None:
+    got: dict[str, list[int]] = {"all": [], "shared": [], "observed": []}
+    gaps: list[Any] = []
+    publisher = await stack.enter_async_context(EventSystem(redis_server.url, settings=QUICK))
+    subscriber = await stack.enter_async_context(EventSystem(both(gateways), settings=QUICK))
+    on_gap = {"on_gap": lambda *gap: gaps.append(gap)}
+    await subscriber.subscribe(topic, got["all"].append, **on_gap).ready()
+    await subscriber.subscribe(topic, got["shared"].append, group="g", **on_gap).ready()
+    await subscriber.subscribe(topic, got["observed"].append, observe=True, **on_gap).ready()
+    restarting = asyncio.create_task(restart(gateways[0]))
+    sent = 0
+    while not restarting.done() or sent < 500:
+        await publisher.publish(topic, sent)
+        sent += 1
+        await asyncio.sleep(0.002)
+    await restart(gateways[1])
+    await restarting
+    await until(lambda: all(numbers[-1:] == [sent - 1] for numbers in got.values()))
+    assert gaps == []
+    got["shared"].sort()  # each went to one of two places
+    wrong = {name: (sorted(set(range(sent)) - set(numbers)), sent, len(numbers)) for name, numbers in got.items()}
+    assert got == {name: list(range(sent)) for name in got}, wrong
+
+
+async def test_durable_events_flow_on(stack: AsyncExitStack, gateways: list[Up], topic: str) -> None:
+    got: list[int] = []
+    done = asyncio.Event()
+
+    def take(number: int) -> None:
+        got.append(number)
+        if number == 299:
+            done.set()
+
+    consumer, publisher = [
+        await stack.enter_async_context(EventSystem(both(gateways), settings=QUICK)) for _ in range(2)
+    ]
+    await consumer.subscribe(topic, take, durable=True).ready()
+
+    async def publish() -> None:
+        for number in range(300):
+            await publisher.publish(topic, number, key="k", dedupe=str(number), wait_for_connection=30)
+            await asyncio.sleep(0.01)
+
+    publishing = asyncio.create_task(publish())
+    for gateway in gateways:
+        await restart(gateway)
+    await publishing
+    await asyncio.wait_for(done.wait(), 60)
+    assert list(dict.fromkeys(got)) == list(range(300))
+
+
+async def test_a_gateway_that_is_killed_is_left_for_another_one(
+    stack: AsyncExitStack, gateways: list[Up], topic: str
+) -> None:
+    server = await stack.enter_async_context(EventSystem(both(gateways), settings=QUICK))
+    caller = await stack.enter_async_context(EventSystem(both(gateways), settings=QUICK))
+    await server.subscribe(topic, lambda number: number).ready()
+    gateways[0].kill()
+    await gateways[0].wait()
+
+    answer = None
+    for _ in range(100):
+        with contextlib.suppress(UnavailableError, ResponderLostError, NoRespondersError):
+            answer = await caller.publish_and_wait(topic, 1, ttl=5, wait_for_connection=5)
+            break
+        await asyncio.sleep(0.1)
+    assert answer == 1
+
+
+@pytest.mark.parametrize("url", ["grpc://a:1,", "grpc://,a", "grpc://a:1,b:x", "grpc://a b"])
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="no gateway's address"):
+        EventSystem(url)
