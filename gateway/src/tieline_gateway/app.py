@@ -23,6 +23,7 @@ from tieline_gateway.grpc_server import GrpcServer, Tls
 from tieline_gateway.http.app import make_app
 from tieline_gateway.http.server import HttpServer
 from tieline_gateway.passwords import without_password
+from tieline_gateway.service_manager import READY, STOPPING, tell_service_manager
 from tieline_gateway.settings import GatewaySettings
 from tieline_gateway.settings_error import SettingsError
 from tieline_gateway.webhooks.webhooks import Webhooks
@@ -71,7 +72,9 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         announce(_announcement(settings, port))
         if web:
             announce(f"tieline: serving HTTP on http://{web}")
+        tell_service_manager(READY)
         await _until(stop, gateway, server)
+        tell_service_manager(STOPPING)
         _log.info("stopping; calls under way have %s s", settings.drain)
         await server.say_health(serving=False)
         await gateway.say_farewell(settings.farewell)

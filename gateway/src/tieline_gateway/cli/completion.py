@@ -20,7 +20,7 @@ _VARIABLE = "_TIELINE_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that completes commands and options in a shell."""
+    """Print what completes commands and options in a shell."""
     kind = get_completion_class(shell)
     assert kind is not None
     click.echo(kind(context.find_root().command, {}, "tieline", _VARIABLE).source())

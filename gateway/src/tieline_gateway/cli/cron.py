@@ -67,7 +67,7 @@ def _said(options: dict[str, Any]) -> dict[str, Any]:
 
 @click.group(epilog=examples("tieline cron list", "tieline cron create heart 'every 10s' heart.beat"))
 def cron() -> None:
-    """Tasks that recur: an event or a call, whenever an expression says so."""
+    """Tasks that recur: an event, or a call, again and again."""
 
 
 @cron.command("list", epilog=examples("tieline cron list", "tieline cron list --json"))

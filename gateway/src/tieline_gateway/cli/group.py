@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping
+from typing import NoReturn
 
 import click
 
@@ -13,6 +16,13 @@ from tieline_gateway.cli.exit_codes import ExitCode
 def examples(*lines: str) -> str:
     """The end of a command's help: how it is used."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def nobody_reads() -> NoReturn:
+    """End well: whoever read our output left, as `head` does, and that is no trouble."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    sys.exit(ExitCode.FINE)
 
 
 class Commands(click.Group):
@@ -40,6 +50,13 @@ class Commands(click.Group):
             known = getattr(importlib.import_module(f"tieline_gateway.cli.{module}"), attribute)
             self.add_command(known, cmd_name)
         return known
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            nobody_reads()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The sections, and at the end the exit codes."""

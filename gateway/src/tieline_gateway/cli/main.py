@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -10,6 +9,7 @@ import click
 from tieline.errors import TielineError
 from tieline_gateway.cli import cli
 from tieline_gateway.cli.exit_codes import ExitCode
+from tieline_gateway.cli.group import nobody_reads
 from tieline_gateway.cli.visit import fail_with
 
 
@@ -24,15 +24,8 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        _nobody_reads()
+        nobody_reads()
     except TielineError as error:
         fail_with(error)
     else:
         sys.exit(code if isinstance(code, int) else ExitCode.FINE)
-
-
-def _nobody_reads() -> None:
-    """Whoever read our output left, as `head` does: that is no trouble."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    sys.exit(ExitCode.FINE)

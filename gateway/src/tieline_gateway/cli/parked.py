@@ -26,7 +26,10 @@ _group_option = click.option("--group", default="default", show_default=True, he
 
 @click.group(epilog=examples("tieline parked list", "tieline parked unpark comment.added card-7"))
 def parked() -> None:
-    """Keys that stopped, because their first event failed for the last time; their events wait."""
+    """Keys that stopped: their first event failed for the last time.
+
+    Their events wait until somebody lets the key go on.
+    """
 
 
 @parked.command(

@@ -50,8 +50,8 @@ _PRIORITIES = ("1", "5", "8", "10")
 @click.option("--at", type=LATER, help="Publish it at this moment: 2026-11-21T18:30:00Z, or 2h from now.")
 @click.option("--ttl", type=DURATION, help="How long it is worth handling.")
 @header_option
-@click.option("--schema-version", default="", help="Version of the payload's schema.")
-@click.option("--correlation-id", default="", help="Name of the chain it belongs to.")
+@click.option("--schema-version", help="Version of the payload's schema.")
+@click.option("--correlation-id", help="Name of the chain it belongs to.")
 @click.option("--count", type=click.IntRange(1, 100_000_000), default=1, help="Publish it so many times.")
 @click.option("--lines", is_flag=True, help="Each line of stdin is the JSON of an event.")
 @json_option
@@ -64,7 +64,7 @@ def pub(
     DATA is JSON, @FILE with JSON, or - for JSON from stdin; null unless given.
     """
     priority, headers = options.pop("priority"), headers_of(options.pop("headers"))
-    given = {name: value for name, value in options.items() if value not in (None, "", False)}
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
     given |= {"priority": int(priority)} if priority else {}
     if lines and (data is not None or count > 1 or "dedupe" in given):
         raise click.UsageError("--lines takes the events from stdin: leave DATA, --count and --dedupe out")

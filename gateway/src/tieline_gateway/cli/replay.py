@@ -41,9 +41,9 @@ def replay(
     speed: float | None,
     **which: Any,
 ) -> None:
-    """Deliver events of history again, marked as a replay; Ctrl-C ends it.
+    """Deliver events of history again.
 
-    With --json each step is one line of JSON.
+    They are marked as a replay. Ctrl-C ends it. With --json each step is one line of JSON.
     """
     if (to_group is None) == (to_topic is None):
         raise click.UsageError("say where they go: --to-group or --to-topic")

@@ -40,11 +40,12 @@ from tieline_gateway.cli.visit import Broker, with_broker
 @click.option("--service", default="reply", show_default=True, help="Name of the service that replies.")
 @with_broker
 def reply(topic: str, *, broker: Broker, echo: bool, command: str | None, **options: Any) -> None:
-    """Answer the calls of a topic, until Ctrl-C, which lets those under way finish.
+    """Answer the calls of a topic.
 
-    PROGRAM is split into words as a shell would, but run without one, so that payloads cannot become commands. It gets
-    the payload as JSON on stdin, and TIELINE_TOPIC, TIELINE_CORRELATION_ID and TIELINE_SOURCE in its environment. If it
-    ends with another code than 0, the caller gets a HANDLER_ERROR with the last line of its stderr.
+    Ctrl-C ends it, and lets the calls under way finish. PROGRAM is split into words as a shell would, but run
+    without one, so that payloads cannot become commands. It gets the payload as JSON on stdin, and TIELINE_TOPIC,
+    TIELINE_CORRELATION_ID and TIELINE_SOURCE in its environment. If it ends with another code than 0, the caller
+    gets a HANDLER_ERROR with the last line of its stderr.
     """
     if echo == (command is not None):
         raise click.UsageError("say how to reply: --echo, or --command PROGRAM")

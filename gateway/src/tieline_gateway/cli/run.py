@@ -24,10 +24,10 @@ from tieline_gateway.cli.supervisor import Supervisor
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="So many processes.")
 @click.option("--reload", is_flag=True, help="Start anew when a Python file in this folder changes.")
 def run(target: str, *, workers: int, reload: bool) -> None:
-    """Serve the handlers of a Python module: its EventSystem named events or app, or NAME.
+    """Serve the handlers of a Python module.
 
-    With --workers a process that dies is started again, after a pause that grows; SIGTERM and Ctrl-C let all of them
-    finish what they do, and a second one ends them.
+    Those of its EventSystem named events or app, or NAME. With --workers a process that dies is started again,
+    after a pause that grows; SIGTERM and Ctrl-C let all of them finish what they do, and a second one ends them.
     """
     command = [sys.executable, "-m", "tieline_gateway.run", target]
     if workers == 1 and not reload:

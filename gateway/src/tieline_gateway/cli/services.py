@@ -46,7 +46,7 @@ def services(*, broker: Broker, ttl: float, as_json: bool, as_asyncapi: bool) ->
 @with_broker
 @ttl_option
 def asyncapi(*, broker: Broker, ttl: float) -> None:
-    """Print an AsyncAPI 3.0 document of all services (JSON)."""
+    """Print an AsyncAPI 3.0 document (JSON)."""
     print_json(asyncapi_document(broker.visit(lambda events: _others(events, ttl)), broker.url))
 
 

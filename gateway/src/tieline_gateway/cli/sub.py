@@ -70,8 +70,7 @@ class _Tap:
         for pattern in patterns:
             handler, how = self._how(options)
             await events.subscribe(pattern, handler, **how).ready()
-        if sys.stderr.isatty():
-            click.echo(f"listening on {visible(', '.join(patterns))}; Ctrl-C ends", err=True)
+        click.echo(f"tieline: listening on {visible(', '.join(patterns))}", err=True)
         await self._wait(options["timeout"])
         if self._trouble is not None:
             raise self._trouble

@@ -77,13 +77,14 @@ class Broker(NamedTuple):
                 "memory:// is inside one process, where nobody else can look: give --url, or set TIELINE_URL"
             )
         usual: dict[str, Any] = {"service": "tieline", "settings": Settings(system_events=False)}
-        return EventSystem(self._with_token(), namespace=self.namespace, **{**usual, **options})
+        return EventSystem(self.with_token(), namespace=self.namespace, **{**usual, **options})
 
     def visit(self, ask: Callable[[EventSystem], Awaitable[T]], **options: Any) -> T:
         """Join the broker, ask, and leave."""
         return asyncio.run(_visit(self.system(**options), ask))
 
-    def _with_token(self) -> str:
+    def with_token(self) -> str:
+        """The URL as clients take it, with the token in it."""
         parts = urlsplit(self.url)
         if not self.token or not self.is_gateway or parts.password:
             return self.url

@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tieline_gateway.address import Address, AddressError
+from tieline_gateway.http.protocol import HttpProtocol
 
 
 class HttpServer:
@@ -18,7 +19,7 @@ class HttpServer:
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
-            app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False, http="httptools"
+            app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False, http=HttpProtocol
         )
         self._server = _Server(config)
         self._running: asyncio.Task[None] | None = None
