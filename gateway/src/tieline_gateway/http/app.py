@@ -13,19 +13,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tieline.errors import InvalidArgumentError, NotFoundError
-from tieline_gateway.access.admission import Admission
+from tieline_gateway.access.watch import Watch
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.api import OPERATIONS
-from tieline_gateway.http.dashboard import PREFIX, dashboard
+from tieline_gateway.http.browsers import Browsers
+from tieline_gateway.http.dashboard import dashboard
 from tieline_gateway.http.doorkeeper import Doorkeeper
 from tieline_gateway.http.openapi import openapi
-from tieline_gateway.http.probes import OPEN_PATHS, probes
+from tieline_gateway.http.probes import probes
 from tieline_gateway.http.problems import HttpError, refusal
 from tieline_gateway.http.serving import JSON, endpoint
-from tieline_gateway.webhooks.ingress import PATH
 
 
-def make_app(gateway: Gateway, admission: Admission) -> Starlette:
+def make_app(gateway: Gateway, watch: Watch, browsers: Browsers) -> Starlette:
     """Put the HTTP face of a gateway together."""
     api = [Route(each.path, endpoint(each, gateway), methods=[each.method]) for each in OPERATIONS]
     app = Starlette(
@@ -36,7 +36,7 @@ def make_app(gateway: Gateway, admission: Admission) -> Starlette:
             *probes(gateway),
             *dashboard(),
         ],
-        middleware=[Middleware(Doorkeeper, admission, OPEN_PATHS, (PATH, PREFIX))],
+        middleware=[Middleware(Doorkeeper, watch, browsers)],
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False

@@ -1,10 +1,15 @@
-"""uvicorn's HTTP/1.1, with bounds on what it leaves open: how long a head may be, and how long it may take."""
+"""uvicorn's HTTP/1.1, with bounds on what it leaves open: how long a head may be, and how long it may take.
+
+The client's certificate is in the state of its requests, as `certificate`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tieline_gateway.access.certificates import read_certificate
 
 MOST_HEAD_BYTES = 65_536
 PATIENCE_SECONDS = 10.0
@@ -22,6 +27,10 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
+        shown = transport.get_extra_info("ssl_object")
+        content = shown.getpeercert(binary_form=True) if shown is not None else None
+        if content:
+            self.app_state = {**self.app_state, "certificate": read_certificate(content)}
         self._hurry()
 
     def connection_lost(self, exc: Exception | None) -> None:

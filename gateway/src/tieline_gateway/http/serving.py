@@ -34,15 +34,19 @@ def endpoint(operation: Operation, gateway: Gateway) -> Any:
 
     async def serve(request: Request) -> Response:
         try:
+            raw = await read_body(request, operation.most_bytes) if read else b""
+            meter = principal_of(request).meter
+            meter.spend(len(raw))
             asked = Asked(
                 gateway=gateway,
                 principal=principal_of(request),
                 path=request.path_params,
                 query=query(request.query_params),
-                body=read(request, await read_body(request, operation.most_bytes)) if read else Nothing(),
+                body=read(request, raw) if read else Nothing(),
                 request=request,
             )
-            answer = await handle(asked)
+            with meter.call():
+                answer = await handle(asked)
         except Exception as error:
             return refusal(error)
         if isinstance(answer, Response):
