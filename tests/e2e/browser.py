@@ -103,7 +103,7 @@ class Tab:
         await self.page.locator("body", has_text=text).wait_for()
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and "/v1/session" not in str(message.location):
+        if message.type in ("error", "warning"):
             self.troubles.append(f"{message.type}: {message.text}")
 
     def _asked(self, request: Request) -> None:

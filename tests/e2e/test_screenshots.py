@@ -40,7 +40,7 @@ async def test_overview(browser: Browser, busy: Shop, colours: str) -> None:
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 async def test_call(browser: Browser, busy: Shop, colours: str) -> None:
-    chain = await busy.sell(90_000)
+    chain = await busy.sell(90_000 + len(colours))
     async with await browser.tab(busy.up.web, color_scheme=colours) as tab:
         await tab.open(f"/calls/{chain}")
         await tab.row("stock.asked").last.wait_for()

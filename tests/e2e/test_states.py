@@ -26,8 +26,9 @@ async def test_a_gateway_that_is_lost_and_comes_back(browser: Browser) -> None:
         await up.close()
         await tab.sees("The gateway does not answer. What you see is from")
         await tab.sees("Nobody is there yet")  # what was there is still to be read
+        assert await tab.page.get_by_role("alert").count() == 1
         await up.start()
-        await tab.page.get_by_role("alert").wait_for(state="detached")
+        await tab.page.wait_for_function("() => !document.querySelector('[role=alert]')")
         await tab.sees("Nobody is there yet")
         assert _but(tab, "ERR_", "status of 503") == []
 
@@ -41,7 +42,7 @@ async def test_a_broker_that_is_away(browser: Browser) -> None:
             await tab.sees("The gateway is not ready: the broker is away")
             await tab.sees("away")
             await asyncio.to_thread(redis.start)
-            await tab.page.get_by_role("alert").wait_for(state="detached")
+            await tab.page.wait_for_function("() => !document.querySelector('[role=alert]')")
             assert _but(tab, "ERR_", "status of 50") == []
 
 

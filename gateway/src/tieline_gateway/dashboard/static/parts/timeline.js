@@ -7,6 +7,7 @@ const LEFT = 210;
 const RIGHT = 40;
 const WIDTH = 1100;
 const TOP = 30;
+const APART = 12;
 
 /** What a step says about how it goes: good, warn, bad; else nothing. */
 export const KINDS = {
@@ -43,7 +44,7 @@ export function Timeline({ steps, marked, mark }) {
       ${lanes.map((name, at) => html`<${Lane} name=${name} at=${at} />`)}
       ${spans(steps, ASKS, ANSWERED).map(([from, to]) => html`<line class="waits" x1=${x(from.time)} x2=${x(to.time)} y1=${y(from)} y2=${y(from)} />`)}
       ${spans(steps, BEGINS, ENDS).map(([from, to]) => html`<rect class=${`bar ${KINDS[to.name] ?? ""}`} x=${x(from.time)} y=${y(from) - 9} width=${Math.max(x(to.time) - x(from.time), 3)} height="18" rx="5" />`)}
-      ${spread(steps, x, lane).map(
+      ${spread(steps, x).map(
         ({
           step,
           at,
@@ -83,14 +84,21 @@ function spans(steps, begins, ends) {
   return found;
 }
 
-/** Dots of one lane that would cover each other are moved to the right a little, in their order. */
-function spread(steps, x, of) {
-  const last = new Map();
-  return steps.map((step, at) => {
-    const place = Math.max(x(step.time), (last.get(of(step)) ?? 0) + 12);
-    last.set(of(step), place);
-    return { step, at, place };
-  });
+/** Dots of one lane that would cover each other are moved apart a little, in their order and within the picture. */
+function spread(steps, x) {
+  const dots = steps.map((step, at) => ({ step, at, place: x(step.time) }));
+  for (const name of new Set(steps.map(lane))) {
+    const own = dots.filter(({ step }) => lane(step) === name);
+    own.forEach((dot, at) => {
+      if (at) dot.place = Math.max(dot.place, own[at - 1].place + APART);
+    });
+    let most = WIDTH - RIGHT + APART;
+    for (const dot of own.toReversed()) {
+      dot.place = Math.min(dot.place, most);
+      most = dot.place - APART;
+    }
+  }
+  return dots;
 }
 
 /** Four to eight round numbers of milliseconds. */
