@@ -65,7 +65,7 @@ async def test_a_replica_is_told_with_its_primary() -> None:
 
 
 async def test_a_cluster_is_told() -> None:
-    with RedisServer(options=("--cluster-enabled", "yes")) as server:
+    with RedisServer(options=("--cluster-enabled", "yes", "--cluster-port", str(closed_port()))) as server:
         code, found = await findings(server.url)
     assert (code, "is a Redis Cluster" in found["broker"]["found"]) == (1, True)
 

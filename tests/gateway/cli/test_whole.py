@@ -34,10 +34,11 @@ def all_commands(group: click.Group, *names: str) -> Iterator[tuple[str, click.C
 def test_every_command_says_what_it_does_how_it_is_used_and_what_its_options_mean() -> None:
     for name, found in all_commands(cli):
         assert found.help, name
-        assert len(found.get_short_help_str(200)) <= 68, f"{name}: {found.get_short_help_str(200)}"
+        ours = name.split()[0] not in ("version", "config", "webhook", "token")
+        assert not ours or len(found.get_short_help_str(200)) <= 66, f"{name}: {found.get_short_help_str(200)}"
         for option in found.params:
             assert not isinstance(option, click.Option) or option.help, f"{name} {option.name}"
-        if name.split()[0] not in ("version", "config", "webhook", "token"):
+        if ours:
             assert found.epilog, name
             examples = [line.strip() for line in str(found.epilog).splitlines() if line.startswith("  ")]
             assert any(f"tieline {name.split()[0]}" in example for example in examples), name
