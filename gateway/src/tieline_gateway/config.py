@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tieline_gateway.access.jwt import JwtConfig
+from tieline_gateway.access.rules import PrincipalConfig
 from tieline_gateway.settings_error import SettingsError
 from tieline_gateway.webhooks.delivery_table import DeliveryTable
 from tieline_gateway.webhooks.sources import WebhookTable
@@ -22,12 +24,16 @@ from tieline_gateway.webhooks.sources import WebhookTable
 class ConfigTables(msgspec.Struct, forbid_unknown_fields=True):
     """The tables of the file."""
 
+    principals: dict[str, PrincipalConfig] = {}
+    jwt: JwtConfig | None = None
     webhooks: dict[str, WebhookTable] = {}
     deliveries: dict[str, DeliveryTable] = {}
 
     def placed(self, folder: Path) -> ConfigTables:
         """The same, where the names of files are told from this folder."""
         return ConfigTables(
+            principals=self.principals,
+            jwt=self.jwt.placed(folder) if self.jwt else None,
             webhooks={name: table.placed(folder) for name, table in self.webhooks.items()},
             deliveries={name: table.placed(folder) for name, table in self.deliveries.items()},
         )

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from tieline.events import EventSystem
 from tieline.transport import Transport
+from tieline_gateway.access.principal import ANYBODY, Principal
 from tieline_gateway.feed import Feed
+from tieline_gateway.links.flight import Given
+from tieline_gateway.links.leases import Leases
 from tieline_gateway.links.link import Link
 from tieline_gateway.overview import Overview
 from tieline_gateway.simple import SimpleCalls
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.02
 _FAREWELL_SECONDS = 3.0
+_MOST_PRINCIPALS = 1_000
 
 
 class Gateway:
@@ -43,6 +48,8 @@ class Gateway:
         self.simple = SimpleCalls(events._instance, self.traffic)
         self.overview = Overview(self.traffic, events, lambda: len(self.live_calls()))
         self.draining = False
+        self.leases = Leases()
+        self._calls: OrderedDict[str, dict[bytes, Given]] = OrderedDict()
         self.refusing = False
         self.stopping = asyncio.Event()
         """Who only watches is to go."""
@@ -58,9 +65,17 @@ class Gateway:
         """Whether it takes work: the broker is there, and it is not about to stop."""
         return self.events.connected and not self.draining
 
-    def new_link(self) -> Link:
+    def calls_of(self, principal: str) -> dict[bytes, Given]:
+        """Calls that Links of a principal were given which have just ended; the oldest are forgotten."""
+        calls = self._calls.setdefault(principal, {})
+        self._calls.move_to_end(principal)
+        while len(self._calls) > _MOST_PRINCIPALS:
+            self._calls.popitem(last=False)
+        return calls
+
+    def new_link(self, principal: Principal = ANYBODY) -> Link:
         """A Link that has just come; `gone` when it ends."""
-        link = Link(self)
+        link = Link(self, principal)
         self._links.add(link)
         return link
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
@@ -46,9 +46,10 @@ class SimpleCalls:
             TielineError: it was refused, or the broker is away.
 
         """
-        self._traffic.published += 1
         if request.delay_ms or request.at:
-            return await self.schedules.plan(request)
+            told = await self.schedules.plan(request)
+            self._traffic.published += 1
+            return told
         if request.HasField("retry"):
             raise InvalidArgumentError("retry is for what is planned: add delay_ms, or at")
         durable = durability(request)
@@ -61,6 +62,34 @@ class SimpleCalls:
         else:
             envelope.priority = durable.priority
             told.stored.CopyFrom(appended_to_wire(await self._publisher.keep(envelope, durable)))
+        self._traffic.published += 1
+        return told
+
+    async def publish_together(self, requests: Sequence[wire.PublishRequest]) -> list[wire.PublishResponse]:
+        """Store events, all of one topic and all or none; or publish live ones, none of them if one is wrong.
+
+        Raises:
+            TielineError: they were refused, or the broker is away.
+
+        """
+        durable = [durability(request) for request in requests]
+        kept = [one for one in durable if one is not None]
+        if len({request.topic for request in requests}) > 1 and kept:
+            raise InvalidArgumentError("events that are stored together are of one topic; send those of others apart")
+        default = 0 if kept else contract.DEFAULT_EVENT_TTL_MS
+        events = [compose(EVENT, request, request.ttl_ms or default, self._instance) for request in requests]
+        self._traffic.published += len(events)
+        for event in events:
+            event.id = new_id()
+        told = [wire.PublishResponse(id=event.id, correlation_id=event.correlation_id or event.id) for event in events]
+        if not kept:
+            for event in events:
+                await self._publisher.send(event)
+            return told
+        for event, one in zip(events, kept, strict=True):
+            event.priority = one.priority
+        for response, place in zip(told, await self._publisher.keep_together(events, kept), strict=True):
+            response.stored.CopyFrom(appended_to_wire(place))
         return told
 
     async def publish_and_wait(

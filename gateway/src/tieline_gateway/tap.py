@@ -114,6 +114,13 @@ class Tap:
     def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         """Nothing was dispatched."""
 
+    def under_way(self) -> set[bytes]:
+        """Not asked: a gateway's port stays where it is."""
+        return set()
+
+    def on_left(self, since: float) -> None:
+        """Not told, see `under_way`."""
+
     def on_mail(self, topic: str, group: str) -> None:
         """Nothing is claimed."""
 

@@ -33,6 +33,7 @@ _SECTIONS = {
         "up": "up:up",
         "config": "config:config",
         "run": "run:run",
+        "token": "token:token",
         "webhook": "webhook:webhook",
         "bench": "bench:bench",
         "completion": "completion:completion",

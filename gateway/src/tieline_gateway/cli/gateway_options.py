@@ -97,6 +97,12 @@ _OPTIONS = [
         envvar=["TIELINE_URL", "REDIS_URL"],
         help="Redis; without it, or with memory://, the broker is embedded.",
     ),
+    _Setting(
+        ["--http-host", "http_hosts"],
+        multiple=True,
+        metavar="NAME",
+        help="A name under which browsers may reach HTTP, as behind a proxy; may be repeated.",
+    ),
     _Setting(["--namespace"], default="", help="Separates installations on one Redis."),
     _Setting(
         ["--store"],
@@ -133,6 +139,7 @@ _OPTIONS = [
     _Setting(["--tls-key"], type=_FILE, help="PEM file of its private key."),
     _Setting(["--tls-client-ca"], type=_FILE, help="Clients need its certificates."),
     _Setting(["--token-file"], type=_FILE, help="Clients need the token in this file."),
+    _Setting(["--tokens"], type=_FILE, help="Clients need a token from this file, which `tieline token` makes."),
     _Setting(["--insecure"], is_flag=True, help="Serve a non-loopback address without TLS and authentication."),
     _Setting(
         ["--drain"],

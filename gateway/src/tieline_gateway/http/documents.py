@@ -59,31 +59,24 @@ class ErrorDocument(msgspec.Struct):
     details: dict[str, Any]
 
 
+def no_data() -> msgspec.Raw:
+    """The payload of whoever gives none."""
+    return _NOTHING
+
+
 def payload(data: bytes, content_type: str) -> dict[str, Any]:
     """The fields of a `Payload`; what cannot be read is shown as it travelled."""
     kind = content_type or codec.MSGPACK
-    try:
-        shown = data_as_json(data, kind)
-    except (TielineError, RecursionError):
-        shown = data
-    if isinstance(shown, bytes):
-        return {"data_base64": base64.b64encode(shown).decode(), "content_type": kind}
-    return {"data": shown, "content_type": kind}
-
-
-def data_as_json(data: bytes, content_type: str) -> msgspec.Raw | bytes:
-    """A payload as JSON, or the bytes that it consists of.
-
-    Raises:
-        TielineError: it is not what its content type says.
-
-    """
     if not data:
-        return _NOTHING
-    value = codec.decode(data, content_type)
+        return {"data": _NOTHING, "content_type": kind}
+    try:
+        value = codec.decode(data, kind)
+    except (TielineError, RecursionError):
+        value = data
     if isinstance(value, bytes):
-        return value
-    return msgspec.Raw(data if content_type == codec.JSON else msgspec.json.encode(value, enc_hook=str))
+        return {"data_base64": base64.b64encode(value).decode(), "content_type": kind}
+    shown = data if kind == codec.JSON else msgspec.json.encode(value, enc_hook=str)
+    return {"data": msgspec.Raw(shown), "content_type": kind}
 
 
 def event_document(event: Event) -> EventDocument:

@@ -15,7 +15,7 @@ from tieline.errors import InternalError, TielineError
 
 _log = logging.getLogger("tieline.gateway")
 _TYPE = "urn:tieline:error:"
-_MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -82,7 +82,7 @@ def refusal(error: Exception) -> Response:
     if told.status == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("www-authenticate", "Bearer")
     body = msgspec.json.encode(told, enc_hook=str)
-    return Response(body, told.status, headers, _MEDIA_TYPE)
+    return Response(body, told.status, headers, MEDIA_TYPE)
 
 
 def _title(code: str) -> str:

@@ -11,7 +11,6 @@ from tieline.errors import NoRespondersError, OverloadedError, TielineError
 from tieline.transport import Gap, Interest, Port
 from tieline.transports.grpc_frames import Outbox, interests_to_wire
 from tieline_gateway.links.flight import Flight
-from tieline_gateway.traffic import Traffic
 
 OUTBOX_BYTES = contract.LIMIT_OFFLINE_BUFFER_BYTES
 RETRY_AFTER = contract.DEFAULT_RETRY_AFTER_MS / 1000
@@ -25,8 +24,8 @@ class Downlink:
     everything else are kept.
     """
 
-    def __init__(self, traffic: Traffic) -> None:
-        self.flight = Flight(traffic)
+    def __init__(self, flight: Flight) -> None:
+        self.flight = flight
         self.outbox = Outbox(OUTBOX_BYTES)
         self.source = ""
         self.open = True

@@ -95,8 +95,8 @@ def _document(headers: Headers, body: bytes) -> bytes:
         raise bad_headers(told, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     try:
         fields = dict(parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=8, errors="strict"))
-    except ValueError as error:
-        raise bad_body(f"the body is no form: {error}") from None
+    except ValueError:
+        raise bad_body("the body is no form of a few fields in UTF-8") from None
     if "payload" not in fields:
         raise bad_body("the form has no field 'payload'")
     return fields["payload"].encode()

@@ -154,11 +154,12 @@ def _reason(error: Exception) -> Reason | None:
     """What it counts as; None for a defect of ours, which is logged as one."""
     if isinstance(error, Refused):
         return error.reason
+    if isinstance(error, HttpError):
+        error = error.error
     known = (
         (PayloadTooLargeError, Reason.TOO_LARGE),
         (OverloadedError, Reason.OVERLOADED),
         (UnavailableError, Reason.UNAVAILABLE),
-        (HttpError, Reason.BODY),
         (TielineError, Reason.BODY),
     )
     return next((reason for kind, reason in known if isinstance(error, kind)), None)

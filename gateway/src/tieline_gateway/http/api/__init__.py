@@ -13,6 +13,7 @@ from tieline_gateway.http.api import (
     overview,
     replays,
     schedules,
+    session,
     tap,
     webhooks,
 )
@@ -31,5 +32,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *groups.OPERATIONS,
     *overview.OPERATIONS,
     *webhooks.OPERATIONS,
+    *session.OPERATIONS,
 )
 """A path that another one's parameter could be comes before it."""

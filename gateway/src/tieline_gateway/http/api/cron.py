@@ -267,6 +267,7 @@ OPERATIONS = (
         summary="Create a task that recurs",
         handler=create,
         body=NewCron,
+        example={"name": "nightly", "expression": "0 3 * * *", "topic": "report.make", "zone": "Europe/Berlin"},
         answer=CronDocument,
         status=201,
         most_bytes=_MOST_BYTES,

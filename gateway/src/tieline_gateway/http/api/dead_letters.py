@@ -9,7 +9,7 @@ import msgspec
 from tieline import codec
 from tieline._contract import contract
 from tieline.dead_letters import DeadLetter
-from tieline.errors import InvalidArgumentError
+from tieline.errors import InvalidArgumentError, NotFoundError
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http.documents import (
     ErrorDocument,
@@ -32,7 +32,7 @@ class DeadLettersQuery(msgspec.Struct, forbid_unknown_fields=True):
     group: str | None = None
     reason: Reason | None = None
     key: str | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=contract.LIMIT_PAGE)] = contract.DEFAULT_PAGE
+    limit: Annotated[int, msgspec.Meta(ge=1, le=contract.LIMIT_PAGE - 1)] = contract.DEFAULT_PAGE
     cursor: str = ""
 
 
@@ -118,7 +118,11 @@ async def _of_all(asked: Asked[DeadLettersQuery, Nothing]) -> list[DeadLetter]:
 async def _list(asked: Asked[DeadLettersQuery, Nothing], topic: str, after: str, limit: int) -> list[DeadLetter]:
     query, limit = asked.query, min(limit, contract.LIMIT_PAGE)
     letters = asked.gateway.events.dead_letters
-    return await letters.list(topic, group=query.group, reason=query.reason, key=query.key, after=after, limit=limit)
+    filters = {"group": query.group, "reason": query.reason, "key": query.key}
+    try:
+        return await letters.list(topic, **filters, after=after, limit=limit)
+    except NotFoundError:
+        raise InvalidArgumentError(f"the cursor {query.cursor!r:.80} is not one that an answer told") from None
 
 
 def _cursor(last: DeadLetter, query: DeadLettersQuery) -> str:
@@ -191,6 +195,7 @@ OPERATIONS = (
         summary="Put dead letters back",
         handler=redrive,
         body=Letters,
+        example={"topic": "comment.added", "reason": "failed"},
         answer=Redriven,
     ),
     Operation(
@@ -199,6 +204,7 @@ OPERATIONS = (
         summary="Delete dead letters",
         handler=purge,
         body=Letters,
+        example={"topic": "comment.added", "reason": "failed"},
         answer=Purged,
     ),
     Operation(
@@ -214,6 +220,7 @@ OPERATIONS = (
         summary="Put a dead letter back with another payload",
         handler=edit,
         body=Edited,
+        example={"data": {"text": "mended"}},
         answer=Redriven,
         most_bytes=_MOST_BYTES,
     ),

@@ -87,6 +87,7 @@ OPERATIONS = (
         summary="Deliver events of history again",
         handler=replay,
         body=NewReplay,
+        example={"topics": ["order.>"], "group": "search", "speed": None},
         streams={"progress": ReplayStep},
     ),
 )

@@ -165,6 +165,7 @@ OPERATIONS = (
         summary="Plan an event anew that could not be stored",
         handler=retry,
         body=Moment,
+        example={"delay_ms": 60_000},
         answer=ScheduleDocument,
     ),
     Operation(
@@ -187,6 +188,7 @@ OPERATIONS = (
         summary="Have a planned event published at another time",
         handler=reschedule,
         body=Moment,
+        example={"delay_ms": 60_000},
         answer=ScheduleDocument,
     ),
 )
