@@ -152,6 +152,7 @@ check: setup $(GENERATE_READY) ## Lint, types, layers, and whether generated cod
 	cd gateway && $(CURDIR)/$(NODE_BIN)/biome check .
 	cd proto && $(CURDIR)/$(BIN)/buf lint
 	.venv-generate/bin/python proto/generate.py --check
+	$(BIN)/python docs/reference.py --check
 
 .PHONY: format
 format: setup ## Let the formatters write
@@ -162,8 +163,9 @@ format: setup ## Let the formatters write
 	cd gateway && $(CURDIR)/$(NODE_BIN)/biome check --write .
 
 .PHONY: generate
-generate: $(GENERATE_READY) $(NODE_READY) ## Write both languages' generated folders from proto/
+generate: $(GENERATE_READY) $(NODE_READY) $(PYTHON_READY) ## Write both languages' generated folders from proto/, and docs/cli.md from the commands
 	.venv-generate/bin/python proto/generate.py
+	$(BIN)/python docs/reference.py
 
 # uv is needed only here; its own version does not matter for what it writes.
 UV_COMPILE = .venv-pins/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
