@@ -16,6 +16,11 @@ NODE_READY := $(NODE_CLIENT)/node_modules/.stamp
 NODE_BUILT := $(NODE_CLIENT)/dist/.stamp
 NODE_PEER := tests/conformance/peers/node
 NODE_PEER_BUILT := $(NODE_PEER)/build/.stamp
+# Other people's files in the dashboard, and a Chromium for its tests where there is none on PATH.
+DASHBOARD := gateway/dashboard
+DASHBOARD_READY := $(DASHBOARD)/node_modules/.stamp
+CHROMIUM := $(firstword $(TEST_CHROMIUM) $(foreach name,chromium chromium-browser google-chrome google-chrome-stable,$(shell command -v $(name) 2>/dev/null)))
+BROWSER_READY := $(if $(CHROMIUM),,tests/e2e/node_modules/.stamp)
 NODE_SOURCES := $(shell find $(NODE_CLIENT)/src -name '*.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -28,7 +33,7 @@ help: ## Say what can be made
 # --- set up ---------------------------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: $(PYTHON_READY) $(NODE_BUILT) $(NODE_PEER_BUILT) ## Install everything that demo and test need
+setup: $(PYTHON_READY) $(NODE_BUILT) $(NODE_PEER_BUILT) $(DASHBOARD_READY) $(BROWSER_READY) ## Install everything that demo and test need
 
 $(PYTHON_READY): requirements/dev.txt clients/python/pyproject.toml gateway/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -53,6 +58,14 @@ $(GENERATE_READY): requirements/generate.txt
 $(NODE_READY): $(NODE_CLIENT)/package.json $(NODE_CLIENT)/package-lock.json
 	@node -e 'if (parseInt(process.versions.node) < 20) { console.error("Node 20 or newer is needed"); process.exit(1); }'
 	cd $(NODE_CLIENT) && npm ci --ignore-scripts --silent
+	@touch $@
+
+$(DASHBOARD_READY): $(DASHBOARD)/package-lock.json $(DASHBOARD)/vendor.js
+	cd $(DASHBOARD) && npm ci --ignore-scripts --silent && npm run --silent vendor
+	@touch $@
+
+tests/e2e/node_modules/.stamp: tests/e2e/package-lock.json
+	cd tests/e2e && npm ci --ignore-scripts --silent
 	@touch $@
 
 $(NODE_BUILT): $(NODE_READY) $(NODE_CLIENT)/tsconfig.json $(NODE_SOURCES)
@@ -126,6 +139,7 @@ check: setup $(GENERATE_READY) ## Lint, types, layers, and whether generated cod
 	$(BIN)/lint-imports --no-logo
 	cd $(NODE_CLIENT) && npm run --silent check
 	cd $(NODE_PEER) && $(CURDIR)/$(NODE_BIN)/biome check . && $(CURDIR)/$(NODE_BIN)/tsc -p . --noEmit
+	cd gateway && $(CURDIR)/$(NODE_BIN)/biome check .
 	cd proto && $(CURDIR)/$(BIN)/buf lint
 	.venv-generate/bin/python proto/generate.py --check
 
@@ -135,6 +149,7 @@ format: setup ## Let the formatters write
 	$(BIN)/ruff format .
 	cd $(NODE_CLIENT) && node_modules/.bin/biome check --write .
 	cd $(NODE_PEER) && $(CURDIR)/$(NODE_BIN)/biome check --write .
+	cd gateway && $(CURDIR)/$(NODE_BIN)/biome check --write .
 
 .PHONY: generate
 generate: $(GENERATE_READY) $(NODE_READY) ## Write both languages' generated folders from proto/
@@ -153,14 +168,17 @@ pins: ## Choose the newest versions again and write requirements/*.txt and the n
 	$(UV_COMPILE) requirements/bench.in -o requirements/bench.txt
 	rm -rf .venv-pins
 	@# In a folder of its own: beside an installed node_modules npm leaves the integrity of packages out of the lock.
-	rm -rf build/pins && mkdir -p build/pins && cp $(NODE_CLIENT)/package.json $(NODE_CLIENT)/.npmrc build/pins
-	cd build/pins && npm install --package-lock-only --ignore-scripts --silent
-	mv build/pins/package-lock.json $(NODE_CLIENT)/ && rm -rf build/pins
+	for folder in $(NODE_CLIENT) $(DASHBOARD) tests/e2e; do \
+		rm -rf build/pins && mkdir -p build/pins && cp $$folder/package.json $(NODE_CLIENT)/.npmrc build/pins && \
+		(cd build/pins && npm install --package-lock-only --ignore-scripts --silent) && \
+		mv build/pins/package-lock.json $$folder/ || exit 1; \
+	done; rm -rf build/pins
 
 .PHONY: clean
 clean: ## Remove everything that was set up or built
 	rm -rf .venv .venv-generate .venv-pins $(NODE_CLIENT)/node_modules $(NODE_CLIENT)/dist $(NODE_CLIENT)/build-test
 	rm -rf examples/go/bin examples/go/wire examples/java/target
-	rm -rf $(NODE_PEER)/node_modules $(NODE_PEER)/build
+	rm -rf $(NODE_PEER)/node_modules $(NODE_PEER)/build $(DASHBOARD)/node_modules tests/e2e/node_modules
+	rm -rf gateway/src/tieline_gateway/dashboard/static/vendor
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ import sys
 import termios
 from typing import NamedTuple
 
-SECONDS = 30.0
+SECONDS = 60.0
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -28,20 +28,22 @@ class Printed(NamedTuple):
         return _ESCAPE.sub("", self.out).splitlines()
 
 
-def _environment(env: dict[str, str]) -> dict[str, str]:
+def environment(env: dict[str, str]) -> dict[str, str]:
+    """Ours, without what would say where to go."""
     theirs = {name: "" for name in os.environ if name.startswith(("TIELINE_", "REDIS_URL"))}
     return {**os.environ, **theirs, "TZ": "UTC", "COLUMNS": "", "NO_COLOR": "", "TERM": "xterm-256color", **env}
 
 
-async def command(*arguments: str, **env: str) -> Printed:
-    """Run it with pipes."""
+async def command(*arguments: str, stdin: bytes | None = None, **env: str) -> Printed:
+    """Run it with pipes; nothing is at its stdin unless given."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tieline_gateway", *arguments,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env=_environment(env),
+        stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env=environment(env),
     )  # fmt: skip
     async with asyncio.timeout(SECONDS):
-        out, err = await process.communicate()
+        out, err = await process.communicate(stdin)
     assert b"Traceback" not in err, err.decode()
     return Printed(process.returncode or 0, out.decode(), err.decode())
 
@@ -52,7 +54,7 @@ async def on_terminal(columns: int, *arguments: str, **env: str) -> Printed:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tieline_gateway", *arguments,
-        stdin=theirs, stdout=theirs, stderr=theirs, env=_environment(env), start_new_session=True,
+        stdin=theirs, stdout=theirs, stderr=theirs, env=environment(env), start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
     reading = asyncio.to_thread(_read_all, ours)

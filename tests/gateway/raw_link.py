@@ -8,7 +8,7 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
-from tests.gateway.up import Client
+from tests.gateway.up import Client, bearer
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import EVENT, REQUEST, new_call_id, new_id
@@ -17,10 +17,10 @@ from tieline.envelope import EVENT, REQUEST, new_call_id, new_id
 class RawLink(Client):
     """One stream of frames; leaving `async with` breaks it off."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, token: str = "") -> None:
         super().__init__(address)
         call: Any = self.channel.stream_stream("/tieline.v1.EventGateway/Link")
-        self.call = call()
+        self.call = call(metadata=bearer(token))
         self._items: list[wire.GatewayItem] = []
         self._pending: asyncio.Future[None] | None = None
 

@@ -211,9 +211,9 @@ async def test_an_empty_id_is_refused_without_asking_anybody() -> None:
         (("--url", "memory://"), 2, "give --url, or set TIELINE_URL"),
         (("--url", "memory:///tmp/x.db"), 2, "memory:// is inside one process"),
         (("--url", "http://x"), 2, "unknown scheme 'http'"),
-        (("--url", "redis://127.0.0.1:{closed}"), 1, "UNAVAILABLE: "),
-        (("--url", "grpc://127.0.0.1:{closed}"), 1, "UNAVAILABLE: "),
-        (("--url", "redis://:wrong@127.0.0.1:{redis}"), 1, "UNAUTHENTICATED: "),
+        (("--url", "redis://127.0.0.1:{closed}"), 6, "UNAVAILABLE: "),
+        (("--url", "grpc://127.0.0.1:{closed}"), 6, "UNAVAILABLE: "),
+        (("--url", "redis://:wrong@127.0.0.1:{redis}"), 7, "UNAUTHENTICATED: "),
         (("--ttl", "0"), 2, "--ttl"),
     ],
 )

@@ -43,6 +43,13 @@ async def listen(link: RawLink, topic: str, route: int = 1, group: str = "") -> 
     assert not (await link.hear("done")).HasField("error")
 
 
+async def called(caller: RawLink, responder: RawLink, topic: str) -> bytes:
+    """Have one Link call the other; returns the call's id."""
+    await listen(responder, topic)
+    await caller.say(request=wire.SendRequest(envelope=request(topic).SerializeToString()))
+    return Envelope.FromString((await responder.hear("delivery")).envelope).call_id
+
+
 # --- what cannot be read ends this Link and no other ----------------------------------------------------------------
 
 UNREADABLE = {
@@ -244,8 +251,11 @@ async def test_an_expiry_that_is_sooner_is_kept(new_link: NewLink, topic: str) -
 async def test_an_answer_is_an_answer(new_link: NewLink, topic: str, kind: int) -> None:
     link, _ = await new_link()
     victim, name = await new_link()
-    await link.say(answer=wire.SendAnswer(to=name, envelope=event(topic, kind=kind).SerializeToString()))
-    await link.say(answer=wire.SendAnswer(to=name, envelope=Envelope(kind=ACCEPTED).SerializeToString()))
+    call_id = await called(victim, link, topic)
+    forged = event(topic, kind=kind, call_id=call_id).SerializeToString()
+    await link.say(answer=wire.SendAnswer(to=name, envelope=forged))
+    accepted = Envelope(kind=ACCEPTED, call_id=call_id).SerializeToString()
+    await link.say(answer=wire.SendAnswer(to=name, envelope=accepted))
     arrived = Envelope.FromString((await victim.hear("delivery")).envelope)
     assert arrived.kind == ACCEPTED
 
@@ -307,8 +317,9 @@ async def test_a_link_that_does_not_read_is_refused_requests_and_loses_events_bu
     await until(lambda: "OVERLOADED" in refused)
     for _ in range(12):
         await events.publish(f"{topic}.e", big)
-    answer = Envelope(kind=ACCEPTED, call_id=b"kept").SerializeToString()
     sender, _ = await new_link()
+    kept_id = await called(link, sender, f"{topic}.kept")
+    answer = Envelope(kind=ACCEPTED, call_id=kept_id).SerializeToString()
     await sender.say(answer=wire.SendAnswer(to=name, envelope=answer))
     for task in calls:
         task.cancel()
@@ -317,7 +328,7 @@ async def test_a_link_that_does_not_read_is_refused_requests_and_loses_events_bu
     assert 0 < routes.count(wire.ROUTE_REQUEST) < 30
     assert 0 < routes.count(wire.ROUTE_EVENT) < 12
     kept = [item.delivery.envelope for item in items if item.delivery.interest.route == wire.ROUTE_INBOX]
-    assert b"kept" in [Envelope.FromString(each).call_id for each in kept]
+    assert kept_id in [Envelope.FromString(each).call_id for each in kept]
     gaps = [item.gap for item in items if item.HasField("gap")]
     assert gaps
     for gap in gaps:

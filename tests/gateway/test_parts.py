@@ -23,6 +23,7 @@ from tieline_gateway.address import Address, parse_address
 from tieline_gateway.links.door import is_instance
 from tieline_gateway.links.flight import Flight
 from tieline_gateway.status import refusal
+from tieline_gateway.traffic import Traffic
 
 
 def pong(ref: int) -> bytes:
@@ -176,7 +177,7 @@ def call(name: bytes, expires_at: int = 1000) -> Envelope:
 
 @pytest.mark.parametrize("kind", [REPLY, CANCEL])
 def test_a_call_ends_with_a_reply_or_its_cancellation(kind: int) -> None:
-    flight, end = Flight(), Envelope(kind=kind, call_id=b"1")  # type: ignore[arg-type]
+    flight, end = Flight(Traffic()), Envelope(kind=kind, call_id=b"1")  # type: ignore[arg-type]
     flight.made(call(b"1"))
     assert flight.busy(0)
     (flight.down if kind == REPLY else flight.up)(end)
@@ -188,7 +189,7 @@ def test_a_call_ends_with_a_reply_or_its_cancellation(kind: int) -> None:
 
 
 def test_a_call_that_expired_or_was_not_taken_keeps_nobody_waiting() -> None:
-    flight = Flight()
+    flight = Flight(Traffic())
     flight.made(call(b"1", 1000))
     assert flight.busy(999)
     assert not flight.busy(1000)
@@ -199,7 +200,7 @@ def test_a_call_that_expired_or_was_not_taken_keeps_nobody_waiting() -> None:
 
 
 def test_calls_that_nobody_ended_are_forgotten_when_they_expired() -> None:
-    flight = Flight()
+    flight = Flight(Traffic())
     for number in range(100_000):
         request = call(number.to_bytes(16, "big"), number + 10)
         request.time = number

@@ -140,7 +140,7 @@ async def test_the_help_fits_into_80_columns() -> None:
     printed = await on_terminal(80, "--help")
     assert not [line for line in printed.lines[1:] if "..." in line]
     assert [line for line in printed.lines if line.split()[:1] == ["run"]] == [
-        "  run       Serve the handlers of a Python module."
+        "  run         Serve the handlers of a Python module."
     ]
 
 

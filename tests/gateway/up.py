@@ -102,6 +102,11 @@ class Up(Peer):
         return [sys.executable, "-m", "tieline_gateway", "up", "--listen", listen, "--http", self._http, *self.options]
 
 
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata of somebody with a token; none for no token."""
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
 class Client:
     """A program with plain stubs."""
 

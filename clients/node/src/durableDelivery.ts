@@ -21,6 +21,8 @@ export class DurableDelivery {
   rejected: string | undefined;
   /** What `nack` asked for, milliseconds. */
   delay: number | undefined;
+  /** Why it is to be handled again, as `nack` said it. */
+  reason = "";
   readonly #lease: Lease;
 
   constructor(lease: Lease, attempt: number) {
@@ -64,15 +66,18 @@ export class DurableDelivery {
 
   /**
    * It is to be handled again, after so many milliseconds or as the retry policy says, when the handler has ended.
+   * The reason is told in the log, and by the dead letter if this was the last attempt.
    * Throws ConflictError: it was acknowledged, the handling is over, or the lease was lost; InvalidArgumentError: the delay
-   * is no number of milliseconds from 0 to 30 days.
+   * is no number of milliseconds from 0 to 30 days, or the reason no text.
    */
-  nack(delay?: number): void {
+  nack(delay?: number, reason = ""): void {
     this.#check();
     if (delay !== undefined) check(delay, "delay", DELAY);
+    check(reason, "reason", TEXT);
     this.#checkOpen();
     this.nacked = true;
     this.delay = delay;
+    this.reason = reason;
   }
 
   /**

@@ -29,6 +29,7 @@ export {
 } from "./contract/contract.js";
 export type {
   DeadLetterErrorPayload,
+  DeliveryStoppedWarningPayload,
   GapWarningPayload,
   HandlerErrorPayload,
   LoopBlockedWarningPayload,

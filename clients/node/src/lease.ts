@@ -39,8 +39,8 @@ export interface Holder {
   timeOut(raised: TielineError): void;
 }
 
-/** Whether it is to be handled again in any case, and after how many milliseconds. */
-type Nack = Pick<DurableDelivery, "nacked"> & { readonly delay?: number | undefined };
+/** Whether it is to be handled again in any case, after how many milliseconds, and why. */
+type Nack = Pick<DurableDelivery, "nacked"> & { readonly delay?: number | undefined; readonly reason?: string };
 
 /**
  * So often the processes that handled an event must be lost before it is taken for the cause; from the second time on
@@ -205,8 +205,8 @@ export class Lease {
   }
 
   /** Its handler failed with this. */
-  fail(entry: Entry, raised: unknown, { nacked, delay }: Nack = { nacked: false }): End | undefined {
-    const [error, attempt] = [errorOf(raised), this.failures + 1];
+  fail(entry: Entry, raised: unknown, { nacked, delay, reason }: Nack = { nacked: false }): End | undefined {
+    const [error, attempt] = [errorOf(raised, reason), this.failures + 1];
     this.consumer.series.failed += 1;
     const unfit = error instanceof InvalidPayloadError && !nacked; // it will not get better
     const { retry } = this.consumer.policy;
@@ -258,9 +258,9 @@ export class Lease {
 export const WANTED_AGAIN = Symbol("wanted again");
 
 /** What is told of what a handler threw. */
-function errorOf(raised: unknown): TielineError {
+function errorOf(raised: unknown, reason = ""): TielineError {
   if (raised === WANTED_AGAIN) {
-    return new HandlerError("the handler asked for another attempt", { outcome: "RAN", type: "Nacked" });
+    return new HandlerError(reason || "the handler asked for another attempt", { outcome: "RAN", type: "Nacked" });
   }
   if (raised instanceof InvalidPayloadError || raised instanceof CallTimeoutError) return raised;
   return handlerError(raised);

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from tieline_gateway.cli import cli
-
-
-def main() -> None:
-    """Run the command line."""
-    cli(prog_name="tieline")
-
+from tieline_gateway.cli.main import main
 
 if __name__ == "__main__":
     main()

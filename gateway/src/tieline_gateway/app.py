@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import quote
 
 from tieline.event_store import Retention
@@ -16,15 +15,19 @@ from tieline.events import EventSystem
 from tieline.history_host import Recording, read_retention
 from tieline.settings import Settings
 from tieline.transports import make_transport
-from tieline_gateway.access.admission import Admission, Open
-from tieline_gateway.access.shared_token import SharedToken, TokenError
+from tieline_gateway.access.watch import Watch
+from tieline_gateway.access.wiring import make_admission
 from tieline_gateway.gateway import Gateway
-from tieline_gateway.grpc_server import GrpcServer, Tls
+from tieline_gateway.grpc_server import GrpcServer
 from tieline_gateway.http.app import make_app
+from tieline_gateway.http.browsers import Browsers
 from tieline_gateway.http.server import HttpServer
 from tieline_gateway.passwords import without_password
+from tieline_gateway.service_manager import READY, STOPPING, tell_service_manager
 from tieline_gateway.settings import GatewaySettings
 from tieline_gateway.settings_error import SettingsError
+from tieline_gateway.tls import Tls
+from tieline_gateway.webhooks.webhooks import Webhooks
 
 _log = logging.getLogger("tieline.gateway")
 _EMBEDDED = "memory://"
@@ -47,7 +50,7 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
 
     """
     settings.check()
-    tls, admission = _tls(settings), _admission(settings)
+    tls, watch = _tls(settings), Watch(make_admission(settings))
     store = event_store(settings.history_url) if settings.history else None
     quiet = Settings(system_events=False)  # its Links say what is to be said
     transport = make_transport(_broker_url(settings), settings.namespace, quiet, served=True)
@@ -56,20 +59,32 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     if store is not None:
         await Recording(events._instance, store, settings.history_topics, _retention(settings)).start()
     gateway = Gateway(transport, events, embedded=settings.embedded)
-    server = GrpcServer(gateway, tls, admission, reflect=settings.listen.is_loopback)
-    http = HttpServer(make_app(gateway, admission)) if settings.http else None
+    server = GrpcServer(gateway, tls, watch, reflect=settings.listen.is_loopback)
+    http: HttpServer | None = None
     try:
+        gateway.webhooks = Webhooks(gateway, settings.tables.webhooks, settings.tables.deliveries)
+        await gateway.webhooks.start()
+        http = HttpServer(make_app(gateway, watch, _browsers(settings)), tls) if settings.http else None
         port = await server.start(*settings.listen)
         web = await http.start(settings.http) if http and settings.http else None
-        stop = _stop_signal()
+        stop, watching = _stop_signal(), [asyncio.create_task(watch.run())]
+        if tls:
+            watching.append(asyncio.create_task(tls.watch()))
+        if web:
+            gateway.spawn(gateway.overview.sample(gateway.stopping))
         announce(_announcement(settings, port))
         if web:
-            announce(f"tieline: serving HTTP on http://{web}")
+            announce(f"tieline: serving HTTP on {'https' if tls else 'http'}://{web}")
+        tell_service_manager(READY)
         await _until(stop, gateway, server)
+        tell_service_manager(STOPPING)
+        for task in watching:
+            task.cancel()
         _log.info("stopping; calls under way have %s s", settings.drain)
         await server.say_health(serving=False)
         await gateway.say_farewell(settings.farewell)
         stopping = [asyncio.create_task(server.stop(settings.drain + _LAST_SECONDS))]
+        stopping.append(asyncio.create_task(gateway.webhooks.stop(settings.drain)))
         if http:
             stopping.append(asyncio.create_task(http.stop(settings.drain)))
         await gateway.drain(settings.drain)
@@ -133,21 +148,10 @@ def _retention(settings: GatewaySettings) -> Retention:
 def _tls(settings: GatewaySettings) -> Tls | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    client_ca = settings.tls_client_ca
-    return Tls(_read(settings.tls_cert), _read(settings.tls_key), _read(client_ca) if client_ca else b"")
+    return Tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
 
 
-def _admission(settings: GatewaySettings) -> Admission:
-    if settings.token_file is None:
-        return Open()
-    try:
-        return SharedToken.from_file(settings.token_file)
-    except TokenError as error:
-        raise SettingsError(str(error)) from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+def _browsers(settings: GatewaySettings) -> Browsers:
+    assert settings.http is not None
+    hosts = frozenset(name.lower() for name in settings.http_hosts)
+    return Browsers(settings.http, settings.tls_cert is not None, hosts)

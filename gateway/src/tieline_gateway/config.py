@@ -14,11 +14,29 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tieline_gateway.access.jwt import JwtConfig
+from tieline_gateway.access.rules import PrincipalConfig
 from tieline_gateway.settings_error import SettingsError
+from tieline_gateway.webhooks.delivery_table import DeliveryTable
+from tieline_gateway.webhooks.sources import WebhookTable
 
 
 class ConfigTables(msgspec.Struct, forbid_unknown_fields=True):
     """The tables of the file."""
+
+    principals: dict[str, PrincipalConfig] = {}
+    jwt: JwtConfig | None = None
+    webhooks: dict[str, WebhookTable] = {}
+    deliveries: dict[str, DeliveryTable] = {}
+
+    def placed(self, folder: Path) -> ConfigTables:
+        """The same, where the names of files are told from this folder."""
+        return ConfigTables(
+            principals=self.principals,
+            jwt=self.jwt.placed(folder) if self.jwt else None,
+            webhooks={name: table.placed(folder) for name, table in self.webhooks.items()},
+            deliveries={name: table.placed(folder) for name, table in self.deliveries.items()},
+        )
 
 
 class Config(NamedTuple):
@@ -55,7 +73,9 @@ def read_config(path: Path, options: Mapping[str, Any]) -> Config:
     values = {name: value for name, value in told.items() if name in options}
     tables = {name: value for name, value in told.items() if name not in options}
     shape = msgspec.defstruct("Values", [(name, options[name]) for name in values])
-    return Config(msgspec.structs.asdict(_checked(path, values, shape)), _checked(path, tables, ConfigTables))
+    return Config(
+        msgspec.structs.asdict(_checked(path, values, shape)), _checked(path, tables, ConfigTables).placed(path.parent)
+    )
 
 
 def _checked(path: Path, told: Mapping[str, Any], shape: type[Any]) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import aclosing, contextmanager
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -15,19 +14,20 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tieline._contract import gateway_pb2 as wire
-from tieline.errors import InternalError, TielineError, UnauthenticatedError, UnavailableError
+from tieline.errors import UnavailableError
 from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
 from tieline.transports.grpc_frames import CHANNEL_OPTIONS
-from tieline_gateway.access.admission import Admission, Credentials, Open, bearer
+from tieline_gateway.access import rights
+from tieline_gateway.access.principal import Action, Principal
+from tieline_gateway.access.schedules import Schedules
+from tieline_gateway.access.watch import Watch
 from tieline_gateway.address import AddressError
 from tieline_gateway.gateway import Gateway
+from tieline_gateway.grpc_entry import Context, Doorkeeper, Entry, write
 from tieline_gateway.links.door import Simple
-from tieline_gateway.status import refusal
+from tieline_gateway.tls import Tls
 
-_log = logging.getLogger("tieline.gateway")
 _SERVICE = "tieline.v1.EventGateway"
-_HEALTH_PREFIX = "/grpc.health.v1.Health/"
-_DETAILS_KEY = "grpc-status-details-bin"
 _OPTIONS = [
     *CHANNEL_OPTIONS,
     ("grpc.so_reuseport", 0),  # a second gateway on the same port is a mistake, and is told so
@@ -35,25 +35,17 @@ _OPTIONS = [
     ("grpc.http2.max_ping_strikes", 0),
 ]
 
-Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T", bound=Simple)
-
-
-class Tls(NamedTuple):
-    """PEM bytes: this server's certificate and key, and the authority of client certificates, empty for none."""
-
-    certificate: bytes
-    key: bytes
-    client_authority: bytes
 
 
 class GrpcServer:
     """Serves one gateway on one address."""
 
-    def __init__(self, gateway: Gateway, tls: Tls | None, admission: Admission, *, reflect: bool) -> None:
+    def __init__(self, gateway: Gateway, tls: Tls | None, watch: Watch, *, reflect: bool) -> None:
         self._gateway = gateway
         self._tls = tls
-        interceptors = [] if isinstance(admission, Open) else [_Doorkeeper(admission)]
+        self._entry = Entry(watch)
+        interceptors = [] if watch.open else [Doorkeeper(watch, f"/{_SERVICE}/")]
         self._server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
         self._server.add_generic_rpc_handlers((self._handlers(),))
         self._health = health.aio.HealthServicer()
@@ -93,9 +85,9 @@ class GrpcServer:
     def _bind(self, address: str) -> int:
         if self._tls is None:
             return self._server.add_insecure_port(address)
-        certificate, key, authority = self._tls
-        credentials = grpc.ssl_server_credentials(
-            [(key, certificate)], root_certificates=authority or None, require_client_auth=bool(authority)
+        wanted = bool(self._tls.pem.client_authority)
+        credentials = grpc.dynamic_ssl_server_credentials(
+            _shown(self._tls), lambda tls=self._tls: _shown(tls), require_client_authentication=wanted
         )
         return self._server.add_secure_port(address, credentials)
 
@@ -105,115 +97,118 @@ class GrpcServer:
             _SERVICE,
             {
                 "Publish": unary(
-                    self._publish,
+                    self._entry.unary(self._publish),
                     request_deserializer=wire.PublishRequest.FromString,
                     response_serializer=wire.PublishResponse.SerializeToString,
                 ),
                 "PublishAndWait": unary(
-                    self._publish_and_wait,
+                    self._entry.unary(self._publish_and_wait),
                     request_deserializer=wire.PublishAndWaitRequest.FromString,
                     response_serializer=wire.PublishAndWaitResponse.SerializeToString,
                 ),
                 "PublishAndGather": unary(
-                    self._publish_and_gather,
+                    self._entry.unary(self._publish_and_gather),
                     request_deserializer=wire.PublishAndGatherRequest.FromString,
                     response_serializer=wire.PublishAndGatherResponse.SerializeToString,
                 ),
                 "PublishAndStream": streams(
-                    self._publish_and_stream,
+                    self._entry.stream(self._publish_and_stream),
                     request_deserializer=wire.PublishAndStreamRequest.FromString,
                     response_serializer=wire.PublishAndStreamResponse.SerializeToString,
                 ),
-                "Subscribe": streams(self._subscribe, request_deserializer=wire.SubscribeRequest.FromString),
+                "Subscribe": streams(
+                    self._entry.stream(self._subscribe), request_deserializer=wire.SubscribeRequest.FromString
+                ),
                 **self._schedules(),
-                "Link": grpc.stream_stream_rpc_method_handler(self._link),
+                "Link": grpc.stream_stream_rpc_method_handler(self._entry.stream(self._link)),
             },
         )
 
     def _schedules(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
-        schedules = self._gateway.simple.schedules
+        desk = Schedules(self._gateway.simple.schedules)
         served = (
-            ("GetSchedule", schedules.get, wire.GetScheduleRequest),
-            ("ListSchedules", schedules.list, wire.ListSchedulesRequest),
-            ("CancelSchedule", schedules.cancel, wire.CancelScheduleRequest),
-            ("Reschedule", schedules.reschedule, wire.RescheduleRequest),
-            ("RetrySchedule", schedules.retry, wire.RetryScheduleRequest),
+            ("GetSchedule", desk.get, wire.GetScheduleRequest),
+            ("ListSchedules", desk.list, wire.ListSchedulesRequest),
+            ("CancelSchedule", desk.cancel, wire.CancelScheduleRequest),
+            ("Reschedule", desk.reschedule, wire.RescheduleRequest),
+            ("RetrySchedule", desk.retry, wire.RetryScheduleRequest),
         )
         return {
             name: grpc.unary_unary_rpc_method_handler(
-                partial(_answer, work),
+                self._entry.unary(partial(_answer, work)),
                 request_deserializer=request.FromString,
                 response_serializer=_serialized,
             )
             for name, work, request in served
         }
 
-    async def _publish(self, request: wire.PublishRequest, context: Context) -> wire.PublishResponse:
-        return await _told(context, self._gateway.simple.publish(_traced(request, context)))
+    async def _publish(
+        self, request: wire.PublishRequest, context: Context, principal: Principal
+    ) -> wire.PublishResponse:
+        rights.check_event(principal, request.topic)
+        principal.meter.spend(len(request.data))
+        return await self._gateway.simple.publish(_traced(request, context))
 
     async def _publish_and_wait(
-        self, request: wire.PublishAndWaitRequest, context: Context
+        self, request: wire.PublishAndWaitRequest, context: Context, principal: Principal
     ) -> wire.PublishAndWaitResponse:
-        call = self._gateway.simple.publish_and_wait(_traced(request, context), context.time_remaining())
-        return await _told(context, call)
+        with _calling(request, principal):
+            return await self._gateway.simple.publish_and_wait(_traced(request, context), context.time_remaining())
 
     async def _publish_and_gather(
-        self, request: wire.PublishAndGatherRequest, context: Context
+        self, request: wire.PublishAndGatherRequest, context: Context, principal: Principal
     ) -> wire.PublishAndGatherResponse:
-        call = self._gateway.simple.publish_and_gather(_traced(request, context), context.time_remaining())
-        return await _told(context, call)
+        with _calling(request, principal):
+            return await self._gateway.simple.publish_and_gather(_traced(request, context), context.time_remaining())
 
-    async def _publish_and_stream(self, request: wire.PublishAndStreamRequest, context: Context) -> None:
-        async def run() -> None:
+    async def _publish_and_stream(
+        self, request: wire.PublishAndStreamRequest, context: Context, principal: Principal
+    ) -> None:
+        with _calling(request, principal):
             call = self._gateway.simple.publish_and_stream(_traced(request, context), context.time_remaining())
             async with aclosing(call) as items:
                 async for item in items:
-                    await _write(context, item)
+                    await write(context, item)
 
-        await _told(context, run())
-
-    async def _subscribe(self, request: wire.SubscribeRequest, context: Context) -> None:
+    async def _subscribe(self, request: wire.SubscribeRequest, context: Context, principal: Principal) -> None:
+        principal.check(Action.SUBSCRIBE, request.topic)
         feed = self._gateway.new_feed()
-
-        async def run() -> None:
+        try:
             async with aclosing(feed.messages(request)) as messages:
                 async for message in messages:
-                    await _write(context, message)
+                    await write(context, message)
             raise UnavailableError("the gateway is about to stop; subscribe again elsewhere")
-
-        try:
-            await _told(context, run())
         finally:
             self._gateway.gone(feed)
 
-    async def _link(self, frames: AsyncIterator[bytes], context: Context) -> None:
-        link = self._gateway.new_link()
+    async def _link(self, frames: AsyncIterator[bytes], context: Context, principal: Principal) -> None:
+        link = self._gateway.new_link(principal)
         try:
-            await _told(context, link.serve(aiter(frames), partial(_write, context)))
+            await link.serve(aiter(frames), partial(write, context))
         finally:
             self._gateway.gone(link)
 
 
-class _Doorkeeper(grpc.aio.ServerInterceptor):
-    """Turns away who may not come in. Health may be asked by anyone."""
+@contextmanager
+def _calling(request: Simple, principal: Principal) -> Generator[None]:
+    """Send a request for a principal, if it may, and has not too much under way."""
+    rights.check_request(principal, request.topic, request.data, request.content_type)
+    principal.meter.spend(len(request.data))
+    with principal.meter.call():
+        yield
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._turn_away = grpc.stream_stream_rpc_method_handler(_unauthenticated)  # waits for nothing, so fits any
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """See `grpc.aio.ServerInterceptor`."""
-        details = handler_call_details
-        if not details.method.startswith(_HEALTH_PREFIX):
-            try:
-                self._admission.admit(_credentials(details))
-            except UnauthenticatedError:
-                return self._turn_away
-        return await continuation(details)
+async def _answer(
+    work: Callable[[Any, Principal], Awaitable[Any]], request: Any, _context: Context, principal: Principal
+) -> Any:
+    principal.meter.spend(0)
+    return await work(request, principal)
+
+
+def _shown(tls: Tls) -> grpc.ServerCertificateConfiguration:
+    """What a client is shown that connects now."""
+    certificate, key, authority = tls.pem
+    return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=authority or None)
 
 
 def _try_out(host: str, port: int) -> None:
@@ -222,32 +217,8 @@ def _try_out(host: str, port: int) -> None:
     socket.create_server((host, port), family=family).close()
 
 
-def _credentials(details: grpc.HandlerCallDetails) -> Credentials:
-    metadata = details.invocation_metadata or ()
-    return Credentials(bearer(next((value for name, value in metadata if name == "authorization"), "")))
-
-
-async def _unauthenticated(_requests: Any, context: Context) -> None:
-    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid token is needed: authorization: Bearer <token>")
-
-
-async def _answer(work: Callable[[Any], Awaitable[Any]], request: Any, context: Context) -> Any:
-    return await _told(context, work(request))
-
-
 def _serialized(response: Any) -> bytes:
     return response.SerializeToString()
-
-
-class _GoneError(Exception):
-    """The client is gone; there is nobody to tell anything."""
-
-
-async def _write(context: Context, message: Any) -> None:
-    try:
-        await context.write(message)
-    except Exception as error:  # gRPC has no public type for it
-        raise _GoneError from error
 
 
 def _traced(request: T, context: Context) -> T:
@@ -257,18 +228,3 @@ def _traced(request: T, context: Context) -> T:
     if told:
         inherit_trace(request.headers, told)
     return request
-
-
-async def _told(context: Context, work: Awaitable[Any]) -> Any:
-    """Do the work; if it fails, end the call with the status and details of its error."""
-    try:
-        return await work
-    except _GoneError:
-        return None
-    except TielineError as error:
-        told = error
-    except Exception:
-        _log.exception("a call failed inside the gateway")
-        told = InternalError("the gateway failed; its log says why")
-    code, message, details = refusal(told)
-    return await context.abort(grpc.StatusCode[code], message, ((_DETAILS_KEY, details),))

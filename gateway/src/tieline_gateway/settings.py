@@ -34,6 +34,8 @@ class GatewaySettings:
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
     token_file: Path | None = None
+    tokens: Path | None = None
+    http_hosts: tuple[str, ...] = ()
     store: Path | None = None
     history: str = ""
     history_topics: tuple[str, ...] = ()
@@ -63,7 +65,14 @@ class GatewaySettings:
     @property
     def protected(self) -> bool:
         """Whether it uses TLS and knows who calls."""
-        return self.tls_cert is not None and (self.token_file is not None or self.tls_client_ca is not None)
+        return self.tls_cert is not None and self.authenticated
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether it knows who calls."""
+        named = any(each.tokens_sha256 or each.certificates for each in self.tables.principals.values())
+        files = (self.token_file, self.tokens, self.tls_client_ca, self.tables.jwt)
+        return named or any(each is not None for each in files)
 
     def check(self) -> None:
         """Refuse what cannot be meant.
@@ -86,6 +95,10 @@ class GatewaySettings:
                 raise SettingsError(f"--history-topic: {error.message}") from None
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise SettingsError("--tls-client-ca needs --tls-cert and --tls-key")
+        for name, webhook in self.tables.webhooks.items():
+            webhook.check(name)
+        for name, delivery in self.tables.deliveries.items():
+            delivery.check(name)
         for address in (self.listen, self.http):
             self._check_protection(address)
 
@@ -93,5 +106,5 @@ class GatewaySettings:
         if not (address is None or address.is_loopback or self.protected or self.insecure):
             raise SettingsError(
                 f"{address} can be reached from elsewhere, so it needs TLS (--tls-cert, --tls-key) and "
-                "authentication (--token-file or --tls-client-ca); --insecure serves everyone without"
+                "authentication (--tokens, --token-file or --tls-client-ca); --insecure serves everyone without"
             )

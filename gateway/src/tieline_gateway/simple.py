@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
@@ -23,6 +23,7 @@ from tieline_gateway.links.door import compose
 from tieline_gateway.links.mail_door import durability
 from tieline_gateway.links.mailroom import appended_to_wire
 from tieline_gateway.simple_schedules import SimpleSchedules
+from tieline_gateway.traffic import Traffic
 
 _LONGEST_MARGIN = 0.05
 
@@ -30,9 +31,9 @@ _LONGEST_MARGIN = 0.05
 class SimpleCalls:
     """Publishes and calls through an instance of the gateway's own, which handles nothing itself."""
 
-    def __init__(self, instance: Instance) -> None:
-        self.running = 0
+    def __init__(self, instance: Instance, traffic: Traffic) -> None:
         self._instance = instance
+        self._traffic = traffic
         self._publisher = Publisher(instance)
         self._requester = Requester(instance)
         self._surveyor = Surveyor(instance)
@@ -46,7 +47,9 @@ class SimpleCalls:
 
         """
         if request.delay_ms or request.at:
-            return await self.schedules.plan(request)
+            told = await self.schedules.plan(request)
+            self._traffic.published += 1
+            return told
         if request.HasField("retry"):
             raise InvalidArgumentError("retry is for what is planned: add delay_ms, or at")
         durable = durability(request)
@@ -59,6 +62,34 @@ class SimpleCalls:
         else:
             envelope.priority = durable.priority
             told.stored.CopyFrom(appended_to_wire(await self._publisher.keep(envelope, durable)))
+        self._traffic.published += 1
+        return told
+
+    async def publish_together(self, requests: Sequence[wire.PublishRequest]) -> list[wire.PublishResponse]:
+        """Store events, all of one topic and all or none; or publish live ones, none of them if one is wrong.
+
+        Raises:
+            TielineError: they were refused, or the broker is away.
+
+        """
+        durable = [durability(request) for request in requests]
+        kept = [one for one in durable if one is not None]
+        if len({request.topic for request in requests}) > 1 and kept:
+            raise InvalidArgumentError("events that are stored together are of one topic; send those of others apart")
+        default = 0 if kept else contract.DEFAULT_EVENT_TTL_MS
+        events = [compose(EVENT, request, request.ttl_ms or default, self._instance) for request in requests]
+        self._traffic.published += len(events)
+        for event in events:
+            event.id = new_id()
+        told = [wire.PublishResponse(id=event.id, correlation_id=event.correlation_id or event.id) for event in events]
+        if not kept:
+            for event in events:
+                await self._publisher.send(event)
+            return told
+        for event, one in zip(events, kept, strict=True):
+            event.priority = one.priority
+        for response, place in zip(told, await self._publisher.keep_together(events, kept), strict=True):
+            response.stored.CopyFrom(appended_to_wire(place))
         return told
 
     async def publish_and_wait(
@@ -74,15 +105,12 @@ class SimpleCalls:
         if request.idempotency_key:
             envelope.idempotency_key = check_key(request.idempotency_key)
             envelope.fingerprint = fingerprint(request.data, request.content_type)
-        self.running += 1
+        idempotent = request.idempotent or bool(request.idempotency_key)
         try:
-            reply = await self._requester.exchange(
-                envelope, idempotent=request.idempotent or bool(request.idempotency_key)
-            )
+            with self._traffic.under_way(envelope):
+                reply = await self._requester.exchange(envelope, idempotent=idempotent)
         except TielineError as error:
             raise _meant(request.topic, error) from None
-        finally:
-            self.running -= 1
         return wire.PublishAndWaitResponse(data=reply.data, content_type=reply.content_type, headers=reply.headers)
 
     async def publish_and_stream(
@@ -97,17 +125,15 @@ class SimpleCalls:
         seconds = math.inf if remaining is None else _ttl_ms(remaining) / 1000
         envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
         stream = self._requester.exchange_stream(envelope, seconds)
-        self.running += 1
         try:
-            async with stream:
-                with contextlib.suppress(StopAsyncIteration):
-                    while True:
-                        item = await stream.next_envelope()
-                        yield wire.PublishAndStreamResponse(data=item.data, content_type=item.content_type)
+            with self._traffic.under_way(envelope, streams=True):
+                async with stream:
+                    with contextlib.suppress(StopAsyncIteration):
+                        while True:
+                            item = await stream.next_envelope()
+                            yield wire.PublishAndStreamResponse(data=item.data, content_type=item.content_type)
         except TielineError as error:
             raise _meant(request.topic, error) from None
-        finally:
-            self.running -= 1
 
     async def publish_and_gather(
         self, request: wire.PublishAndGatherRequest, remaining: float | None
@@ -119,13 +145,12 @@ class SimpleCalls:
 
         """
         envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
-        self.running += 1
+        every = request.every_instance
         try:
-            answers = await self._surveyor.survey(envelope, request.max_replies, every_instance=request.every_instance)
+            with self._traffic.under_way(envelope):
+                answers = await self._surveyor.survey(envelope, request.max_replies, every_instance=every)
         except TielineError as error:
             raise _meant(request.topic, error) from None
-        finally:
-            self.running -= 1
         return wire.PublishAndGatherResponse(answers=[_gathered(request.topic, *answer) for answer in answers])
 
 

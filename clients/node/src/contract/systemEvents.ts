@@ -213,6 +213,21 @@ export interface LoopBlockedWarningPayload {
   left_out: number;
 }
 
+/** An outbound webhook was answered 410 Gone: nothing more is sent there until the gateway starts again. A gateway tells it. */
+export interface DeliveryStoppedWarningPayload {
+  kind: "delivery_stopped";
+  /** Service of the instance that says so. */
+  service: string;
+  /** That instance. */
+  instance: string;
+  /** Topic whose events it sends. */
+  topic: string;
+  /** Its name. */
+  delivery: string;
+  /** How many of this kind about this topic were not told since the last one. */
+  left_out: number;
+}
+
 export type SystemErrorPayload =
   | HandlerErrorPayload
   | ParkedErrorPayload
@@ -224,7 +239,8 @@ export type SystemWarningPayload =
   | OverloadWarningPayload
   | GapWarningPayload
   | HistoryLostWarningPayload
-  | LoopBlockedWarningPayload;
+  | LoopBlockedWarningPayload
+  | DeliveryStoppedWarningPayload;
 
 /** Types of the fields of each payload, by topic, and kind if there is one. */
 export const SYSTEM_EVENTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -239,4 +255,5 @@ export const SYSTEM_EVENTS: Readonly<Record<string, Readonly<Record<string, stri
   "system.warning gap": {"service": "text", "instance": "text", "since": "time", "until": "time", "reason": "text", "left_out": "integer"},
   "system.warning history_lost": {"service": "text", "instance": "text", "lost": "integer", "left_out": "integer"},
   "system.warning loop_blocked": {"service": "text", "instance": "text", "seconds": "number", "left_out": "integer"},
+  "system.warning delivery_stopped": {"service": "text", "instance": "text", "topic": "text", "delivery": "text", "left_out": "integer"},
 };

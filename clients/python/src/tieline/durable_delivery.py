@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tieline.errors import ConflictError, InvalidArgumentError
+from tieline.outgoing import check_text
 
 if TYPE_CHECKING:
     from tieline.lease import Lease
@@ -18,13 +19,14 @@ class DurableDelivery:
     A handler need not say anything: returning acknowledges, raising does not. What it says counts instead.
     """
 
-    __slots__ = ("_delay", "_lease", "acked", "attempt", "nacked", "rejected")
+    __slots__ = ("_delay", "_lease", "acked", "attempt", "nacked", "reason", "rejected")
 
     def __init__(self, lease: Lease, attempt: int) -> None:
         self._lease = lease
         self.attempt = attempt
         self.acked = self.nacked = False
         self.rejected: str | None = None
+        self.reason = ""
         self._delay: float | None = None
 
     @property
@@ -62,12 +64,14 @@ class DurableDelivery:
             self.acked = True
             self._lease.acknowledge()
 
-    def nack(self, delay: float | None = None) -> None:
+    def nack(self, delay: float | None = None, reason: str = "") -> None:
         """It is to be handled again, after so many seconds or as the retry policy says, when the handler has ended.
+
+        The reason is told in the log, and by the dead letter if this was the last attempt.
 
         Raises:
             ConflictError: it was acknowledged, the handling is over, or the lease was lost.
-            InvalidArgumentError: the delay is no number of seconds from 0 to 30 days.
+            InvalidArgumentError: the delay is no number of seconds from 0 to 30 days, or the reason no text.
 
         """
         self._check()
@@ -75,8 +79,9 @@ class DurableDelivery:
             number = isinstance(delay, (int, float)) and not isinstance(delay, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
             if not (number and 0 <= delay <= _LONGEST_SECONDS):
                 raise InvalidArgumentError(f"delay is in seconds, from 0 to 30 days, not {delay!r:.80}")
+        check_text(reason, "reason")
         self._check_open()
-        self.nacked, self._delay = True, delay
+        self.nacked, self._delay, self.reason = True, delay, reason
 
     def reject(self, reason: str = "") -> None:
         """It is not to be handled again: it becomes a dead letter when the handler has ended, and its key goes on.

@@ -275,13 +275,19 @@ class Lease:
             self.consumer.series.failed += 1
             error = HandlerError(delivery.rejected, outcome=Outcome.RAN, type="Rejected")
             return self._bury(entry, REJECTED, error, delivery.attempt)
-        return self.fail(entry, raised, nacked=delivery.nacked, delay=delivery.delay)
+        return self.fail(entry, raised, nacked=delivery.nacked, delay=delivery.delay, reason=delivery.reason)
 
     def fail(
-        self, entry: Entry, raised: Exception | None, *, nacked: bool = False, delay: float | None = None
+        self,
+        entry: Entry,
+        raised: Exception | None,
+        *,
+        nacked: bool = False,
+        delay: float | None = None,
+        reason: str = "",
     ) -> tuple[Verdict, bytes] | None:
         """What becomes of the first event, whose handler failed."""
-        error, attempt, retry = _error_of(raised), self.failures + 1, self.consumer.policy.retry
+        error, attempt, retry = _error_of(raised, reason), self.failures + 1, self.consumer.policy.retry
         self.consumer.series.failed += 1
         unfit = isinstance(raised, InvalidPayloadError) and not nacked  # it will not get better
         if unfit or attempt >= retry.max_attempts:
@@ -347,9 +353,10 @@ def failure_in(cancelled: asyncio.CancelledError) -> HandlerError:
     return error
 
 
-def _error_of(raised: Exception | None) -> TielineError:
+def _error_of(raised: Exception | None, reason: str) -> TielineError:
     if raised is None:
-        return HandlerError("the handler asked for another attempt", outcome=Outcome.RAN, type="Nacked")
+        asked = reason or "the handler asked for another attempt"
+        return HandlerError(asked, outcome=Outcome.RAN, type="Nacked")
     if isinstance(raised, (InvalidPayloadError, CallTimeoutError)):
         return raised
     return handler_error(raised)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.durable import Appended, Draft, NoStream, Stored, no_stream
+from tieline.durable import Draft, NoStream, Stored, no_stream
 from tieline.envelope import EVENT, new_id
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, PayloadTooLargeError, TielineError
 from tieline.event_outlet import EventOutlet
@@ -47,6 +47,7 @@ class Durable(NamedTuple):
         dedupe: an id under which it is recognised within the window; None for none.
         most: bound of its stream; 0 for none.
         replicas: how many replicas must have it.
+        window: for how long it is recognised (ms).
 
     """
 
@@ -55,6 +56,7 @@ class Durable(NamedTuple):
     dedupe: str | None
     most: int
     replicas: int = 0
+    window: int = contract.DEFAULT_DEDUPE_MS
 
 
 class Piece(NamedTuple):
@@ -173,27 +175,36 @@ class Publisher:
             return await self._queue(self._outbox, topic, pieces, *rest)
         if instance.port is None or get_running_loop() is not instance.loop:
             await instance.start()
+        events = [self.durable_event(topic, data, headers, durable, *rest) for data, headers, durable in pieces]
+        places = await self.keep_together(events, [piece.durable for piece in pieces], wait_for_connection)
+        return [
+            Receipt(event.id, event.correlation_id or event.id, place)
+            for event, place in zip(events, places, strict=True)
+        ]
+
+    async def keep_together(
+        self, events: Sequence[Envelope], durable: Sequence[Durable], wait_for_connection: float = 0.0
+    ) -> list[Stored]:
+        """Store composed events of one topic: all of them, or none."""
+        instance = self._instance
         port = instance.port
         assert port is not None
-        events = [self.durable_event(topic, data, headers, durable, *rest) for data, headers, durable in pieces]
-        drafts = [draft_of(event, piece.durable) for event, piece in zip(events, pieces, strict=True)]
+        topic = events[0].topic
+        drafts = [draft_of(event, one) for event, one in zip(events, durable, strict=True)]
         check_size(drafts)
         if not port.connected:
             await instance.link.wait(events[0], wait_for_connection)
         began = instance.clock.monotonic()
-        stored = await port.mail.append(topic, drafts, together=True, most=pieces[0].durable.most)
-        for place in stored:
+        places: list[Stored] = []
+        for place in await port.mail.append(topic, drafts, together=True, most=durable[0].most):
             if not isinstance(place, Stored):
-                raise not_stored(place, no_room_together(topic, len(pieces), instance.settings.retry_after))
-        return [self._receipt(event, place, began) for event, place in zip(events, stored, strict=True)]
-
-    def _receipt(self, event: Envelope, place: Appended, began: float) -> Receipt:
-        """What is returned for an event that was stored together with others; that is noted."""
-        assert isinstance(place, Stored)
-        self._count(event.topic, place)
-        if self._instance.steps.wanted:
-            self._instance.steps.stored(event, place, began)
-        return Receipt(event.id, event.correlation_id or event.id, place)
+                raise not_stored(place, no_room_together(topic, len(events), instance.settings.retry_after))
+            places.append(place)
+        for event, place in zip(events, places, strict=True):
+            self._count(topic, place)
+            if instance.steps.wanted:
+                instance.steps.stored(event, place, began)
+        return places
 
     def _count(self, topic: str, place: Stored) -> None:
         tally = self._instance.tally
@@ -337,7 +348,7 @@ def check_durable(durable: Durable) -> None:
 def draft_of(event: Envelope, durable: Durable) -> Draft:
     """An event, ready to be stored."""
     known_as = durable.dedupe or ""
-    window = contract.DEFAULT_DEDUPE_MS if known_as else 0
+    window = durable.window if known_as else 0
     return Draft(durable.key or "", durable.priority, known_as, window, event.SerializeToString())
 
 

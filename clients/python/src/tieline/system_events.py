@@ -23,6 +23,7 @@ from tieline._contract.contract import (
 from tieline._contract.envelope_pb2 import Envelope
 from tieline._contract.system_events import (
     DeadLetterErrorPayload,
+    DeliveryStoppedWarningPayload,
     GapWarningPayload,
     HandlerErrorPayload,
     LoopBlockedWarningPayload,
@@ -49,6 +50,7 @@ __all__ = [
     "SYSTEM_STARTUP",
     "SYSTEM_WARNING",
     "DeadLetterErrorPayload",
+    "DeliveryStoppedWarningPayload",
     "GapWarningPayload",
     "HandlerErrorPayload",
     "LoopBlockedWarningPayload",

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Protocol
 
 from tieline_gateway.access.principal import ANYBODY, Principal
 
+WANTED = "a valid token is needed: authorization: Bearer <token>"
+"""What is said to who shows nothing that can be used; it never says what was wrong with it."""
+
 
 class Credentials(NamedTuple):
-    """What somebody shows: the token behind `Authorization: Bearer`, and the names in their TLS certificate."""
+    """What somebody shows.
+
+    Attributes:
+        bearer: the token behind `Authorization: Bearer`.
+        certificate: the names in their TLS certificate, which the TLS library has verified.
+        until: when that certificate ends, seconds since 1970.
+
+    """
 
     bearer: str = ""
     certificate: tuple[str, ...] = ()
+    until: float = math.inf
 
 
 class Admission(Protocol):
     """Decides who comes in."""
 
     def admit(self, credentials: Credentials) -> Principal:
-        """Say who this is.
+        """Say who this is. Asked again while a stream is open; another answer ends the stream.
 
         Raises:
             UnauthenticatedError: nobody we know; it does not say more.

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 
 from tieline.errors import PermissionDeniedError
+from tieline_gateway.access.limits import Meter
+from tieline_gateway.access.permissions import Action, Permissions
 
-
-class Action(StrEnum):
-    """What may be allowed over a topic, or over a pattern of topics."""
-
-    PUBLISH = "publish"
-    """Publish, store and plan events; see, move and cancel what was planned for the topic."""
-    SUBSCRIBE = "subscribe"
-    """Get events, live or durable, also those of history."""
-    CALL = "call"
-    """Send requests."""
-    SERVE = "serve"
-    """Answer requests."""
-    ADMIN = "admin"
-    """Look after what belongs to others: groups, dead letters, parked keys, cron tasks, `explain`, `services`."""
+__all__ = ["ANYBODY", "Action", "Principal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """One who was let in; unrestricted unless said."""
+    """One who was let in; unrestricted unless said.
+
+    Attributes:
+        name: for people, and in errors.
+        permissions: rules; None: everything is allowed.
+        services: the names it may have as a service; None for any.
+        meter: what it uses now; one for all connections of this name.
+
+    """
 
     name: str
+    permissions: Permissions | None = None
+    services: frozenset[str] | None = None
+    meter: Meter = field(default_factory=Meter, compare=False, repr=False)
+
+    @property
+    def restricted(self) -> bool:
+        """Whether there is something it may not do."""
+        return self.permissions is not None
 
     def check(self, action: Action, topic: str) -> None:
         """Return if this is allowed.
@@ -41,11 +45,22 @@ class Principal:
 
         """
         if not self.may(action, topic):
-            raise PermissionDeniedError(f"{self.name} may not {action} {topic!r}")
+            raise PermissionDeniedError(f"{self.name} may not {action} {topic!r:.300}")
 
     def may(self, action: Action, topic: str) -> bool:
         """Whether this is allowed; see `check`."""
-        return bool(action and topic)
+        return self.permissions is None or self.permissions.allow(action, topic)
+
+    def check_service(self, service: str) -> None:
+        """Return if it may be a service of this name.
+
+        Raises:
+            PermissionDeniedError: it may not.
+
+        """
+        if self.services is not None and service not in self.services:
+            allowed = ", ".join(sorted(self.services)) or "none"
+            raise PermissionDeniedError(f"{self.name} may not be the service {service!r:.80}; it may be {allowed}")
 
 
 ANYBODY = Principal(name="anybody")

@@ -9,14 +9,14 @@ import msgspec
 
 from tieline.errors import InvalidArgumentError
 from tieline_gateway.cli.gateway_options import (
-    config_of,
     gateway_options,
     gateway_settings,
     value_source,
     with_gateway_options,
 )
 from tieline_gateway.cli.page import Page, visible
-from tieline_gateway.cli.visit import USAGE, fail, print_json
+from tieline_gateway.cli.plain import print_json
+from tieline_gateway.cli.visit import USAGE, fail
 from tieline_gateway.passwords import without_password
 from tieline_gateway.settings_error import SettingsError
 
@@ -37,11 +37,11 @@ def show(context: click.Context, *, as_json: bool, **_options: Any) -> None:
     Ends with 2 if they cannot be meant.
     """
     try:
-        gateway_settings(context)
+        settings = gateway_settings(context)
     except (SettingsError, InvalidArgumentError) as error:
         fail(str(error), USAGE)
     rows = [(str(option.name), _value(context, option), value_source(context, option)) for option in gateway_options()]
-    tables = msgspec.to_builtins(config_of(context).tables)
+    tables = msgspec.to_builtins(settings.tables)
     if as_json:
         print_json({"settings": {name: {"value": value, "from": source} for name, value, source in rows}, **tables})
         return

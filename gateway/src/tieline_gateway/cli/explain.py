@@ -12,8 +12,10 @@ import click
 from tieline._contract.contract import DEFAULT_EXPLAIN_CALLS
 from tieline.explain import Explanation, TrailStep
 from tieline.gather import Responder
+from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.page import Page, visible
-from tieline_gateway.cli.visit import FAILED, USAGE, fail, print_json, visit, visiting
+from tieline_gateway.cli.plain import print_json
+from tieline_gateway.cli.visit import FAILED, USAGE, Broker, fail, json_option, ttl_option, with_broker
 
 _HEADS = ("TIME", "AFTER", "WHO", "CALL", "STEP", "TOPIC", "DETAILS")
 _STYLES = {
@@ -24,10 +26,12 @@ _SHORTEST = 4
 _BELOW = 25
 
 
-@click.command()
+@click.command(epilog=examples("tieline explain order-7", "tieline explain 0190a5c4-… --json"))
 @click.argument("correlation_id", metavar="ID")
-@visiting
-def explain(correlation_id: str, *, url: str, namespace: str, ttl: float, as_json: bool) -> None:
+@with_broker
+@ttl_option
+@json_option
+def explain(correlation_id: str, *, broker: Broker, ttl: float, as_json: bool) -> None:
     """Tell where an event or call went.
 
     ID is the correlation id of an event, a receipt or an error. All live processes are asked what they remember of it,
@@ -35,7 +39,7 @@ def explain(correlation_id: str, *, url: str, namespace: str, ttl: float, as_jso
     """
     if not correlation_id:
         fail("the ID is empty; give the correlation id of an event or a call", USAGE)
-    explanation = visit(url, namespace, lambda events: events.explain(correlation_id, ttl=ttl))
+    explanation = broker.visit(lambda events: events.explain(correlation_id, ttl=ttl))
     if as_json:
         print_json(_document(explanation))
     else:

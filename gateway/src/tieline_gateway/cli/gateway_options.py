@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from click.core import ParameterSource
 
 from tieline._contract.contract import DEFAULT_DRAIN_MS, DEFAULT_FAREWELL_MS
@@ -21,6 +22,7 @@ from tieline_gateway.settings import (
     GatewaySettings,
     SettingsError,
 )
+from tieline_gateway.webhooks.sources import with_flags_and_environment
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _CONFIG = f"{__name__}.config"
@@ -95,6 +97,12 @@ _OPTIONS = [
         envvar=["TIELINE_URL", "REDIS_URL"],
         help="Redis; without it, or with memory://, the broker is embedded.",
     ),
+    _Setting(
+        ["--http-host", "http_hosts"],
+        multiple=True,
+        metavar="NAME",
+        help="A name under which browsers may reach HTTP, as behind a proxy; may be repeated.",
+    ),
     _Setting(["--namespace"], default="", help="Separates installations on one Redis."),
     _Setting(
         ["--store"],
@@ -131,6 +139,7 @@ _OPTIONS = [
     _Setting(["--tls-key"], type=_FILE, help="PEM file of its private key."),
     _Setting(["--tls-client-ca"], type=_FILE, help="Clients need its certificates."),
     _Setting(["--token-file"], type=_FILE, help="Clients need the token in this file."),
+    _Setting(["--tokens"], type=_FILE, help="Clients need a token from this file, which `tieline token` makes."),
     _Setting(["--insecure"], is_flag=True, help="Serve a non-loopback address without TLS and authentication."),
     _Setting(
         ["--drain"],
@@ -148,6 +157,14 @@ _OPTIONS = [
         metavar="SECONDS",
         help="How long calls are still taken in front of Redis, before that, by a gateway that said that it is about "
         "to stop: until clients, or what balances their load, have gone to another one.",
+    ),
+    _Setting(
+        ["--webhook", "webhook"],
+        multiple=True,
+        envvar="TIELINE_WEBHOOK",
+        metavar="NAME[:KIND]=FILE",
+        help="Take POST /webhooks/NAME, signed with a secret in FILE; KIND is github, or standard for Standard "
+        "Webhooks. May be repeated; the file has more of it: [webhooks.NAME], and [deliveries.NAME] for the way out.",
     ),
     _Setting(
         ["--log-format"],
@@ -191,10 +208,12 @@ def gateway_settings(context: click.Context) -> GatewaySettings:
     """
     values = {option.name: context.params[option.name] for option in _OPTIONS if option.name}
     http = values.pop("http")
+    tables = config_of(context).tables
+    webhooks = with_flags_and_environment(tables.webhooks, values.pop("webhook"), os.environ)
     settings = GatewaySettings(
         listen=parse_address(values.pop("listen")),
         http=None if http == NO_HTTP else parse_address(http),
-        tables=config_of(context).tables,
+        tables=msgspec.structs.replace(tables, webhooks=webhooks),
         **values,
     )
     settings.check()

@@ -8,33 +8,46 @@ import click
 
 from tieline.events import EventSystem
 from tieline.services import Service, Subscribed
-from tieline_gateway.asyncapi import NOTHING, asyncapi
+from tieline_gateway.asyncapi import NOTHING
+from tieline_gateway.asyncapi import asyncapi as asyncapi_document
+from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.page import Page, visible
-from tieline_gateway.cli.visit import USAGE, fail, print_json, visit, visiting
+from tieline_gateway.cli.plain import print_json
+from tieline_gateway.cli.visit import USAGE, Broker, fail, json_option, ttl_option, with_broker
 from tieline_gateway.contracts import Difference, differences
 from tieline_gateway.shapes import shape
 
 _HEADS = ("TOPIC", "GROUP", "KIND", "VERSION", "SCHEMA")
 
 
-@click.command()
-@visiting
+@click.command(epilog=examples("tieline services", "tieline services --json | jq '.services[].name'"))
+@with_broker
+@ttl_option
+@json_option
 @click.option("--asyncapi", "as_asyncapi", is_flag=True, help="Print an AsyncAPI 3.0 document (JSON).")
-def services(*, url: str, namespace: str, ttl: float, as_json: bool, as_asyncapi: bool) -> None:
+def services(*, broker: Broker, ttl: float, as_json: bool, as_asyncapi: bool) -> None:
     """Tell who is there, and what they are subscribed to.
 
     All live processes are asked. Warns where they differ about the schema or the version of a topic.
     """
     if as_json and as_asyncapi:
         fail("--json and --asyncapi are two documents; ask for one of them", USAGE)
-    found = visit(url, namespace, lambda events: _others(events, ttl))
+    found = broker.visit(lambda events: _others(events, ttl))
     differing = differences(found)
     if as_asyncapi:
-        print_json(asyncapi(found, url))
+        print_json(asyncapi_document(found, broker.url))
     elif as_json:
         print_json(_document(found, differing))
     else:
         _show(Page(), found, differing)
+
+
+@click.command(epilog=examples("tieline asyncapi > asyncapi.json"))
+@with_broker
+@ttl_option
+def asyncapi(*, broker: Broker, ttl: float) -> None:
+    """Print an AsyncAPI 3.0 document (JSON)."""
+    print_json(asyncapi_document(broker.visit(lambda events: _others(events, ttl)), broker.url))
 
 
 async def _others(events: EventSystem, ttl: float) -> list[Service]:

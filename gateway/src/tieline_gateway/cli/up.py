@@ -17,6 +17,8 @@ from tieline.errors import InvalidArgumentError, TielineError
 from tieline_gateway.address import AddressError
 from tieline_gateway.app import run
 from tieline_gateway.cli.gateway_options import gateway_settings, with_gateway_options
+from tieline_gateway.cli.group import examples
+from tieline_gateway.demo.beside import run_with_demo
 from tieline_gateway.logs import begin_logging
 from tieline_gateway.settings import GatewaySettings
 from tieline_gateway.settings_error import SettingsError
@@ -24,9 +26,16 @@ from tieline_gateway.settings_error import SettingsError
 _FAILED, _USAGE = 1, 2
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "tieline up                                            the broker is this process",
+        "tieline up --demo                                     with services to look at",
+        "tieline up --url redis://127.0.0.1:6379 --history     in front of Redis, with history",
+    )
+)
+@click.option("--demo", is_flag=True, help="Start a few services beside it, with something to look at.")
 @click.pass_context
-def up(context: click.Context, **_options: Any) -> None:
+def up(context: click.Context, *, demo: bool, **_options: Any) -> None:
     """Serve gRPC and HTTP: embedded, or in front of Redis.
 
     Settings may also come from the environment, as TIELINE_<FLAG>, and from a file; `tieline config show` tells what
@@ -39,7 +48,7 @@ def up(context: click.Context, **_options: Any) -> None:
         begin_logging(settings.log_format, verbose=settings.verbose)
         if settings.insecure and not settings.listen.is_loopback and not settings.protected:
             _warn(settings)
-        _run_loop(run(settings, click.echo))
+        _run_loop(run_with_demo(settings, click.echo) if demo else run(settings, click.echo))
     except (SettingsError, InvalidArgumentError) as error:
         _fail(str(error), _USAGE)
     except (AddressError, TielineError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -12,23 +13,45 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tieline.errors import InvalidArgumentError, NotFoundError
-from tieline_gateway.access.admission import Admission
+from tieline_gateway.access.watch import Watch
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.api import OPERATIONS
+from tieline_gateway.http.browsers import Browsers
+from tieline_gateway.http.dashboard import dashboard
 from tieline_gateway.http.doorkeeper import Doorkeeper
-from tieline_gateway.http.probes import OPEN_PATHS, probes
+from tieline_gateway.http.openapi import openapi
+from tieline_gateway.http.probes import probes
 from tieline_gateway.http.problems import HttpError, refusal
-from tieline_gateway.http.serving import endpoint
+from tieline_gateway.http.serving import JSON, endpoint
 
 
-def make_app(gateway: Gateway, admission: Admission) -> Starlette:
+def make_app(gateway: Gateway, watch: Watch, browsers: Browsers) -> Starlette:
     """Put the HTTP face of a gateway together."""
     api = [Route(each.path, endpoint(each, gateway), methods=[each.method]) for each in OPERATIONS]
-    return Starlette(
-        routes=[*api, *probes(gateway)],
-        middleware=[Middleware(Doorkeeper, admission, OPEN_PATHS)],
+    app = Starlette(
+        routes=[
+            *api,
+            Route("/openapi.json", _Document().answer),
+            *gateway.webhooks.routes(),
+            *probes(gateway),
+            *dashboard(),
+        ],
+        middleware=[Middleware(Doorkeeper, watch, browsers)],
         exception_handlers={HTTPException: _refused},
     )
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Document:
+    """Answers with the OpenAPI document, which is made when somebody asks for the first time."""
+
+    def __init__(self) -> None:
+        self._made = b""
+
+    async def answer(self, _request: Request) -> Response:
+        self._made = self._made or msgspec.json.encode(openapi(OPERATIONS))
+        return Response(self._made, media_type=JSON)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -10,11 +10,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from tieline.prometheus import CONTENT_TYPE
+from tieline_gateway.access.principal import Action
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.problems import refusal
+from tieline_gateway.http.serving import principal_of
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Anybody may ask these; they tell nothing but yes or no."""
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json", "/", "/dashboard"})
+"""Anybody may ask these; they tell nothing but yes or no, what is documented anyway, or lead to the dashboard."""
 
 
 def probes(gateway: Gateway) -> Sequence[Route]:
@@ -29,9 +31,10 @@ def probes(gateway: Gateway) -> Sequence[Route]:
         why = "about to stop" if gateway.draining else "the broker is away"
         return PlainTextResponse(f"not ready: {why}", HTTPStatus.SERVICE_UNAVAILABLE)
 
-    async def metrics(_request: Request) -> Response:
+    async def metrics(request: Request) -> Response:
         try:
-            text = await gateway.events.prometheus(groups=True, schedules=True)
+            principal_of(request).check(Action.ADMIN, ">")
+            text = await gateway.events.prometheus(groups=True, schedules=True) + gateway.webhooks.exposition()
         except Exception as error:
             return refusal(error)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)

@@ -15,7 +15,7 @@ from tieline.errors import InternalError, TielineError
 
 _log = logging.getLogger("tieline.gateway")
 _TYPE = "urn:tieline:error:"
-_MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -63,22 +63,26 @@ def problem(error: TielineError, status: int = 0) -> Problem:
     )
 
 
-def refusal(error: Exception) -> Response:
-    """Answer with what went wrong; what is no error of ours is a defect, goes to the log, and is not shown."""
-    headers: dict[str, str] = {}
-    status = 0
+def problem_of(error: Exception) -> Problem:
+    """Describe whatever went wrong; what is no error of ours is a defect, goes to the log, and is not shown."""
     if isinstance(error, HttpError):
-        status, headers, error = error.status, error.headers, error.error
-    if not isinstance(error, TielineError):
-        _log.error("an HTTP request failed inside the gateway", exc_info=error)
-        error = InternalError("the gateway failed; its log says why")
-    told = problem(error, status)
+        return problem(error.error, error.status)
+    if isinstance(error, TielineError):
+        return problem(error)
+    _log.error("an HTTP request failed inside the gateway", exc_info=error)
+    return problem(InternalError("the gateway failed; its log says why"))
+
+
+def refusal(error: Exception) -> Response:
+    """Answer with what went wrong: see `problem_of`."""
+    headers = dict(error.headers) if isinstance(error, HttpError) else {}
+    told = problem_of(error)
     if told.retry_after is not None:
         headers["retry-after"] = str(math.ceil(told.retry_after))
     if told.status == HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = "Bearer"
+        headers.setdefault("www-authenticate", "Bearer")
     body = msgspec.json.encode(told, enc_hook=str)
-    return Response(body, told.status, headers, _MEDIA_TYPE)
+    return Response(body, told.status, headers, MEDIA_TYPE)
 
 
 def _title(code: str) -> str:

@@ -11,15 +11,19 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tieline_gateway.address import Address, AddressError
+from tieline_gateway.http.protocol import HttpProtocol
+from tieline_gateway.tls import Tls
 
 
 class HttpServer:
-    """Serves one application on one address."""
+    """Serves one application on one address, with TLS if there is a certificate."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, tls: Tls | None = None) -> None:
         config = uvicorn.Config(
-            app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False, http="httptools"
+            app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False, http=HttpProtocol
         )
+        config.load()
+        config.ssl = tls.context if tls else None
         self._server = _Server(config)
         self._running: asyncio.Task[None] | None = None
 

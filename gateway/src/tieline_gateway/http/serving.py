@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from tieline.errors import InvalidArgumentError, InvalidPayloadError, PayloadTooLargeError
+from tieline.errors import CallCancelledError, InvalidArgumentError, InvalidPayloadError, PayloadTooLargeError
 from tieline_gateway.access.principal import Principal
 from tieline_gateway.gateway import Gateway
-from tieline_gateway.http.operation import Asked, Nothing, Operation
+from tieline_gateway.http.operation import Answer, Asked, Nothing, Operation
 from tieline_gateway.http.problems import HttpError, refusal
+
+B = TypeVar("B")
 
 JSON = "application/json"
 BODY_SECONDS = 10.0
@@ -25,30 +27,55 @@ BODY_SECONDS = 10.0
 
 def endpoint(operation: Operation, gateway: Gateway) -> Any:
     """Make the function that Starlette calls."""
+    query = _query_reader(operation.query)
     encode = msgspec.json.Encoder(enc_hook=str).encode
-    decode = None if operation.body is Nothing else msgspec.json.Decoder(operation.body).decode
+    read = operation.read or _body_reader(operation.body)
+    handle = _until_gone(operation.handler) if operation.cancels else operation.handler
 
     async def serve(request: Request) -> Response:
         try:
-            raw = await read_body(request, operation.most_bytes) if decode else b""
+            raw = await read_body(request, operation.most_bytes) if read else b""
+            meter = principal_of(request).meter
+            meter.spend(len(raw))
             asked = Asked(
                 gateway=gateway,
                 principal=principal_of(request),
                 path=request.path_params,
-                query=_query(request.query_params, operation.query),
-                body=_body(request, raw, decode) if decode else Nothing(),
+                query=query(request.query_params),
+                body=read(request, raw) if read else Nothing(),
                 request=request,
             )
-            answer = await operation.handler(asked)
+            with meter.call():
+                answer = await handle(asked)
         except Exception as error:
             return refusal(error)
         if isinstance(answer, Response):
             return answer
         if answer is None:
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        return Response(encode(answer), operation.status, media_type=JSON)
+        told, headers = answer if isinstance(answer, Answer) else (answer, None)
+        return Response(encode(told), operation.status, headers, JSON)
 
     return serve
+
+
+def _until_gone(handler: Callable[[Asked[Any, Any]], Awaitable[Any]]) -> Callable[[Asked[Any, Any]], Awaitable[Any]]:
+    """Cancel a handler whose client leaves; nobody reads the answer then."""
+
+    async def handle(asked: Asked[Any, Any]) -> Any:
+        working = asyncio.ensure_future(handler(asked))
+        leaving = asyncio.ensure_future(asked.request.receive())
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise CallCancelledError("the client left before the answer")
+        finally:
+            for task in (working, leaving):
+                task.cancel()
+            await asyncio.gather(working, leaving, return_exceptions=True)
+
+    return handle
 
 
 def principal_of(request: Request) -> Principal:
@@ -89,10 +116,23 @@ def _too_large(size: int, most_bytes: int) -> PayloadTooLargeError:
     return PayloadTooLargeError(f"the body has {size} bytes or more, at most {most_bytes} are allowed", details=details)
 
 
-def _body(request: Request, raw: bytes, decode: Any) -> Any:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != JSON and not kind.endswith("+json"):
-        wrong = InvalidArgumentError(f"the body must be {JSON}, not {kind or 'of no content type'}")
+def media_type(request: Request) -> str:
+    """What a body says it is, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def json_body(request: Request, raw: bytes, decode: Callable[[bytes], B]) -> B:
+    """Read a body that is JSON.
+
+    Raises:
+        HttpError: it says that it is something else (415).
+        InvalidPayloadError: it is no JSON.
+        InvalidArgumentError: it is not what is wanted; the message says where.
+
+    """
+    kind = media_type(request)
+    if kind != JSON:
+        wrong = InvalidArgumentError(f"the body must be {JSON}, not {kind[:80] or 'of no content type'}")
         raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, wrong)
     try:
         return decode(raw)
@@ -102,20 +142,23 @@ def _body(request: Request, raw: bytes, decode: Any) -> Any:
         raise InvalidPayloadError(f"the body is no JSON: {error}") from None
 
 
-def _query(given: QueryParams, wanted: type[msgspec.Struct]) -> Any:
-    if not given and wanted is Nothing:
-        return Nothing()
-    try:
-        return msgspec.convert(_values(given, wanted), wanted, strict=False)
-    except msgspec.ValidationError as error:
-        raise InvalidArgumentError(f"query: {error}") from None
+def _body_reader(wanted: type[msgspec.Struct]) -> Callable[[Request, bytes], Any] | None:
+    if wanted is Nothing:
+        return None
+    decode = msgspec.json.Decoder(wanted).decode
+    return lambda request, raw: json_body(request, raw, decode)
 
 
-def _values(given: QueryParams, wanted: type[msgspec.Struct]) -> Mapping[str, Any]:
-    """The last value of each name; all of them where a list is wanted."""
-    lists = {field.encode_name for field in msgspec.structs.fields(wanted) if _is_list(field.type)}
-    return {name: given.getlist(name) if name in lists else given[name] for name in given}
+def _query_reader(wanted: type[msgspec.Struct]) -> Callable[[QueryParams], Any]:
+    """Make the function that reads a query: the last value of each name, or all of them where a list is wanted."""
+    fields = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(wanted)).fields
+    lists = {field.encode_name for field in fields if isinstance(field.type, msgspec.inspect.ListType)}
 
+    def read(given: QueryParams) -> Any:
+        values = {name: given.getlist(name) if name in lists else given[name] for name in given}
+        try:
+            return msgspec.convert(values, wanted, strict=False)
+        except msgspec.ValidationError as error:
+            raise InvalidArgumentError(f"query: {error}") from None
 
-def _is_list(kind: Any) -> bool:
-    return getattr(kind, "__origin__", None) in (list, tuple)
+    return read

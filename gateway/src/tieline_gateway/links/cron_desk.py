@@ -13,6 +13,7 @@ from tieline.clock import Clock
 from tieline.cron_runner import begun, besides, tick_of
 from tieline.cron_task import decode_task
 from tieline.roster import Kept, Roster, Turn
+from tieline_gateway.access.principal import Action
 from tieline_gateway.links import cron_door, schedule_door
 from tieline_gateway.links.door import Door
 from tieline_gateway.links.downlink import Downlink
@@ -47,8 +48,10 @@ class _CronDesk:
         self._down = down
 
     async def put(self, ask: wire.PutTask, answer: Told) -> None:
-        name = cron_door.read(ask.task).name
-        kept = await self._roster.find(name) if ask.version else None
+        given = cron_door.read(ask.task)
+        name = given.name
+        self._check(given.action.topic)
+        kept = await self._find(name) if ask.version else None
         if ask.version and (kept is None or kept.version != ask.version):
             return
         source = decode_task(kept.task).source if kept else self._door.source
@@ -58,17 +61,34 @@ class _CronDesk:
         answer.message.version = await self._roster.put(name, ask.version, serialized, expected, fire_at)
 
     async def drop(self, ask: wire.DropTask, answer: Told) -> None:
-        _tell(answer, await self._roster.drop(cron_door.name(ask.name)))
+        name = cron_door.name(ask.name)
+        if self._door.principal.restricted:
+            await self._find(name)
+        _tell(answer, await self._roster.drop(name))
 
     async def find(self, ask: wire.FindTask, answer: Told) -> None:
-        _tell(answer, await self._roster.find(cron_door.name(ask.name)))
+        _tell(answer, await self._find(cron_door.name(ask.name)))
+
+    async def _find(self, name: str) -> Kept | None:
+        """The task of this name, if the client may look after it."""
+        kept = await self._roster.find(name)
+        if kept is not None:
+            self._check(decode_task(kept.task).action.topic)
+        return kept
+
+    def _check(self, topic: str) -> None:
+        self._door.principal.check(Action.ADMIN, topic)
+
+    def _may_see(self, kept: Kept) -> bool:
+        principal = self._door.principal
+        return not principal.restricted or principal.may(Action.ADMIN, decode_task(kept.task).action.topic)
 
     async def list(self, ask: wire.ListTasks, answer: Told) -> None:
         offset, left, total = ask.offset, schedule_door.limit(ask.limit), 0
         while left > 0:
             await self._down.outbox.room()
             total, page = await self._roster.page(offset, min(left, _AT_ONCE))
-            for kept in page:
+            for kept in filter(self._may_see, page):
                 await answer.grow(len(kept.task) + len(kept.run))
                 answer.message.tasks.append(_to_wire(kept))
             if len(page) < min(left, _AT_ONCE):
@@ -77,7 +97,7 @@ class _CronDesk:
         answer.message.total = total
 
     async def run(self, ask: wire.RunTask, answer: Told) -> None:
-        kept, now = await self._roster.find(cron_door.name(ask.name)), self._clock.now()
+        kept, now = await self._find(cron_door.name(ask.name)), self._clock.now()
         task = decode_task(kept.task) if kept is not None else None
         if kept is None or task is None or ask.tick != besides(task, kept, now):
             cron_door.moment(ask.tick, now)

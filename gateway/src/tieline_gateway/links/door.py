@@ -24,6 +24,8 @@ from tieline.outgoing import Origin, check_headers, check_key
 from tieline.planner import put_off
 from tieline.transport import Interest
 from tieline.transports.grpc_frames import interest_from_wire
+from tieline_gateway.access import rights
+from tieline_gateway.access.principal import ANYBODY, Principal
 
 _OWN_TOPICS = ("system.", "cron.task.")
 _ENVELOPE_BYTES = contract.LIMIT_PAYLOAD_BYTES + contract.LIMIT_HEADERS_BYTES + 16_384
@@ -41,9 +43,10 @@ class UnreadableError(InvalidArgumentError):
 class Door:
     """Checks and stamps what one instance sends through the gateway."""
 
-    __slots__ = ("instance", "service", "source")
+    __slots__ = ("instance", "principal", "service", "source")
 
-    def __init__(self, service: str, instance: str) -> None:
+    def __init__(self, service: str, instance: str, principal: Principal = ANYBODY) -> None:
+        self.principal = principal
         self.service = service
         self.instance = instance
         self.source = f"{service}/{instance}"
@@ -62,6 +65,10 @@ class Door:
         _check(envelope, len(data))
         if topics.is_reserved(envelope.topic) and not envelope.topic.startswith(_OWN_TOPICS):
             raise _reserved(envelope.topic)
+        if envelope.kind == REQUEST:
+            rights.check_request(self.principal, envelope.topic, envelope.data, envelope.content_type)
+        else:
+            rights.check_event(self.principal, envelope.topic)
         envelope.scheduled, envelope.replay = 0, ""
         return self._stamp(envelope, now)
 
@@ -84,6 +91,7 @@ class Door:
 
         """
         envelope = _kept(data, "planned")
+        rights.check_event(self.principal, envelope.topic)
         check_key(envelope.id, "id")
         if not 0 < envelope.scheduled <= now + contract.LIMIT_PLAN_LONGEST_MS:
             raise InvalidArgumentError(
@@ -110,6 +118,7 @@ class Door:
             _check(envelope, len(data))
             if topics.is_reserved(envelope.topic) and not _is_asked(envelope.topic):
                 raise _reserved(envelope.topic)
+            rights.check_request(self.principal, envelope.topic, envelope.data, envelope.content_type)
         except TielineError as error:
             return envelope, error
         envelope.reply_to = self.instance

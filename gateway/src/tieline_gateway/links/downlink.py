@@ -24,8 +24,8 @@ class Downlink:
     everything else are kept.
     """
 
-    def __init__(self) -> None:
-        self.flight = Flight()
+    def __init__(self, flight: Flight) -> None:
+        self.flight = flight
         self.outbox = Outbox(OUTBOX_BYTES)
         self.source = ""
         self.open = True

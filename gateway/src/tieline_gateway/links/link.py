@@ -16,15 +16,18 @@ from google.protobuf.message import DecodeError
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline.errors import OverloadedError, UnavailableError
+from tieline_gateway.access.principal import ANYBODY, Principal
 from tieline_gateway.links import door
 from tieline_gateway.links.door import Door, UnreadableError
 from tieline_gateway.links.downlink import OUTBOX_BYTES, Downlink
+from tieline_gateway.links.flight import Flight
 from tieline_gateway.links.uplink import House, Uplink
 
 _log = logging.getLogger("tieline.gateway")
 _LEASE_SECONDS = contract.DEFAULT_LINK_LEASE_MS / 1000
 _FLUSH_SECONDS = 1.0
 _MOST_UNREAD_BYTES = 8 * OUTBOX_BYTES
+_MOST_BEFORE = 10_000
 
 Write = Callable[[bytes], Awaitable[Any]]
 
@@ -32,9 +35,11 @@ Write = Callable[[bytes], Awaitable[Any]]
 class Link:
     """Carries one client's frames to its port, and back."""
 
-    def __init__(self, house: House) -> None:
-        self.down = Downlink()
+    def __init__(self, house: House, principal: Principal = ANYBODY) -> None:
+        self._before = house.calls_of(principal.name)
+        self.down = Downlink(Flight(house.traffic, principal.meter, self._before))
         self._house = house
+        self._principal = principal
         self._ending = asyncio.Event()
         self._up: Uplink | None = None
 
@@ -59,6 +64,7 @@ class Link:
                 step.result()
         finally:
             self.down.open = False
+            self._part()
             leaving = self._house.spawn(self._leave(steps))
         await asyncio.wait([leaving], timeout=_FLUSH_SECONDS)  # who has closed is a responder of nothing any more
 
@@ -75,6 +81,13 @@ class Link:
         """Give up what the client is registered for: others take over."""
         if self._up is not None:
             self._up.leave(0)
+
+    def _part(self) -> None:
+        """What is still to be answered may be answered over the client's next Link, for a while."""
+        self.down.flight.close()
+        self._before.update(self.down.flight.given_calls)
+        while len(self._before) > _MOST_BEFORE:
+            del self._before[next(iter(self._before))]
 
     async def _leave(self, steps: list[asyncio.Task[Any]]) -> None:
         for step in steps:
@@ -94,8 +107,9 @@ class Link:
         if self._house.draining:
             raise UnavailableError("the gateway is about to stop; link elsewhere")
         service = door.check_service(items[0].hello.service)
+        self._principal.check_service(service)
         port = await self._house.transport.open(service, self.down)
-        up = self._up = Uplink(self._house, port, Door(service, port.instance), self.down)
+        up = self._up = Uplink(self._house, port, Door(service, port.instance, self._principal), self.down)
         self.down.attach(port, up.door.source)
         _log.debug("%s is here (%r)", up.door.source, items[0].hello.client[:80])
         up.take(items[1:])

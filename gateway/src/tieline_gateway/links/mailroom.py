@@ -1,6 +1,7 @@
 """Durable events of one Link: what its client asks of them, asked of the port's mail. Rules: SPEC.md, section 14.
 
-What is leased belongs to whoever has its token, so it outlives the Link.
+What is leased belongs to whoever has its token, so it outlives the Link; of principals with rules, to the one it was
+given to.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from tieline.durable import Appended, Letter, Member, NoStream
 from tieline.errors import Outcome, UnavailableError, UnsupportedError
 from tieline.outgoing import check_key
 from tieline.transport import Port
+from tieline_gateway.access import rights
 from tieline_gateway.links import mail_door
 from tieline_gateway.links.door import Door
 from tieline_gateway.links.downlink import Downlink
+from tieline_gateway.links.leases import Leases, Place, place_of
 from tieline_gateway.links.parts import Answer
 
 _CLAIMS_AT_ONCE = 4
@@ -43,10 +46,11 @@ Ask = Callable[[wire.MailRequest, Any, MailAnswer], Awaitable[None]]
 class Mailroom:
     """Answers one client."""
 
-    def __init__(self, port: Port, door: Door, down: Downlink) -> None:
+    def __init__(self, port: Port, door: Door, down: Downlink, leases: Leases) -> None:
         self._port = port
         self._door = door
         self._down = down
+        self._leases = leases
         self._claims = asyncio.Semaphore(_CLAIMS_AT_ONCE)
         self._asks: dict[str | None, Ask] = {
             "append": self._append,
@@ -75,10 +79,12 @@ class Mailroom:
         if name is None:
             raise UnsupportedError("this gateway does not know what is asked of durable events; it may be too old")
         mail_door.check_place(request, name)
+        rights.check_mail(self._door.principal, name, request.topic)
         await self._asks[name](request, getattr(request, name), answer)
 
     async def _append(self, request: wire.MailRequest, ask: wire.Append, answer: MailAnswer) -> None:
         drafts = mail_door.drafts(self._door, request.topic, ask, self._port.clock.now())
+        self._door.principal.meter.spend(sum(len(draft.envelope) for draft in drafts), len(drafts))
         stored = await self._port.mail.append(request.topic, drafts, together=ask.together, most=ask.most)
         for one in stored:
             await answer.grow(0)
@@ -96,6 +102,8 @@ class Mailroom:
             if not self._down.open:
                 raise UnavailableError("the Link has ended", outcome=Outcome.NOT_DELIVERED)
             claimed = await self._port.mail.claim(request.topic, request.group, slots, entries, lease)
+            if place := self._place(request):
+                self._leases.given(place, claimed.token, claimed.members, lease)
             told = answer.message.claimed
             told.token, told.lost = claimed.token, claimed.lost
             if claimed.again is not None:
@@ -106,13 +114,28 @@ class Mailroom:
                 answer.message.claimed.members.append(one)
 
     async def _settle(self, request: wire.MailRequest, ask: wire.Settle, answer: MailAnswer) -> None:
-        topic, group = request.topic, request.group
+        topic, group, place = request.topic, request.group, self._place(request)
         settlements, lease = mail_door.settlements(topic, group, ask.settlements), mail_door.lease(ask.lease_ms)
-        answer.message.kept.extend(await self._port.mail.settle(topic, group, settlements, lease, claims=ask.claims))
+        may = [place is None or self._leases.may_settle(place, each) for each in settlements]
+        asked = [each for each, allowed in zip(settlements, may, strict=True) if allowed]
+        kept = await self._port.mail.settle(topic, group, asked, lease, claims=ask.claims) if asked else []
+        if place:
+            for each in asked:
+                self._leases.settled(place, each, lease)
+        answer.message.kept.extend(_spread(may, kept))
 
     async def _extend(self, request: wire.MailRequest, ask: wire.Extend, answer: MailAnswer) -> None:
-        leases, lease = mail_door.leases(ask.leases), mail_door.lease(ask.lease_ms)
-        answer.message.kept.extend(await self._port.mail.extend(request.topic, request.group, leases, lease))
+        leases, lease, place = mail_door.leases(ask.leases), mail_door.lease(ask.lease_ms), self._place(request)
+        may = [place is None or self._leases.held(place, *each) for each in leases]
+        asked = [each for each, allowed in zip(leases, may, strict=True) if allowed]
+        kept = await self._port.mail.extend(request.topic, request.group, asked, lease) if asked else []
+        if place:
+            for member, _ in asked:
+                self._leases.extended(place, member, lease)
+        answer.message.kept.extend(_spread(may, kept))
+
+    def _place(self, request: wire.MailRequest) -> Place | None:
+        return place_of(self._door.principal, request.topic, request.group)
 
     async def _list_topics(self, _request: wire.MailRequest, _ask: wire.ListTopics, answer: MailAnswer) -> None:
         for topic in await self._port.mail.topics():
@@ -173,6 +196,12 @@ def appended_to_wire(one: Appended) -> wire.Stored:
     if isinstance(one, NoStream):
         return wire.Stored(stream=one.stream, taken=True)
     return wire.Stored(stream=one.stream, entry=one.entry, duplicate=one.duplicate)
+
+
+def _spread(may: Iterable[bool], kept: Iterable[bool]) -> list[bool]:
+    """What became of each, where only some were asked for."""
+    answers = iter(kept)
+    return [allowed and next(answers) for allowed in may]
 
 
 def _member(one: Member) -> wire.Member:

@@ -20,12 +20,17 @@ from tieline.eager import start_now
 from tieline.envelope import REQUEST, error_from_wire, error_to_wire
 from tieline.errors import InternalError, InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.transport import Interest, Port, Transport
+from tieline_gateway.access import rights
+from tieline_gateway.access.principal import Action
 from tieline_gateway.links import door
 from tieline_gateway.links.door import Door, UnreadableError
 from tieline_gateway.links.downlink import RETRY_AFTER, Downlink
+from tieline_gateway.links.flight import Given
+from tieline_gateway.links.leases import Leases
 from tieline_gateway.links.mailroom import MailAnswer, Mailroom
 from tieline_gateway.links.parts import Answer
 from tieline_gateway.links.schedule_desk import ScheduleDesk
+from tieline_gateway.traffic import Traffic
 
 _log = logging.getLogger("tieline.gateway")
 _MOST_WAITING = 10_000
@@ -54,6 +59,20 @@ class House(Protocol):
         """The gateway is about to stop, and takes no new calls."""
         ...
 
+    @property
+    def traffic(self) -> Traffic:
+        """Counts what goes through."""
+        ...
+
+    @property
+    def leases(self) -> Leases:
+        """Who was given which durable events."""
+        ...
+
+    def calls_of(self, principal: str) -> dict[bytes, Given]:
+        """Calls that Links of a principal were given which have just ended."""
+        ...
+
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that outlives the Link."""
         ...
@@ -67,7 +86,8 @@ class Uplink:
         self._house = house
         self._port = port
         self._down = down
-        self._mailroom = Mailroom(port, door_, down)
+        self._meter = door_.principal.meter
+        self._mailroom = Mailroom(port, door_, down, house.leases)
         self._desk = ScheduleDesk(port, door_, down)
         self._interests: dict[Interest, None] = {}
         self._changes: asyncio.Queue[tuple[int, Change]] = asyncio.Queue()
@@ -141,6 +161,8 @@ class Uplink:
     def _register(self, item: wire.Register) -> None:
         try:
             interests = door.interests(item.interests)
+            for interest in interests:
+                rights.check_interest(self.door.principal, interest)
             more = sum(interest not in self._interests for interest in interests)
             if len(self._interests) + more > _MOST_INTERESTS:
                 raise OverloadedError(f"a Link may hold {_MOST_INTERESTS} interests")
@@ -177,6 +199,7 @@ class Uplink:
     def _event(self, item: wire.SendEvent) -> None:
         try:
             envelope = self.door.event(item.envelope, self._now)
+            self._meter.spend(len(item.envelope))
             if len(self._tasks) >= _MOST_WAITING:
                 raise OverloadedError("too many events wait for the broker", retry_after=RETRY_AFTER)
         except UnreadableError:
@@ -188,6 +211,7 @@ class Uplink:
             self._port.observe(envelope)
             self._down.done(item.ref, None)
         else:
+            self._house.traffic.published += 1
             self._spawn(self._finish(item.ref, partial(self._port.publish, envelope, list(item.served))))
 
     def _request(self, item: wire.SendRequest) -> None:
@@ -198,15 +222,26 @@ class Uplink:
             error = InvalidArgumentError("a call with this call_id is under way; each attempt has a call_id of its own")
         if item.to and not door.is_instance(item.to):
             error = InvalidArgumentError(f"no instance is called {item.to[:32]!r}")
+        error = error or self._no_room(len(item.envelope))
         if error is not None:
             self._down.on_dispatched(envelope.call_id, "", error)
             return
         self._down.flight.made(envelope)
         self._port.dispatch(envelope, item.avoid, item.to)
 
+    def _no_room(self, size: int) -> TielineError | None:
+        """Why a call more is too much now."""
+        try:
+            self._down.flight.check_room(self._now)
+            self._meter.spend(size)
+        except OverloadedError as error:
+            return error
+        return None
+
     def _answer(self, item: wire.SendAnswer) -> None:
+        """Send a step of a call on; what belongs to no call of this Link's is somebody else's, and is not."""
         envelope = self.door.answer(item.envelope, self._now)
-        if envelope is not None and door.is_instance(item.to):
+        if envelope is not None and self._down.flight.may_say(envelope, item.to) and door.is_instance(item.to):
             self._down.flight.up(envelope)
             self._port.answer(item.to, envelope)
 
@@ -229,6 +264,7 @@ class Uplink:
         answer = wire.Responders(ref=item.ref)
 
         async def ask() -> None:
+            rights.check_responders(self.door.principal, item.topic)
             for place in await self._port.responders(topics.check_topic(item.topic)):
                 answer.responders.add(service=place.service, instance=place.instance, groups=place.groups)
 
@@ -246,11 +282,13 @@ class Uplink:
         answer = wire.TrailFound(ref=item.ref)
 
         async def ask() -> None:
+            self.door.principal.check(Action.ADMIN, rights.EVERYTHING)
             answer.trail = await self._port.find_trail(item.correlation_id)
 
         self._ask("trail_found", answer, ask)
 
     def _mail(self, item: MailRequest) -> None:
+        self._house.traffic.published += len(item.append.drafts)
         answer = MailAnswer(item.ref, self._down)
         self._ask("mail", answer.message, partial(self._mailroom.answer, item, answer))
 

@@ -150,6 +150,17 @@ class LoopBlockedWarningPayload(TypedDict):
     left_out: int
 
 
+class DeliveryStoppedWarningPayload(TypedDict):
+    """An outbound webhook was answered 410 Gone: nothing more is sent there until the gateway starts again. A gateway tells it."""
+
+    kind: Literal["delivery_stopped"]
+    service: str
+    instance: str
+    topic: str
+    delivery: str
+    left_out: int
+
+
 class SystemErrorPayload(TypedDict):
     """Any of them; `kind` says which: handler, parked, dead_letter, skipped."""
 
@@ -170,7 +181,7 @@ class SystemErrorPayload(TypedDict):
 
 
 class SystemWarningPayload(TypedDict):
-    """Any of them; `kind` says which: slow_consumer, overload, gap, history_lost, loop_blocked."""
+    """Any of them; `kind` says which: slow_consumer, overload, gap, history_lost, loop_blocked, delivery_stopped."""
 
     kind: str
     service: str
@@ -184,6 +195,7 @@ class SystemWarningPayload(TypedDict):
     reason: NotRequired[str]
     lost: NotRequired[int]
     seconds: NotRequired[float]
+    delivery: NotRequired[str]
 
 
 SYSTEM_EVENTS: Final[dict[tuple[str, str], dict[str, str]]] = {
@@ -198,4 +210,5 @@ SYSTEM_EVENTS: Final[dict[tuple[str, str], dict[str, str]]] = {
     ("system.warning", "gap"): {"service": "text", "instance": "text", "since": "time", "until": "time", "reason": "text", "left_out": "integer"},
     ("system.warning", "history_lost"): {"service": "text", "instance": "text", "lost": "integer", "left_out": "integer"},
     ("system.warning", "loop_blocked"): {"service": "text", "instance": "text", "seconds": "number", "left_out": "integer"},
+    ("system.warning", "delivery_stopped"): {"service": "text", "instance": "text", "topic": "text", "delivery": "text", "left_out": "integer"},
 }

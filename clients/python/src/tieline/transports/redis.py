@@ -61,8 +61,7 @@ class RedisTransport:
             topics.check_group(namespace)
         self.settings = settings or Settings()
         self._server = RedisServer(url)
-        database = self._server.database
-        self.prefix = "tl:" if not namespace and not database else f"tl:{namespace}@{database}:"
+        self.prefix = self._server.prefix(namespace)
         self.clock = Clock()
         self.patterns = Patterns()
         self.link: RedisLink | None = None

@@ -71,6 +71,10 @@ class RedisServer:
         self._tls = tls_context(self._options) if parts.scheme == "rediss" else None
         self.address = unquote(self._path) if self._path else f"{self._host}:{self._port}"
 
+    def prefix(self, namespace: str) -> str:
+        """What the names of an installation begin with; pub/sub ignores databases, so they name theirs."""
+        return "tl:" if not namespace and not self.database else f"tl:{namespace}@{self.database}:"
+
     async def connect(self, make: Callable[[], RedisLink], name: str, seconds: float) -> tuple[RedisLink, ClientId]:
         """A greeted link, and what the server calls it.
 

@@ -1,0 +1,34 @@
+"""Who is let in, as it is set."""
+
+from __future__ import annotations
+
+from tieline_gateway.access.admission import Admission, Open
+from tieline_gateway.access.chain import Certified, Chain
+from tieline_gateway.access.jwt import JsonWebTokens
+from tieline_gateway.access.roster import Roster
+from tieline_gateway.access.rules import RulesError
+from tieline_gateway.access.shared_token import SharedToken, TokenError
+from tieline_gateway.settings import GatewaySettings
+from tieline_gateway.settings_error import SettingsError
+
+
+def make_admission(settings: GatewaySettings) -> Admission:
+    """Put together what credentials are taken.
+
+    Raises:
+        SettingsError: files or tables cannot be read, or cannot be meant.
+
+    """
+    try:
+        roster = Roster(settings.tables.principals, settings.tokens)
+        jwt = JsonWebTokens(settings.tables.jwt, roster) if settings.tables.jwt else None
+        shared = SharedToken.from_file(settings.token_file) if settings.token_file else None
+    except (RulesError, TokenError) as error:
+        raise SettingsError(str(error)) from None
+    if roster.has_certificates and settings.tls_client_ca is None:
+        raise SettingsError("principals with certificates need --tls-client-ca, which says whose certificates count")
+    if jwt is not None or not roster.empty:
+        return Chain(roster, shared, jwt)
+    if shared is not None:
+        return shared
+    return Certified() if settings.tls_client_ca else Open()

@@ -1,0 +1,76 @@
+// Server-sent events, read with fetch: unlike EventSource it says why it was refused, and it can POST.
+import { send } from "./api.js";
+import { connection } from "./connection.js";
+import { useStore } from "./store.js";
+import { useEffect, useRef, useState } from "./view.js";
+
+const PAUSE_MS = 1_500;
+
+/** Read events until the stream ends or `signal` stops it: `told({event, data, id})`, with data as JSON. */
+export async function readEvents(method, path, { query, body, signal, told, opened = () => {} }) {
+  const answer = await send(method, path, { query, body, signal, accept: "text/event-stream" });
+  opened();
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split(/\r?\n\r?\n/);
+    rest = parts.pop();
+    for (const part of parts) {
+      const event = parsed(part);
+      if (event) told(event);
+    }
+  }
+}
+
+function parsed(part) {
+  const event = { event: "message", data: "", id: "" };
+  const lines = [];
+  for (const line of part.split(/\r?\n/)) {
+    const [, name, value] = /^(\w+): ?(.*)$/s.exec(line) ?? [];
+    if (name === "data") lines.push(value);
+    else if (name === "event" || name === "id") event[name] = value;
+  }
+  if (!lines.length) return null;
+  const text = lines.join("\n");
+  try {
+    event.data = JSON.parse(text);
+  } catch {
+    event.data = text;
+  }
+  return event;
+}
+
+/** Follow a stream while the component is shown, and again after it broke; null as the path follows nothing. */
+export function useStream(path, query, told) {
+  const [state, setState] = useState({ open: false, problem: null });
+  const { returns } = useStore(connection);
+  const handler = useRef(told);
+  handler.current = told;
+  const of = path && `${path}?${JSON.stringify(query)}`;
+
+  useEffect(() => {
+    if (!path) return undefined;
+    const ending = new AbortController();
+    follow(path, query, ending.signal, handler, setState);
+    return () => ending.abort();
+  }, [of, returns]);
+  return state;
+}
+
+async function follow(path, query, signal, handler, setState) {
+  while (!signal.aborted) {
+    let problem = null;
+    try {
+      const opened = () => setState({ open: true, problem: null });
+      await readEvents("GET", path, { query, signal, opened, told: (event) => handler.current(event) });
+    } catch (error) {
+      problem = error.status === undefined ? null : error;
+    }
+    if (signal.aborted) return;
+    setState({ open: false, problem });
+    if (problem && problem.status >= 400 && problem.status < 500 && problem.status !== 429) return;
+    await new Promise((wake) => setTimeout(wake, PAUSE_MS));
+  }
+}

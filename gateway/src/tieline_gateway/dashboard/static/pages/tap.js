@@ -1,0 +1,94 @@
+// What goes by right now? Events and requests of some patterns, live.
+import { count } from "../core/format.js";
+import { useKeys } from "../core/keys.js";
+import { address, useQuery } from "../core/router.js";
+import { useStream } from "../core/sse.js";
+import { html, useRef, useState } from "../core/view.js";
+import { Badge, Topic, Trail } from "../parts/badge.js";
+import { Event } from "../parts/event.js";
+import { Field, Typed } from "../parts/form.js";
+import { Head } from "../parts/head.js";
+import { line } from "../parts/json.js";
+import { Empty, Trouble } from "../parts/notice.js";
+import { Table } from "../parts/table.js";
+import { Moment } from "../parts/time.js";
+
+const MOST = 500;
+
+export function Tap() {
+  const [query, change] = useQuery();
+  const patterns = (query("topic") || ">").split(/[\s,]+/).filter(Boolean);
+  const [seen, setSeen] = useState([]);
+  const [open, setOpen] = useState(-1);
+  const [paused, setPaused] = useState(false);
+  const all = useRef({ number: 0, kept: [] });
+  const add = (item) => {
+    all.current.number += 1;
+    all.current.kept = [{ ...item, number: all.current.number }, ...all.current.kept].slice(0, MOST);
+    if (!paused) setSeen(all.current.kept);
+  };
+  const state = useStream("/v1/tap", { topic: patterns }, ({ event, data }) => {
+    if (event === "gap") add({ gap: data });
+    else if (event === "event" || event === "request") add({ ...data, kind: event });
+  });
+  const pause = () => {
+    setPaused(!paused);
+    if (paused) setSeen(all.current.kept);
+  };
+  const clear = () => {
+    all.current.kept = [];
+    setSeen([]);
+  };
+  useKeys({ p: pause });
+  const shown = seen.filter((item) => item.gap || fits(item, query("q")));
+  return html`<${Head} title="Event tap" about="Events and requests as they go by. Looking changes nothing: a tap never answers.">
+      <${Badge} kind=${state.open ? (paused ? "warn" : "good") : ""}>${state.open ? (paused ? "paused" : "live") : "connecting"}<//>
+      <button type="button" onClick=${pause}>${paused ? "Go on" : "Pause"} <kbd>p</kbd></button>
+      <button type="button" onClick=${clear}>Clear</button>
+    <//>
+    <div class="filters">
+      <${Field} label="Topics or patterns" grow><${Typed} data-search value=${query("topic")} change=${(topic) => change({ topic })} placeholder="> for all; order.*, user.>" /><//>
+      <${Field} label="Only with this text" grow><${Typed} type="search" value=${query("q")} change=${(q) => change({ q })} placeholder="in topic, source, key or payload" /><//>
+    </div>
+    <${Trouble} problem=${state.problem} />
+    ${shown.length ? html`<${Seen} shown=${shown} open=${open} setOpen=${setOpen} />` : html`<${Nothing} topic=${patterns[0]} seen=${seen.length} />`}
+    ${all.current.number > MOST && html`<p class="faint below">The last ${count(MOST)} of ${count(all.current.number)} are kept.</p>`}`;
+}
+
+const fits = (item, text) =>
+  !text || line([item.topic, item.source, item.key, item.correlation_id, item.data], 1e6).includes(text);
+
+function Nothing({ topic, seen }) {
+  if (seen) return html`<${Empty} title="None of what went by has this text" />`;
+  const concrete = topic.replace(/[*>].*/, "example") || "example";
+  return html`<${Empty} title="Nothing went by yet" command=${`tieline pub ${concrete} '{"id": 1}'`}>What is published from now on shows up here.<//>`;
+}
+
+function Seen({ shown, open, setOpen }) {
+  const columns = [
+    { head: "Time", cell: (item) => (item.gap ? "" : html`<${Moment} at=${item.time} fine />`) },
+    {
+      head: "Kind",
+      cell: (item) => (item.gap ? html`<${Badge} kind="warn">gap<//>` : html`<${Badge}>${item.kind}<//>`),
+    },
+    {
+      head: "Topic",
+      cell: (item) =>
+        item.gap
+          ? html`<span class="soft">${item.gap.reason}${item.gap.lost ? ` (${count(item.gap.lost)} lost)` : ""}</span>`
+          : html`<${Topic} name=${item.topic} />`,
+    },
+    { head: "From", cell: (item) => html`<span class="id cut" title=${item.source}>${item.source ?? ""}</span>` },
+    {
+      head: "Payload",
+      wide: true,
+      cell: (item) =>
+        item.gap
+          ? ""
+          : html`<button type="button" class="peek" aria-expanded=${open === item.number} onClick=${() => setOpen(open === item.number ? -1 : item.number)}>${line(item.data ?? item.data_base64, 90) || "empty"}</button>`,
+    },
+    { head: "Trail", cell: (item) => (item.gap ? "" : html`<${Trail} id=${item.correlation_id} />`) },
+  ];
+  return html`<${Table} label="Events" columns=${columns} rows=${shown} name=${({ number }) => `${number}`} marked=${({ number }) => number === open}
+    below=${(item) => item.number === open && !item.gap && html`<${Event} event=${item} /><p class="actions below"><a class="button" href=${address("/console", { topic: item.topic, data: line(item.data, 2_000) })}>Take to the console</a></p>`} />`;
+}

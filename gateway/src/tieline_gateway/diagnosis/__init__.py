@@ -1,0 +1,1 @@
+"""What may be wrong with an installation, and how to mend it: what `tieline doctor` looks at."""

@@ -1,0 +1,1 @@
+"""Webhooks: deliveries of other systems in, events out to other systems."""
