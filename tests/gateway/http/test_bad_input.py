@@ -16,7 +16,7 @@ from tests.gateway.http.streams import reading
 from tests.gateway.up import TOKEN, Up, WebClient
 
 JSON = {"content-type": "application/json"}
-HEAD = b"POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+HEAD = b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 BODIES: list[tuple[bytes, int, str]] = [
@@ -80,10 +80,10 @@ async def test_no_trick_of_a_path_leads_past_the_door(stack: AsyncExitStack, tmp
     token = tmp_path / "token"
     token.write_text(TOKEN)
     up = await stack.enter_async_context(Up("--token-file", str(token), http=True))
-    answer = await ask(up.web, f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+    answer = await ask(up.web, f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
     assert answer.status in (400, 401, 404), answer
     assert b"subscriptions" not in answer.body
-    head = f"GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}\r\n\r\n"
+    head = f"GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\n\r\n"
     answer = await ask(up.web, head.encode())
     assert answer.status in (400, 404), answer
 
@@ -118,9 +118,9 @@ async def test_queries_that_are_wrong_are_named(web: WebClient, path: str, about
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"a" * 70_000 + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 20_000 + b"\r\n", 431),
-        (b"GET /v1/history?cursor=" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 20_000 + b"\r\n", 431),
+        (b"GET /v1/history?cursor=" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\n" + b"a" * 200_000, 431),
         (HEAD + b"content-length: 99999999999\r\n\r\n", 413),
         (HEAD + b"transfer-encoding: chunked\r\n\r\n" + (b"fffff\r\n" + b" " * 0xFFFFF + b"\r\n") * 9, 413),
@@ -130,10 +130,10 @@ async def test_queries_that_are_wrong_are_named(web: WebClient, path: str, about
         (HEAD + b"content-length: -5\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00", 400),
         (b"hello\r\n\r\n", 400),
-        (b"GET http:// HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        (b"CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nhost: a\r\nna me: x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nhost: a\r\nname: x\x00\r\n\r\n", 400),
+        (b"GET http:// HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
+        (b"CONNECT a:1 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\nna me: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\nname: x\x00\r\n\r\n", 400),
     ],
 )
 async def test_what_is_no_request_is_refused(web: WebClient, data: bytes, status: int) -> None:
@@ -149,7 +149,7 @@ async def test_who_is_slow_is_sent_away(web: WebClient) -> None:
     body = HEAD + b"content-length: 1000\r\n\r\n"
     slow = await asyncio.gather(
         ask(web.up.web, b""),
-        ask(web.up.web, b"GET /healthz HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 100, every=0.2),
+        ask(web.up.web, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 100, every=0.2),
         ask(web.up.web, body + b" " * 1000, every=0.05),
         _begins_anew(web, b"\r\n" * 500),
         _sends_on(web),
@@ -163,7 +163,7 @@ async def test_who_is_slow_is_sent_away(web: WebClient) -> None:
 async def _begins_anew(web: WebClient, data: bytes) -> Any:
     """A request as it should be, then only this."""
     raw = await connect(web.up.web)
-    await raw.send(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
+    await raw.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
     assert (await raw.answer()).status == 200
     sending = asyncio.create_task(raw.send(data, every=0.2))
     answer = await raw.answer()
