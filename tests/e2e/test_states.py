@@ -1,4 +1,4 @@
-"""What the dashboard says when the gateway or its broker is away, when nobody is signed in, and when something is not allowed."""
+"""What the dashboard says: the gateway or its broker is away, nobody is signed in, something is not allowed."""
 
 from __future__ import annotations
 
