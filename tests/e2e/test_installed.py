@@ -1,12 +1,15 @@
-"""What is installed from a wheel has the whole dashboard."""
+"""What is installed from a wheel has the whole dashboard; a clone that was not set up says what is missing."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+from tests.gateway.up import Up, WebClient
 
 _GATEWAY = Path(__file__).parents[2] / "gateway"
 _FOLDER = "tieline_gateway/dashboard/"
@@ -27,3 +30,11 @@ def test_the_wheel_has_every_file_that_the_page_asks_for(tmp_path: Path) -> None
     assert len(asked) > 40
     assert asked <= set(ours)
     assert {f"static/vendor/LICENSE.{name}" for name in ("preact", "htm", "uplot")} <= set(ours)
+
+
+async def test_without_the_files_of_others_the_page_says_what_to_do(tmp_path: Path) -> None:
+    sources = _GATEWAY / "src" / "tieline_gateway"
+    shutil.copytree(sources, tmp_path / sources.name, ignore=shutil.ignore_patterns("vendor", "__pycache__"))
+    async with Up(http=True, env={"PYTHONPATH": str(tmp_path)}) as up, WebClient(up) as web:
+        assert "make setup" in (await web.get("/dashboard/")).text
+        assert (await web.get("/healthz")).text == "ok"
