@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import json
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+from examples.node_package import provide
 
+from tests import peers
 from tests.gateway.up import Up
 from tests.suite.seen import until
+from tests.support.processes import Peer
 from tests.support.servers import RedisServer
 from tieline import EventSystem, InvalidArgumentError, NoRespondersError, ResponderLostError, Settings, UnavailableError
 
 QUICK = Settings(drain=0.1, reconnect_min=0.02, reconnect_max=0.2)
 CALLS_A_SECOND = 1_000
 TICK = 0.02
+MOVING = Path(peers.__file__).with_name("moving.mjs")
 
 
 class Load:
@@ -69,6 +77,15 @@ def both(gateways: list[Up]) -> str:
     return "grpc://" + ",".join(gateway.address for gateway in gateways)
 
 
+def into(numbers: list[int]) -> Callable[[int], Awaitable[None]]:
+    """A handler that runs in the loop, so that what it gets stays in its order."""
+
+    async def take(number: int) -> None:
+        numbers.append(number)
+
+    return take
+
+
 async def restart(gateway: Up) -> None:
     gateway.terminate()
     assert await gateway.wait() == 0, gateway.text
@@ -96,6 +113,26 @@ async def test_no_call_fails_while_two_gateways_are_restarted(
     await load.stop()
     assert load.wrong == []
     assert load.made > 4 * CALLS_A_SECOND
+
+
+async def test_no_call_to_or_from_node_fails(stack: AsyncExitStack, gateways: list[Up], topic: str) -> None:
+    provide(MOVING.parent)
+    names = ["one", "two"]
+    for name in names:
+        told = {"url": both(gateways), "topic": topic, "name": name}
+        await stack.enter_async_context(Peer.node(MOVING, json.dumps(told)))
+    caller = await stack.enter_async_context(EventSystem(both(gateways), settings=QUICK))
+    load = Load([caller], topic)
+    for gateway in gateways:
+        await asyncio.sleep(1)
+        await restart(gateway)
+    await asyncio.sleep(1)
+    await load.stop()
+    assert load.wrong == []
+    for name in names:
+        fared = await caller.publish_and_wait(f"{topic}.{name}", ttl=60)
+        assert fared["wrong"] == []
+        assert fared["made"] > 500
 
 
 async def test_a_stream_under_way_ends_where_it_began(stack: AsyncExitStack, gateways: list[Up], topic: str) -> None:
@@ -129,9 +166,9 @@ async def test_live_events_come_once_and_without_a_gap(
     publisher = await stack.enter_async_context(EventSystem(redis_server.url, settings=QUICK))
     subscriber = await stack.enter_async_context(EventSystem(both(gateways), settings=QUICK))
     on_gap = {"on_gap": lambda *gap: gaps.append(gap)}
-    await subscriber.subscribe(topic, got["all"].append, **on_gap).ready()
-    await subscriber.subscribe(topic, got["shared"].append, group="g", **on_gap).ready()
-    await subscriber.subscribe(topic, got["observed"].append, observe=True, **on_gap).ready()
+    await subscriber.subscribe(topic, into(got["all"]), **on_gap).ready()
+    await subscriber.subscribe(topic, into(got["shared"]), group="g", **on_gap).ready()
+    await subscriber.subscribe(topic, into(got["observed"]), observe=True, **on_gap).ready()
     restarting = asyncio.create_task(restart(gateways[0]))
     sent = 0
     while not restarting.done() or sent < 500:
@@ -145,6 +182,31 @@ async def test_live_events_come_once_and_without_a_gap(
     got["shared"].sort()  # each went to one of two places
     wrong = {name: (sorted(set(range(sent)) - set(numbers)), sent, len(numbers)) for name, numbers in got.items()}
     assert got == {name: list(range(sent)) for name in got}, wrong
+
+
+async def test_what_a_system_publishes_does_not_come_back_to_it(
+    stack: AsyncExitStack, gateways: list[Up], topic: str
+) -> None:
+    got: list[int] = []
+    system = await stack.enter_async_context(EventSystem(both(gateways), settings=QUICK))
+    await system.subscribe(topic, into(got)).ready()
+    await system.subscribe(topic, into(got), observe=True).ready()
+    restarted = asyncio.Event()
+    sent = itertools.count()
+
+    async def publish() -> None:
+        while not restarted.is_set():
+            await system.publish(topic, next(sent))
+
+    publishing = [asyncio.create_task(publish()) for _ in range(4)]
+    for gateway in gateways:
+        await restart(gateway)
+    restarted.set()
+    await asyncio.gather(*publishing)
+    count = next(sent)
+    await system.publish(topic, count)
+    await asyncio.sleep(0.2)
+    assert sorted(got) == sorted([*range(count + 1)] * 2)
 
 
 async def test_durable_events_flow_on(stack: AsyncExitStack, gateways: list[Up], topic: str) -> None:

@@ -337,6 +337,16 @@ export class Caller implements Effects {
     this.#calls.linkUp(this.#instance.now());
   }
 
+  /** What was sent before this moment (ms, see `now` of the instance) gets no answer any more. */
+  linkLeft(since: number): void {
+    this.#calls.linkLeft(since, this.#instance.now());
+  }
+
+  /** Ids of the attempts that are out, see `callKey`. */
+  underWay(): Set<string> {
+    return this.#calls.underWay();
+  }
+
   // --- what the calls ask for (Effects) ------------------------------------------------------------------------------
 
   /** Sends an attempt. */

@@ -15,7 +15,7 @@ import type { Envelope } from "./contract/envelope.js";
 import type { Deadlines } from "./deadlines.js";
 import { ACCEPTED, errorFromWire, REPLY, STREAM_END } from "./envelope.js";
 import { OverloadedError, TielineError } from "./errors.js";
-import { instanceOf, newCallId } from "./identity.js";
+import { callKey, instanceOf, newCallId } from "./identity.js";
 import { ENVELOPE_BYTES } from "./linkWait.js";
 import { suspects, whyLost } from "./liveness.js";
 import type { Settings } from "./settings.js";
@@ -169,13 +169,32 @@ export class Calls implements CallTable {
     this.#linked = false;
     this.#orphans.clear();
     for (const call of [...this.#pending.values()].filter((each) => !each.local)) {
-      // CANCEL is kept until the link is back.
-      if (call.inflow !== undefined && call.state === State.HELD) this.#callOff(call);
-      this.#setAside(call);
-      call.avoid = "";
-      call.mayHaveRun = true;
+      this.#breakOff(call);
       this.#withoutLink(call, now, broken(call));
     }
+  }
+
+  /** Another link is in use since that moment, and the one before has ended: so have the attempts made over it. */
+  linkLeft(since: number, now: number): void {
+    for (const call of [...this.#pending.values()].filter((each) => !each.local && each.started < since)) {
+      this.#breakOff(call);
+      if (call.repeatable && call.attempts < this.#settings.attempts) this.#attempt(call, now);
+      else this.#reject(call, broken(call));
+    }
+  }
+
+  /** Ids of the attempts that are out, see `callKey`. */
+  underWay(): Set<string> {
+    return new Set(this.#pending.keys());
+  }
+
+  /** What became of the attempt is not known, and will not be. */
+  #breakOff(call: Call): void {
+    // CANCEL is kept until the link is back.
+    if (call.inflow !== undefined && call.state === State.HELD) this.#callOff(call);
+    this.#setAside(call);
+    call.avoid = "";
+    call.mayHaveRun = true;
   }
 
   /** The broker is back; responders may need a moment to come back too. */
@@ -398,8 +417,4 @@ export class Calls implements CallTable {
 /** An attempt is or was out, of its own or of a run that it joined. */
 function isOut(call: Call): boolean {
   return call.attempts > 0 || call.mayHaveRun || call.joined;
-}
-
-function callKey(id: Uint8Array): string {
-  return (id as Buffer).toString("latin1");
 }

@@ -20,6 +20,8 @@ export function guardedReceiver(receiver: Receiver, log: Logger): Receiver {
       receiver.onDispatched(callId, instance, error),
     ),
     onJoined: guarded("joining a run", (callId, until, instance) => receiver.onJoined(callId, until, instance)),
+    underWay: () => receiver.underWay(),
+    onLeft: guarded("giving up what a gateway took with it", (since) => receiver.onLeft(since)),
     onMail: guarded("hearing of stored events", (topic, group) => receiver.onMail(topic, group)),
     onWarning: guarded("hearing a warning", (message) => receiver.onWarning(message)),
     onConnected: guarded("going on with a broker that is back", (gap) => receiver.onConnected(gap)),

@@ -29,6 +29,11 @@ export function newCallId(): Buffer {
   return page.take(16);
 }
 
+/** A call's id as text (latin1), to find it by. */
+export function callKey(id: Uint8Array): string {
+  return (id as Buffer).toString("latin1");
+}
+
 /** Name of an instance: 16 hexadecimal digits. */
 export function newInstance(): string {
   return page.take(8).toString("hex");

@@ -58,6 +58,16 @@ export class Reception implements Receiver {
     this.#to.caller.dispatched(callId, instance, error);
   }
 
+  /** See `Receiver.underWay`. */
+  underWay(): Set<string> {
+    return new Set([...this.#to.caller.underWay(), ...this.#to.responder.underWay()]);
+  }
+
+  /** See `Receiver.onLeft`. */
+  onLeft(since: number): void {
+    this.#to.caller.linkLeft(since);
+  }
+
   /** See `Receiver.onMail`. */
   onMail(topic: string, group: string): void {
     const { members = [] } = this.#to.router.at({ route: Route.MAIL, pattern: topic, group }) ?? {};
@@ -75,15 +85,21 @@ export class Reception implements Receiver {
     publisher.linkUp();
     for (const { consumer } of router.all()) consumer?.wake();
     instance.scheduler?.look();
+    if (instance.port !== undefined) instance.attach(instance.port); // a new Link is a new instance
     if (gap === undefined) return;
     instance.tally.count("gaps");
+    this.#sayBack();
     outbox?.linkUp();
-    const seconds = (instance.now() - (this.#awaySince ?? instance.now())) / 1000;
-    this.#awaySince = undefined;
-    instance.log.info(`the broker is back after ${seconds.toFixed(1)} s`);
-    if (instance.port !== undefined) instance.attach(instance.port); // a new Link is a new instance
     caller.linkUp();
     this.#sayGap(gap);
+  }
+
+  #sayBack(): void {
+    if (this.#awaySince === undefined) return; // a gateway that had to drop events was there all the time
+    const { instance } = this.#to;
+    const seconds = (instance.now() - this.#awaySince) / 1000;
+    this.#awaySince = undefined;
+    instance.log.info(`the broker is back after ${seconds.toFixed(1)} s`);
   }
 
   /** Live events may be lost. */

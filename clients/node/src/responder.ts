@@ -14,6 +14,7 @@ import {
   type TielineError,
 } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
+import { callKey } from "./identity.js";
 import type { Instance } from "./instance.js";
 import type { Work } from "./mailbox.js";
 import type { Router } from "./router.js";
@@ -38,11 +39,16 @@ export class Responder implements Outlet {
     this.#eventOutlet = new EventOutlet(instance);
   }
 
+  /** Ids of the calls that are being answered, see `callKey`. */
+  underWay(): Set<string> {
+    return new Set(this.#serving.keys());
+  }
+
   /** A request was dispatched to this instance. */
   request(envelope: Envelope): void {
     const instance = this.#instance;
     if (instance.observer) instance.say("received", envelope);
-    const key = envelope.callId.toString("latin1");
+    const key = callKey(envelope.callId);
     if (this.#serving.has(key)) return;
     const clock = instance.clock;
     const brokerNow = clock.now();
@@ -66,13 +72,13 @@ export class Responder implements Outlet {
 
   /** The caller gave up; unknown and finished calls are ignored. */
   cancel(callId: Buffer): void {
-    const delivery = this.#serving.get(callId.toString("latin1"));
+    const delivery = this.#serving.get(callKey(callId));
     if (delivery !== undefined) this.#giveUp(delivery, new CallCancelledError("the caller gave up"));
   }
 
   /** The reader of a stream said how far it is; unknown and finished streams are ignored. */
   credited({ callId, stream }: Envelope): void {
-    const flow = this.#serving.get(callId.toString("latin1"))?.flow;
+    const flow = this.#serving.get(callKey(callId))?.flow;
     if (stream !== undefined) flow?.credited(stream, this.#instance.now());
   }
 
@@ -123,7 +129,7 @@ export class Responder implements Outlet {
   /** A handler is of no use any more: silence if the caller knows, else the caller must know. */
   interrupted(delivery: Delivery, reason: TielineError): void {
     if (reason instanceof ResponderLostError) this.failed(delivery, reason);
-    else this.#serving.delete(delivery.event.envelope.callId.toString("latin1"));
+    else this.#serving.delete(callKey(delivery.event.envelope.callId));
   }
 
   /** An event or observed request arrived by an interest. */
@@ -196,7 +202,7 @@ export class Responder implements Outlet {
 
   #reply(delivery: Delivery, reply: Envelope): void {
     const request = delivery.event.envelope;
-    const key = request.callId.toString("latin1");
+    const key = callKey(request.callId);
     if (!this.#serving.delete(key)) return;
     const ended = this.#instance.now();
     this.#send(request, reply);

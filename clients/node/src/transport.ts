@@ -63,11 +63,18 @@ export interface Receiver {
    * `instance` and ends at `until` (ms since 1970, broker clock) at the latest; its result comes by `onAnswer`.
    */
   onJoined(callId: Uint8Array, until: number, instance: string): void;
+  /**
+   * Ids (`callKey`) of the calls this instance made or was given that have not ended: asked by a port that goes on at
+   * another place while these come to their end at the old one.
+   */
+  underWay(): ReadonlySet<string>;
+  /** The old place is gone: calls from before this moment (ms, of the port's monotonic clock) get no answer now. */
+  onLeft(since: number): void;
   /** A subscription group of this instance has something to claim. */
   onMail(topic: string, group: string): void;
   /** The broker lost something, or people should look at it for another reason. */
   onWarning(message: string): void;
-  /** The broker is there; everything is registered. `gap` is undefined the first time. */
+  /** The broker is there; everything is registered. `gap` is undefined where none was, as the first time. */
   onConnected(gap: Gap | undefined): void;
   /** The broker is gone; what was under way is unknown. */
   onDisconnected(reason: string): void;

@@ -98,6 +98,14 @@ class Arrivals implements Receiver {
     if (this.port?.up) this.#receiver.onJoined(callId, until, instance);
   }
 
+  underWay(): ReadonlySet<string> {
+    return this.#receiver.underWay();
+  }
+
+  onLeft(since: number): void {
+    this.#receiver.onLeft(since);
+  }
+
   onWarning(message: string): void {
     this.#receiver.onWarning(message);
   }

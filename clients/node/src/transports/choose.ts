@@ -1,7 +1,7 @@
 import { InvalidArgumentError, UnsupportedError } from "../errors.js";
 import type { Settings } from "../settings.js";
 import type { Transport } from "../transport.js";
-import { parseGatewayUrl } from "./grpcUrl.js";
+import { parseTargets } from "./grpcUrl.js";
 import { MemoryTransport } from "./memory.js";
 import { parseRedisUrl, prefixOf } from "./redisUrl.js";
 
@@ -24,7 +24,7 @@ export function chooseTransport(url: string, namespace: string, settings: Settin
       return async () => new (await import("./redis.js")).RedisTransport(url, { namespace, settings });
     case "grpc":
     case "grpcs":
-      parseGatewayUrl(url);
+      parseTargets(url);
       return async () => new (await import("./grpc.js")).GrpcTransport(url, { settings });
     default:
       throw new InvalidArgumentError(`the broker's URL begins with "${scheme}:"; use ${SCHEMES}`);

@@ -12,9 +12,9 @@ import {
 import type { Settings } from "../settings.js";
 import type { Port, Receiver, Transport } from "../transport.js";
 import { CLIENT } from "../version.js";
-import type { LinkStream, StreamEvents } from "./grpcLink.js";
-import { type Gateway, GrpcPort } from "./grpcPort.js";
-import { type GatewayTarget, parseGatewayUrl } from "./grpcUrl.js";
+import type { Gateway, LinkStream, StreamEvents } from "./grpcLink.js";
+import { GrpcPort } from "./grpcPort.js";
+import { type GatewayTargets, parseTargets } from "./grpcUrl.js";
 import { readPem, usePem } from "./pem.js";
 
 const METHOD = "/tieline.v1.EventGateway/Link";
@@ -38,20 +38,22 @@ interface Target {
 }
 
 /**
- * The way to one gateway, for one event system: `grpc://host:port`, or `grpcs://:token@host:port` for TLS; `?ca=`,
- * `?cert=`, `?key=` name PEM files: the authority that signed the gateway's certificate, and the client's own
- * certificate and key.
+ * The way to one gateway, or to one of several, for one event system: `grpc://host:port`, or `grpcs://:token@host:port`
+ * for TLS; with commas between the addresses of several gateways in front of one Redis, of which one is used and the
+ * others take over. `?ca=`, `?cert=`, `?key=` name PEM files: the authority that signed the gateway's certificate, and
+ * the client's own certificate and key.
  */
 export class GrpcTransport implements Transport {
-  readonly #target: Target;
+  readonly #gateways: readonly Gateway[];
   readonly #settings: Settings;
   #port: GrpcPort | undefined;
   #closed = false;
 
   /** Throws InvalidArgumentError for an address that is none, or a file that cannot be read. */
   constructor(url: string, options: { settings: Settings }) {
-    const target = parseGatewayUrl(url);
-    this.#target = { address: target.address, token: target.token, credentials: credentialsFor(target) };
+    const targets = parseTargets(url);
+    const door = { token: targets.token, credentials: credentialsFor(targets) };
+    this.#gateways = targets.addresses.map((address) => gatewayAt({ address, ...door }));
     this.#settings = options.settings;
   }
 
@@ -60,7 +62,7 @@ export class GrpcTransport implements Transport {
     if (this.#port !== undefined) {
       throw new UnsupportedError("a Link is one instance: make another GrpcTransport for another event system");
     }
-    const port = new GrpcPort(gatewayAt(this.#target), service, CLIENT, receiver, this.#settings);
+    const port = new GrpcPort(this.#gateways, { service, client: CLIENT }, receiver, this.#settings);
     await port.start();
     this.#port = port;
     if (!this.#closed) return port;
@@ -108,7 +110,7 @@ function asBytes(frame: Buffer): Buffer {
 }
 
 /** TLS if the URL asks for it, with the files it names. */
-function credentialsFor({ tls, files }: GatewayTarget): ChannelCredentials {
+function credentialsFor({ tls, files }: GatewayTargets): ChannelCredentials {
   if (!tls) return credentials.createInsecure();
   const read = (name: string) => (files[name] === undefined ? null : readPem(files[name]));
   return usePem(() => credentials.createSsl(read("ca"), read("key"), read("cert")));

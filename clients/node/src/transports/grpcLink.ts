@@ -23,6 +23,8 @@ const LAST_WORDS_MS = 1000;
 export type Said = NonNullable<GatewayItem["item"]>;
 /** What a Link can carry up. */
 export type Item = NonNullable<ClientItem["item"]>;
+/** What is answered: it carries a `ref`. */
+export type Asking = Extract<Item, { value: { ref: number } }>;
 /** What answers an item with a `ref`. */
 export type Answer = Done | Probed | Pong | Responders | TrailFound | MailResponse | AgendaResponse;
 
@@ -48,14 +50,20 @@ export interface StreamEvents {
   onEnd(reason: string, refusal: TielineError): void;
 }
 
-/** Begins a stream. */
-export type OpenStream = (events: StreamEvents) => LinkStream;
+/** Where a Link leads. */
+export interface Gateway {
+  readonly address: string;
+  /** Begins a stream. */
+  open(events: StreamEvents): LinkStream;
+  /** What it means if no answer comes in time. */
+  late(): TielineError;
+}
 
 /** Who uses a Link. */
 export interface LinkUser {
-  onSaid(said: Said): void;
-  /** The Link ended by itself; called once, never before `open` resolved. */
-  onBroken(reason: string): void;
+  onSaid(link: GrpcLink, said: Said): void;
+  /** The Link ended by itself; called once, never before there was a welcome, nor after anybody else knows. */
+  onBroken(link: GrpcLink, reason: string): void;
 }
 
 /** The Link ended before an answer came. */
@@ -71,12 +79,24 @@ export class GrpcLink implements StreamEvents {
   readonly outbox: GrpcOutbox;
   /** The name the gateway gave it. */
   instance = "";
+  readonly address: string;
   /** When something was last heard, local monotonic ms. */
   heardAt = 0;
   broken = false;
+  /** Whether the gateway has its broker. */
+  broker = true;
+  /** Whether anybody elsewhere may be observing. */
+  observing = false;
+  /** The gateway is about to stop. */
+  draining = false;
+  /** Resolves when the Link is over after its welcome, with the reason. */
+  readonly ended: Promise<string>;
+  /** Resolves when the gateway says that it is about to stop. */
+  readonly drained: Promise<void>;
   readonly #clock: Clock;
   readonly #settings: Settings;
   readonly #user: LinkUser;
+  readonly #gateway: Gateway;
   readonly #stream: LinkStream;
   readonly #asked = new Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>();
   readonly #mailParts = new Parts(mergedMail);
@@ -86,19 +106,32 @@ export class GrpcLink implements StreamEvents {
   #helloAt = 0;
   #pings: NodeJS.Timeout | undefined;
   #closed = false;
-  #ended: (() => void) | undefined;
+  #streamEnded: (() => void) | undefined;
+  #end: (reason: string) => void = () => undefined;
+  #drain: () => void = () => undefined;
 
-  constructor(open: OpenStream, clock: Clock, settings: Settings, user: LinkUser) {
+  constructor(gateway: Gateway, clock: Clock, settings: Settings, user: LinkUser) {
+    this.address = gateway.address;
+    this.#gateway = gateway;
     this.#clock = clock;
     this.#settings = settings;
     this.#user = user;
-    this.#stream = open(this);
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.drained = new Promise((resolve) => {
+      this.#drain = resolve;
+    });
+    this.#stream = gateway.open(this);
     this.outbox = new GrpcOutbox(settings.offlineBuffer, (frame, written) => this.#stream.write(frame, written));
   }
 
-  /** Says hello and becomes an instance; `late` is what it rejects with if no answer comes in time. */
-  async open(hello: Hello, late: TielineError): Promise<void> {
-    const timer = setTimeout(() => this.onEnd("no answer in time", late), this.#settings.connectTimeout);
+  /** Says hello and becomes an instance. Rejects with why the gateway would not have it, or could not be reached. */
+  async open(hello: Hello): Promise<void> {
+    const timer = setTimeout(
+      () => this.onEnd("no answer in time", this.#gateway.late()),
+      this.#settings.connectTimeout,
+    );
     try {
       await new Promise<void>((resolve, reject) => {
         this.#opening = { resolve, reject };
@@ -120,7 +153,7 @@ export class GrpcLink implements StreamEvents {
   }
 
   /** Numbers and sends an item that carries a `ref`; resolves with what answers it, or rejects with LinkBrokenError. */
-  ask(item: Extract<Item, { value: { ref: number } }>): Promise<Answer> {
+  ask(item: Asking): Promise<Answer> {
     if (this.broken) return Promise.reject(new LinkBrokenError("the link is broken"));
     this.#lastRef += 1;
     const ref = this.#lastRef;
@@ -163,13 +196,15 @@ export class GrpcLink implements StreamEvents {
       else if (item.$case === "mail") this.#answeredInPart(this.#mailParts.take(item.value));
       else if (item.$case === "agenda") this.#answeredInPart(this.#agendaParts.take(item.value));
       else if (isAnswer(item)) this.#answered(item.value);
-      else this.#user.onSaid(item);
+      else if (item.$case === "observing") this.observing = item.value.any;
+      else if (item.$case === "drain") this.#drains();
+      else this.#user.onSaid(this, item);
     }
   }
 
   /** See `StreamEvents`. */
   onEnd(reason: string, refusal: TielineError): void {
-    this.#ended?.();
+    this.#streamEnded?.();
     const opening = this.#opening;
     this.#opening = undefined;
     if (opening !== undefined) {
@@ -183,6 +218,11 @@ export class GrpcLink implements StreamEvents {
     this.#clock.learn(time, this.#helloAt, monotonic());
     this.#opening?.resolve();
     this.#opening = undefined;
+  }
+
+  #drains(): void {
+    this.draining = true;
+    this.#drain();
   }
 
   #answered(answer: Answer): void {
@@ -199,7 +239,7 @@ export class GrpcLink implements StreamEvents {
     await this.outbox.empty();
     this.#stream.end();
     await new Promise<void>((resolve) => {
-      this.#ended = resolve;
+      this.#streamEnded = resolve;
     });
   }
 
@@ -235,7 +275,8 @@ export class GrpcLink implements StreamEvents {
     if (this.broken) return;
     this.broken = true;
     clearInterval(this.#pings);
-    if (!this.#closed) this.#user.onBroken(reason);
+    if (!this.#closed) this.#user.onBroken(this, reason);
+    this.#end(reason);
     const asked = [...this.#asked.values()];
     this.#asked.clear();
     for (const { reject } of asked) reject(new LinkBrokenError(reason));

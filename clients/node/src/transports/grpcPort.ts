@@ -1,13 +1,8 @@
 import { Clock, monotonic } from "../clock.js";
-import type {
-  Delivery,
-  Dispatched,
-  Register,
-  Interest as WireInterest,
-  Route as WireRoute,
-} from "../contract/gateway.js";
+import type { Delivery, Dispatched, Hello } from "../contract/gateway.js";
 import { type Envelope, errorFromWire, errorToWire, newEnvelope, parse, serialize } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
+import { callKey, instanceOf } from "../identity.js";
 import type { Agenda } from "../schedule.js";
 import type { Settings } from "../settings.js";
 import {
@@ -21,34 +16,32 @@ import {
   Route,
 } from "../transport.js";
 import { GrpcAgenda } from "./grpcAgenda.js";
+import { isOurs, registerOf, unregisterOf, without } from "./grpcInterests.js";
+import { GrpcKept } from "./grpcKept.js";
 import {
   type Answer,
+  type Asking,
   frameOf,
+  type Gateway,
   GrpcLink,
   type Item,
   LinkBrokenError,
   type LinkUser,
-  type OpenStream,
   type Said,
 } from "./grpcLink.js";
 import { GrpcMail } from "./grpcMail.js";
+import { Beside, Leaving, Overlap } from "./grpcMove.js";
 
 const BROKER_LOST = "the gateway lost its broker";
-const ROUTES: ReadonlySet<number> = new Set(Object.values(Route));
 
-/** Where a port's Links lead. */
-export interface Gateway {
-  readonly address: string;
-  readonly open: OpenStream;
-  /** What it means if no answer comes in time. */
-  late(): TielineError;
-}
-
-/** One instance at a gateway, through as many Links as it takes: each is a new one, on which everything is registered again. */
+/**
+ * One instance at a gateway, through as many Links as it takes: each is a new one, on which everything is registered again.
+ *
+ * Where there are several gateways, and the one in use is about to stop, the next Link begins before the old one ends, which
+ * then only brings what is under way there to its end (`Leaving`).
+ */
 export class GrpcPort implements Port, LinkUser {
   readonly clock = new Clock();
-  /** See `Port.observing`. */
-  observing = false;
   /** See `Port.agenda`. */
   readonly agenda: Agenda = new GrpcAgenda({
     clock: this.clock,
@@ -57,28 +50,32 @@ export class GrpcPort implements Port, LinkUser {
   });
   /** See `Port.mail`. */
   readonly mail = new GrpcMail(() => this.#require());
-  readonly #gateway: Gateway;
-  readonly #service: string;
+  readonly #gateways: Gateway[];
+  readonly #hello: Hello;
   readonly #receiver: Receiver;
   readonly #settings: Settings;
-  readonly #client: string;
   readonly #interests = new Map<string, Interest>();
-  #kept: { until: number; frame: Buffer }[] = [];
-  #keptBytes = 0;
+  readonly #kept: GrpcKept;
   #link: GrpcLink;
+  /** The instance it was before. */
+  #former = "";
+  /** The Link that is about to be used, with what arrived there already. */
+  #next: Beside | undefined;
+  #leaving: Leaving | undefined;
+  #overlap: Overlap | undefined;
   #up = false;
   #waiting: (() => void)[] = [];
-  #broker = true;
-  #brokerLostAt = 0;
+  /** Since when (ms, broker clock) the broker cannot be reached, and why. */
+  #away: Omit<Gap, "until"> | undefined;
   #gap: Gap | undefined;
   #closed = false;
 
-  constructor(gateway: Gateway, service: string, client: string, receiver: Receiver, settings: Settings) {
-    this.#gateway = gateway;
-    this.#service = service;
-    this.#client = client;
+  constructor(gateways: readonly Gateway[], hello: Hello, receiver: Receiver, settings: Settings) {
+    this.#gateways = shuffled(gateways);
+    this.#hello = hello;
     this.#receiver = receiver;
     this.#settings = settings;
+    this.#kept = new GrpcKept(settings);
     this.#link = this.#newLink();
   }
 
@@ -89,14 +86,29 @@ export class GrpcPort implements Port, LinkUser {
 
   /** See `Port.connected`. */
   get connected(): boolean {
-    return this.#broker && this.#up && !this.#closed;
+    return this.#link.broker && this.#up && !this.#closed;
   }
 
-  /** Connects for the first time; rejects as `Transport.open` does. */
+  /** See `Port.observing`. */
+  get observing(): boolean {
+    return this.#link.observing;
+  }
+
+  /** Connects for the first time; rejects as `Transport.open` does, with what the last of several gateways said. */
   async start(): Promise<void> {
-    await this.#hello(this.#link);
+    for (let left = this.#gateways.length - 1; left >= 0; left--) {
+      try {
+        await this.#link.open(this.#hello);
+        break;
+      } catch (error) {
+        if (left === 0) throw error;
+        this.#link = this.#newLink();
+      }
+    }
     this.#up = true;
     this.#receiver.onConnected(undefined);
+    if (!this.#link.broker) this.#goAway(this.clock.now(), BROKER_LOST);
+    void this.#run();
   }
 
   // --- what the event system asks for --------------------------------------------------------------------------------
@@ -108,7 +120,7 @@ export class GrpcPort implements Port, LinkUser {
       await this.#untilUp();
       // If the link breaks now, the reconnect registers everything.
       const wanted = () => interests.filter((interest) => this.#interests.has(interestKey(interest)));
-      while (!(await this.#told({ $case: "register", value: registerOf(wanted()) }))) await this.#untilUp();
+      while (!(await this.#told(registerOf(wanted())))) await this.#untilUp();
     } catch (error) {
       for (const interest of interests) this.#interests.delete(interestKey(interest));
       throw error;
@@ -118,7 +130,7 @@ export class GrpcPort implements Port, LinkUser {
   /** See `Port.unregister`. */
   async unregister(interests: readonly Interest[]): Promise<void> {
     for (const interest of interests) this.#interests.delete(interestKey(interest));
-    if (this.#up) await this.#told({ $case: "unregister", value: registerOf(interests) });
+    if (this.#up) await this.#told(unregisterOf(interests));
   }
 
   /** See `Port.publish`. */
@@ -140,8 +152,10 @@ export class GrpcPort implements Port, LinkUser {
   /** See `Port.answer`. */
   answer(to: string, envelope: Envelope): void {
     const item: Item = { $case: "answer", value: { to, envelope: serialize(envelope) } };
-    if (this.#up && !this.#link.broken) this.#link.send(item);
-    else this.#keep(frameOf(item));
+    const beside = [this.#leaving, this.#next].find((one) => one?.takes(envelope.callId));
+    if (beside !== undefined) beside.link.send(item);
+    else if (this.#up && !this.#link.broken) this.#link.send(item);
+    else this.#kept.add(frameOf(item));
   }
 
   /** See `Port.release`. */
@@ -187,35 +201,54 @@ export class GrpcPort implements Port, LinkUser {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#link.close();
+    await Promise.all([this.#link, this.#next?.link, this.#leaving?.link].map((link) => link?.close()));
     this.#wake();
   }
 
   // --- what the gateway says -----------------------------------------------------------------------------------------
 
-  /** See `LinkUser`. */
-  onSaid(said: Said): void {
-    if (said.$case === "delivery") this.#delivered(said.value);
+  /** See `LinkUser`. What is said of the gateway counts while it is the one in use. */
+  onSaid(link: GrpcLink, said: Said): void {
+    if (said.$case === "delivery") this.#delivered(link, said.value);
     else if (said.$case === "dispatched") this.#dispatched(said.value);
+    else if (said.$case === "broker") this.#brokerIs(link, said.value.connected);
+    else if (link !== this.#link) return;
     else if (said.$case === "gap") this.#gapped(said.value);
-    else if (said.$case === "broker") this.#brokerIs(said.value.connected);
-    else if (said.$case === "observing") this.observing = said.value.any;
     else if (said.$case === "wake") this.#receiver.onMail(said.value.topic, said.value.group);
   }
 
-  /** See `LinkUser`. */
-  onBroken(reason: string): void {
+  /** See `LinkUser`: the Link in use broke; told once, before anybody learns it from a question that got no answer. */
+  onBroken(link: GrpcLink, reason: string): void {
+    if (link !== this.#link || !this.#up || this.#closed) return;
     this.#up = false;
-    if (this.#broker) this.#receiver.onDisconnected(`the link to ${this.#gateway.address} broke: ${reason}`);
-    void this.#reconnect(this.#link.heardAt, reason);
+    const since = this.clock.now() - Math.round(monotonic() - link.heardAt);
+    this.#goAway(since, reason, `the link to ${link.address} broke: ${reason}`);
   }
 
-  #delivered({ interest, envelope: bytes }: Delivery): void {
+  #delivered(link: GrpcLink, { interest, envelope: bytes }: Delivery): void {
     const envelope = parse(bytes);
     if (envelope === undefined || interest === undefined) return;
     if (interest.route === Route.INBOX) this.#receiver.onAnswer(envelope);
-    else if (interest.route === Route.REQUEST) this.#receiver.onRequest(envelope);
-    else if (isOurs(interest)) this.#receiver.onEvent(interest, envelope);
+    else if (interest.route === Route.REQUEST) this.#requested(link, envelope);
+    else if (isOurs(interest) && !this.#isOwn(envelope)) {
+      if (this.#overlap?.lets(link, interest, envelope) ?? true) this.#receiver.onEvent(interest, envelope);
+    }
+  }
+
+  /** It is answered over the Link by which it came. */
+  #requested(link: GrpcLink, request: Envelope): void {
+    if (link !== this.#link) {
+      const beside = [this.#leaving, this.#next].find((one) => one?.link === link);
+      beside?.calls.add(callKey(request.callId));
+    }
+    this.#receiver.onRequest(request);
+  }
+
+  /** Published here: over one Link it comes back by the other one. */
+  #isOwn({ source, scheduled, replay }: Envelope): boolean {
+    if (scheduled !== 0 || replay !== "") return false;
+    const instance = instanceOf(source);
+    return instance === this.instance || instance === this.#former;
   }
 
   #dispatched({ callId, instance, error, joinedUntil }: Dispatched): void {
@@ -229,72 +262,159 @@ export class GrpcPort implements Port, LinkUser {
     if (this.connected) this.#tellConnected();
   }
 
-  #brokerIs(connected: boolean): void {
-    const was = this.#broker;
-    this.#broker = connected;
-    if (was === connected || !this.#up) return;
-    const now = this.clock.now();
-    if (connected) {
-      this.#gap ??= { since: this.#brokerLostAt, until: now, reason: BROKER_LOST };
-      this.#tellConnected();
-    } else {
-      this.#brokerLostAt = now;
-      this.#receiver.onDisconnected(BROKER_LOST);
-    }
+  #brokerIs(link: GrpcLink, connected: boolean): void {
+    const was = link.broker;
+    link.broker = connected;
+    if (was === connected || !this.#up || link !== this.#link) return;
+    if (connected) this.#tellConnected();
+    else this.#goAway(this.clock.now(), BROKER_LOST);
+  }
+
+  /** The receiver is told once, however much is lost by and by. */
+  #goAway(since: number, reason: string, told = reason): void {
+    if (this.#away !== undefined) return;
+    this.#away = { since, reason };
+    this.#receiver.onDisconnected(told);
   }
 
   #tellConnected(): void {
-    const gap = this.#gap;
+    const away = this.#away && { ...this.#away, until: this.clock.now() };
+    const gap = this.#gap ?? away;
     this.#gap = undefined;
-    this.#receiver.onConnected(gap);
+    this.#away = undefined;
+    this.#receiver.onConnected(gap && away ? { ...gap, since: Math.min(gap.since, away.since) } : gap);
   }
 
   // --- one Link after another ----------------------------------------------------------------------------------------
 
-  async #reconnect(heardAt: number, reason: string): Promise<void> {
-    const { reconnectMin, reconnectMax } = this.#settings;
-    let linked = false;
-    for (let most = reconnectMin; !linked && !this.#closed; most = Math.min(2 * most, reconnectMax)) {
-      await pause(Math.random() * most);
-      linked = await this.#linkAnew();
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      const link = this.#link;
+      if (await this.#hasToMove(link)) {
+        await this.#move(link);
+        continue;
+      }
+      const reason = await link.ended;
+      if (this.#closed) return;
+      this.onBroken(link, reason); // it may have broken before it was in use
+      void link.close();
+      await this.#reconnect();
     }
-    if (this.#closed) return this.#link.close();
-    this.#sendKept();
+  }
+
+  async #reconnect(): Promise<void> {
+    for (const most of this.#pauses()) {
+      await pause(Math.random() * most);
+      if (this.#closed || (await this.#linkNext((link) => this.#use(link)))) return;
+    }
+  }
+
+  /** How long to wait at most, each time (ms). */
+  *#pauses(): Generator<number> {
+    const { reconnectMin, reconnectMax } = this.#settings;
+    for (let most = reconnectMin; ; most = Math.min(2 * most, reconnectMax)) yield most;
+  }
+
+  /** Links to the next gateway, which learns what is wanted of it; has the Link used, and returns whether there is one. */
+  async #linkNext(use: (link: GrpcLink) => void): Promise<boolean> {
+    const link = this.#newLink();
+    this.#next = new Beside(link);
+    try {
+      await link.open(this.#hello);
+      for (let known = new Map<string, Interest>(); !sameKeys(known, this.#interests); ) {
+        known = await this.#bringUpToDate(link, known);
+      }
+      if (link.broken || this.#closed) throw new LinkBrokenError("it is not needed any more");
+      use(link); // in the same turn: what is wanted has not changed
+      return true;
+    } catch {
+      void link.close();
+      return false;
+    } finally {
+      this.#next = undefined;
+    }
+  }
+
+  /** Tells the gateway what is wanted now, which may change meanwhile; returns what it knows then. */
+  async #bringUpToDate(link: GrpcLink, known: ReadonlyMap<string, Interest>): Promise<Map<string, Interest>> {
+    const wanted = new Map(this.#interests);
+    for (const item of [registerOf(without(wanted, known)), unregisterOf(without(known, wanted))]) {
+      if (item.value.interests.length > 0) throwSaid(await link.ask(item));
+    }
+    return wanted;
+  }
+
+  #use(link: GrpcLink): void {
+    this.#former = this.#link.instance;
+    this.#link = link;
+    this.#kept.send(link.outbox);
     this.#up = true;
     this.#wake();
-    const until = this.clock.now();
-    this.#gap = { since: until - Math.round(monotonic() - heardAt), until, reason };
-    if (this.#broker) this.#tellConnected();
+    if (link.broker) this.#tellConnected();
+    else this.#goAway(this.clock.now(), BROKER_LOST);
   }
 
-  async #linkAnew(): Promise<boolean> {
-    const link = this.#newLink();
-    try {
-      this.#link = link;
-      this.#broker = true;
-      this.observing = false;
-      await this.#hello(link);
-      const interests = [...this.#interests.values()];
-      if (interests.length > 0) await link.ask({ $case: "register", value: registerOf(interests) });
-      return !link.broken;
-    } catch {
-      await link.close();
-      return false;
-    }
-  }
-
+  /** Where there are several gateways, to another one each time. */
   #newLink(): GrpcLink {
-    const user: LinkUser = {
-      onSaid: (said) => this.onSaid(said),
-      onBroken: (reason) => this.#up && link === this.#link && this.onBroken(reason),
-    };
-    const link = new GrpcLink(this.#gateway.open, this.clock, this.#settings, user);
-    return link;
+    const gateway = this.#gateways.pop() as Gateway;
+    this.#gateways.unshift(gateway);
+    return new GrpcLink(gateway, this.clock, this.#settings, this);
   }
 
-  #hello(link: GrpcLink): Promise<void> {
-    return link.open({ service: this.#service, client: this.#client }, this.#gateway.late());
+  // --- from a gateway that is about to stop to another one -----------------------------------------------------------
+
+  /** Waits until the Link has ended, or its gateway is about to stop and there are others; whether the latter. */
+  async #hasToMove(link: GrpcLink): Promise<boolean> {
+    if (this.#gateways.length === 1) return false;
+    await Promise.race([link.ended, link.drained]);
+    return link.draining && !link.broken;
   }
+
+  /** Begins at another gateway, and lets the calls that are under way here come to their end here. */
+  async #move(old: GrpcLink): Promise<void> {
+    this.#endOverlap();
+    this.#overlap = new Overlap(old);
+    for (const most of this.#pauses()) {
+      const moved = await this.#linkNext((link) => this.#moveTo(link, old));
+      if (moved || old.broken || this.#closed) break;
+      await pause(Math.random() * most);
+    }
+    if (this.#leaving?.link !== old) this.#endOverlap();
+  }
+
+  #moveTo(link: GrpcLink, old: GrpcLink): void {
+    if (old.broken) void old.close();
+    else this.#leave(old);
+    if (this.#away !== undefined) this.#away = { ...this.#away, reason: `the gateway at ${old.address} stopped` };
+    this.#use(link);
+  }
+
+  #leave(old: GrpcLink): void {
+    void this.#leaving?.link.close();
+    const calls = new Set(this.#receiver.underWay());
+    for (const arrived of this.#next?.calls ?? []) calls.delete(arrived);
+    this.#leaving = new Leaving(old, calls, this.clock.monotonic());
+    void this.#seeOff(this.#leaving);
+  }
+
+  async #seeOff(leaving: Leaving): Promise<void> {
+    const { link, since } = leaving;
+    await link.ask({ $case: "drain", value: { ref: 0 } }).catch(() => undefined); // nothing comes twice any more
+    if (leaving === this.#leaving) this.#endOverlap();
+    await link.ended;
+    if (leaving === this.#leaving) this.#leaving = undefined;
+    if (!this.#closed) this.#receiver.onLeft(since);
+    await link.close();
+  }
+
+  /** The new Link alone is registered: what came over it only is handed on. */
+  #endOverlap(): void {
+    const overlap = this.#overlap;
+    this.#overlap = undefined;
+    for (const [interest, envelope] of overlap?.held() ?? []) this.#receiver.onEvent(interest, envelope);
+  }
+
+  // --- the Link in use -----------------------------------------------------------------------------------------------
 
   async #untilUp(): Promise<void> {
     if (!this.#up && !this.#closed) await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -306,10 +426,9 @@ export class GrpcPort implements Port, LinkUser {
   }
 
   /** Whether the gateway said `Done`; rejects with the error it said. */
-  async #told(item: Parameters<GrpcLink["ask"]>[0]): Promise<boolean> {
+  async #told(item: Asking): Promise<boolean> {
     try {
-      const done = await this.#link.ask(item);
-      if ("error" in done && done.error !== undefined) throw errorFromWire(done.error);
+      throwSaid(await this.#link.ask(item));
       return true;
     } catch (error) {
       if (error instanceof LinkBrokenError) return false;
@@ -318,7 +437,7 @@ export class GrpcPort implements Port, LinkUser {
   }
 
   /** Asks the gateway something that changes nothing; rejects with the error it said. */
-  async #asked(item: Parameters<GrpcLink["ask"]>[0]): Promise<Answer> {
+  async #asked(item: Asking): Promise<Answer> {
     const answer = await this.#require()
       .ask(item)
       .catch(() => undefined);
@@ -326,7 +445,7 @@ export class GrpcPort implements Port, LinkUser {
       const outcome = "NOT_DELIVERED";
       throw new UnavailableError("the link to the gateway broke while it was asked", { outcome });
     }
-    if ("error" in answer && answer.error !== undefined) throw errorFromWire(answer.error);
+    throwSaid(answer);
     return answer;
   }
 
@@ -339,7 +458,7 @@ export class GrpcPort implements Port, LinkUser {
 
   /** Why nothing can be sent now. */
   #refusal(): TielineError | undefined {
-    const { address } = this.#gateway;
+    const { address } = this.#link;
     if (!this.connected || this.#link.broken) {
       return new UnavailableError(`the gateway at ${address} cannot be reached now; reconnecting`, {
         outcome: "NOT_DELIVERED",
@@ -351,28 +470,21 @@ export class GrpcPort implements Port, LinkUser {
       retryAfter,
     });
   }
-
-  // --- answers that wait for a link ----------------------------------------------------------------------------------
-
-  #keep(frame: Buffer): void {
-    if (this.#keptBytes + frame.length > this.#settings.offlineBuffer) return;
-    this.#kept.push({ until: monotonic() + this.#settings.callTtl, frame });
-    this.#keptBytes += frame.length;
-  }
-
-  #sendKept(): void {
-    const now = monotonic();
-    this.#keptBytes = 0;
-    for (const { until, frame } of this.#kept.splice(0)) if (until > now) this.#link.outbox.put(frame);
-  }
 }
 
-function registerOf(interests: readonly Interest[]): Register {
-  return { ref: 0, interests: interests.map((interest) => ({ ...interest, route: interest.route as WireRoute })) };
+function throwSaid(answer: Answer): void {
+  if ("error" in answer && answer.error !== undefined) throw errorFromWire(answer.error);
 }
 
-function isOurs(interest: WireInterest): interest is WireInterest & Interest {
-  return ROUTES.has(interest.route);
+function sameKeys(one: ReadonlyMap<string, unknown>, other: ReadonlyMap<string, unknown>): boolean {
+  return one.size === other.size && [...one.keys()].every((key) => other.has(key));
+}
+
+function shuffled<T>(some: readonly T[]): T[] {
+  return some
+    .map((one) => ({ one, at: Math.random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ one }) => one);
 }
 
 function pause(ms: number): Promise<void> {

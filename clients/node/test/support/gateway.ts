@@ -38,6 +38,8 @@ export class Gateway {
       "up",
       "--listen",
       `127.0.0.1:${this.port}`,
+      "--http",
+      "none",
       "--drain",
       "1",
       ...this.#options,

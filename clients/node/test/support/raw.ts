@@ -77,6 +77,12 @@ export class Raw implements Receiver {
 
   onJoined(): void {}
 
+  underWay(): Set<string> {
+    return new Set();
+  }
+
+  onLeft(): void {}
+
   onMail(): void {}
 
   onWarning(): void {}

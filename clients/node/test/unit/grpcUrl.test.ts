@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { InvalidArgumentError } from "../../src/index.js";
+import { parseTargets } from "../../src/transports/grpcUrl.js";
+
+test("addresses of gateways", () => {
+  for (const [url, addresses] of [
+    ["grpc://a", ["a:50051"]],
+    ["grpc://a:1,b:2", ["a:1", "b:2"]],
+    ["grpc://A:1,b,[::1]:3", ["a:1", "b:50051", "[::1]:3"]],
+    ["grpcs://:secret@gateway-1.shop:1,gateway-2.shop:1", ["gateway-1.shop:1", "gateway-2.shop:1"]],
+  ] as const) {
+    assert.deepEqual(parseTargets(url).addresses, addresses);
+  }
+});
+
+test("what lets one in is the same for all of them", () => {
+  const { token, tls, files } = parseTargets("grpcs://user:a%2Fb@c@d:1,e:2?ca=/f.pem");
+  assert.deepEqual([token, tls, files], ["a/b@c", true, { ca: "/f.pem" }]);
+});
+
+test("addresses that are none", () => {
+  const wrong = [
+    "grpc://",
+    "grpc://a:1,",
+    "grpc://,a",
+    "grpc://a:1,b:x",
+    "grpc://a b",
+    "grpc://a:65536",
+    "grpc://[::1",
+  ];
+  for (const url of [...wrong, "grpc://a:1?ca=f", "grpcs://:secret@a:1,?ca=f", "grpcs://:secret@a?strange=1"]) {
+    assert.throws(
+      () => parseTargets(url),
+      (error) =>
+        error instanceof InvalidArgumentError &&
+        error.message.includes("is no gateway's address") &&
+        !error.message.includes("secret"),
+      url,
+    );
+  }
+});
