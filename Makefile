@@ -12,6 +12,7 @@ TEST_WORKERS ?= 4
 PYTHON_READY := .venv/.stamp
 BENCH_READY := .venv/.stamp-bench
 GENERATE_READY := .venv-generate/.stamp
+DOCS_READY := .venv-docs/.stamp
 NODE_READY := $(NODE_CLIENT)/node_modules/.stamp
 NODE_BUILT := $(NODE_CLIENT)/dist/.stamp
 NODE_PEER := tests/conformance/peers/node
@@ -53,6 +54,11 @@ bench/node_modules/.stamp: bench/package-lock.json
 $(GENERATE_READY): requirements/generate.txt
 	$(PYTHON) -m venv .venv-generate
 	.venv-generate/bin/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/generate.txt
+	@touch $@
+
+$(DOCS_READY): requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/docs.txt
 	@touch $@
 
 $(NODE_READY): $(NODE_CLIENT)/package.json $(NODE_CLIENT)/package-lock.json
@@ -123,6 +129,10 @@ faults: setup ## Kill, freeze and cut off real processes and servers
 bench: setup $(BENCH_READY) bench/node_modules/.stamp ## Measure ourselves and our peers in one run (QUICK=1 for a short one)
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
+.PHONY: docs
+docs: $(DOCS_READY) ## Build the documentation site into build/site
+	.venv-docs/bin/mkdocs build --strict
+
 .PHONY: stacks
 stacks: setup $(foreach stack,$(STACKS),$(STACK_$(stack))) ## Build and test examples/go and examples/java, where there is go or mvn
 	@$(if $(filter go,$(STACKS)),,echo "stacks: Go is left out, there is no go on PATH")
@@ -142,6 +152,7 @@ check: setup $(GENERATE_READY) ## Lint, types, layers, and whether generated cod
 	cd gateway && $(CURDIR)/$(NODE_BIN)/biome check .
 	cd proto && $(CURDIR)/$(BIN)/buf lint
 	.venv-generate/bin/python proto/generate.py --check
+	$(BIN)/python docs/reference.py --check
 
 .PHONY: format
 format: setup ## Let the formatters write
@@ -152,8 +163,9 @@ format: setup ## Let the formatters write
 	cd gateway && $(CURDIR)/$(NODE_BIN)/biome check --write .
 
 .PHONY: generate
-generate: $(GENERATE_READY) $(NODE_READY) ## Write both languages' generated folders from proto/
+generate: $(GENERATE_READY) $(NODE_READY) $(PYTHON_READY) ## Write both languages' generated folders from proto/, and docs/cli.md from the commands
 	.venv-generate/bin/python proto/generate.py
+	$(BIN)/python docs/reference.py
 
 # uv is needed only here; its own version does not matter for what it writes.
 UV_COMPILE = .venv-pins/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -165,6 +177,7 @@ pins: ## Choose the newest versions again and write requirements/*.txt and the n
 	.venv-pins/bin/python -m pip install $(PIP_FLAGS) uv
 	$(UV_COMPILE) clients/python/pyproject.toml gateway/pyproject.toml requirements/dev.in --all-extras -o requirements/dev.txt
 	$(UV_COMPILE) requirements/generate.in -o requirements/generate.txt
+	$(UV_COMPILE) requirements/docs.in -o requirements/docs.txt
 	$(UV_COMPILE) requirements/bench.in -o requirements/bench.txt
 	rm -rf .venv-pins
 	@# In a folder of its own: beside an installed node_modules npm leaves the integrity of packages out of the lock.

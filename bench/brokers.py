@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.gateway.up import Up
 from tests.suite.gateways import GatewayProcess
 from tests.support.postgres import PostgresServer
 from tests.support.processes import READY, Peer
@@ -19,18 +20,12 @@ from tests.support.servers import RedisServer
 @asynccontextmanager
 async def broker(kind: str) -> AsyncIterator[str]:
     """Start a broker of this kind; yields the URL that its peers are given, and that of a database after it."""
-    if kind == "redis":
-        with RedisServer() as server:
-            yield server.url
-    elif kind == "redis-disk":
-        with RedisServer(persist=True) as server:
-            yield server.url
-    elif kind == "redis+sqlite":
-        with RedisServer() as server, tempfile.TemporaryDirectory(prefix="tieline-history-") as folder:
-            yield f"{server.url} sqlite:///{folder}/history.db"
-    elif kind == "redis+postgres":
-        with RedisServer() as server, PostgresServer(sync=True) as database:
-            yield f"{server.url} {database.url}"
+    if kind.startswith("redis"):
+        async with _redis(kind) as url:
+            yield url
+    elif kind.startswith("http"):
+        async with _http(kind) as url:
+            yield url
     elif kind in ("jetstream", "jetstream-disk"):
         async with _jetstream(always=kind.endswith("disk")) as url:
             yield url
@@ -47,6 +42,36 @@ async def broker(kind: str) -> AsyncIterator[str]:
         yield f"grpc://127.0.0.1:{_free_port()}"
     else:
         yield "memory://"
+
+
+@asynccontextmanager
+async def _redis(kind: str) -> AsyncIterator[str]:
+    if kind == "redis":
+        with RedisServer() as server:
+            yield server.url
+    elif kind == "redis-disk":
+        with RedisServer(persist=True) as server:
+            yield server.url
+    elif kind == "redis+sqlite":
+        with RedisServer() as server, tempfile.TemporaryDirectory(prefix="tieline-history-") as folder:
+            yield f"{server.url} sqlite:///{folder}/history.db"
+    elif kind == "redis+postgres":
+        with RedisServer() as server, PostgresServer(sync=True) as database:
+            yield f"{server.url} {database.url}"
+
+
+@asynccontextmanager
+async def _http(kind: str) -> AsyncIterator[str]:
+    """A gateway's HTTP, or a place for a server that the responder is itself."""
+    if kind == "http-alone":
+        yield f"http://127.0.0.1:{_free_port()}"
+    elif kind == "http+redis":
+        with RedisServer() as server:
+            async with Up("--url", server.url, http=True) as gateway:
+                yield gateway.web
+    else:
+        async with Up(http=True) as gateway:
+            yield gateway.web
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ class Report:
     def text(self) -> str:
         """Everything that was measured, and what is to be said about it."""
         tables = [_calls(self.results), _features(self.results), _durable(self.results)]
-        tables += [_delayed(self.results), _recording(self.results), _memory(self.results)]
+        tables += [_delayed(self.results), _recording(self.results), _http(self.results), _memory(self.results)]
         parts = [*tables, _verdicts(self.verdicts), self._remarks()]
         return "\n\n".join(part for part in parts if part)
 
@@ -154,6 +154,12 @@ def _recording(results: Sequence[Result]) -> str:
     measured = [result for result in results if result.figures and result.row.kind == "recording"]
     rows = [[each.row.title, _number(each.figures["recorded"])] for each in measured]
     return table(["history, one recorder", "events/s"], rows) if rows else ""
+
+
+def _http(results: Sequence[Result]) -> str:
+    measured = [result for result in results if result.figures and result.row.kind == "http"]
+    rows = [[each.row.title, _number(each.figures["published"])] for each in measured]
+    return table(["HTTP, 64 connections", "requests/s"], rows) if rows else ""
 
 
 def _memory(results: Sequence[Result]) -> str:

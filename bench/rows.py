@@ -25,9 +25,10 @@ NODE_NEEDS = {
 class Row:
     """One way to make a call in one language: rows of the same title share a line of the table.
 
-    `broker` is what stands between the two processes: redis, nats, gateway, none (the responder is a server itself),
-    inside (there is one process), or sqlite-disk (one, and its file). `responder` is the peer that serves, `caller` the
-    one that calls; a name that ends in .mjs is a Node program, any other a module of `bench.peers`.
+    `broker` is what stands between the two processes: redis, nats, gateway, http (that of a gateway), none or
+    http-alone (the responder is a server itself), inside (there is one process), or sqlite-disk (one, and its file).
+    `responder` is the peer that serves, `caller` the one that calls; a name that ends in .mjs is a Node program, any
+    other a module of `bench.peers`.
     """
 
     name: str
@@ -102,6 +103,9 @@ ROWS = (
     Row("delayed-bullmq", "BullMQ, delayed jobs", "redis", "delayed_bullmq.mjs", kind="delayed"),
     Row("recording-sqlite", "into SQLite", "redis+sqlite", "recording", kind="recording"),
     Row("recording-postgres", "into PostgreSQL, fsync on", "redis+postgres", "recording", kind="recording"),
+    Row("http-noop", "bare Starlette, a no-op", "http-alone", "http_publish", "http_noop", kind="http"),
+    Row("http-publish", "`POST /v1/events`, embedded gateway", "http", "http_publish", kind="http"),
+    Row("http-publish-redis", "`POST /v1/events`, gateway over Redis", "http+redis", "http_publish", kind="http"),
     Row("keys", "100,000 keys that come and go", "redis", "durable_keys", "durable_keys", kind="keys"),
     Row("pending", "100,000 calls pending in one process", "redis", "pending_calls", "pending_calls", kind="memory"),
 )

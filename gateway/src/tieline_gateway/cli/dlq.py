@@ -61,7 +61,10 @@ def dlq() -> None:
 @json_option
 @with_broker
 def list_(topic: str | None, *, broker: Broker, as_json: bool, **options: Any) -> None:
-    """List the dead letters of a topic, oldest first; without TOPIC, how many each topic has."""
+    """List the dead letters of a topic, oldest first.
+
+    Without TOPIC, how many each topic has.
+    """
     if topic is None:
         if any(options[name] for name in ("group", "reason", "key", "after")):
             raise click.UsageError("filters go with a TOPIC")
@@ -110,7 +113,10 @@ def show(topic: str, id: str, *, broker: Broker, as_json: bool) -> None:
 @json_option
 @with_broker
 def redrive(topic: str, ids: tuple[str, ...], *, broker: Broker, as_json: bool, **options: Any) -> None:
-    """Put dead letters back, each for the group in which it failed: these, those that fit, or all."""
+    """Put dead letters back, each for the group in which it failed.
+
+    Those of these IDs, those that fit the filters, or all.
+    """
     chosen = _chosen(ids, options)
     done = broker.visit(lambda events: _in_steps(events, topic, chosen, "redriving", events.dead_letters.redrive))
     _tell(done, "put back", as_json)
@@ -127,7 +133,10 @@ def redrive(topic: str, ids: tuple[str, ...], *, broker: Broker, as_json: bool, 
 @json_option
 @with_broker
 def purge(topic: str, ids: tuple[str, ...], *, broker: Broker, as_json: bool, yes: bool, **options: Any) -> None:
-    """Delete dead letters for good: these, those that fit, or all."""
+    """Delete dead letters for good.
+
+    Those of these IDs, those that fit the filters, or all.
+    """
     chosen = _chosen(ids, options)
     confirm(f"Delete {len(ids) or 'all these'} dead letters of {topic} for good?", yes=yes)
     if ids:

@@ -75,7 +75,7 @@ async def _broker(broker: Broker, stuck_seconds: float) -> list[Finding]:
         return [warning("broker", "no broker is named, so none was looked at", advice)]
     found: list[Finding] = []
     try:
-        if not broker.is_gateway:
+        if broker.is_redis:
             facts = await inspect(broker.url, broker.namespace, _CONNECT_SECONDS)
             found += [fine("broker", f"Redis at {facts.address} answers"), *check_redis(facts)]
         async with broker.system(service="doctor") as events:

@@ -33,7 +33,10 @@ def groups() -> None:
 @json_option
 @with_broker
 def list_(topic: str | None, *, broker: Broker, as_json: bool) -> None:
-    """List the groups of a topic, or of all: what waits, what is under way, which keys stopped."""
+    """List the groups of a topic, or of all topics.
+
+    What waits for them, what is under way, and how many keys stopped.
+    """
     found = broker.visit(lambda events: find_groups(events, topic))
     nothing = f"{topic} has no groups." if topic else "No topic has groups: nobody has subscribed durably."
     show_list(found, _COLUMNS, as_json=as_json, nothing=nothing)
@@ -51,7 +54,10 @@ async def find_groups(events: EventSystem, topic: str | None = None) -> list[Gro
 @yes_option
 @with_broker
 def remove(topic: str, group: str, *, broker: Broker, yes: bool) -> None:
-    """Remove a group: nothing waits for it any more, and its subscriptions end."""
+    """Remove a group.
+
+    Nothing waits for it any more, and its subscriptions end.
+    """
     confirm(f"Remove the group {group} of {topic}, with all that waits for it?", yes=yes)
     broker.visit(lambda events: events.groups.remove(topic, group))
     click.echo(f"removed the group {visible(group)} of {visible(topic)}")

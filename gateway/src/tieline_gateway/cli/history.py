@@ -101,5 +101,5 @@ def delete(
 @json_option
 @with_broker
 def figures(*, broker: Broker, as_json: bool) -> None:
-    """Tell how much there is, how far the recorders are behind, and what was lost."""
+    """Tell how much there is, how late recorders are, and what is lost."""
     show_one(broker.visit(lambda events: events.history.figures()), as_json=as_json)

@@ -61,7 +61,10 @@ async def find_parked(events: EventSystem, topic: str | None, group: str | None)
 @_group_option
 @with_broker
 def unpark(topic: str, key: str, *, broker: Broker, group: str) -> None:
-    """Let a key go on with the event that stopped it, which is handled as if for the first time."""
+    """Let a key go on with the event that stopped it.
+
+    It is handled as if for the first time.
+    """
     broker.visit(lambda events: events.parked.unpark(topic, key, group=group))
     click.echo(f"{visible(key)} goes on, with the event that stopped it")
 
@@ -72,6 +75,9 @@ def unpark(topic: str, key: str, *, broker: Broker, group: str) -> None:
 @_group_option
 @with_broker
 def skip(topic: str, key: str, *, broker: Broker, group: str) -> None:
-    """Let a key go on past the event that stopped it, which becomes a dead letter."""
+    """Let a key go on past the event that stopped it.
+
+    That one becomes a dead letter.
+    """
     broker.visit(lambda events: events.parked.skip(topic, key, group=group))
     click.echo(f"{visible(key)} goes on; the event that stopped it is a dead letter of {visible(topic)}")

@@ -47,7 +47,10 @@ def schedule() -> None:
 @json_option
 @with_broker
 def list_(*, broker: Broker, status: str, page: int, limit: int, as_json: bool) -> None:
-    """List planned events: the pending ones by when they are due, others the last first."""
+    """List planned events.
+
+    The pending ones by when they are due, others the last first.
+    """
     found = broker.visit(lambda events: events.schedules.list(status, page=page, limit=limit))
     more = {"total": found.total, "page": page, "limit": limit}
     show_list(found.items, _COLUMNS, as_json=as_json, nothing=f"No planned event is {status} (here).", more=more)

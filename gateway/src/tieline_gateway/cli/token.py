@@ -126,7 +126,7 @@ def _rules(given: dict[str, Any]) -> Rules | None:
     lists = {name: list(values) for name, values in given.items() if isinstance(values, tuple) and values}
     if not lists and not given["everything"]:
         return None
-    return Rules(everything=given["everything"], **lists)
+    return msgspec.convert({"everything": given["everything"], **lists}, Rules)
 
 
 def _remove(principals: dict[str, Holder], which: str) -> list[str]:

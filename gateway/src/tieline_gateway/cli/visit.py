@@ -60,6 +60,11 @@ class Broker(NamedTuple):
         return self.url.startswith("grpc")
 
     @property
+    def is_redis(self) -> bool:
+        """Whether nothing is in between."""
+        return self.url.startswith(("redis", "unix"))
+
+    @property
     def address(self) -> str:
         """The URL without its password."""
         parts = urlsplit(self.url)

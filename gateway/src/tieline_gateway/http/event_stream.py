@@ -15,7 +15,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tieline.errors import UnavailableError
+from tieline.errors import Outcome, UnavailableError
 from tieline_gateway.http.problems import problem_of
 
 MEDIA_TYPE = "text/event-stream"
@@ -25,7 +25,7 @@ HEARTBEAT_SECONDS = 15.0
 _FIRST_SECONDS = 0.5
 _RETRY = b"retry: 2000\n\n"
 _COMMENT = b": still here\n\n"
-_GOING = UnavailableError("the gateway is about to stop; connect again")
+_GOING = "the gateway is about to stop; connect again"
 
 Frames = AsyncGenerator[bytes, None]
 
@@ -39,8 +39,10 @@ def frame(event: str, data: Any, id: str = "") -> bytes:
     return b"%sdata: %s\n\n" % (name, _encode(data).translate(_ONE_LINE))  # a line break in JSON is a space
 
 
-async def event_stream(source: Frames, ends: asyncio.Event, headers: dict[str, str] | None = None) -> EventStream:
-    """Begin a stream; it also ends when `ends` is set.
+async def event_stream(
+    source: Frames, ends: asyncio.Event, headers: dict[str, str] | None = None, outcome: Outcome = Outcome.NOT_DELIVERED
+) -> EventStream:
+    """Begin a stream; it also ends when `ends` is set, and `outcome` says what that means.
 
     Raises:
         TielineError: what the source raised at once. What it raises later is told as the event `error`.
@@ -54,7 +56,7 @@ async def event_stream(source: Frames, ends: asyncio.Event, headers: dict[str, s
         raise
     if first.done() and not isinstance(first.exception(), StopAsyncIteration):
         first.result()
-    return EventStream(source, first, ends, headers)
+    return EventStream(source, first, ends, headers, UnavailableError(_GOING, outcome=outcome))
 
 
 class EventStream(Response):
@@ -63,13 +65,19 @@ class EventStream(Response):
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, source: Frames, first: asyncio.Future[bytes], ends: asyncio.Event, headers: dict[str, str] | None
+        self,
+        source: Frames,
+        first: asyncio.Future[bytes],
+        ends: asyncio.Event,
+        headers: dict[str, str] | None,
+        farewell: UnavailableError,
     ) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no", **(headers or {})})
         del self.headers["content-length"]
         self._source = source
         self._pending: asyncio.Future[bytes] | None = first
         self._ends = ends
+        self._farewell = farewell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -84,7 +92,7 @@ class EventStream(Response):
                 return
             if tasks[0] not in done:
                 await _end([tasks[0]])
-                await _write(send, frame("error", problem_of(_GOING)))
+                await _write(send, frame("error", problem_of(self._farewell)))
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             await _end(tasks)

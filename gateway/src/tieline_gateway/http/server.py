@@ -14,13 +14,23 @@ from tieline_gateway.address import Address, AddressError
 from tieline_gateway.http.protocol import HttpProtocol
 from tieline_gateway.tls import Tls
 
+_IDLE_SECONDS = 65
+"""Longer than clients and proxies usually keep a connection, so that it is not closed just as they use it."""
+
 
 class HttpServer:
     """Serves one application on one address, with TLS if there is a certificate."""
 
     def __init__(self, app: ASGIApp, tls: Tls | None = None) -> None:
         config = uvicorn.Config(
-            app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False, http=HttpProtocol
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            http=HttpProtocol,
+            timeout_keep_alive=_IDLE_SECONDS,
         )
         config.load()
         config.ssl = tls.context if tls else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from tieline._contract.contract import SYSTEM_WARNING
 from tieline.context import Event
-from tieline.errors import TielineError
+from tieline.errors import InvalidPayloadError, TielineError
 from tieline.subscription import Subscription
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.settings_error import SettingsError
@@ -78,7 +78,11 @@ class Delivery:
         if self.stopped:
             event.delivery.nack(_GONE_PAUSE, "it is not sent: the address answered 410 Gone before")
             return
-        prepared, now = message(event, alone=self.table.body == "payload"), time.time()
+        try:
+            prepared, now = message(event, alone=self.table.body == "payload"), time.time()
+        except InvalidPayloadError as error:
+            event.delivery.reject(f"{self.name}: it cannot be sent as JSON: {error.message}")
+            return
         try:
             answer = await self._poster.post(prepared.signed(self._secrets.current(), now), prepared.body, now)
         except NotSentError as error:

@@ -13,7 +13,8 @@ from tieline import codec
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline.envelope import error_from_wire, new_id
-from tieline.errors import InvalidArgumentError
+from tieline.errors import InvalidArgumentError, Outcome
+from tieline.topics import check_topic
 from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http.documents import ErrorDocument, Payload, error_document, no_data, payload
@@ -130,7 +131,8 @@ async def stream(asked: Asked[Nothing, NewStream]) -> Response:
     correlation_id = _fill(request, asked)
     seconds = None if asked.body.ttl_ms is None else asked.body.ttl_ms / 1000
     items = asked.gateway.simple.publish_and_stream(request, seconds)
-    return await event_stream(_items(items), asked.gateway.over, {CORRELATION_ID: correlation_id})
+    headers = {CORRELATION_ID: correlation_id}
+    return await event_stream(_items(items), asked.gateway.over, headers, Outcome.MAY_HAVE_RUN)
 
 
 async def _items(items: AsyncGenerator[wire.PublishAndStreamResponse, None]) -> AsyncGenerator[bytes, None]:
@@ -147,7 +149,7 @@ def _fill(
 ) -> str:
     """Say what all calls have in common; returns the name of the chain."""
     body, headers = asked.body, asked.request.headers
-    asked.principal.check(Action.CALL, body.topic)
+    asked.principal.check(Action.CALL, check_topic(body.topic))
     request.topic, request.data, request.content_type = body.topic, bytes(body.data), codec.JSON
     request.schema_version, request.correlation_id = body.schema_version, body.correlation_id or new_id()
     if body.headers:

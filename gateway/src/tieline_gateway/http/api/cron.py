@@ -13,6 +13,7 @@ from tieline._contract import contract
 from tieline.cron_job import CronJob, CronRun
 from tieline.cron_task import Misfire
 from tieline.errors import TielineError
+from tieline.topics import check_topic
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http.documents import ErrorDocument, error_document, milliseconds, moment
 from tieline_gateway.http.operation import Asked, Nothing, Operation
@@ -136,7 +137,7 @@ async def find(asked: Asked[CronQuery, Nothing]) -> CronPage:
 async def create(asked: Asked[Nothing, NewCron]) -> CronDocument:
     """Have an event published, or a call made, whenever an expression says so."""
     body = asked.body
-    asked.principal.check(Action.ADMIN, body.topic)
+    asked.principal.check(Action.ADMIN, check_topic(body.topic))
     options: dict[str, Any] = {"data": None, "content_type": codec.JSON, **_options(body)}
     return _shown(await asked.gateway.events.cron.create(**options))
 
@@ -150,7 +151,7 @@ async def update(asked: Asked[Nothing, CronChange]) -> CronDocument:
     """Change what is named; the rest stays."""
     job = await _allowed(asked)
     if asked.body.topic is not _UNSET:
-        asked.principal.check(Action.ADMIN, asked.body.topic)
+        asked.principal.check(Action.ADMIN, check_topic(asked.body.topic))
     return _shown(await asked.gateway.events.cron.update(job.name, **_options(asked.body)))
 
 

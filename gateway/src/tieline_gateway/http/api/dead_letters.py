@@ -10,6 +10,7 @@ from tieline import codec
 from tieline._contract import contract
 from tieline.dead_letters import DeadLetter
 from tieline.errors import InvalidArgumentError, NotFoundError
+from tieline.topics import check_topic
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http.documents import (
     ErrorDocument,
@@ -106,7 +107,9 @@ async def _of_topic(asked: Asked[DeadLettersQuery, Nothing]) -> list[DeadLetter]
 
 async def _of_all(asked: Asked[DeadLettersQuery, Nothing]) -> list[DeadLetter]:
     """Topic by topic; those that one may not see are left out."""
-    begin, _, after = asked.query.cursor.partition(_OF_ALL)
+    begin, slash, after = asked.query.cursor.partition(_OF_ALL)
+    if begin and not slash:
+        raise _no_cursor(begin)
     found: list[DeadLetter] = []
     for topic in sorted(await asked.gateway.events.groups.topics()):
         room = asked.query.limit + 1 - len(found)
@@ -122,7 +125,11 @@ async def _list(asked: Asked[DeadLettersQuery, Nothing], topic: str, after: str,
     try:
         return await letters.list(topic, **filters, after=after, limit=limit)
     except NotFoundError:
-        raise InvalidArgumentError(f"the cursor {query.cursor!r:.80} is not one that an answer told") from None
+        raise _no_cursor(query.cursor) from None
+
+
+def _no_cursor(given: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"the cursor {given!r:.80} is not one that an answer told")
 
 
 def _cursor(last: DeadLetter, query: DeadLettersQuery) -> str:
@@ -157,7 +164,7 @@ async def purge(asked: Asked[Nothing, Letters]) -> Purged:
 
 def _chosen(asked: Asked[Nothing, Letters]) -> dict[str, Any]:
     body = asked.body
-    asked.principal.check(Action.ADMIN, body.topic)
+    asked.principal.check(Action.ADMIN, check_topic(body.topic))
     filters = {"group": body.group, "reason": body.reason, "key": body.key}
     said = [body.ids is not None, any(value is not None for value in filters.values()), body.all]
     if sum(said) != 1:

@@ -13,6 +13,7 @@ from tieline import codec
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline.errors import InvalidArgumentError
+from tieline.topics import check_topic
 from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http import cloudevents
@@ -129,7 +130,7 @@ async def _publish_batch(asked: Asked[EventQuery, NewEvent | Incoming | Batch], 
 
 
 def _check(asked: Asked[EventQuery, NewEvent | Incoming | Batch], request: wire.PublishRequest) -> None:
-    asked.principal.check(Action.PUBLISH, request.topic)
+    asked.principal.check(Action.PUBLISH, check_topic(request.topic))
     headers = asked.request.headers
     if TRACEPARENT in headers:
         inherit_trace(request.headers, {name: headers[name] for name in (TRACEPARENT, TRACESTATE) if name in headers})

@@ -29,7 +29,10 @@ export function go(to, { replace = false } = {}) {
 /** The query of this place, and a function that changes parts of it without a step back. */
 export function useQuery() {
   const { path, query } = useStore(place);
-  const change = (parts) => go(address(path, { ...Object.fromEntries(query), ...parts }), { replace: true });
+  const change = (parts) => {
+    const now = place.get(); // several fields may have changed since this was drawn, or the page may be another one
+    if (now.path === path) go(address(path, { ...Object.fromEntries(now.query), ...parts }), { replace: true });
+  };
   return [(name) => query.get(name) ?? "", change];
 }
 

@@ -40,5 +40,5 @@ export async function signOut() {
 }
 
 function begun(told) {
-  state.set({ known: true, needed: false, name: told.name ?? "", csrf: told.csrf_token ?? told.csrf ?? "" });
+  state.set({ known: true, needed: false, name: told.authenticated ? told.name : "", csrf: told.csrf ?? "" });
 }

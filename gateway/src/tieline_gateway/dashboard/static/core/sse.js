@@ -66,7 +66,7 @@ async function follow(path, query, signal, handler, setState) {
       const opened = () => setState({ open: true, problem: null });
       await readEvents("GET", path, { query, signal, opened, told: (event) => handler.current(event) });
     } catch (error) {
-      problem = error.status === undefined ? null : error;
+      problem = error.status ? error : null; // that the gateway is away is said for the whole page
     }
     if (signal.aborted) return;
     setState({ open: false, problem });

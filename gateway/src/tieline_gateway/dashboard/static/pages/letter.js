@@ -26,7 +26,7 @@ export function Letter({ topic, id }) {
   const all = address("/dead-letters", { topic });
   return html`<${Head} title=${`Dead letter ${id}`} about=${html`of <a href=${all}><${Topic} name=${topic} /></a>`}>
       <button type="button" class="primary" disabled=${!found.data || gone || state.busy} onClick=${redrive}>Redrive</button>
-      <button type="button" disabled=${!found.data || gone} onClick=${() => setDoing("edit")}>Edit and redrive…</button>
+      <button type="button" disabled=${!editable(found.data) || gone} onClick=${() => setDoing("edit")}>Edit and redrive…</button>
       <button type="button" disabled=${!found.data || gone} onClick=${() => setDoing("purge")}>Delete…</button>
     <//>
     <${Done} state=${state} />
@@ -35,6 +35,9 @@ export function Letter({ topic, id }) {
     ${doing === "edit" && html`<${Edit} letter=${found.data} path=${`${PATH}/${segment(topic)}/${segment(id)}`} close=${() => setDoing("")} finished=${finished} />`}
     ${doing === "purge" && html`<${Delete} topic=${topic} id=${id} close=${() => setDoing("")} left=${() => go(all)} />`}`;
 }
+
+/** Bytes cannot be edited here. */
+const editable = (letter) => letter && letter.event.data_base64 === undefined;
 
 function Told({ letter }) {
   const { error } = letter;

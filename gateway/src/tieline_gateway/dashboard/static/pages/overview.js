@@ -51,8 +51,7 @@ function Tiles({ now, backlog, schedules }) {
     <${Tile} name="Published" value=${rate(now?.published)} unit="/s" to="/tap" />
     <${Tile} name="Calls" value=${rate(now?.called)} unit="/s" to="/calls" />
     <${Tile} name="Errors" value=${rate(now?.failed)} unit="/s" kind=${now?.failed > 0 ? "bad" : ""} to="/calls" />
-    <${Tile} name="p50" value=${ms(now?.p50_ms)} />
-    <${Tile} name="p99" value=${ms(now?.p99_ms)} />
+    <${Tile} name="Round trip, p50 · p99" value=${`${ms(now?.p50_ms)} · ${ms(now?.p99_ms)}`} />
     <${Tile} name="In flight" value=${count(now?.in_flight)} to="/calls" />
     <${Tile} name="Waiting" value=${count(backlog?.waiting)} to="/groups" note=${backlog?.parked ? counted(backlog.parked, "parked key") : ""} />
     <${Tile} name="Dead letters" value=${letters(backlog)} kind=${backlog?.dead_letters > 0 ? "bad" : ""} to="/dead-letters" />

@@ -3,7 +3,7 @@ import { count } from "../core/format.js";
 import { useKeys } from "../core/keys.js";
 import { address, useQuery } from "../core/router.js";
 import { useStream } from "../core/sse.js";
-import { html, useRef, useState } from "../core/view.js";
+import { html, useEffect, useRef, useState } from "../core/view.js";
 import { Badge, Topic, Trail } from "../parts/badge.js";
 import { Event } from "../parts/event.js";
 import { Field, Typed } from "../parts/form.js";
@@ -13,7 +13,8 @@ import { Empty, Trouble } from "../parts/notice.js";
 import { Table } from "../parts/table.js";
 import { Moment } from "../parts/time.js";
 
-const MOST = 500;
+const MOST = 300;
+const EVERY_MS = 250;
 
 export function Tap() {
   const [query, change] = useQuery();
@@ -25,16 +26,18 @@ export function Tap() {
   const add = (item) => {
     all.current.number += 1;
     all.current.kept = [{ ...item, number: all.current.number }, ...all.current.kept].slice(0, MOST);
-    if (!paused) setSeen(all.current.kept);
   };
+  useEffect(() => {
+    const show = () => paused || setSeen(all.current.kept);
+    show();
+    const timer = setInterval(show, EVERY_MS);
+    return () => clearInterval(timer);
+  }, [paused]);
   const state = useStream("/v1/tap", { topic: patterns }, ({ event, data }) => {
     if (event === "gap") add({ gap: data });
     else if (event === "event" || event === "request") add({ ...data, kind: event });
   });
-  const pause = () => {
-    setPaused(!paused);
-    if (paused) setSeen(all.current.kept);
-  };
+  const pause = () => setPaused(!paused);
   const clear = () => {
     all.current.kept = [];
     setSeen([]);

@@ -1,68 +1,82 @@
-// What do others send us, and did it arrive?
+// What do others send us, and what do we send them? Did it arrive?
 import { count } from "../core/format.js";
 import { useLoad } from "../core/load.js";
+import { address } from "../core/router.js";
 import { html } from "../core/view.js";
-import { Badge, Topic, Trail } from "../parts/badge.js";
+import { Badge, Topic } from "../parts/badge.js";
 import { Head } from "../parts/head.js";
-import { Empty, Loaded } from "../parts/notice.js";
+import { Command, Empty, Loaded } from "../parts/notice.js";
 import { Table } from "../parts/table.js";
-import { FromNow, Moment } from "../parts/time.js";
+import { FromNow } from "../parts/time.js";
 
 export function Webhooks() {
   const found = useLoad("/v1/webhooks", {}, { every: 3 });
-  return html`<${Head} title="Webhooks" about="Signed deliveries from others, published as events; and subscriptions that deliver to others." />
+  return html`<${Head} title="Webhooks" about="Signed deliveries from others, published as events; and events that are delivered to others. Counted by this gateway since its start." />
     <${Loaded} from=${found}>${(told) => html`<${Told} told=${told} />`}<//>`;
 }
 
-function Told({ told }) {
-  const { sources = [], deliveries = [], outbound = [] } = told;
-  if (!sources.length && !outbound.length && !deliveries.length)
-    return html`<${Empty} title="No webhook is set up" command="tieline up --webhook github --webhook-secret github=secret.txt">Then let GitHub deliver to /webhooks/github. A signed test delivery is sent by tieline webhook send github push.<//>`;
-  return html`${sources.length > 0 && html`<h2>Sources</h2><${Sources} rows=${sources} />`}
-    ${outbound.length > 0 && html`<h2 class="below">Delivered to others</h2><${Outbound} rows=${outbound} />`}
-    ${deliveries.length > 0 && html`<h2 class="below">Last deliveries</h2><${Deliveries} rows=${deliveries} />`}`;
+function Told({ told: { sources, deliveries } }) {
+  return html`<h2>From others</h2>
+    ${
+      sources.length
+        ? html`<${Sources} rows=${sources} /><p class="below"><${Command} text=${`tieline webhook send ${sources[0].name} ${sources[0].events[0] ?? "push"}`} /></p>`
+        : html`<${Empty} title="No source is set up" command="tieline up --webhook github=secret.txt">Or in the settings file, in a section <code>[webhooks.github]</code>.<//>`
+    }
+    <h2 class="below">To others</h2>
+    ${
+      deliveries.length
+        ? html`<${Deliveries} rows=${deliveries} />`
+        : html`<${Empty} title="Nothing is delivered to others">What is sent to an address is said in the settings file, in a section <code>[deliveries.NAME]</code>.<//>`
+    }`;
 }
 
-const figure = (head, name) => ({ head, number: true, cell: (row) => count(row[name] ?? row.figures?.[name] ?? 0) });
+const refusals = ({ refused }) => Object.values(refused).reduce((all, each) => all + each, 0);
+const told = ({ refused }) =>
+  Object.entries(refused)
+    .map(([reason, times]) => `${reason}: ${times}`)
+    .join("\n");
 
-const Sources = ({ rows }) => html`<${Table} label="Sources" rows=${rows} name=${(row) => row.name ?? row.source}
-  columns=${[
-    {
-      head: "Source",
-      wide: true,
-      cell: (row) => html`<strong>${row.name ?? row.source}</strong> <span class="faint">${row.path ?? ""}</span>`,
-    },
-    { head: "Kind", cell: (row) => html`<${Badge}>${row.kind ?? row.scheme}<//>` },
-    figure("Accepted", "accepted"),
-    figure("Duplicates", "duplicates"),
-    figure("Ignored", "ignored"),
-    figure("Refused", "refused"),
-    { head: "Last", cell: ({ last }) => html`<${FromNow} at=${last} />` },
-  ]} />`;
+const SOURCES = [
+  { head: "Source", cell: ({ name, path }) => html`<strong>${name}</strong> <span class="id faint">${path}</span>` },
+  { head: "Kind", cell: ({ kind }) => html`<${Badge}>${kind}<//>` },
+  {
+    head: "Published as",
+    wide: true,
+    cell: ({ topics }) => html`<a href=${address("/tap", { topic: topics })}><${Topic} name=${topics} /></a>`,
+  },
+  { head: "Accepted", number: true, cell: ({ accepted }) => count(accepted) },
+  { head: "Duplicates", number: true, cell: ({ duplicate }) => count(duplicate) },
+  { head: "Ignored", number: true, cell: ({ ignored }) => count(ignored) },
+  {
+    head: "Refused",
+    number: true,
+    cell: (row) =>
+      html`<span title=${told(row)}>${refusals(row) ? html`<${Badge} kind="bad">${count(refusals(row))}<//>` : "0"}</span>`,
+  },
+  { head: "Last", cell: ({ last }) => html`<${FromNow} at=${last} />` },
+];
 
-const Outbound = ({
-  rows,
-}) => html`<${Table} label="Delivered to others" rows=${rows} name=${(row) => row.name ?? row.url}
-  columns=${[
-    { head: "To", wide: true, cell: ({ url, name }) => url ?? name },
-    { head: "Topic", cell: ({ topic }) => html`<${Topic} name=${topic} />` },
-    figure("Delivered", "delivered"),
-    figure("Retried", "retried"),
-    figure("Failed", "failed"),
-  ]} />`;
+const Sources = ({ rows }) =>
+  html`<${Table} label="Sources" columns=${SOURCES} rows=${rows} name=${({ name }) => name}
+    below=${({ last_error: why, last_refused: at }) => why && html`<span class="faint">Refused last, <${FromNow} at=${at} />:</span> ${why}`} />`;
 
-const Deliveries = ({
-  rows,
-}) => html`<${Table} label="Deliveries" rows=${rows} name=${({ id, time }) => `${id} ${time}`}
-  columns=${[
-    { head: "Time", cell: ({ time }) => html`<${Moment} at=${time} />` },
-    { head: "Source", cell: ({ source }) => source },
-    { head: "Delivery", cell: ({ id }) => html`<span class="id">${id}</span>` },
-    { head: "Event", wide: true, cell: ({ topic, event }) => html`<${Topic} name=${topic ?? event} />` },
-    {
-      head: "Outcome",
-      cell: ({ outcome, status }) =>
-        html`<${Badge} kind=${["refused", "failed"].includes(outcome) ? "bad" : outcome === "accepted" ? "good" : ""}>${outcome ?? status}<//>`,
-    },
-    { head: "Trail", cell: ({ correlation_id: id, event_id }) => html`<${Trail} id=${id ?? event_id} />` },
-  ]} />`;
+const DELIVERIES = [
+  { head: "Delivery", cell: ({ name }) => html`<strong>${name}</strong>` },
+  {
+    head: "Events of",
+    cell: ({ topic }) => html`<a href=${address(`/groups/${topic}`)}><${Topic} name=${topic} /></a>`,
+  },
+  { head: "To", wide: true, cell: ({ url }) => html`<span class="id">${url}</span>` },
+  { head: "State", cell: ({ state }) => html`<${Badge} kind=${state === "running" ? "good" : "bad"}>${state}<//>` },
+  { head: "Delivered", number: true, cell: ({ delivered }) => count(delivered) },
+  { head: "Failed tries", number: true, cell: ({ failed }) => count(failed) },
+  {
+    head: "Last",
+    cell: ({ last, last_status: status }) =>
+      html`<${FromNow} at=${last} /> ${status ? html`<span class="faint">HTTP ${status}</span>` : ""}`,
+  },
+];
+
+const Deliveries = ({ rows }) =>
+  html`<${Table} label="Deliveries" columns=${DELIVERIES} rows=${rows} name=${({ name }) => name}
+    below=${({ last_error: why }) => why && html`<span class="faint">Failed last:</span> ${why}`} />`;

@@ -14,6 +14,6 @@ export const Trail = ({ id, whole }) =>
 
 /** A topic, which may be broken after its dots. */
 export const Topic = ({ name }) =>
-  html`<span class="topic">${String(name ?? "")
+  html`<span class=${`topic ${name?.length > 30 ? "" : "short"}`}>${String(name ?? "")
     .split(/(?<=\.)/)
     .map((part, at) => (at ? [html`<wbr />`, part] : part))}</span>`;

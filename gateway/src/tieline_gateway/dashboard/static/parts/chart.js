@@ -3,7 +3,7 @@ import { store, useStore } from "../core/store.js";
 import { html, useEffect, useRef } from "../core/view.js";
 import Plot from "../vendor/uplot.js";
 
-const HEIGHT = 190;
+const HEIGHT = 184;
 
 /** Changes when the colours change. */
 export const colours = store(0);
@@ -20,10 +20,11 @@ export function Chart({ label, data, lines, format, group = "charts" }) {
   const painted = useStore(colours);
 
   useEffect(() => {
-    const width = () => Math.max(200, room.current.clientWidth);
-    plot.current = new Plot(options({ lines, format, group, width: width() }), latest.current, room.current);
+    const where = room.current;
+    const width = () => Math.max(200, where.clientWidth);
+    plot.current = new Plot(options({ lines, format, group, width: width() }), latest.current, where);
     const watching = new ResizeObserver(() => plot.current?.setSize({ width: width(), height: HEIGHT }));
-    watching.observe(room.current);
+    watching.observe(where);
     return () => {
       watching.disconnect();
       plot.current.destroy();
@@ -42,12 +43,13 @@ function options({ lines, format, group, width }) {
   return {
     width,
     height: HEIGHT,
+    padding: [8, 12, 0, 0],
     cursor: { sync: { key: group }, y: false, points: { size: 7 } },
     legend: { live: true },
     scales: { y: { range: (_plot, _low, high) => [0, Math.max(high * 1.15, 1)] } },
     axes: [
-      { ...axis, font, space: 80, values: (_plot, moments) => moments.map(clock) },
-      { ...axis, font, size: 62, space: 40, values: (_plot, values) => values.map((value) => format(value)) },
+      { ...axis, font, space: 80, size: 28, values: (_plot, moments) => moments.map(clock) },
+      { ...axis, font, size: 54, space: 36, values: (_plot, values) => values.map((value) => format(value)) },
     ],
     series: [
       { label: "Time", value: (_plot, at) => (at ? clock(at) : "now") },

@@ -56,7 +56,8 @@ function Forbidden({ problem }) {
 /** What a loader found: an error, or a place that keeps its room while data is on its way; else the children. */
 export function Loaded({ from, children }) {
   if (from.data !== null) {
-    return html`${from.problem && html`<${Trouble} problem=${from.problem} again=${from.reload} />`}${children(from.data)}`;
+    const told = from.problem?.status; // that the gateway is away is said for the whole page
+    return html`${told && html`<${Trouble} problem=${from.problem} again=${from.reload} />`}${children(from.data)}`;
   }
   if (from.problem) return html`<${Trouble} problem=${from.problem} again=${from.reload} />`;
   return html`<div class="waiting" aria-busy="true"><span class="hidden">Loading</span></div>`;

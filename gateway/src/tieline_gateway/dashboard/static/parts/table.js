@@ -48,7 +48,7 @@ export function Table({ label, columns, rows, name, chosen, choose, below, marke
 
 function cell({ head, cell: content, number, wide }, row) {
   const kind = [number && "number", wide && "wide"].filter(Boolean).join(" ");
-  return html`<td class=${kind} data-head=${head}>${content(row)}</td>`;
+  return html`<td class=${kind} data-head=${head}><div>${content(row)}</div></td>`;
 }
 
 /** Goes to the next page of a list, and back to the first one. */

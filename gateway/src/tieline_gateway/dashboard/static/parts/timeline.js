@@ -7,6 +7,7 @@ const LEFT = 210;
 const RIGHT = 40;
 const WIDTH = 1100;
 const TOP = 30;
+const APART = 12;
 
 /** What a step says about how it goes: good, warn, bad; else nothing. */
 export const KINDS = {
@@ -14,17 +15,20 @@ export const KINDS = {
   expired: "bad", retried: "warn", dropped: "warn", gap: "warn", cancelled: "warn", redriven: "warn", waiting: "warn",
 }; // biome-ignore format: a table
 
+const BEGINS = new Set(["received", "claimed", "running", "accepted"]);
 const ENDS = new Set([
   "handled",
+  "replied",
   "failed",
   "cancelled",
   "retried",
-  "replied",
   "dead_letter",
   "parked",
   "expired",
   "dropped",
 ]);
+const ASKS = new Set(["routed_local", "routed_remote"]);
+const ANSWERED = new Set(["completed", "failed", "cancelled"]);
 const lane = ({ service, instance }) => `${service}/${instance}`;
 
 export function Timeline({ steps, marked, mark }) {
@@ -38,8 +42,9 @@ export function Timeline({ steps, marked, mark }) {
     <svg viewBox=${`0 0 ${WIDTH} ${height}`} role="img" aria-label=${`${steps.length} steps in ${lanes.length} instances; the table below has them all`}>
       ${ticks(length).map((at) => html`<g class="tick"><line x1=${x(begin + at)} x2=${x(begin + at)} y1=${TOP - 6} y2=${height - 8} /><text x=${x(begin + at)} y="14">${ms(at)}</text></g>`)}
       ${lanes.map((name, at) => html`<${Lane} name=${name} at=${at} />`)}
-      ${bars(steps).map(([from, to]) => html`<rect class=${`bar ${KINDS[to.name] ?? ""}`} x=${x(from.time)} y=${y(from) - 8} width=${Math.max(x(to.time) - x(from.time), 2)} height="16" rx="5" />`)}
-      ${spread(steps, x, lane).map(
+      ${spans(steps, ASKS, ANSWERED).map(([from, to]) => html`<line class="waits" x1=${x(from.time)} x2=${x(to.time)} y1=${y(from)} y2=${y(from)} />`)}
+      ${spans(steps, BEGINS, ENDS).map(([from, to]) => html`<rect class=${`bar ${KINDS[to.name] ?? ""}`} x=${x(from.time)} y=${y(from) - 9} width=${Math.max(x(to.time) - x(from.time), 3)} height="18" rx="5" />`)}
+      ${spread(steps, x).map(
         ({
           step,
           at,
@@ -49,6 +54,7 @@ export function Timeline({ steps, marked, mark }) {
         </circle>`,
       )}
     </svg>
+    <p class="timeline-legend">A bar is a handler that runs, a grey line a caller that waits.</p>
   </div>`;
 }
 
@@ -64,29 +70,35 @@ const Lane = ({ name, at }) => {
   </g>`;
 };
 
-/** A handler runs from "running" to what ends it, in the same instance and the same call. */
-function bars(steps) {
+/** Pairs of the first step that begins something and the first one after it that ends it, in one lane and one call. */
+function spans(steps, begins, ends) {
   const open = new Map();
   const found = [];
   for (const step of steps) {
     const key = `${lane(step)} ${step.call_id}`;
-    if (step.name === "running") open.set(key, step);
-    else if (open.has(key) && ENDS.has(step.name)) {
+    if (open.has(key) && ends.has(step.name)) {
       found.push([open.get(key), step]);
       open.delete(key);
-    }
+    } else if (begins.has(step.name) && !open.has(key)) open.set(key, step);
   }
   return found;
 }
 
-/** Dots of one lane that would cover each other are moved to the right a little, in their order. */
-function spread(steps, x, of) {
-  const last = new Map();
-  return steps.map((step, at) => {
-    const place = Math.max(x(step.time), (last.get(of(step)) ?? 0) + 12);
-    last.set(of(step), place);
-    return { step, at, place };
-  });
+/** Dots of one lane that would cover each other are moved apart a little, in their order and within the picture. */
+function spread(steps, x) {
+  const dots = steps.map((step, at) => ({ step, at, place: x(step.time) }));
+  for (const name of new Set(steps.map(lane))) {
+    const own = dots.filter(({ step }) => lane(step) === name);
+    own.forEach((dot, at) => {
+      if (at) dot.place = Math.max(dot.place, own[at - 1].place + APART);
+    });
+    let most = WIDTH - RIGHT + APART;
+    for (const dot of own.toReversed()) {
+      dot.place = Math.min(dot.place, most);
+      most = dot.place - APART;
+    }
+  }
+  return dots;
 }
 
 /** Four to eight round numbers of milliseconds. */
