@@ -115,7 +115,9 @@ async def test_a_planned_event_is_moved_and_cancelled(tab: Tab, shop: Shop) -> N
     await dialog.get_by_role("button", name="Move").click()
     await tab.row("2031").wait_for()
     page = await shop.events.schedules.list()
-    assert [each.due.isoformat() for each in page.items if each.topic == "reminder.send"] == ["2031-02-03T04:05:06+00:00"]
+    assert [each.due.isoformat() for each in page.items if each.topic == "reminder.send"] == [
+        "2031-02-03T04:05:06+00:00"
+    ]
     await tab.row("reminder.send").get_by_role("button", name="Cancel").click()
     await tab.sees("reminder.send was cancelled")
     await tab.row("reminder.send").wait_for(state="detached")
