@@ -135,6 +135,7 @@ class ClientLink:
         self.address = target.address
         self.broker = True
         self.observing = False
+        self.drained = asyncio.Event()
         self.seen = 0.0
         self._target = target
         self._clock = clock
