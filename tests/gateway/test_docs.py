@@ -18,7 +18,7 @@ from tests.support.processes import Program
 from tieline_gateway.cli import cli
 
 DOCS = Path(__file__).parents[2] / "docs"
-_BLOCK = re.compile(r"^```(?:sh|console)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def typed(page: str) -> list[str]:

@@ -152,17 +152,18 @@ export class GrpcPort implements Port, LinkUser {
   /** See `Port.answer`. */
   answer(to: string, envelope: Envelope): void {
     const item: Item = { $case: "answer", value: { to, envelope: serialize(envelope) } };
-    const beside = [this.#leaving, this.#next].find((one) => one?.takes(envelope.callId));
-    if (beside !== undefined) beside.link.send(item);
+    const beside = this.#beside(envelope.callId);
+    if (beside !== undefined) beside.send(item);
     else if (this.#up && !this.#link.broken) this.#link.send(item);
     else this.#kept.add(frameOf(item));
   }
 
   /** See `Port.release`. */
-  release({ topic, id, kind, idempotencyKey }: Envelope, error: TielineError): void {
-    if (this.#refusal() !== undefined) return; // the claim ends by itself
+  release({ topic, id, callId, kind, idempotencyKey }: Envelope, error: TielineError): void {
+    const beside = this.#beside(callId);
+    if (beside === undefined && this.#refusal() !== undefined) return; // the claim ends by itself
     const request = serialize({ ...newEnvelope(kind), topic, id, idempotencyKey });
-    this.#link.send({ $case: "release", value: { request, error: errorToWire(error) } });
+    (beside ?? this.#link).send({ $case: "release", value: { request, error: errorToWire(error) } });
   }
 
   /** See `Port.keepTrail`. */
@@ -237,11 +238,16 @@ export class GrpcPort implements Port, LinkUser {
 
   /** It is answered over the Link by which it came. */
   #requested(link: GrpcLink, request: Envelope): void {
-    if (link !== this.#link) {
-      const beside = [this.#leaving, this.#next].find((one) => one?.link === link);
-      beside?.calls.add(callKey(request.callId));
+    for (const beside of [this.#leaving, this.#next]) {
+      if (link !== this.#link && beside?.link === link) beside.calls.add(callKey(request.callId));
     }
     this.#receiver.onRequest(request);
+  }
+
+  /** The Link over which something is to be said of a call, if it is not the one in use. */
+  #beside(callId: Buffer): GrpcLink | undefined {
+    if (this.#leaving?.takes(callId)) return this.#leaving.link;
+    return this.#next?.takes(callId) ? this.#next.link : undefined;
   }
 
   /** Published here: over one Link it comes back by the other one. */
@@ -278,11 +284,12 @@ export class GrpcPort implements Port, LinkUser {
   }
 
   #tellConnected(): void {
-    const away = this.#away && { ...this.#away, until: this.clock.now() };
-    const gap = this.#gap ?? away;
+    const [gap, away] = [this.#gap, this.#away];
     this.#gap = undefined;
     this.#away = undefined;
-    this.#receiver.onConnected(gap && away ? { ...gap, since: Math.min(gap.since, away.since) } : gap);
+    if (away === undefined) return this.#receiver.onConnected(gap);
+    const since = Math.min(away.since, gap?.since ?? away.since);
+    this.#receiver.onConnected({ since, until: this.clock.now(), reason: gap?.reason ?? away.reason });
   }
 
   // --- one Link after another ----------------------------------------------------------------------------------------

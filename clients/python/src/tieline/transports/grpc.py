@@ -31,7 +31,7 @@ from tieline.transports.grpc_agenda import GrpcAgenda
 from tieline.transports.grpc_frames import Kept, interest_from_wire, interests_to_wire
 from tieline.transports.grpc_link import ClientLink, LinkBrokenError, Target, parse_targets
 from tieline.transports.grpc_mail import GrpcMail
-from tieline.transports.grpc_move import Leaving, Overlap
+from tieline.transports.grpc_move import Beside, Leaving, Overlap
 from tieline.version import CLIENT
 
 _log = logging.getLogger("tieline.grpc")
@@ -43,9 +43,9 @@ class GrpcTransport:
 
     Args:
         url: `grpc://host:port`, or `grpcs://` for TLS; with commas between the addresses of several gateways in front
-            of one Redis, of which one is used and the others take over. The password part is the token; `?ca=`,
-            `?cert=`, `?key=` name PEM files: the authority that signed the gateway's certificate, and this client's own
-            certificate and key.
+            of one Redis, of which one is used and the others take over. The password part is the token, or
+            `?token_file=` names a file with one, which is read for each Link anew; `?ca=`, `?cert=`, `?key=` name PEM
+            files: the authority that signed the gateway's certificate, and this client's own certificate and key.
         settings: times and bounds.
         token: the token, if it is not in the URL.
 
@@ -94,8 +94,8 @@ class GrpcPort:
         self.tape = NoTape()
         self.agenda = GrpcAgenda(self)
         self._targets = deque(random.sample(targets, len(targets)))
+        self._next: Beside | None = None
         self._leaving: Leaving | None = None
-        self._drained = asyncio.Event()
         self._overlap: Overlap | None = None
         self._hello = wire.Hello(service=service, client=CLIENT)
         self._receiver = receiver
@@ -103,14 +103,14 @@ class GrpcPort:
         self._interests: dict[Interest, None] = {}
         self._kept = Kept(settings.offline_buffer)
         self._up = asyncio.Event()
-        self._broker_lost_at = 0
+        self._away: tuple[int, str] | None = None  # since when (ms, broker clock), and why
         self._gap: Gap | None = None
         self._closed = False
         self._running: asyncio.Task[None] | None = None
         self._link = self._next_link()
+        self._former = ""
         self._of_the_gateway: dict[str, Callable[[Any], None]] = {
             "gap": self._on_gap,
-            "drain": self._on_drain,
             "wake": self._on_wake,
         }
 
@@ -142,6 +142,8 @@ class GrpcPort:
         self._up.set()
         self._running = asyncio.create_task(self._run())
         self._receiver.on_connected(None)
+        if not self._link.broker:
+            self._go_away(self.clock.now(), _BROKER_LOST)
 
     # --- what the event system asks for -----------------------------------------------------------------------------
 
@@ -199,8 +201,9 @@ class GrpcPort:
         answer = frame.items.add().answer
         answer.to = to
         answer.envelope = envelope.SerializeToString()
-        if self._leaving is not None and self._leaving.takes(envelope.call_id):
-            self._leaving.link.outbox.put(frame.SerializeToString())
+        beside = self._beside(envelope.call_id)
+        if beside is not None:
+            beside.outbox.put(frame.SerializeToString())
         elif self._up.is_set() and not self._link.broken:
             self._link.outbox.put(frame.SerializeToString())
         else:
@@ -208,11 +211,12 @@ class GrpcPort:
 
     def release(self, request: Envelope, error: TielineError) -> None:
         """See `Port.release`."""
-        if self._refusal() is None:
+        link = self._beside(request.call_id) or (None if self._refusal() else self._link)
+        if link is not None:
             claim = Envelope(topic=request.topic, id=request.id, kind=request.kind)
             claim.idempotency_key = request.idempotency_key
             item = wire.ClientItem(release=wire.Release(request=claim.SerializeToString(), error=error_to_wire(error)))
-            self._link.outbox.put(wire.LinkRequest(items=[item]).SerializeToString())
+            link.outbox.put(wire.LinkRequest(items=[item]).SerializeToString())
 
     def keep_trail(self, correlation_id: str, trail: bytes) -> None:
         """See `Port.keep_trail`."""
@@ -278,11 +282,31 @@ class GrpcPort:
         if route == Route.INBOX:
             self._receiver.on_answer(envelope)
         elif route == Route.REQUEST:
-            if self._leaving is not None and link is self._leaving.link:
-                self._leaving.stay.add(envelope.call_id)
-            self._receiver.on_request(envelope)
-        elif self._overlap is None or self._overlap.lets(link, delivery.interest, envelope):
+            self._on_request(link, envelope)
+        elif not self._is_own(envelope) and (
+            self._overlap is None or self._overlap.lets(link, delivery.interest, envelope)
+        ):
             self._receiver.on_event(interest_from_wire(delivery.interest), envelope)
+
+    def _on_request(self, link: ClientLink, request: Envelope) -> None:
+        """It is answered over the link by which it came."""
+        for beside in (self._leaving, self._next):
+            if beside is not None and link is beside.link:
+                beside.calls.add(request.call_id)
+        self._receiver.on_request(request)
+
+    def _beside(self, call_id: bytes) -> ClientLink | None:
+        """The link over which something is to be said of a call, if it is not the one in use."""
+        for beside in (self._leaving, self._next):
+            if beside is not None and beside.takes(call_id):
+                return beside.link
+        return None
+
+    def _is_own(self, envelope: Envelope) -> bool:
+        """Published here: over one link it comes back by the other one."""
+        if envelope.scheduled or envelope.replay:
+            return False
+        return envelope.source.rpartition("/")[2] in (self.instance, self._former)
 
     def _on_dispatched(self, dispatched: wire.Dispatched) -> None:
         if dispatched.joined_until:
@@ -301,13 +325,16 @@ class GrpcPort:
         was, link.broker = link.broker, state.connected
         if was == state.connected or not self._up.is_set() or link is not self._link:
             return
-        now = self.clock.now()
         if state.connected:
-            self._gap = self._gap or Gap(self._broker_lost_at, now, _BROKER_LOST)
             self._tell_connected()
         else:
-            self._broker_lost_at = now
-            self._receiver.on_disconnected(_BROKER_LOST)
+            self._go_away(self.clock.now(), _BROKER_LOST)
+
+    def _go_away(self, since: int, reason: str) -> None:
+        """The receiver is told once, however much is lost by and by."""
+        if self._away is None:
+            self._away = since, reason
+            self._receiver.on_disconnected(reason)
 
     def _on_observing(self, link: ClientLink, observing: wire.Observing) -> None:
         link.observing = observing.any
@@ -315,9 +342,9 @@ class GrpcPort:
     def _on_wake(self, wake: Wake) -> None:
         self._receiver.on_mail(wake.topic, wake.group)
 
-    def _on_drain(self, _drain: wire.Drain) -> None:
-        _log.info("the gateway at %s is about to stop", self._link.address)
-        self._drained.set()
+    def _on_drain(self, link: ClientLink, _drain: wire.Drain) -> None:
+        _log.info("the gateway at %s is about to stop", link.address)
+        link.drained.set()
 
     # --- one Link after another -------------------------------------------------------------------------------------
 
@@ -331,16 +358,20 @@ class GrpcPort:
             if self._closed:
                 return
             self._lost(link, reason)
-            since = link.seen
             await link.aclose()
             await self._reconnect()
-            self._come_back(since, reason)
+            self._come_back()
 
     def _begin(self, link: ClientLink) -> None:
         """Serve a link that was opened. What is said of the gateway counts while it is the one in use."""
         handlers: dict[str, Callable[[Any], None]] = {"dispatched": self._on_dispatched}
         handlers |= {name: partial(self._if_in_use, link, handler) for name, handler in self._of_the_gateway.items()}
-        of_the_link = {"delivery": self._on_delivery, "broker": self._on_broker, "observing": self._on_observing}
+        of_the_link: dict[str, Callable[[ClientLink, Any], None]] = {
+            "delivery": self._on_delivery,
+            "broker": self._on_broker,
+            "drain": self._on_drain,
+            "observing": self._on_observing,
+        }
         handlers |= {name: partial(handler, link) for name, handler in of_the_link.items()}
         link.start(handlers, partial(self._lost, link))
 
@@ -353,8 +384,7 @@ class GrpcPort:
         if link is self._link and self._up.is_set() and not self._closed:
             self._up.clear()
             _log.warning("the link to %s broke (%s); reconnecting", link.address, reason)
-            if link.broker:
-                self._receiver.on_disconnected(reason)
+            self._go_away(self.clock.now() - int((time.monotonic() - link.seen) * 1000), reason)
 
     async def _reconnect(self) -> None:
         for attempt in itertools.count():
@@ -371,30 +401,30 @@ class GrpcPort:
     async def _open_next(self) -> ClientLink | None:
         """A link to the next gateway, which knows what is wanted of it; None if there is none."""
         link = self._next_link()
+        self._next = Beside(link)
         try:
             await link.open(self._hello)
             self._begin(link)
             await self._register_everything(link)
         except (TielineError, LinkBrokenError) as error:
             _log.debug("still no link to %s: %r", link.address, error)
+            self._next = None
             await link.aclose()
             return None
         return link
 
     def _use(self, link: ClientLink) -> None:
-        self._link = link
-        self._drained.clear()
+        self._former, self._link, self._next = self._link.instance, link, None
 
-    def _come_back(self, seen: float | None, reason: str) -> None:
-        """There is another link; live events since the end of the one before, if it was seen (s), may be lost."""
+    def _come_back(self) -> None:
+        """There is another link."""
         for frame in self._kept.take(self.clock.now()):
             self._link.outbox.put(frame)
         self._up.set()
-        if seen is not None:
-            until = self.clock.now()
-            self._gap = Gap(until - int((time.monotonic() - seen) * 1000), until, reason)
         if self._link.broker:
             self._tell_connected()
+        else:
+            self._go_away(self.clock.now(), _BROKER_LOST)
 
     # --- from a gateway that is about to stop to another one --------------------------------------------------------
 
@@ -402,13 +432,13 @@ class GrpcPort:
         """Wait until the link has ended, or its gateway is about to stop and there are others; whether the latter."""
         if len(self._targets) == 1:
             return False
-        either = [asyncio.ensure_future(link.ended()), asyncio.ensure_future(self._drained.wait())]
+        either = [asyncio.ensure_future(link.ended()), asyncio.ensure_future(link.drained.wait())]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiting in either:
                 waiting.cancel()
-        return self._drained.is_set() and not link.broken
+        return link.drained.is_set() and not link.broken
 
     async def _move(self, old: ClientLink) -> None:
         """Begin at another gateway, and let the calls that are under way here come to their end here."""
@@ -416,14 +446,17 @@ class GrpcPort:
         self._overlap = Overlap(old)
         link = await self._open_elsewhere(old)
         if link is not None:
-            away = not self._up.is_set()
             if not old.broken:
                 self._leave(old)
+            if self._away is not None:
+                self._away = self._away[0], f"the gateway at {old.address} stopped"
             self._use(link)
             _log.info("moved from the gateway at %s to the one at %s", old.address, link.address)
-            self._come_back(old.seen if away else None, f"the gateway at {old.address} stopped")
-        if self._leaving is None:
+            self._come_back()
+        if self._leaving is None or self._leaving.link is not old:
             self._end_overlap()
+        if old.broken:
+            await old.aclose()
 
     async def _open_elsewhere(self, old: ClientLink) -> ClientLink | None:
         """A link to another gateway; None if the old one ended before there was one."""
@@ -437,7 +470,8 @@ class GrpcPort:
     def _leave(self, old: ClientLink) -> None:
         if self._leaving is not None:
             self._leaving.end()
-        leaving = self._leaving = Leaving(old, self._receiver.under_way(), self.clock.monotonic())
+        calls = self._receiver.under_way() - (self._next.calls if self._next is not None else set())
+        leaving = self._leaving = Leaving(old, calls, self.clock.monotonic())
         leaving.task = asyncio.create_task(self._see_off(leaving))
 
     async def _see_off(self, leaving: Leaving) -> None:
@@ -471,7 +505,12 @@ class GrpcPort:
             known = wanted
 
     def _tell_connected(self) -> None:
-        gap, self._gap = self._gap, None
+        """There is a broker; live events since it was lost, or since the gateway had to drop some, are lost."""
+        gap, away = self._gap, self._away
+        self._gap = self._away = None
+        if away is not None:
+            since, reason = away
+            gap = Gap(min(since, gap.since) if gap else since, self.clock.now(), gap.reason if gap else reason)
         self._receiver.on_connected(gap)
 
     def _next_link(self) -> ClientLink:

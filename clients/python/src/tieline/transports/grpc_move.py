@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
@@ -14,25 +14,35 @@ _MOST = 100_000
 
 
 @dataclass(slots=True)
-class Leaving:
-    """A link whose gateway is about to stop: calls that were under way when the next one began end here.
+class Beside:
+    """A link on which calls have to be answered though it is not the one in use.
 
     Attributes:
         link: it.
-        stay: their ids.
+        calls: their ids.
+
+    """
+
+    link: ClientLink
+    calls: set[bytes] = field(default_factory=set)
+
+    def takes(self, call_id: bytes) -> bool:
+        """Whether what is said of this call has to be said here."""
+        return call_id in self.calls and not self.link.broken
+
+
+@dataclass(slots=True)
+class Leaving(Beside):
+    """A link whose gateway is about to stop: calls that were under way when the next one began end here.
+
+    Attributes:
         since: when the next link began (seconds, of the port's clock).
         task: waits for the end.
 
     """
 
-    link: ClientLink
-    stay: set[bytes]
-    since: float
+    since: float = 0.0
     task: asyncio.Task[None] | None = None
-
-    def takes(self, call_id: bytes) -> bool:
-        """Whether what is said of this call has to be said here."""
-        return call_id in self.stay and not self.link.broken
 
     def end(self) -> None:
         """Wait no longer."""
