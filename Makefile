@@ -70,8 +70,8 @@ $(DASHBOARD_READY): $(DASHBOARD)/package-lock.json $(DASHBOARD)/vendor.js
 	cd $(DASHBOARD) && npm ci --ignore-scripts --silent && npm run --silent vendor
 	@touch $@
 
-tests/e2e/node_modules/.stamp: tests/e2e/package-lock.json
-	cd tests/e2e && npm ci --ignore-scripts --silent
+tests/e2e/node_modules/.stamp: tests/e2e/package-lock.json tests/e2e/chromium.mjs
+	cd tests/e2e && npm ci --ignore-scripts --silent && node chromium.mjs >/dev/null
 	@touch $@
 
 $(NODE_BUILT): $(NODE_READY) $(NODE_CLIENT)/tsconfig.json $(NODE_SOURCES)

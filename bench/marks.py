@@ -130,6 +130,13 @@ MARKS = (
     Mark("planned events/s ÷ BullMQ's delayed jobs", _ratio("planned", "delayed", "delayed-bullmq"), at_least=1),
     Mark("planned events handled/s ÷ BullMQ", _ratio("fired", "delayed", "delayed-bullmq"), at_least=1),
     Mark("planned events, 1,000 due/s: late at p99", lambda table: table["delayed"]["late_p99"], at_most=20, unit="ms"),
+    Mark("HTTP publishes/s, embedded", lambda table: table["http-publish"]["published"], at_least=5_000, unit="/s"),
+    Mark(
+        "HTTP publishes/s, over Redis",
+        lambda table: table["http-publish-redis"]["published"],
+        at_least=5_000,
+        unit="/s",
+    ),
     Mark("100,000 keys: connections of the consumer", _keys("connections"), at_most=3, unit=""),
     Mark("100,000 keys: memory of the consumer", lambda table: table["keys"]["memory"] / 1e6, at_most=200, unit="MB"),
     Mark("100,000 keys: first event of a new key, p99", _keys("first_p99"), at_most=10, unit="ms"),

@@ -1,4 +1,4 @@
-"""What the site takes from outside of docs/: its first page and the agreement, with links that lead to pages of the site."""
+"""What the site takes from outside of docs/: its first page and the agreement, with links to pages of the site."""
 
 from __future__ import annotations
 

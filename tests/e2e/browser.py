@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import shutil
 import subprocess
 from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import ConsoleMessage, Locator, Page, Request, async_playwright
@@ -24,18 +26,23 @@ WAIT_MS = 30_000
 SIZE = {"width": 1280, "height": 800}
 
 
+class Found(NamedTuple):
+    """A Chromium, and what its environment needs."""
+
+    executable: str
+    env: dict[str, str]
+
+
 @cache
-def find_chromium() -> str:
+def find_chromium() -> Found:
     """The one of TEST_CHROMIUM or on PATH, else the one that the npm package here unpacks."""
-    if given := os.environ.get("TEST_CHROMIUM"):
-        return given
-    for name in _NAMES:
-        if found := shutil.which(name):
-            return found
+    for name in (os.environ.get("TEST_CHROMIUM", ""), *_NAMES):
+        if name and (found := shutil.which(name)):
+            return Found(found, {})
     unpacked = subprocess.run(["node", _HERE / "chromium.mjs"], capture_output=True, text=True, check=False)
     if unpacked.returncode:
         raise FileNotFoundError(f"no chromium on PATH, and `make setup` brought none: {unpacked.stderr}")
-    return unpacked.stdout.strip()
+    return Found(**json.loads(unpacked.stdout))
 
 
 class Browser:
@@ -47,7 +54,10 @@ class Browser:
 
     async def __aenter__(self) -> Self:
         playwright = await self._stack.enter_async_context(async_playwright())
-        self._chromium = await playwright.chromium.launch(executable_path=find_chromium(), args=_FLAGS)
+        found = await asyncio.to_thread(find_chromium)
+        self._chromium = await playwright.chromium.launch(
+            executable_path=found.executable, args=_FLAGS, env={**os.environ, **found.env}
+        )
         self._stack.push_async_callback(self._chromium.close)
         return self
 

@@ -113,7 +113,9 @@ class Shop:
         await events.publish("order.shipped", {"id": 10}, key="parcel-9")
         for hours, topic in enumerate(["reminder.send", "invoice.dun", "trial.ends"], start=1):
             await events.publish(topic, {"customer": f"c-{hours}"}, delay=3_600.0 * hours)
-        await events.cron.create("report/nightly", "0 3 * * *", "report.make", {"of": "yesterday"}, zone="Europe/Berlin")
+        await events.cron.create(
+            "report/nightly", "0 3 * * *", "report.make", {"of": "yesterday"}, zone="Europe/Berlin"
+        )
         await events.cron.create("stock/check", "every 6h", "stock.asked", {"for": "cron"})
         async with asyncio.timeout(_SECONDS):
             while len(await events.dead_letters.list("order.placed")) < 4 or not await self._parked():

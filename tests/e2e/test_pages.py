@@ -169,6 +169,31 @@ async def test_every_control_has_a_name(tab: Tab) -> None:
         assert await tab.page.locator("h1").count() == 1
 
 
+@pytest.mark.parametrize("colours", ["light", "dark"])
+async def test_text_can_be_read_on_its_ground(browser: Browser, shop: Shop, colours: str) -> None:
+    on_ground = [(ink, ground) for ink in _INKS for ground in ("ground", "surface", "sunken")]
+    pairs = [*on_ground, *((name, f"{name}-soft") for name in ("good", "warn", "bad")), ("on-accent", "accent")]
+    async with await browser.tab(shop.up.web, color_scheme=colours) as tab:
+        await tab.open("/nowhere")
+        weak = {pair: await tab.page.evaluate(_CONTRAST, list(pair)) for pair in pairs}
+    assert {pair: ratio for pair, ratio in weak.items() if ratio < 4.5} == {}  # WCAG 2, level AA
+
+
+_INKS = ("ink", "ink-soft", "ink-faint", "accent", "good", "warn", "bad")
+_CONTRAST = """(names) => {
+    const bright = (name) => {
+        const probe = document.body.appendChild(document.createElement("p"));
+        probe.style.color = `var(--${name})`;
+        const parts = getComputedStyle(probe).color.match(/[0-9.]+/g).map((part) => part / 255);
+        probe.remove();
+        const [r, g, b] = parts.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const [one, other] = names.map(bright).sort((a, b) => b - a);
+    return (one + 0.05) / (other + 0.05);
+}"""
+
+
 async def test_files_are_revalidated_and_nothing_else_is_served(shop: Shop) -> None:
     async with httpx.AsyncClient(base_url=shop.up.web, trust_env=False) as web:
         first = await web.get("/dashboard/static/app.js")

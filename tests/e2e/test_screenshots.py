@@ -1,4 +1,4 @@
-"""The pictures of the README: what the dashboard shows of a busy shop. UPDATE_SCREENSHOTS=1 writes those in docs/images."""
+"""The pictures of the README: the dashboard of a busy shop. UPDATE_SCREENSHOTS=1 writes those in docs/images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the dashboard says when the gateway or its broker is away, when nobody is signed in, and when something is not allowed."""
+"""What the dashboard says: the gateway or its broker is away, nobody is signed in, something is not allowed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import Browser, Tab
+from tests.gateway.commands import command
 from tests.gateway.up import TOKEN, Up
 from tests.support.servers import RedisServer
 
@@ -84,3 +85,25 @@ async def test_signing_in_and_out(browser: Browser, tmp_path: Path) -> None:
         await tab.button("Sign out").click()
         await tab.sees("Sign in to Tieline")
         assert _but(tab, "status of 401") == []
+
+
+async def test_what_is_not_allowed_is_said_and_the_rest_works(browser: Browser, tmp_path: Path) -> None:
+    tokens = str(tmp_path / "tokens.json")
+    made = await command(
+        "token", "create", "orders", "--tokens", tokens, "--subscribe", "order.>", "--publish", "order.>"
+    )
+    async with Up("--tokens", tokens, http=True) as up, await browser.tab(up.web) as tab:
+        await tab.page.goto("/dashboard/services")
+        await tab.page.get_by_label("Token").fill(made.out.split()[-1])
+        await tab.button("Sign in").click()
+        await tab.sees("You are not allowed to see or do this")
+        await tab.sees("orders may not admin")
+        await tab.open("/tap?topic=order.*")
+        await tab.sees("live")
+        await tab.open("/console?mode=publish&topic=order.placed&data=1")
+        await tab.button("Publish").click()
+        await tab.sees("published")
+        await tab.page.get_by_label("Topic").fill("user.created")
+        await tab.button("Publish").click()
+        await tab.sees("orders may not publish")
+        assert _but(tab, "status of 401", "status of 403") == []

@@ -75,6 +75,7 @@ async def test_a_flag_wins_over_the_environment_and_tieline_url_over_redis_url()
         (("--tls-client-ca", __file__), 2, "--tls-cert"),
         (("--token-file", "{short}"), 2, "16"),
         (("--drain", "-1"), 2, "--drain"),
+        (("--history", "sqlite:////no/such/folder/history.db"), 2, "there is no folder"),
     ],
 )
 async def test_what_cannot_work_ends_with_one_line(

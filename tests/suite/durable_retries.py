@@ -383,6 +383,23 @@ async def test_a_retry_is_told_with_its_key_its_pause_and_its_attempt(
     ]
 
 
+async def test_why_a_handler_asked_for_another_attempt_is_told_by_the_dead_letter(world: World, topic: str) -> None:
+    system = await world.system()
+
+    def take(data: Any, event: Event) -> None:
+        assert event.delivery is not None
+        event.delivery.nack(0, f"{data} is closed")
+
+    retry = RetryPolicy(max_attempts=2, backoff=0, cap=0)
+    await system.subscribe(topic, take, durable=True, retry=retry).ready()
+    await system.publish(topic, "the shop", durable=True)
+    async with asyncio.timeout(30):
+        while not (letters := await system.dead_letters.list(topic)):
+            await asyncio.sleep(0.02)
+    (letter,) = letters
+    assert (letter.error.type, letter.error.message, letter.attempts) == ("Nacked", "the shop is closed", 2)
+
+
 async def test_pauses_double_up_to_the_cap() -> None:
     policy = RetryPolicy(backoff=1.0, cap=5.0, jitter=False)
     assert [policy.pause(failures) for failures in (1, 2, 3, 4, 99)] == [1.0, 2.0, 4.0, 5.0, 5.0]

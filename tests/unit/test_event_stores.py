@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from tests.support.postgres import PostgresServer
-from tieline.errors import InvalidArgumentError, InvalidPayloadError, InvalidTopicError, UnavailableError
+from tieline import EventSystem
+from tieline.errors import (
+    InvalidArgumentError,
+    InvalidPayloadError,
+    InvalidTopicError,
+    NoRespondersError,
+    UnavailableError,
+)
 from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection, cursor_of, merged, position_of
 from tieline.event_stores import event_store
 from tieline.history_questions import check_limit, check_page, check_selection, read_cursor
@@ -344,3 +353,41 @@ def test_a_cursor_that_is_none_is_refused(cursor: object) -> None:
 def test_rows_of_one_id_become_one() -> None:
     failed = stored(1, status="failed", error_msg="no", stream="", entry="", position=5, revision=5)
     assert merged([failed, stored(1)]) == [stored(1, status="failed", error_msg="no", revision=5)]
+
+
+async def test_a_store_that_can_work_is_not_refused(store: EventStore) -> None:
+    await store.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("missing/history.db", "there is no folder"), ("text", "not a database"), ("other", "no such column")],
+)
+async def test_a_file_that_can_never_keep_history_is_refused(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / "text").write_text("this is no database, and long enough to be sure of it" * 40)
+    with sqlite3.connect(tmp_path / "other") as other:
+        other.execute("CREATE TABLE events (name TEXT)")
+    other.close()
+    async with EventSystem("memory://") as events:
+        with pytest.raises(InvalidArgumentError, match=says):
+            await events.record(f"sqlite:///{tmp_path / name}")
+        with pytest.raises(NoRespondersError):
+            await events.history.list()
+
+
+async def test_a_database_that_can_never_keep_history_is_refused(postgres: PostgresServer) -> None:
+    with pytest.raises(InvalidArgumentError, match="nowhere"):
+        await event_store(postgres.url.replace("/postgres", "/nowhere")).check()
+    connection = await asyncpg.connect(postgres.url)
+    await connection.execute("CREATE DATABASE taken")
+    taken = postgres.url.replace("/postgres", "/taken")
+    other = await asyncpg.connect(taken)
+    await other.execute("CREATE TABLE events (name TEXT)")
+    await other.close()
+    await connection.close()
+    with pytest.raises(InvalidArgumentError, match="column"):
+        await event_store(taken).check()
+
+
+async def test_a_database_that_is_not_there_yet_is_waited_for() -> None:
+    await event_store("postgresql://test@127.0.0.1:1/later").check()

@@ -97,6 +97,11 @@ async def test_missing_rights_are_named_or_that_one_may_not_ask() -> None:
         assert "'spublish'" in found["rights"]["found"]
         _, found = await findings(server.url.replace("redis://", "redis://mute:secret@"))
         assert (found["rights"]["level"], found["persistence"]["level"]) == ("warning", "warning")
+        server.command(
+            "ACL", "SETUSER", "narrow", "on", ">secret", "~*", "&*", "+@all", "-@admin", "-info", "-@dangerous"
+        )
+        code, found = await findings(server.url.replace("redis://", "redis://narrow:secret@"))
+        assert (code, found["server"]["level"], found["rights"]["level"]) == (0, "warning", "warning")
         code, found = await findings(server.url.replace("redis://", "redis://alien:secret@"))
         assert (code, "key" in found["rights"]["found"]) == (1, True)
 

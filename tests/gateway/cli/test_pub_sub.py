@@ -127,6 +127,21 @@ async def test_ctrl_c_ends_quietly(redis_url: str, number: int, code: int) -> No
         assert [line for line in seen.output[1:] if line.strip()] == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("x", "--durable"), "say which --group"),
+        (("x", "--start", "latest"), "--start goes with --durable"),
+        (("x", "--requests", "--group", "g"), "--requests is for watching"),
+        (("x..y",), "INVALID_TOPIC"),
+        ((), "Missing argument 'PATTERN...'"),
+    ],
+)
+async def test_what_cannot_be_meant_is_not_listened_to(redis_url: str, arguments: tuple[str, ...], says: str) -> None:
+    printed = await command("sub", *arguments, "--url", redis_url)
+    assert (printed.code, says in printed.err) == (2, True), printed.err
+
+
 async def test_too_few_in_time_is_a_timeout(redis_url: str) -> None:
     printed = await command("sub", "x", "--count", "1", "--timeout", "500ms", "--url", redis_url)
     assert (printed.code, "TIMEOUT: 1 more did not come within 0.5 s" in printed.err) == (3, True)

@@ -132,27 +132,12 @@ async def test_an_oversize_body_is_refused_before_it_has_come(serve: Make, tmp_p
 async def test_oversize_headers_are_refused(hooks: WebClient) -> None:
     for size in (70_000, 1_000_000):
         said = await _raw(hooks, _head({"x-long": "x" * size, "content-length": "2"}) + "{}")
-        assert said == "" or said.split()[1] == "400"
+        assert said == "" or said.split()[1] == "431"
     many = {f"x-{number}": "x" * 80 for number in range(1000)}
-    assert (await _raw(hooks, _head(many))).split()[1] == "400"
+    assert (await _raw(hooks, _head(many))).split()[1] == "431"
     endless = await _raw(hooks, "POST /webhooks/github HTTP/1.1\r\nx-long: " + "x" * 5_000_000)
     assert endless == "" or "more than 65536 bytes" in endless
     assert (await github(hooks, x_fine="x" * 60_000)).status_code == 202
-
-
-async def test_a_head_that_does_not_end_is_cut_off(hooks: WebClient) -> None:
-    host, _, port = hooks.up.web.partition("://")[2].rpartition(":")
-    refusable = _head({**github_headers(b""), "content-length": "99999999"}).encode() + b"{"
-    begun = [b"", b"POST /webhooks/github HTTP/1.1\r\nx-a: b\r\n", refusable]
-    streams = [await asyncio.open_connection(host, int(port)) for _ in begun]
-    for (_, writer), said in zip(streams, begun, strict=True):
-        writer.write(said)
-    async with asyncio.timeout(60):
-        nothing, neither, refused = await asyncio.gather(*(reader.read() for reader, _ in streams))
-    assert (nothing, neither) == (b"", b"")
-    assert refused.startswith(b"HTTP/1.1 413 ")
-    for _, writer in streams:
-        writer.close()
 
 
 async def test_a_slow_sender_is_told_so_and_holds_up_nobody(hooks: WebClient) -> None:

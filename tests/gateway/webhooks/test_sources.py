@@ -29,13 +29,16 @@ async def test_the_environment_is_enough(serve: Make, tmp_path: Path) -> None:
 async def test_flags_win_over_the_environment_over_the_file(tmp_path: Path) -> None:
     config = tmp_path / "tieline.toml"
     config.write_text('[webhooks.a]\nkind = "github"\nsecret_file = "in-file"\nevents = ["x"]\n')
-    env = {"TIELINE_CONFIG": str(config), "TIELINE_WEBHOOK_A_SECRET_FILE": "in-environment"}
-    shown = await command("config", "show", "--json", **env)
     table = {"kind": "github", "secret_file": "in-environment", "events": ["x"], "key": "", "max_bytes": 1048576}
-    assert json.loads(shown.out)["webhooks"] == {"a": table}
-    shown = await command("config", "show", "--json", "--webhook", "a:standard=one", "--webhook", "a=two", **env)
     flagged = {**table, "kind": "standard", "secret_file": ["one", "two"]}
-    assert json.loads(shown.out)["webhooks"] == {"a": flagged}
+    flags = ["--webhook", "a:standard=one", "--webhook", "a=two"]
+    for arguments, expected in (([], table), (flags, flagged)):
+        shown = await command(
+            *("config", "show", "--json", *arguments),
+            TIELINE_CONFIG=str(config),
+            TIELINE_WEBHOOK_A_SECRET_FILE="in-environment",
+        )
+        assert json.loads(shown.out)["webhooks"] == {"a": expected}
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def _decode_json(data: bytes) -> Any:
     if not data:
         return None
     try:
-        value = json.loads(data.decode(), parse_constant=_refuse_constant)
+        value = _from_json(data.decode())
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode()  # fails for half of a surrogate pair
     except RecursionError:
@@ -224,6 +224,9 @@ def _decode_json(data: bytes) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} {NO_PLACE_IN_JSON}")
+
+
+_from_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def _encode_text(value: Any) -> bytes:

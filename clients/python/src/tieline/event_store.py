@@ -143,6 +143,15 @@ class EventStore(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """Asked before the first event is recorded: can this ever work? Nothing is said while that is not known.
+
+        Raises:
+            InvalidArgumentError: it cannot: no folder, no database, a table of somebody else, no right to use it.
+
+        """
+        ...
+
     async def get(self, event_id: str) -> RecordedEvent | None:
         """The event with this id, if it is there."""
         ...

@@ -276,7 +276,8 @@ class EventSystem(Sending):
             max_bytes: the oldest beyond so many bytes go, about; 0 for any number.
 
         Raises:
-            InvalidArgumentError, InvalidTopicError: what was given is wrong.
+            InvalidArgumentError, InvalidTopicError: what was given is wrong, or can never work: a file that is no
+                database, a folder that is not there, a table `events` of somebody else.
             UnavailableError: the broker is away; the database need not be there yet.
             UnsupportedError: there is no broker to stand beside (a gateway records itself), or asyncpg is missing.
 

@@ -30,6 +30,7 @@ class Recording:
 
     def __init__(self, instance: Instance, store: EventStore, patterns: Sequence[str], retention: Retention) -> None:
         self._instance = instance
+        self._store = store
         self._recorder = Recorder(
             f"{instance.service}/{self._port.instance}",
             lambda: self._port.tape,
@@ -66,7 +67,14 @@ class Recording:
         return getattr(self._recorder.latest, name, 0.0)
 
     async def start(self) -> Self:
-        """Begin to record, and to answer."""
+        """Begin to record, and to answer.
+
+        Raises:
+            InvalidArgumentError: the store can never work.
+
+        """
+        if hasattr(self._store, "check"):  # a store of one's own may have none
+            await self._store.check()
         await self._recorder.start()
         self._instance.tally.gauges |= self._gauges
         self._instance.recordings.append(self)

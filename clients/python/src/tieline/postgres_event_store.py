@@ -11,9 +11,9 @@ from typing import Any
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
-from tieline.errors import InvalidPayloadError, TielineError, UnavailableError
+from tieline.errors import InvalidArgumentError, InvalidPayloadError, TielineError, UnavailableError
 from tieline.event_store import RecordedEvent, Waiting
-from tieline.sql_event_store import COLUMNS, ON_CONFLICT, Dialect, SqlEventStore, schema, values_of
+from tieline.sql_event_store import COLUMNS, LOOK, ON_CONFLICT, Dialect, SqlEventStore, schema, values_of
 
 _POOL = 4
 _CONNECT_SECONDS, _COMMAND_SECONDS = 10.0, 60.0
@@ -75,6 +75,20 @@ class PostgresEventStore(SqlEventStore):
         """See `EventStore.finish`."""
         seen = sorted((row.id, row.revision) for row in rows)
         return await self.change(_FINISH, [[each[0] for each in seen], [each[1] for each in seen]])
+
+    async def check(self) -> None:
+        """See `EventStore.check`."""
+        try:
+            await self._look()
+        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
+            return  # it may come
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise InvalidArgumentError(f"PostgreSQL at {self._shown} cannot keep history: {error}") from None
+
+    async def _look(self) -> None:
+        pool = self._pool or await self._open()
+        async with pool.acquire(timeout=_CONNECT_SECONDS) as connection:
+            await connection.execute(LOOK)
 
     async def aclose(self) -> None:
         """See `EventStore.aclose`."""

@@ -17,6 +17,8 @@ COLUMNS = RecordedEvent._fields
 _ALL = ", ".join(COLUMNS)
 _HEADERS, _DATA = COLUMNS.index("headers"), COLUMNS.index("data")
 _TOGETHER = 5_000
+LOOK = f"SELECT {_ALL}, size FROM events LIMIT 0"
+"""Asks for nothing, of the table as it must be."""
 
 ON_CONFLICT = """
 ON CONFLICT (id) DO UPDATE SET

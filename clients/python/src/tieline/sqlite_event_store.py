@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tieline import topics
-from tieline.errors import InvalidPayloadError
+from tieline.errors import InvalidArgumentError, InvalidPayloadError, UnavailableError
 from tieline.event_store import RecordedEvent, Waiting
-from tieline.sql_event_store import COLUMNS, ON_CONFLICT, Dialect, SqlEventStore, schema, values_of
+from tieline.sql_event_store import COLUMNS, LOOK, ON_CONFLICT, Dialect, SqlEventStore, schema, values_of
 from tieline.sqlite_file import SqliteFile
 
 _SCHEMA = ";\n".join(schema("TEXT", "INTEGER", "BLOB"))
+_MOMENTARY = "locked"
 _PUT = f"INSERT INTO events ({', '.join(COLUMNS)}, size) VALUES ({', '.join('?' * (len(COLUMNS) + 1))}) {ON_CONFLICT}"
 _FINISH = "UPDATE events SET status = 'processed' WHERE id = ? AND revision = ? AND status = 'pending'"
 
@@ -60,6 +61,14 @@ class SqliteEventStore(SqlEventStore):
         """See `EventStore.finish`."""
         seen = [(row.id, row.revision) for row in rows]
         return await self._file.run(lambda file: file.executemany(_FINISH, seen).rowcount)
+
+    async def check(self) -> None:
+        """See `EventStore.check`."""
+        try:
+            await self.rows(LOOK)
+        except UnavailableError as error:
+            if _MOMENTARY not in error.message:
+                raise InvalidArgumentError(error.message.replace("the file", "the history file", 1)) from None
 
     async def aclose(self) -> None:
         """See `EventStore.aclose`."""

@@ -123,7 +123,7 @@ def _check_history(principal: Principal, ask: str, question: Mapping[str, Any]) 
     for pattern in (types if ask in ("delete", "replay") and not question.get("ids") else []) or [EVERYTHING]:
         principal.check(Action.ADMIN, pattern)
     if question.get("to_topic"):
-        principal.check(Action.ADMIN, str(question["to_topic"]))
+        principal.check(Action.PUBLISH, str(question["to_topic"]))
 
 
 def _types(question: Mapping[str, Any]) -> list[str]:

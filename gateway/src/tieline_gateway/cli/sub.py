@@ -31,9 +31,7 @@ from tieline_gateway.cli.visit import Broker, json_option, with_broker
 @click.argument("patterns", metavar="PATTERN...", nargs=-1, required=True)
 @click.option("--requests", is_flag=True, help="Show calls too; they are watched, not answered.")
 @click.option("--group", help="Be a member of this group: what comes here, no other member gets.")
-@click.option(
-    "--durable", is_flag=True, help="Take stored events, and acknowledge them (group 'default' unless given)."
-)
+@click.option("--durable", is_flag=True, help="With --group: take stored events, and acknowledge them.")
 @click.option("--start", type=click.Choice(["earliest", "latest"]), help="With --durable: where a new group begins.")
 @click.option("--count", type=click.IntRange(1), help="End after so many.")
 @click.option(
@@ -49,6 +47,8 @@ def sub(patterns: tuple[str, ...], *, broker: Broker, as_json: bool, **options: 
     """
     if options["requests"] and (options["group"] or options["durable"]):
         raise click.UsageError("--requests is for watching: leave --group and --durable out")
+    if options["durable"] and not options["group"]:
+        raise click.UsageError("say which --group is to have the stored events; its other members do not get them then")
     if options["start"] and not options["durable"]:
         raise click.UsageError("--start goes with --durable")
     tap = _Tap(as_json, options["requests"], options["count"])

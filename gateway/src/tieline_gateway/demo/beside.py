@@ -20,7 +20,7 @@ from tieline_gateway.settings_error import SettingsError
 
 URL = "TIELINE_DEMO_URL"
 """Environment variable with the gateway's address."""
-_SERVING = "tieline: serving gRPC on "
+_SERVING, _SERVING_HTTP = "tieline: serving gRPC on ", "tieline: serving HTTP on "
 _END_SECONDS = 5.0
 
 
@@ -33,37 +33,47 @@ async def run_with_demo(settings: GatewaySettings, announce: Callable[[str], Non
     """
     if not settings.embedded or settings.store is not None:
         raise SettingsError("--demo is for trying: leave --url and --store out, so that it meets nobody's events")
-    if settings.tls_cert is not None or settings.token_file is not None:
-        raise SettingsError("--demo is for trying: leave --tls-… and --token-file out")
+    if settings.tls_cert is not None or settings.authenticated:
+        raise SettingsError("--demo is for trying: leave TLS, tokens and principals out")
     with tempfile.TemporaryDirectory(prefix="tieline-demo-") as folder:
         if not settings.history:
             url = f"sqlite://{quote(str(Path(folder) / 'history.db'))}"
             settings = dataclasses.replace(settings, history=url)
-        served: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        demo = asyncio.create_task(_demo(served, announce))
+        served = _Served(announce)
+        demo = asyncio.create_task(_demo(served))
         try:
-            await run(settings, lambda line: _announce(line, served, announce))
+            await run(settings, served.say)
         finally:
             demo.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await demo
 
 
-def _announce(line: str, served: asyncio.Future[str], announce: Callable[[str], None]) -> None:
-    """Hand it on, and take the address out of it."""
-    announce(line)
-    if line.startswith(_SERVING) and not served.done():
-        served.set_result(line.removeprefix(_SERVING).partition(" ")[0])
+class _Served:
+    """Hands on what the gateway announces, and takes the addresses out of it."""
+
+    def __init__(self, announce: Callable[[str], None]) -> None:
+        self.announce = announce
+        self.grpc: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.web = ""
+
+    def say(self, line: str) -> None:
+        """What the gateway announces."""
+        self.announce(line)
+        if line.startswith(_SERVING) and not self.grpc.done():
+            self.grpc.set_result(f"grpc://{line.removeprefix(_SERVING).partition(' ')[0]}")
+        if line.startswith(_SERVING_HTTP):
+            self.web = line.removeprefix(_SERVING_HTTP).partition(" ")[0]
 
 
-async def _demo(served: asyncio.Future[str], announce: Callable[[str], None]) -> None:
+async def _demo(served: _Served) -> None:
     """The services, once the gateway serves."""
-    url = f"grpc://{await served}"
+    url = await served.grpc
     async with _process(url) as process:
-        for line in _what_to_try(url):
-            announce(line)
+        for line in _what_to_try(url, served.web):
+            served.announce(line)
         await asyncio.to_thread(process.wait)
-        announce(f"tieline: the demo ended with {process.returncode}; the gateway goes on")
+        served.announce(f"tieline: the demo ended with {process.returncode}; the gateway goes on")
 
 
 @contextlib.asynccontextmanager
@@ -82,10 +92,11 @@ async def _process(url: str) -> AsyncGenerator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def _what_to_try(url: str) -> list[str]:
+def _what_to_try(url: str, web: str) -> list[str]:
     return [
         "",
-        "A small shop is open: shop, stock, billing, and a web server that buys. Try, in another terminal:",
+        "A small shop is open: shop, stock, billing, and a web server that buys.",
+        *([f"  {web}/dashboard/ shows it; in another terminal:"] if web else ["  In another terminal:"]),
         f"  export TIELINE_URL={url}",
         "  tieline services                         who is there",
         "  tieline sub 'order.>' 'stock.>'          what happens now",

@@ -17,6 +17,19 @@ _MIB = 1024 * 1024
 
 def check_redis(facts: RedisFacts) -> Iterator[Finding]:
     """All that can be said of it."""
+    if facts.info:
+        yield from _server(facts)
+    else:
+        advice = "ask as an administrator, who may use INFO and CONFIG GET"
+        yield warning(
+            "server", "this user may not ask the server about itself, so its settings were not looked at", advice
+        )
+    yield _rights(facts)
+    yield _clock(facts)
+    yield _latency(facts)
+
+
+def _server(facts: RedisFacts) -> Iterator[Finding]:
     yield _version(facts)
     yield _role(facts)
     yield _loading(facts) or fine("ready", "it is not loading, and no script holds it up")
@@ -26,9 +39,6 @@ def check_redis(facts: RedisFacts) -> Iterator[Finding]:
     yield from _replicas(facts)
     yield from _buffers(facts)
     yield _clients(facts)
-    yield _rights(facts)
-    yield _clock(facts)
-    yield _latency(facts)
 
 
 def _version(facts: RedisFacts) -> Finding:

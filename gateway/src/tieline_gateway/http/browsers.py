@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -83,6 +84,7 @@ def _is_navigation(method: str, headers: Mapping[bytes, bytes]) -> bool:
     return method in _SAFE and kind == (b"navigate", b"document")
 
 
+@lru_cache(maxsize=256)
 def _name(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""
@@ -90,6 +92,7 @@ def _name(host: str) -> str:
         return host
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(name: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback

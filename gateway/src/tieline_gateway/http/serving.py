@@ -80,7 +80,7 @@ def _until_gone(handler: Callable[[Asked[Any, Any]], Awaitable[Any]]) -> Callabl
 
 def principal_of(request: Request) -> Principal:
     """Who asks; put there by the doorkeeper."""
-    return request.state.principal
+    return request.scope["state"]["principal"]
 
 
 async def read_body(request: Request, most_bytes: int, seconds: float = BODY_SECONDS) -> bytes:
@@ -98,7 +98,9 @@ async def read_body(request: Request, most_bytes: int, seconds: float = BODY_SEC
     size = 0
     try:
         async with asyncio.timeout(seconds):
-            async for part in request.stream():
+            more = True
+            while more:
+                part, more = await _part(request)
                 size += len(part)
                 if size > most_bytes:
                     raise _too_large(size, most_bytes)
@@ -109,6 +111,14 @@ async def read_body(request: Request, most_bytes: int, seconds: float = BODY_SEC
     except ClientDisconnect:
         raise InvalidArgumentError("the client left before its body had arrived") from None
     return b"".join(parts)
+
+
+async def _part(request: Request) -> tuple[bytes, bool]:
+    """What came of a body, and whether more comes."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _too_large(size: int, most_bytes: int) -> PayloadTooLargeError:

@@ -43,9 +43,9 @@ class GrpcTransport:
 
     Args:
         url: `grpc://host:port`, or `grpcs://` for TLS; with commas between the addresses of several gateways in front
-            of one Redis, of which one is used and the others take over. The password part is the token; `?ca=`,
-            `?cert=`, `?key=` name PEM files: the authority that signed the gateway's certificate, and this client's own
-            certificate and key.
+            of one Redis, of which one is used and the others take over. The password part is the token, or
+            `?token_file=` names a file with one, which is read for each Link anew; `?ca=`, `?cert=`, `?key=` name PEM
+            files: the authority that signed the gateway's certificate, and this client's own certificate and key.
         settings: times and bounds.
         token: the token, if it is not in the URL.
 

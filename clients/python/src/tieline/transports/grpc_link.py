@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -30,8 +31,10 @@ from tieline.errors import (
 from tieline.settings import Settings
 from tieline.transports.grpc_frames import CHANNEL_OPTIONS, Outbox
 
+_log = logging.getLogger("tieline.grpc")
 _METHOD = "/tieline.v1.EventGateway/Link"
 _DEFAULT_PORT = 50051
+_PEM = frozenset({"ca", "cert", "key"})
 _is_host = re.compile(r"[\w.\-]+|\[[0-9a-f:.%]+\]", re.IGNORECASE).fullmatch
 _ANSWERS = ("done", "probed", "pong", "responders", "trail_found")
 _IN_PARTS = ("mail", "agenda")
@@ -44,11 +47,23 @@ _OPTIONS = [
 
 
 class Target(NamedTuple):
-    """Where a gateway is, and how to be let in."""
+    """Where a gateway is, and how to be let in: a token, or a file with one, which is read for each Link anew."""
 
     address: str
     credentials: grpc.ChannelCredentials | None
-    metadata: tuple[tuple[str, str], ...]
+    token: str
+    token_file: str = ""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a Link is opened with; nothing where the file cannot be read now, and then the gateway refuses it."""
+        token = self.token
+        if self.token_file:
+            try:
+                token = _read_token(self.token_file)
+            except InvalidArgumentError as error:
+                _log.warning("%s", error.message)
+        return (("authorization", f"Bearer {token}"),) if token else ()
 
 
 def parse_targets(url: str, token: str = "") -> list[Target]:
@@ -60,19 +75,32 @@ def parse_targets(url: str, token: str = "") -> list[Target]:
     """
     parts = urlsplit(url)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    unknown = options.keys() - {"ca", "cert", "key"}
+    unknown = options.keys() - {*_PEM, "token_file"}
     user, _, hosts = parts.netloc.rpartition("@")
     addresses = [_address(host) for host in hosts.split(",")]
     valid = all(addresses) and parts.scheme in ("grpc", "grpcs") and not unknown
-    if not valid or (options and parts.scheme == "grpc"):
+    if not valid or (options.keys() & _PEM and parts.scheme == "grpc"):
         raise InvalidArgumentError(
             f"{parts.scheme}://{hosts} is no gateway's address: grpc://host:port, grpc://host:port,host:port, or "
-            "grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE"
+            "grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE, with token_file=FILE instead of a token"
         )
     token = token or unquote(user.partition(":")[2])
-    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    token_file = options.pop("token_file", "")
+    if token and token_file:
+        raise InvalidArgumentError("there is a token in the gateway's address, and a token_file: give one of them")
     credentials = _credentials(options) if parts.scheme == "grpcs" else None
-    return [Target(address, credentials, metadata) for address in addresses]
+    targets = [Target(address, credentials, token, token_file) for address in addresses]
+    if token_file:
+        _read_token(token_file)
+    return targets
+
+
+def _read_token(file: str) -> str:
+    """The first line of a file."""
+    try:
+        return Path(file).read_text().partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"cannot read the token in {file}: {error}") from None
 
 
 def _address(host: str) -> str:

@@ -50,7 +50,6 @@ _VERBS = {
     "s 0": "EVAL EVALSHA",
     "LOAD s": "SCRIPT",
     "INFO": "CLIENT",
-    "KILL ID 0": "CLIENT",
     "0": "SCAN",
     "m": "ECHO",
     "": "TIME PING",
@@ -64,7 +63,7 @@ class RedisFacts(NamedTuple):
 
     Attributes:
         address: where it is.
-        info: what INFO tells.
+        info: what INFO tells; empty if the user may not ask.
         settings: what CONFIG GET tells; None if the user may not ask.
         user: who we are there; empty if the user may not ask.
         denied: commands that the user may not run, as the server says it; None if the user may not ask.
@@ -116,7 +115,7 @@ def _names(prefix: str) -> dict[str, str]:
 
 
 async def _ask(link: RedisLink, address: str, names: dict[str, str]) -> RedisFacts:
-    info = _read_info(_text(await link.call("INFO", "everything")))
+    info = _read_info(_text(await _maybe(link, "INFO", "everything") or ""))
     settings = await _maybe(link, "CONFIG", "GET", *_SETTINGS)
     user = _text(await _maybe(link, "ACL", "WHOAMI") or "")
     told = None if settings is None else {name: str(value) for name, value in as_map(settings).items()}
@@ -128,8 +127,10 @@ async def _maybe(link: RedisLink, *command: str) -> Any:
     """The reply, or None where the user may not ask, or the server does not know the command."""
     try:
         return await link.call(*command)
-    except ReplyError:
-        return None
+    except ReplyError as refusal:
+        if str(refusal).startswith(("NOPERM", "ERR unknown")):
+            return None
+        raise
 
 
 async def _denied(link: RedisLink, user: str, names: dict[str, str]) -> list[str] | None:

@@ -16,7 +16,7 @@ from tieline.envelope import error_from_wire, new_id
 from tieline.errors import InvalidArgumentError, Outcome
 from tieline.topics import check_topic
 from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
-from tieline_gateway.access.principal import Action
+from tieline_gateway.access import rights
 from tieline_gateway.http.documents import ErrorDocument, Payload, error_document, no_data, payload
 from tieline_gateway.http.event_stream import event_stream, frame
 from tieline_gateway.http.idempotency_key import idempotency_key
@@ -149,7 +149,7 @@ def _fill(
 ) -> str:
     """Say what all calls have in common; returns the name of the chain."""
     body, headers = asked.body, asked.request.headers
-    asked.principal.check(Action.CALL, check_topic(body.topic))
+    rights.check_request(asked.principal, check_topic(body.topic), bytes(body.data), codec.JSON)
     request.topic, request.data, request.content_type = body.topic, bytes(body.data), codec.JSON
     request.schema_version, request.correlation_id = body.schema_version, body.correlation_id or new_id()
     if body.headers:

@@ -10,6 +10,7 @@ import msgspec
 from tieline._contract import contract
 from tieline.history_events import HistoryEvent
 from tieline.recorder import RecorderFigures
+from tieline_gateway.access import rights
 from tieline_gateway.access.principal import Action, Principal
 from tieline_gateway.http.documents import Payload, milliseconds, moment, payload
 from tieline_gateway.http.operation import Asked, Nothing, Operation
@@ -113,7 +114,7 @@ class HistoryFigures(msgspec.Struct):
 async def find(asked: Asked[HistoryQuery, Nothing]) -> HistoryPage:
     """Tell of a page of events, the newest first."""
     query = asked.query
-    _check_topics(asked.principal, Action.SUBSCRIBE, query.topic)
+    rights.check_history_of(asked.principal, query.topic)
     page = await asked.gateway.events.history.list(
         query.topic,
         start=moment("since", query.since),
@@ -131,7 +132,7 @@ async def find(asked: Asked[HistoryQuery, Nothing]) -> HistoryPage:
 async def get(asked: Asked[Nothing, Nothing]) -> Recorded:
     """Tell of one event."""
     event = await asked.gateway.events.history.get(asked.path["id"])
-    asked.principal.check(Action.SUBSCRIBE, event.type)
+    rights.check_history_of(asked.principal, [event.type])
     return _shown(event)
 
 

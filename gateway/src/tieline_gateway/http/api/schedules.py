@@ -11,6 +11,7 @@ from tieline.errors import InvalidArgumentError
 from tieline.planner import When
 from tieline.schedule import ScheduleStatus
 from tieline.schedules import Schedule
+from tieline_gateway.access import rights
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http.documents import EventDocument, event_document, milliseconds, moment
 from tieline_gateway.http.operation import Asked, Nothing, Operation
@@ -72,9 +73,9 @@ class ScheduleFiguresDocument(msgspec.Struct):
 
 async def find(asked: Asked[SchedulesQuery, Nothing]) -> SchedulePage:
     """Tell of a page; those of topics that one may not see are left out."""
-    query, may = asked.query, asked.principal.may
+    query = asked.query
     page = await asked.gateway.events.schedules.list(query.status, page=query.page, limit=query.limit)
-    items = [_shown(each) for each in page.items if may(Action.PUBLISH, each.topic)]
+    items = [_shown(each) for each in page.items if rights.may_plan(asked.principal, each.topic)]
     return SchedulePage(items, page.total, page.page, page.limit)
 
 
@@ -116,7 +117,7 @@ async def retry(asked: Asked[Nothing, Moment]) -> ScheduleDocument:
 
 async def _allowed(asked: Asked[Nothing, Nothing] | Asked[Nothing, Moment]) -> Schedule:
     found = await asked.gateway.events.schedules.get(asked.path["id"])
-    asked.principal.check(Action.PUBLISH, found.topic)
+    rights.check_planned(asked.principal, found.topic, found.id)
     return found
 
 

@@ -32,10 +32,16 @@ export function useLoad(path, query = {}, { every = 0 } = {}) {
 
   useEffect(() => {
     const ending = new AbortController();
-    load(ending.signal);
-    const timer = every && setInterval(() => document.hidden || load(ending.signal), every * 1000);
+    let timer;
+    const again = async () => {
+      if (!document.hidden) await load(ending.signal);
+      if (every && !ending.signal.aborted) timer = setTimeout(again, every * 1000);
+    };
+    load(ending.signal).then(() => {
+      if (every && !ending.signal.aborted) timer = setTimeout(again, every * 1000);
+    });
     return () => {
-      clearInterval(timer);
+      clearTimeout(timer);
       ending.abort();
     };
   }, [load, every, returns, asked]);

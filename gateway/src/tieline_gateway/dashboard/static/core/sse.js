@@ -1,12 +1,12 @@
 // Server-sent events, read with fetch: unlike EventSource it says why it was refused, and it can POST.
 import { send } from "./api.js";
 import { connection } from "./connection.js";
-import { useStore } from "./store.js";
+import { store, useStore } from "./store.js";
 import { useEffect, useRef, useState } from "./view.js";
 
 const PAUSE_MS = 1_500;
 
-/** Read events until the stream ends or `signal` stops it: `told({event, data, id})`, with data as JSON. */
+/** Read events until the stream ends or `signal` stops it: `told({event, data, id, size})`, with data as JSON. */
 export async function readEvents(method, path, { query, body, signal, told, opened = () => {} }) {
   const answer = await send(method, path, { query, body, signal, accept: "text/event-stream" });
   opened();
@@ -19,7 +19,7 @@ export async function readEvents(method, path, { query, body, signal, told, open
     rest = parts.pop();
     for (const part of parts) {
       const event = parsed(part);
-      if (event) told(event);
+      if (event) told({ ...event, size: part.length });
     }
   }
 }
@@ -42,20 +42,27 @@ function parsed(part) {
   return event;
 }
 
-/** Follow a stream while the component is shown, and again after it broke; null as the path follows nothing. */
-export function useStream(path, query, told) {
+/** Whether somebody looks: browsers have few connections for all their tabs, and a stream takes one. */
+const looked = store(!document.hidden);
+document.addEventListener("visibilitychange", () => looked.set(!document.hidden));
+
+/**
+ * Follow a stream while the component is shown, and again after it broke; `always` also while nobody looks at the page.
+ */
+export function useStream(path, query, told, { always = false } = {}) {
   const [state, setState] = useState({ open: false, problem: null });
   const { returns } = useStore(connection);
   const handler = useRef(told);
   handler.current = told;
-  const of = path && `${path}?${JSON.stringify(query)}`;
+  const of = `${path}?${JSON.stringify(query)}`;
+  const wanted = useStore(looked) || always;
 
   useEffect(() => {
-    if (!path) return undefined;
+    if (!wanted) return undefined;
     const ending = new AbortController();
     follow(path, query, ending.signal, handler, setState);
     return () => ending.abort();
-  }, [of, returns]);
+  }, [of, returns, wanted]);
   return state;
 }
 

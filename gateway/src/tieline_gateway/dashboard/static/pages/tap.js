@@ -14,6 +14,7 @@ import { Table } from "../parts/table.js";
 import { Moment } from "../parts/time.js";
 
 const MOST = 300;
+const MOST_SIZE = 8_000_000;
 const EVERY_MS = 250;
 
 export function Tap() {
@@ -23,9 +24,9 @@ export function Tap() {
   const [open, setOpen] = useState(-1);
   const [paused, setPaused] = useState(false);
   const all = useRef({ number: 0, kept: [] });
-  const add = (item) => {
-    all.current.number += 1;
-    all.current.kept = [{ ...item, number: all.current.number }, ...all.current.kept].slice(0, MOST);
+  const add = (item, size) => {
+    const { number, kept } = all.current;
+    all.current = { number: number + 1, kept: bounded([{ ...item, size, number: number + 1 }, ...kept]) };
   };
   useEffect(() => {
     const show = () => paused || setSeen(all.current.kept);
@@ -33,10 +34,15 @@ export function Tap() {
     const timer = setInterval(show, EVERY_MS);
     return () => clearInterval(timer);
   }, [paused]);
-  const state = useStream("/v1/tap", { topic: patterns }, ({ event, data }) => {
-    if (event === "gap") add({ gap: data });
-    else if (event === "event" || event === "request") add({ ...data, kind: event });
-  });
+  const state = useStream(
+    "/v1/tap",
+    { topic: patterns },
+    ({ event, data, size }) => {
+      if (event === "gap") add({ gap: data }, size);
+      else if (event === "event" || event === "request") add({ ...data, kind: event }, size);
+    },
+    { always: true },
+  );
   const pause = () => setPaused(!paused);
   const clear = () => {
     all.current.kept = [];
@@ -55,7 +61,17 @@ export function Tap() {
     </div>
     <${Trouble} problem=${state.problem} />
     ${shown.length ? html`<${Seen} shown=${shown} open=${open} setOpen=${setOpen} />` : html`<${Nothing} topic=${patterns[0]} seen=${seen.length} />`}
-    ${all.current.number > MOST && html`<p class="faint below">The last ${count(MOST)} of ${count(all.current.number)} are kept.</p>`}`;
+    ${all.current.number > seen.length && seen.length > 0 && html`<p class="faint below">The last ${count(seen.length)} of ${count(all.current.number)} are shown.</p>`}`;
+}
+
+/** So many at most, and so many characters in all. */
+function bounded(items) {
+  let size = 0;
+  const most = items.slice(0, MOST).findIndex((item) => {
+    size += item.size;
+    return size > MOST_SIZE;
+  });
+  return items.slice(0, most < 0 ? MOST : Math.max(1, most));
 }
 
 const fits = (item, text) =>

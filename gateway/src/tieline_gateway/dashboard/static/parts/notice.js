@@ -19,11 +19,25 @@ export function Command({ text }) {
 export function Copy({ text, what = "this" }) {
   const copy = async (event) => {
     const button = event.currentTarget;
-    await navigator.clipboard?.writeText(text);
-    button.textContent = "Copied";
+    button.textContent = (await copied(text)) ? "Copied" : "Cannot copy";
     setTimeout(() => (button.textContent = "Copy"), 1_500);
   };
   return html`<button type="button" class="quiet small" aria-label=${`Copy ${what}`} onClick=${copy}>Copy</button>`;
+}
+
+async function copied(text) {
+  if (navigator.clipboard)
+    return navigator.clipboard.writeText(text).then(
+      () => true,
+      () => false,
+    );
+  const field = document.createElement("textarea"); // without TLS, elsewhere than on loopback
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  return done;
 }
 
 /** An error as it is: what it says, its code, and whether anything happened. */
