@@ -19,6 +19,7 @@ from tieline_gateway.http.api import OPERATIONS
 from tieline_gateway.http.browsers import Browsers
 from tieline_gateway.http.dashboard import dashboard
 from tieline_gateway.http.doorkeeper import Doorkeeper
+from tieline_gateway.http.encoded_slashes import EncodedSlashes
 from tieline_gateway.http.openapi import openapi
 from tieline_gateway.http.probes import probes
 from tieline_gateway.http.problems import HttpError, refusal
@@ -36,7 +37,7 @@ def make_app(gateway: Gateway, watch: Watch, browsers: Browsers) -> Starlette:
             *probes(gateway),
             *dashboard(),
         ],
-        middleware=[Middleware(Doorkeeper, watch, browsers)],
+        middleware=[Middleware(EncodedSlashes), Middleware(Doorkeeper, watch, browsers)],
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False

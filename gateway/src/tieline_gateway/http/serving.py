@@ -15,6 +15,7 @@ from starlette.responses import Response
 from tieline.errors import CallCancelledError, InvalidArgumentError, InvalidPayloadError, PayloadTooLargeError
 from tieline_gateway.access.principal import Principal
 from tieline_gateway.gateway import Gateway
+from tieline_gateway.http.encoded_slashes import names
 from tieline_gateway.http.operation import Answer, Asked, Nothing, Operation
 from tieline_gateway.http.problems import HttpError, refusal
 
@@ -40,7 +41,7 @@ def endpoint(operation: Operation, gateway: Gateway) -> Any:
             asked = Asked(
                 gateway=gateway,
                 principal=principal_of(request),
-                path=request.path_params,
+                path=names(request.path_params),
                 query=query(request.query_params),
                 body=read(request, raw) if read else Nothing(),
                 request=request,
