@@ -83,6 +83,29 @@ async def test_tls_and_a_token_open_any_address(stack: AsyncExitStack, token_fil
     assert await events.publish_and_wait(topic, 1) == 1
 
 
+async def refused(url: str) -> str:
+    """Why a client cannot link."""
+    with pytest.raises(UnavailableError) as caught:
+        async with EventSystem(url, service="test"):
+            pass
+    return caught.value.message
+
+
+async def test_what_is_wrong_with_tls_is_told_with_what_to_write_instead(stack: AsyncExitStack) -> None:
+    tls = await stack.enter_async_context(Up(*TLS))
+    plain = await stack.enter_async_context(Up(http=True))
+    assert "use grpcs://" in await refused(f"grpc://{tls.address}")
+    assert "use grpc://" in await refused(f"grpcs://{plain.address}{CA}")
+    assert "?ca=FILE" in await refused(f"grpcs://{tls.address}")
+    assert "a port for HTTP" in await refused(plain.web.replace("http://", "grpc://"))
+
+
+async def test_an_option_of_the_address_that_nobody_knows_is_named() -> None:
+    with pytest.raises(InvalidArgumentError, match="'ca_file' is no option"):
+        async with EventSystem("grpcs://127.0.0.1:1?ca_file=authority.pem", service="test"):
+            pass
+
+
 # --- who calls ------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import msgpack
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.gateway.commands import command
 from tests.gateway.up import Client, Up, system
 from tests.suite.seen import BUSY_SECONDS, Seen, Watch, until
 from tests.suite.world import RESPONDER
@@ -53,6 +54,25 @@ async def test_with_one_that_speaks_to_redis_itself(
     await linked.subscribe(f"{topic}.linked", lambda data: ["linked", data]).ready()
     assert await linked.publish_and_wait(f"{topic}.direct", 1) == ["direct", 1]
     assert await direct.publish_and_wait(f"{topic}.linked", 2) == ["linked", 2]
+
+
+async def test_who_comes_while_the_broker_is_away_is_told_that_and_not_that_the_gateway_is(
+    stack: AsyncExitStack, server: RedisServer
+) -> None:
+    up = await stack.enter_async_context(Up("--redis-url", server.url))
+    server.stop()
+    said = []
+
+    async def told() -> bool:
+        printed = await command("pub", "t", "1", "--url", f"grpc://{up.address}")
+        said[:] = [printed.err]
+        return (printed.code, "its broker cannot be reached now" in printed.err) == (6, True)
+
+    async with asyncio.timeout(BUSY_SECONDS + 30):
+        while not await told():
+            pass
+    assert f"the gateway at {up.address} takes no links now" in said[0]
+    assert "start one" not in said[0]
 
 
 async def test_each_subscriber_gets_one_copy_wherever_it_is(

@@ -106,6 +106,8 @@ class Link:
             raise UnreadableError("the first item of a Link must be Hello")
         if self._house.draining:
             raise UnavailableError("the gateway is about to stop; link elsewhere")
+        if not self._house.ready:
+            raise UnavailableError("its broker cannot be reached now; /readyz and the gateway's log tell more")
         service = door.check_service(items[0].hello.service)
         self._principal.check_service(service)
         port = await self._house.transport.open(service, self.down)

@@ -55,6 +55,11 @@ class House(Protocol):
         ...
 
     @property
+    def ready(self) -> bool:
+        """The broker is there, and the gateway is not about to stop."""
+        ...
+
+    @property
     def refusing(self) -> bool:
         """The gateway is about to stop, and takes no new calls."""
         ...

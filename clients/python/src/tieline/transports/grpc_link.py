@@ -33,6 +33,7 @@ from tieline.transports.grpc_frames import CHANNEL_OPTIONS, Outbox
 
 _log = logging.getLogger("tieline.grpc")
 _METHOD = "/tieline.v1.EventGateway/Link"
+_DETAILS_KEY = "grpc-status-details-bin"
 _DEFAULT_PORT = 50051
 _PEM = frozenset({"ca", "cert", "key"})
 _is_host = re.compile(r"[\w.\-]+|\[[0-9a-f:.%]+\]", re.IGNORECASE).fullmatch
@@ -78,11 +79,15 @@ def parse_targets(url: str, token: str = "") -> list[Target]:
     unknown = options.keys() - {*_PEM, "token_file"}
     user, _, hosts = parts.netloc.rpartition("@")
     addresses = [_address(host) for host in hosts.split(",")]
-    valid = all(addresses) and parts.scheme in ("grpc", "grpcs") and not unknown
+    valid = all(addresses) and parts.scheme in ("grpc", "grpcs")
     if not valid or (options.keys() & _PEM and parts.scheme == "grpc"):
         raise InvalidArgumentError(
             f"{parts.scheme}://{hosts} is no gateway's address: grpc://host:port, grpc://host:port,host:port, or "
             "grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE, with token_file=FILE instead of a token"
+        )
+    if unknown:
+        raise InvalidArgumentError(
+            f"{min(unknown)!r} is no option of a gateway's address; ca, cert, key and token_file are, each with a file"
         )
     token = token or unquote(user.partition(":")[2])
     token_file = options.pop("token_file", "")
@@ -346,9 +351,22 @@ def _reason(task: asyncio.Task[str]) -> str:
 
 def _unreachable(target: Target, why: str) -> UnavailableError:
     return UnavailableError(
-        f"no gateway can be reached at {target.address} ({why}); start one with `tieline up`, or check TIELINE_URL",
+        f"no gateway can be reached at {target.address} ({why}); {_advice(target, why)}",
         outcome=Outcome.NOT_DELIVERED,
     )
+
+
+def _advice(target: Target, why: str) -> str:
+    """What to do; gRPC tells apart only in words what somebody else at the port may be."""
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return "its certificate is not trusted here: give its authority as ?ca=FILE"
+    if "WRONG_VERSION_NUMBER" in why:
+        return "it serves without TLS: use grpc://"
+    if "http1" in why:
+        return "that is a port for HTTP: `tieline up` says on which one it serves gRPC"
+    if "Socket closed" in why and target.credentials is None:
+        return "if it serves with TLS, use grpcs://"
+    return "start one with `tieline up`, or check TIELINE_URL"
 
 
 def _refusal(target: Target, error: grpc.aio.AioRpcError) -> TielineError:
@@ -363,5 +381,13 @@ def _refusal(target: Target, error: grpc.aio.AioRpcError) -> TielineError:
             return UnsupportedError(f"{target.address} speaks gRPC but is no Tieline gateway ({text})")
         case grpc.StatusCode.INVALID_ARGUMENT:
             return InvalidArgumentError(f"the gateway at {target.address} refused the link: {text}")
+        case grpc.StatusCode.UNAVAILABLE if _is_told_by_gateway(error):
+            message = f"the gateway at {target.address} takes no links now: {text}"
+            return UnavailableError(message, outcome=Outcome.NOT_DELIVERED)
         case _:
             return _unreachable(target, text)
+
+
+def _is_told_by_gateway(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the status is a gateway's own, and not what gRPC makes of a connection."""
+    return any(name == _DETAILS_KEY for name, _ in error.trailing_metadata() or ())
