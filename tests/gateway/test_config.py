@@ -52,7 +52,13 @@ async def test_a_password_is_not_shown() -> None:
         ("drain = true", "drain: Expected `float`, got `bool`"),
         ("history_days = -1", "'--history-days' (file, history_days)"),
         ("= 3", "is no TOML"),
-        ('listen = "nowhere"', "is no address"),
+        ('listen = "nowhere"', "looks like 127.0.0.1:8080 or [::1]:8080 (file, listen)"),
+        ('http = "nowhere"', "(file, http)"),
+        ('[principals.joe]\npublish = "x"', "principals.joe.publish: Expected `array`"),
+        ('[webhooks.shop]\nkind = "standard"\nsecret_file = 3', "webhooks.shop.secret_file"),
+        ('[principals.joe]\npublish = ["x..y"]', "principal 'joe': publish: pattern 'x..y'"),
+        ('[principals.joe]\ntokens_sha256 = ["x"]', "principal 'joe': tokens_sha256"),
+        ('[jwt]\nkeys = "missing.json"\naudience = "a"', "cannot read the keys"),
         ('tls_cert = "missing.pem"', "missing.pem"),
         ('http = "0.0.0.0:8080"', "0.0.0.0:8080 can be reached from elsewhere"),
     ],
@@ -68,8 +74,9 @@ async def test_what_cannot_be_meant_is_refused_and_named(tmp_path: Path, text: s
 
 
 async def test_a_wrong_value_names_the_variable_it_was_in() -> None:
-    printed = await command("up", TIELINE_DRAIN="soon")
-    assert (printed.code, "(environment TIELINE_DRAIN)" in printed.err) == (2, True)
+    for name, value in (("TIELINE_DRAIN", "soon"), ("TIELINE_LISTEN", "here"), ("TIELINE_HTTP", "there")):
+        printed = await command("up", **{name: value})
+        assert (printed.code, f"(environment {name})" in printed.err) == (2, True), printed.err
 
 
 async def test_a_gateway_serves_by_its_file(tmp_path: Path) -> None:

@@ -83,8 +83,19 @@ def _checked(path: Path, told: Mapping[str, Any], shape: type[Any]) -> Any:
         return msgspec.convert(told, shape)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
-        place = f"{where.rstrip('`')}: " if where else ""
+        place = f"{_named(told, shape, where.rstrip('`'))}: " if where else ""
         raise SettingsError(f"{path}: {place}{what}") from None
+
+
+def _named(told: Mapping[str, Any], shape: type[Any], where: str) -> str:
+    """The place with the name of the table that is wrong: msgspec says `principals[...].publish`."""
+    kind, anonymous, _ = where.partition("[...]")
+    for name, table in told[kind].items() if anonymous else ():
+        try:
+            msgspec.convert({kind: {name: table}}, shape)
+        except msgspec.ValidationError:
+            return where.replace(anonymous, f".{name}", 1)
+    return where
 
 
 def _nearest(name: str, names: list[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from tieline.errors import InvalidArgumentError
+from tieline_gateway.access.wiring import make_admission
 from tieline_gateway.cli.gateway_options import (
     gateway_options,
     gateway_settings,
@@ -38,7 +38,8 @@ def show(context: click.Context, *, as_json: bool, **_options: Any) -> None:
     """
     try:
         settings = gateway_settings(context)
-    except (SettingsError, InvalidArgumentError) as error:
+        make_admission(settings)
+    except SettingsError as error:
         fail(str(error), USAGE)
     rows = [(str(option.name), _value(context, option), value_source(context, option)) for option in gateway_options()]
     tables = msgspec.to_builtins(settings.tables)

@@ -11,7 +11,8 @@ import msgspec
 from click.core import ParameterSource
 
 from tieline._contract.contract import DEFAULT_DRAIN_MS, DEFAULT_FAREWELL_MS
-from tieline_gateway.address import parse_address
+from tieline.errors import InvalidArgumentError
+from tieline_gateway.address import Address, parse_address
 from tieline_gateway.config import NO_CONFIG, Config, read_config
 from tieline_gateway.settings import (
     DEFAULT_HTTP,
@@ -203,7 +204,7 @@ def gateway_settings(context: click.Context) -> GatewaySettings:
     """Make settings of what was given, and check them.
 
     Raises:
-        SettingsError, InvalidArgumentError: they cannot be meant.
+        SettingsError: they cannot be meant.
 
     """
     values = {option.name: context.params[option.name] for option in _OPTIONS if option.name}
@@ -211,13 +212,22 @@ def gateway_settings(context: click.Context) -> GatewaySettings:
     tables = config_of(context).tables
     webhooks = with_flags_and_environment(tables.webhooks, values.pop("webhook"), os.environ)
     settings = GatewaySettings(
-        listen=parse_address(values.pop("listen")),
-        http=None if http == NO_HTTP else parse_address(http),
+        listen=_address(context, "listen", values.pop("listen")),
+        http=None if http == NO_HTTP else _address(context, "http", http),
         tables=msgspec.structs.replace(tables, webhooks=webhooks),
         **values,
     )
     settings.check()
     return settings
+
+
+def _address(context: click.Context, name: str, text: str) -> Address:
+    """An address, or an error that says where the text was found."""
+    try:
+        return parse_address(text)
+    except InvalidArgumentError as error:
+        place = value_source(context, next(option for option in _OPTIONS if option.name == name))
+        raise SettingsError(f"{error.message} ({place})") from None
 
 
 def config_of(context: click.Context) -> Config:
