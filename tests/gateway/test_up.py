@@ -17,7 +17,7 @@ import msgpack
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.gateway.commands import on_terminal
+from tests.gateway.commands import command, on_terminal
 from tests.gateway.up import Client, Up, system
 from tests.suite.seen import BUSY_SECONDS, Seen, Watch, until
 from tests.support.processes import PeerFailed
@@ -68,9 +68,9 @@ async def test_a_flag_wins_over_the_environment_and_tieline_url_over_redis_url()
     [
         (("--url", "http://x"), 2, "scheme"),
         (("--url", "grpc://127.0.0.1:1"), 2, "in front of"),
-        (("--url", "redis://127.0.0.1:{closed}"), 1, "{closed}"),
-        (("--url", "redis://:wrong@127.0.0.1:{redis}"), 1, "password"),
-        (("--url", "redis://127.0.0.1:{redis}"), 1, "password"),
+        (("--url", "redis://127.0.0.1:{closed}"), 6, "{closed}"),
+        (("--url", "redis://:wrong@127.0.0.1:{redis}"), 7, "password"),
+        (("--url", "redis://127.0.0.1:{redis}"), 7, "password"),
         (("--tls-cert", __file__), 2, "--tls-key"),
         (("--tls-client-ca", __file__), 2, "--tls-cert"),
         (("--token-file", "{short}"), 2, "16"),
@@ -105,6 +105,15 @@ async def test_a_port_in_use_is_told(up: Up) -> None:
     assert second.output == [second.text]
     assert second.text.startswith(f"tieline: cannot listen on {up.listen}: ")
     assert "already in use" in second.text
+
+
+async def test_a_port_for_http_in_use_is_told() -> None:
+    async with Up(http=True) as first:
+        address = first.web.partition("://")[2]
+        second = await command("up", "--listen", "127.0.0.1:0", "--http", address)
+    assert (second.code, second.err.count("\n")) == (1, 1), second.err
+    assert second.err.startswith(f"tieline: cannot listen on {address}: ")
+    assert "--http" in second.err
 
 
 async def test_an_address_of_another_machine_is_told() -> None:

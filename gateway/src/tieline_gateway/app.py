@@ -91,6 +91,7 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         await server.stop(_LAST_SECONDS)  # for those who watch the health service, and would for ever
         await asyncio.gather(*stopping)
     finally:
+        await server.stop(0)
         await gateway.aclose()
 
 

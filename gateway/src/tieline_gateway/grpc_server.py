@@ -66,7 +66,7 @@ class GrpcServer:
             _try_out(host, port)
             bound = self._bind(address)
         except (OSError, RuntimeError) as error:
-            raise AddressError(f"cannot listen on {address}: {error}") from error
+            raise AddressError(f"cannot listen on {address}: {error}; --listen says where else") from error
         await self.say_health(serving=True)
         await self._server.start()
         return bound

@@ -16,6 +16,7 @@ from rich.panel import Panel
 from tieline.errors import InvalidArgumentError, TielineError
 from tieline_gateway.address import AddressError
 from tieline_gateway.app import run
+from tieline_gateway.cli.exit_codes import exit_code
 from tieline_gateway.cli.gateway_options import gateway_settings, with_gateway_options
 from tieline_gateway.cli.group import examples
 from tieline_gateway.demo.beside import run_with_demo
@@ -51,8 +52,10 @@ def up(context: click.Context, *, demo: bool, **_options: Any) -> None:
         _run_loop(run_with_demo(settings, click.echo) if demo else run(settings, click.echo))
     except (SettingsError, InvalidArgumentError) as error:
         _fail(str(error), _USAGE)
-    except (AddressError, TielineError) as error:
+    except AddressError as error:
         _fail(str(error), _FAILED)
+    except TielineError as error:
+        _fail(str(error), exit_code(error))
 
 
 with_gateway_options(up)

@@ -48,7 +48,7 @@ class HttpServer:
         try:
             listening = await asyncio.to_thread(_listen, address)
         except OSError as error:
-            raise AddressError(f"cannot listen on {address}: {error}") from error
+            raise AddressError(f"cannot listen on {address}: {error}; --http says where else") from error
         self._running = asyncio.create_task(self._server.serve([listening]))
         while not (self._server.started or self._running.done()):
             await asyncio.sleep(0.001)
