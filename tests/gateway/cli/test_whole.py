@@ -75,6 +75,11 @@ async def test_words_are_completed() -> None:
     assert (await command(**words)).out == "plain,redrive\n"
 
 
+async def test_a_bench_of_no_time_is_refused() -> None:
+    printed = await command("bench", "--seconds", "0", "--url", "grpc://127.0.0.1:1")
+    assert (printed.code, "at least 0.1" in printed.err) == (2, True), printed.err
+
+
 async def test_bench_measures_calls_and_events(redis_url: str) -> None:
     printed = await command("bench", "--seconds", "300ms", "--concurrency", "10", "--json", "--url", redis_url)
     one, many, events = json.loads(printed.out)["items"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from tieline.errors import OverloadedError, UnavailableError
+from tieline.errors import CallTimeoutError, OverloadedError, UnavailableError
 from tieline.events import EventSystem
 from tieline_gateway.cli import bench_peer
 from tieline_gateway.cli.arguments import DURATION
@@ -24,6 +24,7 @@ from tieline_gateway.cli.listing import Column, show_list
 from tieline_gateway.cli.progress import Progress
 from tieline_gateway.cli.visit import Broker, json_option, with_broker
 
+_LEAST_SECONDS = 0.1
 _START_SECONDS = 30.0
 _TOGETHER = 500
 _AHEAD = 2_000
@@ -65,6 +66,8 @@ def bench(*, broker: Broker, seconds: float, concurrency: int, size: int, as_jso
     One call after the other, then many at a time, then live events, as fast as the other process takes them. Both
     processes and, if it is here, the broker share this machine: with more cores it is faster.
     """
+    if seconds < _LEAST_SECONDS:
+        raise click.BadParameter(f"{seconds:g} s are too few; at least {_LEAST_SECONDS:g}", param_hint="'--seconds'")
     load = _Load(f"bench.{secrets.token_hex(4)}", seconds, concurrency, "x" * size)
     found = broker.visit(lambda events: load.run(events, broker))
     show_list(found, _COLUMNS, as_json=as_json, nothing="")
@@ -105,6 +108,8 @@ class _Load:
         await asyncio.gather(*(caller() for _ in range(concurrency)))
         taken.sort()
         done = len(taken)
+        if not taken:
+            raise CallTimeoutError(f"no call came back in {self._seconds:g} s; give more --seconds")
         p50, p99 = taken[done // 2] * 1000, taken[min(done - 1, done * 99 // 100)] * 1000
         return Measured(what, done / (time.perf_counter() - began), p50, p99, done, 0)
 
