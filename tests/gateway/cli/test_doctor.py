@@ -102,6 +102,9 @@ async def test_missing_rights_are_named_or_that_one_may_not_ask() -> None:
         )
         code, found = await findings(server.url.replace("redis://", "redis://narrow:secret@"))
         assert (code, found["server"]["level"], found["rights"]["level"]) == (0, "warning", "warning")
+        server.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "&*", "+@read")
+        code, found = await findings(server.url.replace("redis://", "redis://reader:secret@"))
+        assert (code, found["broker"]["level"], "redis-acl.md" in found["broker"]["advice"]) == (1, "error", True)
         code, found = await findings(server.url.replace("redis://", "redis://alien:secret@"))
         assert (code, "key" in found["rights"]["found"]) == (1, True)
 

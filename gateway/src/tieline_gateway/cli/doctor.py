@@ -9,7 +9,7 @@ from importlib import metadata
 import click
 
 from tieline._contract.contract import CONTRACT_VERSION, DEFAULT_CONNECT_TIMEOUT_MS
-from tieline.errors import InvalidArgumentError, TielineError
+from tieline.errors import InvalidArgumentError, PermissionDeniedError, TielineError
 from tieline.event_stores import event_store
 from tieline.transports.redis_inspect import inspect
 from tieline_gateway.address import Address, parse_address
@@ -26,6 +26,10 @@ from tieline_gateway.diagnosis.work import check_work
 from tieline_gateway.settings import DEFAULT_HTTP, DEFAULT_LISTEN, NO_HTTP
 
 _MARKS = {Level.FINE: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.ERROR: ("✗", "red")}
+_MORE_RIGHTS = (
+    "for Redis, docs/redis-acl.md tells what a user needs; "
+    "for a gateway, use a token of a principal with admin over '>'"
+)
 _CONNECT_SECONDS = DEFAULT_CONNECT_TIMEOUT_MS / 1000
 
 
@@ -89,6 +93,8 @@ async def _broker(broker: Broker, stuck_seconds: float) -> list[Finding]:
 
 def _failed(failure: TielineError) -> Finding:
     what, _, advice = failure.message.rpartition("; ")
+    if isinstance(failure, PermissionDeniedError):
+        return error("broker", failure.message, _MORE_RIGHTS)
     busy = "a script hangs there: SCRIPT KILL ends it; busy-reply-threshold says after which time it counts as hanging"
     if "BUSY" in failure.message:
         return error("broker", failure.message, busy)
