@@ -11,7 +11,7 @@ import random
 from tieline.errors import AlreadyExistsError, TielineError
 from tieline.events import EventSystem
 from tieline.signals import stop_signals
-from tieline_gateway.demo.beside import URL
+from tieline_gateway.demo.beside import OPEN, URL
 from tieline_gateway.demo.services import PRICES, Order, billing, shop, stock
 from tieline_gateway.run import PARENT, end_with
 
@@ -28,6 +28,7 @@ async def main(url: str) -> None:
     with stop_signals(stop.set):
         async with shop(url), stock(url), billing(url), EventSystem(url, service="web") as web:
             await _plan(web)
+            print(OPEN, flush=True)  # to who began this process
             buying = asyncio.create_task(_buy(web))
             await stop.wait()
             buying.cancel()

@@ -20,6 +20,8 @@ from tieline_gateway.settings_error import SettingsError
 
 URL = "TIELINE_DEMO_URL"
 """Environment variable with the gateway's address."""
+OPEN = "open"
+"""What the demo writes when its services are there."""
 _SERVING, _SERVING_HTTP = "tieline: serving gRPC on ", "tieline: serving HTTP on "
 _END_SECONDS = 5.0
 
@@ -70,8 +72,9 @@ async def _demo(served: _Served) -> None:
     """The services, once the gateway serves."""
     url = await served.grpc
     async with _process(url) as process:
-        for line in _what_to_try(url, served.web):
-            served.announce(line)
+        if await asyncio.to_thread(_is_open, process):
+            for line in _what_to_try(url, served.web):
+                served.announce(line)
         await asyncio.to_thread(process.wait)
         served.announce(f"tieline: the demo ended with {process.returncode}; the gateway goes on")
 
@@ -81,7 +84,13 @@ async def _process(url: str) -> AsyncGenerator[subprocess.Popen[bytes]]:
     environment = os.environ | {URL: url, PARENT: str(os.getpid())}
     command = [sys.executable, "-m", "tieline_gateway.demo"]
     # Not by the loop: uvloop forks, and gRPC says on stderr what it thinks of that.
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)  # noqa: S603, ASYNC220
+    process = subprocess.Popen(  # noqa: ASYNC220, S603
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
     try:
         yield process
     finally:
@@ -90,6 +99,11 @@ async def _process(url: str) -> AsyncGenerator[subprocess.Popen[bytes]]:
             await asyncio.to_thread(process.wait, _END_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def _is_open(process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the services are there; false if the process ends before."""
+    return process.stdout is not None and process.stdout.readline().strip() == OPEN.encode()
 
 
 def _what_to_try(url: str, web: str) -> list[str]:
