@@ -187,7 +187,7 @@ async def test_dead_letters_are_seen_edited_redriven_and_purged(web: WebClient, 
         got.append(data)
 
     async with system(web.up) as events:
-        options: Any = {"durable": True, "group": "g", "retry": RetryPolicy(max_attempts=1)}
+        options: Any = {"durable": True, "group": "g", "retry": RetryPolicy(max_attempts=1), "concurrency": 1}
         await events.subscribe(topic, fussy, **options).ready()
         for text in ("one", "two", "three"):
             await events.publish(topic, text, durable=True)

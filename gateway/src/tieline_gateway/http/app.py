@@ -58,7 +58,8 @@ class _Document:
 async def _refused(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses: a path that does not exist, a method that a path has not."""
     assert isinstance(error, HTTPException)
+    path = request.scope["raw_path"].decode("latin-1")
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return refusal(NotFoundError(f"there is nothing at {request.url.path!r:.200}"))
-    told = InvalidArgumentError(f"{request.method} {request.url.path!r:.200}: {error.detail}")
+        return refusal(NotFoundError(f"there is nothing at {path!r:.200}"))
+    told = InvalidArgumentError(f"{request.method} {path!r:.200}: {error.detail}")
     return refusal(HttpError(HTTPStatus(error.status_code), told, dict(error.headers or {})))

@@ -1,7 +1,7 @@
 """A slash that is written `%2F` belongs to a name in the path, and ends no part of it (RFC 3986, section 2.2).
 
-Topics, keys and groups may have slashes. What ASGI calls `path` does not tell the two apart any more; so while a request is
-routed such a slash is another character, which no path of ours has.
+Topics, keys and groups may have slashes. What ASGI calls `path` does not tell the two apart any more; so while a
+request is routed such a slash is another character, which no path of ours has.
 """
 
 from __future__ import annotations
