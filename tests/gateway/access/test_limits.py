@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,13 @@ async def test_too_many_are_refused_whichever_way_they_come(town: Town) -> None:
         assert refused_ones
         assert refused_ones[0].json()["retry_after"] > 0
         assert int(refused_ones[0].headers["retry-after"]) >= 1
+        await asyncio.sleep(1.5)
+        cloud = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "a", "data": 1}
+        batch = json.dumps([cloud] * 100)  # each of them counts
+        kind = {"content-type": "application/cloudevents-batch+json"}
+        answers = [await web.post("/v1/events", content=batch, headers=kind) for _ in range(2)]
+        assert answers[-1].status_code == 429
+        assert answers[-1].json()["retry_after"] > 5
     assert [await fast.code("Publish", wire.PublishRequest(topic="a")) for _ in range(20)] == ["OK"] * 20
 
 

@@ -90,6 +90,11 @@ class Meter:
         if self._bytes is not None:
             self._bytes.take(size)
 
+    def owe(self, count: int) -> None:
+        """What was let in as one turned out to be so many more: it is paid for afterwards."""
+        if self._rate is not None:
+            self._rate.take(max(0, count))
+
     def check_room(self) -> None:
         """Return if there is room for another call.
 
