@@ -107,6 +107,15 @@ async def test_a_port_in_use_is_told(up: Up) -> None:
     assert "already in use" in second.text
 
 
+async def test_a_port_in_use_for_http_is_told_and_everything_is_closed() -> None:
+    async with Up(http=True) as first:
+        taken = first.web.partition("://")[2]
+        second = Up("--http", taken)
+        assert await second.refuses() == 1
+        assert second.output == [second.text]
+        assert second.text.startswith(f"tieline: cannot listen on {taken}: ")
+
+
 async def test_an_address_of_another_machine_is_told() -> None:
     up = Up("--insecure", listen="192.0.2.1:50051")
     assert await up.refuses() == 1
