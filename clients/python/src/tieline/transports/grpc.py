@@ -402,16 +402,19 @@ class GrpcPort:
         """A link to the next gateway, which knows what is wanted of it; None if there is none."""
         link = self._next_link()
         self._next = Beside(link)
+        registered = False
         try:
             await link.open(self._hello)
             self._begin(link)
             await self._register_everything(link)
+            registered = True
         except (TielineError, LinkBrokenError) as error:
             _log.debug("still no link to %s: %r", link.address, error)
-            self._next = None
-            await link.aclose()
-            return None
-        return link
+        finally:  # also where the port is closed meanwhile
+            if not registered:
+                self._next = None
+                await link.aclose()
+        return link if registered else None
 
     def _use(self, link: ClientLink) -> None:
         self._former, self._link, self._next = self._link.instance, link, None
