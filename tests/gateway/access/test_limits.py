@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -20,6 +22,8 @@ from tieline._contract.envelope_pb2 import CODE_OVERLOADED, Envelope
 from tieline.envelope import REPLY
 from tieline.errors import OverloadedError
 from tieline_gateway.access.limits import Limits, Meter
+from tieline_gateway.access.roster import Roster
+from tieline_gateway.access.rules import Rules
 
 ALL = 'publish = [">"]\nsubscribe = [">"]\ncall = [">"]\nserve = [">"]\n'
 PEOPLE = {
@@ -53,6 +57,15 @@ def test_a_bucket_holds_a_second_and_fills_by_itself() -> None:
     now = 10.0
     meter.spend(1)
     Meter().spend(10**12)
+
+
+def test_what_somebody_uses_is_known_as_long_as_they_are() -> None:
+    """Names come with JSON Web Tokens, as many as their issuer likes."""
+    roster = Roster({})
+    held, left = roster.meter("here", Rules()), ref(roster.meter("gone", Rules()))
+    gc.collect()
+    assert roster.meter("here", Rules()) is held
+    assert left() is None
 
 
 async def test_too_many_are_refused_whichever_way_they_come(town: Town) -> None:

@@ -61,7 +61,7 @@ class Bucket:
 class Meter:
     """What one principal uses now."""
 
-    __slots__ = ("_bytes", "_rate", "in_flight", "limits", "streams")
+    __slots__ = ("__weakref__", "_bytes", "_rate", "in_flight", "limits", "streams")
 
     def __init__(self, limits: Limits = NO_LIMITS, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
