@@ -16,6 +16,8 @@ from tests.support.postgres import PostgresServer
 from tests.support.processes import READY, Peer
 from tests.support.servers import RedisServer
 
+from bench.peers.http_webhooks import SECRET
+
 
 @asynccontextmanager
 async def broker(kind: str) -> AsyncIterator[str]:
@@ -66,8 +68,10 @@ async def _http(kind: str) -> AsyncIterator[str]:
     if kind == "http-alone":
         yield f"http://127.0.0.1:{_free_port()}"
     elif kind == "http+redis":
-        with RedisServer() as server:
-            async with Up("--url", server.url, http=True) as gateway:
+        with RedisServer() as server, tempfile.TemporaryDirectory(prefix="tieline-secret-") as folder:
+            secret = Path(folder) / "secret"
+            secret.write_text(f"whsec_{SECRET}\n")
+            async with Up("--url", server.url, "--webhook", f"bench={secret}", http=True) as gateway:
                 yield gateway.web
     else:
         async with Up(http=True) as gateway:

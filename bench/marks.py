@@ -137,6 +137,7 @@ MARKS = (
         at_least=5_000,
         unit="/s",
     ),
+    Mark("webhooks, stored", lambda table: table["http-webhooks"]["published"], at_least=3_000, unit="/s"),
     Mark("100,000 keys: connections of the consumer", _keys("connections"), at_most=3, unit=""),
     Mark("100,000 keys: memory of the consumer", lambda table: table["keys"]["memory"] / 1e6, at_most=200, unit="MB"),
     Mark("100,000 keys: first event of a new key, p99", _keys("first_p99"), at_most=10, unit="ms"),

@@ -106,6 +106,7 @@ ROWS = (
     Row("http-noop", "bare Starlette, a no-op", "http-alone", "http_publish", "http_noop", kind="http"),
     Row("http-publish", "`POST /v1/events`, embedded gateway", "http", "http_publish", kind="http"),
     Row("http-publish-redis", "`POST /v1/events`, gateway over Redis", "http+redis", "http_publish", kind="http"),
+    Row("http-webhooks", "webhooks, stored, gateway over Redis", "http+redis", "http_webhooks", kind="http"),
     Row("keys", "100,000 keys that come and go", "redis", "durable_keys", "durable_keys", kind="keys"),
     Row("pending", "100,000 calls pending in one process", "redis", "pending_calls", "pending_calls", kind="memory"),
 )

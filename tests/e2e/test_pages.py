@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.browser import Browser, Tab
 from tests.e2e.shop import EVIL, EVIL_KEY, Shop
+from tests.gateway.up import system
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -103,6 +104,11 @@ async def test_foreign_text_is_only_ever_text(tab: Tab, shop: Shop) -> None:
         assert await tab.page.locator("main img, main b").count() == 0
         assert "Tieline" in await tab.page.title()
     tab.troubles = [each for each in tab.troubles if "400" not in each]  # the pattern of the tap is refused
+    async with system(shop.up, service="odd") as odd:
+        await odd.subscribe("named.oddly", lambda data: data, schema_version=EVIL_KEY).ready()
+        await tab.open("/services/odd")
+        await tab.row(EVIL_KEY).wait_for()
+        assert await tab.page.locator("main img, main b").count() == 0
     await tab.open("/dead-letters")
     await tab.row(EVIL_KEY).get_by_role("link", name="order.placed").click()
     await tab.sees(f"no shelf holds {EVIL}")

@@ -523,6 +523,27 @@ def test_a_broken_link_ends_calls_in_flight_as_unknown(table: Table) -> None:
     assert table.at_rest
 
 
+def test_attempts_over_a_link_that_was_left_have_ended(table: Table) -> None:
+    once, again = table.start(), table.start(idempotent=True)
+    table.taken("a")
+    table.wait(1.0)
+    since = table.now
+    table.wait(1.0)
+    new = table.start()
+    assert table.calls.under_way() == {call_id for call_id, _ in table.sent}
+    table.calls.link_left(since, table.now)
+    error = table.end(once)
+    assert error.code == "UNAVAILABLE"
+    assert error.outcome is Outcome.MAY_HAVE_RUN
+    assert len(table.sent) == 4
+    for call, index in ((again, 3), (new, 2)):
+        assert call not in table.ends
+        table.taken("b", index)
+        table.reply(index=index)
+        assert table.end(call).kind == REPLY
+    assert table.at_rest
+
+
 def test_an_idempotent_call_waits_for_the_link_and_is_sent_again(table: Table) -> None:
     call = table.start(idempotent=True)
     table.taken("a")

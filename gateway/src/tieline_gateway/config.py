@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tieline_gateway.access.jwt import JwtConfig
+from tieline_gateway.access.jwt_config import JwtConfig
 from tieline_gateway.access.rules import PrincipalConfig
 from tieline_gateway.settings_error import SettingsError
 from tieline_gateway.webhooks.delivery_table import DeliveryTable

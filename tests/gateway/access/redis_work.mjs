@@ -1,9 +1,10 @@
-// Everything a Node service does with a Redis; ends with 1 where it may not: node redis_work.mjs URL [NAMESPACE]
+// Everything a Node service does with a broker; ends with 1 where it may not: node redis_work.mjs URL [NAMESPACE | URL]
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EventSystem } from "../../../clients/node/dist/index.js";
 
-const [url, namespace = ""] = process.argv.slice(2);
+const [url, second = ""] = process.argv.slice(2);
+const [other, namespace] = second.includes("://") ? [second, ""] : [url, second];
 
 async function until(isTrue) {
   for (let n = 0; n < 600; n += 1) {
@@ -72,7 +73,7 @@ async function planned(ours) {
 }
 
 const ours = new EventSystem(url, { service: "ours", namespace });
-const theirs = new EventSystem(url, { service: "theirs", namespace });
+const theirs = new EventSystem(other, { service: "theirs", namespace });
 await live(ours, theirs);
 await durable(ours, theirs);
 await planned(ours);

@@ -215,10 +215,11 @@ async def test_json_web_tokens(stack: AsyncExitStack, tmp_path: Path) -> None:
         "strange headers": by_hand({"alg": ["RS256"], "kid": {"a": 1}}, b"x"),
         "its own key": by_hand({"alg": "HS256", "jwk": {"kty": "oct", "k": ""}}, b""),
         "no token at all": "a.b.c",
-        "too long": signed(x="x" * 10_000),
     }
     for what, token in wrong.items():
         assert await code(token) == "UNAUTHENTICATED", what
+    long = signed(x="x" * 10_000)  # gRPC itself may refuse a head of that size
+    assert await code(long) in ("UNAUTHENTICATED", "RESOURCE_EXHAUSTED")
     altered = signed().split(".")
     altered[1] = by_hand({}, None).split(".")[1]
     assert await code(".".join(altered)) == "UNAUTHENTICATED"

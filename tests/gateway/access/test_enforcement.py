@@ -130,6 +130,20 @@ async def test_registering_needs_a_rule(town: Town) -> None:
         assert ("may not" in await register(link, route, pattern, group)) is not allowed, (route, pattern)
 
 
+async def test_a_subscription_gets_what_is_allowed_of_it(town: Town) -> None:
+    """Our clients register for the events and the requests of a topic: who may have only the one gets only the one."""
+    (shop, _), (boss, _) = await town.link("shop"), await town.link("boss")
+    interests = [wire.Interest(route=route, pattern="order.new") for route in (wire.ROUTE_REQUEST, wire.ROUTE_EVENT)]
+    await shop.say(register=wire.Register(ref=7, interests=interests))
+    assert not (await shop.hear("done")).HasField("error")
+    await boss.say(event=wire.SendEvent(ref=1, envelope=event("order.new", b"\x01").SerializeToString()))
+    assert Envelope.FromString((await shop.hear("delivery")).envelope).data == b"\x01"
+    await boss.say(request=wire.SendRequest(envelope=request("order.new").SerializeToString()))
+    assert not (await boss.hear("dispatched")).instance  # it may not answer, so nobody is there
+    await shop.say(unregister=wire.Unregister(ref=8, interests=interests))
+    assert not (await shop.hear("done")).HasField("error")
+
+
 EVENTS = [
     (event("order.new"), "shop", True),
     (event("bank.new"), "shop", False),

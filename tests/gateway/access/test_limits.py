@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import weakref
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
-from weakref import ref
 
 import pytest
 
@@ -62,7 +62,7 @@ def test_a_bucket_holds_a_second_and_fills_by_itself() -> None:
 def test_what_somebody_uses_is_known_as_long_as_they_are() -> None:
     """Names come with JSON Web Tokens, as many as their issuer likes."""
     roster = Roster({})
-    held, left = roster.meter("here", Rules()), ref(roster.meter("gone", Rules()))
+    held, left = roster.meter("here", Rules()), weakref.ref(roster.meter("gone", Rules()))
     gc.collect()
     assert roster.meter("here", Rules()) is held
     assert left() is None

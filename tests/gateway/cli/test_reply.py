@@ -63,7 +63,7 @@ async def test_a_payload_never_becomes_a_command(redis_url: str, tmp_path: Path)
 )
 async def test_a_program_that_fails_is_a_handler_error(redis_url: str, arguments: tuple[str, ...], says: str) -> None:
     async with replier(redis_url, "x", *arguments) as replying:
-        printed = await command("call", "x", "1", "--url", redis_url)
+        printed = await command("call", "x", "1", "--ttl", "15", "--url", redis_url)
         assert (printed.code, f"HANDLER_ERROR: CommandFailed: {says}" in printed.err) == (5, True), printed.err
         assert "Traceback" not in replying.text
         assert "\x1b" not in replying.text

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 from tests.gateway.http.streams import reading
-from tests.gateway.up import WebClient, system
+from tests.gateway.up import Up, WebClient, system
 from tests.suite.seen import until
-from tieline import Event
+from tieline import Event, Settings
 
 
 async def test_calls_with_one_key_share_a_run(web: WebClient, topic: str) -> None:
@@ -122,6 +123,32 @@ async def test_who_stops_reading_cancels_the_stream(web: WebClient, topic: str) 
         await until(lambda: seen and seen[0].cancelled)
         while (await web.get("/v1/calls/live")).json()["total"]:
             await asyncio.sleep(0.05)
+
+
+async def test_a_stream_of_replies_has_the_time_that_calls_have_when_the_gateway_stops(
+    stack: AsyncExitStack, topic: str
+) -> None:
+    up = await stack.enter_async_context(Up("--drain", "2", http=True))
+    web = await stack.enter_async_context(WebClient(up))
+
+    async def endless(_data: Any) -> AsyncIterator[int]:
+        while True:
+            yield 1
+            await asyncio.sleep(0.05)
+
+    async with (
+        system(up, settings=Settings(drain=0.1)) as events,
+        reading(web, "GET", "/v1/overview/stream") as overview,
+    ):
+        await events.subscribe(topic, endless).ready()
+        async with reading(web, "POST", "/v1/calls/stream", json={"topic": topic}) as stream:
+            await stream.next()
+            up.terminate()
+            assert (await overview.until("error")).data["retryable"] is True
+            assert (await stream.next()).name == "item"
+            told = (await stream.until("error")).data
+            assert (told["code"], told["outcome"]) == ("UNAVAILABLE", "MAY_HAVE_RUN")
+            assert await up.wait(seconds=40) == 0
 
 
 async def test_the_chain_of_a_call_is_named_whatever_it_is_called(web: WebClient, topic: str) -> None:

@@ -68,7 +68,7 @@ async def test_a_replay_says_how_far_it_is(web: WebClient, topic: str) -> None:
         assert (told[-1].data["done"], told[-1].data["sent"], told[-1].data["total"]) == (True, 3, 3)
         while len(got) < 3:
             await asyncio.sleep(0.05)
-        assert got == [0, 1, 2]
+        assert sorted(got) == [0, 1, 2]  # synchronous handlers run in threads, side by side
     neither = await web.post("/v1/replays", json={"topics": [topic]})
     assert (neither.status_code, "to_topic" in neither.json()["detail"]) == (400, True)
     answer = await web.post("/v1/replays", json={"topics": [topic], "group": "nobody", "speed": -1})

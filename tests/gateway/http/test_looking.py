@@ -187,7 +187,7 @@ async def test_dead_letters_are_seen_edited_redriven_and_purged(web: WebClient, 
         got.append(data)
 
     async with system(web.up) as events:
-        options: Any = {"durable": True, "group": "g", "retry": RetryPolicy(max_attempts=1)}
+        options: Any = {"durable": True, "group": "g", "retry": RetryPolicy(max_attempts=1), "concurrency": 1}
         await events.subscribe(topic, fussy, **options).ready()
         for text in ("one", "two", "three"):
             await events.publish(topic, text, durable=True)
@@ -223,7 +223,9 @@ async def test_dead_letters_are_seen_edited_redriven_and_purged(web: WebClient, 
         assert await letters() == []
 
 
-async def test_groups_and_parked_keys(web: WebClient, topic: str) -> None:
+@pytest.mark.parametrize("slash", ["", "/of/2026"])
+async def test_groups_and_parked_keys(web: WebClient, topic: str, slash: str) -> None:
+    named, topic = f"{topic}{slash.replace('/', '%2F')}", f"{topic}{slash}"
     fail, got = [True], list[Any]()
 
     def fussy(data: Any) -> None:
@@ -236,17 +238,17 @@ async def test_groups_and_parked_keys(web: WebClient, topic: str) -> None:
         await events.subscribe(topic, fussy, **options).ready()
         await events.publish(topic, 1, key="a/b")
         await events.publish(topic, 2, key="a/b")
-        while not (parked := (await web.get(f"/v1/parked/{topic}")).json()["items"]):
+        while not (parked := (await web.get(f"/v1/parked/{named}")).json()["items"]):
             await asyncio.sleep(0.05)
         assert parked[0]["event"]["key"] == "a/b"
-        (group,) = (await web.get(f"/v1/groups/{topic}")).json()["groups"]
+        (group,) = (await web.get(f"/v1/groups/{named}")).json()["groups"]
         assert (group["name"], group["parked"], group["waiting"]) == ("default", 1, 2)
         assert [each["topic"] for each in (await web.get("/v1/groups")).json()["items"]] == [topic]
         overview = (await web.get("/v1/overview")).json()
         assert overview["backlog"]["parked"] in (0, 1)
         fail[0] = False
-        assert (await web.post(f"/v1/parked/{topic}/a%2Fb/unpark")).status_code == 204
+        assert (await web.post(f"/v1/parked/{named}/a%2Fb/unpark")).status_code == 204
         await until(lambda: got == [1, 2])
-        assert (await web.post(f"/v1/parked/{topic}/a%2Fb/skip")).status_code == 404
-        assert (await web.delete(f"/v1/groups/{topic}/default")).status_code == 204
-        assert (await web.delete(f"/v1/groups/{topic}/default")).status_code == 404
+        assert (await web.post(f"/v1/parked/{named}/a%2Fb/skip")).status_code == 404
+        assert (await web.delete(f"/v1/groups/{named}/default")).status_code == 204
+        assert (await web.delete(f"/v1/groups/{named}/default")).status_code == 404

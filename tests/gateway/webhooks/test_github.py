@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -64,6 +67,16 @@ async def test_an_id_is_known_for_three_days_at_least(serve: Make, config: Path,
     async with Redis.from_url(redis_url) as redis:
         (name,) = [key async for key in redis.scan_iter("*webhook:delivery:github:d-1")]
         assert 3 * 86_400 - 60 < await redis.ttl(name) <= 3 * 86_400
+
+
+async def test_a_file_knows_it_as_long(serve: Make, config: Path, tmp_path: Path) -> None:
+    web = await serve("--config", config, "--store", tmp_path / "store")
+    await github(web, delivery="d-1")
+    web.up.terminate()
+    assert await web.up.wait() == 0
+    with closing(sqlite3.connect(tmp_path / "store-mail")) as mail:
+        ((expires,),) = mail.execute("SELECT expires FROM known WHERE name = 'webhook:delivery:github:d-1'").fetchall()
+    assert 3 * 86_400 - 60 < expires / 1000 - time.time() <= 3 * 86_400
 
 
 async def test_two_senders_may_use_the_same_id(serve: Make, tmp_path: Path) -> None:

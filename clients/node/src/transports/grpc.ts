@@ -14,7 +14,7 @@ import type { Port, Receiver, Transport } from "../transport.js";
 import { CLIENT } from "../version.js";
 import type { Gateway, LinkStream, StreamEvents } from "./grpcLink.js";
 import { GrpcPort } from "./grpcPort.js";
-import { type GatewayTargets, parseTargets } from "./grpcUrl.js";
+import { type GatewayTargets, parseTargets, readToken } from "./grpcUrl.js";
 import { readPem, usePem } from "./pem.js";
 
 const METHOD = "/tieline.v1.EventGateway/Link";
@@ -35,13 +35,14 @@ interface Target {
   readonly address: string;
   readonly credentials: ChannelCredentials;
   readonly token: string;
+  readonly tokenFile: string;
 }
 
 /**
  * The way to one gateway, or to one of several, for one event system: `grpc://host:port`, or `grpcs://:token@host:port`
  * for TLS; with commas between the addresses of several gateways in front of one Redis, of which one is used and the
  * others take over. `?ca=`, `?cert=`, `?key=` name PEM files: the authority that signed the gateway's certificate, and
- * the client's own certificate and key.
+ * the client's own certificate and key; `?token_file=` a file with the token, which is read for each Link anew.
  */
 export class GrpcTransport implements Transport {
   readonly #gateways: readonly Gateway[];
@@ -52,7 +53,7 @@ export class GrpcTransport implements Transport {
   /** Throws InvalidArgumentError for an address that is none, or a file that cannot be read. */
   constructor(url: string, options: { settings: Settings }) {
     const targets = parseTargets(url);
-    const door = { token: targets.token, credentials: credentialsFor(targets) };
+    const door = { token: targets.token, tokenFile: targets.tokenFile, credentials: credentialsFor(targets) };
     this.#gateways = targets.addresses.map((address) => gatewayAt({ address, ...door }));
     this.#settings = options.settings;
   }
@@ -89,7 +90,8 @@ function gatewayAt(target: Target): Gateway {
 function openStream(target: Target, events: StreamEvents): LinkStream {
   const client = new Client(target.address, target.credentials, OPTIONS);
   const metadata = new Metadata();
-  if (target.token !== "") metadata.set("authorization", `Bearer ${target.token}`);
+  const token = tokenOf(target);
+  if (token !== "") metadata.set("authorization", `Bearer ${token}`);
   const call = client.makeBidiStreamRequest(METHOD, asBytes, LinkResponse.decode, metadata);
   const end = (reason: string, refusal: TielineError) => {
     client.close();
@@ -103,6 +105,15 @@ function openStream(target: Target, events: StreamEvents): LinkStream {
     end: () => void call.end(),
     cancel: () => call.cancel(),
   };
+}
+
+/** Nothing where the file cannot be read now, and then the gateway refuses it. */
+function tokenOf({ token, tokenFile }: Target): string {
+  try {
+    return tokenFile === "" ? token : readToken(tokenFile);
+  } catch {
+    return "";
+  }
 }
 
 function asBytes(frame: Buffer): Buffer {

@@ -252,7 +252,7 @@ export class GrpcPort implements Port, LinkUser {
 
   /** Published here: over one Link it comes back by the other one. */
   #isOwn({ source, scheduled, replay }: Envelope): boolean {
-    if (scheduled !== 0 || replay !== "") return false;
+    if (source === "" || scheduled !== 0 || replay !== "") return false;
     const instance = instanceOf(source);
     return instance === this.instance || instance === this.#former;
   }

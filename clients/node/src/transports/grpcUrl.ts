@@ -1,9 +1,11 @@
+import { readFileSync } from "node:fs";
 import { InvalidArgumentError } from "../errors.js";
 import { unescaped } from "./unescaped.js";
 
 const DEFAULT_PORT = 50051;
 const LAST_PORT = 65_535;
-const FILES: ReadonlySet<string> = new Set(["ca", "cert", "key"]);
+const TOKEN_FILE = "token_file";
+const PEM: ReadonlySet<string> = new Set(["ca", "cert", "key"]);
 const PARTS = /^\s*([a-z]+):\/\/([^/?#]*)[^?#]*(\?[^#]*)?/i;
 const HOST = /^([\p{L}\p{N}_.-]+|\[[0-9a-f:.%]+\])(?::([0-9]*))?$/iu;
 
@@ -12,25 +14,43 @@ export interface GatewayTargets {
   /** host:port of each. */
   readonly addresses: readonly string[];
   readonly token: string;
+  /** A file with a token instead, which is read for each Link anew; empty if there is none. */
+  readonly tokenFile: string;
   readonly tls: boolean;
   /** Names of PEM files by `ca`, `cert` and `key`. */
   readonly files: Readonly<Record<string, string>>;
 }
 
 /**
- * Reads `grpc://host:port`, `grpc://host:port,host:port`, or `grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE`.
- * Throws InvalidArgumentError.
+ * Reads `grpc://host:port`, `grpc://host:port,host:port`, or `grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE`,
+ * with `token_file=FILE` instead of a token. Throws InvalidArgumentError.
  */
 export function parseTargets(url: string): GatewayTargets {
   const [, scheme = "", place = "", query = ""] = PARTS.exec(url) ?? [];
-  const files = Object.fromEntries(new URLSearchParams(query));
+  const { [TOKEN_FILE]: tokenFile = "", ...files } = Object.fromEntries(new URLSearchParams(query));
   const names = Object.keys(files);
   const tls = scheme.toLowerCase() === "grpcs";
   const [user, hosts] = divided(place);
   const addresses = hosts.split(",").map(addressOf);
-  const strange = names.some((name) => !FILES.has(name));
+  const strange = names.some((name) => !PEM.has(name));
   if (addresses.includes("") || strange || (names.length > 0 && !tls)) throw noAddress(scheme, hosts);
-  return { addresses, token: unescaped(passwordOf(user), "token"), tls, files };
+  const token = unescaped(passwordOf(user), "token");
+  if (token !== "" && tokenFile !== "") {
+    throw new InvalidArgumentError("there is a token in the gateway's address, and a token_file: give one of them");
+  }
+  if (tokenFile !== "") readToken(tokenFile);
+  return { addresses, token, tokenFile, tls, files };
+}
+
+/** The first line of a file. Throws InvalidArgumentError. */
+export function readToken(file: string): string {
+  try {
+    return (readFileSync(file, "utf8").split("\n")[0] ?? "").trim();
+  } catch (error) {
+    throw new InvalidArgumentError(
+      `cannot read the token in ${file}: ${error instanceof Error ? error.message : error}`,
+    );
+  }
 }
 
 /** What is before the last "@", and what is after it. */
@@ -54,6 +74,6 @@ function addressOf(host: string): string {
 function noAddress(scheme: string, hosts: string): InvalidArgumentError {
   return new InvalidArgumentError(
     `${scheme}://${hosts} is no gateway's address: grpc://host:port, grpc://host:port,host:port, or ` +
-      "grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE",
+      "grpcs://:token@host:port?ca=FILE&cert=FILE&key=FILE, with token_file=FILE instead of a token",
   );
 }

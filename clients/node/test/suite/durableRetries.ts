@@ -210,6 +210,23 @@ export function durableRetryTests(world: World): void {
     assert.equal((await system.deadLetters.list(topic)).length, 1);
   });
 
+  test("why a handler asked for another attempt is told by the dead letter", async () => {
+    const topic = newTopic();
+    const seen = new Seen();
+    const handler = (data: unknown, event: Event) => {
+      deliveryOf(event).nack(0, `${data} is closed`);
+      seen.push(data);
+    };
+    const system = await subscribed(topic, handler, { retry: { maxAttempts: 2, backoff: 0, cap: 0 } });
+    await system.publish(topic, "the shop", { durable: true });
+    await seen.stay(2);
+    const [letter] = await system.deadLetters.list(topic);
+    assert.deepEqual(
+      [letter?.error.type, letter?.error.message, letter?.attempts],
+      ["Nacked", "the shop is closed", 2],
+    );
+  });
+
   test("a handler that takes too long is told and abandoned, and its event is tried again", async () => {
     const [topic, seen, aborted] = [newTopic(), new Seen<Attempt>(), new Seen()];
     const handler = async (data: unknown, event: Event) => {

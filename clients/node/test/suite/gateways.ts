@@ -60,7 +60,8 @@ export function gatewayTests(world: World, gateway: Gateway): void {
     const door = await Gateway.start(["--tls-cert", cert, "--tls-key", key, "--token-file", file]);
     const url = (secret: string) => `grpcs://:${secret}@localhost:${door.port}?ca=${join(pem, "authority.pem")}`;
     try {
-      const [a, b] = [world.system({ url: url(token) }), world.system({ url: url(token) })];
+      const byFile = `grpcs://localhost:${door.port}?ca=${join(pem, "authority.pem")}&token_file=${file}`;
+      const [a, b] = [world.system({ url: url(token) }), world.system({ url: byFile })];
       await b.subscribe("secure.echo", (data) => data).ready();
       assert.equal(await a.publishAndWait("secure.echo", 1), 1);
       const wrong = await failure(new EventSystem({ url: url("wrong"), logger: silent }).start());

@@ -285,6 +285,23 @@ export class Scene implements Effects {
     this.calls.linkUp(this.now);
   }
 
+  /** The link that was in use until so long ago (ms) is gone; there is another one. */
+  linkLeft(ago: number): void {
+    const since = this.now - ago;
+    const over = this.attempts.filter(({ call: { call }, key }) => {
+      const isOut = call.state === State.SENT || call.state === State.HELD;
+      return isOut && call.started < since && call.envelope.callId.toString("hex") === key;
+    });
+    for (const attempt of over) if (!attempt.told) attempt.told = attempt.mayHaveRun = true;
+    const streams = over.filter(({ call: { call } }) => call instanceof StreamCall && call.state === State.HELD);
+    const done = new Map(over.map(({ call }) => [call, call.attempts.length]));
+    this.calls.linkLeft(since, this.now);
+    for (const attempt of streams) assert.ok(attempt.cancelled, "a responder streams on to a link that is gone");
+    for (const [subject, attempts] of done) {
+      assert.ok(subject.ends > 0 || subject.attempts.length > attempts, "a call waits for who cannot answer");
+    }
+  }
+
   abandon(subject: Subject): void {
     if (subject.ends > 0) return;
     subject.abandoned = true;

@@ -33,6 +33,7 @@ const NAMES = [
   "down",
   "up",
   "up",
+  "left",
   "probe",
   "abandon",
   "pass",
@@ -91,6 +92,7 @@ function step(scene: Scene, [name, a, b]: [(typeof NAMES)[number], number, numbe
   else if (name === "forge") scene.answer(a % 2 ? newCallId() : Buffer.alloc(a % 20), REPLY);
   else if (name === "down") scene.linkDown();
   else if (name === "up") scene.linkUp();
+  else if (name === "left") scene.linkLeft(a % 3 === 0 ? 0 : b % 100);
   else if (name === "probe") probe(scene, a, b);
   else if (name === "abandon")
     scene.subjects[a % Math.max(1, scene.subjects.length)] && scene.abandon(pick(scene.subjects, a) as Subject);

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { InvalidArgumentError } from "../../src/index.js";
-import { parseTargets } from "../../src/transports/grpcUrl.js";
+import { parseTargets, readToken } from "../../src/transports/grpcUrl.js";
+import { newFile } from "../support/folder.js";
 
 test("addresses of gateways", () => {
   for (const [url, addresses] of [
@@ -17,6 +19,19 @@ test("addresses of gateways", () => {
 test("what lets one in is the same for all of them", () => {
   const { token, tls, files } = parseTargets("grpcs://user:a%2Fb@c@d:1,e:2?ca=/f.pem");
   assert.deepEqual([token, tls, files], ["a/b@c", true, { ca: "/f.pem" }]);
+});
+
+test("a token may be in a file", () => {
+  const file = newFile();
+  const url = `?token_file=${encodeURIComponent(file)}`;
+  assert.throws(() => parseTargets(`grpc://a${url}`), /cannot read the token in/);
+  writeFileSync(file, "secret \nsecond line\n");
+  assert.equal(parseTargets(`grpc://a,b${url}`).tokenFile, file);
+  assert.equal(readToken(file), "secret");
+  assert.throws(
+    () => parseTargets(`grpcs://:t@a${url}`),
+    /there is a token in the gateway's address, and a token_file/,
+  );
 });
 
 test("addresses that are none", () => {

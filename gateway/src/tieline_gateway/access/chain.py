@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tieline.errors import UnauthenticatedError
 from tieline_gateway.access.admission import WANTED, Credentials
-from tieline_gateway.access.jwt import JsonWebTokens
 from tieline_gateway.access.principal import Principal
 from tieline_gateway.access.roster import Roster
 from tieline_gateway.access.shared_token import SharedToken
 
 _PARTS_OF_JWT = 3
+
+if TYPE_CHECKING:
+    from tieline_gateway.access.jwt import JsonWebTokens
 
 
 class Chain:

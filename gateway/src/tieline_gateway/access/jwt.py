@@ -16,6 +16,7 @@ from jwt.exceptions import PyJWTError
 
 from tieline.errors import UnauthenticatedError
 from tieline_gateway.access.admission import WANTED
+from tieline_gateway.access.jwt_config import JwtConfig
 from tieline_gateway.access.jwt_keys import ALGORITHMS, Keys, read_keys
 from tieline_gateway.access.principal import Principal
 from tieline_gateway.access.rereading import Watched
@@ -26,26 +27,6 @@ _log = logging.getLogger("tieline.gateway")
 _LONGEST = 8_192
 _REMEMBERED = 10_000
 _LEEWAY_SECONDS = 5
-
-
-class JwtConfig(msgspec.Struct, forbid_unknown_fields=True):
-    """`[jwt]` of the configuration.
-
-    `keys` is a file: a JWKS, or the PEM of one public key. The claim `claim` holds what a principal may do: a table
-    like `[principals.NAME]`, or `{"role": NAME}` to take the rules of that table. Without it those of the table with
-    the principal's own name hold, and nothing is allowed if there is none.
-    """
-
-    keys: str
-    audience: str
-    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
-    issuer: str = ""
-    name: str = "sub"
-    claim: str = "tieline"
-
-    def placed(self, folder: Path) -> JwtConfig:
-        """The same, where the name of the file is told from this folder."""
-        return msgspec.structs.replace(self, keys=str(folder / self.keys))
 
 
 class _Role(msgspec.Struct, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tieline import codec, topics
@@ -13,6 +13,7 @@ from tieline_gateway.access.principal import Action, Principal
 
 EVERYTHING = ">"
 _HISTORY = f"{contract.HISTORY_TOPIC}."
+_STRICT = (Route.OBSERVER, Route.MAIL)
 _ON_TOPIC = {
     "append": Action.PUBLISH,
     "enroll": Action.SUBSCRIBE,
@@ -63,17 +64,33 @@ def check_responders(principal: Principal, topic: str) -> None:
         principal.check(Action.CALL, topic)
 
 
-def check_interest(principal: Principal, interest: Interest) -> None:
-    """Receiving something. Every instance answers for itself what the system asks it.
+def allowed_interests(principal: Principal, interests: Sequence[Interest]) -> list[Interest]:
+    """Receiving something: what is allowed of it.
+
+    A subscription of our clients is registered for the events and for the requests of its topic; who may have only the
+    one is not given the other. Every instance answers for itself what the system asks it.
 
     Raises:
-        PermissionDeniedError: it may not.
+        PermissionDeniedError: nothing of some topic or pattern is allowed.
 
     """
-    if interest.route is not Route.REQUEST:
-        principal.check(Action.SUBSCRIBE, interest.pattern)
-    elif interest.pattern != contract.ASK_TOPIC:
-        principal.check(Action.SERVE, interest.pattern)
+    if not principal.restricted:
+        return list(interests)
+    allowed = [each for each in interests if _may_receive(principal, each)]
+    left = {each.pattern for each in allowed}
+    for each in interests:
+        if each not in allowed and (each.pattern not in left or each.route in _STRICT):
+            principal.check(_needed(each), each.pattern)
+    return allowed
+
+
+def _may_receive(principal: Principal, interest: Interest) -> bool:
+    asked = interest.route is Route.REQUEST and interest.pattern == contract.ASK_TOPIC
+    return asked or principal.may(_needed(interest), interest.pattern)
+
+
+def _needed(interest: Interest) -> Action:
+    return Action.SERVE if interest.route is Route.REQUEST else Action.SUBSCRIBE
 
 
 def check_mail(principal: Principal, ask: str, topic: str) -> None:

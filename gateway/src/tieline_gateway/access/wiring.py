@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tieline_gateway.access.admission import Admission, Open
 from tieline_gateway.access.chain import Certified, Chain
-from tieline_gateway.access.jwt import JsonWebTokens
+from tieline_gateway.access.jwt_config import JwtConfig
 from tieline_gateway.access.roster import Roster
 from tieline_gateway.access.rules import RulesError
 from tieline_gateway.access.shared_token import SharedToken, TokenError
 from tieline_gateway.settings import GatewaySettings
 from tieline_gateway.settings_error import SettingsError
+
+if TYPE_CHECKING:
+    from tieline_gateway.access.jwt import JsonWebTokens
 
 
 def make_admission(settings: GatewaySettings) -> Admission:
@@ -21,7 +26,7 @@ def make_admission(settings: GatewaySettings) -> Admission:
     """
     try:
         roster = Roster(settings.tables.principals, settings.tokens)
-        jwt = JsonWebTokens(settings.tables.jwt, roster) if settings.tables.jwt else None
+        jwt = _json_web_tokens(settings.tables.jwt, roster) if settings.tables.jwt else None
         shared = SharedToken.from_file(settings.token_file) if settings.token_file else None
     except (RulesError, TokenError) as error:
         raise SettingsError(str(error)) from None
@@ -32,3 +37,9 @@ def make_admission(settings: GatewaySettings) -> Admission:
     if shared is not None:
         return shared
     return Certified() if settings.tls_client_ca else Open()
+
+
+def _json_web_tokens(config: JwtConfig, roster: Roster) -> JsonWebTokens:
+    from tieline_gateway.access.jwt import JsonWebTokens  # what it needs takes a while to load, and few want it
+
+    return JsonWebTokens(config, roster)

@@ -19,6 +19,7 @@ from tieline_gateway.http.api import OPERATIONS
 from tieline_gateway.http.browsers import Browsers
 from tieline_gateway.http.dashboard import dashboard
 from tieline_gateway.http.doorkeeper import Doorkeeper
+from tieline_gateway.http.encoded_slashes import EncodedSlashes
 from tieline_gateway.http.openapi import openapi
 from tieline_gateway.http.probes import probes
 from tieline_gateway.http.problems import HttpError, refusal
@@ -36,7 +37,7 @@ def make_app(gateway: Gateway, watch: Watch, browsers: Browsers) -> Starlette:
             *probes(gateway),
             *dashboard(),
         ],
-        middleware=[Middleware(Doorkeeper, watch, browsers)],
+        middleware=[Middleware(EncodedSlashes), Middleware(Doorkeeper, watch, browsers)],
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False
@@ -57,7 +58,8 @@ class _Document:
 async def _refused(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses: a path that does not exist, a method that a path has not."""
     assert isinstance(error, HTTPException)
+    path = request.scope["raw_path"].decode("latin-1")
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return refusal(NotFoundError(f"there is nothing at {request.url.path!r:.200}"))
-    told = InvalidArgumentError(f"{request.method} {request.url.path!r:.200}: {error.detail}")
+        return refusal(NotFoundError(f"there is nothing at {path!r:.200}"))
+    told = InvalidArgumentError(f"{request.method} {path!r:.200}: {error.detail}")
     return refusal(HttpError(HTTPStatus(error.status_code), told, dict(error.headers or {})))

@@ -23,6 +23,7 @@ HEARTBEAT_SECONDS = 15.0
 """A comment is sent when nothing else was for so long, so that nobody on the way thinks that the stream is dead."""
 
 _FIRST_SECONDS = 0.5
+_FAREWELL_SECONDS = 1.0
 _RETRY = b"retry: 2000\n\n"
 _COMMENT = b": still here\n\n"
 _GOING = "the gateway is about to stop; connect again"
@@ -84,19 +85,34 @@ class EventStream(Response):
         tasks: list[asyncio.Task[Any]] = []
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if scope["method"] == "HEAD":
+                await _finish(send)
+                return
             await _write(send, _RETRY)
             steps = (self._pump(send), _until_gone(receive), self._ends.wait())
             tasks = [asyncio.create_task(step) for step in steps]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if tasks[1] in done:
                 return
-            if tasks[0] not in done:
-                await _end([tasks[0]])
-                await _write(send, frame("error", problem_of(self._farewell)))
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if tasks[0] in done:
+                await _finish(send)
+            elif not await self._say_farewell(send, tasks[0]):
+                scope["state"]["abort"]()
+                await tasks[1]
         finally:
             await _end(tasks)
             await _close(self._source, self._pending)
+
+    async def _say_farewell(self, send: Send, pump: asyncio.Task[Any]) -> bool:
+        """Tell why it ends; whether the reader took it, as one that reads nothing may not hold the gateway."""
+        await _end([pump])
+        try:
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await _write(send, frame("error", problem_of(self._farewell)))
+                await _finish(send)
+        except TimeoutError:
+            return False
+        return True
 
     async def _pump(self, send: Send) -> None:
         while True:
@@ -119,6 +135,10 @@ class EventStream(Response):
 
 async def _write(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def _finish(send: Send) -> None:
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _until_gone(receive: Receive) -> None:

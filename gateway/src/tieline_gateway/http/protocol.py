@@ -2,7 +2,7 @@
 
 A request's head (its first line and its headers) has 10 s and 64 KiB; what follows it is bounded by who reads it. Who
 still sends when the answer is out has 5 s more. What is refused here is answered with a problem, and the connection
-ends. The client's certificate is in the state of its requests, as `certificate`.
+ends. In the state of a request are the client's `certificate`, and `abort`, which cuts the connection.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self.scope["state"]["abort"] = self.transport.abort  # pyright: ignore[reportTypedDictNotRequiredAccess]
         self._in_head, self._whole, self._head_bytes = True, False, 0
         if self._deadline is None:
             self._begin(HEAD_SECONDS)

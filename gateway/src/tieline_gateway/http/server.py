@@ -29,6 +29,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # who asks is who is connected, whatever a header says
             http=HttpProtocol,
             timeout_keep_alive=_IDLE_SECONDS,
         )

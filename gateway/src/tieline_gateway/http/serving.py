@@ -15,6 +15,7 @@ from starlette.responses import Response
 from tieline.errors import CallCancelledError, InvalidArgumentError, InvalidPayloadError, PayloadTooLargeError
 from tieline_gateway.access.principal import Principal
 from tieline_gateway.gateway import Gateway
+from tieline_gateway.http.encoded_slashes import names
 from tieline_gateway.http.operation import Answer, Asked, Nothing, Operation
 from tieline_gateway.http.problems import HttpError, refusal
 
@@ -40,7 +41,7 @@ def endpoint(operation: Operation, gateway: Gateway) -> Any:
             asked = Asked(
                 gateway=gateway,
                 principal=principal_of(request),
-                path=request.path_params,
+                path=names(request.path_params),
                 query=query(request.query_params),
                 body=read(request, raw) if read else Nothing(),
                 request=request,
@@ -131,8 +132,8 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def json_body(request: Request, raw: bytes, decode: Callable[[bytes], B]) -> B:
-    """Read a body that is JSON.
+def json_body(kind: str, raw: bytes, decode: Callable[[bytes], B]) -> B:
+    """Read a body that is JSON, if that is the media type it has.
 
     Raises:
         HttpError: it says that it is something else (415).
@@ -140,7 +141,6 @@ def json_body(request: Request, raw: bytes, decode: Callable[[bytes], B]) -> B:
         InvalidArgumentError: it is not what is wanted; the message says where.
 
     """
-    kind = media_type(request)
     if kind != JSON:
         wrong = InvalidArgumentError(f"the body must be {JSON}, not {kind[:80] or 'of no content type'}")
         raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, wrong)
@@ -156,7 +156,7 @@ def _body_reader(wanted: type[msgspec.Struct]) -> Callable[[Request, bytes], Any
     if wanted is Nothing:
         return None
     decode = msgspec.json.Decoder(wanted).decode
-    return lambda request, raw: json_body(request, raw, decode)
+    return lambda request, raw: json_body(media_type(request), raw, decode)
 
 
 def _query_reader(wanted: type[msgspec.Struct]) -> Callable[[QueryParams], Any]:

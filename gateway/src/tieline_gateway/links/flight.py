@@ -13,16 +13,17 @@ from tieline_gateway.access.limits import Meter
 from tieline_gateway.traffic import LiveCall, Traffic
 
 _TIDY_ABOVE = 4096
-_LAST = (REPLY, STREAM_END)
+_MOST_OVER = 1_024
 _OF_CALLERS = (CANCEL, CREDIT)
 _LONGEST_MS = contract.LIMIT_CALL_TTL_MAX_MS
 
 
 class Given(NamedTuple):
-    """A call that is to be answered: when it must be over (ms since 1970, 0 for never), and who asked."""
+    """A call to answer: when it must be over (ms since 1970, 0 for never), who asked, whether it wants a stream."""
 
     end: int
     reply_to: str
+    streams: bool
 
 
 class Flight:
@@ -35,7 +36,7 @@ class Flight:
 
     """
 
-    __slots__ = ("_before", "_claims", "_given", "_keys", "_made", "_meter", "_tidy_at", "_traffic")
+    __slots__ = ("_before", "_claims", "_given", "_keys", "_made", "_meter", "_over", "_tidy_at", "_traffic")
 
     def __init__(
         self, traffic: Traffic, meter: Meter | None = None, before: Mapping[bytes, Given] | None = None
@@ -44,6 +45,7 @@ class Flight:
         self._meter = meter or Meter()
         self._before = {} if before is None else before
         self._made: dict[bytes, LiveCall] = {}
+        self._over: dict[bytes, None] = {}  # made, and ended last: a CANCEL may follow
         self._given: dict[bytes, Given] = {}
         self._keys: dict[bytes, Envelope] = {}
         self._claims: dict[str, tuple[str, str, int]] = {}
@@ -70,7 +72,7 @@ class Flight:
         Who was given a call answers to whoever asked, and to nobody else, until it is over.
         """
         if step.kind in _OF_CALLERS:
-            return step.call_id in self._made
+            return step.call_id in self._made or step.call_id in self._over
         given = self._given.get(step.call_id) or self._before.get(step.call_id)
         return given is not None and given.reply_to == to
 
@@ -111,7 +113,7 @@ class Flight:
 
     def given(self, request: Envelope) -> None:
         """This Link has to answer."""
-        self._given[request.call_id] = Given(_end(request), request.reply_to)
+        self._given[request.call_id] = Given(_end(request), request.reply_to, request.HasField("stream"))
         if request.idempotency_key:
             self._keys[request.call_id] = Envelope(
                 topic=request.topic,
@@ -129,8 +131,9 @@ class Flight:
     def up(self, answer: Envelope) -> None:
         """This Link replied to a call, or cancelled one."""
         self._seal(answer)
-        if answer.kind in _LAST:
-            self._given.pop(answer.call_id, None)
+        given = self._given.get(answer.call_id)
+        if given is not None and (answer.kind == REPLY or (answer.kind == STREAM_END and given.streams)):
+            del self._given[answer.call_id]
             self._keys.pop(answer.call_id, None)
         elif answer.kind == CANCEL:
             self._ended(answer.call_id)
@@ -139,6 +142,9 @@ class Flight:
         """A call this Link made is over; None: it was given up."""
         call = self._made.pop(call_id, None)
         if call is not None:
+            self._over[call_id] = None
+            if len(self._over) > _MOST_OVER:
+                del self._over[next(iter(self._over))]
             self._meter.in_flight -= 1
             if failed is not None:
                 self._traffic.ended(call, failed=failed)
@@ -154,7 +160,8 @@ class Flight:
 
     def down(self, answer: Envelope) -> None:
         """This Link got a reply, or is told to give up."""
-        if answer.kind in _LAST:
+        made = self._made.get(answer.call_id)
+        if made is not None and (answer.kind == REPLY or (answer.kind == STREAM_END and made.streams)):
             self._ended(answer.call_id, failed=answer.HasField("error"))
         elif answer.kind == CANCEL:
             self._given.pop(answer.call_id, None)

@@ -160,9 +160,7 @@ class Uplink:
 
     def _register(self, item: wire.Register) -> None:
         try:
-            interests = door.interests(item.interests)
-            for interest in interests:
-                rights.check_interest(self.door.principal, interest)
+            interests = rights.allowed_interests(self.door.principal, door.interests(item.interests))
             more = sum(interest not in self._interests for interest in interests)
             if len(self._interests) + more > _MOST_INTERESTS:
                 raise OverloadedError(f"a Link may hold {_MOST_INTERESTS} interests")

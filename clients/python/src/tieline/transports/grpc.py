@@ -304,7 +304,7 @@ class GrpcPort:
 
     def _is_own(self, envelope: Envelope) -> bool:
         """Published here: over one link it comes back by the other one."""
-        if envelope.scheduled or envelope.replay:
+        if not envelope.source or envelope.scheduled or envelope.replay:
             return False
         return envelope.source.rpartition("/")[2] in (self.instance, self._former)
 

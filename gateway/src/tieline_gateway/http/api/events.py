@@ -193,14 +193,14 @@ def _told(response: wire.PublishResponse) -> Published:
 
 
 def _read(request: Request, raw: bytes) -> NewEvent | Incoming | Sequence[Incoming]:
-    kind = media_type(request)
+    kind, headers = media_type(request), request.headers
     if kind == STRUCTURED:
         return cloudevents.structured(raw)
     if kind == BATCHED:
         return cloudevents.batched(raw)
-    if cloudevents.is_binary(request.headers):
-        return cloudevents.binary(request.headers, request.headers.get("content-type", ""), raw)
-    return json_body(request, raw, _decode)
+    if cloudevents.is_binary(headers):
+        return cloudevents.binary(headers, headers.get("content-type", ""), raw)
+    return json_body(kind, raw, _decode)
 
 
 _decode = msgspec.json.Decoder(NewEvent).decode

@@ -60,12 +60,13 @@ export function moment(at, now = Date.now()) {
 /** The same with milliseconds. */
 export const momentMs = (at) => (at ? `${clock.format(at)}.${String(Math.floor(at % 1000)).padStart(3, "0")}` : "–");
 
+const wholeMoment = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "medium" });
+const { timeZone } = wholeMoment.resolvedOptions();
+
 /** All there is to know of a moment, for a title. */
 export function exact(at) {
   if (!at) return "";
-  const then = new Date(at);
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  return `${then.toLocaleString("en-GB")} (${zone})\n${then.toISOString()}`;
+  return `${wholeMoment.format(at)} (${timeZone})\n${new Date(at).toISOString()}`;
 }
 
 /** From now: "in 4 min", "3 h ago". */

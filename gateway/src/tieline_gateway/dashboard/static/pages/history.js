@@ -45,7 +45,7 @@ function All() {
 const noRecorder = (problem) => problem?.code === "NO_RESPONDERS";
 
 const NoRecorder = () =>
-  html`<${Empty} title="Nothing is recorded" command="tieline up --history sqlite">History is kept by a gateway that was started with it, or by a process that runs a recorder.<//>`;
+  html`<${Empty} title="Nothing is recorded" command="tieline up --history">History is kept by a gateway that was started with it, or by a process that runs a recorder.<//>`;
 
 const When = ({ name, query, change }) => html`<input
   type="datetime-local"

@@ -13,9 +13,9 @@ import { Empty, Trouble } from "../parts/notice.js";
 import { Table } from "../parts/table.js";
 import { Moment } from "../parts/time.js";
 
-const MOST = 300;
+const MOST = 200;
 const MOST_SIZE = 8_000_000;
-const EVERY_MS = 250;
+const EVERY_MS = 400;
 
 export function Tap() {
   const [query, change] = useQuery();

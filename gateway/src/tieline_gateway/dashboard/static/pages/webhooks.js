@@ -19,7 +19,7 @@ function Told({ told: { sources, deliveries } }) {
   return html`<h2>From others</h2>
     ${
       sources.length
-        ? html`<${Sources} rows=${sources} /><p class="below"><${Command} text=${`tieline webhook send ${sources[0].name} ${sources[0].events[0] ?? "push"}`} /></p>`
+        ? html`<${Sources} rows=${sources} /><p class="below"><${Command} text=${trial(sources[0])} /></p>`
         : html`<${Empty} title="No source is set up" command="tieline up --webhook github=secret.txt">Or in the settings file, in a section <code>[webhooks.github]</code>.<//>`
     }
     <h2 class="below">To others</h2>
@@ -28,6 +28,12 @@ function Told({ told: { sources, deliveries } }) {
         ? html`<${Deliveries} rows=${deliveries} />`
         : html`<${Empty} title="Nothing is delivered to others">What is sent to an address is said in the settings file, in a section <code>[deliveries.NAME]</code>.<//>`
     }`;
+}
+
+/** A command that sends a test delivery. */
+function trial({ kind, path, events }) {
+  const event = events.find((each) => !/[*>]/.test(each)) ?? (kind === "github" ? "push" : "invoice.paid");
+  return `tieline webhook send ${kind} ${event} --secret-file FILE --url ${location.origin}${path}`;
 }
 
 const refusals = ({ refused }) => Object.values(refused).reduce((all, each) => all + each, 0);

@@ -15,7 +15,7 @@ export function Event({ event, more = [] }) {
         ["Key", event.key && html`<span class="id">${event.key}</span>`],
         ["From", event.source && html`<span class="id">${event.source}</span>`],
         ["Published", event.time && html`<${Moment} at=${event.time} />`],
-        ["Expires", event.expires_at && html`<${Moment} at=${event.expires_at} />`],
+        ["Expires", event.expires_at ? html`<${Moment} at=${event.expires_at} />` : ""],
         ["Id", event.id && html`<span class="id">${event.id}</span>`],
         ["Trail", event.correlation_id && html`<${Trail} id=${event.correlation_id} whole />`],
         ["Schema version", event.schema_version],
