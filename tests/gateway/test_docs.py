@@ -29,13 +29,13 @@ def typed(page: str) -> list[str]:
     return [line for line in (*lines, *inline) if re.match(r"([A-Z_]+=\S+ )*tieline ", line)]
 
 
-PAGES = ("quickstart.md", "operations.md", "configuration.md")
+PAGES = ("../README.md", "quickstart.md", "operations.md", "configuration.md")
 
 
 @pytest.mark.parametrize(("page", "line"), [(page, line) for page in PAGES for line in typed(page)])
 def test_commands_are_understood(page: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(DOCS.parent)
-    words = [word for word in shlex.split(line) if "=" not in word.split("-")[0]][1:]
+    words = [word for word in shlex.split(line, comments=True) if "=" not in word.split("-")[0]][1:]
     context, known = cli.make_context("tieline", [], resilient_parsing=True), cli
     found: click.Command = known
     while isinstance(found, click.Group) and words and not words[0].startswith("-"):
