@@ -40,6 +40,8 @@ async def test_names_of_files_are_told_from_where_the_configuration_is(tmp_path:
 async def test_a_password_is_not_shown() -> None:
     told = await settings(env={"REDIS_URL": "redis://user:secret@localhost/3"})
     assert told["url"] == {"value": "redis://localhost/3", "from": "environment REDIS_URL"}
+    told = await settings("--history", "postgresql://db/events?user=a&password=secret&sslmode=require")
+    assert told["history"]["value"] == "postgresql://db/events?user=a&password=…&sslmode=require"
 
 
 @pytest.mark.parametrize(

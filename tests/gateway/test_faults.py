@@ -253,6 +253,47 @@ async def test_a_gateway_whose_pong_waits_behind_other_frames_is_alive(stack: As
     await until(lambda: gateway.links == 2)
 
 
+class Forgetful(EventGatewayServicer):
+    """A gateway that ends the first Link at a ping, and never answers what the next one registers."""
+
+    def __init__(self) -> None:
+        self.links = 0
+        self.open = 0
+        self.asked = asyncio.Event()
+
+    async def Link(self, frames: AsyncIterator[wire.LinkRequest], _context: object) -> AsyncIterator[wire.LinkResponse]:  # noqa: N802
+        self.links += 1
+        self.open += 1
+        first = self.links == 1
+        try:
+            yield _down(welcome=wire.Welcome(instance=f"{self.links:016x}", time=int(time.time() * 1000)))
+            async for frame in frames:
+                for item in frame.items:
+                    if first and item.HasField("ping"):
+                        return
+                    if first and item.HasField("register"):
+                        yield _down(done=wire.Done(ref=item.register.ref))
+                    elif item.HasField("register"):
+                        self.asked.set()
+        finally:
+            self.open -= 1
+
+
+async def test_who_closes_while_it_links_again_leaves_nothing_behind(stack: AsyncExitStack) -> None:
+    server, gateway = grpc.aio.server(), Forgetful()
+    add_EventGatewayServicer_to_server(gateway, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    stack.push_async_callback(server.stop, None)
+    settings = Settings(reconnect_min=0.01, reconnect_max=0.05, ping_interval=0.5, drain=0.1)
+    events = EventSystem(f"grpc://127.0.0.1:{port}", service="test", settings=settings)
+    await events.subscribe("a.b", lambda data: data).ready()
+    await asyncio.wait_for(gateway.asked.wait(), 30)
+    await events.aclose()
+    assert not [task for task in asyncio.all_tasks() if "ClientLink" in repr(task.get_coro())]
+    await until(lambda: gateway.open == 0)
+
+
 async def test_a_reset_connection_comes_back(stack: AsyncExitStack, up: Up, topic: str) -> None:
     events, proxy = await through_proxy(stack, up)
     other = await stack.enter_async_context(system(up))

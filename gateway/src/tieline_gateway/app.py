@@ -56,12 +56,12 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     transport = make_transport(_broker_url(settings), settings.namespace, quiet, served=True)
     events = EventSystem(service="gateway", settings=quiet, transport=transport)
     await events.start()
-    if store is not None:
-        await Recording(events._instance, store, settings.history_topics, _retention(settings)).start()
     gateway = Gateway(transport, events, embedded=settings.embedded)
     server = GrpcServer(gateway, tls, watch, reflect=settings.listen.is_loopback)
     http: HttpServer | None = None
     try:
+        if store is not None:
+            await Recording(events._instance, store, settings.history_topics, _retention(settings)).start()
         gateway.webhooks = Webhooks(gateway, settings.tables.webhooks, settings.tables.deliveries)
         await gateway.webhooks.start()
         http = HttpServer(make_app(gateway, watch, _browsers(settings)), tls) if settings.http else None
@@ -90,8 +90,10 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         await gateway.drain(settings.drain)
         await server.stop(_LAST_SECONDS)  # for those who watch the health service, and would for ever
         await asyncio.gather(*stopping)
-    finally:
+    finally:  # all is closed, also where only a part of it could begin
         await server.stop(0)
+        if http:
+            await http.stop(0)
         await gateway.aclose()
 
 

@@ -56,10 +56,10 @@ class Tls:
         try:
             pem = self._read()
             self._make_context()
-        except SettingsError as error:
+            self.context.load_cert_chain(*self._files, password=_no_password)
+        except (SettingsError, OSError) as error:  # an SSLError is an OSError: they changed meanwhile
             _log.error("the certificate of before is still shown: %s", error)
         else:
-            self.context.load_cert_chain(*self._files)
             self.pem = pem
             _log.info("read %s again: new connections are shown it", self._files[0])
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import httpx
 import jwt
 import pytest
 import trustme
@@ -256,6 +257,7 @@ async def test_a_stream_ends_with_its_json_web_token(stack: AsyncExitStack, tmp_
         ('[principals.shop]\ntokens_sha256 = ["abc"]\n', "tokens_sha256"),
         ('[principals.shop]\neverything = true\ncall = ["a"]\n', "everything"),
         ('[principals.shop]\ncertificates = ["a"]\n', "--tls-client-ca"),
+        ('[principals.shop]\npublish = ["a"]\n', "tokens_sha256"),
     ],
 )
 async def test_a_configuration_that_cannot_be_meant_is_refused(tmp_path: Path, more: str, about: str) -> None:
@@ -319,7 +321,7 @@ async def test_certificates_name_principals_over_both_faces(stack: AsyncExitStac
     assert await web(shop, "order.new") == 202
     assert await web(shop, "bank.new") == 403
     assert await web(stranger, "order.new") == 401
-    with pytest.raises(Exception, match=r"(?i)ssl|certificate|disconnected|read"):
+    with pytest.raises((httpx.TransportError, ssl.SSLError)):  # at whichever moment it learns of it
         await web(None, "order.new")
 
     async def serial() -> str:

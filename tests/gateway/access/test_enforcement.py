@@ -15,7 +15,7 @@ from tieline import codec
 from tieline._contract import agenda_pb2 as agenda
 from tieline._contract import durable_pb2 as durable
 from tieline._contract import gateway_pb2 as wire
-from tieline._contract.envelope_pb2 import CODE_PERMISSION_DENIED, Envelope
+from tieline._contract.envelope_pb2 import CODE_INVALID_ARGUMENT, CODE_PERMISSION_DENIED, Envelope
 from tieline.cron_task import CronEvent, CronTask, encode_task
 
 PEOPLE = {
@@ -187,6 +187,14 @@ async def test_requests_need_a_rule(town: Town) -> None:
         asked = request(topic, codec.encode(question, codec.MSGPACK))
         await link.say(request=wire.SendRequest(envelope=asked.SerializeToString()))
         assert ((await link.hear("dispatched")).error.code == DENIED) is not allowed, (topic, question, who)
+
+
+async def test_a_question_of_history_that_cannot_be_meant_is_refused(town: Town) -> None:
+    link, _ = await town.link("shop")
+    for types in (5, True, [5], [None], {"order.new": 1}, [["order.new"]]):
+        asked = request("system.history.list", codec.encode({"types": types}, codec.MSGPACK))
+        await link.say(request=wire.SendRequest(envelope=asked.SerializeToString()))
+        assert (await link.hear("dispatched")).error.code == CODE_INVALID_ARGUMENT, types
 
 
 MAIL = [

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
+import weakref
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ from tieline._contract.envelope_pb2 import CODE_OVERLOADED, Envelope
 from tieline.envelope import REPLY
 from tieline.errors import OverloadedError
 from tieline_gateway.access.limits import Limits, Meter
+from tieline_gateway.access.roster import Roster
+from tieline_gateway.access.rules import Rules
 
 ALL = 'publish = [">"]\nsubscribe = [">"]\ncall = [">"]\nserve = [">"]\n'
 PEOPLE = {
@@ -54,6 +59,15 @@ def test_a_bucket_holds_a_second_and_fills_by_itself() -> None:
     Meter().spend(10**12)
 
 
+def test_what_somebody_uses_is_known_as_long_as_they_are() -> None:
+    """Names come with JSON Web Tokens, as many as their issuer likes."""
+    roster = Roster({})
+    held, left = roster.meter("here", Rules()), weakref.ref(roster.meter("gone", Rules()))
+    gc.collect()
+    assert roster.meter("here", Rules()) is held
+    assert left() is None
+
+
 async def test_too_many_are_refused_whichever_way_they_come(town: Town) -> None:
     stub, (link, _) = await town.stub("slow"), await town.link("slow")
     fast, (free, _) = await town.stub("fast"), await town.link("fast")
@@ -71,6 +85,13 @@ async def test_too_many_are_refused_whichever_way_they_come(town: Town) -> None:
         assert refused_ones
         assert refused_ones[0].json()["retry_after"] > 0
         assert int(refused_ones[0].headers["retry-after"]) >= 1
+        await asyncio.sleep(1.5)
+        cloud = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "a", "data": 1}
+        batch = json.dumps([cloud] * 100)  # each of them counts
+        kind = {"content-type": "application/cloudevents-batch+json"}
+        answers = [await web.post("/v1/events", content=batch, headers=kind) for _ in range(2)]
+        assert answers[-1].status_code == 429
+        assert answers[-1].json()["retry_after"] > 5
     assert [await fast.code("Publish", wire.PublishRequest(topic="a")) for _ in range(20)] == ["OK"] * 20
 
 

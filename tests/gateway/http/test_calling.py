@@ -149,3 +149,17 @@ async def test_a_stream_of_replies_has_the_time_that_calls_have_when_the_gateway
             told = (await stream.until("error")).data
             assert (told["code"], told["outcome"]) == ("UNAVAILABLE", "MAY_HAVE_RUN")
             assert await up.wait(seconds=40) == 0
+
+
+async def test_the_chain_of_a_call_is_named_whatever_it_is_called(web: WebClient, topic: str) -> None:
+    async with system(web.up) as events:
+        await events.subscribe(topic, lambda data: data).ready()
+        for name, told in (("c-1/a:b", "c-1/a:b"), ("ä 100 %", "%C3%A4%20100%20%25"), ("\U0001f600", "%F0%9F%98%80")):
+            for path in ("/v1/calls", "/v1/calls/gather"):
+                answer = await web.post(path, json={"topic": topic, "data": 1, "correlation_id": name})
+                assert (answer.status_code, answer.headers["tieline-correlation-id"]) == (200, told)
+        for name in ("a\r\nset-cookie: b=c", "a\0", "x" * 300):
+            for path in ("/v1/calls", "/v1/calls/gather", "/v1/calls/stream"):
+                answer = await web.post(path, json={"topic": topic, "data": 1, "correlation_id": name})
+                assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_ARGUMENT")
+                assert "set-cookie" not in answer.headers

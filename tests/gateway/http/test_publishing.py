@@ -171,3 +171,13 @@ async def test_what_is_no_json_object_is_no_cloud_event(web: WebClient, body: by
     answer = await web.post("/v1/events", content=body, headers={"content-type": STRUCTURED})
     assert answer.status_code == 400
     assert (await web.post("/v1/events", content=b"{}", headers={"content-type": BATCHED})).status_code == 400
+
+
+async def test_a_batch_is_bounded(web: WebClient, topic: str) -> None:
+    """So that one client does not hold up all others."""
+    batch = [{**CLOUD, "type": topic, "id": f"{number}", "data": number} for number in range(1_001)]
+    told = {"content-type": BATCHED}
+    refused = await web.post("/v1/events", content=json.dumps(batch), headers=told)
+    assert (refused.status_code, refused.json()["details"]) == (413, {"size": 1_001, "limit": 1_000})
+    taken = await web.post("/v1/events", content=json.dumps(batch[1:]), headers=told)
+    assert (taken.status_code, len(taken.json()["items"])) == (202, 1_000)

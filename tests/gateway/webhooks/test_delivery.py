@@ -200,7 +200,7 @@ async def test_retry_after_is_kept_to(serve: Make, tmp_path: Path, receiver: Rec
 async def test_retry_after_has_a_bound_and_nonsense_is_passed_over(
     serve: Make, tmp_path: Path, receiver: Receiver
 ) -> None:
-    nonsense = ("soon", "-5", "Thu, 99 Foo 2026 00:00:00 GMT", "")
+    nonsense = ("soon", "-5", "Thu, 99 Foo 2026 00:00:00 GMT", f"Thu, 01 Jan {10**18} 00:00:00 GMT", "")
     retry = "retry = { max_attempts = 9, backoff = 0, cap = 0 }"
     web = await serve("--config", table(tmp_path, receiver.origin, retry))
     for number, value in enumerate(nonsense):

@@ -32,6 +32,8 @@ import {
 import { GrpcMail } from "./grpcMail.js";
 import { Beside, Leaving, Overlap } from "./grpcMove.js";
 
+/** How long the same event may come again over a Link that is slower than the one it came over first. */
+const LATE_MS = 15_000;
 const BROKER_LOST = "the gateway lost its broker";
 
 /**
@@ -380,7 +382,7 @@ export class GrpcPort implements Port, LinkUser {
   /** Begins at another gateway, and lets the calls that are under way here come to their end here. */
   async #move(old: GrpcLink): Promise<void> {
     this.#endOverlap();
-    this.#overlap = new Overlap(old);
+    this.#overlap = new Overlap(old, this.#overlap);
     for (const most of this.#pauses()) {
       const moved = await this.#linkNext((link) => this.#moveTo(link, old));
       if (moved || old.broken || this.#closed) break;
@@ -417,8 +419,12 @@ export class GrpcPort implements Port, LinkUser {
   /** The new Link alone is registered: what came over it only is handed on. */
   #endOverlap(): void {
     const overlap = this.#overlap;
-    this.#overlap = undefined;
-    for (const [interest, envelope] of overlap?.held() ?? []) this.#receiver.onEvent(interest, envelope);
+    if (overlap === undefined) return;
+    for (const [interest, envelope] of overlap.end()) this.#receiver.onEvent(interest, envelope);
+    const forget = () => {
+      if (this.#overlap === overlap) this.#overlap = undefined;
+    };
+    setTimeout(forget, LATE_MS).unref();
   }
 
   // --- the Link in use -----------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class Bucket:
 class Meter:
     """What one principal uses now."""
 
-    __slots__ = ("_bytes", "_rate", "in_flight", "limits", "streams")
+    __slots__ = ("__weakref__", "_bytes", "_rate", "in_flight", "limits", "streams")
 
     def __init__(self, limits: Limits = NO_LIMITS, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
@@ -89,6 +89,11 @@ class Meter:
             self._rate.take(count)
         if self._bytes is not None:
             self._bytes.take(size)
+
+    def owe(self, count: int) -> None:
+        """What was let in as one turned out to be so many more: it is paid for afterwards."""
+        if self._rate is not None:
+            self._rate.take(max(0, count))
 
     def check_room(self) -> None:
         """Return if there is room for another call.

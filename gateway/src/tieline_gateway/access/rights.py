@@ -7,7 +7,7 @@ from typing import Any
 
 from tieline import codec, topics
 from tieline._contract import contract
-from tieline.errors import InvalidPayloadError, PermissionDeniedError
+from tieline.errors import InvalidArgumentError, InvalidPayloadError, PermissionDeniedError
 from tieline.transport import Interest, Route
 from tieline_gateway.access.principal import Action, Principal
 
@@ -144,8 +144,10 @@ def _check_history(principal: Principal, ask: str, question: Mapping[str, Any]) 
 
 
 def _types(question: Mapping[str, Any]) -> list[str]:
-    given = question.get("types")
-    listed = [given] if isinstance(given, str) else given or []
+    given = question.get("types") or []
+    listed: Any = [given] if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple) or not all(isinstance(each, str) for each in listed):
+        raise InvalidArgumentError(f"types is a topic or pattern, or a list of them, not {given!r:.80}")
     return [topics.check_pattern(each) for each in listed]
 
 

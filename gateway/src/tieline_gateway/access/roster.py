@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from tieline_gateway.access.limits import Meter
 from tieline_gateway.access.principal import Principal
@@ -44,7 +45,7 @@ class Roster:
         self._file = Watched(tokens) if tokens else None
         self._principals: dict[str, Principal] = {}
         self._tokens: dict[str, _Held] = {}
-        self._meters: dict[str, Meter] = {}
+        self._meters = WeakValueDictionary[str, Meter]()  # as long as a principal has them: others come with each token
         self._certificates = _owners(configured)
         self._take(read_tokens(tokens) if tokens else TokenFile())
 

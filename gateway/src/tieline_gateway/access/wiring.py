@@ -32,6 +32,10 @@ def make_admission(settings: GatewaySettings) -> Admission:
         raise SettingsError(str(error)) from None
     if roster.has_certificates and settings.tls_client_ca is None:
         raise SettingsError("principals with certificates need --tls-client-ca, which says whose certificates count")
+    if settings.tables.principals and jwt is None and roster.empty:
+        names = ", ".join(settings.tables.principals)
+        told = "give them tokens_sha256 or certificates, or name a file of tokens with --tokens"
+        raise SettingsError(f"nobody can show that they are one of the principals {names:.200}: {told}")
     if jwt is not None or not roster.empty:
         return Chain(roster, shared, jwt)
     if shared is not None:

@@ -151,6 +151,6 @@ def _retry_after(answer: httpcore.Response, now: float) -> float | None:
         return float(said[:10])
     try:
         moment = parsedate_to_datetime(said)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)

@@ -36,6 +36,8 @@ from tieline.version import CLIENT
 
 _log = logging.getLogger("tieline.grpc")
 _BROKER_LOST = "the gateway lost its broker"
+_LATE_SECONDS = 15.0
+"""How long the same event may come again over a link that is slower than the one it came over first."""
 
 
 class GrpcTransport:
@@ -402,16 +404,19 @@ class GrpcPort:
         """A link to the next gateway, which knows what is wanted of it; None if there is none."""
         link = self._next_link()
         self._next = Beside(link)
+        registered = False
         try:
             await link.open(self._hello)
             self._begin(link)
             await self._register_everything(link)
+            registered = True
         except (TielineError, LinkBrokenError) as error:
             _log.debug("still no link to %s: %r", link.address, error)
-            self._next = None
-            await link.aclose()
-            return None
-        return link
+        finally:  # also where the port is closed meanwhile
+            if not registered:
+                self._next = None
+                await link.aclose()
+        return link if registered else None
 
     def _use(self, link: ClientLink) -> None:
         self._former, self._link, self._next = self._link.instance, link, None
@@ -443,7 +448,7 @@ class GrpcPort:
     async def _move(self, old: ClientLink) -> None:
         """Begin at another gateway, and let the calls that are under way here come to their end here."""
         self._end_overlap()
-        self._overlap = Overlap(old)
+        self._overlap = Overlap(old, self._overlap)
         link = await self._open_elsewhere(old)
         if link is not None:
             if not old.broken:
@@ -477,8 +482,9 @@ class GrpcPort:
     async def _see_off(self, leaving: Leaving) -> None:
         try:
             with contextlib.suppress(LinkBrokenError):
-                await leaving.link.ask(wire.ClientItem(drain=wire.Drain()))  # done: nothing comes twice any more
-            self._end_overlap()
+                await leaving.link.ask(wire.ClientItem(drain=wire.Drain()))  # done: the old link has no more events
+            if self._leaving is leaving:
+                self._end_overlap()
             await leaving.link.ended()
         finally:
             if self._leaving is leaving:
@@ -490,9 +496,15 @@ class GrpcPort:
 
     def _end_overlap(self) -> None:
         """The new link alone is registered: what came over it only is handed on."""
-        overlap, self._overlap = self._overlap, None
-        for interest, envelope in overlap.held.values() if overlap is not None else ():
-            self._receiver.on_event(interest_from_wire(interest), envelope)
+        overlap = self._overlap
+        if overlap is not None:
+            for interest, envelope in overlap.end():
+                self._receiver.on_event(interest_from_wire(interest), envelope)
+            asyncio.get_running_loop().call_later(_LATE_SECONDS, self._forget_overlap, overlap)
+
+    def _forget_overlap(self, overlap: Overlap) -> None:
+        if self._overlap is overlap:
+            self._overlap = None
 
     async def _register_everything(self, link: ClientLink) -> None:
         """Until the gateway knows what is wanted now, which may change meanwhile."""

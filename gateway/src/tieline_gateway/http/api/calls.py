@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline.envelope import error_from_wire, new_id
 from tieline.errors import InvalidArgumentError, Outcome
+from tieline.outgoing import check_key
 from tieline.topics import check_topic
 from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
 from tieline_gateway.access import rights
@@ -26,6 +28,7 @@ CORRELATION_ID = "tieline-correlation-id"
 """Header of an answer: names the chain of the call, for `/v1/explain`."""
 
 _MOST_BYTES = contract.LIMIT_PAYLOAD_BYTES + contract.LIMIT_HEADERS_BYTES + 65_536
+_VISIBLE = "!\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 Ttl = Annotated[int, msgspec.Meta(ge=1, le=contract.LIMIT_CALL_TTL_MAX_MS)]
 Request = wire.PublishAndWaitRequest | wire.PublishAndGatherRequest | wire.PublishAndStreamRequest
 
@@ -113,7 +116,7 @@ async def call(asked: Asked[Nothing, NewCall]) -> Answer:
     request = wire.PublishAndWaitRequest(idempotent=body.idempotent, idempotency_key=_key(asked))
     correlation_id = _fill(request, asked)
     reply = await asked.gateway.simple.publish_and_wait(request, body.ttl_ms / 1000)
-    return Answer(Reply(**_reply(reply.data, reply.content_type)), {CORRELATION_ID: correlation_id})
+    return Answer(Reply(**_reply(reply.data, reply.content_type)), _named(correlation_id))
 
 
 async def gather(asked: Asked[Nothing, NewGather]) -> Answer:
@@ -122,7 +125,7 @@ async def gather(asked: Asked[Nothing, NewGather]) -> Answer:
     request = wire.PublishAndGatherRequest(every_instance=body.every_instance, max_replies=body.max_replies)
     correlation_id = _fill(request, asked)
     told = await asked.gateway.simple.publish_and_gather(request, body.ttl_ms / 1000)
-    return Answer(Gathered([_answered(each) for each in told.answers]), {CORRELATION_ID: correlation_id})
+    return Answer(Gathered([_answered(each) for each in told.answers]), _named(correlation_id))
 
 
 async def stream(asked: Asked[Nothing, NewStream]) -> Response:
@@ -131,7 +134,7 @@ async def stream(asked: Asked[Nothing, NewStream]) -> Response:
     correlation_id = _fill(request, asked)
     seconds = None if asked.body.ttl_ms is None else asked.body.ttl_ms / 1000
     items = asked.gateway.simple.publish_and_stream(request, seconds)
-    headers = {CORRELATION_ID: correlation_id}
+    headers = _named(correlation_id)
     return await event_stream(_items(items), asked.gateway.over, headers, Outcome.MAY_HAVE_RUN)
 
 
@@ -151,12 +154,18 @@ def _fill(
     body, headers = asked.body, asked.request.headers
     rights.check_request(asked.principal, check_topic(body.topic), bytes(body.data), codec.JSON)
     request.topic, request.data, request.content_type = body.topic, bytes(body.data), codec.JSON
-    request.schema_version, request.correlation_id = body.schema_version, body.correlation_id or new_id()
+    correlation_id = check_key(body.correlation_id, "correlation_id") if body.correlation_id else new_id()
+    request.schema_version, request.correlation_id = body.schema_version, correlation_id
     if body.headers:
         request.headers.update(body.headers)
     if TRACEPARENT in headers:
         inherit_trace(request.headers, {name: headers[name] for name in (TRACEPARENT, TRACESTATE) if name in headers})
-    return request.correlation_id
+    return correlation_id
+
+
+def _named(correlation_id: str) -> dict[str, str]:
+    """The header that names the chain; percent-encoded where a header cannot say it."""
+    return {CORRELATION_ID: quote(correlation_id, safe=_VISIBLE)}
 
 
 def _key(asked: Asked[Nothing, NewCall]) -> str:

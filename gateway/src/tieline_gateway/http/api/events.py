@@ -12,7 +12,7 @@ from starlette.requests import Request
 from tieline import codec
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
-from tieline.errors import InvalidArgumentError
+from tieline.errors import InvalidArgumentError, PayloadTooLargeError
 from tieline.topics import check_topic
 from tieline.tracing import TRACEPARENT, TRACESTATE, inherit_trace
 from tieline_gateway.access.principal import Action
@@ -25,6 +25,8 @@ from tieline_gateway.http.serving import json_body, media_type
 
 _MOST_BYTES = contract.LIMIT_PAYLOAD_BYTES + contract.LIMIT_HEADERS_BYTES + 65_536
 _MOST_OF_BATCH = 8 * 1024 * 1024
+_MOST_EVENTS = 1_000
+"""In a batch: what is published together is published in one go, and others wait meanwhile."""
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -120,6 +122,10 @@ async def publish(asked: Asked[EventQuery, NewEvent | Incoming | Batch]) -> Publ
 
 async def _publish_batch(asked: Asked[EventQuery, NewEvent | Incoming | Batch], batch: Batch) -> PublishedTogether:
     """Stored ones together, all or none; of live ones none if one of them is wrong."""
+    if len(batch) > _MOST_EVENTS:
+        told = f"a batch has at most {_MOST_EVENTS} events, not {len(batch)}; send several"
+        raise PayloadTooLargeError(told, details={"size": len(batch), "limit": _MOST_EVENTS})
+    asked.principal.meter.owe(len(batch) - 1)
     requests = [_of_cloud(each, durable=asked.query.durable) for each in batch]
     for request in requests:
         _check(asked, request)
