@@ -70,7 +70,7 @@ async def test_what_dies_is_started_again_and_all_end_together(folder: Path, red
         after = await until(events, 2, set())
         assert len(before & after) == 1
         await run.line(r"tieline: worker \d ended with 9; it is started again in")
-        call = asyncio.create_task(events.publish_and_wait("slow"))
+        call = asyncio.create_task(events.publish_and_wait("slow", idempotent=True))
         await asyncio.sleep(0.5)
         run.interrupt()
         assert await call == "done"
