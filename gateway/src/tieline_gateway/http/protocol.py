@@ -2,7 +2,8 @@
 
 A request's head (its first line and its headers) has 10 s and 64 KiB; what follows it is bounded by who reads it. Who
 still sends when the answer is out has 5 s more. What is refused here is answered with a problem, and the connection
-ends. In the state of a request are the client's `certificate`, and `abort`, which cuts the connection.
+ends. In the state of a request are the client's `certificate`, `abort`, which cuts the connection, and whether all of
+it has arrived.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tieline.errors import InvalidArgumentError, OverloadedError, PayloadTooLarg
 from tieline_gateway.access.certificates import read_certificate
 from tieline_gateway.http.problems import MEDIA_TYPE, problem
 
+ARRIVED: Final = "arrived"
 HEAD_SECONDS: Final = 10.0
 HEAD_BYTES: Final = 65_536
 _LINGER_SECONDS: Final = 5.0
@@ -95,6 +97,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """All of it is here."""
         self._whole = True
+        self.scope["state"][ARRIVED] = True  # pyright: ignore[reportTypedDictNotRequiredAccess]
         if not self._in_head:
             self._end()
         if self.cycle is not None:  # pyright: ignore[reportUnnecessaryComparison]

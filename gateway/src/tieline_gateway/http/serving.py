@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
@@ -11,6 +12,7 @@ import msgspec
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tieline.errors import CallCancelledError, InvalidArgumentError, InvalidPayloadError, PayloadTooLargeError
 from tieline_gateway.access.principal import Principal
@@ -18,6 +20,7 @@ from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.encoded_slashes import names
 from tieline_gateway.http.operation import Answer, Asked, Nothing, Operation
 from tieline_gateway.http.problems import HttpError, refusal
+from tieline_gateway.http.protocol import ARRIVED
 
 B = TypeVar("B")
 
@@ -57,7 +60,19 @@ def endpoint(operation: Operation, gateway: Gateway) -> Any:
         told, headers = answer if isinstance(answer, Answer) else (answer, None)
         return Response(encode(told), operation.status, headers, JSON)
 
-    return serve
+    return _Served(serve)
+
+
+class _Served:
+    """An operation as an application of its own: it tells its errors itself, so nothing need stand around it."""
+
+    def __init__(self, serve: Callable[[Request], Awaitable[Response]]) -> None:
+        self._serve = serve
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        response = await self._serve(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def _until_gone(handler: Callable[[Asked[Any, Any]], Awaitable[Any]]) -> Callable[[Asked[Any, Any]], Awaitable[Any]]:
@@ -98,7 +113,7 @@ async def read_body(request: Request, most_bytes: int, seconds: float = BODY_SEC
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(seconds):
+        async with nullcontext() if request.scope["state"].get(ARRIVED) else asyncio.timeout(seconds):
             more = True
             while more:
                 part, more = await _part(request)
