@@ -51,7 +51,6 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     """
     settings.check()
     tls, watch = _tls(settings), Watch(make_admission(settings))
-    store = event_store(settings.history_url) if settings.history else None
     quiet = Settings(system_events=False)  # its Links say what is to be said
     transport = make_transport(_broker_url(settings), settings.namespace, quiet, served=True)
     events = EventSystem(service="gateway", settings=quiet, transport=transport)
@@ -60,8 +59,7 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
     server = GrpcServer(gateway, tls, watch, reflect=settings.listen.is_loopback)
     http: HttpServer | None = None
     try:
-        if store is not None:
-            await Recording(events._instance, store, settings.history_topics, _retention(settings)).start()
+        await _record(settings, events)
         gateway.webhooks = Webhooks(gateway, settings.tables.webhooks, settings.tables.deliveries)
         await gateway.webhooks.start()
         http = HttpServer(make_app(gateway, watch, _browsers(settings)), tls) if settings.http else None
@@ -70,31 +68,41 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         stop, watching = _stop_signal(), [asyncio.create_task(watch.run())]
         if tls:
             watching.append(asyncio.create_task(tls.watch()))
-        if web:
-            gateway.spawn(gateway.overview.sample(gateway.stopping))
         announce(_announcement(settings, port))
         if web:
+            gateway.spawn(gateway.overview.sample(gateway.stopping))
             announce(f"tieline: serving HTTP on {'https' if tls else 'http'}://{web}")
         tell_service_manager(READY)
         await _until(stop, gateway, server)
-        tell_service_manager(STOPPING)
         for task in watching:
             task.cancel()
-        _log.info("stopping; calls under way have %s s", settings.drain)
-        await server.say_health(serving=False)
-        await gateway.say_farewell(settings.farewell)
-        stopping = [asyncio.create_task(server.stop(settings.drain + _LAST_SECONDS))]
-        stopping.append(asyncio.create_task(gateway.webhooks.stop(settings.drain)))
-        if http:
-            stopping.append(asyncio.create_task(http.stop(settings.drain)))
-        await gateway.drain(settings.drain)
-        await server.stop(_LAST_SECONDS)  # for those who watch the health service, and would for ever
-        await asyncio.gather(*stopping)
+        await _drain(settings, gateway, server, http)
     finally:  # all is closed, also where only a part of it could begin
         await server.stop(0)
         if http:
             await http.stop(0)
         await gateway.aclose()
+
+
+async def _record(settings: GatewaySettings, events: EventSystem) -> None:
+    if settings.history:
+        store = event_store(settings.history_url)
+        await Recording(events._instance, store, settings.history_topics, _retention(settings)).start()
+
+
+async def _drain(settings: GatewaySettings, gateway: Gateway, server: GrpcServer, http: HttpServer | None) -> None:
+    """Say that it is about to stop, go on for a moment, then take nothing new and let the rest finish."""
+    tell_service_manager(STOPPING)
+    _log.info("stopping; calls under way have %s s", settings.drain)
+    await server.say_health(serving=False)
+    await gateway.say_farewell(settings.farewell)
+    ends = [server.stop(settings.drain + _LAST_SECONDS), gateway.webhooks.stop(settings.drain)]
+    if http:
+        ends.append(http.stop(settings.drain))
+    stopping = [asyncio.create_task(end) for end in ends]
+    await gateway.drain(settings.drain)
+    await server.stop(_LAST_SECONDS)  # for those who watch the health service, and would for ever
+    await asyncio.gather(*stopping)
 
 
 async def _until(stop: asyncio.Event, gateway: Gateway, server: GrpcServer) -> None:
