@@ -15,8 +15,8 @@ from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.problems import refusal
 from tieline_gateway.http.serving import principal_of
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json", "/", "/dashboard"})
-"""Anybody may ask these; they tell nothing but yes or no, what is documented anyway, or lead to the dashboard."""
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
+"""Anybody may ask these; they tell nothing but yes or no, and what is documented anyway."""
 
 
 def probes(gateway: Gateway) -> Sequence[Route]:
