@@ -37,6 +37,7 @@ class Supervisor:
         self._workers = workers
         self._folder = folder
         self._processes: set[asyncio.subprocess.Process] = set()
+        self._told: set[asyncio.subprocess.Process] = set()
         self._stop = asyncio.Event()
         self._served = False
 
@@ -49,7 +50,7 @@ class Supervisor:
             while (code := await self._generation()) is None:
                 click.echo("tieline: a file has changed; starting anew", err=True)
         finally:
-            self._signal(signal.SIGKILL)
+            self._kill()
         return code
 
     async def _generation(self) -> int | None:
@@ -61,7 +62,7 @@ class Supervisor:
         changing = asyncio.create_task(changed(self._folder)) if self._folder is not None else None
         await asyncio.wait(waiting | ({changing} if changing else set()), return_when=asyncio.FIRST_COMPLETED)
         over.set()
-        self._signal(signal.SIGTERM)
+        self._end(self._processes)
         codes = await keeping
         anew = changing is not None and changing.done() and not self._stop.is_set()
         for task in (stopping, changing):
@@ -74,7 +75,7 @@ class Supervisor:
         quick = 0
         while not over.is_set():
             began = time.monotonic()
-            code = await self._one()
+            code = await self._one(over)
             if over.is_set():
                 break
             soon = time.monotonic() - began < _SOON_SECONDS
@@ -82,21 +83,22 @@ class Supervisor:
             quick = quick + 1 if soon else 0
             if self._folder is None and not self._served and quick == _TRIES:
                 over.set()
-                self._signal(signal.SIGTERM)
+                self._end(self._processes)
                 return abs(code) or 1
             await self._pause(number, code, quick, over)
         return 0
 
-    async def _one(self) -> int:
+    async def _one(self, over: asyncio.Event) -> int:
         environment = os.environ | {PARENT: str(os.getpid())}
         process = await asyncio.create_subprocess_exec(*self._command, env=environment, start_new_session=True)
         self._processes.add(process)
         try:
-            if self._stop.is_set():
-                process.terminate()
+            if self._stop.is_set() or over.is_set():  # while it was being started
+                self._end({process})
             return await process.wait()
         finally:
             self._processes.discard(process)
+            self._told.discard(process)
 
     async def _pause(self, number: int, code: int, quick: int, over: asyncio.Event) -> None:
         if self._folder is not None:
@@ -110,10 +112,19 @@ class Supervisor:
                 await over.wait()
 
     def _on_signal(self) -> None:
-        self._signal(signal.SIGKILL if self._stop.is_set() else signal.SIGTERM)
+        if self._stop.is_set():
+            self._kill()
         self._stop.set()
+        self._end(self._processes)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _end(self, processes: set[asyncio.subprocess.Process]) -> None:
+        """Ask processes to drain, each of them once: a second SIGTERM ends a process at once, with its calls."""
+        for process in processes - self._told:
+            self._told.add(process)
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+
+    def _kill(self) -> None:
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
+                process.kill()

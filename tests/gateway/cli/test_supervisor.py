@@ -1,0 +1,33 @@
+"""What keeps several processes: how it asks them to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from tieline_gateway.cli.supervisor import Supervisor
+
+WORKERS = 6
+COUNTS = """
+import pathlib, signal, os
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+pathlib.Path(f"{os.getpid()}.ready").touch()
+told = 0
+while signal.sigtimedwait({signal.SIGTERM}, 1.0 if told else 60.0):
+    told += 1
+pathlib.Path(f"{os.getpid()}.told").write_text(str(told))
+"""
+
+
+async def test_a_process_is_asked_to_drain_once(tmp_path: Path) -> None:
+    program = f"import os; os.chdir({str(tmp_path)!r})\n{COUNTS}"
+    supervisor = asyncio.create_task(Supervisor([sys.executable, "-c", program], WORKERS, None).run())
+    async with asyncio.timeout(30):
+        while len(list(tmp_path.glob("*.ready"))) < WORKERS:
+            await asyncio.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await supervisor == 0
+    assert [path.read_text() for path in tmp_path.glob("*.told")] == ["1"] * WORKERS
