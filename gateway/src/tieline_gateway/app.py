@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from tieline.event_stores import event_store
 from tieline.events import EventSystem
 from tieline.history_host import Recording, read_retention
 from tieline.settings import Settings
+from tieline.signals import stop_signals
 from tieline.transports import make_transport
 from tieline_gateway.access.watch import Watch
 from tieline_gateway.access.wiring import make_admission
@@ -65,18 +65,20 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         http = HttpServer(make_app(gateway, watch, _browsers(settings)), tls) if settings.http else None
         port = await server.start(*settings.listen)
         web = await http.start(settings.http) if http and settings.http else None
-        stop, watching = _stop_signal(), [asyncio.create_task(watch.run())]
+        watching = [asyncio.create_task(watch.run())]
         if tls:
             watching.append(asyncio.create_task(tls.watch()))
         announce(_announcement(settings, port))
         if web:
             gateway.spawn(gateway.overview.sample(gateway.stopping))
             announce(f"tieline: serving HTTP on {'https' if tls else 'http'}://{web}")
-        tell_service_manager(READY)
-        await _until(stop, gateway, server)
-        for task in watching:
-            task.cancel()
-        await _drain(settings, gateway, server, http)
+        stop = asyncio.Event()
+        with stop_signals(stop.set):
+            tell_service_manager(READY)
+            await _until(stop, gateway, server)
+            for task in watching:
+                task.cancel()
+            await _drain(settings, gateway, server, http)
     finally:  # all is closed, also where only a part of it could begin
         await server.stop(0)
         if http:
@@ -115,21 +117,6 @@ async def _until(stop: asyncio.Event, gateway: Gateway, server: GrpcServer) -> N
         if gateway.ready != serving:
             serving = gateway.ready
             await server.say_health(serving=serving)
-
-
-def _stop_signal() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        stop.set()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    return stop
 
 
 def _broker_url(settings: GatewaySettings) -> str:

@@ -73,6 +73,37 @@ test("a module is served until SIGTERM, and finishes what it runs", async () => 
   }
 });
 
+test("a signal that comes twice at once is one stop; a later one ends it", async () => {
+  const redis = await RedisServer.start();
+  const caller = new EventSystem(redis.url);
+  try {
+    module(
+      "twice.mjs",
+      `export const events = getEventSystem();
+       events.subscribe("order.slow", async (ms) => {
+         console.log("started");
+         await new Promise((resolve) => setTimeout(resolve, ms));
+         console.log("done");
+       });`,
+    );
+    for (const pause of [0, 700]) {
+      const command = new Command(["run", "./twice.mjs"], { REDIS_URL: redis.url });
+      await until(() => /serves/.test(command.stdout), "it serves");
+      await caller.publish("order.slow", pause === 0 ? 1000 : 60_000);
+      await until(() => /started/.test(command.stdout), "the handler runs");
+      command.process.kill("SIGTERM");
+      await until(() => /stopping; 1 under way/.test(command.stderr), "it was told");
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      command.process.kill("SIGTERM");
+      assert.equal(await command.code, pause === 0 ? 0 : null);
+      assert.equal(/done/.test(command.stdout), pause === 0);
+    }
+  } finally {
+    await caller.close();
+    await redis.stop();
+  }
+});
+
 test("it serves what is exported as events, app or default, by the name given, or the default system", async () => {
   const cases: [string, string][] = [
     ["events", "export const events = system; export const app = other;"],
