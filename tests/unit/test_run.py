@@ -60,9 +60,16 @@ async def said(program: Program) -> tuple[int, str]:
 async def test_what_is_no_module_is_told_in_one_line(tmp_path: Path, target: str, says: str) -> None:
     (tmp_path / "shop.py").write_text(SHOP)
     code, text = await said(run(tmp_path, target))
-    assert code == 1
+    assert code == 2
     assert text.startswith(f"tieline: INVALID_ARGUMENT: {says}")
     assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["tieline", "tieline_gateway"])
+async def test_a_broker_that_is_away_has_an_exit_code_of_its_own(tmp_path: Path, module: str) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    code, text = await said(run(tmp_path, "shop", module=module, url="redis://127.0.0.1:1"))
+    assert (code, text.splitlines()[-1].startswith("tieline: UNAVAILABLE: ")) == (6, True), text
 
 
 async def test_a_module_that_imports_what_is_not_there_shows_where(tmp_path: Path) -> None:

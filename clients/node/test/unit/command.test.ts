@@ -146,15 +146,15 @@ test("what cannot be served is told, with the exit code", async () => {
   module("away.mjs", 'export const events = new EventSystem("redis://127.0.0.1:1");');
   module("broken.mjs", 'throw new Error("broken inside");');
   const cases: [string[], number, RegExp][] = [
-    [["run", "."], 1, /^tieline: INVALID_ARGUMENT: "." is a folder; give the module in it: .\/orders.js\n$/],
-    [["run", "nowhere.mjs"], 1, /^tieline: INVALID_ARGUMENT: there is no module "nowhere.mjs" here/],
+    [["run", "."], 2, /^tieline: INVALID_ARGUMENT: "." is a folder; give the module in it: .\/orders.js\n$/],
+    [["run", "nowhere.mjs"], 2, /^tieline: INVALID_ARGUMENT: there is no module "nowhere.mjs" here/],
     [
       ["run", "empty.mjs"],
-      1,
+      2,
       /^tieline: INVALID_ARGUMENT: module "empty.mjs" exports no EventSystem named events, app, def/,
     ],
-    [["run", "empty.mjs:bus"], 1, /exports no EventSystem named bus$/m],
-    [["run", "away.mjs"], 1, /^tieline: UNAVAILABLE: .*127\.0\.0\.1:1/],
+    [["run", "empty.mjs:bus"], 2, /exports no EventSystem named bus$/m],
+    [["run", "away.mjs"], 6, /^tieline: UNAVAILABLE: .*127\.0\.0\.1:1/],
     [["run", "broken.mjs"], 1, /broken inside/],
     [["run"], 2, /^usage: /],
     [["walk", "empty.mjs"], 2, /^usage: /],

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from types import FrameType
 
 SAME_STOP_SECONDS = 0.5
-"""Signals so close together are one request: a terminal and npm, or a service manager and a supervisor, send it twice."""
+"""Signals so close together are one request: a terminal and npm, or systemd and a supervisor, send it twice."""
 _USUAL = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
 
 
