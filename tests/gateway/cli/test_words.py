@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
+from tests.gateway.access.people import Town, token_of
 from tests.gateway.commands import command
+from tests.gateway.up import Up
 from tieline import EventSystem
 
 _OF_PROGRAMS = re.compile(r"\w+_\w+|\b[a-z]+=|publishAnd\w+|waitFor\w+")
@@ -30,6 +34,21 @@ async def test_errors_name_options(shop: EventSystem, url: str, words: str, code
     name, _, told = printed.err.removeprefix("tieline: ").strip().partition(": ")
     assert (name.isupper(), told.partition(" (tieline explain")[0]) == (True, says)
     assert not _OF_PROGRAMS.search(told), told
+
+
+async def test_a_handshake_that_fails_is_one_line(stack: AsyncExitStack) -> None:
+    up = await stack.enter_async_context(Up())
+    printed = await command("pub", "a.b", "--url", up.url.replace("grpc://", "grpcs://"))
+    assert (printed.code, printed.err.count("\n")) == (6, 1), printed.err
+    assert printed.err.endswith("it serves without TLS: use grpc://\n")
+
+
+async def test_who_may_not_subscribe_is_told_once(stack: AsyncExitStack, tmp_path: Path) -> None:
+    town = await Town(stack, tmp_path, {"joe": 'publish = ["a.>"]'}).open()
+    (tmp_path / "token").write_text(token_of("joe"))
+    printed = await command("sub", "x.y", "--url", town.up.url, "--token-file", str(tmp_path / "token"))
+    assert (printed.code, printed.out) == (7, "")
+    assert printed.err == "tieline: PERMISSION_DENIED: joe may not subscribe 'x.y'\n"
 
 
 async def test_a_gather_that_meets_a_stream_names_the_option(shop: EventSystem, url: str) -> None:
