@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
 from dataclasses import dataclass, field
 
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.transport import Route
-from tieline.transports.grpc_link import ClientLink
+from tieline.clock import Clock
+from tieline.transport import Receiver
+from tieline.transports.grpc_frames import interest_from_wire
+from tieline.transports.grpc_link import ClientLink, LinkBrokenError
+from tieline.transports.grpc_overlap import Overlap
 
-_MOST = 100_000
+_LATE_SECONDS = 15.0
+"""How long the same event may come again over a link that is slower than the one it came over first."""
 
 
 @dataclass(slots=True)
@@ -51,53 +55,94 @@ class Leaving(Beside):
             self.task.cancel()
 
 
-Copy = tuple[bytes, str, bytes]
-"""What makes two copies the same: interest, id and call_id."""
+class Moves:
+    """The links beside the one in use: the next one until it is used, and the one that was left."""
 
+    def __init__(self, clock: Clock, receiver: Receiver) -> None:
+        self._clock = clock
+        self._receiver = receiver
+        self._next: Beside | None = None
+        self._leaving: Leaving | None = None
+        self._overlap: Overlap | None = None
+        self._closed = False
 
-class Overlap:
-    """While an old link and a new one are both registered, live events come over both, and count once.
+    # --- what is said over which link -------------------------------------------------------------------------------
 
-    They are taken from the old link; what comes over the new one is held back until the old one is registered no more,
-    and is then handed on unless it has come already: so the order stays. The new link may be the slower one: what was
-    taken from the old one is still known for a while after that.
+    def link_of(self, call_id: bytes) -> ClientLink | None:
+        """The link over which something is to be said of a call, if it is not the one in use."""
+        for beside in (self._leaving, self._next):
+            if beside is not None and beside.takes(call_id):
+                return beside.link
+        return None
 
-    Args:
-        old: the link that is left.
-        before: the last such time, if its copies may still come.
-
-    """
-
-    def __init__(self, old: ClientLink, before: Overlap | None = None) -> None:
-        self._old = old
-        self._taken: set[Copy] = set()
-        self._late = before._late if before is not None else set[Copy]()
-        self._held: dict[Copy, tuple[wire.Interest, Envelope]] = {}
-        self._over = False
+    def came(self, link: ClientLink, call_id: bytes) -> None:
+        """A call came over this link, and is answered over it."""
+        for beside in (self._leaving, self._next):
+            if beside is not None and beside.link is link:
+                beside.calls.add(call_id)
 
     def lets(self, link: ClientLink, interest: wire.Interest, envelope: Envelope) -> bool:
-        """Whether this is to be handed on now."""
-        if interest.route == Route.GROUP:
-            return True
-        copy = (interest.SerializeToString(), envelope.id, envelope.call_id)
-        if copy in self._late:
-            self._late.discard(copy)
-            return False
-        if self._over or len(self._taken) + len(self._held) > _MOST:
-            return True
-        if link is self._old:
-            if self._held.pop(copy, None) is None:
-                self._taken.add(copy)
-            return True
-        if copy in self._taken:
-            self._taken.discard(copy)
-        else:
-            self._held[copy] = (interest, envelope)
-        return False
+        """Whether a live event is to be handed on now."""
+        return self._overlap is None or self._overlap.lets(link, interest, envelope)
 
-    def end(self) -> Iterable[tuple[wire.Interest, Envelope]]:
-        """The old link is registered no more; returns what came over the new one only, in its order."""
-        held, self._held, self._over = self._held, {}, True
-        self._late |= self._taken
-        self._taken = set()
-        return held.values()
+    # --- the course of a move ---------------------------------------------------------------------------------------
+
+    def prepare(self, link: ClientLink) -> None:
+        """This link will be the next one in use."""
+        self._next = Beside(link)
+
+    def settle(self) -> None:
+        """The next link is the one in use now, or came to nothing."""
+        self._next = None
+
+    def begin(self, old: ClientLink) -> None:
+        """From now on there may be two links that bring live events."""
+        self._end_overlap()
+        self._overlap = Overlap(old, self._overlap)
+
+    def leave(self, old: ClientLink) -> None:
+        """All that begins uses the next link; what is under way ends over the old one."""
+        if self._leaving is not None:
+            self._leaving.end()
+        calls = self._receiver.under_way() - (self._next.calls if self._next is not None else set())
+        leaving = self._leaving = Leaving(old, calls, self._clock.monotonic())
+        leaving.task = asyncio.create_task(self._see_off(leaving))
+
+    def end(self, old: ClientLink) -> None:
+        """The attempt to move is over; unless the old link is being left, it is the only one, or gone."""
+        if self._leaving is None or self._leaving.link is not old:
+            self._end_overlap()
+
+    async def aclose(self) -> None:
+        """Close what was left."""
+        self._closed = True
+        if self._leaving is not None and self._leaving.task is not None:
+            self._leaving.task.cancel()
+            await asyncio.gather(self._leaving.task, return_exceptions=True)
+
+    async def _see_off(self, leaving: Leaving) -> None:
+        try:
+            with contextlib.suppress(LinkBrokenError):
+                await leaving.link.ask(wire.ClientItem(drain=wire.Drain()))  # done: the old link has no more events
+            if self._leaving is leaving:
+                self._end_overlap()
+            await leaving.link.ended()
+        finally:
+            if self._leaving is leaving:
+                self._leaving = None
+                self._end_overlap()
+            if not self._closed:
+                self._receiver.on_left(leaving.since)
+            await leaving.link.aclose()
+
+    def _end_overlap(self) -> None:
+        """The new link alone is registered: what came over it only is handed on."""
+        overlap = self._overlap
+        if overlap is not None:
+            for interest, envelope in overlap.end():
+                self._receiver.on_event(interest_from_wire(interest), envelope)
+            asyncio.get_running_loop().call_later(_LATE_SECONDS, self._forget_overlap, overlap)
+
+    def _forget_overlap(self, overlap: Overlap) -> None:
+        if self._overlap is overlap:
+            self._overlap = None
