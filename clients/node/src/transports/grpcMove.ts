@@ -1,7 +1,6 @@
-import type { Clock } from "../clock.js";
 import type { Envelope } from "../contract/envelope.js";
 import { callKey } from "../identity.js";
-import type { Interest, Receiver } from "../transport.js";
+import { type Interest, type Receiver, Route } from "../transport.js";
 import type { GrpcLink } from "./grpcLink.js";
 import { Overlap } from "./grpcOverlap.js";
 
@@ -10,45 +9,27 @@ import { Overlap } from "./grpcOverlap.js";
 /** How long the same event may come again over a Link that is slower than the one it came over first. */
 const LATE_MS = 15_000;
 
-/** A Link on which calls have to be answered though it is not the one in use. */
-export class Beside {
+/** A Link that is not the one in use, but over which there are things to be said of calls. */
+class Beside {
   readonly link: GrpcLink;
-  /** Ids of these calls. */
+  /** Their ids (`callKey`); of a Link that was left, those that were under way when the next one began. */
   readonly calls: Set<string>;
 
   constructor(link: GrpcLink, calls: Iterable<string> = []) {
     this.link = link;
     this.calls = new Set(calls);
   }
-
-  /** Whether what is said of this call has to be said here. */
-  takes(callId: Buffer): boolean {
-    return this.calls.has(callKey(callId)) && !this.link.broken;
-  }
 }
 
-/** A Link whose gateway is about to stop: calls that were under way when the next one began end here. */
-export class Leaving extends Beside {
-  /** When the next Link began (ms, of the port's monotonic clock). */
-  readonly since: number;
-
-  constructor(link: GrpcLink, calls: Iterable<string>, since: number) {
-    super(link, calls);
-    this.since = since;
-  }
-}
-
-/** The Links beside the one in use: the next one until it is used, and the one that was left. */
+/** The Links beside the one in use: the next one until it is used, and those that were left and have not ended. */
 export class Moves {
-  readonly #clock: Clock;
   readonly #receiver: Receiver;
   #next: Beside | undefined;
-  #leaving: Leaving | undefined;
+  readonly #left = new Map<GrpcLink, Beside>();
   #overlap: Overlap | undefined;
   #closed = false;
 
-  constructor(clock: Clock, receiver: Receiver) {
-    this.#clock = clock;
+  constructor(receiver: Receiver) {
     this.#receiver = receiver;
   }
 
@@ -56,20 +37,26 @@ export class Moves {
 
   /** The Link over which something is to be said of a call, if it is not the one in use. */
   linkOf(callId: Buffer): GrpcLink | undefined {
-    if (this.#leaving?.takes(callId)) return this.#leaving.link;
-    return this.#next?.takes(callId) ? this.#next.link : undefined;
+    if (this.#next === undefined && this.#left.size === 0) return undefined;
+    const key = callKey(callId);
+    return this.#beside().find(({ link, calls }) => calls.has(key) && !link.broken)?.link;
   }
 
   /** A call came over this Link, and is answered over it. */
   came(link: GrpcLink, callId: Buffer): void {
-    for (const beside of [this.#leaving, this.#next]) {
-      if (beside?.link === link) beside.calls.add(callKey(callId));
+    for (const beside of this.#beside()) {
+      if (beside.link === link) beside.calls.add(callKey(callId));
     }
   }
 
-  /** Whether a live event is to be handed on now. */
+  /**
+   * Whether a live event is to be handed on now. What Links bring that were left before the last one came over that one,
+   * too.
+   */
   lets(link: GrpcLink, interest: Interest, envelope: Envelope): boolean {
-    return this.#overlap?.lets(link, interest, envelope) ?? true;
+    const overlap = this.#overlap;
+    if (this.#left.has(link) && link !== overlap?.old) return interest.route === Route.GROUP;
+    return overlap?.lets(link, interest, envelope) ?? true;
   }
 
   // --- the course of a move ------------------------------------------------------------------------------------------
@@ -90,34 +77,41 @@ export class Moves {
     this.#overlap = new Overlap(old, this.#overlap);
   }
 
-  /** All that begins uses the next Link; what is under way ends over the old one. */
+  /** All that begins uses the next Link; what is under way ends over the old one, or where it began before. */
   leave(old: GrpcLink): void {
-    void this.#leaving?.link.close();
-    const calls = new Set(this.#receiver.underWay());
-    for (const arrived of this.#next?.calls ?? []) calls.delete(arrived);
-    this.#leaving = new Leaving(old, calls, this.#clock.monotonic());
-    void this.#seeOff(this.#leaving);
+    const elsewhere = this.#beside();
+    const calls = [...this.#receiver.underWay()].filter((key) => !elsewhere.some((beside) => beside.calls.has(key)));
+    this.#left.set(old, new Beside(old, calls));
+    void this.#seeOff(old);
   }
 
   /** The attempt to move is over; unless the old Link is being left, it is the only one, or gone. */
   end(old: GrpcLink): void {
-    if (this.#leaving?.link !== old) this.#endOverlap();
+    if (!this.#left.has(old)) this.#endOverlap();
   }
 
   /** Closes what was left, and what would be next. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.#next?.link.close(), this.#leaving?.link.close()]);
+    await Promise.all(this.#beside().map(({ link }) => link.close()));
   }
 
-  async #seeOff(leaving: Leaving): Promise<void> {
-    const { link, since } = leaving;
-    await link.ask({ $case: "drain", value: { ref: 0 } }).catch(() => undefined); // nothing comes twice any more
-    if (leaving === this.#leaving) this.#endOverlap();
-    await link.ended;
-    if (leaving === this.#leaving) this.#leaving = undefined;
-    if (!this.#closed) this.#receiver.onLeft(since);
-    await link.close();
+  async #seeOff(old: GrpcLink): Promise<void> {
+    await old.ask({ $case: "drain", value: { ref: 0 } }).catch(() => undefined); // nothing comes twice any more
+    this.#endOverlapWith(old);
+    await old.ended;
+    const { calls = new Set<string>() } = this.#left.get(old) ?? {};
+    this.#left.delete(old);
+    if (!this.#closed) this.#receiver.onLeft(calls);
+    await old.close();
+  }
+
+  #beside(): Beside[] {
+    return this.#next === undefined ? [...this.#left.values()] : [...this.#left.values(), this.#next];
+  }
+
+  #endOverlapWith(old: GrpcLink): void {
+    if (this.#overlap?.old === old) this.#endOverlap();
   }
 
   /** The new Link alone is registered: what came over it only is handed on. */

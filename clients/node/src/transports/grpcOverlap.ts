@@ -13,7 +13,8 @@ const MOST = 100_000;
  * the old one is still known for a while after that.
  */
 export class Overlap {
-  readonly #old: GrpcLink;
+  /** The Link that is left. */
+  readonly old: GrpcLink;
   readonly #late: Set<string>;
   #taken = new Set<string>();
   #held = new Map<string, [Interest, Envelope]>();
@@ -21,7 +22,7 @@ export class Overlap {
 
   /** `before` is the last such time, if its copies may still come. */
   constructor(old: GrpcLink, before?: Overlap) {
-    this.#old = old;
+    this.old = old;
     this.#late = before === undefined ? new Set() : before.#late;
   }
 
@@ -31,7 +32,7 @@ export class Overlap {
     const copy = `${interestKey(interest)} ${envelope.id} ${callKey(envelope.callId)}`;
     if (this.#late.delete(copy)) return false;
     if (this.#over || this.#taken.size + this.#held.size > MOST) return true;
-    if (link === this.#old) {
+    if (link === this.old) {
       if (!this.#held.delete(copy)) this.#taken.add(copy);
       return true;
     }

@@ -44,7 +44,7 @@ export class GrpcPort implements Port, LinksUser {
 
   constructor(gateways: readonly Gateway[], hello: Hello, receiver: Receiver, settings: Settings) {
     this.#receiver = receiver;
-    this.#moves = new Moves(this.clock, receiver);
+    this.#moves = new Moves(receiver);
     this.#links = new Links(gateways, hello, this.clock, settings, this, this.#moves);
     this.#absence = new Absence(this.clock, receiver);
     this.#kept = new GrpcKept(settings);

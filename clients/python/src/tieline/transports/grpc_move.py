@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.clock import Clock
-from tieline.transport import Receiver
+from tieline.transport import Receiver, Route
 from tieline.transports.grpc_frames import interest_from_wire
 from tieline.transports.grpc_link import ClientLink, LinkBrokenError
 from tieline.transports.grpc_overlap import Overlap
@@ -20,49 +20,26 @@ _LATE_SECONDS = 15.0
 
 @dataclass(slots=True)
 class Beside:
-    """A link on which calls have to be answered though it is not the one in use.
+    """A link that is not the one in use, but over which there are things to be said of calls.
 
     Attributes:
         link: it.
-        calls: their ids.
+        calls: their ids; of a link that was left, those that were under way when the next one began.
 
     """
 
     link: ClientLink
     calls: set[bytes] = field(default_factory=set)
 
-    def takes(self, call_id: bytes) -> bool:
-        """Whether what is said of this call has to be said here."""
-        return call_id in self.calls and not self.link.broken
-
-
-@dataclass(slots=True)
-class Leaving(Beside):
-    """A link whose gateway is about to stop: calls that were under way when the next one began end here.
-
-    Attributes:
-        since: when the next link began (seconds, of the port's clock).
-        task: waits for the end.
-
-    """
-
-    since: float = 0.0
-    task: asyncio.Task[None] | None = None
-
-    def end(self) -> None:
-        """Wait no longer."""
-        if self.task is not None:
-            self.task.cancel()
-
 
 class Moves:
-    """The links beside the one in use: the next one until it is used, and the one that was left."""
+    """The links beside the one in use: the next one until it is used, and those that were left and have not ended."""
 
-    def __init__(self, clock: Clock, receiver: Receiver) -> None:
-        self._clock = clock
+    def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._next: Beside | None = None
-        self._leaving: Leaving | None = None
+        self._left: dict[ClientLink, Beside] = {}
+        self._seeing_off: set[asyncio.Task[None]] = set()
         self._overlap: Overlap | None = None
         self._closed = False
 
@@ -70,20 +47,26 @@ class Moves:
 
     def link_of(self, call_id: bytes) -> ClientLink | None:
         """The link over which something is to be said of a call, if it is not the one in use."""
-        for beside in (self._leaving, self._next):
-            if beside is not None and beside.takes(call_id):
+        for beside in self._beside():
+            if call_id in beside.calls and not beside.link.broken:
                 return beside.link
         return None
 
     def came(self, link: ClientLink, call_id: bytes) -> None:
         """A call came over this link, and is answered over it."""
-        for beside in (self._leaving, self._next):
-            if beside is not None and beside.link is link:
+        for beside in self._beside():
+            if beside.link is link:
                 beside.calls.add(call_id)
 
     def lets(self, link: ClientLink, interest: wire.Interest, envelope: Envelope) -> bool:
-        """Whether a live event is to be handed on now."""
-        return self._overlap is None or self._overlap.lets(link, interest, envelope)
+        """Whether a live event is to be handed on now.
+
+        What links bring that were left before the last one came over that one, too.
+        """
+        overlap = self._overlap
+        if link in self._left and (overlap is None or link is not overlap.old):
+            return interest.route == Route.GROUP
+        return overlap is None or overlap.lets(link, interest, envelope)
 
     # --- the course of a move ---------------------------------------------------------------------------------------
 
@@ -101,39 +84,46 @@ class Moves:
         self._overlap = Overlap(old, self._overlap)
 
     def leave(self, old: ClientLink) -> None:
-        """All that begins uses the next link; what is under way ends over the old one."""
-        if self._leaving is not None:
-            self._leaving.end()
-        calls = self._receiver.under_way() - (self._next.calls if self._next is not None else set())
-        leaving = self._leaving = Leaving(old, calls, self._clock.monotonic())
-        leaving.task = asyncio.create_task(self._see_off(leaving))
+        """All that begins uses the next link; what is under way ends over the old one, or where it began before."""
+        calls = self._receiver.under_way().difference(*(beside.calls for beside in self._beside()))
+        self._left[old] = Beside(old, calls)
+        task = asyncio.create_task(self._see_off(old))
+        self._seeing_off.add(task)
+        task.add_done_callback(self._seeing_off.discard)
 
     def end(self, old: ClientLink) -> None:
         """The attempt to move is over; unless the old link is being left, it is the only one, or gone."""
-        if self._leaving is None or self._leaving.link is not old:
+        if old not in self._left:
             self._end_overlap()
 
     async def aclose(self) -> None:
         """Close what was left."""
         self._closed = True
-        if self._leaving is not None and self._leaving.task is not None:
-            self._leaving.task.cancel()
-            await asyncio.gather(self._leaving.task, return_exceptions=True)
+        for task in self._seeing_off:
+            task.cancel()
+        await asyncio.gather(*self._seeing_off, *(link.aclose() for link in self._left), return_exceptions=True)
 
-    async def _see_off(self, leaving: Leaving) -> None:
+    async def _see_off(self, old: ClientLink) -> None:
         try:
             with contextlib.suppress(LinkBrokenError):
-                await leaving.link.ask(wire.ClientItem(drain=wire.Drain()))  # done: the old link has no more events
-            if self._leaving is leaving:
-                self._end_overlap()
-            await leaving.link.ended()
+                await old.ask(wire.ClientItem(drain=wire.Drain()))  # done: the old link has no more events
+            self._end_overlap_with(old)
+            await old.ended()
         finally:
-            if self._leaving is leaving:
-                self._leaving = None
-                self._end_overlap()
+            self._end_overlap_with(old)
+            calls = self._left.pop(old).calls
             if not self._closed:
-                self._receiver.on_left(leaving.since)
-            await leaving.link.aclose()
+                self._receiver.on_left(calls)
+            await old.aclose()
+
+    def _beside(self) -> Iterator[Beside]:
+        yield from self._left.values()
+        if self._next is not None:
+            yield self._next
+
+    def _end_overlap_with(self, old: ClientLink) -> None:
+        if self._overlap is not None and self._overlap.old is old:
+            self._end_overlap()
 
     def _end_overlap(self) -> None:
         """The new link alone is registered: what came over it only is handed on."""

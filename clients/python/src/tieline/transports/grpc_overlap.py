@@ -23,13 +23,13 @@ class Overlap:
     taken from the old one is still known for a while after that.
 
     Args:
-        old: the link that is left.
+        old: the link that is left; an attribute, too.
         before: the last such time, if its copies may still come.
 
     """
 
     def __init__(self, old: ClientLink, before: Overlap | None = None) -> None:
-        self._old = old
+        self.old = old
         self._taken: set[Copy] = set()
         self._late = before._late if before is not None else set[Copy]()
         self._held: dict[Copy, tuple[wire.Interest, Envelope]] = {}
@@ -45,7 +45,7 @@ class Overlap:
             return False
         if self._over or len(self._taken) + len(self._held) > _MOST:
             return True
-        if link is self._old:
+        if link is self.old:
             if self._held.pop(copy, None) is None:
                 self._taken.add(copy)
             return True

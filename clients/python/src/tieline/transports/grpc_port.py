@@ -41,7 +41,7 @@ class GrpcPort:
     def __init__(self, targets: Sequence[Target], service: str, receiver: Receiver, settings: Settings) -> None:
         self.clock = Clock()
         self._receiver = receiver
-        self._moves = Moves(self.clock, receiver)
+        self._moves = Moves(receiver)
         hello = wire.Hello(service=service, client=CLIENT)
         self._links = Links(targets, hello, self.clock, settings, self, self._moves)
         self._absence = Absence(self.clock, receiver)
