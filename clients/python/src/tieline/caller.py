@@ -272,9 +272,9 @@ class Caller:
         """The broker is back."""
         self._calls.link_up(self._monotonic())
 
-    def link_left(self, since: float) -> None:
-        """What was sent before this moment gets no answer any more."""
-        self._calls.link_left(since, self._monotonic())
+    def link_left(self, attempts: set[bytes]) -> None:
+        """These attempts get no answer any more."""
+        self._calls.link_left(attempts, self._monotonic())
 
     def under_way(self) -> set[bytes]:
         """Ids of the attempts that are out."""
