@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, cast
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -54,7 +55,7 @@ class Entry:
         return self.unary(counted)
 
     async def _admitted(self, work: Work, request: Any, context: Context) -> Any:
-        async with self._watch.visit(_credentials(context)) as visit:
+        async with self._watch.visit(_credentials(context), _peer(context)) as visit:
             return await work(request, context, visit.principal)
 
 
@@ -78,7 +79,7 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
 
         async def guarded(requests: Any, context: Context) -> AsyncGenerator[Any, None]:
             try:
-                self._watch.admit(_credentials(context))
+                self._watch.admit(_credentials(context), _peer(context))
             except TielineError as error:
                 await abort(context, error)
             async for answer in serve(requests, context):
@@ -122,6 +123,11 @@ async def abort(context: Context, error: TielineError) -> Any:
     """End a call with an error."""
     code, message, details = refusal(error)
     return await context.abort(grpc.StatusCode[code], message, ((_DETAILS_KEY, details),))
+
+
+def _peer(context: Context) -> str:
+    """host:port of who calls; gRPC says it as `ipv4:host:port`, or with escapes."""
+    return unquote(context.peer().partition(":")[2])
 
 
 def _credentials(context: Context) -> Credentials:
