@@ -198,32 +198,41 @@ class RedisMail(RedisMailDesk):
                 return Enrolled(new, other.decode())
             again = True  # should somebody remove it meanwhile
 
-    async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
+    async def claim(
+        self, topic: str, group: str, slots: int, entries: int, lease: float, *, holder: str = ""
+    ) -> Claimed:
         """See `Mail.claim`."""
         names = scripts.claim_names(self._prefix, topic, group)
         numbers = (slots, entries, contract.LIMIT_CLAIM_BYTES, int(lease * 1000))
-        arguments = [topic.encode(), group.encode(), *(b"%d" % number for number in numbers)]
+        arguments = [topic.encode(), group.encode(), *(b"%d" % number for number in numbers), _held_by(holder)]
         token, again, lost, members = await self._run(scripts.CLAIM, names, arguments)
         seconds = int(again) / 1000 if again else None
         return Claimed(token, seconds, int(lost), [_member(topic, *member) for member in members])
 
     async def settle(
-        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool
+        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool, holder: str = ""
     ) -> list[bool]:
         """See `Mail.settle`."""
         names = scripts.settle_names(self._prefix, topic, group)
         arguments = [topic.encode(), group.encode(), b"%d" % int(lease * 1000), b"1" if claims else b"0"]
         for member, token, verdict, argument, ids in settlements:
-            arguments += (member, token, verdict.encode(), argument, b"%d" % len(ids), *ids)
+            arguments += (member, token + _held_by(holder), verdict.encode(), argument, b"%d" % len(ids), *ids)
         return [bool(told) for told in await self._run(scripts.SETTLE, names, arguments)]
 
-    async def extend(self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float) -> list[bool]:
+    async def extend(
+        self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float, *, holder: str = ""
+    ) -> list[bool]:
         """See `Mail.extend`."""
         names = scripts.extend_names(self._prefix, topic, group)
         arguments = [b"%d" % int(lease * 1000)]
         for member, token in leases:
-            arguments += (member, token)
+            arguments += (member, token + _held_by(holder))
         return [bool(told) for told in await self._run(scripts.EXTEND, names, arguments)]
+
+
+def _held_by(holder: str) -> bytes:
+    """What stands behind the token of a lease that is somebody's alone."""
+    return b"|" + holder.encode() if holder else b""
 
 
 def _appended(stream: str, told: bytes) -> Appended:
