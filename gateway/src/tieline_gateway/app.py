@@ -57,7 +57,9 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         await _record(settings, events, retention)
         gateway.webhooks = Webhooks(gateway, settings.tables.webhooks, settings.tables.deliveries)
         await gateway.webhooks.start()
-        http = HttpServer(make_app(gateway, watch, _browsers(settings)), tls) if settings.http else None
+        http = (
+            HttpServer(make_app(gateway, watch, _browsers(settings)), tls, gateway.stopping) if settings.http else None
+        )
         port = await server.start(*settings.listen)
         web = await http.start(settings.http) if http and settings.http else None
         watching = [asyncio.create_task(watch.run())]

@@ -19,6 +19,7 @@ from tieline_gateway.status import refusal
 
 _log = logging.getLogger("tieline.gateway")
 _DETAILS_KEY = "grpc-status-details-bin"
+_PUSHBACK_KEY = "grpc-retry-pushback-ms"
 _HEALTH_PREFIX = "/grpc.health.v1.Health/"
 _CERTIFICATE = "x509_pem_cert"
 
@@ -121,8 +122,9 @@ async def told(context: Context, work: Awaitable[Any]) -> Any:
 
 async def abort(context: Context, error: TielineError) -> Any:
     """End a call with an error."""
-    code, message, details = refusal(error)
-    return await context.abort(grpc.StatusCode[code], message, ((_DETAILS_KEY, details),))
+    code, message, details, pushback = refusal(error)
+    told = ((_DETAILS_KEY, details), *(((_PUSHBACK_KEY, pushback),) if pushback else ()))
+    return await context.abort(grpc.StatusCode[code], message, told)
 
 
 def _peer(context: Context) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REQUEST
 from tieline.errors import TielineError
-from tieline.transport import Gap, Interest, Port, Route, Transport
+from tieline.transport import Gap, Interest, Port, Route, Transport, Unmoved
 
 _SERVICE = "tap"
 _MOST_WAITING = 1_000
@@ -28,7 +28,7 @@ class Seen(NamedTuple):
     envelopes: Sequence[Envelope]
 
 
-class Tap:
+class Tap(Unmoved):
     """An observer (`Receiver`); what waits for its reader is bounded in number and in bytes."""
 
     def __init__(self, transport: Transport, most_a_second: int) -> None:
@@ -113,13 +113,6 @@ class Tap:
 
     def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         """Nothing was dispatched."""
-
-    def under_way(self) -> set[bytes]:
-        """Not asked: a gateway's port stays where it is."""
-        return set()
-
-    def on_left(self, since: float) -> None:
-        """Not told, see `under_way`."""
 
     def on_mail(self, topic: str, group: str) -> None:
         """Nothing is claimed."""

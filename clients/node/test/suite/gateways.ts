@@ -81,7 +81,7 @@ export function gatewayTests(world: World, gateway: Gateway): void {
     const ca = `?ca=${file("authority.pem")}`;
     const [door, other, open, web] = await Promise.all([
       Gateway.start(["--tls-cert", file("server.pem"), "--tls-key", file("server.key")]),
-      Gateway.start(["--tls-cert", file("client.pem"), "--tls-key", file("client.key")]),
+      Gateway.start(["--tls-cert", file("other.pem"), "--tls-key", file("other.key")]),
       Gateway.start(),
       listening(createServer((_, answer) => answer.end())),
     ]);

@@ -1,4 +1,4 @@
-"""`tieline webhook send`: a test delivery, signed as GitHub or a sender of Standard Webhooks would."""
+"""`tieline webhook`: test deliveries, signed as GitHub or a sender of Standard Webhooks would; and the way out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import click
 import httpx
 
+from tieline_gateway.cli.deliveries import deliveries, resume
 from tieline_gateway.cli.page import visible
 from tieline_gateway.cli.visit import FAILED, USAGE, fail
 from tieline_gateway.webhooks import github, standard
@@ -25,7 +26,11 @@ _EXAMPLE = {"ref": "refs/heads/main", "repository": {"full_name": "octo-org/exam
 
 @click.group()
 def webhook() -> None:
-    """Try out webhooks."""
+    """Try out webhooks, and look after deliveries to others."""
+
+
+webhook.add_command(deliveries)
+webhook.add_command(resume)
 
 
 @webhook.command()
