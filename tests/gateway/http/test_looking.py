@@ -53,7 +53,7 @@ async def test_a_call_is_explained_and_is_live_while_it_runs(web: WebClient, top
         go.set()
         assert (await calling).json() == {"data": "done"}
         await over_a_link
-        assert (await web.get("/v1/calls/live")).json() == {"items": [], "total": 0}
+        assert (await web.get("/v1/calls/live")).json() == {"items": [], "total": 0, "instances": 2, "answered": 2}
         explained = (await web.get("/v1/explain/chain-7")).json()
         assert {"called", "replied"} & {step["name"] for step in explained["steps"]}
         assert explained["steps"][0]["after_ms"] == 0
