@@ -12,7 +12,7 @@ from tieline_gateway.cli.supervisor import Supervisor
 
 WORKERS = 6
 COUNTS = """
-import pathlib, signal, os
+import os, pathlib, signal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 pathlib.Path(f"{os.getpid()}.ready").touch()
 told = 0
@@ -22,12 +22,17 @@ pathlib.Path(f"{os.getpid()}.told").write_text(str(told))
 """
 
 
+def read(folder: Path, what: str) -> list[str]:
+    """What the processes wrote into their files of this kind."""
+    return [path.read_text() for path in folder.glob(f"*.{what}")]
+
+
 async def test_a_process_is_asked_to_drain_once(tmp_path: Path) -> None:
     program = f"import os; os.chdir({str(tmp_path)!r})\n{COUNTS}"
     supervisor = asyncio.create_task(Supervisor([sys.executable, "-c", program], WORKERS, None).run())
     async with asyncio.timeout(30):
-        while len(list(tmp_path.glob("*.ready"))) < WORKERS:
+        while len(read(tmp_path, "ready")) < WORKERS:
             await asyncio.sleep(0.05)
         os.kill(os.getpid(), signal.SIGTERM)
         assert await supervisor == 0
-    assert [path.read_text() for path in tmp_path.glob("*.told")] == ["1"] * WORKERS
+    assert read(tmp_path, "told") == ["1"] * WORKERS
