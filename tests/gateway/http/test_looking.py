@@ -106,6 +106,23 @@ async def test_the_overview_has_rates_and_goes_on(web: WebClient, topic: str) ->
         assert counted["topics"][topic]["published_events"] >= 2
 
 
+async def test_the_tap_shows_what_is_stored(web: WebClient, topic: str) -> None:
+    async with system(web.up) as events, reading(web, "GET", "/v1/tap", params={"topic": f"{topic}.*"}) as stream:
+        await stream.until("watching")
+        await events.publish(f"{topic}.kept", {"n": 1}, key="k-1")
+        await events.publish("elsewhere", {"n": 2}, key="k-1")
+        await events.publish(f"{topic}.planned", {"n": 3}, key="k-1", delay=0.05)
+        await events.publish(f"{topic}.live", {"n": 4})
+        seen = {told.data["topic"]: told for told in [await stream.next() for _ in range(3)]}
+        assert {name: told.name for name, told in seen.items()} == {
+            f"{topic}.kept": "stored",
+            f"{topic}.planned": "stored",
+            f"{topic}.live": "event",
+        }
+        kept = seen[f"{topic}.kept"].data
+        assert (kept["data"], kept["key"], kept["source"]) == ({"n": 1}, "k-1", f"{events.service}/{events.instance}")
+
+
 async def test_the_tap_shows_events_and_requests_once(web: WebClient, topic: str) -> None:
     async with system(web.up) as events:
         await events.subscribe(f"{topic}.call", lambda data: data).ready()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,7 +16,8 @@ from tests import peers
 from tests.gateway.http.streams import Stream, reading
 from tests.gateway.up import Up, WebClient
 from tests.support.processes import Peer
-from tieline import EventSystem, Step
+from tests.support.servers import RedisServer
+from tieline import EventSystem, RetryPolicy, Step, TielineError
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -126,3 +128,58 @@ async def test_calls_between_services_at_redis_are_live(
     assert 0 < found["held-in-node"]["until"] - found["held-in-node"]["since"] <= 30_000
     held.set()
     await local
+
+
+async def test_the_tap_shows_what_services_store_at_redis_and_what_is_put_back(
+    stack: AsyncExitStack, topic: str
+) -> None:
+    server = stack.enter_context(RedisServer())
+    up = await stack.enter_async_context(Up("--url", server.url, http=True))
+    web = await stack.enter_async_context(WebClient(up))
+    shop = await stack.enter_async_context(EventSystem(server.url, service="shop"))
+    broken = True
+
+    def handle(_data: Any) -> None:
+        if broken:
+            raise ValueError("no")
+
+    options: Any = {"durable": True, "retry": RetryPolicy(max_attempts=1), "on_poison": "dead_letter"}
+    await shop.subscribe(topic, handle, **options).ready()
+    async with reading(web, "GET", "/v1/tap", params={"topic": topic}) as stream:
+        await stream.until("watching")
+        await shop.publish(topic, {"n": 1}, key="a")
+        told = await stream.next()
+        assert (told.name, told.data["data"], told.data["key"]) == ("stored", {"n": 1}, "a")
+        while not (letters := await shop.dead_letters.list(topic)):
+            await asyncio.sleep(0.05)
+        broken = False
+        await shop.dead_letters.redrive(topic, ids=[letters[0].id])
+        again = await stream.next()
+        assert (again.name, again.data["id"], again.data["data"]) == ("stored", told.data["id"], {"n": 1})
+        server.command("XADD", f"event_stream:{topic}:card-7", "*", "text", "hello")
+        server.command("PUBLISH", "group_change", f"register:{topic}:card-7")
+        foreign = await stream.next()
+        assert (foreign.name, foreign.data["key"], foreign.data["data"]) == ("stored", "card-7", {"text": "hello"})
+    while "tap" in server.command("PUBSUB", "CHANNELS", "*tape:tap"):  # nobody listens any more
+        await asyncio.sleep(0.05)
+
+
+async def test_the_tap_goes_on_when_the_broker_is_back(stack: AsyncExitStack, topic: str) -> None:
+    server = stack.enter_context(RedisServer())
+    up = await stack.enter_async_context(Up("--url", server.url, http=True))
+    web = await stack.enter_async_context(WebClient(up))
+    shop = await stack.enter_async_context(EventSystem(server.url, service="shop"))
+    async with reading(web, "GET", "/v1/tap", params={"topic": topic}) as stream:
+        await stream.until("watching")
+        server.restart()
+        await stream.until("gap")
+
+        async def store() -> None:
+            while True:
+                with contextlib.suppress(TielineError):
+                    await shop.publish(topic, 1, key="a")
+                await asyncio.sleep(0.1)
+
+        storing = asyncio.create_task(store())
+        assert await stream.until("stored")
+        storing.cancel()
