@@ -31,13 +31,13 @@ def main() -> None:
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         nobody_reads()
+    except TielineError as error:  # before OSError, which some of them are, too
+        fail_with(error)
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
         print_nothing_more()
         fail(f"the output cannot be written: {error.strerror}", ExitCode.FAILED)
-    except TielineError as error:
-        fail_with(error)
     else:
         sys.exit(code if isinstance(code, int) else ExitCode.FINE)
 
