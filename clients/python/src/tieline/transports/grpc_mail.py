@@ -132,15 +132,17 @@ class GrpcMail:
         answer = await self._ask(topic, group, enroll=wire.Enroll(latest=latest, again=again))
         return Enrolled(answer.yes, answer.other)
 
-    async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
-        """See `Mail.claim`."""
+    async def claim(
+        self, topic: str, group: str, slots: int, entries: int, lease: float, *, holder: str = ""
+    ) -> Claimed:
+        """See `Mail.claim`. The gateway knows whose leases they are."""
         claim = wire.Claim(slots=slots, entries=entries, lease_ms=int(lease * 1000))
         told = (await self._ask(topic, group, claim=claim)).claimed
         again = told.again_ms / 1000 if told.HasField("again_ms") else None
         return Claimed(told.token, again, told.lost, [_member(member) for member in told.members])
 
     async def settle(
-        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool
+        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool, holder: str = ""
     ) -> list[bool]:
         """See `Mail.settle`."""
         kept: list[bool] = []
@@ -149,7 +151,9 @@ class GrpcMail:
             kept += (await self._ask(topic, group, settle=settle)).kept
         return kept
 
-    async def extend(self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float) -> list[bool]:
+    async def extend(
+        self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float, *, holder: str = ""
+    ) -> list[bool]:
         """See `Mail.extend`."""
         named = [wire.Lease(member=member, token=token) for member, token in leases]
         extend = wire.Extend(leases=named, lease_ms=int(lease * 1000))
