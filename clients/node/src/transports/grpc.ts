@@ -12,6 +12,7 @@ import {
 import type { Settings } from "../settings.js";
 import type { Port, Receiver, Transport } from "../transport.js";
 import { CLIENT } from "../version.js";
+import { LinkCredentials } from "./grpcCredentials.js";
 import type { Gateway, LinkStream, StreamEvents } from "./grpcLink.js";
 import { GrpcPort } from "./grpcPort.js";
 import { type GatewayTargets, parseTargets, readToken } from "./grpcUrl.js";
@@ -88,7 +89,8 @@ function gatewayAt(target: Target): Gateway {
 
 /** A stream on a channel of its own. */
 function openStream(target: Target, events: StreamEvents): LinkStream {
-  const client = new Client(target.address, target.credentials, OPTIONS);
+  const door = new LinkCredentials(target.credentials);
+  const client = new Client(target.address, door, OPTIONS);
   const metadata = new Metadata();
   const token = tokenOf(target);
   if (token !== "") metadata.set("authorization", `Bearer ${token}`);
@@ -104,6 +106,7 @@ function openStream(target: Target, events: StreamEvents): LinkStream {
     write: (frame, written) => void call.write(frame, written),
     end: () => void call.end(),
     cancel: () => call.cancel(),
+    keepAlive: (kept) => door.keepAlive(kept),
   };
 }
 
