@@ -13,6 +13,7 @@ import type { Settings } from "../settings.js";
 import type { Port, Receiver, Transport } from "../transport.js";
 import { CLIENT } from "../version.js";
 import { adviceFor, reasonOf } from "./grpcAdvice.js";
+import { LinkCredentials } from "./grpcCredentials.js";
 import type { Gateway, LinkStream, StreamEvents } from "./grpcLink.js";
 import { GrpcPort } from "./grpcPort.js";
 import { type GatewayTargets, parseTargets, readToken } from "./grpcUrl.js";
@@ -91,7 +92,8 @@ function gatewayAt(target: Target): Gateway {
 
 /** A stream on a channel of its own. */
 function openStream(target: Target, events: StreamEvents): LinkStream {
-  const client = new Client(target.address, target.credentials, OPTIONS);
+  const door = new LinkCredentials(target.credentials);
+  const client = new Client(target.address, door, OPTIONS);
   const metadata = new Metadata();
   const token = tokenOf(target);
   if (token !== "") metadata.set("authorization", `Bearer ${token}`);
@@ -107,6 +109,7 @@ function openStream(target: Target, events: StreamEvents): LinkStream {
     write: (frame, written) => void call.write(frame, written),
     end: () => void call.end(),
     cancel: () => call.cancel(),
+    keepAlive: (kept) => door.keepAlive(kept),
   };
 }
 
