@@ -371,9 +371,11 @@ async def test_the_authority_of_clients_changes_for_both_faces(stack: AsyncExitS
             except (httpx.TransportError, ssl.SSLError):
                 return False
 
+    def shown(pair: tuple[str, str]) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(root, Path(pair[1]).read_bytes(), Path(pair[0]).read_bytes())
+
     async def rpc(pair: tuple[str, str]) -> bool:
-        own = (Path(pair[1]).read_bytes(), Path(pair[0]).read_bytes())
-        async with grpc.aio.secure_channel(up.address, grpc.ssl_channel_credentials(root, *own)) as channel:
+        async with grpc.aio.secure_channel(up.address, shown(pair)) as channel:
             return await Caller(EventGatewayStub(channel), "").code(*PUBLISH) == "OK"
 
     assert [await web(old), await rpc(old), await web(new), await rpc(new)] == [True, True, False, False]

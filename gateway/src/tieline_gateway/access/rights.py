@@ -108,6 +108,14 @@ def may_plan(principal: Principal, topic: str) -> bool:
     return principal.may(Action.PUBLISH, topic) or principal.may(Action.ADMIN, topic)
 
 
+def may_count(principal: Principal) -> bool:
+    """Whether somebody is told how many schedules or cron tasks there are: only who may see all of them.
+
+    Others get the pages with what they may see, and no total.
+    """
+    return principal.may(Action.ADMIN, EVERYTHING)
+
+
 def check_planned(principal: Principal, topic: str, id: str) -> None:
     """Seeing or changing one planned event.
 

@@ -10,7 +10,7 @@ from tieline_gateway.access.admission import WANTED, Credentials
 from tieline_gateway.access.principal import Principal
 
 _SHORTEST = 16
-_HOLDER = Principal(name="token")
+_HOLDER = Principal(name="token", known=False)
 
 
 class TokenError(Exception):
