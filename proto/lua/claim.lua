@@ -196,7 +196,7 @@ end
 
 -- What plain producers stored goes on the tape when it is given out for the first time.
 local function note_plain(stream, key, list)
-  for _, entry in ipairs(tape_most > 0 and list or {}) do
+  for _, entry in ipairs((tape_most > 0 or tapped > 0) and list or {}) do
     local fields = entry[2]
     if fields and #fields < 4000 and not (fields[1] == 'tl' and (#fields == 2 or #fields == 4 and fields[3] == 'group')) then
       note('plain', topic, 'key', key, 'stream', stream, 'entry', entry[1], unpack(fields))

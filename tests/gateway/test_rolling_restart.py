@@ -207,6 +207,45 @@ async def test_a_stream_under_way_ends_where_it_began(stack: AsyncExitStack, gat
     await asyncio.gather(*restarting)
 
 
+async def test_calls_end_where_they_began_though_two_gateways_are_left_at_a_time(
+    stack: AsyncExitStack, redis_server: RedisServer, topic: str
+) -> None:
+    gateways = [await stack.enter_async_context(Up("--url", redis_server.url)) for _ in range(3)]
+    for gateway in gateways[1:]:
+        gateway.terminate()
+        await gateway.wait()
+    url = "grpc://" + ",".join(gateway.address for gateway in gateways)
+    near, far = [await stack.enter_async_context(EventSystem(each, settings=QUICK)) for each in (url, redis_server.url)]
+    begun: list[str] = []
+    go_on = asyncio.Event()
+
+    async def answer(name: str) -> str:
+        begun.append(name)
+        await go_on.wait()
+        return name
+
+    await far.subscribe(f"{topic}.far", answer).ready()
+    await near.subscribe(f"{topic}.near", answer).ready()
+    calls: list[asyncio.Task[str]] = []
+
+    async def call() -> None:
+        names = [f"{way} over {near.instance}" for way in ("there", "here")]
+        calls.append(asyncio.create_task(near.publish_and_wait(f"{topic}.far", names[0], ttl=60)))
+        calls.append(asyncio.create_task(far.publish_and_wait(f"{topic}.near", names[1], ttl=60)))
+        await until(lambda: set(names) <= set(begun))
+
+    await call()
+    for gateway, following in itertools.pairwise(gateways):
+        await following.start()
+        before = near.instance
+        gateway.terminate()
+        await until(lambda before=before: near.instance != before)
+        await call()
+    go_on.set()
+    assert sorted(await asyncio.gather(*calls)) == sorted(begun)
+    assert [await gateway.wait() for gateway in gateways[:2]] == [0, 0]
+
+
 async def test_live_events_come_once_and_without_a_gap(
     stack: AsyncExitStack, gateways: list[Up], redis_server: RedisServer, topic: str
 ) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tests.suite.seen import Watch
+from tests.support.vectors import vectors
 from tieline import codec
 from tieline._contract.envelope_pb2 import Step, Trail
+from tieline.causes import in_order
 from tieline.explain import explanation
 from tieline.trail_bytes import joined
 
@@ -80,3 +82,15 @@ def test_joined_trails_keep_their_last_steps() -> None:
     assert joined(b"", one, len(one) - 1) == b""
     assert joined(b"\xff" + one, one, len(one) * 2) == one
     assert joined(b"\x0a\x7f" + one, one, len(one) + 2) == one, "what is broken ends where the new steps begin"
+
+
+@pytest.mark.parametrize("chain", vectors("causes")["chains"], ids=lambda chain: chain["about"])
+def test_each_step_is_told_after_what_caused_it(chain: dict[str, Any]) -> None:
+    steps = [
+        Step(source=source, name=name, topic=topic, call_id=call.encode(), time=AT + time, micros=micros)
+        for source, name, topic, call, time, micros in chain["steps"]
+    ]
+    for came in (steps, steps[::-1], steps[1::2] + steps[::2]):
+        assert [(each.source, each.name, each.call_id) for each in in_order(came)] == [
+            (each.source, each.name, each.call_id) for each in steps
+        ]

@@ -4,6 +4,7 @@ import { isRefusal } from "./callErrors.js";
 import { Calls } from "./calls.js";
 import type { Timer } from "./clock.js";
 import { Event } from "./context.js";
+import { ASK_TOPIC } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { Deadlines } from "./deadlines.js";
 import { ACCEPTED, CANCEL, CREDIT, newEnvelope } from "./envelope.js";
@@ -14,6 +15,7 @@ import { LocalCall } from "./localCall.js";
 import { PendingReply } from "./pendingReply.js";
 import type { Router } from "./router.js";
 import { gaveUp, type Scopes, scopesOf, whenOver } from "./scopes.js";
+import type { UnderWay } from "./standing.js";
 import { Reader, StreamCall } from "./streamCall.js";
 import type { Subscription } from "./subscription.js";
 import type { Recorded } from "./trail.js";
@@ -74,6 +76,13 @@ export class Caller implements Effects {
   /** Calls to other processes that are not done. */
   get active(): number {
     return this.#calls.active;
+  }
+
+  /** The requests of calls that are not done: with whom they are, and whether it said that it has them. */
+  out(): UnderWay[] {
+    const remote = this.#calls.all().map(({ envelope, instance, accepted }) => ({ envelope, instance, accepted }));
+    const local = [...this.#local].map(({ envelope }) => ({ envelope, instance: "", accepted: true }));
+    return [...remote, ...local].filter(({ envelope }) => envelope.topic !== ASK_TOPIC);
   }
 
   /** What there is to tell of the calls to other processes that are not done. */
@@ -337,9 +346,9 @@ export class Caller implements Effects {
     this.#calls.linkUp(this.#instance.now());
   }
 
-  /** What was sent before this moment (ms, see `now` of the instance) gets no answer any more. */
-  linkLeft(since: number): void {
-    this.#calls.linkLeft(since, this.#instance.now());
+  /** These attempts (`callKey`) get no answer any more. */
+  linkLeft(attempts: ReadonlySet<string>): void {
+    this.#calls.linkLeft(attempts, this.#instance.now());
   }
 
   /** Ids of the attempts that are out, see `callKey`. */
@@ -400,6 +409,7 @@ export class Caller implements Effects {
     if (this.#instance.observer) {
       this.#instance.say("completed", call.envelope, { instance: reply.source, attempts: call.attempts });
     }
+    if (call.envelope.topic === ASK_TOPIC) return; // whoever asks often would remember little else
     if (this.#instance.trail.room > 0) this.#instance.trail.called(call);
   }
 
@@ -410,6 +420,7 @@ export class Caller implements Effects {
     if (this.#instance.observer) {
       this.#instance.say("failed", call.envelope, { code: error.code, outcome: error.outcome });
     }
+    if (call.envelope.topic === ASK_TOPIC) return;
     this.#instance.trail.called(call, error);
     this.#instance.store(call.envelope);
   }

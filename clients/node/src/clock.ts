@@ -75,6 +75,11 @@ export class Clock {
     return Math.floor(localMs + this.#offset);
   }
 
+  /** The same as microseconds. */
+  microsAt(localMs: number): number {
+    return Math.floor((localMs + this.#offset) * 1000);
+  }
+
   /** Turns a moment of the broker's clock into one of the local monotonic clock. */
   local(brokerMs: number): number {
     return brokerMs - this.#offset;

@@ -1,35 +1,8 @@
+import { inOrder } from "./causes.js";
 import { decode } from "./codec.js";
 import { Step, type Step as WireStep } from "./contract/envelope.js";
 import type { Responder } from "./gather.js";
 import { stepsOf } from "./trailBytes.js";
-
-const ORDER = [
-  "planned",
-  "fired",
-  "expired",
-  "published",
-  "stored",
-  "redriven",
-  "routed_local",
-  "routed_remote",
-  "dispatched",
-  "joined",
-  "received",
-  "claimed",
-  "accepted",
-  "waiting",
-  "queued",
-  "running",
-  "handled",
-  "streamed",
-  "replied",
-  "completed",
-  "failed",
-  "retried",
-  "dropped",
-  "parked",
-  "dead_letter",
-];
 
 const SAME_MS = 50;
 
@@ -49,7 +22,7 @@ export interface TrailStep {
 export class Explanation {
   constructor(
     readonly correlationId: string,
-    /** In the order of their times. */
+    /** Each after what caused it, and else by time. */
     readonly steps: readonly TrailStep[],
     /** Instances that did not tell theirs. */
     readonly missing: readonly Responder[],
@@ -81,13 +54,12 @@ export function explanationOf(
     times.push(step.time);
     steps.push(step);
   }
-  const sorted = steps.map(readable).sort((a, b) => Number(a.time) - Number(b.time) || place(a) - place(b));
-  return new Explanation(correlationId, sorted, missing);
+  return new Explanation(correlationId, inOrder(steps).map(readable), missing);
 }
 
 /** The times of what is this step but for its time, which changes a little with what a process knows of the broker's clock. */
 function timesOf(known: Map<string, number[]>, step: WireStep): number[] {
-  const what = Buffer.from(Step.encode({ ...step, time: 0 }).finish()).toString("latin1");
+  const what = Buffer.from(Step.encode({ ...step, time: 0, micros: 0 }).finish()).toString("latin1");
   const times = known.get(what) ?? [];
   known.set(what, times);
   return times;
@@ -104,11 +76,6 @@ function detailOf(data: Uint8Array): Record<string, unknown> {
   } catch {
     return {};
   }
-}
-
-/** Within a millisecond steps are in the order in which things happen. */
-function place({ name }: TrailStep): number {
-  return Math.max(0, ORDER.indexOf(name));
 }
 
 function lineOf({ time, source, name, topic, detail }: TrailStep): string {

@@ -2,6 +2,7 @@ import type { Caller } from "./caller.js";
 import { InvalidArgumentError } from "./errors.js";
 import type { Instance } from "./instance.js";
 import type { Router } from "./router.js";
+import { calls, figures } from "./standing.js";
 import type { Subscription } from "./subscription.js";
 import { CLIENT } from "./version.js";
 
@@ -17,12 +18,14 @@ export class Inside {
     this.#caller = caller;
   }
 
-  /** Tells the trail of a chain, or what is subscribed here. Throws InvalidArgumentError for other questions. */
+  /** Tells the trail of a chain, what is subscribed here, or how it stands. Throws InvalidArgumentError for other questions. */
   answer(question: unknown): Record<string, unknown> {
-    const asked = typeof question === "object" && question !== null ? question : {};
+    const asked = (typeof question === "object" && question !== null ? question : {}) as Record<string, unknown>;
+    if (Object.hasOwn(asked, "trail")) return { trail: this.#trail(String(asked.trail)) };
     if (Object.hasOwn(asked, "subscriptions")) return this.#subscriptions();
-    if (Object.hasOwn(asked, "trail")) return { trail: this.#trail(String((asked as { trail: unknown }).trail)) };
-    throw new InvalidArgumentError("what can be asked for is 'trail' and 'subscriptions'");
+    if (Object.hasOwn(asked, "figures")) return this.#figures();
+    if (Object.hasOwn(asked, "calls")) return { ...this.#who(), ...calls(this.#caller.out(), asked.calls) };
+    throw new InvalidArgumentError("what can be asked for is 'trail', 'subscriptions', 'figures' and 'calls'");
   }
 
   /** The steps of a chain that are remembered here, and what of it is under way. */
@@ -36,9 +39,19 @@ export class Inside {
   }
 
   #subscriptions(): Record<string, unknown> {
-    const { service, port } = this.#asked;
     const told = this.#router.all().filter((subscription) => !subscription.internal && !subscription.leaving);
-    return { service, instance: port?.instance ?? "", client: CLIENT, subscriptions: told.map(described) };
+    return { ...this.#who(), subscriptions: told.map(described) };
+  }
+
+  #figures(): Record<string, unknown> {
+    const { tally, clock } = this.#asked;
+    const told = figures(tally, this.#router.all(), this.#caller.out().length);
+    return { ...this.#who(), time: clock.now(), ...told };
+  }
+
+  #who(): Record<string, unknown> {
+    const { service, port } = this.#asked;
+    return { service, instance: port?.instance ?? "", client: CLIENT };
   }
 }
 

@@ -1,6 +1,7 @@
 import { isRefusal } from "./callErrors.js";
 import { decode, encodeReply } from "./codec.js";
 import type { Event } from "./context.js";
+import type { Envelope } from "./contract/envelope.js";
 import type { Waiting } from "./deadlines.js";
 import { Delivery, type Outlet } from "./delivery.js";
 import { errorFromWire, errorToWire } from "./envelope.js";
@@ -32,6 +33,11 @@ export class LocalCall implements Outlet, Waiting {
     this.#pending = pending;
     this.#end = end;
     this.#idempotent = idempotent;
+  }
+
+  /** The request. */
+  get envelope(): Envelope {
+    return this.#delivery.event.envelope;
   }
 
   /** Gives it to the handler, which has room. */

@@ -58,7 +58,7 @@ function stepsFor(planned: Planned, correlationId: string, told: unknown): WireS
   const event = parse(planned.envelope);
   if (event === undefined || (event.correlationId || id) !== correlationId) return [];
   const step = (name: StepName, time: number, source: string, detail: object): WireStep => {
-    return { name, time, source, topic: event.topic, callId: NO_CALL, detail: Buffer.from(encode(detail)) };
+    return { name, time, micros: 0, source, topic: event.topic, callId: NO_CALL, detail: Buffer.from(encode(detail)) };
   };
   const steps: WireStep[] = [];
   if (!(told instanceof Date) || told.getTime() !== due) {

@@ -1,7 +1,7 @@
 import type { Timer } from "./clock.js";
 import { encodeReply } from "./codec.js";
 import { Event } from "./context.js";
-import { DEFAULT_STREAM_LEASE_MS, ERRORS } from "./contract/contract.js";
+import { ASK_TOPIC, DEFAULT_STREAM_LEASE_MS, ERRORS } from "./contract/contract.js";
 import type { Envelope } from "./contract/envelope.js";
 import { Delivery, type Outlet, unsendable } from "./delivery.js";
 import { ACCEPTED, errorToWire, newEnvelope, REPLY, STREAM_END, STREAM_ITEM } from "./envelope.js";
@@ -221,6 +221,7 @@ export class Responder implements Outlet {
 
   #remember(delivery: Delivery, ended: number, code: number): void {
     const { trail } = this.#instance;
+    if (delivery.event.topic === ASK_TOPIC) return; // whoever is asked often would remember little else
     if (code === 0 && trail.room === 0) return;
     trail.served(delivery, ended, code);
     if (code !== 0) this.#instance.store(delivery.event.envelope);

@@ -238,14 +238,11 @@ function trailOf(records: readonly Recorded[], source: string, clock: Clock, mos
 }
 
 function stepsOf({ tell, topic, callId }: Recorded, source: string, clock: Clock): WireStep[] {
-  return tell().map(([moment, name, detail]) => ({
-    name,
-    time: clock.at(moment),
-    source,
-    topic,
-    callId,
-    detail: detailOf(detail),
-  }));
+  return tell().map(([moment, name, detail]) => {
+    const micros = clock.microsAt(moment);
+    const time = Math.floor(micros / 1000);
+    return { name, time, micros: micros - time * 1000, source, topic, callId, detail: detailOf(detail) };
+  });
 }
 
 /** What there is to say, as a payload; a step of which that cannot be said is told without. */

@@ -6,12 +6,13 @@ import asyncio
 import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from tieline.events import EventSystem
 from tieline.transport import Transport
 from tieline_gateway.access.principal import ANYBODY, Principal
+from tieline_gateway.everybody import Everybody
 from tieline_gateway.feed import Feed
 from tieline_gateway.links.flight import Given
 from tieline_gateway.links.leases import Leases
@@ -46,6 +47,7 @@ class Gateway:
         self.events = events
         self.traffic = Traffic()
         self.simple = SimpleCalls(events._instance, self.traffic)
+        self.everybody = Everybody(events)
         self.overview = Overview(self.traffic, events, lambda: len(self.live_calls()))
         self.draining = False
         self.leases = Leases()
@@ -131,6 +133,13 @@ class Gateway:
         now = self.events.clock.now()
         known = itertools.chain(self.traffic.simple, *(link.down.flight.calls for link in self._links))
         return sorted((call for call in known if not call.until or call.until > now), key=_newest)
+
+    def calls_of_links(self, told: Collection[str]) -> list[LiveCall]:
+        """Calls that are under way of the Links of all instances but those that tell theirs themselves."""
+        calls = (call for link in self._links for call in link.down.flight.calls)
+        now = self.events.clock.now()
+        silent = (call for call in calls if call.source.rpartition("/")[2] not in told)
+        return [call for call in silent if not call.until or call.until > now]
 
     @property
     def guests(self) -> tuple[int, int]:

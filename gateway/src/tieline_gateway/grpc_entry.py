@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, cast
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -55,7 +56,7 @@ class Entry:
         return self.unary(counted)
 
     async def _admitted(self, work: Work, request: Any, context: Context) -> Any:
-        async with self._watch.visit(_credentials(context)) as visit:
+        async with self._watch.visit(_credentials(context), _peer(context)) as visit:
             return await work(request, context, visit.principal)
 
 
@@ -79,7 +80,7 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
 
         async def guarded(requests: Any, context: Context) -> AsyncGenerator[Any, None]:
             try:
-                self._watch.admit(_credentials(context))
+                self._watch.admit(_credentials(context), _peer(context))
             except TielineError as error:
                 await abort(context, error)
             async for answer in serve(requests, context):
@@ -124,6 +125,11 @@ async def abort(context: Context, error: TielineError) -> Any:
     code, message, details, pushback = refusal(error)
     told = ((_DETAILS_KEY, details), *(((_PUSHBACK_KEY, pushback),) if pushback else ()))
     return await context.abort(grpc.StatusCode[code], message, told)
+
+
+def _peer(context: Context) -> str:
+    """host:port of who calls; gRPC says it as `ipv4:host:port`, or with escapes."""
+    return unquote(context.peer().partition(":")[2])
 
 
 def _credentials(context: Context) -> Credentials:

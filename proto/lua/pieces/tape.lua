@@ -1,9 +1,15 @@
 -- What happens goes on the tape while there are recorders (see `record`). Its two keys are the last ones of the script.
 -- It holds so many entries, and about so many bytes; what is cut off at its end is lost, unless a recorder has read it.
 local recording, tape = KEYS[#KEYS - 1], KEYS[#KEYS]
-local tape_bounds = redis.pcall('HMGET', recording, 'most', 'most_bytes')
+local tape_bounds = redis.pcall('HMGET', recording, 'most', 'most_bytes', 'tapped')
 local tape_most = tonumber(tape_bounds[1] or 0)
 local tape_most_bytes = tape_bounds[2] and tonumber(tape_bounds[2]) or math.huge
+-- Until when (ms) somebody watches what is stored; the time is asked only then.
+local tapped = tonumber(tape_bounds[3] or 0)
+local tapped_kinds = { stored = true, again = true, plain = true }
+if tapped > 0 and tonumber(redis.call('TIME')[1]) * 1000 > tapped then
+  tapped = 0
+end
 
 -- About how many bytes an entry takes, by its names and values.
 local function size_of(fields)
@@ -38,6 +44,9 @@ local function cut_tape(length, bytes, most_bytes)
 end
 
 local function note(...)
+  if tapped > 0 and tapped_kinds[(...)] then
+    redis.pcall('PUBLISH', tape .. ':tap', cmsgpack.pack({ ... }))
+  end
   if tape_most > 0 and type(redis.pcall('XADD', tape, '*', ...)) == 'string' then
     local length, size = redis.call('XLEN', tape), size_of({ ... })
     local bytes = length > 1 and redis.call('HINCRBY', recording, 'bytes', size) or size

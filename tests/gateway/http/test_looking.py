@@ -53,7 +53,7 @@ async def test_a_call_is_explained_and_is_live_while_it_runs(web: WebClient, top
         go.set()
         assert (await calling).json() == {"data": "done"}
         await over_a_link
-        assert (await web.get("/v1/calls/live")).json() == {"items": [], "total": 0}
+        assert (await web.get("/v1/calls/live")).json() == {"items": [], "total": 0, "instances": 2, "answered": 2}
         explained = (await web.get("/v1/explain/chain-7")).json()
         assert {"called", "replied"} & {step["name"] for step in explained["steps"]}
         assert explained["steps"][0]["after_ms"] == 0
@@ -104,6 +104,23 @@ async def test_the_overview_has_rates_and_goes_on(web: WebClient, topic: str) ->
         assert whole["recent"]
         counted = (await web.get("/v1/metrics")).json()
         assert counted["topics"][topic]["published_events"] >= 2
+
+
+async def test_the_tap_shows_what_is_stored(web: WebClient, topic: str) -> None:
+    async with system(web.up) as events, reading(web, "GET", "/v1/tap", params={"topic": f"{topic}.*"}) as stream:
+        await stream.until("watching")
+        await events.publish(f"{topic}.kept", {"n": 1}, key="k-1")
+        await events.publish("elsewhere", {"n": 2}, key="k-1")
+        await events.publish(f"{topic}.planned", {"n": 3}, key="k-1", delay=0.05)
+        await events.publish(f"{topic}.live", {"n": 4})
+        seen = {told.data["topic"]: told for told in [await stream.next() for _ in range(3)]}
+        assert {name: told.name for name, told in seen.items()} == {
+            f"{topic}.kept": "stored",
+            f"{topic}.planned": "stored",
+            f"{topic}.live": "event",
+        }
+        kept = seen[f"{topic}.kept"].data
+        assert (kept["data"], kept["key"], kept["source"]) == ({"n": 1}, "k-1", f"{events.service}/{events.instance}")
 
 
 async def test_the_tap_shows_events_and_requests_once(web: WebClient, topic: str) -> None:

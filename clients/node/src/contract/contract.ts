@@ -595,6 +595,11 @@ export function noticeChannel(prefix: string): string {
   return `${prefix}pn`;
 }
 
+/** `<prefix>{rec}:tape:tap` */
+export function tappedChannel(prefix: string): string {
+  return `${prefix}{rec}:tape:tap`;
+}
+
 /** `<prefix>wk:{<topic>}` */
 export function wakeChannel(prefix: string, topic: string): string {
   return `${prefix}wk:{${topic}}`;

@@ -167,6 +167,8 @@ export interface Step {
   callId: Buffer;
   /** MessagePack map with text keys; empty means nothing more to say. */
   detail: Buffer;
+  /** Microseconds after `time`, 0 to 999: what orders the steps of one process within a millisecond. */
+  micros: number;
 }
 
 function createBaseEnvelope(): Envelope {
@@ -949,7 +951,7 @@ export const Trail: MessageFns<Trail> = {
 };
 
 function createBaseStep(): Step {
-  return { name: "", time: 0, source: "", topic: "", callId: Buffer.alloc(0), detail: Buffer.alloc(0) };
+  return { name: "", time: 0, source: "", topic: "", callId: Buffer.alloc(0), detail: Buffer.alloc(0), micros: 0 };
 }
 
 export const Step: MessageFns<Step> = {
@@ -971,6 +973,9 @@ export const Step: MessageFns<Step> = {
     }
     if (message.detail.length !== 0) {
       writer.uint32(50).bytes(message.detail);
+    }
+    if (message.micros !== 0) {
+      writer.uint32(56).int32(message.micros);
     }
     return writer;
   },
@@ -1036,6 +1041,14 @@ export const Step: MessageFns<Step> = {
             message.detail = Buffer.from(reader.bytes());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.micros = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1059,6 +1072,7 @@ export const Step: MessageFns<Step> = {
     message.topic = object.topic ?? "";
     message.callId = object.callId ?? Buffer.alloc(0);
     message.detail = object.detail ?? Buffer.alloc(0);
+    message.micros = object.micros ?? 0;
     return message;
   },
 };

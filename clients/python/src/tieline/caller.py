@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from tieline import codec
+from tieline._contract.contract import ASK_TOPIC
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.call import Call
 from tieline.call_errors import is_refusal
@@ -66,8 +67,12 @@ class Caller:
         """Remote calls that are not done."""
         return self._calls.active
 
+    def out(self) -> list[Call]:
+        """Remote calls that are not done."""
+        return self._calls.all()
+
     def waiting(self) -> Iterator[Record]:
-        """What there is to tell of the remote calls that are not done."""
+        """What there is to tell of them."""
         return map(self._trail.waiting, self._calls.all())
 
     def attach(self, port: Port) -> None:
@@ -212,7 +217,8 @@ class Caller:
         if self._trail.room:
             call.correlation_id = request.correlation_id or identity
         call.began = now
-        self._tally.calls(call.topic).published += 1
+        call.series = series = self._tally.calls(call.topic)
+        series.published += 1
         request.reply_to = self._port.instance
         if idempotent:
             call.idempotent = request.idempotent = True
@@ -271,9 +277,9 @@ class Caller:
         """The broker is back."""
         self._calls.link_up(self._monotonic())
 
-    def link_left(self, since: float) -> None:
-        """What was sent before this moment gets no answer any more."""
-        self._calls.link_left(since, self._monotonic())
+    def link_left(self, attempts: set[bytes]) -> None:
+        """These attempts get no answer any more."""
+        self._calls.link_left(attempts, self._monotonic())
 
     def under_way(self) -> set[bytes]:
         """Ids of the attempts that are out."""
@@ -325,12 +331,12 @@ class Caller:
         """A reply came."""
         if self._observer:
             self._say(StepName.COMPLETED, call.envelope, instance=reply.source, attempts=call.attempts)
-        if self._trail.room and call.correlation_id:
+        if self._trail.room and call.correlation_id and call.topic != ASK_TOPIC:
             self._trail.called(call)
         if isinstance(call, StreamCall):
             call.wake()
             return
-        self._tally.calls(call.topic).trip.record(self._monotonic() - call.began)
+        call.series.trip.record(self._monotonic() - call.began)
         if not call.waiter.done():
             call.waiter.set_result(reply)
 
@@ -344,7 +350,8 @@ class Caller:
             call.wake()
         elif not call.waiter.done():
             call.waiter.set_exception(error)
-        self._store(self._trail.called(call, error))
+        if call.topic != ASK_TOPIC:  # whoever asks often would remember little else
+            self._store(self._trail.called(call, error))
 
     def wake_at(self, moment: float) -> None:
         """Look at the deadlines at this moment."""

@@ -49,6 +49,10 @@ class Clock:
         """A moment of the local monotonic clock (seconds) as milliseconds since 1970 by the broker's clock."""
         return int((moment + self._offset) * 1000)
 
+    def micros_at(self, moment: float) -> int:
+        """The same as microseconds."""
+        return int((moment + self._offset) * 1_000_000)
+
     def local(self, broker_ms: int) -> float:
         """Turn a moment of the broker's clock (ms) into seconds of the local monotonic clock."""
         return broker_ms / 1000 - self._offset

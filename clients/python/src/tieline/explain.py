@@ -9,18 +9,10 @@ from typing import Any, NamedTuple
 
 from tieline import codec
 from tieline._contract.envelope_pb2 import Step as WireStep
+from tieline.causes import in_order
 from tieline.errors import TielineError
 from tieline.gather import Responder
 from tieline.trail_bytes import steps_of
-
-_ORDER = {
-    name: place
-    for place, name in enumerate(
-        ("planned", "fired", "expired", "published", "stored", "redriven", "routed_local", "routed_remote",
-         "dispatched", "joined", "received", "claimed", "accepted", "waiting", "queued", "running", "handled",
-         "streamed", "replied", "completed", "failed", "retried", "dropped", "parked", "dead_letter")
-    )
-}  # fmt: skip
 
 _SAME_MS = 50
 
@@ -42,7 +34,7 @@ class TrailStep(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """The steps of one chain in the order of their times; `missing` are instances that did not tell theirs."""
+    """The steps of one chain, each after what caused it, else by time; `missing` are instances that told nothing."""
 
     correlation_id: str
     steps: list[TrailStep]
@@ -68,25 +60,20 @@ def explanation(correlation_id: str, stored: bytes, trails: Iterable[Any], missi
         if all(abs(step.time - time) > _SAME_MS for time in times):
             times.append(step.time)
             told.append(step)
-    return Explanation(correlation_id, sorted(map(_step, told), key=_when), missing)
+    return Explanation(correlation_id, list(map(_step, in_order(told))), missing)
 
 
 def _what(step: WireStep) -> bytes:
     """All of a step but its time, which changes a little with what a process knows of the broker's clock."""
     what = WireStep()
     what.CopyFrom(step)
-    what.time = 0
+    what.time = what.micros = 0
     return what.SerializeToString(deterministic=True)
 
 
 def _step(step: WireStep) -> TrailStep:
     time = datetime.fromtimestamp(step.time / 1000, UTC)
     return TrailStep(step.name, time, step.source, step.topic, step.call_id.hex(), _detail(step.detail))
-
-
-def _when(step: TrailStep) -> tuple[datetime, int]:
-    """By time; within a millisecond in the order in which things happen."""
-    return step.time, _ORDER.get(step.name, 0)
 
 
 def is_bytes(told: Any) -> bool:

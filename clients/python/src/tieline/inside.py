@@ -11,7 +11,9 @@ from tieline.caller import Caller
 from tieline.clock import Clock
 from tieline.errors import InvalidArgumentError
 from tieline.schemas import json_schema, payload_of_batch
+from tieline.standing import calls, figures, in_flight
 from tieline.subscription import Subscription
+from tieline.tally import Tally
 from tieline.trail import Record, Trail
 from tieline.version import CLIENT
 
@@ -23,7 +25,7 @@ class Asked(Protocol):
     source: str
     clock: Clock
     trail: Trail
-
+    tally: Tally
     caller: Caller
 
     @property
@@ -39,12 +41,18 @@ class Inside:
         self._asked = asked
 
     async def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Tell the trail of a chain, or what is subscribed here."""
+        """Tell the trail of a chain, what is subscribed here, or how it stands."""
+        asked = self._asked
         if "trail" in question:
             return {"trail": self.trail(str(question["trail"]))}
         if "subscriptions" in question:
             return self.subscriptions()
-        raise InvalidArgumentError("what can be asked for is 'trail' and 'subscriptions'")
+        if "figures" in question:
+            under_way = in_flight(asked.caller.out(), asked.router)
+            return self._who() | {"time": asked.clock.now()} | figures(asked.tally, asked.router, under_way)
+        if "calls" in question:
+            return self._who() | calls(asked.caller.out(), asked.router, question["calls"])
+        raise InvalidArgumentError("what can be asked for is 'trail', 'subscriptions', 'figures' and 'calls'")
 
     def trail(self, correlation_id: str) -> bytes:
         """The steps of a chain that are remembered here, and what of it is under way, as a serialized Trail."""
@@ -63,8 +71,11 @@ class Inside:
         """What is subscribed here, with schemas."""
         asked = self._asked
         told = [_described(subscription) for subscription in asked.router if subscription.topic != ASK_TOPIC]
-        instance = asked.source.rpartition("/")[2]
-        return {"service": asked.service, "instance": instance, "client": CLIENT, "subscriptions": told}
+        return self._who() | {"subscriptions": told}
+
+    def _who(self) -> dict[str, Any]:
+        asked = self._asked
+        return {"service": asked.service, "instance": asked.source.rpartition("/")[2], "client": CLIENT}
 
 
 def _described(subscription: Subscription) -> dict[str, Any]:

@@ -192,16 +192,20 @@ class Responder:
         else:
             self.failed(delivery, interruption(delivery))
 
-    def _reply(self, delivery: Delivery, reply: Envelope) -> None:
-        request = delivery.event.envelope
-        call_id = request.call_id
-        if self._serving.pop(call_id, None) is None:
-            return
-        failed = reply.HasField("error")
-        if failed:
-            self.store_trail(self._trail.served(delivery, call_id, reply.error.code))
+    def _remember(self, delivery: Delivery, code: int) -> None:
+        call_id = delivery.event.envelope.call_id
+        if code:
+            self.store_trail(self._trail.served(delivery, call_id, code))
         elif self._trail.room:
             self._trail.served(delivery, call_id, 0)
+
+    def _reply(self, delivery: Delivery, reply: Envelope) -> None:
+        request = delivery.event.envelope
+        if self._serving.pop(request.call_id, None) is None:
+            return
+        failed = reply.HasField("error")
+        if request.topic != contract.ASK_TOPIC:  # whoever is asked often would remember little else
+            self._remember(delivery, reply.error.code if failed else 0)
         if self._observer:
             code = reply.error.code if failed else 0
             self.say(StepName.REPLIED, request, subscription=delivery.subscription.name, error=code)

@@ -106,6 +106,11 @@ class Surveyor:
         gathered = await self._ask({"subscriptions": True}, ttl)
         return services(gathered.values, _silent(gathered))
 
+    async def standing(self, question: dict[str, Any], ttl: float) -> tuple[list[dict[str, Any]], list[Responder]]:
+        """What the instances tell of how they stand (`figures` or `calls`), and who told nothing of it."""
+        gathered = await self._ask(question, ttl)
+        return [value for value in gathered.values if isinstance(value, dict)], _silent(gathered)
+
     async def _ask(self, question: dict[str, Any], ttl: float) -> Gathered:
         """Ask every instance what it knows."""
         milliseconds = await self._instance.ready(ttl_ms(ttl, 0))

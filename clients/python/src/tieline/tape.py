@@ -6,7 +6,7 @@ becomes of stored events. Recorders read it, each entry one of them, and acknowl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -99,6 +99,14 @@ class Tape(Protocol):
         """How far the recorders are."""
         ...
 
+    async def watch(self, told: Callable[[TapeEntry], None], began: Callable[[], None]) -> None:
+        """Tell of each event that is stored or put back, until this is cancelled; recorders have nothing to do with it.
+
+        `began` is called when nothing is missed from then on, again after the broker was away. What a plain producer
+        stored is told when it is given out for the first time.
+        """
+        ...
+
     async def replay(self, topic: str, group: str, envelopes: Sequence[Envelope]) -> int:
         """Store events of one topic for one subscription group alone; returns how many, or -1: there is no such group.
 
@@ -138,6 +146,10 @@ class NoTape:
 
     async def figures(self) -> TapeFigures:
         """See `Tape.figures`."""
+        raise self._unsupported()
+
+    async def watch(self, told: Callable[[TapeEntry], None], began: Callable[[], None]) -> None:
+        """See `Tape.watch`."""
         raise self._unsupported()
 
     async def replay(self, topic: str, group: str, envelopes: Sequence[Envelope]) -> int:

@@ -219,13 +219,15 @@ def _steps(record: Record, source: str, clock: Clock) -> list[WireStep]:
     return [
         WireStep(
             name=name,
-            time=clock.at(moment),
+            time=time,
+            micros=micros,
             source=source,
             topic=record[2],
             call_id=_call_id(record),
             detail=codec.encode({key: value for key, value in detail.items() if value}),
         )
         for moment, name, detail in _TELL[record[0]](record)
+        for time, micros in (divmod(clock.micros_at(moment), 1000),)
     ]
 
 

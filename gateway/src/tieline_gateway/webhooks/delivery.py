@@ -13,13 +13,10 @@ from tieline.context import Event
 from tieline.errors import InvalidPayloadError, TielineError
 from tieline.subscription import Subscription
 from tieline_gateway.gateway import Gateway
-from tieline_gateway.settings_error import SettingsError
 from tieline_gateway.webhooks.delivery_table import DeliveryTable
 from tieline_gateway.webhooks.figures import DeliveryFigures
 from tieline_gateway.webhooks.message import message
 from tieline_gateway.webhooks.posting import Answer, NotSentError, Poster
-from tieline_gateway.webhooks.secrets import Secrets
-from tieline_gateway.webhooks.standard import read_secret
 
 _log = logging.getLogger("tieline.gateway.webhooks")
 _MARGIN_SECONDS = 5.0
@@ -43,10 +40,7 @@ class Delivery:
         self.figures = DeliveryFigures()
         self.stopped = False
         """It was answered 410 Gone; nothing more is sent until somebody has it go on."""
-        try:
-            self._secrets = Secrets(table.files, read_secret)
-        except SettingsError as error:
-            raise SettingsError(f"deliveries.{name}: {error}") from None
+        self._secrets = table.secrets(name)
         self._poster = Poster(table.url, table.guard(), table.tls(), table.concurrency, table.timeout)
         self._gateway = gateway
         self._subscription: Subscription | None = None

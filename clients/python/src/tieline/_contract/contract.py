@@ -535,6 +535,11 @@ def notice_channel(prefix: str) -> str:
     return f"{prefix}pn"
 
 
+def tapped_channel(prefix: str) -> str:
+    """`<prefix>{rec}:tape:tap`."""
+    return f"{prefix}{{rec}}:tape:tap"
+
+
 def wake_channel(prefix: str, topic: str) -> str:
     """`<prefix>wk:{<topic>}`."""
     return f"{prefix}wk:{{{topic}}}"

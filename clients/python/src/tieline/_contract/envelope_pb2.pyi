@@ -188,17 +188,19 @@ class Trail(_message.Message):
     def __init__(self, steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("name", "time", "source", "topic", "call_id", "detail")
+    __slots__ = ("name", "time", "source", "topic", "call_id", "detail", "micros")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    MICROS_FIELD_NUMBER: _ClassVar[int]
     name: str
     time: int
     source: str
     topic: str
     call_id: bytes
     detail: bytes
-    def __init__(self, name: _Optional[str] = ..., time: _Optional[int] = ..., source: _Optional[str] = ..., topic: _Optional[str] = ..., call_id: _Optional[bytes] = ..., detail: _Optional[bytes] = ...) -> None: ...
+    micros: int
+    def __init__(self, name: _Optional[str] = ..., time: _Optional[int] = ..., source: _Optional[str] = ..., topic: _Optional[str] = ..., call_id: _Optional[bytes] = ..., detail: _Optional[bytes] = ..., micros: _Optional[int] = ...) -> None: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
@@ -15,6 +15,7 @@ from tieline.tape import EVERYTHING, Kind, TapeEntry, TapeFigures, letter_entry
 from tieline.transports.redis_link import LinkDownError, ReplyError, pack
 from tieline.transports.redis_mail import plain_envelope
 from tieline.transports.redis_server import RedisServer, command_error
+from tieline.transports.redis_tape_watch import RedisTapeWatch
 from tieline.transports.redis_work import WorkLink
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class RedisTape:
         self._waiting = WorkLink(server, transport.settings, lambda: f"{transport.name}:tape")
         self._work = WorkLink(server, transport.settings, lambda: f"{transport.name}:record")
         self._tape = contract.tape_key(self._prefix)
+        self._watch = RedisTapeWatch(transport, server)
         self._sizes: dict[bytes, int] = {}
         self._known = EVERYTHING  # what is recorded, lest it is something else when the server has lost it
 
@@ -97,6 +99,15 @@ class RedisTape:
         lost, topics = await self._call("HMGET", contract.recording_key(self._prefix), "lost", "topics")
         oldest = int(first[0][0].partition(b"-")[0]) if first else None
         return TapeFigures(waiting, oldest, int(lost or 0), _patterns(topics or b""))
+
+    async def watch(self, told: Callable[[TapeEntry], None], began: Callable[[], None]) -> None:
+        """See `Tape.watch`."""
+
+        def hear(fields: list[bytes]) -> None:
+            for entry in _entries("", fields):
+                told(entry)
+
+        await self._watch.run(hear, began)
 
     async def replay(self, topic: str, group: str, envelopes: Sequence[Envelope]) -> int:
         """See `Tape.replay`."""

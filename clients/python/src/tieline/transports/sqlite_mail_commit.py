@@ -117,6 +117,7 @@ class MailCommitter:
             self._do(book, operations)
             woken, committing = book.finish(), True
             book.execute("COMMIT")
+            book.tape.committed()
         except Exception as error:
             _undo(book, woken)
             if len(operations) > 1:

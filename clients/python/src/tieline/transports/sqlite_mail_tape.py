@@ -29,6 +29,7 @@ SCHEMA = (
 )
 
 _NOTE = "INSERT INTO tape (id, kind, data, stream, entry) VALUES (?, ?, ?, ?, ?)"
+_WATCHED = (Kind.STORED, Kind.AGAIN)
 _OVERHEAD = 64  # about what an entry takes besides its data
 _OLDEST = "SELECT id, length(data), reader = '' FROM tape ORDER BY id"
 _NEXT = """
@@ -65,6 +66,8 @@ class BookTape:
         self._next_id = next_id
         self.asleep = False
         self.news = False
+        self._watchers: list[Callable[[list[Row]], None]] = []
+        self._heard: list[Row] = []
         for statement in SCHEMA:
             self._execute(statement)
         self._state = self._read()
@@ -78,9 +81,26 @@ class BookTape:
         """The transaction was not committed."""
         self._state = self._read()
         self.asleep, self.news = True, False
+        self._heard.clear()
+
+    def committed(self) -> None:
+        """The transaction was committed: whoever watches hears of it."""
+        heard, self._heard = self._heard, []
+        if heard:
+            for tell in self._watchers:
+                tell(heard)
+
+    def watch(self, tell: Callable[[list[Row]], None], *, on: bool) -> None:
+        """Tell of what is stored, or no more; that is called on the thread that commits."""
+        if on:
+            self._watchers.append(tell)
+        else:
+            self._watchers.remove(tell)
 
     def note(self, kind: Kind, data: bytes, stream: str = "", entry: str = "") -> None:
         """Write down what happened, if there is a recorder."""
+        if self._watchers and kind in _WATCHED:
+            self._heard.append((0, kind.value, data, stream, entry))
         if not self.on:
             return
         self._execute(_NOTE, (self._next_id(self._clock.now()), kind.value, data, stream, entry))

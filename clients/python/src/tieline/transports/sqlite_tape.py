@@ -105,6 +105,25 @@ class SqliteTape:
         """See `Tape.figures`."""
         return await self._writer.submit(lambda book: book.tape.figures())
 
+    async def watch(self, told: Callable[[TapeEntry], None], began: Callable[[], None]) -> None:
+        """See `Tape.watch`."""
+        loop = asyncio.get_running_loop()
+
+        def hear(rows: list[Row]) -> None:
+            for row in rows:
+                told(_entry(row))
+
+        def tell(rows: list[Row]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone
+                loop.call_soon_threadsafe(hear, rows)
+
+        await self._writer.submit(lambda book: book.tape.watch(tell, on=True))
+        try:
+            began()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._writer.submit(lambda book: book.tape.watch(tell, on=False)).add_done_callback(_forget)
+
     async def replay(self, topic: str, group: str, envelopes: Sequence[Envelope]) -> int:
         """See `Tape.replay`."""
         events = [(each.key, each.priority or contract.PRIORITY_NORMAL, each.SerializeToString()) for each in envelopes]

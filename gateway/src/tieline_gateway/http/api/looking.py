@@ -24,8 +24,8 @@ class Patience(msgspec.Struct, forbid_unknown_fields=True):
     ttl_ms: Annotated[int, msgspec.Meta(ge=1, le=30_000)] = 2_000
 
 
-class LiveQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """How many."""
+class LiveQuery(Patience, forbid_unknown_fields=True):
+    """How many, and how long all who are there have to answer."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 50
 
@@ -120,13 +120,21 @@ class LiveCallDocument(msgspec.Struct):
     since: int
     source: str
     """`service/instance` of the caller."""
+    until: int = 0
+    """When it must be over (ms since 1970); 0 for never."""
+    responder: str = ""
+    """The instance that has it; empty where that is the caller's own, or not known."""
 
 
 class LiveCalls(msgspec.Struct):
-    """Calls that are under way through this gateway, the newest first."""
+    """Calls that are under way, the oldest first: those of all instances, and those of this gateway's clients."""
 
     items: list[LiveCallDocument]
     total: int
+    instances: int
+    """That were asked, …"""
+    answered: int
+    """… and told their calls; those of older versions do not."""
 
 
 async def services(asked: Asked[Patience, Nothing]) -> ServicesDocument:
@@ -159,9 +167,21 @@ async def explain(asked: Asked[Patience, Nothing]) -> Explained:
 async def live(asked: Asked[LiveQuery, Nothing]) -> LiveCalls:
     """Tell what is under way."""
     asked.principal.check(Action.ADMIN, _EVERYTHING)
-    calls = asked.gateway.live_calls()
-    items = [LiveCallDocument(each.correlation_id, each.topic, each.since, each.source) for each in calls]
-    return LiveCalls(items[: asked.query.limit], len(items))
+    gateway, limit = asked.gateway, asked.query.limit
+    told = await gateway.everybody.calls(limit, asked.query.ttl_ms / 1000)
+    found = [call for each in told.calls if (call := _live_call(each)) is not None]
+    silent = gateway.calls_of_links(told.answered)
+    found += [LiveCallDocument(each.correlation_id, each.topic, each.since, each.source, each.until) for each in silent]
+    items = sorted(found, key=lambda call: call.since)[:limit]
+    return LiveCalls(items, told.total + len(silent), told.instances, len(told.answered))
+
+
+def _live_call(told: dict[str, Any]) -> LiveCallDocument | None:
+    """What an instance told of a call; nothing if that cannot be understood."""
+    try:
+        return msgspec.convert(told, LiveCallDocument)
+    except msgspec.ValidationError:
+        return None
 
 
 async def _others(gateway: Gateway, query: Patience) -> list[Service]:
@@ -212,7 +232,7 @@ OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/calls/live",
-        summary="List calls that are under way through this gateway",
+        summary="List calls that are under way, whoever made them",
         handler=live,
         query=LiveQuery,
         answer=LiveCalls,

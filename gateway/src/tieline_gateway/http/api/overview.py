@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -13,11 +13,13 @@ from starlette.responses import Response
 from tieline.histogram import Distribution
 from tieline.metrics import Figures, Metrics
 from tieline_gateway.access.principal import Action
+from tieline_gateway.everybody import SystemSample
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.documents import milliseconds
 from tieline_gateway.http.event_stream import event_stream, frame
 from tieline_gateway.http.operation import Asked, Nothing, Operation
 from tieline_gateway.overview import Backlog, Sample
+from tieline_gateway.standing import Rates
 
 _EVERYTHING = ">"
 _VERSION = metadata.version("tieline-gateway")
@@ -92,6 +94,44 @@ class SchedulesDocument(msgspec.Struct):
     cancelled: int
 
 
+class SystemSampleDocument(msgspec.Struct):
+    """All instances, whoever they are connected to; rates are null in the first sample."""
+
+    time: int
+    """When they had answered (ms since 1970)."""
+    published: float | None
+    """Events that were published or stored, a second."""
+    called: float | None
+    """Calls that were made, a second."""
+    failed: float | None
+    """Calls that failed, a second."""
+    handled: float | None
+    """Events and calls that handlers have ended, a second."""
+    handler_failed: float | None
+    """Those of them that failed, a second."""
+    p50_ms: float | None
+    """Round trips of the calls of the last ten seconds; null if there were none."""
+    p99_ms: float | None
+    in_flight: int
+    """Calls under way."""
+    pending: int
+    """What handlers have, and what waits for them in their processes."""
+
+
+class SystemDocument(msgspec.Struct):
+    """What all instances tell. They are asked every two seconds, of many instances less often, while somebody reads."""
+
+    instances: int
+    """That were there, …"""
+    answered: int
+    """… and told their figures; those of older versions do not."""
+    silent: list[str]
+    """Some of those that did not."""
+    now: SystemSampleDocument
+    recent: list[SystemSampleDocument] | msgspec.UnsetType = msgspec.UNSET
+    """What is remembered; in the first answer only."""
+
+
 class OverviewDocument(msgspec.Struct, kw_only=True):
     """How it is."""
 
@@ -105,6 +145,8 @@ class OverviewDocument(msgspec.Struct, kw_only=True):
     schedules: SchedulesDocument | None
     instances: int | None
     services: int | None
+    system: SystemDocument | None
+    """Null while nobody reads `/v1/overview/stream`, and until all have answered."""
     recent: list[SampleDocument] | msgspec.UnsetType = msgspec.UNSET
     """The last minute; in the first answer only."""
 
@@ -170,10 +212,11 @@ async def metrics(asked: Asked[Nothing, Nothing]) -> MetricsDocument:
 
 
 async def _seconds(gateway: Gateway) -> AsyncGenerator[bytes, None]:
-    yield frame("overview", await _now(gateway, whole=True))
-    while True:
-        await gateway.overview.next_sample()
-        yield frame("overview", await _now(gateway, whole=False))
+    with gateway.everybody.watched():
+        yield frame("overview", await _now(gateway, whole=True))
+        while True:
+            await gateway.overview.next_sample()
+            yield frame("overview", await _now(gateway, whole=False))
 
 
 async def _now(gateway: Gateway, *, whole: bool) -> OverviewDocument:
@@ -194,7 +237,28 @@ async def _now(gateway: Gateway, *, whole: bool) -> OverviewDocument:
         schedules=None if backlog is None else _schedules(backlog),
         instances=None if backlog is None else len(backlog.instances),
         services=None if backlog is None else len(set(backlog.instances.values())),
+        system=_system(gateway.everybody.samples, whole=whole),
         recent=[_sample(each) for each in samples] if whole else msgspec.UNSET,
+    )
+
+
+def _system(samples: Sequence[SystemSample], *, whole: bool) -> SystemDocument | None:
+    if not samples:
+        return None
+    last = samples[-1]
+    recent = [_system_sample(each) for each in samples] if whole else msgspec.UNSET
+    return SystemDocument(last.instances, last.answered, last.silent, _system_sample(last), recent)
+
+
+def _system_sample(sample: SystemSample) -> SystemSampleDocument:
+    rates = dict.fromkeys(Rates._fields) if sample.rates is None else sample.rates._asdict()
+    return SystemSampleDocument(
+        time=sample.time,
+        **{name: rate if rate is None else round(rate, 1) for name, rate in rates.items()},
+        p50_ms=None if sample.p50 is None else _ms(sample.p50),
+        p99_ms=None if sample.p99 is None else _ms(sample.p99),
+        in_flight=sample.in_flight,
+        pending=sample.pending,
     )
 
 

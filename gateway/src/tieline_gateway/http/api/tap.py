@@ -9,14 +9,13 @@ import msgspec
 from starlette.responses import Response
 
 from tieline import topics
-from tieline._contract.envelope_pb2 import Envelope
 from tieline.context import Event
 from tieline_gateway.access.principal import Action
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.documents import EventDocument, event_document
 from tieline_gateway.http.event_stream import event_stream, frame
 from tieline_gateway.http.operation import Asked, Nothing, Operation
-from tieline_gateway.tap import Seen, Tap, is_request
+from tieline_gateway.tap import Seen, Sight, Tap
 
 _MOST_A_SECOND = 1_000
 
@@ -31,7 +30,7 @@ class TapQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Tapped(EventDocument, kw_only=True):
-    """The events `event` and `request`: what went by."""
+    """The events `event`, `request` and `stored`: what was published or called, and what was stored, or put back."""
 
 
 class TapGap(msgspec.Struct):
@@ -51,7 +50,7 @@ class Watching(msgspec.Struct):
 
 
 async def tap(asked: Asked[TapQuery, Nothing]) -> Response:
-    """Watch events and requests as they go by; their handling is not touched."""
+    """Watch events and requests as they go by, and durable events as they are stored; their handling is not touched."""
     patterns = list(dict.fromkeys(map(topics.check_pattern, asked.query.topic)))
     for pattern in patterns:
         asked.principal.check(Action.SUBSCRIBE, pattern)
@@ -65,7 +64,7 @@ async def _watched(gateway: Gateway, patterns: Sequence[str], most: int) -> Asyn
         yield frame("watching", Watching(patterns))
         while True:
             seen = await watching.look()
-            if told := b"".join([*_gaps(seen), *(_shown(gateway, each) for each in seen.envelopes)]):
+            if told := b"".join([*_gaps(seen), *(_shown(gateway, each) for each in seen.sights)]):
                 yield told
     finally:
         await watching.aclose()
@@ -79,18 +78,17 @@ def _gaps(seen: Seen) -> list[bytes]:
     ]
 
 
-def _shown(gateway: Gateway, envelope: Envelope) -> bytes:
-    name = "request" if is_request(envelope) else "event"
-    return frame(name, event_document(Event(envelope, gateway.events.clock)))
+def _shown(gateway: Gateway, sight: Sight) -> bytes:
+    return frame(sight.name, event_document(Event(sight.envelope, gateway.events.clock)))
 
 
 OPERATIONS = (
     Operation(
         method="GET",
         path="/v1/tap",
-        summary="Watch events and requests as they go by",
+        summary="Watch events and requests as they go by, and what is stored",
         handler=tap,
         query=TapQuery,
-        streams={"watching": Watching, "event": Tapped, "request": Tapped, "gap": TapGap},
+        streams={"watching": Watching, "event": Tapped, "request": Tapped, "stored": Tapped, "gap": TapGap},
     ),
 )

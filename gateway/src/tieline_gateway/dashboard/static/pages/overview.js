@@ -1,6 +1,6 @@
 // Is it well? Rates, latency, errors, what waits, and the broker, second by second.
 import { count, counted, duration, ms, rate } from "../core/format.js";
-import { address } from "../core/router.js";
+import { address, useQuery } from "../core/router.js";
 import { useStream } from "../core/sse.js";
 import { html, useMemo, useState } from "../core/view.js";
 import { Badge } from "../parts/badge.js";
@@ -9,29 +9,48 @@ import { Facts } from "../parts/form.js";
 import { Head } from "../parts/head.js";
 import { Trouble } from "../parts/notice.js";
 
-const SECONDS = 120;
+const SHOWN_MS = 120_000;
 
-const RATES = [
-  { label: "Published", colour: "--chart-1", fill: "--chart-1-soft" },
-  { label: "Calls", colour: "--chart-2" },
-  { label: "Errors", colour: "--chart-3" },
-];
+const RATES = {
+  system: [
+    { label: "Published", colour: "--chart-1", fill: "--chart-1-soft" },
+    { label: "Calls", colour: "--chart-2" },
+    { label: "Failed calls", colour: "--chart-3" },
+    { label: "Failed handlers", colour: "--chart-4" },
+  ],
+  gateway: [
+    { label: "Published", colour: "--chart-1", fill: "--chart-1-soft" },
+    { label: "Calls", colour: "--chart-2" },
+    { label: "Failed calls", colour: "--chart-3" },
+  ],
+};
+const NAMES = ["published", "called", "failed", "handler_failed"];
 const LATENCIES = [
   { label: "p50", colour: "--chart-2" },
   { label: "p99", colour: "--chart-1", fill: "--chart-1-soft" },
 ];
 
 export function Overview() {
-  const [{ last, samples }, setSeen] = useState({ last: null, samples: [] });
+  const [query, change] = useQuery();
+  const of = query("of") === "gateway" ? "gateway" : "system";
+  const [{ last, system, gateway }, setSeen] = useState({ last: null, system: [], gateway: [] });
   const state = useStream("/v1/overview/stream", {}, ({ event, data }) => {
-    if (event === "overview") setSeen((before) => ({ last: data, samples: joined(before.samples, data) }));
+    if (event !== "overview") return;
+    setSeen((before) => ({
+      last: data,
+      gateway: joined(before.gateway, data),
+      system: data.system ? joined(before.system, data.system) : before.system,
+    }));
   });
-  return html`<${Head} title="Overview" about="What goes through this gateway, and what waits at its broker." />
+  const samples = of === "system" ? system : gateway;
+  const now = of === "system" ? last?.system?.now : last?.now;
+  return html`<${Head} title="Overview" about="Is it well? What all services do, and what waits at the broker." />
     <${Trouble} problem=${state.problem} />
-    <${Tiles} now=${last?.now} backlog=${last?.backlog} schedules=${last?.schedules} />
+    <${Scope} of=${of} change=${change} told=${last?.system} />
+    <${Tiles} of=${of} now=${now} backlog=${last?.backlog} />
     <div class="pair">
-      <section class="card" aria-label="Rates"><h2>Per second</h2><${Rates} samples=${samples} /></section>
-      <section class="card" aria-label="Latency"><h2>Round trip of calls</h2><${Latencies} samples=${samples} /></section>
+      <section class="card" aria-label="Rates"><h2>Per second</h2><${Rates} key=${of} of=${of} samples=${samples} /></section>
+      <section class="card" aria-label="Latency"><h2>Round trip of calls</h2><${Latencies} key=${of} samples=${samples} /></section>
     </div>
     <div class="pair">
       <section class="card" aria-label="Broker"><h2>Broker</h2><${Broker} last=${last} /></section>
@@ -43,21 +62,48 @@ export function Overview() {
 function joined(before, { recent, now }) {
   const latest = before.at(-1)?.time ?? 0;
   const come = (recent ?? [now]).filter(({ time }) => time > latest);
-  return [...before, ...come].slice(-SECONDS);
+  return come.length ? [...before, ...come].filter(({ time }) => time > come.at(-1).time - SHOWN_MS) : before;
 }
 
-function Tiles({ now, backlog, schedules }) {
+const SCOPES = [
+  ["system", "All services"],
+  ["gateway", "This gateway"],
+];
+
+/** Whose figures these are, and how many of them told theirs. */
+const Scope = ({ of, change, told }) => html`<div class="scope">
+  <div class="segments" role="group" aria-label="Whose figures">
+    ${SCOPES.map(([name, text]) => html`<button type="button" aria-pressed=${of === name} onClick=${() => change({ of: name === "system" ? "" : name })}>${text}</button>`)}
+  </div>
+  <p class="faint" aria-live="polite">${of === "gateway" ? "What came through this gateway, from clients without Redis and over HTTP." : answers(told)}</p>
+</div>`;
+
+function answers(told) {
+  if (!told) return "All instances are being asked…";
+  const { instances, answered, silent } = told;
+  if (answered === instances)
+    return `${answered} of ${counted(instances, "instance")} answered, this gateway among them.`;
+  const names = `${silent.slice(0, 5).join(", ")}${instances - answered > 5 ? ", …" : ""}`;
+  return html`<${Badge} kind="warn">${answered} of ${counted(instances, "instance")} answered<//> What is missing here: ${names || "older versions"}.`;
+}
+
+function Tiles({ of, now, backlog }) {
+  const handlers =
+    of === "system" &&
+    html`<${Tile} name="Handled" value=${rate(now?.handled)} unit="/s" to="/services" note=${failing(now)} />`;
   return html`<div class="tiles">
     <${Tile} name="Published" value=${rate(now?.published)} unit="/s" to="/tap" />
     <${Tile} name="Calls" value=${rate(now?.called)} unit="/s" to="/calls" />
-    <${Tile} name="Errors" value=${rate(now?.failed)} unit="/s" kind=${now?.failed > 0 ? "bad" : ""} to="/calls" />
+    <${Tile} name="Failed calls" value=${rate(now?.failed)} unit="/s" kind=${now?.failed > 0 ? "bad" : ""} to="/calls" />
+    ${handlers}
     <${Tile} name="Round trip, p50 · p99" value=${`${ms(now?.p50_ms)} · ${ms(now?.p99_ms)}`} />
     <${Tile} name="In flight" value=${count(now?.in_flight)} to="/calls" />
     <${Tile} name="Waiting" value=${count(backlog?.waiting)} to="/groups" note=${backlog?.parked ? counted(backlog.parked, "parked key") : ""} />
     <${Tile} name="Dead letters" value=${letters(backlog)} kind=${backlog?.dead_letters > 0 ? "bad" : ""} to="/dead-letters" />
-    <${Tile} name="Planned" value=${count(schedules?.pending)} to="/schedules" />
   </div>`;
 }
+
+const failing = (now) => (now?.handler_failed > 0 ? `${rate(now.handler_failed)} /s failed` : "");
 
 const letters = (backlog) => count(backlog?.dead_letters) + (backlog?.more_dead_letters ? "+" : "");
 
@@ -70,12 +116,10 @@ const Tile = ({ name, value, unit, kind = "", to, note }) => {
     : html`<div class=${`tile ${kind}`}>${inside}</div>`;
 };
 
-function Rates({ samples }) {
-  const data = useMemo(
-    () => [times(samples), ...["published", "called", "failed"].map((name) => values(samples, name))],
-    [samples],
-  );
-  return html`<${Chart} label="Published events, calls and errors a second, over the last two minutes" data=${data} lines=${RATES} format=${rate} />`;
+function Rates({ of, samples }) {
+  const lines = RATES[of];
+  const data = useMemo(() => [times(samples), ...lines.map((_, at) => values(samples, NAMES[at]))], [samples]);
+  return html`<${Chart} label="Published events, calls and failures a second, over the last two minutes" data=${data} lines=${lines} format=${rate} />`;
 }
 
 function Latencies({ samples }) {
@@ -94,6 +138,7 @@ function Broker({ last }) {
     ["Kind", broker.kind],
     ["Durable topics", count(backlog?.topics)],
     ["Groups", count(backlog?.groups)],
+    ["Planned", html`<a href=${address("/schedules")}>${count(last.schedules?.pending)}</a>`],
     ["Oldest that waits", backlog?.oldest_ms ? duration(backlog.oldest_ms) : "nothing waits"],
     ["Services", html`<a href=${address("/services")}>${count(last.services)}</a>`],
     ["Instances", count(last.instances)],

@@ -16,6 +16,7 @@ import { Moment } from "../parts/time.js";
 const MOST = 200;
 const MOST_SIZE = 8_000_000;
 const EVERY_MS = 400;
+const KINDS = new Set(["event", "request", "stored"]);
 
 export function Tap() {
   const [query, change] = useQuery();
@@ -39,7 +40,7 @@ export function Tap() {
     { topic: patterns },
     ({ event, data, size }) => {
       if (event === "gap") add({ gap: data }, size);
-      else if (event === "event" || event === "request") add({ ...data, kind: event }, size);
+      else if (KINDS.has(event)) add({ ...data, kind: event }, size);
     },
     { always: true },
   );
@@ -50,7 +51,7 @@ export function Tap() {
   };
   useKeys({ p: pause });
   const shown = seen.filter((item) => item.gap || fits(item, query("q")));
-  return html`<${Head} title="Event tap" about="Events and requests as they go by. Looking changes nothing: a tap never answers.">
+  return html`<${Head} title="Event tap" about="Events and requests as they go by, and durable events as they are stored. Looking changes nothing: a tap never answers.">
       <${Badge} kind=${state.open ? (paused ? "warn" : "good") : ""}>${state.open ? (paused ? "paused" : "live") : "connecting"}<//>
       <button type="button" onClick=${pause}>${paused ? "Go on" : "Pause"} <kbd>p</kbd></button>
       <button type="button" onClick=${clear}>Clear</button>
@@ -88,7 +89,10 @@ function Seen({ shown, open, setOpen }) {
     { head: "Time", cell: (item) => (item.gap ? "" : html`<${Moment} at=${item.time} fine />`) },
     {
       head: "Kind",
-      cell: (item) => (item.gap ? html`<${Badge} kind="warn">gap<//>` : html`<${Badge}>${item.kind}<//>`),
+      cell: (item) =>
+        item.gap
+          ? html`<${Badge} kind="warn">gap<//>`
+          : html`<${Badge} kind=${item.kind === "stored" ? "good" : ""}>${item.kind}<//>`,
     },
     {
       head: "Topic",
