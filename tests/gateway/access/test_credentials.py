@@ -216,6 +216,16 @@ async def test_json_web_tokens(stack: AsyncExitStack, tmp_path: Path) -> None:
         "strange headers": by_hand({"alg": ["RS256"], "kid": {"a": 1}}, b"x"),
         "its own key": by_hand({"alg": "HS256", "jwk": {"kty": "oct", "k": ""}}, b""),
         "no token at all": "a.b.c",
+        "an end that is no moment": signed(exp=float("inf")),
+        "a begin that is no moment": signed(nbf=float("inf")),
+        "something critical that nobody knows": jwt.encode(
+            {"sub": "shop", "aud": "tieline", "exp": now + 600, "tieline": {"publish": ["order.>"]}},
+            KEY,
+            "RS256",
+            headers={"kid": "one", "crit": ["bound-to"], "bound-to": "another machine"},
+        ),
+        "a token in a token": jwt.api_jws.encode(signed().encode(), KEY, "RS256", headers={"kid": "one", "cty": "JWT"}),
+        "a file as its key": by_hand({"alg": "HS256", "kid": "../../../../dev/null"}, b""),
     }
     for what, token in wrong.items():
         assert await code(token) == "UNAUTHENTICATED", what

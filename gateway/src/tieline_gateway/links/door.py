@@ -178,6 +178,9 @@ def compose(kind: int, request: Simple, ttl_ms: int, origin: Origin, by: str = "
 
     """
     _check_ttl(ttl_ms)
+    for name in ("correlation_id", "schema_version"):
+        if given := getattr(request, name):
+            check_key(given, name)
     now = origin.clock.now()
     envelope = Envelope(
         kind=kind,  # pyright: ignore[reportArgumentType]
