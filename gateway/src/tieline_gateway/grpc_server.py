@@ -33,6 +33,7 @@ _OPTIONS = [
     ("grpc.so_reuseport", 0),  # a second gateway on the same port is a mistake, and is told so
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.server_handshake_timeout_ms", 10_000),  # who connects and says nothing, or no HTTP/2
 ]
 
 T = TypeVar("T", bound=Simple)

@@ -127,6 +127,17 @@ def check_planned(principal: Principal, topic: str, id: str) -> None:
         raise PermissionDeniedError(f"{principal.name} may not see or change the schedule {id!r:.80}")
 
 
+def check_task(principal: Principal, topic: str, name: str) -> None:
+    """Seeing or changing one cron task.
+
+    Raises:
+        PermissionDeniedError: it may not; the topic is not told.
+
+    """
+    if not principal.may(Action.ADMIN, topic):
+        raise PermissionDeniedError(f"{principal.name} may not see or change the cron task {name!r:.80}")
+
+
 def check_history_of(principal: Principal, types: list[str]) -> None:
     """Reading events of history: of these topics and patterns, of all there are if there is none.
 

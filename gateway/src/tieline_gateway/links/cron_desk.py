@@ -74,7 +74,7 @@ class _CronDesk:
         """The task of this name, if the client may look after it."""
         kept = await self._roster.find(name)
         if kept is not None:
-            self._check(decode_task(kept.task).action.topic)
+            rights.check_task(self._door.principal, decode_task(kept.task).action.topic, name)
         return kept
 
     def _check(self, topic: str) -> None:

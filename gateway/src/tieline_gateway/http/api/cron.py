@@ -184,7 +184,7 @@ async def run(asked: Asked[Nothing, Nothing]) -> Ran:
 
 async def _allowed(asked: Asked[Nothing, Nothing] | Asked[Nothing, CronChange]) -> CronJob:
     job = await asked.gateway.events.cron.get(asked.path["name"])
-    asked.principal.check(Action.ADMIN, job.topic)
+    rights.check_task(asked.principal, job.topic, job.name)
     return job
 
 
