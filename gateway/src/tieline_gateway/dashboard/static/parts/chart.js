@@ -4,6 +4,7 @@ import { html, useEffect, useRef } from "../core/view.js";
 import Plot from "../vendor/uplot.js";
 
 const HEIGHT = 184;
+const SECONDS = 120;
 
 /** Changes when the colours change. */
 export const colours = store(0);
@@ -46,7 +47,10 @@ function options({ lines, format, group, width }) {
     padding: [8, 12, 0, 0],
     cursor: { sync: { key: group }, y: false, points: { size: 7 } },
     legend: { live: true },
-    scales: { y: { range: (_plot, _low, high) => [0, Math.max(high * 1.15, 1)] } },
+    scales: {
+      x: { range: (_plot, _first, last) => [last - SECONDS, last] },
+      y: { range: (_plot, _low, high) => [0, Math.max(high * 1.15, 1)] },
+    },
     axes: [
       { ...axis, font, space: 80, size: 28, values: (_plot, moments) => moments.map(clock) },
       { ...axis, font, size: 54, space: 36, values: (_plot, values) => values.map((value) => format(value)) },
