@@ -12,6 +12,7 @@
 -- began later: that is kept for a later one, and the key is listed at due_prefix itself.
 -- A key with the score 0, or any that was not given out yet while keys are copied to the group (`copying`), is looked at
 -- for the first time since the group was registered: the consumer group is made anew.
+-- A holder that is named is kept behind the token in `held`: only who settles in that name has the lease.
 -- The group is appended to due_prefix and passed_prefix, the key to stream_prefix, the priority to lane_prefix. The consumer group in a key's stream has the name
 -- <topic>:<key> for the group "default", else that of the group; it is made here, where the last one had come to.
 -- @key mail_groups
@@ -33,11 +34,12 @@
 -- @arg entries integer         of all, at most; shared equally by the keys
 -- @arg bytes integer           of all, about
 -- @arg lease_ms integer
+-- @arg holder string           whose lease it is alone, as "|name"; empty: of whoever has the token
 -- @return string*              token, when to look again (ms from now, 0: there is more; or empty), entries lost, members
 -- A member is a list: its name, how often its head failed, and its entries as Redis tells them.
 local groups, copying, all_due, due, held, tries, passed, streams, lane, lanes, asleep = unpack(KEYS)
 local topic, group, slots, entries = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local bytes, lease = tonumber(ARGV[5]), tonumber(ARGV[6])
+local bytes, lease, holder = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local last = tonumber(redis.call('HGET', held, '') or '0')
@@ -112,7 +114,7 @@ local function keep(member, attempts, list)
   table.insert(leases, ends)
   table.insert(leases, member)
   table.insert(tokens, member)
-  table.insert(tokens, token)
+  table.insert(tokens, token .. holder)
 end
 
 local function forget(member)

@@ -11,6 +11,8 @@ import sys
 import termios
 from typing import NamedTuple
 
+from tests.support.nursery import begin
+
 SECONDS = 60.0
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -36,7 +38,7 @@ def environment(env: dict[str, str]) -> dict[str, str]:
 
 async def command(*arguments: str, stdin: bytes | None = None, **env: str) -> Printed:
     """Run it with pipes; nothing is at its stdin unless given."""
-    process = await asyncio.create_subprocess_exec(
+    process = await begin(
         sys.executable, "-m", "tieline_gateway", *arguments,
         stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -52,7 +54,7 @@ async def on_terminal(columns: int, *arguments: str, **env: str) -> Printed:
     """Run it on a terminal; stdout and stderr are the same there."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = await asyncio.create_subprocess_exec(
+    process = await begin(
         sys.executable, "-m", "tieline_gateway", *arguments,
         stdin=theirs, stdout=theirs, stderr=theirs, env=environment(env), start_new_session=True,
     )  # fmt: skip

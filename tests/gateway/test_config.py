@@ -63,6 +63,17 @@ async def test_a_password_is_not_shown() -> None:
         ('[jwt]\nkeys = "missing.json"\naudience = "a"', "cannot read the keys"),
         ('tls_cert = "missing.pem"', "missing.pem"),
         ('http = "0.0.0.0:8080"', "0.0.0.0:8080 can be reached from elsewhere"),
+        ('[webhooks.shop]\nsecret_file = "missing"', "webhooks.shop: cannot read the secret file"),
+        (
+            '[deliveries.shop]\ntopic = "a.b"\nurl = "https://a.example"\nsecret_file = "missing"',
+            "deliveries.shop: cannot",
+        ),
+        ('url = "redis://localhost/x"', "'/x' is no database number"),
+        ('url = "rediss://localhost?ssl_ca_certs=/missing.pem"', "cannot use /missing.pem"),
+        ('url = "kafka://localhost"', "unknown scheme 'kafka' in the broker's URL"),
+        ('url = "grpc://localhost"', "it cannot stand in front of a gateway"),
+        ('history = "mysql://localhost/events"', "is no store of history"),
+        ('tls_cert = "tieline.toml"\ntls_key = "tieline.toml"', "cannot be used for TLS together"),
     ],
 )
 async def test_what_cannot_be_meant_is_refused_and_named(tmp_path: Path, text: str, says: str) -> None:

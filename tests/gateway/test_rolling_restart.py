@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from examples.node_package import provide
 
 from tests import peers
+from tests.gateway.plain_callers import Balanced, PlainStub
 from tests.gateway.up import Up
 from tests.suite.seen import until
 from tests.support.processes import Peer
@@ -23,18 +25,32 @@ from tieline import EventSystem, InvalidArgumentError, NoRespondersError, Respon
 
 QUICK = Settings(drain=0.1, reconnect_min=0.02, reconnect_max=0.2)
 CALLS_A_SECOND = 1_000
+PLAIN_CALLS_A_SECOND = int(os.environ.get("TEST_PLAIN_CALLS_A_SECOND", "200"))
+"""Of callers without our clients; each costs a gateway, and the callers here, several times as much."""
+
 TICK = 0.02
 MOVING = Path(peers.__file__).with_name("moving.mjs")
 
 
-class Load:
-    """Calls at a steady pace, each of which has to be answered with its own number."""
+Ask = Callable[[int], Awaitable[Any]]
 
-    def __init__(self, systems: list[EventSystem], topic: str) -> None:
+
+class Load:
+    """Calls at a steady pace, each of which has to be answered with its own number.
+
+    Args:
+        callers: each calls in its turn.
+        pace: calls a second, of all of them.
+        most: under way at a time; where the machine cannot keep up there are less a second.
+
+    """
+
+    def __init__(self, callers: Sequence[Ask], pace: int = CALLS_A_SECOND, most: int = 1_000_000) -> None:
         self.made = 0
         self.wrong: list[str] = []
-        self._systems = systems
-        self._topic = topic
+        self._callers = callers
+        self._pace = pace
+        self._most = most
         self._stopping = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
         self._task = asyncio.create_task(self._run())
@@ -49,22 +65,33 @@ class Load:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         while not self._stopping.is_set():
-            due = int((loop.time() - begun) * CALLS_A_SECOND)
-            while self.made < due:
+            due = int((loop.time() - begun) * self._pace)
+            while self.made < due and len(self._calls) < self._most:
                 self.made += 1
-                task = asyncio.create_task(self._call(self._systems[self.made % len(self._systems)], self.made))
+                task = asyncio.create_task(self._call(self._callers[self.made % len(self._callers)], self.made))
                 self._calls.add(task)
                 task.add_done_callback(self._calls.discard)
             await asyncio.sleep(TICK)
 
-    async def _call(self, system: EventSystem, number: int) -> None:
+    async def _call(self, ask: Ask, number: int) -> None:
         try:
-            answer = await system.publish_and_wait(self._topic, number, ttl=30)
+            answer = await ask(number)
         except Exception as error:
             self.wrong.append(repr(error))
         else:
             if answer != number:
                 self.wrong.append(f"{number} was answered with {answer}")
+
+
+def caller(system: EventSystem, topic: str) -> Ask:
+    """Calls over a Link."""
+    return lambda number: system.publish_and_wait(topic, number, ttl=30)
+
+
+async def slow_echo(number: int) -> int:
+    """Some calls are under way when their gateway stops."""
+    await asyncio.sleep(0.3 if number % 100 == 0 else 0.001)
+    return number
 
 
 @pytest.fixture
@@ -99,13 +126,9 @@ async def test_no_call_fails_while_two_gateways_are_restarted(
         system = EventSystem(both(gateways), service="load", settings=QUICK)
         return await stack.enter_async_context(system)
 
-    async def slow_echo(number: int) -> int:
-        await asyncio.sleep(0.3 if number % 100 == 0 else 0.001)
-        return number
-
     for _ in range(2):
         await (await new()).subscribe(topic, slow_echo).ready()
-    load = Load([await new() for _ in range(4)], topic)
+    load = Load([caller(await new(), topic) for _ in range(4)])
     for gateway in (*gateways, *gateways):
         await asyncio.sleep(1)
         await restart(gateway)
@@ -115,14 +138,40 @@ async def test_no_call_fails_while_two_gateways_are_restarted(
     assert load.made > 4 * CALLS_A_SECOND
 
 
+@pytest.fixture
+async def gateways_with_http(stack: AsyncExitStack, redis_server: RedisServer) -> list[Up]:
+    """Two of them, with a farewell that is longer than a busy machine takes to notice it."""
+    options = ("--url", redis_server.url, "--farewell", "2")
+    return [await stack.enter_async_context(Up(*options, http=True)) for _ in range(2)]
+
+
+async def test_no_call_of_plain_callers_fails(stack: AsyncExitStack, gateways_with_http: list[Up], topic: str) -> None:
+    """They do what docs/operations.md says, and nothing else."""
+    gateways = gateways_with_http
+    for _ in range(2):
+        server = await stack.enter_async_context(EventSystem(both(gateways), settings=QUICK))
+        await server.subscribe(topic, slow_echo).ready()
+    stubs = [await stack.enter_async_context(PlainStub([each.address for each in gateways], topic)) for _ in range(2)]
+    browser = await stack.enter_async_context(Balanced([each.web for each in gateways], topic))
+    load = Load([*stubs, browser], PLAIN_CALLS_A_SECOND, most=100)
+    for gateway in gateways:
+        await asyncio.sleep(2)
+        await restart(gateway)
+    await asyncio.sleep(2)
+    await load.stop()
+    assert load.wrong == []
+    assert load.made > 500
+    assert browser.used == {each.web for each in gateways}
+
+
 async def test_no_call_to_or_from_node_fails(stack: AsyncExitStack, gateways: list[Up], topic: str) -> None:
     provide(MOVING.parent)
     names = ["one", "two"]
     for name in names:
         told = {"url": both(gateways), "topic": topic, "name": name}
         await stack.enter_async_context(Peer.node(MOVING, json.dumps(told)))
-    caller = await stack.enter_async_context(EventSystem(both(gateways), settings=QUICK))
-    load = Load([caller], topic)
+    events = await stack.enter_async_context(EventSystem(both(gateways), settings=QUICK))
+    load = Load([caller(events, topic)])
     for gateway in gateways:
         await asyncio.sleep(1)
         await restart(gateway)
@@ -130,7 +179,7 @@ async def test_no_call_to_or_from_node_fails(stack: AsyncExitStack, gateways: li
     await load.stop()
     assert load.wrong == []
     for name in names:
-        fared = await caller.publish_and_wait(f"{topic}.{name}", ttl=60)
+        fared = await events.publish_and_wait(f"{topic}.{name}", ttl=60)
         assert fared["wrong"] == []
         assert fared["made"] > 500
 
@@ -156,6 +205,45 @@ async def test_a_stream_under_way_ends_where_it_began(stack: AsyncExitStack, gat
     got += [number async for number in stream]
     assert got == list(range(1_000))
     await asyncio.gather(*restarting)
+
+
+async def test_calls_end_where_they_began_though_two_gateways_are_left_at_a_time(
+    stack: AsyncExitStack, redis_server: RedisServer, topic: str
+) -> None:
+    gateways = [await stack.enter_async_context(Up("--url", redis_server.url)) for _ in range(3)]
+    for gateway in gateways[1:]:
+        gateway.terminate()
+        await gateway.wait()
+    url = "grpc://" + ",".join(gateway.address for gateway in gateways)
+    near, far = [await stack.enter_async_context(EventSystem(each, settings=QUICK)) for each in (url, redis_server.url)]
+    begun: list[str] = []
+    go_on = asyncio.Event()
+
+    async def answer(name: str) -> str:
+        begun.append(name)
+        await go_on.wait()
+        return name
+
+    await far.subscribe(f"{topic}.far", answer).ready()
+    await near.subscribe(f"{topic}.near", answer).ready()
+    calls: list[asyncio.Task[str]] = []
+
+    async def call() -> None:
+        names = [f"{way} over {near.instance}" for way in ("there", "here")]
+        calls.append(asyncio.create_task(near.publish_and_wait(f"{topic}.far", names[0], ttl=60)))
+        calls.append(asyncio.create_task(far.publish_and_wait(f"{topic}.near", names[1], ttl=60)))
+        await until(lambda: set(names) <= set(begun))
+
+    await call()
+    for gateway, following in itertools.pairwise(gateways):
+        await following.start()
+        before = near.instance
+        gateway.terminate()
+        await until(lambda before=before: near.instance != before)
+        await call()
+    go_on.set()
+    assert sorted(await asyncio.gather(*calls)) == sorted(begun)
+    assert [await gateway.wait() for gateway in gateways[:2]] == [0, 0]
 
 
 async def test_live_events_come_once_and_without_a_gap(

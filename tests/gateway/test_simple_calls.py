@@ -15,11 +15,12 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
-from tests.gateway.up import Client
+from tests.gateway.plain_callers import PlainStub
+from tests.gateway.up import Client, Up
 from tests.suite.seen import Seen, until
 from tieline import Event, EventSystem
 from tieline._contract import gateway_pb2 as wire
-from tieline.errors import HandlerError, NotFoundError
+from tieline.errors import HandlerError, NotFoundError, UnavailableError
 
 JSON = "application/json"
 
@@ -412,3 +413,26 @@ async def test_a_gather_names_who_is_missing_at_its_deadline(client: Client, eve
     (answer,) = (await client.stub.PublishAndGather(request, timeout=2.0)).answers
     assert answer.missing
     assert answer.error.code == 1, "TIMEOUT"
+
+
+async def test_a_channel_tries_again_only_what_did_not_run(
+    up: Up, client: Client, events: EventSystem, topic: str
+) -> None:
+    """With a retry policy for UNAVAILABLE in the channel: the gateway says which of them may come again."""
+    ran: list[Any] = []
+
+    def fails(data: Any) -> None:
+        ran.append(data)
+        raise UnavailableError("its own database is away")
+
+    await events.subscribe(topic, fails).ready()
+    async with PlainStub([up.address], topic) as call:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(1)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert dict(caught.value.trailing_metadata())["grpc-retry-pushback-ms"] == "-1"
+    assert ran == [1]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.stub.PublishAndWait(wire.PublishAndWaitRequest(topic=f"{topic}.nobody"))
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "grpc-retry-pushback-ms" not in dict(caught.value.trailing_metadata())  # it may come again

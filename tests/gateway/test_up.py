@@ -175,6 +175,35 @@ async def test_an_idle_gateway_stops_at_once(up: Up, events: EventSystem, number
     assert watch.seconds < 2 + BUSY_SECONDS
 
 
+@pytest.mark.parametrize(("pause", "ends_at_once"), [(0.0, False), (0.7, True)])
+async def test_a_second_signal_ends_it_at_once_unless_it_is_the_same_request(
+    up: Up, events: EventSystem, topic: str, pause: float, ends_at_once: bool
+) -> None:
+    begun, gate = Seen(), asyncio.Event()
+
+    async def wait(data: int) -> int:
+        begun.append(data)
+        await gate.wait()
+        return data
+
+    await events.subscribe(topic, wait).ready()
+    async with system(up, service="caller") as caller:
+        call = asyncio.create_task(caller.publish_and_wait(topic, 1))
+        await begun.reach(1)
+        up.terminate()
+        await up.line("stopping")
+        await asyncio.sleep(pause)
+        up.terminate()
+        if ends_at_once:
+            assert await up.wait() == -signal.SIGTERM
+            with pytest.raises(TielineError):
+                await call
+        else:
+            gate.set()
+            assert await call == 1
+            assert await up.wait() == 0
+
+
 async def test_calls_under_way_finish_and_new_ones_are_refused(
     stack: AsyncExitStack, up: Up, client: Client, events: EventSystem, topic: str
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import os
 import signal
 import sys
@@ -65,16 +63,7 @@ class Up(Peer):
         """Start it, and do not wait."""
         self.output.clear()
         self._silent = False
-        self._process = await asyncio.create_subprocess_exec(
-            *self.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self._env,
-            start_new_session=True,
-        )
-        atexit.register(self.kill)
-        self._reading = asyncio.create_task(self._read())
+        await self.spawn()
 
     async def refuses(self) -> int:
         """Start it and return its exit code: it must end by itself."""

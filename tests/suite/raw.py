@@ -9,10 +9,10 @@ from tieline import codec
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REPLY, REQUEST, new_call_id, new_id
 from tieline.errors import TielineError
-from tieline.transport import Gap, Interest, Port, Route, Transport
+from tieline.transport import Gap, Interest, Port, Route, Transport, Unmoved
 
 
-class Raw:
+class Raw(Unmoved):
     """Keeps what arrives and answers nothing by itself."""
 
     port: Port
@@ -78,13 +78,6 @@ class Raw:
 
     def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         self.dispatched.append((call_id, instance, None))
-
-    def under_way(self) -> set[bytes]:
-        """Nothing is."""
-        return set()
-
-    def on_left(self, since: float) -> None:
-        """See `Receiver`."""
 
     def on_mail(self, topic: str, group: str) -> None:
         """Nothing is claimed."""

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from tests.support.nursery import Begun, begin
+
 READY = "READY"
 
 
@@ -32,7 +34,7 @@ class Peer:
         self.output: list[str] = []
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self.ready_seconds = ready_seconds
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Begun | None = None
         self._reading: asyncio.Task[None] | None = None
         self._news = asyncio.Condition()
         self._silent = False
@@ -63,23 +65,26 @@ class Peer:
         Raises:
             PeerFailed: it ended first, or was not ready in time; the message holds what it printed.
         """
-        self._process = await asyncio.create_subprocess_exec(
-            *self.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self._env,
-            start_new_session=True,
-            limit=1 << 20,
-        )
-        atexit.register(self.kill)
-        self._reading = asyncio.create_task(self._read())
+        await self.spawn()
         try:
             await self.line(rf"^{READY}", seconds=self.ready_seconds)
         except BaseException:
             await self.close()
             raise
         return self
+
+    async def spawn(self, cwd: Path | None = None) -> None:
+        """Start it, and do not wait."""
+        self._process = await begin(
+            *self.command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self._env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+        atexit.register(self.kill)
+        self._reading = asyncio.create_task(self._read())
 
     async def line(self, pattern: str, *, seconds: float = 30.0) -> str:
         """The first line it printed, or will print, that matches the pattern.
@@ -164,7 +169,7 @@ class Peer:
     def _find(self, pattern: str) -> str | None:
         return next((line for line in self.output if re.search(pattern, line)), None)
 
-    def _running(self) -> asyncio.subprocess.Process:
+    def _running(self) -> Begun:
         if self._process is None:
             raise PeerFailed(f"{self} was never started")
         return self._process

@@ -526,12 +526,10 @@ def test_a_broken_link_ends_calls_in_flight_as_unknown(table: Table) -> None:
 def test_attempts_over_a_link_that_was_left_have_ended(table: Table) -> None:
     once, again = table.start(), table.start(idempotent=True)
     table.taken("a")
-    table.wait(1.0)
-    since = table.now
-    table.wait(1.0)
+    left = table.calls.under_way()
     new = table.start()
     assert table.calls.under_way() == {call_id for call_id, _ in table.sent}
-    table.calls.link_left(since, table.now)
+    table.calls.link_left(left, table.now)
     error = table.end(once)
     assert error.code == "UNAVAILABLE"
     assert error.outcome is Outcome.MAY_HAVE_RUN

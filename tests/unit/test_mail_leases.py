@@ -43,6 +43,29 @@ async def test_a_lease_that_ended_is_a_failure_and_its_token_is_worth_nothing(bo
     assert await box.read() == {"a": ["a2"]}
 
 
+async def test_a_lease_with_a_holder_is_of_nobody_else(box: Box) -> None:
+    await box.enroll()
+    await box.put("a1", "a2", "b1", "5:x")
+    mail, place = box.mail, (box.topic, "default")
+    claimed = await mail.claim(*place, 5, 5, 60.0, holder="anna")
+    assert claimed.token.isdigit()
+    leases = [(member.name, claimed.token) for member in claimed.members]
+    done = [Settlement(name, token, Verdict.DONE, b"", ()) for name, token in leases]
+    for other in ("", "eve", "ann", "anna!"):
+        assert not any(await mail.extend(*place, leases, 60.0, holder=other))
+        assert not any(await mail.settle(*place, done, 60.0, claims=True, holder=other))
+    assert all(await mail.extend(*place, leases, 60.0, holder="anna"))
+    begun = [each._replace(verdict=Verdict.BEGIN) for each in done]
+    assert all(await mail.settle(*place, begun, 60.0, claims=True, holder="anna"))
+    assert all(await mail.settle(*place, begun, 60.0, claims=True, holder="anna"))
+    freed = [each._replace(verdict=Verdict.FREE) for each in done]
+    assert all(await mail.settle(*place, freed, 60.0, claims=True, holder="anna"))
+    again = await box.claim()
+    assert len(again.members) == len(leases)
+    assert all(await box.settle(again, Verdict.DONE))
+    assert not any(await box.settle(claimed, Verdict.DONE))
+
+
 async def test_a_claim_whose_answer_is_lost_fails_nothing_again(box: Box) -> None:
     await box.enroll()
     await box.put("a1", "b1", "5:x")

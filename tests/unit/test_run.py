@@ -24,6 +24,7 @@ events = EventSystem()
 async def place(seconds):
     print("BEGUN", flush=True)
     await asyncio.sleep(seconds)
+    print("DONE", flush=True)
 """
 
 
@@ -59,9 +60,16 @@ async def said(program: Program) -> tuple[int, str]:
 async def test_what_is_no_module_is_told_in_one_line(tmp_path: Path, target: str, says: str) -> None:
     (tmp_path / "shop.py").write_text(SHOP)
     code, text = await said(run(tmp_path, target))
-    assert code == 1
+    assert code == 2
     assert text.startswith(f"tieline: INVALID_ARGUMENT: {says}")
     assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["tieline", "tieline_gateway"])
+async def test_a_broker_that_is_away_has_an_exit_code_of_its_own(tmp_path: Path, module: str) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    code, text = await said(run(tmp_path, "shop", module=module, url="redis://127.0.0.1:1"))
+    assert (code, text.splitlines()[-1].startswith("tieline: UNAVAILABLE: ")) == (6, True), text
 
 
 async def test_a_module_that_imports_what_is_not_there_shows_where(tmp_path: Path) -> None:
@@ -107,9 +115,38 @@ async def test_a_stop_says_what_it_waits_for_and_a_second_signal_ends_it(
         await program.line("^BEGUN")
         os.kill(program.pid, number)
         await program.line("stopping; 1 under way have up to 10 s; signal again to stop now")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.7)  # sooner it would be the same request
         watch = Watch()
         os.kill(program.pid, number)
         assert await program.wait() == code, program.text
         assert watch.seconds < 4
+        assert "Traceback" not in program.text
+
+
+@pytest.mark.parametrize("module", ["tieline", "tieline_gateway"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_that_comes_twice_at_once_is_one_stop(
+    tmp_path: Path, redis_url: str, module: str, number: int
+) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    async with run(tmp_path, "shop", module=module, url=redis_url) as program, EventSystem(redis_url) as caller:
+        await program.line("^tieline: shop/.* serves order.place")
+        await caller.publish("order.place", 2)
+        await program.line("^BEGUN")
+        os.kill(program.pid, number)
+        await program.line("stopping; 1 under way")  # so that they are two, even to the operating system
+        os.kill(program.pid, signal.SIGTERM)
+        await program.line("^DONE")
+        assert await program.wait() == 0, program.text
+        assert "Traceback" not in program.text
+
+
+async def test_a_signal_that_comes_twice_at_once_ends_an_idle_program_well(tmp_path: Path, redis_url: str) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    async with run(tmp_path, "shop", url=redis_url) as program:
+        await program.line("^tieline: shop/.* serves order.place")
+        os.kill(program.pid, signal.SIGINT)
+        await program.line("stopping")
+        os.kill(program.pid, signal.SIGINT)
+        assert await program.wait() == 0, program.text
         assert "Traceback" not in program.text

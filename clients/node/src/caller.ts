@@ -346,9 +346,9 @@ export class Caller implements Effects {
     this.#calls.linkUp(this.#instance.now());
   }
 
-  /** What was sent before this moment (ms, see `now` of the instance) gets no answer any more. */
-  linkLeft(since: number): void {
-    this.#calls.linkLeft(since, this.#instance.now());
+  /** These attempts (`callKey`) get no answer any more. */
+  linkLeft(attempts: ReadonlySet<string>): void {
+    this.#calls.linkLeft(attempts, this.#instance.now());
   }
 
   /** Ids of the attempts that are out, see `callKey`. */

@@ -174,9 +174,10 @@ export class Calls implements CallTable {
     }
   }
 
-  /** Another link is in use since that moment, and the one before has ended: so have the attempts made over it. */
-  linkLeft(since: number, now: number): void {
-    for (const call of [...this.#pending.values()].filter((each) => !each.local && each.started < since)) {
+  /** A link that was used before the present one has ended, and these attempts (`callKey`), which were made over it. */
+  linkLeft(attempts: ReadonlySet<string>, now: number): void {
+    for (const [id, call] of [...this.#pending]) {
+      if (call.local || !attempts.has(id)) continue;
       this.#breakOff(call);
       if (call.repeatable && call.attempts < this.#settings.attempts) this.#attempt(call, now);
       else this.#reject(call, broken(call));

@@ -9,6 +9,12 @@ import { CLIENT } from "./version.js";
 
 const NAMES = ["events", "app", "default"] as const;
 const TARGET = /^(?<path>.+?)(?::(?<name>[\p{L}$_][\p{L}\p{N}$_]*))?$/u;
+const EXIT_CODES: Readonly<Record<string, number>> = {
+  INVALID_ARGUMENT: 2,
+  UNAVAILABLE: 6,
+  UNAUTHENTICATED: 7,
+  PERMISSION_DENIED: 7,
+};
 const USAGE = `usage: tieline run MODULE[:NAME]
 
 Imports a module and serves its event system until SIGTERM or Ctrl-C; then finishes what runs.
@@ -18,7 +24,10 @@ Imports a module and serves its event system until SIGTERM or Ctrl-C; then finis
   tieline --version
 `;
 
-/** Runs the command line; resolves to the exit code: 0 after a clean stop, 1 if it could not start, 2 for bad usage. */
+/**
+ * Runs the command line. Resolves to the exit code: 0 after a clean stop; 2 if what was typed cannot be meant, 6 if the
+ * broker cannot be reached, 7 if it does not let us in, 1 if something else went wrong before it served.
+ */
 export async function runCommand(words: readonly string[]): Promise<number> {
   const [command, target] = words;
   if (words.includes("--help") || words.includes("-h")) {
@@ -39,7 +48,7 @@ export async function runCommand(words: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof TielineError)) throw error;
     process.stderr.write(`tieline: ${error.code}: ${error.message}\n`);
-    return 1;
+    return EXIT_CODES[error.code] ?? 1;
   }
 }
 

@@ -21,7 +21,7 @@ export function guardedReceiver(receiver: Receiver, log: Logger): Receiver {
     ),
     onJoined: guarded("joining a run", (callId, until, instance) => receiver.onJoined(callId, until, instance)),
     underWay: () => receiver.underWay(),
-    onLeft: guarded("giving up what a gateway took with it", (since) => receiver.onLeft(since)),
+    onLeft: guarded("giving up what a gateway took with it", (calls) => receiver.onLeft(calls)),
     onMail: guarded("hearing of stored events", (topic, group) => receiver.onMail(topic, group)),
     onWarning: guarded("hearing a warning", (message) => receiver.onWarning(message)),
     onConnected: guarded("going on with a broker that is back", (gap) => receiver.onConnected(gap)),

@@ -64,8 +64,8 @@ export class Reception implements Receiver {
   }
 
   /** See `Receiver.onLeft`. */
-  onLeft(since: number): void {
-    this.#to.caller.linkLeft(since);
+  onLeft(calls: ReadonlySet<string>): void {
+    this.#to.caller.linkLeft(calls);
   }
 
   /** See `Receiver.onMail`. */

@@ -68,8 +68,8 @@ export interface Receiver {
    * another place while these come to their end at the old one.
    */
   underWay(): ReadonlySet<string>;
-  /** The old place is gone: calls from before this moment (ms, of the port's monotonic clock) get no answer now. */
-  onLeft(since: number): void;
+  /** An old place is gone: these calls (`callKey`), which were to end there, get no answer now. */
+  onLeft(calls: ReadonlySet<string>): void;
   /** A subscription group of this instance has something to claim. */
   onMail(topic: string, group: string): void;
   /** The broker lost something, or people should look at it for another reason. */

@@ -9,7 +9,7 @@ from tieline import topics
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.errors import TielineError
-from tieline.transport import Gap, Interest, Port, Route, Transport
+from tieline.transport import Gap, Interest, Port, Route, Transport, Unmoved
 from tieline.transports.grpc_frames import Outbox
 from tieline_gateway.links.downlink import OUTBOX_BYTES
 
@@ -17,7 +17,7 @@ _SERVICE = "subscriber"
 _TOO_SLOW = "the subscriber did not keep up, and the oldest events gave way"
 
 
-class Feed:
+class Feed(Unmoved):
     """The events of one topic or pattern, oldest first (`Receiver`)."""
 
     def __init__(self, transport: Transport) -> None:
@@ -80,13 +80,6 @@ class Feed:
 
     def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         """Nothing was dispatched."""
-
-    def under_way(self) -> set[bytes]:
-        """Not asked: a gateway's port stays where it is."""
-        return set()
-
-    def on_left(self, since: float) -> None:
-        """Not told, see `under_way`."""
 
     def on_mail(self, topic: str, group: str) -> None:
         """Nothing is claimed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, cast
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -18,6 +19,7 @@ from tieline_gateway.status import refusal
 
 _log = logging.getLogger("tieline.gateway")
 _DETAILS_KEY = "grpc-status-details-bin"
+_PUSHBACK_KEY = "grpc-retry-pushback-ms"
 _HEALTH_PREFIX = "/grpc.health.v1.Health/"
 _CERTIFICATE = "x509_pem_cert"
 
@@ -54,7 +56,7 @@ class Entry:
         return self.unary(counted)
 
     async def _admitted(self, work: Work, request: Any, context: Context) -> Any:
-        async with self._watch.visit(_credentials(context)) as visit:
+        async with self._watch.visit(_credentials(context), _peer(context)) as visit:
             return await work(request, context, visit.principal)
 
 
@@ -78,7 +80,7 @@ class Doorkeeper(grpc.aio.ServerInterceptor):
 
         async def guarded(requests: Any, context: Context) -> AsyncGenerator[Any, None]:
             try:
-                self._watch.admit(_credentials(context))
+                self._watch.admit(_credentials(context), _peer(context))
             except TielineError as error:
                 await abort(context, error)
             async for answer in serve(requests, context):
@@ -120,8 +122,14 @@ async def told(context: Context, work: Awaitable[Any]) -> Any:
 
 async def abort(context: Context, error: TielineError) -> Any:
     """End a call with an error."""
-    code, message, details = refusal(error)
-    return await context.abort(grpc.StatusCode[code], message, ((_DETAILS_KEY, details),))
+    code, message, details, pushback = refusal(error)
+    told = ((_DETAILS_KEY, details), *(((_PUSHBACK_KEY, pushback),) if pushback else ()))
+    return await context.abort(grpc.StatusCode[code], message, told)
+
+
+def _peer(context: Context) -> str:
+    """host:port of who calls; gRPC says it as `ipv4:host:port`, or with escapes."""
+    return unquote(context.peer().partition(":")[2])
 
 
 def _credentials(context: Context) -> Credentials:

@@ -24,11 +24,21 @@ _CUT = "…"
 
 
 class Refusal(NamedTuple):
-    """What ends a gRPC call: the status's name, its message, and a serialized `google.rpc.Status`."""
+    """What ends a gRPC call.
+
+    Attributes:
+        code: the name of the status.
+        message: for people.
+        details: a serialized `google.rpc.Status`.
+        pushback: milliseconds until a client that retries by itself may come again; negative: it must not, as what it
+            asked for may have been done. (gRPC's retry design, A6: `grpc-retry-pushback-ms`.) Empty: as it likes.
+
+    """
 
     code: str
     message: str
     details: bytes
+    pushback: str
 
 
 def refusal(error: TielineError) -> Refusal:
@@ -44,7 +54,13 @@ def refusal(error: TielineError) -> Refusal:
         delay.FromMilliseconds(int(error.retry_after * 1000))
         retry.Pack(RetryInfo(retry_delay=delay))
         status.details.append(retry)
-    return Refusal(name, message, status.SerializeToString())
+    return Refusal(name, message, status.SerializeToString(), _pushback(error))
+
+
+def _pushback(error: TielineError) -> str:
+    if not error.retryable:
+        return "-1"
+    return "" if error.retry_after is None else str(int(error.retry_after * 1000))
 
 
 def _status_code(error: TielineError) -> str:

@@ -12,7 +12,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REQUEST
 from tieline.errors import TielineError
 from tieline.tape import TapeEntry
-from tieline.transport import Gap, Interest, Port, Route, Transport
+from tieline.transport import Gap, Interest, Port, Route, Transport, Unmoved
 
 _SERVICE = "tap"
 _MOST_WAITING = 1_000
@@ -37,7 +37,7 @@ class Seen(NamedTuple):
     sights: Sequence[Sight]
 
 
-class Tap:
+class Tap(Unmoved):
     """An observer (`Receiver`), also of what is stored; what waits for its reader is bounded in number and in bytes."""
 
     def __init__(self, transport: Transport, most_a_second: int) -> None:
@@ -146,13 +146,6 @@ class Tap:
 
     def on_joined(self, call_id: bytes, until: int, instance: str) -> None:
         """Nothing was dispatched."""
-
-    def under_way(self) -> set[bytes]:
-        """Not asked: a gateway's port stays where it is."""
-        return set()
-
-    def on_left(self, since: float) -> None:
-        """Not told, see `under_way`."""
 
     def on_mail(self, topic: str, group: str) -> None:
         """Nothing is claimed."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tieline_gateway.access.rereading import Watched
 from tieline_gateway.settings_error import SettingsError
@@ -21,6 +21,16 @@ class Pem(NamedTuple):
     certificate: bytes
     key: bytes
     client_authority: bytes
+
+
+class NewestContext(ssl.SSLContext):
+    """What a server is given once, and hands each new connection to the context that was made last."""
+
+    newest: ssl.SSLContext
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """See `ssl.SSLContext`."""
+        return self.newest.wrap_bio(*args, **kwargs)
 
 
 class Tls:
@@ -40,8 +50,9 @@ class Tls:
         self._files = (certificate, key)
         self._authority = client_authority
         self.pem = self._read()
-        self.context = self._make_context()
-        """For HTTP; what it was given last is shown to whoever connects next."""
+        self.context = NewestContext(ssl.PROTOCOL_TLS_SERVER)
+        """For HTTP; who connects meets what was read last, and no session of before is taken up again."""
+        self.context.newest = self._make_context()
         self._watched = Watched(*self._files, *([client_authority] if client_authority else []))
 
     async def watch(self) -> None:
@@ -55,13 +66,12 @@ class Tls:
         """Read the files again; if they cannot be used, what was read before goes on to be shown."""
         try:
             pem = self._read()
-            self._make_context()
-            self.context.load_cert_chain(*self._files, password=_no_password)
+            context = self._make_context()
         except (SettingsError, OSError) as error:  # an SSLError is an OSError: they changed meanwhile
             _log.error("the certificate of before is still shown: %s", error)
         else:
-            self.pem = pem
-            _log.info("read %s again: new connections are shown it", self._files[0])
+            self.pem, self.context.newest = pem, context
+            _log.info("read %s again: it is used for new connections", ", ".join(map(str, self._watched.paths)))
 
     def _read(self) -> Pem:
         certificate, key = (_bytes(file) for file in self._files)

@@ -344,3 +344,46 @@ async def test_certificates_name_principals_over_both_faces(stack: AsyncExitStac
             await asyncio.sleep(0.2)
     assert await web(shop, "order.new") == 202
     assert await grpc_caller(shop).code(*PUBLISH) == "OK"
+
+
+async def test_the_authority_of_clients_changes_for_both_faces(stack: AsyncExitStack, tmp_path: Path) -> None:
+    """Who has a certificate of the old one is turned away, also who was here before; nothing is restarted."""
+    folders = [tmp_path / name for name in ("ours", "old", "new")]
+    for folder in folders:
+        folder.mkdir()
+    ours, *others = map(Authority, folders)
+    cert, key = ours.issue("server", "localhost", "127.0.0.1")
+    old, new = (each.issue("shop", "shop.internal") for each in others)
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes((folders[1] / "ca.pem").read_bytes())
+    options = ("--tls-cert", cert, "--tls-key", key, "--tls-client-ca", str(trusted))
+    up = await stack.enter_async_context(Up(*options, http=True))
+    root = (folders[0] / "ca.pem").read_bytes()
+    contexts: dict[tuple[str, str], ssl.SSLContext] = {}
+
+    async def web(pair: tuple[str, str]) -> bool:
+        if pair not in contexts:
+            contexts[pair] = ssl.create_default_context(cadata=root.decode())
+            contexts[pair].load_cert_chain(*pair)
+        async with WebClient(up, verify=contexts[pair]) as client:
+            try:
+                return (await client.post("/v1/events", json={"topic": "order.new"})).status_code == 202
+            except (httpx.TransportError, ssl.SSLError):
+                return False
+
+    async def rpc(pair: tuple[str, str]) -> bool:
+        own = (Path(pair[1]).read_bytes(), Path(pair[0]).read_bytes())
+        async with grpc.aio.secure_channel(up.address, grpc.ssl_channel_credentials(root, *own)) as channel:
+            return await Caller(EventGatewayStub(channel), "").code(*PUBLISH) == "OK"
+
+    assert [await web(old), await rpc(old), await web(new), await rpc(new)] == [True, True, False, False]
+    trusted.write_text("this is no certificate")
+    async with asyncio.timeout(SECONDS):
+        while "cannot be used for TLS" not in up.text:
+            await asyncio.sleep(0.2)
+    assert [await web(old), await rpc(old)] == [True, True]
+    trusted.write_bytes((folders[2] / "ca.pem").read_bytes())
+    async with asyncio.timeout(SECONDS):
+        while not await web(new):
+            await asyncio.sleep(0.2)
+    assert [await web(old), await rpc(old), await web(new), await rpc(new)] == [False, False, True, True]

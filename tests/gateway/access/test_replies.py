@@ -130,9 +130,9 @@ async def mail(link: RawLink, topic: str, **ask: Any) -> Any:
     return told
 
 
-async def leased(stack: AsyncExitStack, folder: Path) -> tuple[Town, RawLink, Any]:
+async def leased(stack: AsyncExitStack, folder: Path, *options: str) -> tuple[Town, RawLink, Any]:
     """Anna holds the lease of one event of `job.a`."""
-    town = await Town(stack, folder, PEOPLE).open()
+    town = await Town(stack, folder, PEOPLE, *options).open()
     anna, _ = await town.link("anna")
     await mail(anna, "job.a", enroll=durable.Enroll())
     draft = durable.Draft(envelope=event("job.a", b"\xa4true", ttl_ms=0, key="k").SerializeToString())
@@ -162,6 +162,58 @@ async def test_a_lease_is_settled_by_who_holds_it(stack: AsyncExitStack, tmp_pat
     assert list((await mail(again, "job.a", extend=durable.Extend(leases=[lease], lease_ms=9_000))).kept) == [True]
     assert list((await mail(again, "job.a", settle=settle(claimed, "done"))).kept) == [True]
     assert list((await mail(again, "job.a", settle=settle(claimed, "done"))).kept) == [False]
+
+
+async def settled(link: RawLink, claimed: Any, verdict: str, argument: bytes = b"") -> bool:
+    """Whether that is taken."""
+    (kept,) = (await mail(link, "job.a", settle=settle(claimed, verdict, argument))).kept
+    return kept
+
+
+async def extended(link: RawLink, claimed: Any) -> bool:
+    """Whether the lease begins anew."""
+    lease = durable.Lease(member=claimed.members[0].name, token=claimed.token)
+    (kept,) = (await mail(link, "job.a", extend=durable.Extend(leases=[lease], lease_ms=20_000))).kept
+    return kept
+
+
+async def test_a_lease_goes_with_its_holder_to_another_gateway(
+    stack: AsyncExitStack, tmp_path: Path, redis_url: str
+) -> None:
+    """Nobody else may settle it there either, with whatever token; and what moved is handled once."""
+    first, anna, claimed = await leased(stack, tmp_path, "--url", redis_url)
+    second = await Town(stack, tmp_path, PEOPLE, "--url", redis_url).open()
+    for town in (first, second):
+        for name in ("eve", "boss"):
+            other, _ = await town.link(name)
+            assert not await extended(other, claimed)
+            assert not await settled(other, claimed, "done")
+            for holder in (b"|anna", b"|eve", b"|anna!", b"|eve|anna", b"!"):
+                lease = durable.Lease(member=claimed.members[0].name, token=claimed.token + holder)
+                extend = durable.Extend(leases=[lease], lease_ms=20_000)
+                await other.say(mail=durable.MailRequest(ref=1, topic="job.a", group="g", extend=extend))
+                assert "is a number" in (await other.hear("mail")).error.message
+    anna.call.cancel()
+    again, _ = await second.link("anna")
+    assert await extended(again, claimed)
+    true = claimed.members[0].entries[0].envelope
+    assert not await settled(again, claimed, "dead", letter(claimed, true))  # it does not know what was given out
+    assert await settled(again, claimed, "keep")
+    assert await settled(again, claimed, "done")
+    assert not await settled(again, claimed, "done")
+    more = (await mail(again, "job.a", claim=durable.Claim(slots=5, entries=5, lease_ms=20_000))).claimed
+    assert not more.members
+
+
+async def test_a_lease_outlives_its_gateway(stack: AsyncExitStack, tmp_path: Path, redis_url: str) -> None:
+    town, _, claimed = await leased(stack, tmp_path, "--url", redis_url)
+    town.up.kill()
+    await town.up.wait()
+    await town.up.start()
+    eve, _ = await town.link("eve")
+    anna, _ = await town.link("anna")
+    assert not await settled(eve, claimed, "done")
+    assert await settled(anna, claimed, "done")
 
 
 def letter(claimed: Any, envelope: bytes) -> bytes:

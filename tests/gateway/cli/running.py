@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import os
 import signal
 import sys
@@ -23,17 +21,7 @@ class Running(Peer):
         self._cwd = cwd
 
     async def start(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            *self.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self._env,
-            cwd=self._cwd,
-            start_new_session=True,
-        )
-        atexit.register(self.kill)
-        self._reading = asyncio.create_task(self._read())
+        await self.spawn(self._cwd)
         try:
             await self.line(self._ready, seconds=SECONDS)
         except BaseException:

@@ -75,7 +75,7 @@ async def test_dead_letters_are_listed_and_shown(url: str, letters: Failing) -> 
 async def test_dead_letters_go_back_by_id_by_filter_and_all(url: str, letters: Failing) -> None:
     letters.broken = False
     ids = [letter.id for letter in await letters.events.dead_letters.list("card")]
-    assert await told("dlq", "redrive", "card", ids[0], url=url) == {"put_back": 1}
+    assert await told("dlq", "redrive", "card", ids[0], url=url) == {"put_back": 1, "not_found": []}
     assert (await command("dlq", "redrive", "card", "--reason", "rejected", "--url", url)).out.startswith("put back 0 ")
     printed = await on_terminal(80, "dlq", "redrive", "card", "--all", "--url", url)
     assert printed.lines[-1].endswith("put back 2 dead letters")
@@ -83,6 +83,18 @@ async def test_dead_letters_go_back_by_id_by_filter_and_all(url: str, letters: F
         while len(letters.handled) < 3:
             await asyncio.sleep(0.05)
     assert (await told("dlq", "list", "card", url=url))["items"] == []
+
+
+async def test_dead_letters_that_are_not_there_are_told(url: str, letters: Failing) -> None:
+    letters.broken = False
+    known = [letter.id for letter in await letters.events.dead_letters.list("card")]
+    printed = await command("dlq", "redrive", "card", known[0], "no-such-id", "1-0", known[0], "--url", url)
+    assert (printed.code, printed.out) == (8, "put back 1 of 3 dead letters\n")
+    assert printed.err == "tieline: not there (any more): no-such-id, 1-0\n"
+    printed = await command("dlq", "redrive", "nothing.here", "1-0", "--json", "--url", url)
+    assert (printed.code, json.loads(printed.out)) == (8, {"put_back": 0, "not_found": ["1-0"]})
+    printed = await command("dlq", "purge", "card", known[0], known[1], "--yes", "--url", url)
+    assert (printed.code, printed.out) == (8, "deleted 1 of 2 dead letters\n")
 
 
 async def test_a_dead_letter_is_edited_by_argument_and_in_an_editor(url: str, letters: Failing) -> None:

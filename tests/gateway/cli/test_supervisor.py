@@ -8,6 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from tieline_gateway.cli.supervisor import Supervisor
 
 WORKERS = 6
@@ -27,12 +29,15 @@ def read(folder: Path, what: str) -> list[str]:
     return [path.read_text() for path in folder.glob(f"*.{what}")]
 
 
-async def test_a_process_is_asked_to_drain_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_a_process_is_asked_to_drain_once(tmp_path: Path, signals: int) -> None:
     program = f"import os; os.chdir({str(tmp_path)!r})\n{COUNTS}"
     supervisor = asyncio.create_task(Supervisor([sys.executable, "-c", program], WORKERS, None).run())
     async with asyncio.timeout(30):
         while len(read(tmp_path, "ready")) < WORKERS:
             await asyncio.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(signals):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.05)  # so that they are two, even to the operating system
         assert await supervisor == 0
     assert read(tmp_path, "told") == ["1"] * WORKERS

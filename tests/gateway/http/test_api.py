@@ -73,6 +73,22 @@ async def test_what_is_not_there_is_a_problem_too(web: WebClient) -> None:
         assert (answer.status_code, answer.json()["status"]) == (status, status)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/v1/events", "POST"),
+        ("PUT", "/v1/schedules/x", "DELETE, GET, HEAD, PATCH"),
+        ("PUT", "/healthz", "GET, HEAD"),
+    ],
+)
+async def test_another_method_is_answered_with_those_of_the_path(
+    web: WebClient, method: str, path: str, allowed: str
+) -> None:
+    answer = await web.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert answer.json()["detail"] == f"{method} is not for '{path}', which has {allowed}"
+
+
 async def test_probes(web: WebClient) -> None:
     assert (await web.get("/healthz")).text == "ok"
     assert (await web.get("/readyz")).text == "ready"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.gateway.certificates import PEM
 from tests.gateway.commands import command
-from tests.gateway.up import WebClient
+from tests.gateway.up import Up, WebClient
 from tests.gateway.webhooks.inbox import Inbox
 from tests.gateway.webhooks.senders import SECRET, STANDARD_SECRET, secret_file
 
@@ -46,6 +48,19 @@ async def test_what_is_refused_ends_with_1(hooks: WebClient) -> None:
     assert (sent.code, sent.err[:4]) == (1, "400 ")
     sent = await command("webhook", "send", "github", "push", "--secret", SECRET, "--url", "http://127.0.0.1:1/x")
     assert (sent.code, "did not answer" in sent.err) == (1, True)
+
+
+async def test_a_gateway_whose_authority_this_machine_does_not_know(stack: AsyncExitStack, tmp_path: Path) -> None:
+    tls = ("--tls-cert", str(PEM / "server.pem"), "--tls-key", str(PEM / "server.key"))
+    hook = ("--webhook", f"github={secret_file(tmp_path, SECRET)}")
+    up = await stack.enter_async_context(Up(*tls, *hook, http=True))
+    to = ("webhook", "send", "github", "push", "--secret", SECRET, "--url", f"{up.web}/webhooks/github")
+    strange = await command(*to)
+    assert (strange.code, "CERTIFICATE_VERIFY_FAILED" in strange.err) == (1, True)
+    assert "give its authority with --ca-file" in strange.err
+    assert (await command(*to, "--ca-file", str(PEM / "authority.pem"))).code == 0
+    wrong = await command(*to, "--ca-file", str(PEM / "server.key"))
+    assert (wrong.code, "server.key" in wrong.err) == (2, True)
 
 
 @pytest.mark.parametrize(

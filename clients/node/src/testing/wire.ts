@@ -102,8 +102,8 @@ class Arrivals implements Receiver {
     return this.#receiver.underWay();
   }
 
-  onLeft(since: number): void {
-    this.#receiver.onLeft(since);
+  onLeft(calls: ReadonlySet<string>): void {
+    this.#receiver.onLeft(calls);
   }
 
   onWarning(message: string): void {

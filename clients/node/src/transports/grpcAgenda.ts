@@ -13,28 +13,22 @@ import {
   type Way,
 } from "../schedule.js";
 import { within } from "../within.js";
-import { type GrpcLink, LinkBrokenError } from "./grpcLink.js";
+import { LinkBrokenError } from "./grpcLink.js";
+import type { Links } from "./grpcLinks.js";
 import { GrpcRoster } from "./grpcRoster.js";
 
 type Ask = NonNullable<AgendaRequest["ask"]>;
-
-/** What it needs of the port. */
-export interface House {
-  readonly clock: Clock;
-  /** The live Link. Throws why nothing can be sent now. */
-  require(): GrpcLink;
-  /** Resolves when there is a Link; rejects when there will be none. */
-  untilUp(): Promise<void>;
-}
 
 /** Planned events through a gateway, asked for over the Link; the gateway fires (SPEC.md, sections 8 and 15). */
 export class GrpcAgenda implements Agenda {
   readonly fires = false;
   readonly roster = new GrpcRoster((ask) => this.#ask(ask));
-  readonly #house: House;
+  readonly #clock: Clock;
+  readonly #links: Links;
 
-  constructor(house: House) {
-    this.#house = house;
+  constructor(clock: Clock, links: Links) {
+    this.#clock = clock;
+    this.#links = links;
   }
 
   /** See `Agenda.listen`; the gateway is told. */
@@ -55,8 +49,7 @@ export class GrpcAgenda implements Agenda {
     const { envelope, knownAs, window: windowMs, most, attempts, backoff: backoffMs, cap: capMs } = plan;
     const retry = { attempts, backoffMs, capMs };
     const value = { envelope, durable: plan.way !== "live", knownAs, windowMs, most, retry };
-    const { clock } = this.#house;
-    const until = clock.monotonic() + DEFAULT_APPEND_RESEND_MS;
+    const until = this.#clock.monotonic() + DEFAULT_APPEND_RESEND_MS;
     for (;;) {
       try {
         await this.#asked({ $case: "plan", value });
@@ -68,10 +61,10 @@ export class GrpcAgenda implements Agenda {
     }
   }
 
-  /** Waits for a Link; false if it takes too long. */
+  /** Waits for a Link; false if it takes too long, or there will be none. */
   async #back(until: number): Promise<boolean> {
-    const { clock } = this.#house;
-    return within(Math.max(0, until - clock.monotonic()), this.#house.untilUp(), clock).catch(() => false);
+    const clock = this.#clock;
+    return within(Math.max(0, until - clock.monotonic()), this.#links.untilUp(), clock).catch(() => false);
   }
 
   /** See `Agenda.find`. */
@@ -107,7 +100,7 @@ export class GrpcAgenda implements Agenda {
 
   /** Asks the gateway; rejects with the error it said, or with LinkBrokenError. */
   async #asked(ask: Ask): Promise<AgendaResponse> {
-    const answer = await this.#house.require().agenda({ ask });
+    const answer = await this.#links.require().agenda({ ask });
     if (answer.error !== undefined) throw errorFromWire(answer.error);
     return answer;
   }

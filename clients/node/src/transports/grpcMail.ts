@@ -19,7 +19,8 @@ import {
 import { errorFromWire } from "../envelope.js";
 import { PayloadTooLargeError, UnavailableError } from "../errors.js";
 import { AppendBatch } from "./appendBatch.js";
-import { type GrpcLink, LinkBrokenError } from "./grpcLink.js";
+import { LinkBrokenError } from "./grpcLink.js";
+import type { Links } from "./grpcLinks.js";
 
 type Ask = NonNullable<MailRequest["ask"]>;
 
@@ -48,12 +49,11 @@ class Batch extends AppendBatch {
  * Link: what one Link claimed may be settled over the next one.
  */
 export class GrpcMail implements Mail {
-  readonly #require: () => GrpcLink;
+  readonly #links: Links;
   #gathered = new Map<string, Batch>();
 
-  /** `require` returns the live Link, or throws why nothing can be sent now. */
-  constructor(require: () => GrpcLink) {
-    this.#require = require;
+  constructor(links: Links) {
+    this.#links = links;
   }
 
   // --- append --------------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ export class GrpcMail implements Mail {
    */
   async append(topic: string, drafts: readonly Draft[], options: AppendOptions = {}): Promise<Appended[]> {
     const { together = false, most = 0 } = options;
-    this.#require();
+    this.#links.require();
     if (!together) return this.#gather(topic, drafts, most);
     checkSize(drafts);
     this.#flush();
@@ -206,7 +206,7 @@ export class GrpcMail implements Mail {
 
   /** Asks the gateway; rejects with the error it said. */
   async #ask(topic: string, group: string, ask: Ask): Promise<MailResponse> {
-    const answer = await this.#require().mail({ topic, group, ask }).catch(broken);
+    const answer = await this.#links.require().mail({ topic, group, ask }).catch(broken);
     if (answer.error !== undefined) throw errorFromWire(answer.error);
     return answer;
   }

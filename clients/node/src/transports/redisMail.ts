@@ -35,6 +35,7 @@ import type { RedisWork } from "./redisWork.js";
 import { encodeCommand, type Reply } from "./resp.js";
 
 const NO_ROOM = "";
+const NO_HOLDER = "";
 const TAKEN = "!";
 const REFUSED: ReadonlySet<string> = new Set([NO_ROOM, TAKEN]);
 
@@ -223,7 +224,7 @@ export class RedisMail extends RedisMailDesk implements Mail {
   /** See `Mail.claim`. */
   async claim(topic: string, group: string, slots: number, entries: number, leaseMs: number): Promise<Claimed> {
     const numbers = [slots, entries, LIMIT_CLAIM_BYTES, Math.floor(leaseMs)].map(String);
-    const reply = await this.work.run(CLAIM, claimNames(this.prefix, topic, group), [topic, group, ...numbers]);
+    const reply = await this.work.run(CLAIM, claimNames(this.prefix, topic, group), [topic, group, ...numbers, NO_HOLDER]);
     const [token, again, lost, members] = listOf(reply);
     const ms = String(again);
     return {

@@ -4,6 +4,7 @@ import { Calls } from "../../src/calls.js";
 import { Deadlines } from "../../src/deadlines.js";
 import { type Envelope, errorToWire, newEnvelope, REQUEST, STREAM_ITEM } from "../../src/envelope.js";
 import { OverloadedError, type TielineError } from "../../src/errors.js";
+import { callKey } from "../../src/identity.js";
 import { DEFAULT_SETTINGS } from "../../src/settings.js";
 import { Reader, StreamCall } from "../../src/streamCall.js";
 
@@ -295,7 +296,7 @@ export class Scene implements Effects {
     for (const attempt of over) if (!attempt.told) attempt.told = attempt.mayHaveRun = true;
     const streams = over.filter(({ call: { call } }) => call instanceof StreamCall && call.state === State.HELD);
     const done = new Map(over.map(({ call }) => [call, call.attempts.length]));
-    this.calls.linkLeft(since, this.now);
+    this.calls.linkLeft(new Set(over.map(({ call: { call } }) => callKey(call.envelope.callId))), this.now);
     for (const attempt of streams) assert.ok(attempt.cancelled, "a responder streams on to a link that is gone");
     for (const [subject, attempts] of done) {
       assert.ok(subject.ends > 0 || subject.attempts.length > attempts, "a call waits for who cannot answer");

@@ -81,7 +81,7 @@ export class Raw implements Receiver {
     return new Set();
   }
 
-  onLeft(): void {}
+  onLeft(_calls: ReadonlySet<string>): void {}
 
   onMail(): void {}
 

@@ -73,6 +73,37 @@ test("a module is served until SIGTERM, and finishes what it runs", async () => 
   }
 });
 
+test("a signal that comes twice at once is one stop; a later one ends it", async () => {
+  const redis = await RedisServer.start();
+  const caller = new EventSystem(redis.url);
+  try {
+    module(
+      "twice.mjs",
+      `export const events = getEventSystem();
+       events.subscribe("order.slow", async (ms) => {
+         console.log("started");
+         await new Promise((resolve) => setTimeout(resolve, ms));
+         console.log("done");
+       });`,
+    );
+    for (const pause of [0, 700]) {
+      const command = new Command(["run", "./twice.mjs"], { REDIS_URL: redis.url });
+      await until(() => /serves/.test(command.stdout), "it serves");
+      await caller.publish("order.slow", pause === 0 ? 1000 : 60_000);
+      await until(() => /started/.test(command.stdout), "the handler runs");
+      command.process.kill("SIGTERM");
+      await until(() => /stopping; 1 under way/.test(command.stderr), "it was told");
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      command.process.kill("SIGTERM");
+      assert.equal(await command.code, pause === 0 ? 0 : null);
+      assert.equal(/done/.test(command.stdout), pause === 0);
+    }
+  } finally {
+    await caller.close();
+    await redis.stop();
+  }
+});
+
 test("it serves what is exported as events, app or default, by the name given, or the default system", async () => {
   const cases: [string, string][] = [
     ["events", "export const events = system; export const app = other;"],
@@ -115,15 +146,15 @@ test("what cannot be served is told, with the exit code", async () => {
   module("away.mjs", 'export const events = new EventSystem("redis://127.0.0.1:1");');
   module("broken.mjs", 'throw new Error("broken inside");');
   const cases: [string[], number, RegExp][] = [
-    [["run", "."], 1, /^tieline: INVALID_ARGUMENT: "." is a folder; give the module in it: .\/orders.js\n$/],
-    [["run", "nowhere.mjs"], 1, /^tieline: INVALID_ARGUMENT: there is no module "nowhere.mjs" here/],
+    [["run", "."], 2, /^tieline: INVALID_ARGUMENT: "." is a folder; give the module in it: .\/orders.js\n$/],
+    [["run", "nowhere.mjs"], 2, /^tieline: INVALID_ARGUMENT: there is no module "nowhere.mjs" here/],
     [
       ["run", "empty.mjs"],
-      1,
+      2,
       /^tieline: INVALID_ARGUMENT: module "empty.mjs" exports no EventSystem named events, app, def/,
     ],
-    [["run", "empty.mjs:bus"], 1, /exports no EventSystem named bus$/m],
-    [["run", "away.mjs"], 1, /^tieline: UNAVAILABLE: .*127\.0\.0\.1:1/],
+    [["run", "empty.mjs:bus"], 2, /exports no EventSystem named bus$/m],
+    [["run", "away.mjs"], 6, /^tieline: UNAVAILABLE: .*127\.0\.0\.1:1/],
     [["run", "broken.mjs"], 1, /broken inside/],
     [["run"], 2, /^usage: /],
     [["walk", "empty.mjs"], 2, /^usage: /],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { type Envelope, EVENT, newEnvelope, REPLY, REQUEST, serialize } from "../../src/envelope.js";
+import { type Envelope, EVENT, newEnvelope, parse, REPLY, REQUEST, serialize } from "../../src/envelope.js";
 import { callKey, newCallId } from "../../src/identity.js";
 import { InternalError } from "../../src/index.js";
 import { DEFAULT_SETTINGS } from "../../src/settings.js";
@@ -13,20 +13,21 @@ import { until } from "../support/waiting.js";
 const SETTINGS = { ...DEFAULT_SETTINGS, reconnectMin: 1, reconnectMax: 10 };
 const ANSWERS: Interest = { route: Route.REQUEST, pattern: "t", group: "" };
 const LISTENS: Interest = { route: Route.EVENT, pattern: "t", group: "" };
+const SHARES: Interest = { route: Route.GROUP, pattern: "t", group: "g" };
 const DRAIN = { $case: "drain", value: { ref: 0 } } as const;
 
 /** A receiver that remembers what it is told of its place. */
 class Receiver extends Raw {
   readonly calls = new Set<string>();
   readonly places: (string | Gap | undefined)[] = [];
-  readonly left: number[] = [];
+  readonly left: ReadonlySet<string>[] = [];
 
   override underWay(): Set<string> {
     return this.calls;
   }
 
-  override onLeft(since?: number): void {
-    this.left.push(since ?? 0);
+  override onLeft(calls: ReadonlySet<string>): void {
+    this.left.push(calls);
   }
 
   override onConnected(gap?: Gap): void {
@@ -101,7 +102,66 @@ test("what is said of a call goes over the Link by which it came", async () => {
   await until(() => receiver.left.length === 1, "the old place is gone");
   answer(calls.old);
   await until(() => next.told("answer").length === 4, "there is no other way any more");
+  const [ended] = receiver.left;
+  assert.deepEqual(ended, new Set([calls.old, made, calls.late].map(callKey)));
   assert.deepEqual(receiver.places, [undefined, undefined]);
+});
+
+test("calls end where they began, however many Links are left at a time", async () => {
+  const [far, receiver] = [new ScriptedGateways(), new Receiver()];
+  const port = await portAt(far, receiver, 3);
+  const [calls, links]: [Buffer[], ScriptedLink[]] = [[], []];
+  for (const number of [0, 1, 2]) {
+    const link = await linkOf(far, number);
+    await until(() => port.instance === link.instance, "it moved");
+    const envelope = deliver(link, ANSWERS, { callId: newCallId() });
+    receiver.calls.add(callKey(envelope.callId));
+    calls.push(envelope.callId);
+    links.push(link);
+    if (number < 2) link.say(DRAIN);
+  }
+  for (const callId of calls) port.answer("somebody", { ...newEnvelope(REPLY), callId });
+  await until(() => links.every((link) => link.told("answer").length === 1), "each is answered where it came from");
+  for (const link of links) {
+    const answered = link.told("answer").map(({ value }) => parse(value.envelope)?.callId);
+    assert.deepEqual(answered, [calls[links.indexOf(link)]]);
+  }
+  for (const number of [1, 0]) links[number]?.end();
+  await until(() => receiver.left.length === 2, "both places are gone");
+  assert.deepEqual(
+    receiver.left,
+    [calls[1], calls[0]].map((callId) => new Set([callKey(callId as Buffer)])),
+  );
+  assert.equal(port.instance, links[2]?.instance);
+});
+
+test("a live event counts once of three Links, and a group's share comes by each", async () => {
+  const [far, receiver] = [new ScriptedGateways(), new Receiver()];
+  const port = await portAt(far, receiver, 3);
+  const first = await linkOf(far, 0);
+  first.slow = true; // it goes on bringing events
+  first.say(DRAIN);
+  const second = await linkOf(far, 1);
+  await until(() => port.instance === second.instance, "it moved");
+  deliver(second, LISTENS, { id: "1" });
+  second.slow = true;
+  second.say(DRAIN);
+  const third = await linkOf(far, 2);
+  await until(() => port.instance === third.instance && second.told("drain").length === 1, "it moved again");
+  for (const link of [first, second, third]) deliver(link, LISTENS, { id: "2" });
+  for (const link of [third, first]) deliver(link, LISTENS, { id: "3" });
+  deliver(first, LISTENS, { id: "1" });
+  for (const link of [first, second, third]) deliver(link, SHARES, { id: link.instance });
+  first.confirm();
+  deliver(second, LISTENS, { id: "3" });
+  second.confirm();
+  deliver(third, LISTENS, { id: "4" });
+  await until(() => receiver.events.length >= 7, "what came over the new one only");
+  const shared = [first, second, third].map(({ instance }) => instance);
+  assert.deepEqual(
+    receiver.events.map(({ id }) => id),
+    ["1", "2", ...shared, "3", "4"],
+  );
 });
 
 test("a gateway that stops before it is in use is left, too", async () => {

@@ -21,6 +21,7 @@ from tieline.events import EventSystem
 
 _INTERRUPTED = 130
 _NAMES = ("events", "app")
+_EXIT_CODES = {"INVALID_ARGUMENT": 2, "UNAVAILABLE": 6, "UNAUTHENTICATED": 7, "PERMISSION_DENIED": 7}
 
 
 def load(target: str) -> EventSystem:
@@ -58,7 +59,11 @@ def _find(module: ModuleType, name: str) -> EventSystem:
 
 
 def main(arguments: list[str] | None = None, *, prog: str = "python -m tieline") -> int:
-    """Run the command line; returns the exit code: 0 after a clean stop, 1 if it could not start, 130 if cut short."""
+    """Run the command line.
+
+    Returns the exit code: 0 after a clean stop; 2 if what was typed cannot be meant, 6 if the broker cannot be reached,
+    7 if it does not let us in, 1 if something else went wrong before it served; 130 if cut short.
+    """
     parser = argparse.ArgumentParser(prog=prog, description="Serve the handlers of a Python module.")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="serve an event system until SIGTERM or Ctrl-C")
@@ -71,7 +76,7 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m tieline")
         asyncio.run(_serve(events))
     except TielineError as error:
         print(f"tieline: {error}", file=sys.stderr)
-        return 1
+        return _EXIT_CODES.get(error.code, 1)
     except KeyboardInterrupt:  # the second one; the first one drains
         return _INTERRUPTED
     return 0

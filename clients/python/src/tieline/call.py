@@ -11,6 +11,7 @@ from tieline.streams import Inflow
 
 if TYPE_CHECKING:
     from tieline.calls import Calls
+    from tieline.tally import Series
 
 NO_MOMENT = 0.0
 
@@ -51,6 +52,7 @@ class Call:
         "patience",
         "redispatch_at",
         "refusals",
+        "series",
         "silent_since",
         "started",
         "state",
@@ -63,6 +65,7 @@ class Call:
     )
 
     inflow: Inflow | None
+    series: Series
     waiter: Any
 
     def __init__(

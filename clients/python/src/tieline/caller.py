@@ -217,7 +217,8 @@ class Caller:
         if self._trail.room:
             call.correlation_id = request.correlation_id or identity
         call.began = now
-        self._tally.calls(call.topic).published += 1
+        call.series = series = self._tally.calls(call.topic)
+        series.published += 1
         request.reply_to = self._port.instance
         if idempotent:
             call.idempotent = request.idempotent = True
@@ -276,9 +277,9 @@ class Caller:
         """The broker is back."""
         self._calls.link_up(self._monotonic())
 
-    def link_left(self, since: float) -> None:
-        """What was sent before this moment gets no answer any more."""
-        self._calls.link_left(since, self._monotonic())
+    def link_left(self, attempts: set[bytes]) -> None:
+        """These attempts get no answer any more."""
+        self._calls.link_left(attempts, self._monotonic())
 
     def under_way(self) -> set[bytes]:
         """Ids of the attempts that are out."""
@@ -335,7 +336,7 @@ class Caller:
         if isinstance(call, StreamCall):
             call.wake()
             return
-        self._tally.calls(call.topic).trip.record(self._monotonic() - call.began)
+        call.series.trip.record(self._monotonic() - call.began)
         if not call.waiter.done():
             call.waiter.set_result(reply)
 

@@ -184,9 +184,9 @@ class Calls:
             self._break_off(call)
             self._without_link(call, now, broken(call))
 
-    def link_left(self, since: float, now: float) -> None:
-        """Another link is in use since that moment, and the one before has ended: so have the attempts made over it."""
-        for call in [call for call in self._pending.values() if not call.local and call.started < since]:
+    def link_left(self, attempts: set[bytes], now: float) -> None:
+        """A link that was used before the present one has ended, and these attempts, which were made over it."""
+        for call in [call for call_id, call in self._pending.items() if call_id in attempts and not call.local]:
             self._break_off(call)
             if call.repeatable and call.attempts < self._settings.attempts:
                 self._attempt(call, now)

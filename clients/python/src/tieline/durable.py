@@ -232,12 +232,17 @@ class Mail(Protocol):
         """
         ...
 
-    async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
-        """Lease up to so many members with up to so many entries in all, for so many seconds."""
+    async def claim(
+        self, topic: str, group: str, slots: int, entries: int, lease: float, *, holder: str = ""
+    ) -> Claimed:
+        """Lease up to so many members with up to so many entries in all, for so many seconds.
+
+        With a `holder` the leases are only of who names the same one to `settle` and `extend`, whatever else they know.
+        """
         ...
 
     async def settle(
-        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool
+        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool, holder: str = ""
     ) -> list[bool]:
         """End leases, or parts of them; returns for each whether its lease still was ours.
 
@@ -245,7 +250,9 @@ class Mail(Protocol):
         """
         ...
 
-    async def extend(self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float) -> list[bool]:
+    async def extend(
+        self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float, *, holder: str = ""
+    ) -> list[bool]:
         """Begin leases (member, token) anew; returns for each whether it still was ours."""
         ...
 
@@ -328,17 +335,21 @@ class NoMail:
         """See `Mail.enroll`."""
         raise self._unsupported()
 
-    async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
+    async def claim(
+        self, topic: str, group: str, slots: int, entries: int, lease: float, *, holder: str = ""
+    ) -> Claimed:
         """See `Mail.claim`."""
         raise self._unsupported()
 
     async def settle(
-        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool
+        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool, holder: str = ""
     ) -> list[bool]:
         """See `Mail.settle`."""
         raise self._unsupported()
 
-    async def extend(self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float) -> list[bool]:
+    async def extend(
+        self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float, *, holder: str = ""
+    ) -> list[bool]:
         """See `Mail.extend`."""
         raise self._unsupported()
 

@@ -19,12 +19,13 @@ class DurableDelivery:
     A handler need not say anything: returning acknowledges, raising does not. What it says counts instead.
     """
 
-    __slots__ = ("_delay", "_lease", "acked", "attempt", "nacked", "reason", "rejected")
+    __slots__ = ("_delay", "_lease", "acked", "attempt", "nacked", "reason", "rejected", "said")
 
     def __init__(self, lease: Lease, attempt: int) -> None:
         self._lease = lease
         self.attempt = attempt
         self.acked = self.nacked = False
+        self.said = False  # the handler said what is to become of it
         self.rejected: str | None = None
         self.reason = ""
         self._delay: float | None = None
@@ -43,11 +44,6 @@ class DurableDelivery:
         return int(self._lease.token)
 
     @property
-    def said(self) -> bool:
-        """Whether the handler said what is to become of it."""
-        return self.acked or self.nacked or self.rejected is not None
-
-    @property
     def lost(self) -> bool:
         """Whether the lease was lost, so that somebody else handles the event now."""
         return self._lease.lost
@@ -61,7 +57,7 @@ class DurableDelivery:
         """
         self._check()
         if not self.acked:
-            self.acked = True
+            self.acked = self.said = True
             self._lease.acknowledge()
 
     def nack(self, delay: float | None = None, reason: str = "") -> None:
@@ -82,6 +78,7 @@ class DurableDelivery:
         check_text(reason, "reason")
         self._check_open()
         self.nacked, self._delay, self.reason = True, delay, reason
+        self.said = True
 
     def reject(self, reason: str = "") -> None:
         """It is not to be handled again: it becomes a dead letter when the handler has ended, and its key goes on.
@@ -93,6 +90,7 @@ class DurableDelivery:
         self._check()
         self._check_open()
         self.rejected = reason or "the handler rejected it"
+        self.said = True
 
     def extend(self) -> None:
         """The handler is still at work: its time begins anew. The lease extends by itself.

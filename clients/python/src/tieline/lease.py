@@ -182,10 +182,11 @@ class Lease:
 
     def count(self, event: Event, began: float, *, first: bool = True) -> None:
         """A handler has ended; how long its event waited is counted the first time it is handled."""
-        series, clock = self.consumer.series, self.consumer.clock
+        consumer, envelope = self.consumer, event.envelope
+        series, clock = consumer.series, consumer.clock
         again = first and self.failures > 0
-        series.redelivered += again
-        envelope = event.envelope
+        if again:
+            series.redelivered += 1
         waited = not (again or envelope.redriven or envelope.replay)
         series.ended((clock.at(began) - envelope.time) / 1000 if waited else None, clock.monotonic() - began)
 
@@ -220,11 +221,12 @@ class Lease:
         """Run the handler; returns what it raised."""
         consumer = self.consumer
         CURRENT.set(event)
+        around = consumer.around
         try:
-            if consumer.around is None:
+            if around is None:
                 await self._run_handler(event)
             else:
-                await consumer.around(event, lambda: self._run_handler(event))
+                await around(event, lambda: self._run_handler(event))
         except asyncio.CancelledError as cancelled:
             if self.timed_out:
                 seconds = consumer.policy.timeout
@@ -233,7 +235,8 @@ class Lease:
         except Exception as raised:
             return self._raised(raised)
         finally:
-            self._time_is_over()
+            if self.timed_out:
+                self._time_is_over()
         return None
 
     def _raised(self, raised: Exception) -> Exception:
@@ -244,7 +247,8 @@ class Lease:
 
     def _time_is_over(self) -> None:
         """Whatever the handler made of being stopped, the next one is not."""
-        if self.timed_out and (task := asyncio.current_task()):
+        task = asyncio.current_task()
+        if task is not None:
             task.uncancel()
         self.timed_out = False
 

@@ -18,7 +18,6 @@ from tieline.handled import Handled
 from tieline.instance import Instance
 from tieline.outbox import Outbox
 from tieline.outgoing import check_key, check_wait, compose, ttl_ms
-from tieline.tally import DURABLE
 from tieline.turns import Turns
 
 
@@ -211,7 +210,7 @@ class Publisher:
         if place.duplicate:
             tally.count("events_deduplicated")
         else:
-            tally.series(topic, "", DURABLE).published += 1
+            tally.durable(topic).published += 1
 
     async def _queue(
         self,
@@ -236,7 +235,7 @@ class Publisher:
         ]
         check_size(known)
         await outbox.put(topic, known, pieces[0].durable.most, together=len(pieces) > 1)
-        instance.tally.series(topic, "", DURABLE).published += len(events)
+        instance.tally.durable(topic).published += len(events)
         for event in events:
             if instance.trail.room:
                 instance.trail.published(event)
@@ -331,25 +330,25 @@ def check_durable(durable: Durable) -> None:
         InvalidArgumentError: the key, the priority, the id or the bound is none.
 
     """
-    if durable.key is not None:
-        check_key(durable.key, "key")
-    if durable.dedupe is not None:
-        check_key(durable.dedupe, "dedupe")
-    priority, most = durable.priority, durable.most
+    key, priority, dedupe, most, replicas, _ = durable
+    if key is not None:
+        check_key(key, "key")
+    if dedupe is not None:
+        check_key(dedupe, "dedupe")
+    if type(most) is type(replicas) is int and not (most or replicas) and priority == contract.PRIORITY_NORMAL:
+        return  # as nearly always
     if isinstance(priority, bool) or priority not in PRIORITIES:
         raise InvalidArgumentError(f"priority is 1 (low), 5 (normal), 8 (high) or 10 (critical), not {priority!r:.80}")
     if isinstance(most, bool) or not isinstance(most, int) or most < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"max_stored is a whole number of events, 0 for no bound, not {most!r:.80}")
-    replicas = durable.replicas
     if isinstance(replicas, bool) or not isinstance(replicas, int) or not 0 <= replicas <= _MOST_REPLICAS:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"wait_replicas is a whole number up to {_MOST_REPLICAS}, not {replicas!r:.80}")
 
 
 def draft_of(event: Envelope, durable: Durable) -> Draft:
     """An event, ready to be stored."""
-    known_as = durable.dedupe or ""
-    window = durable.window if known_as else 0
-    return Draft(durable.key or "", durable.priority, known_as, window, event.SerializeToString())
+    key, priority, known_as, _, _, window = durable
+    return Draft(key or "", priority, known_as or "", window if known_as else 0, event.SerializeToString())
 
 
 def check_size(drafts: Sequence[Draft]) -> None:

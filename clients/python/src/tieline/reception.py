@@ -49,9 +49,9 @@ class Reception:
         """See `Receiver`."""
         return self._instance.caller.under_way() | self._instance.responder.under_way()
 
-    def on_left(self, since: float) -> None:
+    def on_left(self, calls: set[bytes]) -> None:
         """See `Receiver`."""
-        self._instance.caller.link_left(since)
+        self._instance.caller.link_left(calls)
 
     def on_mail(self, topic: str, group: str) -> None:
         """See `Receiver`."""

@@ -112,7 +112,9 @@ class Sending:
                 )
             stored = Durable(key, PRIORITY_NORMAL if priority is None else priority, dedupe, max_stored, wait_replicas)
             rest = (stored, ttl, content_type, schema_version, correlation_id, wait_for_connection)
-            return self._through(self._publisher.store, topic, data, headers, rest)
+            if self._publishing:
+                return self._through(self._publisher.store, topic, data, headers, rest)
+            return self._publisher.store(topic, data, headers, *rest)
         if priority is not None or dedupe is not None or max_stored or wait_replicas:
             message = "priority=, dedupe=, max_stored= and wait_replicas= are for what is stored"
             raise InvalidArgumentError(f"{message}: add key= or durable=True")

@@ -108,6 +108,7 @@ class Tally:
         self.gauges: dict[str, Callable[[], float]] = {"start_time_seconds": lambda: since / 1000}
         self._live: dict[str, Series] = {}
         self._calls: dict[str, Series] = {ASK_TOPIC: NOWHERE}
+        self._durable: dict[str, Series] = {}
         self._all: dict[tuple[str, str, Kind], Series] = {}
         self._topics: set[str] = set()
         self._groups: set[tuple[str, str]] = set()
@@ -124,6 +125,11 @@ class Tally:
         """Where the calls of a topic are counted that are made."""
         series = self._calls.get(topic)
         return series if series is not None else self._remembered(self._calls, topic, CALL)
+
+    def durable(self, topic: str) -> Series:
+        """Where the durable events of a topic are counted that are published."""
+        series = self._durable.get(topic)
+        return series if series is not None else self._remembered(self._durable, topic, DURABLE)
 
     def series(self, topic: str, group: str, kind: Kind) -> Series:
         """Where a topic is counted in a group; the empty one is that of whoever has none."""

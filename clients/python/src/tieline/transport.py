@@ -92,8 +92,8 @@ class Receiver(Protocol):
         """
         ...
 
-    def on_left(self, since: float) -> None:
-        """The old place is gone: calls from before this moment (seconds, of the port's clock) get no answer now."""
+    def on_left(self, calls: set[bytes]) -> None:
+        """An old place is gone: these calls, which were to end there, get no answer now."""
 
     def on_mail(self, topic: str, group: str) -> None:
         """A subscription group of this instance has something to claim."""
@@ -103,6 +103,17 @@ class Receiver(Protocol):
 
     def on_disconnected(self, reason: str) -> None:
         """The broker is gone; what was under way is unknown."""
+
+
+class Unmoved:
+    """The part of a `Receiver` whose port never goes on at another place: it is not asked for, nor told."""
+
+    def under_way(self) -> set[bytes]:
+        """See `Receiver`."""
+        return set()
+
+    def on_left(self, calls: set[bytes]) -> None:
+        """See `Receiver`."""
 
 
 class Port(Protocol):

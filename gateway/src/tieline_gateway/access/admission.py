@@ -5,10 +5,28 @@ from __future__ import annotations
 import math
 from typing import NamedTuple, Protocol
 
+from tieline.errors import UnauthenticatedError
 from tieline_gateway.access.principal import ANYBODY, Principal
 
 WANTED = "a valid token is needed: authorization: Bearer <token>"
 """What is said to who shows nothing that can be used; it never says what was wrong with it."""
+
+
+class NotAdmittedError(UnauthenticatedError):
+    """Nobody we know. Whoever asks is told the same, whatever was wrong; the log is told why.
+
+    Attributes:
+        why: what was wrong, and whose it was where that is known; nothing of the token itself.
+
+    """
+
+    def __init__(self, why: str, told: str = WANTED) -> None:
+        super().__init__(told)
+        self.why = why
+
+
+NOTHING_SHOWN = "no token was shown"
+"""Why somebody is refused who may not know yet that a token is wanted."""
 
 
 class Credentials(NamedTuple):
@@ -33,7 +51,7 @@ class Admission(Protocol):
         """Say who this is. Asked again while a stream is open; another answer ends the stream.
 
         Raises:
-            UnauthenticatedError: nobody we know; it does not say more.
+            NotAdmittedError: nobody we know.
 
         """
         ...

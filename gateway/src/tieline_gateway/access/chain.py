@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tieline.errors import UnauthenticatedError
-from tieline_gateway.access.admission import WANTED, Credentials
+from tieline_gateway.access.admission import NOTHING_SHOWN, Credentials, NotAdmittedError
 from tieline_gateway.access.principal import Principal
 from tieline_gateway.access.roster import Roster
 from tieline_gateway.access.shared_token import SharedToken
@@ -32,7 +31,7 @@ class Chain:
         token = credentials.bearer
         found = self._by_token(token) if token else self._roster.owner(credentials.certificate)
         if found is None:
-            raise UnauthenticatedError(WANTED)
+            raise NotAdmittedError(self._why(credentials))
         return found
 
     def _by_token(self, token: str) -> Principal | None:
@@ -40,6 +39,13 @@ class Chain:
             return self._jwt.admit(token)
         held = self._roster.holder(token)
         return held or (self._shared.holder(token) if self._shared is not None else None)
+
+    def _why(self, credentials: Credentials) -> str:
+        if credentials.bearer:
+            return self._roster.hindrance(credentials.bearer)
+        if credentials.certificate:
+            return f"nobody has a certificate of {', '.join(credentials.certificate)!r:.200}"
+        return NOTHING_SHOWN
 
 
 class Certified:

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import jwt
 import msgspec
-from jwt.exceptions import PyJWTError
+from jwt import exceptions
 
-from tieline.errors import UnauthenticatedError
-from tieline_gateway.access.admission import WANTED
+from tieline_gateway.access.admission import NotAdmittedError
 from tieline_gateway.access.jwt_config import JwtConfig
 from tieline_gateway.access.jwt_keys import ALGORITHMS, Keys, read_keys
 from tieline_gateway.access.principal import Principal
@@ -27,6 +26,24 @@ _log = logging.getLogger("tieline.gateway")
 _LONGEST = 8_192
 _REMEMBERED = 10_000
 _LEEWAY_SECONDS = 5
+_WHYS: Mapping[type[Exception], str] = {
+    exceptions.ExpiredSignatureError: "has expired (exp)",
+    exceptions.ImmatureSignatureError: "is not valid yet (nbf, iat)",
+    exceptions.InvalidAudienceError: "is for another audience (aud)",
+    exceptions.InvalidIssuerError: "is of another issuer (iss)",
+    exceptions.InvalidSignatureError: "has a wrong signature",
+    exceptions.InvalidKeyError: "is signed with a key or an algorithm that is not trusted here",
+    exceptions.DecodeError: "cannot be read",
+}
+"""What is wrong with a token, the narrower kinds before the wider ones."""
+_SIGNED = (
+    exceptions.ExpiredSignatureError,
+    exceptions.ImmatureSignatureError,
+    exceptions.InvalidAudienceError,
+    exceptions.InvalidIssuerError,
+    exceptions.MissingRequiredClaimError,
+)
+"""What is found wrong after the signature was found right."""
 
 
 class _Role(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,7 +80,7 @@ class JsonWebTokens:
         """Say whose token this is.
 
         Raises:
-            UnauthenticatedError: it is not signed, not for us, not yet or no longer valid.
+            NotAdmittedError: it is not signed, not for us, not yet or no longer valid.
 
         """
         self._look()
@@ -76,18 +93,26 @@ class JsonWebTokens:
                 self._known.popitem(last=False)
         elif known.expires <= time.time():
             del self._known[digest]
-            raise UnauthenticatedError(WANTED)
+            raise NotAdmittedError(f"the JSON Web Token of {known.principal.name!r:.80} has expired (exp)")
         return known.principal
 
     def _verify(self, token: str) -> _Known:
         if len(token) > _LONGEST:
-            raise UnauthenticatedError(WANTED)
+            raise NotAdmittedError(f"the JSON Web Token has more than {_LONGEST:,} characters")
         try:
             claims = self._claims(token)
             return _Known(self._principal(claims), claims["exp"] + _LEEWAY_SECONDS)
-        except (PyJWTError, RulesError, msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
-            _log.debug("a JSON Web Token was refused: %s", type(error).__name__)
-            raise UnauthenticatedError(WANTED) from None
+        except (
+            exceptions.PyJWTError, RulesError, msgspec.ValidationError, ValueError, TypeError, RecursionError
+        ) as error:  # fmt: skip
+            raise NotAdmittedError(f"the JSON Web Token {self._whose(token, error)}{_why(error)}") from None
+
+    def _whose(self, token: str, error: Exception) -> str:
+        """Its name, if its signature was right and something else was not."""
+        if not isinstance(error, _SIGNED):
+            return ""
+        name = jwt.decode(token, options={"verify_signature": False}).get(self._config.name)
+        return f"of {name!r:.80} " if name is not None else ""
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         header = jwt.get_unverified_header(token)
@@ -142,3 +167,11 @@ class JsonWebTokens:
         else:
             self._known.clear()
             _log.info("read the keys of JSON Web Tokens in %s again", path)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, exceptions.MissingRequiredClaimError):
+        return f"lacks {error.claim!r:.80}"
+    if isinstance(error, RulesError | msgspec.ValidationError):
+        return f"has rules that cannot be meant: {str(error)!r:.200}"
+    return next((why for kind, why in _WHYS.items() if isinstance(error, kind)), "cannot be read")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -17,11 +18,16 @@ from tieline_gateway.access.token_file import TokenFile, read_tokens, token_sum
 
 _log = logging.getLogger("tieline.gateway")
 _MS = 1000
+_MOST_REVOKED = 10_000
 
 
 class _Held(NamedTuple):
     name: str
     expires: float
+    id: str = ""
+
+    def __str__(self) -> str:
+        return f"the token {self.id} of {self.name!r:.80}" if self.id else f"a token of {self.name!r:.80}"
 
 
 class Roster:
@@ -45,6 +51,7 @@ class Roster:
         self._file = Watched(tokens) if tokens else None
         self._principals: dict[str, Principal] = {}
         self._tokens: dict[str, _Held] = {}
+        self._revoked: dict[str, _Held] = {}
         self._meters = WeakValueDictionary[str, Meter]()  # as long as a principal has them: others come with each token
         self._certificates = _owners(configured)
         self._take(read_tokens(tokens) if tokens else TokenFile())
@@ -74,6 +81,15 @@ class Roster:
         if held is None or (held.expires and held.expires <= time.time()):
             return None
         return self._principals[held.name]
+
+    def hindrance(self, token: str) -> str:
+        """Why a token is nobody's (any more): it ended, was revoked while we run, or was never made here."""
+        digest = token_sum(token)
+        if held := self._tokens.get(digest):
+            return f"{held} expired at {_spoken(held.expires)}"
+        if held := self._revoked.get(digest):
+            return f"{held} was revoked"
+        return "the token is unknown: revoked long ago, or of another gateway"
 
     def owner(self, names: tuple[str, ...]) -> Principal | None:
         """Whose certificate has one of these names."""
@@ -106,10 +122,16 @@ class Roster:
             if holder.rules is not None and name in self._configured:
                 raise RulesError(f"principal {name!r} has rules in the configuration and in the file of tokens")
             rules.setdefault(name, holder.rules or Rules())
-            tokens |= {each.sha256: _Held(name, each.expires / _MS) for each in holder.tokens}
+            tokens |= {each.sha256: _Held(name, each.expires / _MS, each.id) for each in holder.tokens}
         self._principals = {name: principal(name, each, self.meter(name, each)) for name, each in rules.items()}
+        revoked = self._revoked | {digest: held for digest, held in self._tokens.items() if digest not in tokens}
+        self._revoked = dict(list(revoked.items())[-_MOST_REVOKED:])
         self._tokens = tokens
         self.version += 1
+
+
+def _spoken(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _owners(configured: Mapping[str, PrincipalConfig]) -> dict[str, str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hmac
 from pathlib import Path
 
-from tieline.errors import UnauthenticatedError
-from tieline_gateway.access.admission import WANTED, Credentials
+from tieline_gateway.access.admission import NOTHING_SHOWN, Credentials, NotAdmittedError
 from tieline_gateway.access.principal import Principal
 
 _SHORTEST = 16
@@ -43,7 +42,7 @@ class SharedToken:
         """See `Admission`."""
         found = self.holder(credentials.bearer)
         if found is None:
-            raise UnauthenticatedError(WANTED)
+            raise NotAdmittedError("it is not the token of --token-file" if credentials.bearer else NOTHING_SHOWN)
         return found
 
     def holder(self, token: str) -> Principal | None:

@@ -8,9 +8,10 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from tieline.errors import TielineError, UnauthenticatedError
-from tieline_gateway.access.admission import Admission, Credentials, Open
+from tieline.errors import UnauthenticatedError
+from tieline_gateway.access.admission import NOTHING_SHOWN, Admission, Credentials, NotAdmittedError, Open
 from tieline_gateway.access.principal import Principal
+from tieline_gateway.access.refusals import Refusals
 
 _log = logging.getLogger("tieline.gateway")
 _PAUSE_SECONDS = 1.0
@@ -51,32 +52,40 @@ class Watch:
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._visits: set[Visit] = set()
+        self._refusals = Refusals(_log)
 
     @property
     def open(self) -> bool:
         """Whether everybody is let in, and nobody is asked who they are."""
         return isinstance(self._admission, Open)
 
-    def admit(self, credentials: Credentials) -> Principal:
-        """Say who this is.
+    def admit(self, credentials: Credentials, peer: str) -> Principal:
+        """Say who this is; the log is told of whom we do not know.
+
+        Args:
+            credentials: what is shown.
+            peer: from where, as host:port.
 
         Raises:
             UnauthenticatedError: nobody we know.
 
         """
-        if credentials.until <= time.time():
-            raise UnauthenticatedError("the client certificate has expired")
-        return self._admission.admit(credentials)
+        try:
+            return self._known(credentials)
+        except NotAdmittedError as error:
+            level = logging.INFO if error.why == NOTHING_SHOWN else logging.WARNING
+            self._refusals.tell(f"refused {peer}: {error.why}", (peer.rpartition(":")[0], error.why), level)
+            raise
 
     @asynccontextmanager
-    async def visit(self, credentials: Credentials) -> AsyncGenerator[Visit]:
+    async def visit(self, credentials: Credentials, peer: str) -> AsyncGenerator[Visit]:
         """Admit somebody for as long as the body runs, which is cancelled when they are no longer to be admitted.
 
         Raises:
             UnauthenticatedError: nobody we know, or not any more.
 
         """
-        visit = Visit(credentials, self.admit(credentials))
+        visit = Visit(credentials, self.admit(credentials, peer))
         self._visits.add(visit)
         try:
             yield visit
@@ -100,17 +109,26 @@ class Watch:
                 _log.exception("looking at credentials again failed")
 
     def _look(self) -> None:
-        known: dict[Credentials, Principal | None] = {}
+        known: dict[Credentials, Principal | str] = {}
         for visit in list(self._visits):
             credentials = visit.credentials
             if credentials not in known:
-                known[credentials] = self._again(credentials)
+                known[credentials] = found = self._again(credentials)
+                if found != visit.principal:
+                    why = found if isinstance(found, str) else "what it may do has changed"
+                    _log.warning("what %s has open ends: %s", visit.principal.name, why)
             if known[credentials] != visit.principal:
-                _log.info("%s is not let in any more, or may do something else now", visit.principal.name)
                 visit.end()
 
-    def _again(self, credentials: Credentials) -> Principal | None:
+    def _again(self, credentials: Credentials) -> Principal | str:
+        """Who it is now, or why it is nobody any more."""
         try:
-            return self.admit(credentials)
-        except TielineError:
-            return None
+            return self._known(credentials)
+        except NotAdmittedError as error:
+            return error.why
+
+    def _known(self, credentials: Credentials) -> Principal:
+        if credentials.until <= time.time():
+            expired = "the client certificate has expired"
+            raise NotAdmittedError(f"{expired}: {', '.join(credentials.certificate)!r:.200}", expired)
+        return self._admission.admit(credentials)

@@ -13,6 +13,7 @@ from tieline.gather import Gathered, Responder
 from tieline.retry import Retry
 from tieline_gateway.cli.arguments import DURATION, header_option, headers_of, read_payload
 from tieline_gateway.cli.exit_codes import ExitCode, exit_code
+from tieline_gateway.cli.failure import spoken
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.page import Page, visible
 from tieline_gateway.cli.plain import error_document, json_text, plain, print_json
@@ -126,7 +127,7 @@ def _show(gathered: Gathered, as_json: bool) -> None:
         print_json({"answers": [*replies, *others]})
     else:
         rows = [(*_named(reply.responder), json_text(reply.value)) for reply in gathered.replies]
-        rows += [(*_named(failure.responder), visible(failure.error)) for failure, _ in failures]
+        rows += [(*_named(failure.responder), visible(spoken(failure.error))) for failure, _ in failures]
         styles = [""] * len(gathered.replies) + ["yellow" if missing else "red" for _, missing in failures]
         Page().table(_HEADS, rows, styles, indent=0, below=4)
     sys.exit(ExitCode.FINE if gathered.replies or not failures else exit_code(failures[0][0].error))

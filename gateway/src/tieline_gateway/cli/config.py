@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from tieline_gateway.access.wiring import make_admission
+from tieline_gateway.cli.environment import warn_of_unknown_variables
 from tieline_gateway.cli.gateway_options import (
     gateway_options,
     gateway_settings,
@@ -18,6 +18,7 @@ from tieline_gateway.cli.page import Page, visible
 from tieline_gateway.cli.plain import print_json
 from tieline_gateway.cli.visit import USAGE, fail
 from tieline_gateway.passwords import without_password
+from tieline_gateway.preparation import prepare
 from tieline_gateway.settings_error import SettingsError
 
 _HEADS = ("SETTING", "VALUE", "FROM")
@@ -34,11 +35,12 @@ def config() -> None:
 def show(context: click.Context, *, as_json: bool, **_options: Any) -> None:
     """Tell what `tieline up` would use, and where each value comes from: a flag, the environment, the file, a default.
 
-    Ends with 2 if they cannot be meant.
+    All files that are named are read. Ends with 2 if something cannot be meant, as `tieline up` would.
     """
+    warn_of_unknown_variables()
     try:
         settings = gateway_settings(context)
-        make_admission(settings)
+        prepare(settings)
     except SettingsError as error:
         fail(str(error), USAGE)
     rows = [(str(option.name), _value(context, option), value_source(context, option)) for option in gateway_options()]

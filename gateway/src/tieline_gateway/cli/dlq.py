@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -12,11 +13,14 @@ import click
 from tieline.dead_letters import DeadLetter
 from tieline.events import EventSystem
 from tieline_gateway.cli.arguments import header_option, headers_of, parse_json, read_payload
+from tieline_gateway.cli.exit_codes import ExitCode
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.listing import Column, away, confirm, short, show_list, show_one, yes_option
+from tieline_gateway.cli.page import visible
 from tieline_gateway.cli.plain import json_text, plain
 from tieline_gateway.cli.progress import Progress
-from tieline_gateway.cli.visit import Broker, json_option, with_broker
+from tieline_gateway.cli.visit import Broker, fail, json_option, with_broker
+from tieline_gateway.counted import counted
 
 _PAGE = 1000
 _TOGETHER = 20
@@ -115,9 +119,13 @@ def show(topic: str, id: str, *, broker: Broker, as_json: bool) -> None:
 def redrive(topic: str, ids: tuple[str, ...], *, broker: Broker, as_json: bool, **options: Any) -> None:
     """Put dead letters back, each for the group in which it failed.
 
-    Those of these IDs, those that fit the filters, or all.
+    Those of these IDs, those that fit the filters, or all. Ends with 8 if one of the IDs is not there.
     """
     chosen = _chosen(ids, options)
+    if ids:
+        found = broker.visit(lambda events: _each(topic, ids, "redriving", events.dead_letters.redrive))
+        _tell_each(found, "put back", as_json)
+        return
     done = broker.visit(lambda events: _in_steps(events, topic, chosen, "redriving", events.dead_letters.redrive))
     _tell(done, "put back", as_json)
 
@@ -135,15 +143,15 @@ def redrive(topic: str, ids: tuple[str, ...], *, broker: Broker, as_json: bool, 
 def purge(topic: str, ids: tuple[str, ...], *, broker: Broker, as_json: bool, yes: bool, **options: Any) -> None:
     """Delete dead letters for good.
 
-    Those of these IDs, those that fit the filters, or all.
+    Those of these IDs, those that fit the filters, or all. Ends with 8 if one of the IDs is not there.
     """
     chosen = _chosen(ids, options)
     confirm(f"Delete {len(ids) or 'all these'} dead letters of {topic} for good?", yes=yes)
     if ids:
-        done = broker.visit(lambda events: events.dead_letters.purge(topic, ids))
-    else:
-        done = broker.visit(lambda events: events.dead_letters.purge(topic, **chosen))
-    _tell(done, "deleted", as_json)
+        found = broker.visit(lambda events: _each(topic, ids, "deleting", events.dead_letters.purge))
+        _tell_each(found, "deleted", as_json)
+        return
+    _tell(broker.visit(lambda events: events.dead_letters.purge(topic, **chosen)), "deleted", as_json)
 
 
 @dlq.command(
@@ -179,16 +187,28 @@ def _edited(letter: DeadLetter) -> Any:
 
 
 def _chosen(ids: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
-    """What was said about which: `ids`, or filters."""
+    """What was said about which: filters, none for all or where there are IDs."""
     filters = {name: options[name] for name in ("group", "reason", "key") if options[name] is not None}
     if sum((bool(ids), bool(filters), options["everything"])) != 1:
         raise click.UsageError("say which dead letters: their IDs, or --group, --reason and --key, or --all")
-    return {"ids": list(ids)} if ids else filters
+    return filters
+
+
+async def _each(topic: str, ids: Sequence[str], what: str, act: Callable[..., Any]) -> dict[str, bool]:
+    """A few at a time; tells of each ID whether it was there."""
+    found: dict[str, bool] = dict.fromkeys(ids, False)
+    with Progress(what, len(found)) as bar:
+        for first in range(0, len(found), _TOGETHER):
+            some = list(found)[first : first + _TOGETHER]
+            done = await asyncio.gather(*(act(topic, [each]) for each in some))
+            found.update((each, bool(number)) for each, number in zip(some, done, strict=True))
+            bar.update(first + len(some))
+    return found
 
 
 async def _in_steps(events: EventSystem, topic: str, chosen: dict[str, Any], what: str, act: Callable[..., Any]) -> int:
     """A few at a time, so that one sees how far it is; what was there when it began."""
-    ids: list[str] = chosen["ids"] if "ids" in chosen else await _ids(events, topic, chosen)
+    ids = await _ids(events, topic, chosen)
     done = 0
     with Progress(what, len(ids)) as bar:
         for first in range(0, len(ids), _TOGETHER):
@@ -208,4 +228,18 @@ def _tell(done: int, what: str, as_json: bool) -> None:
     if as_json:
         click.echo(json_text({what.replace(" ", "_"): done}))
     else:
-        click.echo(f"{what} {done:,} dead letter{'' if done == 1 else 's'}")
+        click.echo(f"{what} {counted(done, 'dead letter')}")
+
+
+def _tell_each(found: dict[str, bool], what: str, as_json: bool) -> None:
+    """Tell of those that were asked for by their IDs; ends with another code if one was not there."""
+    missing = [each for each, there in found.items() if not there]
+    done = len(found) - len(missing)
+    if as_json:
+        click.echo(json_text({what.replace(" ", "_"): done, "not_found": missing}))
+    elif not missing:
+        _tell(done, what, as_json)
+    else:
+        click.echo(f"{what} {done:,} of {counted(len(found), 'dead letter')}")
+    if missing:
+        fail(f"not there (any more): {visible(', '.join(missing))}", ExitCode.NOT_FOUND)

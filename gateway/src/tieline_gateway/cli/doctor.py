@@ -14,6 +14,7 @@ from tieline.event_stores import event_store
 from tieline.transports.redis_inspect import inspect
 from tieline_gateway.address import Address, parse_address
 from tieline_gateway.cli.arguments import DURATION
+from tieline_gateway.cli.environment import warn_of_unknown_variables
 from tieline_gateway.cli.exit_codes import ExitCode
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.page import Page, visible
@@ -54,6 +55,7 @@ def doctor(*, broker: Broker, listen: str, http: str, history: str, stuck_after:
     Looks at this machine, the broker, and what is stored there. Nothing is changed. Ends with 1 if something does
     not work (✗); warnings (!) do not count.
     """
+    warn_of_unknown_variables()
     ports = parse_address(listen), None if http == NO_HTTP else parse_address(http)
     found = asyncio.run(_examine(broker, ports, history, stuck_after))
     if as_json:

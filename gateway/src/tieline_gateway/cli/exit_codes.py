@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     REMOTE = 5, "the other side failed: its handler raised, or its process was lost"
     UNREACHABLE = 6, "the broker cannot be reached, or the connection broke"
     DENIED = 7, "the token, the password or the permissions do not allow it"
-    NOT_FOUND = 8, "there is no such dead letter, schedule, task, event, key or group"
+    NOT_FOUND = 8, "there is no such dead letter, schedule, task, event, key, group or delivery"
     CONFLICT = 9, "it exists already, or contradicts what is there"
     OVERLOADED = 10, "there is no room for it now; try again later"
     INTERRUPTED = 130, "Ctrl-C"
@@ -56,4 +56,9 @@ _BY_CODE = {
 
 def exit_code(error: TielineError) -> ExitCode:
     """The exit code for an error."""
-    return _BY_CODE.get(error.code, ExitCode.FAILED)
+    return exit_code_of(error.code)
+
+
+def exit_code_of(code: str) -> ExitCode:
+    """The exit code for the code of an error, as HTTP tells it."""
+    return _BY_CODE.get(code, ExitCode.FAILED)

@@ -27,6 +27,7 @@ from tieline_gateway.webhooks.sources import with_flags_and_environment
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _CONFIG = f"{__name__}.config"
+CONFIG_VARIABLE = "TIELINE_CONFIG"
 
 
 class _Setting(click.Option):
@@ -179,7 +180,7 @@ _OPTIONS = [
 _FILE_OPTION = click.Option(
     ["--config"],
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="TIELINE_CONFIG",
+    envvar=CONFIG_VARIABLE,
     is_eager=True,
     expose_value=False,
     callback=_read_file,
@@ -217,8 +218,21 @@ def gateway_settings(context: click.Context) -> GatewaySettings:
         tables=msgspec.structs.replace(tables, webhooks=webhooks),
         **values,
     )
+    if settings.url.startswith("grpc"):
+        raise SettingsError(_in_front_of_a_gateway(context))
     settings.check()
     return settings
+
+
+def _in_front_of_a_gateway(context: click.Context) -> str:
+    """Where the URL came from: a shell may be set up for the clients of a gateway."""
+    from_environment = context.get_parameter_source("url") is ParameterSource.ENVIRONMENT
+    name = "TIELINE_URL" if os.environ.get("TIELINE_URL") else "REDIS_URL"
+    advice = f"unset {name}, or give --url memory:// or" if from_environment else "give memory:// or"
+    return (
+        "a gateway stands in front of Redis or is embedded; it cannot stand in front of a gateway "
+        f"({name if from_environment else '--url'} is grpc://…; {advice} redis://…)"
+    )
 
 
 def _address(context: click.Context, name: str, text: str) -> Address:
@@ -228,6 +242,12 @@ def _address(context: click.Context, name: str, text: str) -> Address:
     except InvalidArgumentError as error:
         place = value_source(context, next(option for option in _OPTIONS if option.name == name))
         raise SettingsError(f"{error.message} ({place})") from None
+
+
+def environment_names() -> set[str]:
+    """All variables of the environment that say something to a gateway."""
+    names = [option.envvar or environment_name(option) for option in _OPTIONS]
+    return {name for each in names for name in ([each] if isinstance(each, str) else each)}
 
 
 def config_of(context: click.Context) -> Config:

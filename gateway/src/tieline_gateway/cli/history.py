@@ -15,6 +15,7 @@ from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.listing import Column, clock, confirm, short, show_list, show_one, yes_option
 from tieline_gateway.cli.plain import json_text, payload_text
 from tieline_gateway.cli.visit import Broker, json_option, with_broker
+from tieline_gateway.counted import counted
 
 _COLUMNS: tuple[Column[HistoryEvent], ...] = (
     Column("TIME", lambda event: clock(event.time)),
@@ -94,7 +95,7 @@ def delete(
         raise click.UsageError("say what is to be deleted: PATTERNs, --since, --until, --status, --source; or --id")
     confirm("Delete these events from history?", yes=yes)
     done = broker.visit(lambda events: events.history.delete(**chosen))
-    click.echo(json_text({"deleted": done}) if as_json else f"deleted {done:,} events")
+    click.echo(json_text({"deleted": done}) if as_json else f"deleted {counted(done, 'event')}")
 
 
 @history.command(epilog=examples("tieline history figures --json"))

@@ -9,8 +9,8 @@ import click
 from tieline.errors import TielineError
 from tieline_gateway.cli import cli
 from tieline_gateway.cli.exit_codes import ExitCode
+from tieline_gateway.cli.failure import fail_with
 from tieline_gateway.cli.group import nobody_reads
-from tieline_gateway.cli.visit import fail_with
 
 
 def main() -> None:

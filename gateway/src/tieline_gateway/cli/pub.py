@@ -27,6 +27,7 @@ from tieline_gateway.cli.plain import json_text
 from tieline_gateway.cli.progress import Progress
 from tieline_gateway.cli.stdin_lines import read_lines
 from tieline_gateway.cli.visit import Broker, json_option, with_broker
+from tieline_gateway.counted import counted
 
 _TOGETHER = 500
 _PRIORITIES = ("1", "5", "8", "10")
@@ -98,7 +99,7 @@ async def _repeat(
         for number in range(1, count + 1):
             await publish(events)
             bar.update(number)
-    click.echo(f"published {count:,} events", err=True)
+    click.echo(f"published {counted(count, 'event')}", err=True)
 
 
 async def _publish_lines(
@@ -114,7 +115,7 @@ async def _publish_lines(
             try:
                 await publish(events, topic, payloads, headers, given)
             except TielineError:
-                click.echo(f"tieline: {done:,} events were published before", err=True)
+                click.echo(f"tieline: published before that: {counted(done, 'event')}", err=True)
                 raise
             done += len(payloads)
             bar.update(done)
@@ -168,4 +169,4 @@ def _tell_sum(done: int, as_json: bool) -> None:
     if as_json:
         click.echo(json_text({"published": done}))
     else:
-        click.echo(f"published {done:,} events")
+        click.echo(f"published {counted(done, 'event')}")

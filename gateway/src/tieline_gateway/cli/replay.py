@@ -14,6 +14,7 @@ from tieline_gateway.cli.history import selection, selection_options
 from tieline_gateway.cli.plain import json_text
 from tieline_gateway.cli.progress import Progress
 from tieline_gateway.cli.visit import Broker, json_option, with_broker
+from tieline_gateway.counted import counted
 
 
 @click.command(
@@ -51,7 +52,7 @@ def replay(
     last = broker.visit(functools.partial(_replay, asked=asked, as_json=as_json))
     if last and not as_json:
         skipped = f", {last.skipped:,} skipped, as nobody took them" if last.skipped else ""
-        click.echo(f"replayed {last.sent:,} of {last.total:,} events{skipped}")
+        click.echo(f"replayed {last.sent:,} of {counted(last.total, 'event')}{skipped}")
 
 
 async def _replay(events: EventSystem, *, asked: dict[str, Any], as_json: bool) -> ReplayProgress | None:

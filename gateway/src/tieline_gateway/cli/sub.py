@@ -52,7 +52,9 @@ def sub(patterns: tuple[str, ...], *, broker: Broker, as_json: bool, **options: 
     if options["start"] and not options["durable"]:
         raise click.UsageError("--start goes with --durable")
     tap = _Tap(as_json, options["requests"], options["count"])
-    broker.visit(lambda events: tap.run(events, patterns, options))
+    events = broker.system()
+    tap.declare(events, patterns, options)
+    asyncio.run(tap.run(events, patterns, options["timeout"]))
 
 
 class _Tap:
@@ -66,12 +68,16 @@ class _Tap:
         self._turn = asyncio.Lock()
         self._trouble: BaseException | None = None
 
-    async def run(self, events: EventSystem, patterns: tuple[str, ...], options: dict[str, Any]) -> None:
+    def declare(self, events: EventSystem, patterns: tuple[str, ...], options: dict[str, Any]) -> None:
+        """Subscribe before anything runs: what the broker refuses is then told by the start, and only there."""
         for pattern in patterns:
             handler, how = self._how(options)
-            await events.subscribe(pattern, handler, **how).ready()
-        click.echo(f"tieline: listening on {visible(', '.join(patterns))}", err=True)
-        await self._wait(options["timeout"])
+            events.subscribe(pattern, handler, **how)
+
+    async def run(self, events: EventSystem, patterns: tuple[str, ...], timeout: float | None) -> None:
+        async with events:
+            click.echo(f"tieline: listening on {visible(', '.join(patterns))}", err=True)
+            await self._wait(timeout)
         if self._trouble is not None:
             raise self._trouble
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from tieline.signals import SAME_STOP_SECONDS
 from tieline_gateway.cli.watch import changed
 from tieline_gateway.run import PARENT
 
@@ -39,6 +40,7 @@ class Supervisor:
         self._processes: set[asyncio.subprocess.Process] = set()
         self._told: set[asyncio.subprocess.Process] = set()
         self._stop = asyncio.Event()
+        self._same_until = 0.0
         self._served = False
 
     async def run(self) -> int:
@@ -112,9 +114,13 @@ class Supervisor:
                 await over.wait()
 
     def _on_signal(self) -> None:
+        now = time.monotonic()
         if self._stop.is_set():
+            if now < self._same_until:
+                return
             self._kill()
         self._stop.set()
+        self._same_until = now + SAME_STOP_SECONDS
         self._end(self._processes)
 
     def _end(self, processes: set[asyncio.subprocess.Process]) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Coroutine
 from typing import Any
 
 import click
-from click.core import ParameterSource
 from rich.console import Console
 from rich.panel import Panel
 
 from tieline.errors import InvalidArgumentError, TielineError
 from tieline_gateway.address import AddressError
 from tieline_gateway.app import run
+from tieline_gateway.cli.environment import warn_of_unknown_variables
 from tieline_gateway.cli.exit_codes import exit_code
 from tieline_gateway.cli.gateway_options import gateway_settings, with_gateway_options
 from tieline_gateway.cli.group import examples
@@ -42,10 +41,9 @@ def up(context: click.Context, *, demo: bool, **_options: Any) -> None:
     Settings may also come from the environment, as TIELINE_<FLAG>, and from a file; `tieline config show` tells what
     holds. SIGTERM lets calls under way finish.
     """
+    warn_of_unknown_variables()
     try:
         settings = gateway_settings(context)
-        if settings.url.startswith("grpc"):
-            raise SettingsError(_in_front_of_a_gateway())
         begin_logging(settings.log_format, verbose=settings.verbose)
         if settings.insecure and not settings.listen.is_loopback and not settings.protected:
             _warn(settings)
@@ -59,17 +57,6 @@ def up(context: click.Context, *, demo: bool, **_options: Any) -> None:
 
 
 with_gateway_options(up)
-
-
-def _in_front_of_a_gateway() -> str:
-    """Where the URL came from: a shell may be set up for the clients of a gateway."""
-    from_environment = click.get_current_context().get_parameter_source("url") is ParameterSource.ENVIRONMENT
-    name = "TIELINE_URL" if os.environ.get("TIELINE_URL") else "REDIS_URL"
-    advice = f"unset {name}, or give --url memory:// or" if from_environment else "give memory:// or"
-    return (
-        "a gateway stands in front of Redis or is embedded; it cannot stand in front of a gateway "
-        f"({name if from_environment else '--url'} is grpc://…; {advice} redis://…)"
-    )
 
 
 def _run_loop(main: Coroutine[Any, Any, None]) -> None:

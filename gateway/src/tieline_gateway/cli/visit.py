@@ -12,10 +12,10 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
 
-from tieline.errors import InvalidArgumentError, TielineError
+from tieline.errors import InvalidArgumentError
 from tieline.events import EventSystem
 from tieline.settings import Settings
-from tieline_gateway.cli.exit_codes import ExitCode, exit_code
+from tieline_gateway.cli.exit_codes import ExitCode
 
 T = TypeVar("T")
 
@@ -127,16 +127,6 @@ def fail(message: str, code: int) -> NoReturn:
     """End with one line on stderr."""
     click.echo(f"tieline: {visible_line(message)}", err=True)
     sys.exit(code)
-
-
-def fail_with(error: TielineError) -> NoReturn:
-    """End as an error asks for: its sentence, how to learn more, and its exit code."""
-    more = f" (tieline explain {error.correlation_id})" if error.correlation_id and _is_of_a_call(error) else ""
-    fail(f"{error}{more}", exit_code(error))
-
-
-def _is_of_a_call(error: TielineError) -> bool:
-    return exit_code(error) in (ExitCode.REMOTE, ExitCode.TIMEOUT)
 
 
 def visible_line(text: str) -> str:

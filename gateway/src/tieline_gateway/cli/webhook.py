@@ -1,17 +1,20 @@
-"""`tieline webhook send`: a test delivery, signed as GitHub or a sender of Standard Webhooks would."""
+"""`tieline webhook`: test deliveries, signed as GitHub or a sender of Standard Webhooks would; and the way out."""
 
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
 
+from tieline_gateway.cli.deliveries import deliveries, resume
 from tieline_gateway.cli.page import visible
 from tieline_gateway.cli.visit import FAILED, USAGE, fail
 from tieline_gateway.webhooks import github, standard
@@ -23,7 +26,11 @@ _EXAMPLE = {"ref": "refs/heads/main", "repository": {"full_name": "octo-org/exam
 
 @click.group()
 def webhook() -> None:
-    """Try out webhooks."""
+    """Try out webhooks, and look after deliveries to others."""
+
+
+webhook.add_command(deliveries)
+webhook.add_command(resume)
 
 
 @webhook.command()
@@ -36,11 +43,16 @@ def webhook() -> None:
     help="Sign with the first line of this file.",
 )
 @click.option("--url", default="", help=f"Where to; {_URL}KIND unless given.")
+@click.option(
+    "--ca-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="PEM file of the authorities to trust instead of the system's.",
+)
 @click.option("--data", default="", help="JSON, @FILE, or - for stdin: the body; of `standard`, its member data.")
 @click.option("--id", "delivery", default="", help="Id of the delivery; a new one unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def send(
-    *, kind: str, event: str, secret: str, secret_file: Path | None, url: str, data: str, delivery: str, as_json: bool
+    *, kind: str, event: str, secret: str, secret_file: Path | None, url: str, delivery: str, as_json: bool, **more: Any
 ) -> None:
     """Send one signed test delivery of EVENT, as `tieline webhook send github push --secret-file FILE`.
 
@@ -50,18 +62,35 @@ def send(
     delivery = delivery or str(uuid.uuid4())
     try:
         make = _github if kind == "github" else _standard
-        headers, body = make(event, text, _document(data), delivery)
+        headers, body = make(event, text, _document(more["data"]), delivery)
     except ValueError as error:
         fail(str(error), USAGE)
     target = url or f"{_URL}{kind}"
     try:
-        answer = httpx.post(target, content=body, headers=headers, timeout=_SECONDS)
+        answer = httpx.post(target, content=body, headers=headers, timeout=_SECONDS, verify=_trust(more["ca_file"]))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         fail(f"{target} is no URL to send to: {error}", USAGE)
     except httpx.HTTPError as error:
-        fail(f"{target} did not answer: {error or type(error).__name__}; is `tieline up` running there?", FAILED)
+        fail(f"{target} did not answer: {error or type(error).__name__}; {_advice(error)}", FAILED)
     _tell(answer, delivery, as_json=as_json)
     sys.exit(0 if answer.is_success else FAILED)
+
+
+def _advice(error: httpx.HTTPError) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "its certificate is not trusted here: give its authority with --ca-file"
+    if "WRONG_VERSION_NUMBER" in str(error):
+        return "it serves without TLS: use http://"
+    return "is `tieline up` running there?"
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext | bool:
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # an SSLError is one
+        fail(f"cannot use {ca_file}: {error.strerror or error}", USAGE)
 
 
 def _secret(secret: str, file: Path | None) -> str:

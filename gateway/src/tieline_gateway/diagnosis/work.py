@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from tieline.errors import NoRespondersError, NotFoundError, TielineError
 from tieline.events import EventSystem
 from tieline.groups import Group
+from tieline_gateway.counted import counted
 from tieline_gateway.diagnosis.finding import Finding, error, fine, warning
 
 _LATE_SECONDS = 30.0
@@ -37,21 +38,25 @@ async def _services(events: EventSystem) -> Finding:
     if silent:
         return warning(
             "services",
-            f"{len(silent)} of {len(others)} instances did not answer: {_some(silent)}",
+            f"{len(silent)} of {counted(len(others), 'instance')} did not answer: {_some(silent)}",
             "they hang, or their loop is blocked, or they died within the last seconds",
         )
-    return fine("services", f"{len(others)} instances of {len({each[0] for each in others})} services answer")
+    if not others:
+        return fine("services", "nobody else is there")
+    services = counted(len({each[0] for each in others}), "service")
+    verb = "answers" if len(others) == 1 else "answer"
+    return fine("services", f"{counted(len(others), 'instance')} of {services} {verb}")
 
 
 def _stuck(groups: list[Group], seconds: float) -> Finding:
     stuck = [group for group in groups if group.oldest_seconds is not None and group.oldest_seconds > seconds]
     if not stuck:
-        return fine("groups", f"{len(groups)} subscription groups, and none of them is behind")
+        return fine("groups", f"{counted(len(groups), 'subscription group')}, and none is behind")
     told = [f"{group.topic}/{group.name} ({group.waiting:,} wait)" for group in stuck]
     oldest = max(group.oldest_seconds or 0.0 for group in stuck)
     return warning(
         "groups",
-        f"{len(stuck)} groups have events that wait for up to {oldest:,.0f} s: {_some(told)}",
+        f"{counted(len(stuck), 'group')} with events that wait for up to {oldest:,.0f} s: {_some(told)}",
         "start their subscribers, or remove what nobody uses: tieline groups list, tieline groups remove TOPIC GROUP",
     )
 
@@ -63,7 +68,7 @@ def _parked(groups: list[Group]) -> Finding:
     told = [f"{group.topic}/{group.name} ({group.parked:,})" for group in parked]
     return warning(
         "parked keys",
-        f"{sum(group.parked for group in parked):,} keys stopped, because an event failed for the last time: "
+        f"{counted(sum(group.parked for group in parked), 'key')} stopped, because an event failed for the last time: "
         f"{_some(told)}",
         "tieline parked list tells why; then tieline parked unpark, or skip",
     )
@@ -75,7 +80,7 @@ async def _dead_letters(events: EventSystem, topics: list[str]) -> Finding:
     if not told:
         return fine("dead letters", "there are none")
     advice = "tieline dlq list TOPIC tells why; then tieline dlq redrive, or purge"
-    return warning("dead letters", f"{len(told)} topics have some: {_some(told)}", advice)
+    return warning("dead letters", f"in {counted(len(told), 'topic')}: {_some(told)}", advice)
 
 
 async def _schedules(events: EventSystem) -> Finding:
@@ -90,8 +95,8 @@ async def _schedules(events: EventSystem) -> Finding:
         )
     if figures.failed:
         advice = "tieline schedule list --status failed tells why; tieline schedule retry ID tries again"
-        return warning("schedules", f"{figures.failed:,} planned events failed", advice)
-    return fine("schedules", f"{figures.pending:,} planned events wait, and none is late")
+        return warning("schedules", f"{counted(figures.failed, 'planned event')} failed", advice)
+    return fine("schedules", f"{counted(figures.pending, 'planned event')} to come, and none is late")
 
 
 async def _cron(events: EventSystem) -> Finding:
@@ -99,8 +104,8 @@ async def _cron(events: EventSystem) -> Finding:
     failed = [job.name for job in page.items if job.last is not None and job.last.status == "failed"]
     if failed:
         advice = "tieline cron show NAME tells why"
-        return warning("cron", f"the last run of {len(failed)} tasks failed: {_some(failed)}", advice)
-    return fine("cron", f"{page.total:,} tasks, and no last run failed")
+        return warning("cron", f"the last run of {counted(len(failed), 'task')} failed: {_some(failed)}", advice)
+    return fine("cron", f"{counted(page.total, 'task')}, and no last run failed")
 
 
 async def _history(events: EventSystem) -> Finding:
@@ -115,11 +120,13 @@ async def _history(events: EventSystem) -> Finding:
         return error("history", f"nothing can be written: {_some(sorted(troubles))}", "mend the database of --history")
     if figures.lost:
         advice = "the database was away, or too slow, for too long; replay what you need from where it came from"
-        return warning("history", f"{figures.lost:,} events were never recorded", advice)
+        return warning("history", f"never recorded: {counted(figures.lost, 'event')}", advice)
     if figures.lag > _LAG_SECONDS:
         advice = "the database is too slow, or a recorder died; start another gateway with the same --history"
-        return warning("history", f"{figures.waiting:,} events wait since {figures.lag:,.0f} s to be recorded", advice)
-    return fine("history", f"{figures.events:,} events, {len(figures.recorders)} recorders, none waits long")
+        waiting = counted(figures.waiting, "event")
+        return warning("history", f"to be recorded since {figures.lag:,.0f} s: {waiting}", advice)
+    recorders = counted(len(figures.recorders), "recorder")
+    return fine("history", f"{counted(figures.events, 'event')}, {recorders}, none waits long")
 
 
 def _some(told: list[str]) -> str:

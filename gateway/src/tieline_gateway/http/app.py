@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from tieline.errors import InvalidArgumentError, NotFoundError
@@ -73,5 +73,15 @@ async def _refused(request: Request, error: Exception) -> Response:
     path = request.scope["raw_path"].decode("latin-1")
     if error.status_code == HTTPStatus.NOT_FOUND:
         return refusal(NotFoundError(f"there is nothing at {path!r:.200}"))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return refusal(_other_method(request, path))
     told = InvalidArgumentError(f"{request.method} {path!r:.200}: {error.detail}")
     return refusal(HttpError(HTTPStatus(error.status_code), told, dict(error.headers or {})))
+
+
+def _other_method(request: Request, path: str) -> HttpError:
+    """What a path has instead of a method, of all its routes (RFC 9110, section 15.5.6)."""
+    routes = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    methods = ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
+    told = InvalidArgumentError(f"{request.method} is not for {path!r:.200}, which has {methods}")
+    return HttpError(HTTPStatus.METHOD_NOT_ALLOWED, told, {"allow": methods})

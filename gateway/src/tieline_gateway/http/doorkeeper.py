@@ -24,6 +24,7 @@ from tieline_gateway.http.dashboard import PREFIX
 from tieline_gateway.http.event_stream import MEDIA_TYPE, frame
 from tieline_gateway.http.probes import OPEN_PATHS
 from tieline_gateway.http.problems import problem_of, refusal
+from tieline_gateway.http.serving import peer_of
 from tieline_gateway.webhooks.ingress import PATH
 
 _SIGN_IN = ("POST", "/v1/session")
@@ -87,10 +88,10 @@ class Doorkeeper:
         credentials, state["session"] = self._credentials(scope["method"], headers, state)
         watch = self._entrance.watch
         if watch.open:
-            state["principal"] = watch.admit(credentials)
+            state["principal"] = watch.admit(credentials, peer_of(scope))
             await self._app(scope, receive, answer)
             return
-        async with watch.visit(credentials) as visit:
+        async with watch.visit(credentials, peer_of(scope)) as visit:
             state["principal"] = answer.principal = visit.principal
             await self._app(scope, receive, answer)
 

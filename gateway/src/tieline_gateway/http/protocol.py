@@ -30,10 +30,17 @@ _ANSWER = b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\nconnecti
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        leaving: set when the gateway is about to stop: each answer says then that its connection ends with it, so that
+            its client sends what comes next over another one, before this one is closed under it.
+
+    """
+
+    def __init__(self, *args: Any, leaving: asyncio.Event, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._leaving = leaving
         self._in_head = True
         self._head_bytes = 0
         self._whole = True
@@ -93,6 +100,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if self._check_head():
             super().on_headers_complete()
+            if self._leaving.is_set() and self.cycle is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """All of it is here."""
@@ -113,6 +122,11 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if not self._whole and self.cycle.response_complete:
             self._begin(_LINGER_SECONDS)
+
+    def shutdown(self) -> None:
+        """End when what is under way is answered; a request whose head is still coming is under way, too."""
+        if self._whole or not self._in_head:
+            super().shutdown()
 
     def _is_idle(self) -> bool:
         answered = self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Generator
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -19,9 +20,16 @@ _IDLE_SECONDS = 65
 
 
 class HttpServer:
-    """Serves one application on one address, with TLS if there is a certificate."""
+    """Serves one application on one address, with TLS if there is a certificate.
 
-    def __init__(self, app: ASGIApp, tls: Tls | None = None) -> None:
+    Args:
+        app: what is served.
+        tls: the certificate.
+        leaving: set some time before `stop`; connections end with their next answer from then on.
+
+    """
+
+    def __init__(self, app: ASGIApp, tls: Tls | None, leaving: asyncio.Event) -> None:
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -30,10 +38,10 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,  # who asks is who is connected, whatever a header says
-            http=HttpProtocol,
             timeout_keep_alive=_IDLE_SECONDS,
         )
         config.load()
+        config.http_protocol_class = partial(HttpProtocol, leaving=leaving)  # pyright: ignore[reportAttributeAccessIssue]
         config.ssl = tls.context if tls else None
         self._server = _Server(config)
         self._running: asyncio.Task[None] | None = None

@@ -94,6 +94,12 @@ def _until_gone(handler: Callable[[Asked[Any, Any]], Awaitable[Any]]) -> Callabl
     return handle
 
 
+def peer_of(scope: Scope) -> str:
+    """host:port of who asks, for the log."""
+    host, port = scope.get("client") or ("somebody", 0)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def principal_of(request: Request) -> Principal:
     """Who asks; put there by the doorkeeper."""
     return request.scope["state"]["principal"]

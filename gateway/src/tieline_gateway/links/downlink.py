@@ -8,7 +8,7 @@ from tieline._contract.durable_pb2 import Wake
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REPLY, error_to_wire
 from tieline.errors import NoRespondersError, OverloadedError, TielineError
-from tieline.transport import Gap, Interest, Port
+from tieline.transport import Gap, Interest, Port, Unmoved
 from tieline.transports.grpc_frames import Outbox, interests_to_wire
 from tieline_gateway.links.flight import Flight
 
@@ -17,7 +17,7 @@ RETRY_AFTER = contract.DEFAULT_RETRY_AFTER_MS / 1000
 _TOO_SLOW = "the client did not keep up, and the oldest events gave way"
 
 
-class Downlink:
+class Downlink(Unmoved):
     """Turns what a port reports (`Receiver`) into items for the client.
 
     When the client does not keep up, requests are refused and the oldest events give way, which it is told; answers and
@@ -109,13 +109,6 @@ class Downlink:
         """See `Receiver`."""
         joined = wire.Dispatched(call_id=call_id, instance=instance, joined_until=until)
         self.put(wire.GatewayItem(dispatched=joined))
-
-    def under_way(self) -> set[bytes]:
-        """Not asked: a gateway's port stays where it is."""
-        return set()
-
-    def on_left(self, since: float) -> None:
-        """Not told, see `under_way`."""
 
     def on_mail(self, topic: str, group: str) -> None:
         """See `Receiver`."""

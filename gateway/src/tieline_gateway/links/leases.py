@@ -1,7 +1,7 @@
-"""Which durable events a principal was given through this gateway, so that nobody else says what becomes of them.
+"""Which durable events a principal was given through this gateway, so that it puts no others in their place.
 
-Tokens of leases are moments, which somebody might guess; and what becomes a dead letter can be put back later, as an
-event: so it has to be the event that was given out. Of those who may do everything nothing is kept.
+What becomes a dead letter can be put back later, as an event: so it has to be the event that was given out. Whose a
+lease is the broker knows, for all gateways. Of those who may do everything nothing is kept.
 """
 
 from __future__ import annotations
@@ -53,12 +53,10 @@ class Leases:
         if len(self._held) > self._tidy_at:
             self._tidy()
 
-    def held(self, place: Place, member: bytes, token: bytes) -> bool:
-        """Whether a lease was given to it, and has not been over for long; whether it has ended, the broker knows."""
-        return self._find(place, member, token) is not None
-
     def may_settle(self, place: Place, settlement: Settlement) -> bool:
-        """Whether a lease is held, and the letter that is to be written, if any, is of an event it was given."""
+        """Whether the letter that is to be written, if any, is of an event that was given out here with the lease."""
+        if settlement.verdict not in _WITH_LETTER:
+            return True
         lease = self._find(place, settlement.member, settlement.token)
         return lease is not None and _is_true(settlement, lease)
 
@@ -94,8 +92,6 @@ def place_of(principal: Principal, topic: str, group: str) -> Place | None:
 
 
 def _is_true(settlement: Settlement, lease: _Lease) -> bool:
-    if settlement.verdict not in _WITH_LETTER:
-        return True
     letter = wire.DeadLetter.FromString(settlement.argument)
     return lease.entries.get(letter.entry) == _digest(letter.envelope)
 

@@ -1,6 +1,6 @@
 """What may be asked of durable events from outside. Rules: SPEC.md, sections 8 and 14.
 
-What the broker named (members, entries, tokens, letters) is bytes that came from it: only their sizes are checked.
+What the broker named (members, entries, letters) is bytes that came from it: only their sizes are checked.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tieline_gateway.links.door import Door
 _MOST = contract.LIMIT_APPEND_EVENTS
 _MOST_LETTERS = 1_000
 _NAME_BYTES = 512
+_TOKEN_DIGITS = 20
 _LETTER_BYTES = 2 * contract.LIMIT_PAYLOAD_BYTES
 _LONGEST_MS = 86_400_000
 _LONGEST_PAUSE_MS = 30 * _LONGEST_MS
@@ -117,7 +118,7 @@ def leases(items: Sequence[wire.Lease]) -> list[tuple[bytes, bytes]]:
 
     """
     _check_count("leases", items)
-    return [(_name("member", item.member), _name("token", item.token)) for item in items]
+    return [(_name("member", item.member), _token(item.token)) for item in items]
 
 
 def redriven(topic: str, items: Sequence[wire.Redriven]) -> list[Redriven]:
@@ -207,7 +208,7 @@ def _settlement(topic: str, group: str, item: wire.Settlement) -> Settlement:
         _check_letter(topic, group, item.argument)
     _check_count("entries", item.entries, least=verdict is Verdict.DEAD)
     entries = [_name("an entry's id", entry) for entry in item.entries]
-    member, token = _name("member", item.member), _name("token", item.token)
+    member, token = _name("member", item.member), _token(item.token)
     if verdict is Verdict.PARK and member.startswith(_WITHOUT_KEY):
         raise InvalidArgumentError("only a key can be parked, and this event has none")
     return Settlement(member, token, verdict, item.argument, entries)
@@ -256,6 +257,12 @@ def _name(what: str, given: bytes | str) -> bytes:
     if not 0 < len(name) <= _NAME_BYTES:
         raise InvalidArgumentError(f"{what} has 1 to {_NAME_BYTES} bytes, not {len(name)}")
     return name
+
+
+def _token(given: bytes) -> bytes:
+    if not (given.isdigit() and len(given) <= _TOKEN_DIGITS):
+        raise InvalidArgumentError(f"the token of a lease is a number, not {given[:32]!r}")
+    return given
 
 
 def _check_count(what: str, items: Sized, *, least: bool = True) -> None:

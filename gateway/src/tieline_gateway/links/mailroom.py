@@ -1,12 +1,13 @@
 """Durable events of one Link: what its client asks of them, asked of the port's mail. Rules: SPEC.md, section 14.
 
 What is leased belongs to whoever has its token, so it outlives the Link; of principals with rules, to the one it was
-given to.
+given to, through whichever gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
@@ -101,7 +102,9 @@ class Mailroom:
             await self._down.outbox.room()
             if not self._down.open:
                 raise UnavailableError("the Link has ended", outcome=Outcome.NOT_DELIVERED)
-            claimed = await self._port.mail.claim(request.topic, request.group, slots, entries, lease)
+            claimed = await self._port.mail.claim(
+                request.topic, request.group, slots, entries, lease, holder=self._holder
+            )
             if place := self._place(request):
                 self._leases.given(place, claimed.token, claimed.members, lease)
             told = answer.message.claimed
@@ -118,21 +121,25 @@ class Mailroom:
         settlements, lease = mail_door.settlements(topic, group, ask.settlements), mail_door.lease(ask.lease_ms)
         may = [place is None or self._leases.may_settle(place, each) for each in settlements]
         asked = [each for each, allowed in zip(settlements, may, strict=True) if allowed]
-        kept = await self._port.mail.settle(topic, group, asked, lease, claims=ask.claims) if asked else []
+        mail, holder = self._port.mail, self._holder
+        kept = await mail.settle(topic, group, asked, lease, claims=ask.claims, holder=holder) if asked else []
         if place:
-            for each in asked:
+            for each in itertools.compress(asked, kept):
                 self._leases.settled(place, each, lease)
         answer.message.kept.extend(_spread(may, kept))
 
     async def _extend(self, request: wire.MailRequest, ask: wire.Extend, answer: MailAnswer) -> None:
         leases, lease, place = mail_door.leases(ask.leases), mail_door.lease(ask.lease_ms), self._place(request)
-        may = [place is None or self._leases.held(place, *each) for each in leases]
-        asked = [each for each, allowed in zip(leases, may, strict=True) if allowed]
-        kept = await self._port.mail.extend(request.topic, request.group, asked, lease) if asked else []
+        kept = await self._port.mail.extend(request.topic, request.group, leases, lease, holder=self._holder)
         if place:
-            for member, _ in asked:
+            for member, _ in itertools.compress(leases, kept):
                 self._leases.extended(place, member, lease)
-        answer.message.kept.extend(_spread(may, kept))
+        answer.message.kept.extend(kept)
+
+    @property
+    def _holder(self) -> str:
+        """Whose alone leases are; whoever may do everything needs their tokens only."""
+        return self._door.principal.name if self._door.principal.restricted else ""
 
     def _place(self, request: wire.MailRequest) -> Place | None:
         return place_of(self._door.principal, request.topic, request.group)

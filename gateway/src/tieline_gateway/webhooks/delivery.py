@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from http import HTTPStatus
@@ -12,18 +13,15 @@ from tieline.context import Event
 from tieline.errors import InvalidPayloadError, TielineError
 from tieline.subscription import Subscription
 from tieline_gateway.gateway import Gateway
-from tieline_gateway.settings_error import SettingsError
 from tieline_gateway.webhooks.delivery_table import DeliveryTable
 from tieline_gateway.webhooks.figures import DeliveryFigures
 from tieline_gateway.webhooks.message import message
 from tieline_gateway.webhooks.posting import Answer, NotSentError, Poster
-from tieline_gateway.webhooks.secrets import Secrets
-from tieline_gateway.webhooks.standard import read_secret
 
 _log = logging.getLogger("tieline.gateway.webhooks")
 _MARGIN_SECONDS = 5.0
 _LONGEST_PAUSE, _SHORTEST_PAUSE = 3_600.0, 1.0
-_GONE_PAUSE = 60.0
+_GONE_PAUSE = 1.0
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -41,14 +39,12 @@ class Delivery:
         self.group = table.group_of(name)
         self.figures = DeliveryFigures()
         self.stopped = False
-        """It was answered 410 Gone; nothing more is sent."""
-        try:
-            self._secrets = Secrets(table.files, read_secret)
-        except SettingsError as error:
-            raise SettingsError(f"deliveries.{name}: {error}") from None
+        """It was answered 410 Gone; nothing more is sent until somebody has it go on."""
+        self._secrets = table.secrets(name)
         self._poster = Poster(table.url, table.guard(), table.tls(), table.concurrency, table.timeout)
         self._gateway = gateway
         self._subscription: Subscription | None = None
+        self._changing = asyncio.Lock()
 
     async def start(self) -> None:
         """Subscribe. Without the broker that is made up for later."""
@@ -67,11 +63,35 @@ class Delivery:
         )
         await self._subscription.ready()
 
+    async def resume(self) -> None:
+        """Go on after a 410, with what waits in the group; nothing happens if it runs.
+
+        Raises:
+            TielineError: the broker is away.
+
+        """
+        async with self._changing:
+            if self.stopped:
+                self.stopped = False
+                await self.start()
+                _log.info("%s: it goes on, as somebody asked for", self.name)
+
+    async def waiting(self) -> int | None:
+        """How many events are still to be sent, by all gateways; None if the broker cannot tell."""
+        try:
+            groups = await self._gateway.events.groups.list(self.table.topic)
+        except TielineError:
+            return None
+        return sum(group.waiting for group in groups if group.name == self.group)
+
     async def stop(self) -> None:
         """Begin nothing new, and return when what is being sent was answered."""
+        await self._leave()
+        await self._poster.aclose()
+
+    async def _leave(self) -> None:
         if self._subscription is not None:
             await self._subscription.unsubscribe()
-        await self._poster.aclose()
 
     async def _send(self, _data: Any, event: Event) -> None:
         assert event.delivery is not None
@@ -117,11 +137,21 @@ class Delivery:
 
     def _gone(self, event: Event) -> None:
         """Nobody wants it there any more: what is stored waits in the group until somebody looks."""
-        self._failed(event, HTTPStatus.GONE, "it was answered 410: nothing more is sent until a restart", _GONE_PAUSE)
+        self._failed(
+            event, HTTPStatus.GONE, "it was answered 410: nothing more is sent until it is resumed", _GONE_PAUSE
+        )
         if not self.stopped:
             self.stopped = True
-            _log.warning("%s: %s answered 410 Gone; it has stopped", self.name, self.table.origin)
-            self._gateway.spawn(self._say_gone())
+            resume = f"tieline webhook resume {self.name}"
+            _log.warning("%s: %s answered 410 Gone; it has stopped (%s)", self.name, self.table.origin, resume)
+            self._gateway.spawn(self._halt())
+
+    async def _halt(self) -> None:
+        """Take nothing more, and say so."""
+        async with self._changing:
+            if self.stopped:
+                await self._leave()
+        await self._say_gone()
 
     async def _say_gone(self) -> None:
         events = self._gateway.events
@@ -137,5 +167,3 @@ class Delivery:
             await events._publish_system(SYSTEM_WARNING, payload)
         except TielineError as error:
             _log.debug("%s was not published: %s", SYSTEM_WARNING, error)
-        if self._subscription is not None:
-            await self._subscription.unsubscribe()

@@ -16,7 +16,8 @@ from tieline.errors import TielineError
 from tieline.retry_policy import RetryPolicy
 from tieline_gateway.settings_error import SettingsError
 from tieline_gateway.webhooks.guard import Guard, Network
-from tieline_gateway.webhooks.secrets import secret_files
+from tieline_gateway.webhooks.secrets import Secrets, secret_files
+from tieline_gateway.webhooks.standard import read_secret
 
 _is_name = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}").fullmatch
 _MOST_CONCURRENCY, _MOST_SECONDS = 1_000, 300.0
@@ -118,6 +119,18 @@ class DeliveryTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
         """
         return ssl.create_default_context(cafile=self.ca_file or None)
+
+    def secrets(self, name: str) -> Secrets:
+        """What signs.
+
+        Raises:
+            SettingsError: a file cannot be read, or has no secret, or a bad one.
+
+        """
+        try:
+            return Secrets(self.files, read_secret)
+        except SettingsError as error:
+            raise SettingsError(f"deliveries.{name}: {error}") from None
 
     def check(self, name: str) -> None:
         """Refuse what cannot be meant.

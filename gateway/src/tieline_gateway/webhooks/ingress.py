@@ -29,9 +29,10 @@ from tieline.errors import (
 from tieline.instance import Instance
 from tieline.outgoing import compose
 from tieline.publisher import Durable, Publisher, check_durable
+from tieline_gateway.access.refusals import Refusals
 from tieline_gateway.gateway import Gateway
 from tieline_gateway.http.problems import HttpError, refusal
-from tieline_gateway.http.serving import JSON, read_body
+from tieline_gateway.http.serving import JSON, peer_of, read_body
 from tieline_gateway.webhooks.arrival import Arrival, Reason, Refused, content_type
 from tieline_gateway.webhooks.github import PING
 from tieline_gateway.webhooks.sources import Source
@@ -43,7 +44,6 @@ _log = logging.getLogger("tieline.gateway.webhooks")
 _STORE_SECONDS = 8.0
 """Senders wait ten seconds; what is not stored by then may be yet, and is then known when it comes again."""
 _RETRY_SECONDS = 5.0
-_LOG_MS = 1_000
 _FORM_BYTES = 3
 """A form takes up to so many bytes for one of the document in it."""
 
@@ -64,6 +64,7 @@ class Ingress:
         self._sources = sources
         self._instance: Instance = gateway.events._instance
         self._publisher = Publisher(self._instance)
+        self._refusals = Refusals(_log)
 
     def routes(self) -> list[Route]:
         """What is served."""
@@ -77,7 +78,7 @@ class Ingress:
         try:
             told = await self._take(source, request, now)
         except Exception as error:
-            return self._refused(source, error, now)
+            return self._refused(source, error, request, now)
         source.figures.last = int(now * 1000)
         return Response(msgspec.json.encode(told), HTTPStatus.ACCEPTED, media_type=JSON)
 
@@ -132,22 +133,22 @@ class Ingress:
         except TielineError as error:
             _log.debug("whether anybody waits for %s is unknown: %s", topic, error)
 
-    def _refused(self, source: Source, error: Exception, now: float) -> Response:
+    def _refused(self, source: Source, error: Exception, request: Request, now: float) -> Response:
         reason = _reason(error)
         if reason is not None:
             _note(source, reason, _text(error), int(now * 1000))
+            peer = peer_of(request.scope)
+            sentence = f"{source.name}: a delivery from {peer} was refused ({reason}): {_text(error)}"
+            self._refusals.tell(sentence, (source.name, peer.rpartition(":")[0], reason))
         if isinstance(error, UnavailableError | OverloadedError):
             error.retry_after = error.retry_after or _RETRY_SECONDS
         return refusal(error)
 
 
 def _note(source: Source, reason: Reason, why: str, now: int) -> None:
-    """Count it; the log tells one a second, for anybody can send."""
     figures = source.figures
-    level = logging.INFO if now - figures.last_refused >= _LOG_MS else logging.DEBUG
     figures.refused[reason] += 1
     figures.last_refused, figures.last_error = now, why
-    _log.log(level, "%s: a delivery was refused: %s", source.name, why)
 
 
 def _reason(error: Exception) -> Reason | None:

@@ -24,7 +24,8 @@ TOPIC = "webhook"
 
 _GITHUB, _STANDARD = "github", "standard"
 _is_name = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}").fullmatch
-_VARIABLE = re.compile(r"TIELINE_WEBHOOK_([A-Z0-9][A-Z0-9_]*?)_(SECRET_FILE|KIND)")
+VARIABLE = re.compile(r"TIELINE_WEBHOOK_([A-Z0-9][A-Z0-9_]*?)_(SECRET_FILE|KIND)")
+"""Names of variables of the environment that tell of a webhook."""
 
 
 class WebhookTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -149,7 +150,7 @@ def with_flags_and_environment(
     """
     found: dict[str, dict[str, Any]] = {}
     for variable, value in environment.items():
-        if (named := _VARIABLE.fullmatch(variable)) and value:
+        if (named := VARIABLE.fullmatch(variable)) and value:
             found.setdefault(named[1].lower(), {})[named[2].lower()] = value
     flagged: dict[str, dict[str, Any]] = {}
     for flag in flags:

@@ -113,9 +113,9 @@ class Arrivals:
         """See `Receiver`."""
         return self._receiver.under_way()
 
-    def on_left(self, since: float) -> None:
+    def on_left(self, calls: set[bytes]) -> None:
         """See `Receiver`."""
-        self._receiver.on_left(since)
+        self._receiver.on_left(calls)
 
     def on_mail(self, topic: str, group: str) -> None:
         """See `Receiver`."""

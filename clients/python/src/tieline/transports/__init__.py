@@ -30,8 +30,9 @@ def make_transport(url: str, namespace: str, settings: Settings, *, served: bool
         from tieline.transports.grpc import GrpcTransport
 
         return GrpcTransport(url, settings=settings)
+    what = f"unknown scheme {scheme!r} in the broker's URL" if scheme else "the broker's URL does not say what it is"
     raise InvalidArgumentError(
-        f"unknown scheme {scheme!r} in the broker's URL; "
+        f"{what}; "
         "use memory://, redis://, rediss://, unix://, grpc:// or grpcs://"
     )
 

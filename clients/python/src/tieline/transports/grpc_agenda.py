@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+import contextlib
+from typing import Any
 
 from tieline._contract import agenda_pb2 as wire
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as link_wire
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.clock import Clock
 from tieline.envelope import error_from_wire
 from tieline.errors import TielineError, UnavailableError, UnsupportedError
 from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told, Way
 from tieline.transports.grpc_link import LinkBrokenError
+from tieline.transports.grpc_links import Links
 from tieline.transports.grpc_roster import GrpcRoster
-
-if TYPE_CHECKING:
-    from tieline.transports.grpc import GrpcPort
 
 _STATUSES = (
     ScheduleStatus.PENDING,
@@ -31,8 +32,9 @@ class GrpcAgenda:
 
     fires = False
 
-    def __init__(self, port: GrpcPort) -> None:
-        self._port = port
+    def __init__(self, clock: Clock, links: Links) -> None:
+        self._clock = clock
+        self._links = links
         self.roster = GrpcRoster(self._ask)
 
     def listen(self, told: Told) -> None:
@@ -50,14 +52,22 @@ class GrpcAgenda:
         asked = wire.Plan(envelope=plan.envelope, durable=plan.way is not Way.LIVE, most=plan.most)
         asked.known_as, asked.window_ms = plan.known_as, plan.window
         asked.retry.attempts, asked.retry.backoff_ms, asked.retry.cap_ms = plan.attempts, plan.backoff, plan.cap
-        until = self._port.clock.monotonic() + contract.DEFAULT_APPEND_RESEND_MS / 1000
+        until = self._clock.monotonic() + contract.DEFAULT_APPEND_RESEND_MS / 1000
         while True:
             try:
                 await self._asked(plan=asked)
                 return
             except LinkBrokenError:
-                if not await self._port.linked_again(until - self._port.clock.monotonic()):
+                if not await self._back(until):
                     raise _broken() from None
+
+    async def _back(self, until: float) -> bool:
+        """Wait for a Link; false if it takes too long, or there will be none."""
+        with contextlib.suppress(TimeoutError, UnavailableError):
+            async with asyncio.timeout(max(0.0, until - self._clock.monotonic())):
+                await self._links.until_up()
+                return True
+        return False
 
     async def find(self, id: str) -> Planned | None:
         """See `Agenda.find`."""
@@ -90,7 +100,7 @@ class GrpcAgenda:
 
     async def _asked(self, **ask: Any) -> wire.AgendaResponse:
         item = link_wire.ClientItem(agenda=wire.AgendaRequest(**ask))
-        answer: wire.AgendaResponse = await self._port.require().ask(item)
+        answer: wire.AgendaResponse = await self._links.require().ask(item)
         if answer.HasField("error"):
             raise error_from_wire(answer.error)
         return answer

@@ -188,6 +188,16 @@ class Kept:
         return [frame for expires_at, frame in kept if not expires_at or expires_at > now]
 
 
+def register_of(interests: Iterable[Interest]) -> wire.ClientItem:
+    """Make the item that asks the gateway for what comes by these interests."""
+    return wire.ClientItem(register=wire.Register(interests=interests_to_wire(interests)))
+
+
+def unregister_of(interests: Iterable[Interest]) -> wire.ClientItem:
+    """Make the item that gives them up."""
+    return wire.ClientItem(unregister=wire.Unregister(interests=interests_to_wire(interests)))
+
+
 def interests_to_wire(interests: Iterable[Interest]) -> list[wire.Interest]:
     """Put interests on the wire."""
     return [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from tieline._contract import contract
 from tieline._contract import durable_pb2 as wire
@@ -30,10 +30,8 @@ from tieline.durable import (
 from tieline.envelope import error_from_wire
 from tieline.errors import PayloadTooLargeError, TielineError, UnavailableError
 from tieline.transports.grpc_link import LinkBrokenError
+from tieline.transports.grpc_links import Links
 from tieline.transports.together import Together
-
-if TYPE_CHECKING:
-    from tieline.transports.grpc import GrpcPort
 
 T = TypeVar("T")
 
@@ -73,8 +71,8 @@ class _Batch(Together[Appended]):
 class GrpcMail:
     """Durable events of one instance at a gateway."""
 
-    def __init__(self, port: GrpcPort) -> None:
-        self._port = port
+    def __init__(self, links: Links) -> None:
+        self._links = links
         self._gathered: dict[tuple[str, int], _Batch] = {}
 
     # --- append ---------------------------------------------------------------------------------------------------
@@ -91,7 +89,7 @@ class GrpcMail:
             PayloadTooLargeError: they are to be stored together, and are more than a message may hold.
 
         """
-        self._port.require()
+        self._links.require()
         if together:
             _check_size(drafts)
             self._flush()
@@ -117,7 +115,7 @@ class GrpcMail:
     def _send(self, batch: _Batch) -> None:
         item = link_wire.ClientItem(mail=wire.MailRequest(topic=batch.topic, append=batch.append))
         try:
-            self._port.require().begin(item).add_done_callback(batch.answered)
+            self._links.require().begin(item).add_done_callback(batch.answered)
         except TielineError as error:
             batch.fail(error)
 
@@ -134,15 +132,17 @@ class GrpcMail:
         answer = await self._ask(topic, group, enroll=wire.Enroll(latest=latest, again=again))
         return Enrolled(answer.yes, answer.other)
 
-    async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
-        """See `Mail.claim`."""
+    async def claim(
+        self, topic: str, group: str, slots: int, entries: int, lease: float, *, holder: str = ""
+    ) -> Claimed:
+        """See `Mail.claim`. The gateway knows whose leases they are."""
         claim = wire.Claim(slots=slots, entries=entries, lease_ms=int(lease * 1000))
         told = (await self._ask(topic, group, claim=claim)).claimed
         again = told.again_ms / 1000 if told.HasField("again_ms") else None
         return Claimed(told.token, again, told.lost, [_member(member) for member in told.members])
 
     async def settle(
-        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool
+        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool, holder: str = ""
     ) -> list[bool]:
         """See `Mail.settle`."""
         kept: list[bool] = []
@@ -151,7 +151,9 @@ class GrpcMail:
             kept += (await self._ask(topic, group, settle=settle)).kept
         return kept
 
-    async def extend(self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float) -> list[bool]:
+    async def extend(
+        self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float, *, holder: str = ""
+    ) -> list[bool]:
         """See `Mail.extend`."""
         named = [wire.Lease(member=member, token=token) for member, token in leases]
         extend = wire.Extend(leases=named, lease_ms=int(lease * 1000))
@@ -212,7 +214,7 @@ class GrpcMail:
         """Ask the gateway; raises the error it said."""
         item = link_wire.ClientItem(mail=wire.MailRequest(topic=topic, group=group, **ask))
         try:
-            answer: wire.MailResponse = await self._port.require().ask(item)
+            answer: wire.MailResponse = await self._links.require().ask(item)
         except LinkBrokenError:
             raise _broken() from None
         if answer.HasField("error"):

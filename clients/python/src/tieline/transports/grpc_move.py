@@ -3,101 +3,136 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.transport import Route
-from tieline.transports.grpc_link import ClientLink
+from tieline.transport import Receiver, Route
+from tieline.transports.grpc_frames import interest_from_wire
+from tieline.transports.grpc_link import ClientLink, LinkBrokenError
+from tieline.transports.grpc_overlap import Overlap
 
-_MOST = 100_000
+_LATE_SECONDS = 15.0
+"""How long the same event may come again over a link that is slower than the one it came over first."""
 
 
 @dataclass(slots=True)
 class Beside:
-    """A link on which calls have to be answered though it is not the one in use.
+    """A link that is not the one in use, but over which there are things to be said of calls.
 
     Attributes:
         link: it.
-        calls: their ids.
+        calls: their ids; of a link that was left, those that were under way when the next one began.
 
     """
 
     link: ClientLink
     calls: set[bytes] = field(default_factory=set)
 
-    def takes(self, call_id: bytes) -> bool:
-        """Whether what is said of this call has to be said here."""
-        return call_id in self.calls and not self.link.broken
 
+class Moves:
+    """The links beside the one in use: the next one until it is used, and those that were left and have not ended."""
 
-@dataclass(slots=True)
-class Leaving(Beside):
-    """A link whose gateway is about to stop: calls that were under way when the next one began end here.
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._next: Beside | None = None
+        self._left: dict[ClientLink, Beside] = {}
+        self._seeing_off: set[asyncio.Task[None]] = set()
+        self._overlap: Overlap | None = None
+        self._closed = False
 
-    Attributes:
-        since: when the next link began (seconds, of the port's clock).
-        task: waits for the end.
+    # --- what is said over which link -------------------------------------------------------------------------------
 
-    """
+    def link_of(self, call_id: bytes) -> ClientLink | None:
+        """The link over which something is to be said of a call, if it is not the one in use."""
+        for beside in self._beside():
+            if call_id in beside.calls and not beside.link.broken:
+                return beside.link
+        return None
 
-    since: float = 0.0
-    task: asyncio.Task[None] | None = None
-
-    def end(self) -> None:
-        """Wait no longer."""
-        if self.task is not None:
-            self.task.cancel()
-
-
-Copy = tuple[bytes, str, bytes]
-"""What makes two copies the same: interest, id and call_id."""
-
-
-class Overlap:
-    """While an old link and a new one are both registered, live events come over both, and count once.
-
-    They are taken from the old link; what comes over the new one is held back until the old one is registered no more,
-    and is then handed on unless it has come already: so the order stays. The new link may be the slower one: what was
-    taken from the old one is still known for a while after that.
-
-    Args:
-        old: the link that is left.
-        before: the last such time, if its copies may still come.
-
-    """
-
-    def __init__(self, old: ClientLink, before: Overlap | None = None) -> None:
-        self._old = old
-        self._taken: set[Copy] = set()
-        self._late = before._late if before is not None else set[Copy]()
-        self._held: dict[Copy, tuple[wire.Interest, Envelope]] = {}
-        self._over = False
+    def came(self, link: ClientLink, call_id: bytes) -> None:
+        """A call came over this link, and is answered over it."""
+        for beside in self._beside():
+            if beside.link is link:
+                beside.calls.add(call_id)
 
     def lets(self, link: ClientLink, interest: wire.Interest, envelope: Envelope) -> bool:
-        """Whether this is to be handed on now."""
-        if interest.route == Route.GROUP:
-            return True
-        copy = (interest.SerializeToString(), envelope.id, envelope.call_id)
-        if copy in self._late:
-            self._late.discard(copy)
-            return False
-        if self._over or len(self._taken) + len(self._held) > _MOST:
-            return True
-        if link is self._old:
-            if self._held.pop(copy, None) is None:
-                self._taken.add(copy)
-            return True
-        if copy in self._taken:
-            self._taken.discard(copy)
-        else:
-            self._held[copy] = (interest, envelope)
-        return False
+        """Whether a live event is to be handed on now.
 
-    def end(self) -> Iterable[tuple[wire.Interest, Envelope]]:
-        """The old link is registered no more; returns what came over the new one only, in its order."""
-        held, self._held, self._over = self._held, {}, True
-        self._late |= self._taken
-        self._taken = set()
-        return held.values()
+        What links bring that were left before the last one came over that one, too.
+        """
+        overlap = self._overlap
+        if link in self._left and (overlap is None or link is not overlap.old):
+            return interest.route == Route.GROUP
+        return overlap is None or overlap.lets(link, interest, envelope)
+
+    # --- the course of a move ---------------------------------------------------------------------------------------
+
+    def prepare(self, link: ClientLink) -> None:
+        """This link will be the next one in use."""
+        self._next = Beside(link)
+
+    def settle(self) -> None:
+        """The next link is the one in use now, or came to nothing."""
+        self._next = None
+
+    def begin(self, old: ClientLink) -> None:
+        """From now on there may be two links that bring live events."""
+        self._end_overlap()
+        self._overlap = Overlap(old, self._overlap)
+
+    def leave(self, old: ClientLink) -> None:
+        """All that begins uses the next link; what is under way ends over the old one, or where it began before."""
+        calls = self._receiver.under_way().difference(*(beside.calls for beside in self._beside()))
+        self._left[old] = Beside(old, calls)
+        task = asyncio.create_task(self._see_off(old))
+        self._seeing_off.add(task)
+        task.add_done_callback(self._seeing_off.discard)
+
+    def end(self, old: ClientLink) -> None:
+        """The attempt to move is over; unless the old link is being left, it is the only one, or gone."""
+        if old not in self._left:
+            self._end_overlap()
+
+    async def aclose(self) -> None:
+        """Close what was left."""
+        self._closed = True
+        for task in self._seeing_off:
+            task.cancel()
+        await asyncio.gather(*self._seeing_off, *(link.aclose() for link in self._left), return_exceptions=True)
+
+    async def _see_off(self, old: ClientLink) -> None:
+        try:
+            with contextlib.suppress(LinkBrokenError):
+                await old.ask(wire.ClientItem(drain=wire.Drain()))  # done: the old link has no more events
+            self._end_overlap_with(old)
+            await old.ended()
+        finally:
+            self._end_overlap_with(old)
+            calls = self._left.pop(old).calls
+            if not self._closed:
+                self._receiver.on_left(calls)
+            await old.aclose()
+
+    def _beside(self) -> Iterator[Beside]:
+        yield from self._left.values()
+        if self._next is not None:
+            yield self._next
+
+    def _end_overlap_with(self, old: ClientLink) -> None:
+        if self._overlap is not None and self._overlap.old is old:
+            self._end_overlap()
+
+    def _end_overlap(self) -> None:
+        """The new link alone is registered: what came over it only is handed on."""
+        overlap = self._overlap
+        if overlap is not None:
+            for interest, envelope in overlap.end():
+                self._receiver.on_event(interest_from_wire(interest), envelope)
+            asyncio.get_running_loop().call_later(_LATE_SECONDS, self._forget_overlap, overlap)
+
+    def _forget_overlap(self, overlap: Overlap) -> None:
+        if self._overlap is overlap:
+            self._overlap = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tieline._contract import contract, scripts
 from tieline.schedule import Fired, Firing, Plan, Planned, ScheduleStatus, Told, Way
 from tieline.transports.redis_gathering import Run
-from tieline.transports.redis_link import LinkDownError, ReplyError
+from tieline.transports.redis_link import LinkDownError, ReplyError, bulk
 from tieline.transports.redis_roster import RedisRoster
 from tieline.transports.redis_server import command_error
 
@@ -38,7 +38,8 @@ class _PlanRun(Run[int]):
         """One more; the future is done when it is planned."""
         numbers = (b"%d" % plan.due, b"%d" % plan.priority, b"%d" % plan.expires)
         texts = (plan.id.encode(), plan.key.encode())
-        return self.add((*texts, *numbers, plan.known_as.encode(), plan.envelope), 1)
+        arguments = (*texts, *numbers, plan.known_as.encode(), plan.envelope)
+        return self.add(b"".join(map(bulk, arguments)), len(arguments), 1)
 
     def first(self) -> Sequence[bytes]:
         return self._head
@@ -84,7 +85,7 @@ class RedisAgenda:
         head = _head(plan)
         run = gathering.run(("plan", *head), lambda: _PlanRun(scripts.plan_names(self._transport.prefix), head))
         planned = run.put(plan)
-        gathering.added(link, 1, len(plan.envelope))
+        gathering.added(link, run, 1)
         await planned
 
     async def fire(self, instance: str) -> Fired:

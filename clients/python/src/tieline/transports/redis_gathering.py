@@ -34,20 +34,29 @@ class Run(Together[T], ABC):
 
     Attributes:
         names: the script's keys and channels.
-        arguments: of all things that are done in it, without its first ones.
+        size: bytes of what is done in it.
 
     """
 
     def __init__(self, script: Script, names: Sequence[str]) -> None:
         super().__init__()
         self.names = names
-        self.arguments: list[bytes] = []
+        self.size = 0
         self._script = script
+        self._packed: list[bytes] = []
+        self._number = 0
 
-    def add(self, arguments: Sequence[bytes], count: int) -> asyncio.Future[list[T]]:
-        """Do so many things more in this run; the future gets what became of them."""
-        self.arguments += arguments
+    def add(self, packed: bytes, number: int, count: int) -> asyncio.Future[list[T]]:
+        """Do so many things more in this run, told in this number of packed arguments; the future gets what became."""
+        self.size += len(packed)
+        self._packed.append(packed)
+        self._number += number
         return self.wait(count)
+
+    def arguments(self) -> tuple[int, bytes]:
+        """The number of its arguments, and all of them packed."""
+        first = self.first()
+        return len(first) + self._number, b"".join([*map(bulk, first), *self._packed])
 
     @abstractmethod
     def first(self) -> Sequence[bytes]:
@@ -65,8 +74,8 @@ class Run(Together[T], ABC):
 
     def command(self, *, whole: bool = False) -> bytes:
         """The run of the script; `whole` sends its source."""
-        arguments = [*self.first(), *self.arguments]
-        return pack_script(self._script, self.names, len(arguments), whole=whole) + b"".join(map(bulk, arguments))
+        number, packed = self.arguments()
+        return pack_script(self._script, self.names, number, whole=whole) + packed
 
     def answered(self, reply: Any) -> None:
         """Tell everybody what became of it."""
@@ -79,7 +88,7 @@ class Gathering:
     def __init__(self, transport: RedisTransport) -> None:
         self._transport = transport
         self._gathered: dict[Hashable, Run[Any]] = {}
-        self._count = self._bytes = 0
+        self._count = 0
         self._unanswered: deque[Run[Any]] = deque()
         self._giving_up: asyncio.TimerHandle | None = None
         self._closed = False
@@ -91,11 +100,10 @@ class Gathering:
             run = self._gathered[name] = make()
         return cast(R, run)
 
-    def added(self, link: RedisLink, count: int, size: int) -> None:
-        """So many things, of so many bytes, were added to a run: it goes when the turn ends, or now if that is much."""
+    def added(self, link: RedisLink, run: Run[Any], count: int) -> None:
+        """So many things were added to a run: it goes when the turn ends, or now if there is much."""
         self._count += count
-        self._bytes += size
-        if self._count >= _TOGETHER or self._bytes >= _MANY_BYTES:
+        if self._count >= _TOGETHER or run.size >= _MANY_BYTES:
             self.write(link)
             link.flush()
         else:
@@ -105,7 +113,7 @@ class Gathering:
         """Turn what is gathered into commands."""
         if self._gathered:
             gathered, self._gathered = self._gathered, {}
-            self._count = self._bytes = 0
+            self._count = 0
             for run in gathered.values():
                 self.send(link, run)
 
@@ -157,7 +165,7 @@ class Gathering:
         """What had no answer, in its order, and what was only gathered."""
         kept = [*self._unanswered, *self._gathered.values()]
         self._unanswered, self._gathered = deque(), {}
-        self._count = self._bytes = 0
+        self._count = 0
         return kept
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from tieline.durable import (
 from tieline.envelope import EVENT, new_instance
 from tieline.errors import PayloadTooLargeError, UnavailableError
 from tieline.transports.redis_gathering import Run
-from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
+from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, bulk, pack
 from tieline.transports.redis_mail_desk import RedisMailDesk
 from tieline.transports.redis_server import RedisServer, command_error
 from tieline.transports.redis_work import WorkLink
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("tieline")
 
 _LANE = b"\0"
-_UNKNOWN = (b"", b"0")
+_UNKNOWN = bulk(b"") + bulk(b"0")
+_FIELDS = 5
+_PRIORITIES = [bulk(b"%d" % number) for number in range(contract.PRIORITY_CRITICAL + 1)]
 _LATEST = 2**63 - 1  # a plain producer may name an entry as it likes
 _NO_ROOM, _TAKEN = b"", b"!"
 _REFUSED = {_NO_ROOM, _TAKEN}
@@ -56,12 +58,8 @@ class _Append(Run[Appended]):
 
     def put(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Appended]]:
         """More of them."""
-        arguments = list[bytes]()
-        for key, priority, known_as, window, envelope in drafts:
-            known = (known_as.encode(), b"%d" % window) if known_as else _UNKNOWN
-            arguments += (key.encode(), b"%d" % priority, *known, envelope)
         self.drafts += drafts
-        return self.add(arguments, len(drafts))
+        return self.add(b"".join(map(_packed, drafts)), _FIELDS * len(drafts), len(drafts))
 
     def first(self) -> Sequence[bytes]:
         return (*self.head, b"%d" % self.number)
@@ -76,6 +74,15 @@ class _Append(Run[Appended]):
 
     def told(self, reply: Sequence[bytes]) -> list[Appended]:
         return self._mail.told(self.topic, self.drafts, reply)
+
+
+def _packed(draft: Draft) -> bytes:
+    """A draft as `append` takes it, as part of a command."""
+    text, priority, known_as, window, envelope = draft
+    key = text.encode()
+    known = bulk(known_as.encode()) + bulk(b"%d" % window) if known_as else _UNKNOWN
+    rest = (_PRIORITIES[priority], known, len(envelope), envelope)
+    return b"$%d\r\n%b\r\n%b%b$%d\r\n%b\r\n" % (len(key), key, *rest)
 
 
 class RedisMail(RedisMailDesk):
@@ -115,7 +122,7 @@ class RedisMail(RedisMailDesk):
             return future
         run = gathering.run(("append", topic, most), lambda: _Append(self, topic, most, together))
         future = run.put(drafts)
-        gathering.added(link, len(drafts), sum(len(draft.envelope) for draft in drafts))
+        gathering.added(link, run, len(drafts))
         return future
 
     async def append_to_replicas(
@@ -125,13 +132,12 @@ class RedisMail(RedisMailDesk):
         run = _Append(self, topic, most, together=False)
         run.put(drafts)
         self._numbers.setdefault(topic, 0)
-        arguments = [*run.first(), *run.arguments]
         settings = self._transport.settings
         patience = (settings.ping_interval + settings.pong_timeout) / 2  # longer, and the link is taken for dead
         try:
             link = await self._waiting.up()  # one for all of it: another connection has nothing to wait for
             link.send(pack("SADD", contract.mail_topics_key(self._prefix), topic))
-            told = await self._waiting.run(scripts.APPEND, run.names, arguments, on=link)
+            told = await self._waiting.run_packed(scripts.APPEND, run.names, *run.arguments(), on=link)
             wait = pack("WAIT", replicas, int(patience * 1000))
             reached = await self._waiting.call(wait, on=link) if set(told) - _REFUSED else replicas
         except (LinkDownError, ReplyError) as error:
@@ -192,32 +198,41 @@ class RedisMail(RedisMailDesk):
                 return Enrolled(new, other.decode())
             again = True  # should somebody remove it meanwhile
 
-    async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
+    async def claim(
+        self, topic: str, group: str, slots: int, entries: int, lease: float, *, holder: str = ""
+    ) -> Claimed:
         """See `Mail.claim`."""
         names = scripts.claim_names(self._prefix, topic, group)
         numbers = (slots, entries, contract.LIMIT_CLAIM_BYTES, int(lease * 1000))
-        arguments = [topic.encode(), group.encode(), *(b"%d" % number for number in numbers)]
+        arguments = [topic.encode(), group.encode(), *(b"%d" % number for number in numbers), _held_by(holder)]
         token, again, lost, members = await self._run(scripts.CLAIM, names, arguments)
         seconds = int(again) / 1000 if again else None
         return Claimed(token, seconds, int(lost), [_member(topic, *member) for member in members])
 
     async def settle(
-        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool
+        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool, holder: str = ""
     ) -> list[bool]:
         """See `Mail.settle`."""
         names = scripts.settle_names(self._prefix, topic, group)
         arguments = [topic.encode(), group.encode(), b"%d" % int(lease * 1000), b"1" if claims else b"0"]
         for member, token, verdict, argument, ids in settlements:
-            arguments += (member, token, verdict.encode(), argument, b"%d" % len(ids), *ids)
+            arguments += (member, token + _held_by(holder), verdict.encode(), argument, b"%d" % len(ids), *ids)
         return [bool(told) for told in await self._run(scripts.SETTLE, names, arguments)]
 
-    async def extend(self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float) -> list[bool]:
+    async def extend(
+        self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float, *, holder: str = ""
+    ) -> list[bool]:
         """See `Mail.extend`."""
         names = scripts.extend_names(self._prefix, topic, group)
         arguments = [b"%d" % int(lease * 1000)]
         for member, token in leases:
-            arguments += (member, token)
+            arguments += (member, token + _held_by(holder))
         return [bool(told) for told in await self._run(scripts.EXTEND, names, arguments)]
+
+
+def _held_by(holder: str) -> bytes:
+    """What stands behind the token of a lease that is somebody's alone."""
+    return b"|" + holder.encode() if holder else b""
 
 
 def _appended(stream: str, told: bytes) -> Appended:

@@ -44,14 +44,19 @@ class WorkLink:
             ReplyError: the server refused it.
 
         """
+        return await self.run_packed(script, names, len(arguments), b"".join(map(bulk, arguments)), on=on)
+
+    async def run_packed(
+        self, script: Script, names: Sequence[str], number: int, arguments: bytes, *, on: RedisLink | None = None
+    ) -> Any:
+        """Run a script with so many packed arguments; the rest is as with `run`."""
         link = on or await self.up()
-        tail = b"".join(map(bulk, arguments))
         try:
-            return await self._ask(link, pack_script(script, names, len(arguments)) + tail)
+            return await self._ask(link, pack_script(script, names, number) + arguments)
         except ReplyError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
-        return await self._ask(link, pack_script(script, names, len(arguments), whole=True) + tail)
+        return await self._ask(link, pack_script(script, names, number, whole=True) + arguments)
 
     async def call(self, packed: bytes, *, on: RedisLink | None = None) -> Any:
         """Send one packed command; on this very connection, if one is given; raises as `run` does."""

@@ -10,10 +10,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tieline.clock import Clock
-from tieline.durable import Appended, Claimed, Draft, Enrolled, GroupFigures, Letter, Redriven, Settlement, no_replicas
+from tieline.durable import (
+    Appended,
+    Claimed,
+    Draft,
+    Enrolled,
+    GroupFigures,
+    Letter,
+    Redriven,
+    Settlement,
+    Verdict,
+    no_replicas,
+)
 from tieline.transports import sqlite_mail_claim, sqlite_mail_desk, sqlite_mail_settle
 from tieline.transports.sqlite_mail_book import Append, MailBook
 from tieline.transports.sqlite_mail_writer import MailWriter
+
+_OVER = (Verdict.DONE, Verdict.FREE, Verdict.RETRY, Verdict.PARK)
 
 
 class SqliteMail:
@@ -78,29 +91,42 @@ class SqliteMail:
 
         return await self._writer.submit(work)
 
-    async def claim(self, topic: str, group: str, slots: int, entries: int, lease: float) -> Claimed:
+    async def claim(
+        self, topic: str, group: str, slots: int, entries: int, lease: float, *, holder: str = ""
+    ) -> Claimed:
         """See `Mail.claim`."""
 
         def work(book: MailBook) -> Claimed:
-            return sqlite_mail_claim.claim(book, topic, group, slots, entries, int(lease * 1000))
+            return sqlite_mail_claim.claim(book, topic, group, slots, entries, int(lease * 1000), holder)
 
         return await self._writer.submit(work)
 
     async def settle(
-        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool
+        self, topic: str, group: str, settlements: Sequence[Settlement], lease: float, *, claims: bool, holder: str = ""
     ) -> list[bool]:
         """See `Mail.settle`."""
 
         def work(book: MailBook) -> list[bool]:
-            return sqlite_mail_settle.settle(book, topic, group, settlements, int(lease * 1000), claims=claims)
+            ours = [book.is_held_by(holder, topic, group, each.member, each.token) for each in settlements]
+            asked = [each for each, yes in zip(settlements, ours, strict=True) if yes]
+            kept = iter(sqlite_mail_settle.settle(book, topic, group, asked, int(lease * 1000), claims=claims))
+            told = [yes and next(kept) for yes in ours]
+            for each in (each for each, yes in zip(settlements, told, strict=True) if yes and each.verdict in _OVER):
+                book.hold("", topic, group, each.member, b"")
+            return told
 
         return await self._writer.submit(work)
 
-    async def extend(self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float) -> list[bool]:
+    async def extend(
+        self, topic: str, group: str, leases: Sequence[tuple[bytes, bytes]], lease: float, *, holder: str = ""
+    ) -> list[bool]:
         """See `Mail.extend`."""
 
         def work(book: MailBook) -> list[bool]:
-            return sqlite_mail_settle.extend(book, topic, group, leases, int(lease * 1000))
+            ours = [book.is_held_by(holder, topic, group, *each) for each in leases]
+            asked = [each for each, yes in zip(leases, ours, strict=True) if yes]
+            kept = iter(sqlite_mail_settle.extend(book, topic, group, asked, int(lease * 1000)))
+            return [yes and next(kept) for yes in ours]
 
         return await self._writer.submit(work)
 

@@ -82,6 +82,7 @@ class MailBook:
         self.turns: dict[tuple[str, str], int] = {}
         self.services: dict[tuple[str, str], str] = {}
         self.going = Going()
+        self._holders: dict[tuple[str, str, bytes], tuple[bytes, str]] = {}
         self._clock = clock
         self._topics: set[str] = set()
         self._swept = 0
@@ -113,6 +114,18 @@ class MailBook:
         """A token above all others."""
         self._token = max(self._token + 1, now * 1000)
         return self._token
+
+    def hold(self, holder: str, topic: str, group: str, member: bytes, token: bytes) -> None:
+        """A lease is somebody's alone, as long as this process runs; or of whoever has its token."""
+        if holder:
+            self._holders[topic, group, member] = (token, holder)
+        else:
+            self._holders.pop((topic, group, member), None)
+
+    def is_held_by(self, holder: str, topic: str, group: str, member: bytes, token: bytes) -> bool:
+        """Whether a lease, if it is one, is of this holder, or of nobody in particular and none is named."""
+        known = self._holders.get((topic, group, member))
+        return (known[1] if known and known[0] == token else "") == holder
 
     def wake(self, topic: str, group: str) -> None:
         """A group has something to claim; it is told when this is committed, if a claim of its came back unfilled."""

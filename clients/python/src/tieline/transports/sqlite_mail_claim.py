@@ -48,12 +48,15 @@ _LOOK_LATER = "UPDATE members SET due = ? WHERE topic = ? AND grp = ? AND key = 
 Row = tuple[int, bytes, str]
 
 
-def claim(book: MailBook, topic: str, group: str, slots: int, entries: int, lease_ms: int) -> Claimed:
+def claim(book: MailBook, topic: str, group: str, slots: int, entries: int, lease_ms: int, holder: str = "") -> Claimed:
     """See `Mail.claim`; a group that is not registered gets nothing."""
     work = _Claim(book, topic, group, slots, lease_ms)
     if group in book.starts(topic):
         work.take(entries)
-    return work.claimed()
+    claimed = work.claimed()
+    for member in claimed.members:
+        book.hold(holder, topic, group, member.name, claimed.token)
+    return claimed
 
 
 class _Claim:

@@ -13,7 +13,7 @@ from tieline_gateway.access.admission import Credentials
 from tieline_gateway.access.principal import Principal
 from tieline_gateway.access.sessions import Session
 from tieline_gateway.http.operation import Asked, Nothing, Operation
-from tieline_gateway.http.serving import JSON
+from tieline_gateway.http.serving import JSON, peer_of
 
 _MOST_BYTES = 16_384
 _MS = 1000
@@ -48,7 +48,7 @@ async def sign_in(asked: Asked[Nothing, SignIn]) -> Response:
     entrance.failures.check(address)
     credentials = Credentials(asked.body.token)
     try:
-        principal = entrance.watch.admit(credentials)
+        principal = entrance.watch.admit(credentials, peer_of(asked.request.scope))
     except UnauthenticatedError:
         entrance.failures.add(address)
         raise

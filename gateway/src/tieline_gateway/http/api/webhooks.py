@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tieline.errors import NotFoundError
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http.operation import Asked, Nothing, Operation
 from tieline_gateway.webhooks.delivery import Delivery
@@ -41,7 +42,9 @@ class DeliveryStatus(msgspec.Struct):
     """Without path and query, which may be secrets."""
     group: str
     state: str
-    """`running`, or `stopped` if the address answered 410 Gone."""
+    """`running`, or `stopped` if the address answered 410 Gone; `resume` has it go on."""
+    waiting: int | None
+    """Events that are still to be sent, by whichever gateway; null if the broker is away."""
     delivered: int
     failed: int
     """Tries that failed."""
@@ -65,8 +68,19 @@ async def webhooks(asked: Asked[Nothing, Nothing]) -> WebhooksStatus:
     asked.principal.check(Action.ADMIN, ">")
     known = asked.gateway.webhooks
     return WebhooksStatus(
-        [_source(source) for source in known.sources.values()], [_delivery(each) for each in known.deliveries]
+        [_source(source) for source in known.sources.values()], [await _delivery(each) for each in known.deliveries]
     )
+
+
+async def resume(asked: Asked[Nothing, Nothing]) -> DeliveryStatus:
+    """Have this gateway send again after a 410."""
+    asked.principal.check(Action.ADMIN, ">")
+    name = asked.path["name"]
+    found = next((each for each in asked.gateway.webhooks.deliveries if each.name == name), None)
+    if found is None:
+        raise NotFoundError(f"there is no delivery {name!r:.80}; GET /v1/webhooks lists them")
+    await found.resume()
+    return await _delivery(found)
 
 
 def _source(source: Source) -> SourceStatus:
@@ -88,7 +102,7 @@ def _source(source: Source) -> SourceStatus:
     )
 
 
-def _delivery(delivery: Delivery) -> DeliveryStatus:
+async def _delivery(delivery: Delivery) -> DeliveryStatus:
     figures, table = delivery.figures, delivery.table
     return DeliveryStatus(
         delivery.name,
@@ -96,6 +110,7 @@ def _delivery(delivery: Delivery) -> DeliveryStatus:
         table.origin,
         delivery.group,
         "stopped" if delivery.stopped else "running",
+        await delivery.waiting(),
         figures.delivered,
         figures.failed,
         figures.last,
@@ -111,5 +126,12 @@ OPERATIONS = (
         summary="Webhooks, in and out, with their figures",
         handler=webhooks,
         answer=WebhooksStatus,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/webhooks/deliveries/{name}/resume",
+        summary="Have a delivery go on that stopped after a 410",
+        handler=resume,
+        answer=DeliveryStatus,
     ),
 )
