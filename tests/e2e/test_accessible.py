@@ -37,14 +37,16 @@ CONTRAST = """() => {
     return layers.reverse().reduce((under, layer) => over(layer, under), [255, 255, 255]);
   };
   const light = (rgb) => {
-    const [r, g, b] = rgb.map((each) => each / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    const linear = (c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = rgb.map((each) => linear(each / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const found = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const element = node.parentElement;
-    if (!node.data.trim() || !element.checkVisibility() || element.closest(":disabled, .hidden, .skip, option")) continue;
+    const unseen = !element.checkVisibility() || element.closest(":disabled, .hidden, .skip, option");
+    if (!node.data.trim() || unseen) continue;
     const style = getComputedStyle(element);
     const ground = behind(element);
     const ink = over(read(style.color), ground);
@@ -58,7 +60,8 @@ CONTRAST = """() => {
 # What can be used and has no name that could be read out.
 NAMELESS = """() => [...document.querySelectorAll("a[href], button, input, select, textarea")]
   .filter((each) => each.checkVisibility())
-  .filter((each) => !(each.getAttribute("aria-label") || each.textContent.trim() || each.labels?.[0]?.textContent.trim()))
+  .filter((each) => !(each.getAttribute("aria-label") || each.textContent.trim()))
+  .filter((each) => !each.labels?.[0]?.textContent.trim())
   .map((each) => each.outerHTML.slice(0, 120))"""
 
 FOCUSED = """() => {
