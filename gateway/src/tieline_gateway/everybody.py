@@ -77,7 +77,7 @@ class Everybody:
     def watched(self) -> Generator[None]:
         """Somebody looks for as long as this lasts."""
         self._watchers += 1
-        if self._asking is None:
+        if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_on())
         try:
             yield

@@ -31,10 +31,7 @@ def make_transport(url: str, namespace: str, settings: Settings, *, served: bool
 
         return GrpcTransport(url, settings=settings)
     what = f"unknown scheme {scheme!r} in the broker's URL" if scheme else "the broker's URL does not say what it is"
-    raise InvalidArgumentError(
-        f"{what}; "
-        "use memory://, redis://, rediss://, unix://, grpc:// or grpcs://"
-    )
+    raise InvalidArgumentError(f"{what}; use memory://, redis://, rediss://, unix://, grpc:// or grpcs://")
 
 
 def _store(url: str) -> Path | None:
