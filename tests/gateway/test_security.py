@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,10 @@ async def test_what_is_wrong_with_tls_is_told_with_what_to_write_instead(stack: 
     assert "use grpcs://" in await refused(f"grpc://{tls.address}")
     assert "use grpc://" in await refused(f"grpcs://{plain.address}{CA}")
     assert "?ca=FILE" in await refused(f"grpcs://{tls.address}")
+    other = await stack.enter_async_context(
+        Up("--tls-cert", str(PEM / "client.pem"), "--tls-key", str(PEM / "client.key"))
+    )
+    assert "its certificate is for other names" in await refused(f"grpcs://{other.address}{CA}")
     assert "a port for HTTP" in await refused(plain.web.replace("http://", "grpc://"))
 
 
@@ -233,3 +239,17 @@ async def test_a_link_that_is_not_permitted_names_its_gateway() -> None:
         await events.start()
     await events.aclose()
     await server.stop(None)
+
+
+async def test_who_connects_and_says_nothing_is_sent_away(stack: AsyncExitStack) -> None:
+    """With and without TLS; half a preface is nothing, too."""
+    ups = [await stack.enter_async_context(Up(*options)) for options in ((), TLS)]
+    silent = [await asyncio.open_connection(*up.address.rsplit(":", 1)) for up in ups for _ in range(2)]
+    for _, writer in silent[::2]:
+        writer.write(b"PRI * HTTP/2.0\r\n")
+    async with asyncio.timeout(60):
+        for reader, writer in silent:
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(1_000):
+                    pass
+            writer.close()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline.envelope import EVENT, new_id
+from tieline.errors import InvalidArgumentError
 from tieline.instance import Instance
 from tieline.planner import plan_of, put_off, way_of
 from tieline.publisher import Durable, check_durable
-from tieline.schedule import ScheduleStatus
+from tieline.schedule import ScheduleStatus, Way
 from tieline.schedules import Schedules
 from tieline_gateway.links import schedule_door
 from tieline_gateway.links.door import compose
@@ -22,14 +23,16 @@ class SimpleSchedules:
         self._instance = instance
         self._schedules = Schedules(instance)
 
-    async def plan(self, request: wire.PublishRequest) -> wire.PublishResponse:
-        """Have one event published, or stored, later."""
+    async def plan(self, request: wire.PublishRequest, by: str = "") -> wire.PublishResponse:
+        """Have one event published, or stored, later; `by` whom, for its source."""
         when, retry = schedule_door.when(request), schedule_door.retry(request.retry)
         priority = request.priority or contract.PRIORITY_NORMAL
         durable = Durable(request.key or None, priority, request.dedupe or None, request.max_stored)
         check_durable(durable)
         way = way_of(request.durable, durable)
-        event = compose(EVENT, request, request.ttl_ms, self._instance)
+        if request.HasField("retry") and way is Way.LIVE:
+            raise InvalidArgumentError("retry is for a planned event that is to be stored: add a key, or durable")
+        event = compose(EVENT, request, request.ttl_ms, self._instance, by)
         event.id, event.priority = new_id(), priority
         now = self._instance.clock.now()
         asked = when.due(now)
