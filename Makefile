@@ -8,6 +8,10 @@ BIN := .venv/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 # Tests wait more than they work, so more of them run at a time than there are cores. 0 workers: in one process, for -s and --pdb.
 TEST_WORKERS ?= 4
+# Files of Node tests at a time. Those that take longest are begun first, and wait for most of their time.
+TEST_FILES ?= 8
+# Compiled modules are kept, whatever the environment says: else each process compiles all of ours, and all tests, again.
+export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON_READY := .venv/.stamp
 BENCH_READY := .venv/.stamp-bench
@@ -115,7 +119,7 @@ test-python: setup ## Run the tests that pytest drives
 test-node: setup ## Run the Node client's own tests, beside a private server
 	cd $(NODE_CLIENT) && rm -rf build-test && $(NODE_TESTS)
 
-NODE_TESTS = TEST_WORKERS=$(TEST_WORKERS) PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python -m tests.support.with_redis npm run --silent test
+NODE_TESTS = TEST_FILES=$(TEST_FILES) PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python -m tests.support.with_redis npm run --silent test
 
 .PHONY: conformance
 conformance: setup ## Show that every language behaves the same

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 
 import pytest
 
 from tests.support.binaries import ServerNotFound, find_server, server_version
+from tests.support.other_server import may_talk_to_a_server
 from tests.support.servers import RedisServer
 
 
@@ -27,29 +26,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what `--other-server` does not want."""
     if config.getoption("other_server"):
-        left_out = [item for item in items if not _may_talk_to_a_server(item)]
+        left_out = [item for item in items if not may_talk_to_a_server(item)]
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
-
-
-def _may_talk_to_a_server(item: pytest.Item) -> bool:
-    """Whether its place, or else its file or folder, has to do with Redis, or its file with PostgreSQL."""
-    place = (
-        item.callspec.params.get("place") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
-    )
-    if place is not None:
-        return "redis" in str(place)
-    return item.path.parent.name in _ALL_OF_THEM or any(name in _text(item.path).lower() for name in _SERVERS)
-
-
-_ALL_OF_THEM = {"faults", "conformance"}
-_SERVERS = ("redis", "postgres")
-
-
-@cache
-def _text(path: Path) -> str:
-    return path.read_text()
 
 
 def pytest_report_header() -> str:

@@ -269,6 +269,7 @@ async def test_a_plain_program_retries_what_failed(client: Client, topic: str) -
         ("Publish", wire.PublishRequest(topic="t", at=-1), "INVALID_ARGUMENT"),
         ("Publish", wire.PublishRequest(topic="t", at=1, delay_ms=1), "INVALID_ARGUMENT"),
         ("Publish", wire.PublishRequest(topic="t", retry=agenda.PlanRetry(attempts=1)), "INVALID_ARGUMENT"),
+        ("Publish", wire.PublishRequest(topic="t", delay_ms=1, retry=agenda.PlanRetry(attempts=1)), "INVALID_ARGUMENT"),
         ("Publish", wire.PublishRequest(topic="t", delay_ms=1, dedupe="x"), "INVALID_ARGUMENT"),
         ("Publish", wire.PublishRequest(topic="t", delay_ms=1, priority=3), "INVALID_ARGUMENT"),
         ("Publish", wire.PublishRequest(topic="system.x", delay_ms=1), "INVALID_TOPIC"),

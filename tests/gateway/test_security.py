@@ -99,6 +99,10 @@ async def test_what_is_wrong_with_tls_is_told_with_what_to_write_instead(stack: 
     assert "use grpcs://" in await refused(f"grpc://{tls.address}")
     assert "use grpc://" in await refused(f"grpcs://{plain.address}{CA}")
     assert "?ca=FILE" in await refused(f"grpcs://{tls.address}")
+    other = await stack.enter_async_context(
+        Up("--tls-cert", str(PEM / "client.pem"), "--tls-key", str(PEM / "client.key"))
+    )
+    assert "its certificate is for other names" in await refused(f"grpcs://{other.address}{CA}")
     assert "a port for HTTP" in await refused(plain.web.replace("http://", "grpc://"))
 
 

@@ -149,6 +149,9 @@ async def test_pause_resume_update_and_list(world: World, topic: str) -> None:
     assert (await cron.resume(one)).next == (await cron.get(other)).next
     changed = await cron.update(one, expression="0 0 * * *", misfire="skip")
     assert changed == await cron.get(one)
+    again = await cron.update(one)
+    assert again == await cron.get(one)
+    assert (again.expression, again.data, again.next) == (changed.expression, changed.data, changed.next)
     assert (changed.expression, changed.data, changed.misfire, changed.zone) == (
         "0 0 * * *", [1], "skip", "Europe/Berlin",
     )  # fmt: skip

@@ -359,6 +359,7 @@ BAD: dict[str, dict[str, Any]] = {
     "wait for what is published now": {"delay": 1, "wait_replicas": 1},
     "add delay= or at=": {"retry": ONCE},
     "is a RetryPolicy": {"delay": 1, "retry": 3},
+    "is to be stored": {"delay": 1, "retry": ONCE},
     "add key= or durable=True": {"delay": 1, "dedupe": "x"},
     "what is stored": {"delay": 1, "max_stored": 1},
     "priority": {"delay": 1, "priority": 3},
@@ -371,6 +372,12 @@ async def test_what_cannot_be_planned_is_refused_and_changes_nothing(world: Worl
     system = await world.system()
     with pytest.raises(InvalidArgumentError, match=message):
         await system.publish(topic, 1, **BAD[message])
+    assert (await system.schedules.list()).total == 0
+
+
+async def test_a_delay_of_none_is_no_delay(world: World, topic: str) -> None:
+    system = await world.system()
+    assert (await system.publish(topic, 1, delay=None, at=None)).due is None
     assert (await system.schedules.list()).total == 0
 
 

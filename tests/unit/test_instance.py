@@ -28,7 +28,7 @@ async def test_an_outage_is_told_from_its_beginning_to_its_end(
     told = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "tieline"]
     (away, back, gap) = told
     assert away == ("WARNING", "the broker is away: the link was cut by the test")
-    assert back == ("INFO", "the broker is back after 3.2 s")
+    assert back == ("WARNING", "the broker is back after 3.2 s")
     assert gap[0] == ("WARNING" if concerned else "INFO")
     assert gap[1].startswith("live events between ")
 

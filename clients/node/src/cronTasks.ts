@@ -84,7 +84,7 @@ export class CronTasks {
    * Changes a task; what is not named stays. If its times change, the next tick is the first one from now on. Rejects with
    * NotFoundError, and as `create` does.
    */
-  async update(name: string, changes: CronChanges): Promise<CronJob> {
+  async update(name: string, changes: CronChanges = NO_OPTIONS): Promise<CronJob> {
     await this.#house.start();
     for (let tries = 0; tries < TRIES; tries++) {
       const kept = await this.#find(name);

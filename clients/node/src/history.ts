@@ -52,6 +52,8 @@ const TYPES: Kind = {
   is: "a topic or a pattern, or a list of them",
   fits: (value) => isText(value) || Array.isArray(value),
 };
+/** The largest number a row of a database may have. */
+const LAST = 2n ** 63n - 1n;
 const MOMENT: Kind = { is: "a Date", fits: (value) => value instanceof Date && !Number.isNaN(value.getTime()) };
 const SELECTION = { types: TYPES, start: MOMENT, end: MOMENT, status: oneOf(...STATUSES), source: TEXT };
 const ASK_KINDS: Kinds<HistoryAskOptions> = { ttl: TTL };
@@ -87,6 +89,7 @@ export class History {
     checkOptions(options, LIST_KINDS, "history.list");
     const { page, cursor = "", limit = 50, oldestFirst = false, ttl = ASK_MS } = options;
     if (cursor !== "" && page !== undefined) throw new InvalidArgumentError("give a page or a cursor, not both");
+    if (cursor !== "") checkCursor(cursor);
     const asked = { ...selected(options), oldest_first: oldestFirst };
     let told = await this.#ask("list", { ...asked, limit, cursor, ...(page === undefined ? {} : { page }) }, ttl);
     const found = told.events as Told[];
@@ -195,6 +198,13 @@ export class History {
 }
 
 /** A selection as it travels. Throws for what makes no sense. */
+/** "<number>-<id>", as a page tells where the next one begins. */
+function checkCursor(cursor: string): void {
+  const [number = ""] = /^[0-9]+(?=-)/.exec(cursor) ?? [];
+  if (number !== "" && BigInt(number) <= LAST) return;
+  throw new InvalidArgumentError(`${shown(cursor)} is no cursor; take the one that came with the last page`);
+}
+
 function selected({ types, start, end, status, source }: HistorySelection): Told {
   const names = types === undefined || types === "" ? [] : typeof types === "string" ? [types] : types;
   for (const name of names) checkPattern(name);

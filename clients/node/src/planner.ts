@@ -37,21 +37,28 @@ const SECONDS_TO = 1e11;
 /** When an event is to be published: milliseconds from now, or a moment; exactly one of them. */
 export interface When {
   /** Milliseconds from now, up to ten years. */
-  readonly delay?: number;
+  readonly delay?: number | null;
   /** A moment: a Date, or milliseconds since 1970. */
-  readonly at?: Date | number;
+  readonly at?: Date | number | null;
+}
+
+/** Whether it says when; null says nothing. */
+export function saysWhen({ delay, at }: When): boolean {
+  return (delay ?? undefined) !== undefined || (at ?? undefined) !== undefined;
 }
 
 /**
  * The moment that is meant (ms since 1970, broker clock), which may have passed. Throws InvalidArgumentError: it is none,
  * or too far ahead.
  */
-export function dueOf({ delay, at }: When, now: number): number {
-  if (delay !== undefined && at !== undefined) {
+export function dueOf(when: When, now: number): number {
+  const { delay, at } = when;
+  const isMoment = (at ?? undefined) !== undefined;
+  if ((delay ?? undefined) !== undefined && isMoment) {
     throw new InvalidArgumentError("delay and at are two ways to say when: give one of them");
   }
-  if (delay === undefined && at === undefined) throw new InvalidArgumentError("say when: delay or at");
-  if (at === undefined) return now + Math.ceil(checkDelay(delay));
+  if (!saysWhen(when)) throw new InvalidArgumentError("say when: delay or at");
+  if (!isMoment) return now + Math.ceil(checkDelay(delay));
   const due = Math.ceil(at instanceof Date ? at.getTime() : typeof at === "number" ? at : Number.NaN);
   if (!Number.isSafeInteger(due)) {
     throw new InvalidArgumentError(`at is a Date, or milliseconds since 1970, not ${shown(at)}`);
@@ -96,6 +103,11 @@ export class Planner {
   /** See `EventSystem.publish`: with `delay` or `at`. */
   async plan(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
     const retry = options.retry === undefined ? DEFAULT_RETRY : checkRetryPolicy(options.retry);
+    if (options.retry !== undefined && wayOf(options) === "live") {
+      throw new InvalidArgumentError(
+        "retry is for a planned event that is to be stored, and may find no room: add key or durable: true",
+      );
+    }
     dueOf(options, this.#instance.clock.now()); // what cannot be meant is told before anything starts
     if (!this.#instance.up) await this.#instance.start();
     const { clock, source, place, log } = this.#instance;

@@ -15,8 +15,8 @@ export interface PublishOptions extends MessageOptions {
   /** Store it without a key: such events are handled side by side. A stored event has no `ttl` unless given. */
   durable?: boolean;
   /**
-   * Of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first. Of planned events that are
-   * due in the same millisecond the highest is published first.
+   * Of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first. Events of a key keep
+   * their order, and carry it along. Of planned events that are due in the same millisecond the highest is published first.
    */
   priority?: number;
   /** An id of your own: an event of the topic with the same one is stored once within 24 hours. */
@@ -25,13 +25,13 @@ export interface PublishOptions extends MessageOptions {
   maxStored?: number;
   /** Resolve when so many replicas of Redis have it too. */
   waitReplicas?: number;
-  /** Publish it after so many milliseconds, up to ten years. The `ttl` of a planned event begins when it is due; none unless given. */
-  delay?: number;
+  /** Publish it after so many milliseconds, up to ten years. The `ttl` of a planned event begins when it is due; none unless given. Null is as not given. */
+  delay?: number | null;
   /** Publish it then: a Date, or milliseconds since 1970. A moment in the past is now, and the receipt says `overdue`. */
-  at?: Date | number;
+  at?: Date | number | null;
   /**
    * How often, and in which pauses, to try to store a planned event if it finds no room when it is due; four times, every
-   * five minutes, unless given. `jitter` and `redrives` have no meaning here.
+   * five minutes, unless given; refused for one that is not stored. `jitter` and `redrives` have no meaning here.
    */
   retry?: RetryPolicy;
 }
@@ -66,7 +66,7 @@ const KINDS: Kinds<PublishOptions> = {
 export function checkPublishOptions(options: PublishOptions): void {
   checkOptions(options, KINDS, "publish");
   if (options === NO_OPTIONS) return;
-  if (options.delay !== undefined || options.at !== undefined) return checkPlanned(options);
+  if ((options.delay ?? options.at ?? undefined) !== undefined) return checkPlanned(options);
   if (options.retry !== undefined) {
     throw new InvalidArgumentError("retry is for what is planned: add delay or at; subscriptions have their own");
   }

@@ -4,7 +4,7 @@ import { DEFAULT_PAGE, LIMIT_KEY_BYTES, LIMIT_PAGE } from "./contract/contract.j
 import { EVENT, newEnvelope, parse, serialize } from "./envelope.js";
 import { ConflictError, InvalidArgumentError, NotFoundError } from "./errors.js";
 import { ANY, checkOptions, type Kinds, NO_OPTIONS, oneOf, shown, whole } from "./options.js";
-import { dueOf, putOff, type When } from "./planner.js";
+import { dueOf, putOff, saysWhen, type When } from "./planner.js";
 import { type Agenda, type Planned, SCHEDULE_STATUSES, type ScheduleStatus } from "./schedule.js";
 import type { Tally } from "./tally.js";
 import { isText } from "./wellFormed.js";
@@ -169,8 +169,7 @@ export class Schedules {
    * ended too long ago), ConflictError (it did not fail) or InvalidArgumentError (the time cannot be meant).
    */
   async retry(id: string, when: When = NO_OPTIONS): Promise<Schedule> {
-    const isSaid = when?.delay !== undefined || when?.at !== undefined;
-    return this.#move(id, isSaid ? when : { ...when, delay: 0 }, "failed", "retry");
+    return this.#move(id, saysWhen(when) ? when : { ...when, delay: 0 }, "failed", "retry");
   }
 
   async #move(id: string, when: When, was: ScheduleStatus, how: "reschedule" | "retry"): Promise<Schedule> {

@@ -3,6 +3,7 @@ import type { Gathered } from "./gather.js";
 import { checkMany, type Item, type ManyOptions, storeMany } from "./many.js";
 import type { AroundPublish } from "./middleware.js";
 import { NO_OPTIONS } from "./options.js";
+import { saysWhen } from "./planner.js";
 import { Publication } from "./publication.js";
 import type { Publisher, Receipt } from "./publisher.js";
 import { checkPublishOptions, type PublishOptions } from "./publishOptions.js";
@@ -62,8 +63,7 @@ export abstract class Sending {
   }
 
   #handOn(topic: string, data: unknown, options: PublishOptions): Promise<Receipt> {
-    const isPlanned = options.delay !== undefined || options.at !== undefined;
-    if (isPlanned) return this.ways.publisher.planner.plan(topic, data, options);
+    if (saysWhen(options)) return this.ways.publisher.planner.plan(topic, data, options);
     const isStored = options.key !== undefined || options.durable;
     return isStored
       ? this.ways.publisher.storer.store(topic, data, options)

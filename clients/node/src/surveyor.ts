@@ -15,6 +15,9 @@ import { type Service, servicesOf } from "./services.js";
 import { isText } from "./wellFormed.js";
 import { inTime } from "./within.js";
 
+/** How much of its time `explain` asks the instances: silent ones leave the rest for what the broker knows. */
+const ASKING = 0.9;
+
 /** How everybody is asked; times in milliseconds. */
 export interface GatherOptions extends MessageOptions {
   /** Return as soon as there are so many replies; all unless given. */
@@ -66,19 +69,21 @@ export class Surveyor {
   async explain(correlationId: string, options: AskOptions): Promise<Explanation> {
     check(correlationId, "the correlation id", ID);
     const left = await this.#ready(options, "explain");
-    const asked = this.#ask({ trail: correlationId }, left); // both at the same time, for both have one deadline
-    const found = inTime(left, this.#instance.place.findTrail(correlationId), this.#instance.clock);
+    const { clock } = this.#instance;
+    const until = clock.monotonic() + left;
+    const asked = this.#ask({ trail: correlationId }, Math.ceil(left * ASKING)); // both at the same time, for both have one deadline
+    const found = inTime(left, this.#instance.place.findTrail(correlationId), clock);
     const [gathered, stored] = await Promise.all([asked, found]);
     const told = gathered.values.map((value) => (value as { trail?: unknown } | null)?.trail);
     const trails = told.filter((trail) => trail instanceof Uint8Array);
-    trails.push(await this.#planned(correlationId, [stored, ...trails], left));
+    trails.push(await this.#planned(correlationId, [stored, ...trails], until - clock.monotonic()));
     return explanationOf(correlationId, stored, trails, silentOf(gathered));
   }
 
   /** What the broker remembers of planned events; nothing if it does not say so in time. */
   async #planned(correlationId: string, trails: readonly Uint8Array[], left: number): Promise<Uint8Array> {
     const looked = plannedTrail(this.#instance.agenda, correlationId, trails);
-    return inTime(left, looked, this.#instance.clock).catch(() => new Uint8Array());
+    return inTime(Math.max(0, left), looked, this.#instance.clock).catch(() => new Uint8Array());
   }
 
   /** See `EventSystem.services`. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 _INTERRUPTED = 130
@@ -9,6 +10,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's core writes to stderr by itself; errors of ours say it
     try:
         from tieline_gateway.cli.main import main as run
 

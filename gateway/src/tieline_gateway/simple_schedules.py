@@ -5,10 +5,11 @@ from __future__ import annotations
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline.envelope import EVENT, new_id
+from tieline.errors import InvalidArgumentError
 from tieline.instance import Instance
 from tieline.planner import plan_of, put_off, way_of
 from tieline.publisher import Durable, check_durable
-from tieline.schedule import ScheduleStatus
+from tieline.schedule import ScheduleStatus, Way
 from tieline.schedules import Schedules
 from tieline_gateway.links import schedule_door
 from tieline_gateway.links.door import compose
@@ -29,6 +30,8 @@ class SimpleSchedules:
         durable = Durable(request.key or None, priority, request.dedupe or None, request.max_stored)
         check_durable(durable)
         way = way_of(request.durable, durable)
+        if request.HasField("retry") and way is Way.LIVE:
+            raise InvalidArgumentError("retry is for a planned event that is to be stored: add a key, or durable")
         event = compose(EVENT, request, request.ttl_ms, self._instance, by)
         event.id, event.priority = new_id(), priority
         now = self._instance.clock.now()

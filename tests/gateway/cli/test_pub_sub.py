@@ -107,6 +107,7 @@ async def test_a_bad_line_is_named_and_those_before_it_are_published(url: str) -
     async with listener(url, "x") as seen:
         printed = await command("pub", "x", "--lines", "--url", url, stdin=b"1\n2\nthree\n4\n")
         assert (printed.code, "line 3 is no JSON" in printed.err) == (2, True)
+        assert printed.err.startswith("tieline: published before that: 2 events\n")
         printed = await command("pub", "x", "--lines", "--url", url, stdin=b"5\n\xff\n")
         assert (printed.code, "line 2 is not in UTF-8" in printed.err) == (2, True)
         await command("pub", "x", '"last"', "--url", url)

@@ -12,6 +12,8 @@ import {
 import type { Settings } from "../settings.js";
 import type { Port, Receiver, Transport } from "../transport.js";
 import { CLIENT } from "../version.js";
+import { adviceFor, reasonOf } from "./grpcAdvice.js";
+import { LinkCredentials } from "./grpcCredentials.js";
 import type { Gateway, LinkStream, StreamEvents } from "./grpcLink.js";
 import { GrpcPort } from "./grpcPort.js";
 import { type GatewayTargets, parseTargets, readToken } from "./grpcUrl.js";
@@ -33,6 +35,7 @@ const OPTIONS = {
 /** A gateway, and what opens its door. */
 interface Target {
   readonly address: string;
+  readonly tls: boolean;
   readonly credentials: ChannelCredentials;
   readonly token: string;
   readonly tokenFile: string;
@@ -53,7 +56,8 @@ export class GrpcTransport implements Transport {
   /** Throws InvalidArgumentError for an address that is none, or a file that cannot be read. */
   constructor(url: string, options: { settings: Settings }) {
     const targets = parseTargets(url);
-    const door = { token: targets.token, tokenFile: targets.tokenFile, credentials: credentialsFor(targets) };
+    const { token, tokenFile, tls } = targets;
+    const door = { token, tokenFile, tls, credentials: credentialsFor(targets) };
     this.#gateways = targets.addresses.map((address) => gatewayAt({ address, ...door }));
     this.#settings = options.settings;
   }
@@ -88,7 +92,8 @@ function gatewayAt(target: Target): Gateway {
 
 /** A stream on a channel of its own. */
 function openStream(target: Target, events: StreamEvents): LinkStream {
-  const client = new Client(target.address, target.credentials, OPTIONS);
+  const door = new LinkCredentials(target.credentials);
+  const client = new Client(target.address, door, OPTIONS);
   const metadata = new Metadata();
   const token = tokenOf(target);
   if (token !== "") metadata.set("authorization", `Bearer ${token}`);
@@ -104,6 +109,7 @@ function openStream(target: Target, events: StreamEvents): LinkStream {
     write: (frame, written) => void call.write(frame, written),
     end: () => void call.end(),
     cancel: () => call.cancel(),
+    keepAlive: (kept) => door.keepAlive(kept),
   };
 }
 
@@ -128,8 +134,9 @@ function credentialsFor({ tls, files }: GatewayTargets): ChannelCredentials {
 }
 
 function unreachable(target: Target, why: string): UnavailableError {
+  const reason = reasonOf(why);
   return new UnavailableError(
-    `no gateway can be reached at ${target.address} (${why}); start one with \`tieline up\`, or check TIELINE_URL`,
+    `no gateway can be reached at ${target.address} (${reason}); ${adviceFor(target.tls, reason)}`,
     { outcome: "NOT_DELIVERED" },
   );
 }

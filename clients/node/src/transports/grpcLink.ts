@@ -41,6 +41,8 @@ export interface LinkStream {
   end(): void;
   /** Ends both ways, at once. */
   cancel(): void;
+  /** Whether it keeps the process alive; it does until it is told. */
+  keepAlive(kept: boolean): void;
 }
 
 /** Who hears what a stream brings. */
@@ -102,6 +104,7 @@ export class GrpcLink implements StreamEvents {
   readonly #mailParts = new Parts(mergedMail);
   readonly #agendaParts = new Parts(mergedAgenda);
   #lastRef = 0;
+  #kept = true;
   #opening: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #helloAt = 0;
   #pings: NodeJS.Timeout | undefined;
@@ -145,6 +148,13 @@ export class GrpcLink implements StreamEvents {
       clearTimeout(timer);
     }
     this.#pings = setInterval(() => void this.#ping(), this.#settings.pingInterval).unref();
+    this.#hold();
+  }
+
+  /** Whether the Link keeps the process alive even while no answer is waited for. */
+  keepAlive(kept: boolean): void {
+    this.#kept = kept;
+    this.#hold();
   }
 
   /** Sends an item without waiting for anything. */
@@ -159,7 +169,10 @@ export class GrpcLink implements StreamEvents {
     const ref = this.#lastRef;
     item.value.ref = ref;
     this.outbox.put(frameOf(item));
-    return new Promise((resolve, reject) => this.#asked.set(ref, { resolve, reject }));
+    return new Promise((resolve, reject) => {
+      this.#asked.set(ref, { resolve, reject });
+      if (this.#asked.size === 1) this.#hold();
+    });
   }
 
   /** Asks something of durable events; resolves with all of the answer, or rejects with LinkBrokenError. */
@@ -228,6 +241,11 @@ export class GrpcLink implements StreamEvents {
   #answered(answer: Answer): void {
     this.#asked.get(answer.ref)?.resolve(answer);
     this.#asked.delete(answer.ref);
+    if (this.#asked.size === 0) this.#hold();
+  }
+
+  #hold(): void {
+    this.#stream.keepAlive(this.#kept || this.#asked.size > 0);
   }
 
   #answeredInPart(answer: Answer | undefined): void {

@@ -1,4 +1,5 @@
 import { type Clock, monotonic } from "../clock.js";
+import { ASK_TOPIC } from "../contract/contract.js";
 import type { Hello } from "../contract/gateway.js";
 import { errorFromWire } from "../envelope.js";
 import { OverloadedError, type TielineError, UnavailableError } from "../errors.js";
@@ -88,6 +89,7 @@ export class Links implements LinkUser {
         this.inUse = this.#nextLink();
       }
     }
+    this.wantedChanged();
     this.#up = true;
     void this.#run();
   }
@@ -158,6 +160,15 @@ export class Links implements LinkUser {
     for (const go of this.#waiting.splice(0)) go();
   }
 
+  /** What is wanted changed: a process that only publishes and calls may end while there is a Link; one that serves stays. */
+  wantedChanged(): void {
+    this.inUse.keepAlive(this.#isNeeded);
+  }
+
+  get #isNeeded(): boolean {
+    return [...this.wanted.values()].some(({ pattern }) => pattern !== ASK_TOPIC);
+  }
+
   // --- one Link after another ----------------------------------------------------------------------------------------
 
   /** See `LinkUser`. */
@@ -198,7 +209,10 @@ export class Links implements LinkUser {
   async #pause(attempt: number): Promise<void> {
     const { reconnectMin, reconnectMax } = this.#settings;
     const ceiling = Math.min(reconnectMax, reconnectMin * 2 ** Math.min(attempt, 16));
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * ceiling));
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.random() * ceiling);
+      if (!this.#isNeeded) timer.unref();
+    });
   }
 
   /** Links to the next gateway, which learns what is wanted of it; has the Link used, and returns whether there is one. */
@@ -240,6 +254,7 @@ export class Links implements LinkUser {
   #use(link: GrpcLink): void {
     this.former = this.inUse.instance;
     this.inUse = link;
+    this.wantedChanged();
     this.#up = true;
     this.#user.onLinked();
     this.#wake();

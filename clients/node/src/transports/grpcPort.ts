@@ -85,21 +85,27 @@ export class GrpcPort implements Port, LinksUser {
   async register(interests: readonly Interest[]): Promise<void> {
     const { wanted } = this.#links;
     for (const interest of interests) wanted.set(interestKey(interest), interest);
+    this.#links.wantedChanged();
     try {
       await this.#links.untilUp();
       // If the Link breaks now, the reconnect registers everything.
       const still = () => interests.filter((interest) => wanted.has(interestKey(interest)));
       while (!(await this.#links.told(registerOf(still())))) await this.#links.untilUp();
     } catch (error) {
-      for (const interest of interests) wanted.delete(interestKey(interest));
+      this.#forget(interests);
       throw error;
     }
   }
 
   /** See `Port.unregister`. */
   async unregister(interests: readonly Interest[]): Promise<void> {
-    for (const interest of interests) this.#links.wanted.delete(interestKey(interest));
+    this.#forget(interests);
     if (this.#links.up) await this.#links.told(unregisterOf(interests));
+  }
+
+  #forget(interests: readonly Interest[]): void {
+    for (const interest of interests) this.#links.wanted.delete(interestKey(interest));
+    this.#links.wantedChanged();
   }
 
   /** See `Port.publish`. */

@@ -32,8 +32,13 @@ export function parseTargets(url: string): GatewayTargets {
   const tls = scheme.toLowerCase() === "grpcs";
   const [user, hosts] = divided(place);
   const addresses = hosts.split(",").map(addressOf);
-  const strange = names.some((name) => !PEM.has(name));
-  if (addresses.includes("") || strange || (names.length > 0 && !tls)) throw noAddress(scheme, hosts);
+  if (addresses.includes("") || (!tls && names.some((name) => PEM.has(name)))) throw noAddress(scheme, hosts);
+  const strange = names.find((name) => !PEM.has(name));
+  if (strange !== undefined) {
+    throw new InvalidArgumentError(
+      `"${strange}" is no option of a gateway's address; ca, cert, key and token_file are, each with a file`,
+    );
+  }
   const token = unescaped(passwordOf(user), "token");
   if (token !== "" && tokenFile !== "") {
     throw new InvalidArgumentError("there is a token in the gateway's address, and a token_file: give one of them");

@@ -117,10 +117,12 @@ export function cronTests(world: World): void {
     assert.deepEqual((await cron.resume(one)).next, (await cron.get(other)).next);
     const changed = await cron.update(one, { expression: "0 0 * * *", data: [1], misfire: "skip" });
     assert.deepEqual(changed, await cron.get(one));
+    const again = await cron.update(one);
+    assert.deepEqual([again.expression, again.data, again.next], [changed.expression, changed.data, changed.next]);
     assert.deepEqual([changed.data, changed.misfire, changed.zone], [[1], "skip", "Europe/Berlin"]);
     await assert.rejects(cron.create(other, "@daily", topic), AlreadyExistsError);
     for (const name of [one, other]) assert.equal((await cron.delete(name)).name, name);
-    for (const again of [cron.get(one), cron.delete(one), cron.pause(one), cron.runNow(one)]) {
+    for (const again of [cron.get(one), cron.delete(one), cron.pause(one), cron.runNow(one), cron.update(one)]) {
       await assert.rejects(again, NotFoundError);
     }
   });

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { EventSystem } from "../../src/index.js";
@@ -72,10 +74,43 @@ export function gatewayTests(world: World, gateway: Gateway): void {
     }
   });
 
+  test("what is wrong with TLS is told with what to write instead", async () => {
+    const pem = makeCertificates();
+    const file = (name: string) => join(pem, name);
+    const reason = async (url: string) => (await failure(new EventSystem({ url, logger: silent }).start())).message;
+    const ca = `?ca=${file("authority.pem")}`;
+    const [door, other, open, web] = await Promise.all([
+      Gateway.start(["--tls-cert", file("server.pem"), "--tls-key", file("server.key")]),
+      Gateway.start(["--tls-cert", file("other.pem"), "--tls-key", file("other.key")]),
+      Gateway.start(),
+      listening(createServer((_, answer) => answer.end())),
+    ]);
+    try {
+      assert.match(await reason(`grpc://localhost:${door.port}`), /; if it serves with TLS, use grpcs:\/\/$/);
+      const untrusted = await reason(`grpcs://localhost:${door.port}`);
+      assert.match(untrusted, /\); its certificate is not trusted here: give its authority as \?ca=FILE$/);
+      const misnamed = await reason(`grpcs://localhost:${other.port}${ca}`);
+      assert.match(misnamed, /\); its certificate is for other names: put one of them into the URL$/);
+      const plain = await reason(`grpcs://localhost:${open.port}${ca}`);
+      assert.match(plain, /\(TLS: wrong version number\); it serves without TLS: use grpc:\/\/$/);
+      assert.match(await reason(`grpc://localhost:${web.port}`), /\); that is a port for HTTP: `tieline up` says/);
+      for (const told of [untrusted, misnamed]) assert.doesNotMatch(told, /\n|Resolution note|Last error/);
+    } finally {
+      await Promise.all([door.stop(), other.stop(), open.stop()]);
+      web.server.close();
+    }
+  });
+
   test("an address where no gateway is, and one that is none", async () => {
     const refused = (url: string) => failure(new EventSystem({ url, logger: silent }).start());
     const nobody = await refused(`grpc://127.0.0.1:${await freePort()}`);
     assert.ok(nobody.code === "UNAVAILABLE" && nobody.message.includes("127.0.0.1"), nobody.message);
     assert.equal((await refused("grpcs://127.0.0.1:1?ca=/no/such/file")).code, "INVALID_ARGUMENT");
   });
+}
+
+/** A server on a port of its own. */
+async function listening(server: Server): Promise<{ server: Server; port: number }> {
+  await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
+  return { server, port: (server.address() as AddressInfo).port };
 }

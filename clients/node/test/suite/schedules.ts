@@ -69,6 +69,11 @@ export function scheduleTests(world: World): void {
     assert.ok(delivered.ended !== undefined && delivered.ended >= delivered.due);
   });
 
+  test("a delay of null is no delay", async () => {
+    const receipt = await world.system().publish(newTopic(), 1, { delay: null, at: null });
+    assert.equal(receipt.due, undefined);
+  });
+
   test("what was put off since is explained", async () => {
     const [planner, other] = [world.system(), world.system()];
     const { id, due } = await planner.publish(newTopic(), 1, { delay: HOUR });
@@ -248,6 +253,7 @@ export function scheduleTests(world: World): void {
       [/not later/, { delay: 1, waitLocal: true }],
       [/wait for what is published now/, { delay: 1, waitReplicas: 1 }],
       [/add delay or at/, { retry: ONCE }],
+      [/is to be stored/, { delay: 1, retry: ONCE }],
       [/retry of publish is an object/, { delay: 1, retry: 3 }],
       [/maxAttempts/, { delay: 1, retry: { maxAttempts: 0 } }],
       [/add key or durable: true/, { delay: 1, dedupe: "x" }],

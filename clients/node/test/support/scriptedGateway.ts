@@ -48,6 +48,7 @@ export class ScriptedLink {
       },
       end: () => setImmediate(() => this.end()),
       cancel: () => this.end(),
+      keepAlive: () => {},
     };
   }
 

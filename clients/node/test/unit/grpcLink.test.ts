@@ -11,7 +11,12 @@ test("a gateway whose pong waits behind other frames is alive, one that says not
   const open: Gateway["open"] = (events) => {
     const welcome = { $case: "welcome", value: { instance: "one", time: Date.now() } } as const;
     setImmediate(() => events.onItems([{ item: welcome }]));
-    return { write: (_, written) => written(), end: () => undefined, cancel: () => undefined };
+    return {
+      write: (_, written) => written(),
+      end: () => undefined,
+      cancel: () => undefined,
+      keepAlive: () => undefined,
+    };
   };
   const settings = { ...DEFAULT_SETTINGS, pingInterval: 100, pongTimeout: 1000 };
   const user = { onSaid: () => undefined, onBroken: (_: GrpcLink, reason: string) => broken.push(reason) };

@@ -70,6 +70,7 @@ def main(arguments: list[str] | None = None, *, prog: str = "python -m tieline")
     run.add_argument("target", help="module, as in shop.orders, or module:name of an EventSystem in it")
     target: str = parser.parse_args(arguments).target
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what matters of it is in our errors
     os.environ["TIELINE_SERVICE"] = os.environ.get("TIELINE_SERVICE") or target.partition(":")[0].rpartition(".")[2]
     try:
         events = load(target)  # before any loop runs, so that nothing starts by itself

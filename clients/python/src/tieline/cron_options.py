@@ -78,6 +78,11 @@ class CronChanges(CronOptions, total=False):
 _ACTION = frozenset({"topic", "data", "call", "key", "durable", "priority", "ttl", "headers", "content_type"})
 _KNOWN = frozenset(CronChanges.__annotations__) | frozenset(CronOptions.__annotations__)
 _ONLY_EVENTS = ("key", "durable", "priority")
+_LONGEST_MS = {
+    "jitter": contract.LIMIT_CRON_JITTER_MS,
+    "grace": contract.LIMIT_CRON_INTERVAL_MS,
+    "retry_delay": contract.LIMIT_CRON_INTERVAL_MS,
+}
 
 
 def changed_task(task: CronTask, given: Mapping[str, Any], origin: Origin, now: int) -> CronTask:
@@ -94,9 +99,9 @@ def changed_task(task: CronTask, given: Mapping[str, Any], origin: Origin, now: 
             f"a cron task does not know {', '.join(strange)}; it knows {', '.join(sorted(_KNOWN))}"
         )
     values: dict[str, Any] = {name: given[name] for name in ("expression", "zone", "retries") if name in given}
-    for name in ("jitter", "grace", "retry_delay"):
+    for name, most in _LONGEST_MS.items():
         if name in given:
-            values[name] = _milliseconds(name, given[name])
+            values[name] = _milliseconds(name, given[name], most)
     for name in ("start", "end"):
         if name in given:
             values[name] = _moment(name, given[name])
@@ -168,9 +173,8 @@ def _flag(name: str, given: object) -> bool:
     return given
 
 
-def _milliseconds(name: str, seconds: Any) -> int:
+def _milliseconds(name: str, seconds: Any, most: int) -> int:
     number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    most = contract.LIMIT_CRON_JITTER_MS if name == "jitter" else contract.LIMIT_CRON_INTERVAL_MS
     if not number or not 0 <= seconds * 1000 <= most:  # not so for NaN
         rule = f"is in seconds, from 0 to {most // 1000}"
         raise InvalidArgumentError(f"{name} of a cron task {rule}, not {seconds!r:.80}", details={"field": name})

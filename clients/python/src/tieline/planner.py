@@ -91,7 +91,7 @@ class Planner:
         """See `EventSystem.publish`: with `delay` or `at`."""
         instance = self._instance
         check_durable(durable)
-        policy = check_retry(retry)
+        policy = check_retry(retry, way)
         when.due(instance.clock.now())  # what cannot be meant is told before anything starts
         if wait_for_connection:
             check_wait(wait_for_connection, "wait_for_connection")
@@ -165,15 +165,19 @@ def plan_of(event: Envelope, way: Way, due: int, durable: Durable, retry: RetryP
     )
 
 
-def check_retry(retry: RetryPolicy | None) -> RetryPolicy:
+def check_retry(retry: RetryPolicy | None, way: Way) -> RetryPolicy:
     """The policy that was given, or the default.
 
     Raises:
-        InvalidArgumentError: it is none.
+        InvalidArgumentError: it is none, or the event is not to be stored.
 
     """
     if retry is None:
         return DEFAULT_RETRY
     if not isinstance(retry, RetryPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"retry of a planned event is a RetryPolicy, not {retry!r:.80}")
+    if way is Way.LIVE:
+        raise InvalidArgumentError(
+            "retry= is for a planned event that is to be stored, and may find no room: add key= or durable=True"
+        )
     return retry

@@ -73,7 +73,7 @@ class Reception:
         if gap is not None:
             instance.tally.count("gaps")
             if was_away:
-                log.info("the broker is back after %.1f s", instance.clock.monotonic() - self._away_since)
+                log.warning("the broker is back after %.1f s", instance.clock.monotonic() - self._away_since)
             instance.caller.link_up()
             if instance.outbox is not None:
                 instance.outbox.link_up()

@@ -77,15 +77,17 @@ class Sending:
             wait_for_connection: seconds to wait while the broker is away.
             key: store it; events of one topic and key are handled strictly in order, by one handler at a time.
             durable: store it without a key: such events are handled side by side.
-            priority: of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first. Of
-                planned events that are due in the same millisecond the highest is published first.
+            priority: of a stored event without key: 1, 5 (unless given), 8 or 10; the highest are handled first.
+                Events of a key keep their order, and carry it along. Of planned events that are due in the same
+                millisecond the highest is published first.
             dedupe: an id of your own: an event of the topic with the same one is stored once within 24 hours.
             max_stored: do not store it if its key, or its priority, holds so many events; 0 for no bound.
             wait_replicas: return when so many replicas of Redis have it too.
             delay: seconds until it is to be published, up to ten years; or
             at: when, a datetime with a time zone. A moment in the past is now, and the receipt says `overdue`.
             retry: how often, and in which pauses, to try to store a planned event if it finds no room when it is due;
-                four times, every five minutes, unless given. Its `jitter` and `redrives` have no meaning here.
+                four times, every five minutes, unless given; refused for one that is not to be stored. Its `jitter` and
+                `redrives` have no meaning here.
 
         Raises:
             InvalidTopicError, InvalidPayloadError, PayloadTooLargeError, InvalidArgumentError: refused at the door.

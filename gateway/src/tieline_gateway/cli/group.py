@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -20,9 +21,13 @@ def examples(*lines: str) -> str:
 
 def nobody_reads() -> NoReturn:
     """End well: whoever read our output left, as `head` does, and that is no trouble."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    print_nothing_more()
     sys.exit(ExitCode.FINE)
+
+
+def print_nothing_more() -> None:
+    """What is still to be written to stdout when the process ends goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Commands(click.Group):
@@ -50,6 +55,18 @@ class Commands(click.Group):
             known = getattr(importlib.import_module(f"tieline_gateway.cli.{module}"), attribute)
             self.add_command(known, cmd_name)
         return known
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; one that is misspelled is told with the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]}?", ctx) from None
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""

@@ -13,12 +13,20 @@ from rich.text import Text
 _GAP = "  "
 
 
+class _Console(Console):
+    """Leaves it to us what a pipe is whose reader left."""
+
+    def on_broken_pipe(self) -> None:
+        """See `rich.console.Console`."""
+        raise BrokenPipeError
+
+
 class Page:
     """Prints lines as they are; only rows of a table that do not fit into the terminal are folded, by us."""
 
     def __init__(self) -> None:
         sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
-        self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._console = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.width = self._console.width if self._console.is_terminal else 0
 
     def line(self, text: str = "", style: str = "", indent: int = 0) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -111,15 +111,28 @@ async def _publish_lines(
     done = 0
     with Progress("publishing") as bar:
         async for lines in read_lines(_TOGETHER):
-            payloads = [_payload(line, done + number) for number, line in enumerate(lines, 1)]
+            payloads, trouble = _payloads(lines, done)
             try:
                 await publish(events, topic, payloads, headers, given)
-            except TielineError:
+                done += len(payloads)
+                if trouble is not None:
+                    raise trouble
+            except (TielineError, click.UsageError):
                 click.echo(f"tieline: published before that: {counted(done, 'event')}", err=True)
                 raise
-            done += len(payloads)
             bar.update(done)
     return done
+
+
+def _payloads(lines: Sequence[bytes], before: int) -> tuple[list[Any], click.UsageError | None]:
+    """What lines say, up to the first that cannot be read, and what is wrong with that one."""
+    payloads: list[Any] = []
+    for line in lines:
+        try:
+            payloads.append(_payload(line, before + len(payloads) + 1))
+        except click.UsageError as error:
+            return payloads, error
+    return payloads, None
 
 
 def _payload(line: bytes, number: int) -> Any:

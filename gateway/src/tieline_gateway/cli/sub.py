@@ -74,10 +74,10 @@ class _Tap:
             handler, how = self._how(options)
             events.subscribe(pattern, handler, **how)
 
-    async def run(self, events: EventSystem, patterns: tuple[str, ...], timeout: float | None) -> None:
+    async def run(self, events: EventSystem, patterns: tuple[str, ...], seconds: float | None) -> None:
         async with events:
             click.echo(f"tieline: listening on {visible(', '.join(patterns))}", err=True)
-            await self._wait(timeout)
+            await self._wait(seconds)
         if self._trouble is not None:
             raise self._trouble
 

@@ -120,6 +120,10 @@ def _advice(target: Target, why: str) -> str:
     """What to do; gRPC tells apart only in words what somebody else at the port may be."""
     if "CERTIFICATE_VERIFY_FAILED" in why:
         return "its certificate is not trusted here: give its authority as ?ca=FILE"
+    if "Hostname Verification" in why or "Hostname mismatch" in why:
+        return "its certificate is for other names: put one of them into the URL"
+    if "CERTIFICATE_REQUIRED" in why:
+        return "it wants a certificate of yours: give ?cert=FILE&key=FILE"
     if "WRONG_VERSION_NUMBER" in why:
         return "it serves without TLS: use grpc://"
     if "http1" in why:
