@@ -164,3 +164,16 @@ async def test_a_task_that_is_gone_is_told(tab: Tab, shop: Shop) -> None:
     await tab.open("/cron/stock/check")
     await tab.page.get_by_role("alert").get_by_text("NOT_FOUND").wait_for()
     tab.troubles = [each for each in tab.troubles if "404" not in each]
+
+
+async def test_a_large_number_stays_what_it_is_in_what_is_edited(tab: Tab, shop: Shop) -> None:
+    order = {"id": 2**60 + 1, "article": "vase", "broken": True}
+    await shop.events.publish("order.placed", order, key="large")
+    await tab.open("/dead-letters?topic=order.placed&key=large")
+    await tab.row("vase").get_by_role("link", name="order.placed").click()
+    await tab.sees(str(order["id"]))
+    await tab.button("Edit and redrive…").click()
+    payload = tab.page.get_by_label("Payload (JSON)")
+    await payload.fill((await payload.input_value()).replace("true", "false"))
+    await tab.page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
+    await until(lambda: order | {"broken": False} in shop.handled)

@@ -202,6 +202,66 @@ async def test_a_failure_after_more_than_a_trail_holds_is_stored_all_the_same(wo
     assert len(await port.find_trail(f"c-{topic}")) <= LIMIT_TRAIL_BYTES
 
 
+async def test_an_instance_tells_what_it_counted_all_topics_together(world: World, topic: str) -> None:
+    shop, prices = [await world.system(service=name) for name in ("shop", "prices")]
+
+    def refuse(_data: Any) -> None:
+        raise ValueError("no")
+
+    await prices.subscribe(f"{topic}.price", lambda data: data).ready()
+    await prices.subscribe(f"{topic}.refuse", refuse).ready()
+    await shop.publish(f"{topic}.event", 1)
+    await shop.publish_and_wait(f"{topic}.price", 1)
+    with pytest.raises(HandlerError):
+        await shop.publish_and_wait(f"{topic}.refuse", 1)
+    told, _ = await shop._surveyor.standing({"figures": True}, ASK_SECONDS)
+    by_instance = {one["instance"]: one for one in told}
+    made, answered = by_instance[shop.instance], by_instance[prices.instance]
+    names = ("service", "published", "called", "failed", "in_flight", "handled")
+    assert [made[name] for name in names] == ["shop", 1, 2, 1, 0, 0]
+    assert sum(made["round_trip"]["buckets"]) == 1
+    names = ("handled", "handler_failed", "pending", "called")
+    assert [answered[name] for name in names] == [2, 1, 0, 0]
+    assert answered["since"] <= answered["time"]
+
+
+async def test_an_instance_tells_its_calls_under_way(world: World, topic: str) -> None:
+    shop, prices = [await world.system(service=name) for name in ("shop", "prices")]
+    gate, began = asyncio.Event(), Seen()
+
+    async def hold(data: Any) -> None:
+        began.append(data)
+        await gate.wait()
+
+    await prices.subscribe(f"{topic}.slow", hold).ready()
+    await shop.subscribe(f"{topic}.here", hold).ready()
+    calls = [
+        asyncio.create_task(shop.publish_and_wait(f"{topic}.{where}", at, correlation_id=f"c-{at}"))
+        for at, where in enumerate(("slow", "slow", "here"))
+    ]
+    await began.reach(3)
+
+    async def told(most: int) -> dict[str, Any]:
+        answers, _ = await prices._surveyor.standing({"calls": most}, ASK_SECONDS)
+        return next(one for one in answers if one["instance"] == shop.instance)
+
+    now = await told(1_000)
+    while sum(bool(call["responder"]) for call in now["calls"]) < 2:
+        now = await told(1_000)
+    found = sorted((c["correlation_id"], c["topic"], c["source"], c["responder"]) for c in now["calls"])
+    source = f"shop/{shop.instance}"
+    assert found == [
+        ("c-0", f"{topic}.slow", source, prices.instance),
+        ("c-1", f"{topic}.slow", source, prices.instance),
+        ("c-2", f"{topic}.here", source, ""),
+    ]
+    one = await told(1)
+    assert (len(one["calls"]), one["total"]) == (1, 3)
+    gate.set()
+    await asyncio.gather(*calls)
+    assert (await told(5))["calls"] == []
+
+
 async def test_who_answers_nonsense_is_named_and_hides_nobody(world: World, topic: str) -> None:
     shop, raw = await world.system(service="shop"), await (await world.raw()).answers_to("system.ask")
     await shop.subscribe(topic, lambda data: data).ready()

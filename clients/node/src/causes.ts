@@ -35,43 +35,71 @@ const APART_MS = 5;
 type Edge = readonly [cause: Step, effect: Step];
 
 /**
- * Steps of one chain, each after what caused it; what is not bound by that, by time (SPEC.md, section 13).
+ * Steps of one chain, each after what caused it, and told at no earlier moment; else by time (SPEC.md, section 13).
  *
  * Clocks of different processes agree to about a millisecond, and much happens in one. But what one process did is in the
  * order of its own clock, the two sides of a call are in that of its life, and an event is published before it is handled.
  */
 export function inOrder(steps: readonly Step[]): Step[] {
-  const byTime = [...steps].sort(compare);
-  const after = new Map<Step, Set<Step>>(byTime.map((step) => [step, new Set()]));
-  const causes = new Map<Step, number>(byTime.map((step) => [step, 0]));
+  const byTime = [...steps].sort((one, other) => compare(stepMicros(one), one, stepMicros(other), other));
+  const bound = new Map(byTime.map((step) => [step, new Bound(step)]));
   for (const [cause, effect] of [...ofProcesses(byTime), ...ofCalls(byTime), ...ofEvents(byTime)]) {
-    const effects = after.get(cause) as Set<Step>;
-    if (!effects.has(effect)) causes.set(effect, (causes.get(effect) ?? 0) + 1);
-    effects.add(effect);
+    bound.get(cause)?.causes(bound.get(effect) as Bound);
   }
-  return freed(byTime, after, causes);
+  return told([...bound.values()]);
+}
+
+/** A step, from when on it may be told (microseconds since 1970), and what is bound to come after it. */
+class Bound {
+  readonly step: Step;
+  readonly effects = new Set<Bound>();
+  micros: number;
+  left = 0;
+
+  constructor(step: Step) {
+    this.step = step;
+    this.micros = stepMicros(step);
+  }
+
+  causes(effect: Bound): void {
+    if (this.effects.has(effect)) return;
+    this.effects.add(effect);
+    effect.left += 1;
+  }
 }
 
 /** Again and again the first step all of whose causes are told; the first one of all where they contradict each other. */
-function freed(byTime: readonly Step[], after: Map<Step, Set<Step>>, causes: Map<Step, number>): Step[] {
-  const left = new Set(byTime);
-  const told: Step[] = [];
-  for (let next = freeOf(left, causes); next !== undefined; next = freeOf(left, causes)) {
-    left.delete(next);
-    told.push(next);
-    for (const effect of after.get(next) ?? []) causes.set(effect, (causes.get(effect) ?? 0) - 1);
+function told(all: readonly Bound[]): Step[] {
+  const left = new Set(all);
+  const steps: Step[] = [];
+  while (left.size > 0) {
+    const first = firstOf(left);
+    left.delete(first);
+    const time = Math.floor(first.micros / 1000);
+    steps.push({ ...first.step, time, micros: first.micros - time * 1000 });
+    for (const effect of first.effects) {
+      effect.left -= 1;
+      effect.micros = Math.max(effect.micros, first.micros);
+    }
   }
-  return told;
+  return steps;
 }
 
-function freeOf(left: Set<Step>, causes: Map<Step, number>): Step | undefined {
-  for (const step of left) if ((causes.get(step) ?? 0) <= 0) return step;
-  const [first] = left;
+function firstOf(left: Set<Bound>): Bound {
+  let [first] = left as unknown as [Bound];
+  for (const one of left) {
+    const freer = Number(one.left <= 0) - Number(first.left <= 0);
+    if (freer > 0 || (freer === 0 && compare(one.micros, one.step, first.micros, first.step) < 0)) first = one;
+  }
   return first;
 }
 
-function compare(one: Step, other: Step): number {
-  return one.time - other.time || one.micros - other.micros || rankOf(one) - rankOf(other);
+function compare(micros: number, one: Step, otherMicros: number, other: Step): number {
+  return micros - otherMicros || rankOf(one) - rankOf(other);
+}
+
+function stepMicros({ time, micros }: Step): number {
+  return time * 1000 + micros;
 }
 
 function rankOf({ name }: Step): number {

@@ -19,6 +19,7 @@ SAMPLES = 60
 """That are remembered."""
 
 _EVERY_SECONDS = 2.0
+_FIRST_SECONDS = 0.5
 _INSTANCES_A_SECOND = 50
 _TTL_SECONDS = 2.0
 _LATENCY_SAMPLES = 5
@@ -76,7 +77,7 @@ class Everybody:
     def watched(self) -> Generator[None]:
         """Somebody looks for as long as this lasts."""
         self._watchers += 1
-        if self._asking is None:
+        if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_on())
         try:
             yield
@@ -106,7 +107,8 @@ class Everybody:
             except TielineError:
                 instances = 0
                 self._forget()
-            await asyncio.sleep(max(_EVERY_SECONDS, instances / _INSTANCES_A_SECOND))
+            rest = _EVERY_SECONDS if len(self.samples) > 1 else _FIRST_SECONDS  # rates take two samples
+            await asyncio.sleep(max(rest, instances / _INSTANCES_A_SECOND))
 
     def _rest(self) -> None:
         if self._asking is not None:

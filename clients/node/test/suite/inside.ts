@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inspect } from "node:util";
-import { encode } from "../../src/codec.js";
+import { decode, encode } from "../../src/codec.js";
 import { ASK_TOPIC } from "../../src/contract/contract.js";
-import { type Envelope, errorToWire } from "../../src/envelope.js";
+import { type Envelope, errorToWire, REQUEST } from "../../src/envelope.js";
 import { type EventSystem, InternalError, type Middleware, type Step, type TrailStep } from "../../src/index.js";
 import { fails, failure, gate, PATIENT, sleep, until } from "../support/waiting.js";
 import type { World } from "../support/world.js";
@@ -18,6 +18,7 @@ async function namesOf(system: EventSystem, correlationId: string): Promise<stri
 export function insideTests(world: World): void {
   explainTests(world);
   underWayTests(world);
+  standingTests(world);
 
   test("observers and middleware do not see what is asked inside, and nobody else may ask", async () => {
     const seen: unknown[] = [];
@@ -44,6 +45,71 @@ export function insideTests(world: World): void {
     await watcher.subscribe(ASK_TOPIC, () => 1, { observe: true }).ready();
     const told = (await other.services(PATIENT)).flatMap(({ subscriptions }) => subscriptions.map((one) => one.topic));
     assert.ok(told.includes(">"), "and it still answers");
+  });
+}
+
+/** What one instance tells when it is asked on `system.ask`. */
+async function toldBy(world: World, system: EventSystem, question: object): Promise<Record<string, unknown>> {
+  const raw = await world.raw();
+  raw.port.dispatch(raw.envelope(REQUEST, ASK_TOPIC, question), "", system.instance);
+  await until(() => raw.answers.length > 0, "it answered");
+  return decode((raw.answers[0] as Envelope).data) as Record<string, unknown>;
+}
+
+function standingTests(world: World): void {
+  test("an instance tells what it counted, all topics together", async () => {
+    const [shop, prices] = [world.system({ service: "shop" }), world.system({ service: "prices" })];
+    await prices.subscribe("standing.price", (data) => data).ready();
+    await prices.subscribe("standing.refuse", () => Promise.reject(new Error("no"))).ready();
+    await shop.publish("standing.event", 1);
+    await shop.publishAndWait("standing.price", 1);
+    await failure(shop.publishAndWait("standing.refuse", 1));
+    const made = await toldBy(world, shop, { figures: true });
+    const { service, instance, published, called, failed, in_flight, handled, round_trip } = made;
+    assert.deepStrictEqual({ service, instance, published, called, failed, in_flight, handled }, {
+      service: "shop", instance: shop.instance, published: 1, called: 2, failed: 1, in_flight: 0, handled: 0,
+    }); // biome-ignore format: a table
+    assert.equal(
+      (round_trip as { buckets: number[] }).buckets.reduce((all, each) => all + each, 0),
+      1,
+    );
+    const answered = await toldBy(world, prices, { figures: true });
+    assert.deepStrictEqual(
+      [answered.handled, answered.handler_failed, answered.pending, answered.called],
+      [2, 1, 0, 0],
+    );
+    assert.ok((answered.since as number) <= (answered.time as number));
+  });
+
+  test("an instance tells its calls under way, within the process too", async () => {
+    const [shop, prices, go] = [world.system({ service: "shop" }), world.system({ service: "prices" }), gate()];
+    await prices.subscribe("standing.slow", () => go.opened).ready();
+    await shop.subscribe("standing.here", () => go.opened).ready();
+    const calls = ["standing.slow", "standing.slow", "standing.here"].map((topic, at) =>
+      shop.publishAndWait(topic, at, { correlationId: `c-standing-${at}` }),
+    );
+    const told = () => toldBy(world, shop, { calls: 1_000 }) as Promise<{ calls: Record<string, unknown>[] }>;
+    let now = await told();
+    while (now.calls.length < 3 || now.calls.some(({ topic, responder }) => topic !== "standing.here" && !responder)) {
+      now = await told();
+    }
+    const found = now.calls.map(({ correlation_id, topic, source, responder }) => [
+      correlation_id,
+      topic,
+      source,
+      responder,
+    ]);
+    const source = `shop/${shop.instance}`;
+    assert.deepStrictEqual(found.sort(), [
+      ["c-standing-0", "standing.slow", source, prices.instance],
+      ["c-standing-1", "standing.slow", source, prices.instance],
+      ["c-standing-2", "standing.here", source, ""],
+    ]);
+    const one = await toldBy(world, shop, { calls: 1 });
+    assert.deepStrictEqual([(one.calls as unknown[]).length, one.total], [1, 3]);
+    go.open();
+    await Promise.all(calls);
+    assert.deepStrictEqual((await toldBy(world, shop, { calls: 5 })).calls, []);
   });
 }
 

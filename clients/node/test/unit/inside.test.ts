@@ -17,7 +17,17 @@ test("the client names the version of its package", () => {
 test("what cannot be asked for is refused", () => {
   const [instance, router] = [new Instance("shop", DEFAULT_SETTINGS, silent, undefined), new Router()];
   const inside = new Inside(instance, router, new Caller(instance, router));
-  for (const question of [null, undefined, 1, "subscriptions", ["subscriptions"], {}, { secrets: true }]) {
+  for (const question of [
+    null,
+    undefined,
+    1,
+    "subscriptions",
+    ["subscriptions"],
+    {},
+    { secrets: true },
+    { calls: 0 },
+    { calls: "5" },
+  ]) {
     assert.throws(() => inside.answer(question), { code: "INVALID_ARGUMENT" });
   }
 });

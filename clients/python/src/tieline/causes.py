@@ -6,6 +6,7 @@ order of its own clock, the two sides of a call are in that of its life, and an 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import pairwise, product
 from typing import Final
@@ -28,25 +29,42 @@ Edge = tuple[int, int]
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
-    """Steps of one chain, each after what caused it; what is not bound by that, by time."""
-    by_time = sorted(range(len(steps)), key=lambda at: _when(steps[at]))
+    """Steps of one chain, each after what caused it, and told at no earlier moment; else by time."""
     after: list[list[int]] = [[] for _ in steps]
     causes = [0] * len(steps)
     for cause, effect in {*_of_processes(steps), *_of_calls(steps), *_of_events(steps)}:
         after[cause].append(effect)
         causes[effect] += 1
-    left, told = dict.fromkeys(by_time), list[Step]()
-    while left:  # the first one all of whose causes are told; the first one of all where they contradict each other
-        at = next((at for at in left if causes[at] <= 0), next(iter(left)))
-        del left[at]
-        told.append(steps[at])
+    left, told = {at: _when(step) for at, step in enumerate(steps)}, list[Step]()
+    free = [(when, at) for at, when in left.items() if not causes[at]]
+    heapq.heapify(free)
+    while left:  # where causes contradict each other, the first one is told
+        when, at = heapq.heappop(free) if free else min((when, at) for at, when in left.items())
+        if left.pop(at, None) is None:
+            continue
+        told.append(_told_at(steps[at], when))
         for effect in after[at]:
             causes[effect] -= 1
+            if effect in left:
+                left[effect] = max(left[effect], (when[0], _rank(steps[effect])))
+                if not causes[effect]:
+                    heapq.heappush(free, (left[effect], effect))
     return told
 
 
-def _when(step: Step) -> tuple[int, int, int]:
-    return step.time, step.micros, _ORDER.get(step.name, 0)
+def _told_at(step: Step, when: tuple[int, int]) -> Step:
+    told = Step()
+    told.CopyFrom(step)
+    told.time, told.micros = divmod(when[0], 1000)
+    return told
+
+
+def _when(step: Step) -> tuple[int, int]:
+    return step.time * 1000 + step.micros, _rank(step)
+
+
+def _rank(step: Step) -> int:
+    return _ORDER.get(step.name, 0)
 
 
 def _of_processes(steps: Sequence[Step]) -> Iterator[Edge]:
@@ -60,7 +78,7 @@ def _of_calls(steps: Sequence[Step]) -> Iterator[Edge]:
     for group in _by(steps, lambda step: step.call_id):
         for one, other in product(group, repeat=2):
             first, then = steps[one], steps[other]
-            if first.source != then.source and _ORDER.get(first.name, 0) < _ORDER.get(then.name, 0):
+            if first.source != then.source and _rank(first) < _rank(then):
                 yield one, other
 
 

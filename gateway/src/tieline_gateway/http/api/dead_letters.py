@@ -35,6 +35,8 @@ class DeadLettersQuery(msgspec.Struct, forbid_unknown_fields=True):
     key: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=contract.LIMIT_PAGE - 1)] = contract.DEFAULT_PAGE
     cursor: str = ""
+    payloads: bool = True
+    """False leaves the payloads out."""
 
 
 class Letters(msgspec.Struct, forbid_unknown_fields=True):
@@ -96,7 +98,11 @@ async def find(asked: Asked[DeadLettersQuery, Nothing]) -> DeadLetterPage:
     found = await (_of_topic(asked) if query.topic else _of_all(asked))
     more = len(found) > query.limit
     items = found[: query.limit]
-    return DeadLetterPage([dead_letter(letter) for letter in items], _cursor(items[-1], query) if more else "")
+    told = [dead_letter(letter) for letter in items]
+    if not query.payloads:
+        for letter in told:
+            letter.event.data = letter.event.data_base64 = msgspec.UNSET
+    return DeadLetterPage(told, _cursor(items[-1], query) if more else "")
 
 
 async def _of_topic(asked: Asked[DeadLettersQuery, Nothing]) -> list[DeadLetter]:

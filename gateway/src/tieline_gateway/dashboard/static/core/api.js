@@ -1,5 +1,6 @@
 // The HTTP API of the gateway. What it refuses is thrown as a Problem, which says what went wrong in its own words.
 import { connection } from "./connection.js";
+import { parsed } from "./exact.js";
 import { session } from "./session.js";
 
 /** What went wrong: `status`, `code`, `outcome`, `detail`… of RFC 9457; status 0 if the gateway did not answer. */
@@ -14,7 +15,7 @@ export class Problem extends Error {
 export async function ask(method, path, { query = {}, body, headers = {}, signal } = {}) {
   const answer = await send(method, path, { query, body, headers, signal });
   if (answer.status === 204) return null;
-  return answer.json();
+  return parsed(await answer.text());
 }
 
 export const get = (path, query, signal) => ask("GET", path, { query, signal });

@@ -1,6 +1,7 @@
 // Server-sent events, read with fetch: unlike EventSource it says why it was refused, and it can POST.
 import { send } from "./api.js";
 import { connection } from "./connection.js";
+import { parsed as exact } from "./exact.js";
 import { store, useStore } from "./store.js";
 import { useEffect, useRef, useState } from "./view.js";
 
@@ -35,7 +36,7 @@ function parsed(part) {
   if (!lines.length) return null;
   const text = lines.join("\n");
   try {
-    event.data = JSON.parse(text);
+    event.data = exact(text);
   } catch {
     event.data = text;
   }

@@ -1,5 +1,7 @@
 // Try it: publish an event or call somebody, and see what comes of it.
+
 import { ask } from "../core/api.js";
+import { parsed } from "../core/exact.js";
 import { ms } from "../core/format.js";
 import { useLoad } from "../core/load.js";
 import { address, segment, useQuery } from "../core/router.js";
@@ -38,7 +40,7 @@ async function tried(mode, { topic, text, ...rest }) {
   const began = performance.now();
   const told = { mode, topic, correlation, problem: null, answer: null, key: rest.key };
   try {
-    const body = { topic, data: JSON.parse(text || "null"), correlation_id: correlation, ...filled(rest) };
+    const body = { topic, data: parsed(text || "null"), correlation_id: correlation, ...filled(rest) };
     told.answer = await ask("POST", mode === "call" ? "/v1/calls" : "/v1/events", { body });
   } catch (error) {
     told.problem = error instanceof SyntaxError ? { message: `The payload is no JSON: ${error.message}` } : error;

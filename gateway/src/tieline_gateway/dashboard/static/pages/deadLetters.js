@@ -20,7 +20,7 @@ const sum = (answers) => answers.reduce((all, { redriven, purged }) => all + (re
 export function DeadLetters() {
   const [query, change] = useQuery();
   const filters = { topic: query("topic"), group: query("group"), reason: query("reason"), key: query("key") };
-  const found = useLoad(PATH, { ...filters, cursor: query("cursor") }, { every: 5 });
+  const found = useLoad(PATH, { ...filters, cursor: query("cursor"), payloads: false }, { every: 5 });
   const [chosen, choose] = useState(new Set());
   const [asking, setAsking] = useState("");
   const [state, run] = useDoing();
@@ -82,7 +82,7 @@ const COLUMNS = [
     head: "Why",
     wide: true,
     cell: ({ reason, error }) =>
-      html`<${Badge} kind="bad">${reason}<//> ${error.type && html`<strong>${error.type}</strong>`} ${error.message}`,
+      html`<${Badge} kind="bad">${reason}<//> ${error.type && html`<strong>${error.type}</strong>`} <bdi>${error.message}</bdi>`,
   },
   { head: "Group", cell: ({ group }) => group },
   { head: "Key", cell: ({ event }) => html`<span class="id">${event.key || "–"}</span>` },

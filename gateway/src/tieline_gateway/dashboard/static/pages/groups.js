@@ -47,8 +47,9 @@ function All() {
   const rows = (items) =>
     items
       .flatMap(({ topic, groups }) => groups.map((group) => ({ ...group, topic })))
-      .filter(({ topic, name }) => `${topic} ${name}`.includes(query("q")));
-  return html`<${Head} title="Groups" about="Durable events wait for each group until it has handled them. Waiting counts those under way too." />
+      .filter(({ topic, name }) => `${topic} ${name}`.includes(query("q")))
+      .sort((a, b) => b.parked - a.parked || b.waiting - a.waiting || a.topic.localeCompare(b.topic));
+  return html`<${Head} title="Groups" about="Durable events wait for each group until it has handled them, those with most to do first. Waiting counts those under way too." />
     <div class="filters"><${Field} label="Find" grow><${Typed} type="search" data-search value=${query("q")} change=${(q) => change({ q })} placeholder="topic or group" /><//></div>
     <${Loaded} from=${found}>
       ${({ items }) =>
@@ -117,7 +118,7 @@ function Parked({ topic, group, count: parked, changed }) {
       head: "Stopped by",
       wide: true,
       cell: ({ error, event }) =>
-        html`${error?.type && html`<strong>${error.type}</strong>`} ${error?.message} <code class="faint">${line(event.data, 60)}</code>`,
+        html`${error?.type && html`<strong>${error.type}</strong>`} <bdi>${error?.message}</bdi> <code class="faint">${line(event.data, 60)}</code>`,
     },
     { head: "Since", cell: ({ time }) => html`<${FromNow} at=${time} />` },
     { head: "Trail", cell: ({ event }) => html`<${Trail} id=${event.correlation_id} />` },

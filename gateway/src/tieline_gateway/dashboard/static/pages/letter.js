@@ -1,5 +1,6 @@
 // One dead letter: what it was, why it failed; put it back, as it is or with another payload, or delete it.
 import { ask } from "../core/api.js";
+import { parsed } from "../core/exact.js";
 import { count } from "../core/format.js";
 import { useLoad } from "../core/load.js";
 import { address, go, segment } from "../core/router.js";
@@ -48,7 +49,7 @@ function Told({ letter }) {
     ["Put back before", letter.redriven ? count(letter.redriven) : ""],
     ["Given up", html`<${Moment} at=${letter.time} />`],
   ];
-  return html`<section class="card" aria-label="Error"><h2>${error.type || error.code}</h2><p class="soft">${error.message}</p></section>
+  return html`<section class="card" aria-label="Error"><h2>${error.type || error.code}</h2><p class="soft"><bdi>${error.message}</bdi></p></section>
     <section class="card" aria-label="Event"><${Event} event=${letter.event} more=${facts} /></section>`;
 }
 
@@ -56,7 +57,7 @@ function Edit({ letter, path, close, finished }) {
   const [text, setText] = useState(written(letter.event.data ?? null));
   const wrong = mistake(text);
   const act = async () => {
-    await ask("PUT", path, { body: { data: JSON.parse(text) } });
+    await ask("PUT", path, { body: { data: parsed(text) } });
     finished("It was put back with the new payload.");
   };
   return html`<${Confirm} title="Put back with another payload" action="Redrive" act=${act} close=${close}>
@@ -79,7 +80,7 @@ function Delete({ topic, id, close, left }) {
 
 function mistake(text) {
   try {
-    JSON.parse(text);
+    parsed(text);
     return "";
   } catch (error) {
     return error.message;

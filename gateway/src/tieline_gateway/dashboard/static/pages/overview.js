@@ -116,10 +116,13 @@ const Tile = ({ name, value, unit, kind = "", to, note }) => {
     : html`<div class=${`tile ${kind}`}>${inside}</div>`;
 };
 
+/** Of the axis: 0.25 is not 0.3 there. */
+const tick = (value) => (value < 10 ? `${+value.toFixed(2)}` : rate(value));
+
 function Rates({ of, samples }) {
   const lines = RATES[of];
   const data = useMemo(() => [times(samples), ...lines.map((_, at) => values(samples, NAMES[at]))], [samples]);
-  return html`<${Chart} label="Published events, calls and failures a second, over the last two minutes" data=${data} lines=${lines} format=${rate} />`;
+  return html`<${Chart} label="Published events, calls and failures a second, over the last two minutes" data=${data} lines=${lines} format=${rate} tick=${tick} />`;
 }
 
 function Latencies({ samples }) {

@@ -1,5 +1,5 @@
 // Who is there, and what are they subscribed to? And do they agree about it?
-import { counted } from "../core/format.js";
+import { count, counted } from "../core/format.js";
 import { useLoad } from "../core/load.js";
 import { address, segment, useQuery } from "../core/router.js";
 import { html } from "../core/view.js";
@@ -10,6 +10,8 @@ import { Json } from "../parts/json.js";
 import { Empty, Loaded } from "../parts/notice.js";
 import { shape } from "../parts/shape.js";
 import { Table } from "../parts/table.js";
+
+const MOST_WHOLE = 12;
 
 export function Services({ service }) {
   const [query, change] = useQuery();
@@ -45,8 +47,36 @@ function All({ services, narrowed, open, change }) {
     return html`<${Empty} title="Nobody is there yet" command="python -m tieline run module:app">
       A service shows up here as soon as it starts and reaches the same broker.
     <//>`;
+  if (services.length > MOST_WHOLE) return html`<${Brief} services=${services} />`;
   return services.map((each) => html`<${One} key=${each.name} service=${each} open=${open} change=${change} />`);
 }
+
+const BRIEF = [
+  {
+    head: "Service",
+    wide: true,
+    cell: ({ name }) => html`<a href=${address(`/services/${segment(name)}`)}>${name}</a>`,
+  },
+  { head: "Instances", number: true, cell: ({ instances }) => count(instances.length) },
+  {
+    head: "Did not answer",
+    number: true,
+    cell: ({ instances }) => {
+      const silent = instances.filter(({ client }) => !client).length;
+      return silent ? html`<${Badge} kind="warn">${count(silent)}<//>` : "0";
+    },
+  },
+  { head: "Subscriptions", number: true, cell: ({ subscriptions }) => count(subscriptions.length) },
+  { head: "Clients", cell: ({ instances }) => clients(instances) },
+];
+const clients = (instances) =>
+  [...new Set(instances.map(({ client }) => client).filter(Boolean))].sort().join(", ") || "–";
+
+/** A line for each, where all that there is to say of them would be too much. */
+const Brief = ({
+  services,
+}) => html`<${Table} label="Services" columns=${BRIEF} rows=${services} name=${({ name }) => name} />
+  <p class="faint below">${counted(services.length, "service")}. Narrow them down to see their subscriptions here.</p>`;
 
 function One({ service, open, change }) {
   const key = (one) => `${service.name} ${one.topic} ${one.name} ${one.group} ${one.kind}`;

@@ -1,9 +1,11 @@
 // What do others send us, and what do we send them? Did it arrive?
+import { ask } from "../core/api.js";
 import { count } from "../core/format.js";
 import { useLoad } from "../core/load.js";
-import { address } from "../core/router.js";
+import { address, segment } from "../core/router.js";
 import { html } from "../core/view.js";
 import { Badge, Topic } from "../parts/badge.js";
+import { Done, useDoing } from "../parts/doing.js";
 import { Head } from "../parts/head.js";
 import { Command, Empty, Loaded } from "../parts/notice.js";
 import { Table } from "../parts/table.js";
@@ -11,11 +13,21 @@ import { FromNow } from "../parts/time.js";
 
 export function Webhooks() {
   const found = useLoad("/v1/webhooks", {}, { every: 3 });
+  const [state, run] = useDoing();
+  const resume = (name) =>
+    run(
+      async () => {
+        await ask("POST", `/v1/webhooks/deliveries/${segment(name)}/resume`);
+        found.reload();
+      },
+      () => `${name} goes on at this gateway.`,
+    );
   return html`<${Head} title="Webhooks" about="Signed deliveries from others, published as events; and events that are delivered to others. Counted by this gateway since its start." />
-    <${Loaded} from=${found}>${(told) => html`<${Told} told=${told} />`}<//>`;
+    <${Done} state=${state} />
+    <${Loaded} from=${found}>${(told) => html`<${Told} told=${told} resume=${resume} />`}<//>`;
 }
 
-function Told({ told: { sources, deliveries } }) {
+function Told({ told: { sources, deliveries }, resume }) {
   return html`<h2>From others</h2>
     ${
       sources.length
@@ -25,7 +37,7 @@ function Told({ told: { sources, deliveries } }) {
     <h2 class="below">To others</h2>
     ${
       deliveries.length
-        ? html`<${Deliveries} rows=${deliveries} />`
+        ? html`<${Deliveries} rows=${deliveries} resume=${resume} />`
         : html`<${Empty} title="Nothing is delivered to others">What is sent to an address is said in the settings file, in a section <code>[deliveries.NAME]</code>.<//>`
     }`;
 }
@@ -70,10 +82,15 @@ const DELIVERIES = [
   { head: "Delivery", cell: ({ name }) => html`<strong>${name}</strong>` },
   {
     head: "Events of",
-    cell: ({ topic }) => html`<a href=${address(`/groups/${topic}`)}><${Topic} name=${topic} /></a>`,
+    cell: ({ topic }) => html`<a href=${address(`/groups/${segment(topic)}`)}><${Topic} name=${topic} /></a>`,
   },
   { head: "To", wide: true, cell: ({ url }) => html`<span class="id">${url}</span>` },
   { head: "State", cell: ({ state }) => html`<${Badge} kind=${state === "running" ? "good" : "bad"}>${state}<//>` },
+  {
+    head: "Waiting",
+    number: true,
+    cell: ({ topic, waiting }) => html`<a href=${address(`/groups/${segment(topic)}`)}>${count(waiting)}</a>`,
+  },
   { head: "Delivered", number: true, cell: ({ delivered }) => count(delivered) },
   { head: "Failed tries", number: true, cell: ({ failed }) => count(failed) },
   {
@@ -83,6 +100,14 @@ const DELIVERIES = [
   },
 ];
 
-const Deliveries = ({ rows }) =>
-  html`<${Table} label="Deliveries" columns=${DELIVERIES} rows=${rows} name=${({ name }) => name}
+/** A delivery that stopped goes on when somebody says so. */
+const resuming = (resume) => ({
+  head: "",
+  cell: ({ name, state }) =>
+    state === "stopped" &&
+    html`<button type="button" onClick=${() => resume(name)} aria-label=${`Resume ${name}`}>Resume</button>`,
+});
+
+const Deliveries = ({ rows, resume }) =>
+  html`<${Table} label="Deliveries" columns=${[...DELIVERIES, resuming(resume)]} rows=${rows} name=${({ name }) => name}
     below=${({ last_error: why }) => why && html`<span class="faint">Failed last:</span> ${why}`} />`;

@@ -4,15 +4,16 @@ import { html, useEffect, useRef } from "../core/view.js";
 import Plot from "../vendor/uplot.js";
 
 const HEIGHT = 184;
+const SECONDS = 120;
 
 /** Changes when the colours change. */
 export const colours = store(0);
 
 /**
  * `data`: an array of seconds, then one array for each of `lines`: `{label, colour, fill}`, colour being a token's name.
- * `format` writes a value. Charts of one `group` show the same moment under the pointer.
+ * `format` writes a value, and `tick` one of the axis. Charts of one `group` show the same moment under the pointer.
  */
-export function Chart({ label, data, lines, format, group = "charts" }) {
+export function Chart({ label, data, lines, format, tick = format, group = "charts" }) {
   const room = useRef(null);
   const plot = useRef(null);
   const latest = useRef(data);
@@ -22,7 +23,7 @@ export function Chart({ label, data, lines, format, group = "charts" }) {
   useEffect(() => {
     const where = room.current;
     const width = () => Math.max(200, where.clientWidth);
-    plot.current = new Plot(options({ lines, format, group, width: width() }), latest.current, where);
+    plot.current = new Plot(options({ lines, format, tick, group, width: width() }), latest.current, where);
     const watching = new ResizeObserver(() => plot.current?.setSize({ width: width(), height: HEIGHT }));
     watching.observe(where);
     return () => {
@@ -36,7 +37,7 @@ export function Chart({ label, data, lines, format, group = "charts" }) {
   return html`<div class="chart" role="img" aria-label=${label} ref=${room}></div>`;
 }
 
-function options({ lines, format, group, width }) {
+function options({ lines, format, tick, group, width }) {
   const colour = paint();
   const axis = { stroke: colour("--ink-faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
   const font = `11px ${getComputedStyle(document.body).fontFamily}`;
@@ -46,10 +47,13 @@ function options({ lines, format, group, width }) {
     padding: [8, 12, 0, 0],
     cursor: { sync: { key: group }, y: false, points: { size: 7 } },
     legend: { live: true },
-    scales: { y: { range: (_plot, _low, high) => [0, Math.max(high * 1.15, 1)] } },
+    scales: {
+      x: { range: (_plot, _first, last) => [last - SECONDS, last] },
+      y: { range: (_plot, _low, high) => [0, Math.max(high * 1.15, 1)] },
+    },
     axes: [
       { ...axis, font, space: 80, size: 28, values: (_plot, moments) => moments.map(clock) },
-      { ...axis, font, size: 54, space: 36, values: (_plot, values) => values.map((value) => format(value)) },
+      { ...axis, font, size: 54, space: 36, values: (_plot, values) => values.map((value) => tick(value)) },
     ],
     series: [
       { label: "Time", value: (_plot, at) => (at ? clock(at) : "now") },
