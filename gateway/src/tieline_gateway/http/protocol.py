@@ -144,7 +144,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Whoever stands in front may have read the other one of two (RFC 9112, section 3.2, of `host`)."""
         names = [name for name, _ in self.headers]
         twice = next((name for name in _ONCE if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-        if twice is None and (b"host" in names or self.parser.get_http_version() != "1.1"):
+        if twice is None and (b"host" in names or self.parser.get_http_version() != "1.1"):  # pyright: ignore[reportOptionalMemberAccess]
             return True
         told = f"the header {twice.decode()} comes twice" if twice else "the header host is missing"
         self._refuse(HTTPStatus.BAD_REQUEST, InvalidArgumentError(told))
