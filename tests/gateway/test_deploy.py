@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import configparser
 import json
+import os
 import re
 import shlex
 import socket
@@ -12,6 +13,9 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
+from tests.gateway.certificates import PEM
 from tests.gateway.commands import command
 from tests.gateway.up import Up
 
@@ -32,6 +36,17 @@ async def test_the_unit_starts_a_gateway_with_the_settings_beside_it() -> None:
     printed = await command("config", "show", *flags)
     assert (printed.code, printed.err) == (0, "")
     assert any(line.split()[:2] == ["url", "redis://127.0.0.1:6379/0"] for line in printed.lines)
+
+
+async def test_the_unit_begins_again_what_may_become_right_and_nothing_else() -> None:
+    """The gateway ends with 6 if its broker is away when it starts, and with 2 if its settings cannot be meant."""
+    assert unit()["Unit"]["StartLimitIntervalSec"] == "0"
+    service = unit()["Service"]
+    assert service["Restart"] == "on-failure"
+    never = service["RestartPreventExitStatus"].split()
+    away, wrong = Up("--url", "redis://127.0.0.1:1"), Up("--url", "nowhere://")
+    assert str(await away.refuses()) not in never
+    assert str(await wrong.refuses()) in never
 
 
 async def test_systemd_is_told_when_it_serves_and_when_it_stops(stack: AsyncExitStack, tmp_path: Path) -> None:
@@ -56,15 +71,19 @@ async def test_the_container_says_what_the_command_understands() -> None:
     assert (await command("config", "show", "--insecure", **env)).code == 0
 
 
-async def test_the_container_is_healthy_while_its_gateway_is_ready(stack: AsyncExitStack) -> None:
+@pytest.mark.parametrize("secure", [False, True])
+async def test_the_container_is_healthy_while_its_gateway_is_ready(stack: AsyncExitStack, *, secure: bool) -> None:
     found = re.search(r"HEALTHCHECK .*?CMD (\[.*?\])", (DEPLOY / "Containerfile").read_text(), re.DOTALL)
     assert found is not None
     _python, *arguments = json.loads(found[1])
-    up = await stack.enter_async_context(Up(http=True))
-    asked = [argument.replace("http://127.0.0.1:8080", up.web) for argument in arguments]
+    tls = {"TIELINE_TLS_CERT": str(PEM / "server.pem"), "TIELINE_TLS_KEY": str(PEM / "server.key")} if secure else {}
+    up = await stack.enter_async_context(Up(http=True, env=tls))
+    asked = [argument.replace("127.0.0.1:8080", up.web.partition("://")[2]) for argument in arguments]
 
     async def health() -> int:
-        process = await asyncio.create_subprocess_exec(sys.executable, *asked, stderr=asyncio.subprocess.DEVNULL)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *asked, env={**os.environ, **tls}, stderr=asyncio.subprocess.DEVNULL
+        )
         return await process.wait()
 
     assert await health() == 0

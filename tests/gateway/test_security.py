@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -237,3 +239,17 @@ async def test_a_link_that_is_not_permitted_names_its_gateway() -> None:
         await events.start()
     await events.aclose()
     await server.stop(None)
+
+
+async def test_who_connects_and_says_nothing_is_sent_away(stack: AsyncExitStack) -> None:
+    """With and without TLS; half a preface is nothing, too."""
+    ups = [await stack.enter_async_context(Up(*options)) for options in ((), TLS)]
+    silent = [await asyncio.open_connection(*up.address.rsplit(":", 1)) for up in ups for _ in range(2)]
+    for _, writer in silent[::2]:
+        writer.write(b"PRI * HTTP/2.0\r\n")
+    async with asyncio.timeout(60):
+        for reader, writer in silent:
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(1_000):
+                    pass
+            writer.close()

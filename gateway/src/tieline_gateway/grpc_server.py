@@ -33,6 +33,7 @@ _OPTIONS = [
     ("grpc.so_reuseport", 0),  # a second gateway on the same port is a mistake, and is told so
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.server_handshake_timeout_ms", 10_000),  # who connects and says nothing, or no HTTP/2
 ]
 
 T = TypeVar("T", bound=Simple)
@@ -147,25 +148,28 @@ class GrpcServer:
     ) -> wire.PublishResponse:
         rights.check_event(principal, request.topic)
         principal.meter.spend(len(request.data))
-        return await self._gateway.simple.publish(_traced(request, context))
+        return await self._gateway.simple.publish(_traced(request, context), principal.signature)
 
     async def _publish_and_wait(
         self, request: wire.PublishAndWaitRequest, context: Context, principal: Principal
     ) -> wire.PublishAndWaitResponse:
         with _calling(request, principal):
-            return await self._gateway.simple.publish_and_wait(_traced(request, context), context.time_remaining())
+            asked, left = _traced(request, context), context.time_remaining()
+            return await self._gateway.simple.publish_and_wait(asked, left, principal.signature)
 
     async def _publish_and_gather(
         self, request: wire.PublishAndGatherRequest, context: Context, principal: Principal
     ) -> wire.PublishAndGatherResponse:
         with _calling(request, principal):
-            return await self._gateway.simple.publish_and_gather(_traced(request, context), context.time_remaining())
+            asked, left = _traced(request, context), context.time_remaining()
+            return await self._gateway.simple.publish_and_gather(asked, left, principal.signature)
 
     async def _publish_and_stream(
         self, request: wire.PublishAndStreamRequest, context: Context, principal: Principal
     ) -> None:
         with _calling(request, principal):
-            call = self._gateway.simple.publish_and_stream(_traced(request, context), context.time_remaining())
+            asked, left = _traced(request, context), context.time_remaining()
+            call = self._gateway.simple.publish_and_stream(asked, left, principal.signature)
             async with aclosing(call) as items:
                 async for item in items:
                     await write(context, item)

@@ -29,7 +29,10 @@ _LONGEST_MARGIN = 0.05
 
 
 class SimpleCalls:
-    """Publishes and calls through an instance of the gateway's own, which handles nothing itself."""
+    """Publishes and calls through an instance of the gateway's own, which handles nothing itself.
+
+    `by` is the name of whose event or call it is, for its source; empty where nobody is known.
+    """
 
     def __init__(self, instance: Instance, traffic: Traffic) -> None:
         self._instance = instance
@@ -39,7 +42,7 @@ class SimpleCalls:
         self._surveyor = Surveyor(instance)
         self.schedules = SimpleSchedules(instance)
 
-    async def publish(self, request: wire.PublishRequest) -> wire.PublishResponse:
+    async def publish(self, request: wire.PublishRequest, by: str = "") -> wire.PublishResponse:
         """Publish one event, or store it, now or later.
 
         Raises:
@@ -47,14 +50,14 @@ class SimpleCalls:
 
         """
         if request.delay_ms or request.at:
-            told = await self.schedules.plan(request)
+            told = await self.schedules.plan(request, by)
             self._traffic.published += 1
             return told
         if request.HasField("retry"):
             raise InvalidArgumentError("retry is for what is planned: add delay_ms, or at")
         durable = durability(request)
         ttl = request.ttl_ms or (0 if durable else contract.DEFAULT_EVENT_TTL_MS)
-        envelope = compose(EVENT, request, ttl, self._instance)
+        envelope = compose(EVENT, request, ttl, self._instance, by)
         envelope.id = new_id()
         told = wire.PublishResponse(id=envelope.id, correlation_id=envelope.correlation_id or envelope.id)
         if durable is None:
@@ -65,7 +68,9 @@ class SimpleCalls:
         self._traffic.published += 1
         return told
 
-    async def publish_together(self, requests: Sequence[wire.PublishRequest]) -> list[wire.PublishResponse]:
+    async def publish_together(
+        self, requests: Sequence[wire.PublishRequest], by: str = ""
+    ) -> list[wire.PublishResponse]:
         """Store events, all of one topic and all or none; or publish live ones, none of them if one is wrong.
 
         Raises:
@@ -77,7 +82,7 @@ class SimpleCalls:
         if len({request.topic for request in requests}) > 1 and kept:
             raise InvalidArgumentError("events that are stored together are of one topic; send those of others apart")
         default = 0 if kept else contract.DEFAULT_EVENT_TTL_MS
-        events = [compose(EVENT, request, request.ttl_ms or default, self._instance) for request in requests]
+        events = [compose(EVENT, request, request.ttl_ms or default, self._instance, by) for request in requests]
         self._traffic.published += len(events)
         for event in events:
             event.id = new_id()
@@ -93,7 +98,7 @@ class SimpleCalls:
         return told
 
     async def publish_and_wait(
-        self, request: wire.PublishAndWaitRequest, remaining: float | None
+        self, request: wire.PublishAndWaitRequest, remaining: float | None, by: str = ""
     ) -> wire.PublishAndWaitResponse:
         """Call one responder; `remaining` is what the gRPC deadline leaves (seconds), None without one.
 
@@ -101,7 +106,7 @@ class SimpleCalls:
             TielineError: why there is no reply.
 
         """
-        envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
+        envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance, by)
         if request.idempotency_key:
             envelope.idempotency_key = check_key(request.idempotency_key)
             envelope.fingerprint = fingerprint(request.data, request.content_type)
@@ -114,7 +119,7 @@ class SimpleCalls:
         return wire.PublishAndWaitResponse(data=reply.data, content_type=reply.content_type, headers=reply.headers)
 
     async def publish_and_stream(
-        self, request: wire.PublishAndStreamRequest, remaining: float | None
+        self, request: wire.PublishAndStreamRequest, remaining: float | None, by: str = ""
     ) -> AsyncGenerator[wire.PublishAndStreamResponse, None]:
         """Call one responder and hand on its items; `remaining` as in `publish_and_wait`, for all of them.
 
@@ -123,7 +128,7 @@ class SimpleCalls:
 
         """
         seconds = math.inf if remaining is None else _ttl_ms(remaining) / 1000
-        envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
+        envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance, by)
         stream = self._requester.exchange_stream(envelope, seconds)
         try:
             with self._traffic.under_way(envelope, streams=True):
@@ -136,7 +141,7 @@ class SimpleCalls:
             raise _meant(request.topic, error) from None
 
     async def publish_and_gather(
-        self, request: wire.PublishAndGatherRequest, remaining: float | None
+        self, request: wire.PublishAndGatherRequest, remaining: float | None, by: str = ""
     ) -> wire.PublishAndGatherResponse:
         """Ask every responder; `remaining` as in `publish_and_wait`.
 
@@ -144,7 +149,7 @@ class SimpleCalls:
             TielineError: nobody could be asked.
 
         """
-        envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance)
+        envelope = compose(REQUEST, request, _ttl_ms(remaining), self._instance, by)
         every = request.every_instance
         try:
             with self._traffic.under_way(envelope):

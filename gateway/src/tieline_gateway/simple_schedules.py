@@ -23,8 +23,8 @@ class SimpleSchedules:
         self._instance = instance
         self._schedules = Schedules(instance)
 
-    async def plan(self, request: wire.PublishRequest) -> wire.PublishResponse:
-        """Have one event published, or stored, later."""
+    async def plan(self, request: wire.PublishRequest, by: str = "") -> wire.PublishResponse:
+        """Have one event published, or stored, later; `by` whom, for its source."""
         when, retry = schedule_door.when(request), schedule_door.retry(request.retry)
         priority = request.priority or contract.PRIORITY_NORMAL
         durable = Durable(request.key or None, priority, request.dedupe or None, request.max_stored)
@@ -32,7 +32,7 @@ class SimpleSchedules:
         way = way_of(request.durable, durable)
         if request.HasField("retry") and way is Way.LIVE:
             raise InvalidArgumentError("retry is for a planned event that is to be stored: add a key, or durable")
-        event = compose(EVENT, request, request.ttl_ms, self._instance)
+        event = compose(EVENT, request, request.ttl_ms, self._instance, by)
         event.id, event.priority = new_id(), priority
         now = self._instance.clock.now()
         asked = when.due(now)

@@ -216,6 +216,16 @@ async def test_json_web_tokens(stack: AsyncExitStack, tmp_path: Path) -> None:
         "strange headers": by_hand({"alg": ["RS256"], "kid": {"a": 1}}, b"x"),
         "its own key": by_hand({"alg": "HS256", "jwk": {"kty": "oct", "k": ""}}, b""),
         "no token at all": "a.b.c",
+        "an end that is no moment": signed(exp=float("inf")),
+        "a begin that is no moment": signed(nbf=float("inf")),
+        "something critical that nobody knows": jwt.encode(
+            {"sub": "shop", "aud": "tieline", "exp": now + 600, "tieline": {"publish": ["order.>"]}},
+            KEY,
+            "RS256",
+            headers={"kid": "one", "crit": ["bound-to"], "bound-to": "another machine"},
+        ),
+        "a token in a token": jwt.api_jws.encode(signed().encode(), KEY, "RS256", headers={"kid": "one", "cty": "JWT"}),
+        "a file as its key": by_hand({"alg": "HS256", "kid": "../../../../dev/null"}, b""),
     }
     for what, token in wrong.items():
         assert await code(token) == "UNAUTHENTICATED", what
@@ -371,9 +381,11 @@ async def test_the_authority_of_clients_changes_for_both_faces(stack: AsyncExitS
             except (httpx.TransportError, ssl.SSLError):
                 return False
 
+    def shown(pair: tuple[str, str]) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(root, Path(pair[1]).read_bytes(), Path(pair[0]).read_bytes())
+
     async def rpc(pair: tuple[str, str]) -> bool:
-        own = (Path(pair[1]).read_bytes(), Path(pair[0]).read_bytes())
-        async with grpc.aio.secure_channel(up.address, grpc.ssl_channel_credentials(root, *own)) as channel:
+        async with grpc.aio.secure_channel(up.address, shown(pair)) as channel:
             return await Caller(EventGatewayStub(channel), "").code(*PUBLISH) == "OK"
 
     assert [await web(old), await rpc(old), await web(new), await rpc(new)] == [True, True, False, False]

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.access.people import Caller, Town, register
+from tests.gateway.access.people import Caller, Town, register, token_of
 from tests.gateway.raw_link import RawLink, event, request
+from tests.gateway.up import WebClient
 from tieline import codec
 from tieline._contract import agenda_pb2 as agenda
 from tieline._contract import durable_pb2 as durable
@@ -88,7 +89,8 @@ async def test_schedules_belong_to_their_topics(town: Town, shop: Caller) -> Non
         "CancelSchedule": lambda it: wire.CancelScheduleRequest(id=it),
     }
     listed = await shop("ListSchedules", wire.ListSchedulesRequest())
-    assert [each.id for each in listed.schedules] == [ours]
+    assert ([each.id for each in listed.schedules], listed.total) == ([ours], 0)  # how many others have is not told
+    assert (await boss("ListSchedules", wire.ListSchedulesRequest())).total == 2
     for method, make in asks.items():
         assert await shop.code(method, make(theirs)) == "PERMISSION_DENIED"
         assert await nobody.code(method, make(ours)) == "PERMISSION_DENIED"
@@ -263,8 +265,10 @@ async def test_planned_events_need_a_rule(town: Town) -> None:
     assert not (await ask_agenda(boss, plan=theirs)).HasField("error")
     our_id, their_id = (Envelope.FromString(each.envelope).id for each in (ours, theirs))
     listing = agenda.ListPlanned(status=agenda.SCHEDULE_STATUS_PENDING, limit=10)
-    assert [each.id for each in (await ask_agenda(shop, list=listing)).planned] == [our_id]
-    assert {each.id for each in (await ask_agenda(keeper, list=listing)).planned} == {our_id, their_id}
+    listed = await ask_agenda(shop, list=listing)
+    assert ([each.id for each in listed.planned], listed.total) == ([our_id], 0)
+    listed = await ask_agenda(keeper, list=listing)
+    assert ({each.id for each in listed.planned}, listed.total) == ({our_id, their_id}, 2)
     assert (await ask_agenda(shop, sums=agenda.SumPlanned())).error.code == DENIED
     for ask in (
         {"find": agenda.FindPlanned(id=their_id)},
@@ -288,7 +292,26 @@ async def test_cron_tasks_need_an_admin(town: Town) -> None:
         {"run_task": agenda.RunTask(name="nightly", version=1, tick=1)},
     ):
         assert (await ask_agenda(shop, **ask)).error.code == DENIED
-    assert not (await ask_agenda(shop, list_tasks=agenda.ListTasks(limit=10))).tasks
+    listed = await ask_agenda(shop, list_tasks=agenda.ListTasks(limit=10))
+    assert (list(listed.tasks), listed.total) == ([], 0)
     assert [each.name for each in (await ask_agenda(keeper, list_tasks=agenda.ListTasks(limit=10))).tasks] == [
         "nightly"
     ]
+
+
+async def test_totals_over_http_are_of_who_may_see_all(stack: AsyncExitStack, tmp_path: Path) -> None:
+    town = await Town(stack, tmp_path, PEOPLE, http=True).open()
+    boss, shop, keeper = [
+        await stack.enter_async_context(WebClient(town.up, headers={"authorization": f"Bearer {token_of(name)}"}))
+        for name in ("boss", "shop", "keeper")
+    ]
+    for topic in ("order.new", "bank.new"):
+        event = {"topic": topic, "data": 1, "delay_ms": 600_000}
+        assert (await boss.post("/v1/events", json=event)).status_code == 202
+        task = {"name": topic, "topic": topic, "expression": "@daily"}
+        assert (await boss.post("/v1/cron", json=task)).is_success
+    for path, seen in (("/v1/schedules", ["order.new"]), ("/v1/cron", [])):
+        for web, topics, total in ((shop, seen, None), (boss, ["bank.new", "order.new"], 2)):
+            told = (await web.get(path)).json()
+            assert (sorted(each["topic"] for each in told["items"]), told["total"]) == (topics, total), path
+        assert (await keeper.get(path)).json()["total"] == 2

@@ -17,6 +17,8 @@ from tests.gateway.commands import command
 from tests.gateway.raw_link import event, request
 from tests.gateway.up import Client, Up, WebClient
 from tieline import EventSystem, Settings
+from tieline._contract import agenda_pb2 as agenda
+from tieline._contract import durable_pb2 as durable
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import CODE_OVERLOADED, Envelope
 from tieline.envelope import REPLY
@@ -27,8 +29,8 @@ from tieline_gateway.access.rules import Rules
 
 ALL = 'publish = [">"]\nsubscribe = [">"]\ncall = [">"]\nserve = [">"]\n'
 PEOPLE = {
-    "fast": ALL,
-    "slow": ALL + "limits = { rate = 5 }",
+    "fast": ALL + 'admin = ["a"]',
+    "slow": ALL + 'admin = ["a"]\nlimits = { rate = 5 }',
     "big": ALL + "limits = { bytes = 10000 }",
     "few": ALL + "limits = { in_flight = 2, streams = 2 }",
 }
@@ -93,6 +95,47 @@ async def test_too_many_are_refused_whichever_way_they_come(town: Town) -> None:
         assert answers[-1].status_code == 429
         assert answers[-1].json()["retry_after"] > 5
     assert [await fast.code("Publish", wire.PublishRequest(topic="a")) for _ in range(20)] == ["OK"] * 20
+
+
+async def test_questions_over_a_link_count_and_what_moves_events_does_not(town: Town) -> None:
+    asks: dict[str, dict[str, Any]] = {
+        "agenda": {"agenda": agenda.AgendaRequest(list=agenda.ListPlanned(status=1, limit=1))},
+        "mail": {"mail": durable.MailRequest(topic="a", group="g", list_letters=durable.ListLetters(limit=1))},
+        "responders": {"find_responders": wire.FindResponders(topic="a")},
+    }
+    for name in ("slow", "fast"):
+        for kind, ask in asks.items():
+            link, _ = await town.link(name)
+            for _ in range(20):
+                await link.say(**ask)
+            codes = [(await link.hear(kind)).error.code for _ in range(20)]
+            assert (CODE_OVERLOADED in codes) is (name == "slow"), (name, kind)
+            if name == "slow":
+                await asyncio.sleep(1.5)
+    link, _ = await town.link("slow")
+    claim = durable.Claim(slots=1, entries=1, lease_ms=1_000)
+    for _ in range(20):
+        await link.say(mail=durable.MailRequest(topic="a", group="g", claim=claim))
+    assert not any([(await link.hear("mail")).HasField("error") for _ in range(20)])
+
+
+async def test_many_at_once_leave_room_for_others_and_keep_their_order(town: Town) -> None:
+    """10,000 events are read some at a time; what the same client sends next is stored after them."""
+    link, _ = await town.link("fast")
+    place = {"topic": "a", "group": "g"}
+    await link.say(mail=durable.MailRequest(ref=1, **place, enroll=durable.Enroll()))
+    assert not (await link.hear("mail")).HasField("error")
+    many = [event("a", b"\x01", key="k") for _ in range(10_000)]
+    for ref, some in ((2, many), (3, [event("a", b"\x02", key="k")])):
+        drafts = [durable.Draft(envelope=each.SerializeToString()) for each in some]
+        await link.say(mail=durable.MailRequest(ref=ref, **place, append=durable.Append(drafts=drafts)))
+    entries: list[str] = []
+    while len(entries) < 10_001:
+        told = await link.hear("mail", seconds=60.0)
+        assert not told.HasField("error"), told.error
+        entries += [each.entry for each in told.stored]
+    places = [tuple(map(int, each.split("-"))) for each in entries]
+    assert places == sorted(places)
 
 
 async def test_bytes_calls_and_streams_are_bounded(town: Town) -> None:

@@ -53,4 +53,5 @@ class Certified:
 
     def admit(self, credentials: Credentials) -> Principal:
         """See `Admission`."""
-        return Principal(name=next(iter(credentials.certificate), "a certificate without a name"))
+        names = credentials.certificate
+        return Principal(name=names[0] if names else "a certificate without a name", known=bool(names))

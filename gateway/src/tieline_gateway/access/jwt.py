@@ -102,9 +102,7 @@ class JsonWebTokens:
         try:
             claims = self._claims(token)
             return _Known(self._principal(claims), claims["exp"] + _LEEWAY_SECONDS)
-        except (
-            exceptions.PyJWTError, RulesError, msgspec.ValidationError, ValueError, TypeError, RecursionError
-        ) as error:  # fmt: skip
+        except (exceptions.PyJWTError, RulesError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             raise NotAdmittedError(f"the JSON Web Token {self._whose(token, error)}{_why(error)}") from None
 
     def _whose(self, token: str, error: Exception) -> str:

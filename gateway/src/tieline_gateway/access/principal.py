@@ -16,7 +16,8 @@ class Principal:
     """One who was let in; unrestricted unless said.
 
     Attributes:
-        name: for people, and in errors.
+        name: for people, in errors, and in the source of what it publishes and asks without a Link.
+        known: this is somebody: one of several, with a name of their own.
         permissions: rules; None: everything is allowed.
         services: the names it may have as a service; None for any.
         meter: what it uses now; one for all connections of this name.
@@ -24,9 +25,15 @@ class Principal:
     """
 
     name: str
+    known: bool = True
     permissions: Permissions | None = None
     services: frozenset[str] | None = None
     meter: Meter = field(default_factory=Meter, compare=False, repr=False)
+
+    @property
+    def signature(self) -> str:
+        """What stands in the source of its events and calls: its name, empty for who has none."""
+        return self.name if self.known else ""
 
     @property
     def restricted(self) -> bool:
@@ -63,5 +70,5 @@ class Principal:
             raise PermissionDeniedError(f"{self.name} may not be the service {service!r:.80}; it may be {allowed}")
 
 
-ANYBODY = Principal(name="anybody")
+ANYBODY = Principal(name="anybody", known=False)
 """Who comes to a gateway that asks nobody who they are."""

@@ -108,6 +108,14 @@ def may_plan(principal: Principal, topic: str) -> bool:
     return principal.may(Action.PUBLISH, topic) or principal.may(Action.ADMIN, topic)
 
 
+def may_count(principal: Principal) -> bool:
+    """Whether somebody is told how many schedules or cron tasks there are: only who may see all of them.
+
+    Others get the pages with what they may see, and no total.
+    """
+    return principal.may(Action.ADMIN, EVERYTHING)
+
+
 def check_planned(principal: Principal, topic: str, id: str) -> None:
     """Seeing or changing one planned event.
 
@@ -117,6 +125,17 @@ def check_planned(principal: Principal, topic: str, id: str) -> None:
     """
     if not may_plan(principal, topic):
         raise PermissionDeniedError(f"{principal.name} may not see or change the schedule {id!r:.80}")
+
+
+def check_task(principal: Principal, topic: str, name: str) -> None:
+    """Seeing or changing one cron task.
+
+    Raises:
+        PermissionDeniedError: it may not; the topic is not told.
+
+    """
+    if not principal.may(Action.ADMIN, topic):
+        raise PermissionDeniedError(f"{principal.name} may not see or change the cron task {name!r:.80}")
 
 
 def check_history_of(principal: Principal, types: list[str]) -> None:

@@ -21,10 +21,10 @@ class Schedules:
         return told
 
     async def list(self, request: wire.ListSchedulesRequest, principal: Principal) -> wire.ListSchedulesResponse:
-        """Tell of a page: of what there is on it that the principal may see."""
+        """Tell of a page: of what there is on it that the principal may see; see `rights.may_count`."""
         told = await self._schedules.list(request)
         seen = [each for each in told.schedules if rights.may_plan(principal, each.topic)]
-        return wire.ListSchedulesResponse(schedules=seen, total=told.total)
+        return wire.ListSchedulesResponse(schedules=seen, total=told.total if rights.may_count(principal) else 0)
 
     async def cancel(self, request: wire.CancelScheduleRequest, principal: Principal) -> wire.CancelScheduleResponse:
         """Have one not published."""

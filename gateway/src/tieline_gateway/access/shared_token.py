@@ -9,7 +9,7 @@ from tieline_gateway.access.admission import NOTHING_SHOWN, Credentials, NotAdmi
 from tieline_gateway.access.principal import Principal
 
 _SHORTEST = 16
-_HOLDER = Principal(name="token")
+_HOLDER = Principal(name="token", known=False)
 
 
 class TokenError(Exception):

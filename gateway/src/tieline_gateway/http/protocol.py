@@ -24,6 +24,7 @@ from tieline_gateway.http.problems import MEDIA_TYPE, problem
 ARRIVED: Final = "arrived"
 HEAD_SECONDS: Final = 10.0
 HEAD_BYTES: Final = 65_536
+_ONCE: Final = (b"host", b"authorization", b"origin", b"content-type", b"x-csrf-token", b"idempotency-key")
 _LINGER_SECONDS: Final = 5.0
 _MOST_CONNECTIONS: Final = 10_000
 _ANSWER = b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
@@ -98,7 +99,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._end()
         self._head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if self._check_head():
+        if self._check_head() and self._check_once():
             super().on_headers_complete()
             if self._leaving.is_set() and self.cycle is not None:  # pyright: ignore[reportUnnecessaryComparison]
                 self.cycle.keep_alive = False
@@ -137,6 +138,16 @@ class HttpProtocol(HttpToolsProtocol):
             return True
         large = PayloadTooLargeError(f"the headers have more than {HEAD_BYTES} bytes", details={"limit": HEAD_BYTES})
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, large)
+        return False
+
+    def _check_once(self) -> bool:
+        """Whoever stands in front may have read the other one of two (RFC 9112, section 3.2, of `host`)."""
+        names = [name for name, _ in self.headers]
+        twice = next((name for name in _ONCE if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        if twice is None and (b"host" in names or self.parser.get_http_version() != "1.1"):
+            return True
+        told = f"the header {twice.decode()} comes twice" if twice else "the header host is missing"
+        self._refuse(HTTPStatus.BAD_REQUEST, InvalidArgumentError(told))
         return False
 
     # --- time -------------------------------------------------------------------------------------------------------

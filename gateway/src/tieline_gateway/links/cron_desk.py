@@ -13,6 +13,7 @@ from tieline.clock import Clock
 from tieline.cron_runner import begun, besides, tick_of
 from tieline.cron_task import decode_task
 from tieline.roster import Kept, Roster, Turn
+from tieline_gateway.access import rights
 from tieline_gateway.access.principal import Action
 from tieline_gateway.links import cron_door, schedule_door
 from tieline_gateway.links.door import Door
@@ -73,7 +74,7 @@ class _CronDesk:
         """The task of this name, if the client may look after it."""
         kept = await self._roster.find(name)
         if kept is not None:
-            self._check(decode_task(kept.task).action.topic)
+            rights.check_task(self._door.principal, decode_task(kept.task).action.topic, name)
         return kept
 
     def _check(self, topic: str) -> None:
@@ -94,7 +95,7 @@ class _CronDesk:
             if len(page) < min(left, _AT_ONCE):
                 break
             left, offset = left - len(page), offset + len(page)
-        answer.message.total = total
+        answer.message.total = total if rights.may_count(self._door.principal) else 0
 
     async def run(self, ask: wire.RunTask, answer: Told) -> None:
         kept, now = await self._find(cron_door.name(ask.name)), self._clock.now()

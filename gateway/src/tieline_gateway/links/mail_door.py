@@ -5,6 +5,7 @@ What the broker named (members, entries, letters) is bytes that came from it: on
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence, Sized
 
@@ -25,6 +26,7 @@ from tieline_gateway.links.door import Door
 
 _MOST = contract.LIMIT_APPEND_EVENTS
 _MOST_LETTERS = 1_000
+_AT_ONCE = 500
 _NAME_BYTES = 512
 _TOKEN_DIGITS = 20
 _LETTER_BYTES = 2 * contract.LIMIT_PAYLOAD_BYTES
@@ -66,15 +68,19 @@ def durability(request: link_wire.PublishRequest) -> Durable | None:
     return durable
 
 
-def drafts(door: Door, topic: str, append: wire.Append, now: int) -> list[Draft]:
-    """Read and stamp what is to be stored.
+async def drafts(door: Door, topic: str, append: wire.Append, now: int) -> list[Draft]:
+    """Read and stamp what is to be stored; of many, some at a time, so that others get their turn.
 
     Raises:
         TielineError: one of them breaks a rule.
 
     """
     _check_count("events", append.drafts)
-    return [_draft(door, topic, item, append.most, now) for item in append.drafts]
+    read = [_draft(door, topic, item, append.most, now) for item in append.drafts[:_AT_ONCE]]
+    for start in range(_AT_ONCE, len(append.drafts), _AT_ONCE):
+        await asyncio.sleep(0)
+        read += [_draft(door, topic, item, append.most, now) for item in append.drafts[start : start + _AT_ONCE]]
+    return read
 
 
 def claim(item: wire.Claim) -> tuple[int, int, float]:

@@ -26,6 +26,7 @@ from tieline_gateway.links.parts import Answer
 
 _CLAIMS_AT_ONCE = 4
 _LETTERS_AT_ONCE = 50
+_OF_EVENTS = ("append", "enroll", "claim", "settle", "extend")
 
 
 class MailAnswer(Answer[wire.MailResponse]):
@@ -52,7 +53,9 @@ class Mailroom:
         self._door = door
         self._down = down
         self._leases = leases
+        self._meter = door.principal.meter
         self._claims = asyncio.Semaphore(_CLAIMS_AT_ONCE)
+        self._appending = asyncio.Lock()
         self._asks: dict[str | None, Ask] = {
             "append": self._append,
             "enroll": self._enroll,
@@ -70,7 +73,10 @@ class Mailroom:
         }
 
     async def answer(self, request: wire.MailRequest, answer: MailAnswer) -> None:
-        """Ask the broker what a client asks. Appends are handed to it before this waits for anything.
+        """Ask the broker what a client asks.
+
+        Appends are handed to it one after the other; small ones before this waits for anything. What is not part of an
+        event's way counts as a question.
 
         Raises:
             TielineError: the request breaks a rule, or why there is no answer.
@@ -81,13 +87,16 @@ class Mailroom:
             raise UnsupportedError("this gateway does not know what is asked of durable events; it may be too old")
         mail_door.check_place(request, name)
         rights.check_mail(self._door.principal, name, request.topic)
+        if name not in _OF_EVENTS:
+            self._meter.spend(0)
         await self._asks[name](request, getattr(request, name), answer)
 
     async def _append(self, request: wire.MailRequest, ask: wire.Append, answer: MailAnswer) -> None:
-        drafts = mail_door.drafts(self._door, request.topic, ask, self._port.clock.now())
-        self._door.principal.meter.spend(sum(len(draft.envelope) for draft in drafts), len(drafts))
-        stored = await self._port.mail.append(request.topic, drafts, together=ask.together, most=ask.most)
-        for one in stored:
+        async with self._appending:  # they are stored in the order in which they came
+            drafts = await mail_door.drafts(self._door, request.topic, ask, self._port.clock.now())
+            self._meter.spend(sum(len(draft.envelope) for draft in drafts), len(drafts))
+            storing = self._port.mail.append(request.topic, drafts, together=ask.together, most=ask.most)
+        for one in await storing:
             await answer.grow(0)
             answer.message.stored.append(appended_to_wire(one))
 

@@ -56,6 +56,8 @@ class ScheduleDesk:
         name = request.WhichOneof("ask")
         if name is None:
             raise UnsupportedError("this gateway does not know what is asked of planned events; it may be too old")
+        if name != "plan":
+            self._principal.meter.spend(0)
         await self._asks[name](getattr(request, name), answer)
 
     async def _plan(self, ask: wire.Plan, _answer: Told) -> None:
@@ -85,7 +87,7 @@ class ScheduleDesk:
             if len(page) < min(left, _AT_ONCE):
                 break
             left, offset = left - len(page), offset + len(page)
-        answer.message.total = total
+        answer.message.total = total if rights.may_count(self._principal) else 0
 
     def _may_see(self, one: Planned) -> bool:
         return not self._principal.restricted or rights.may_plan(self._principal, _topic(one))

@@ -268,6 +268,7 @@ class Uplink:
 
         async def ask() -> None:
             rights.check_responders(self.door.principal, item.topic)
+            self._meter.spend(0)
             for place in await self._port.responders(topics.check_topic(item.topic)):
                 answer.responders.add(service=place.service, instance=place.instance, groups=place.groups)
 
@@ -286,6 +287,7 @@ class Uplink:
 
         async def ask() -> None:
             self.door.principal.check(Action.ADMIN, rights.EVERYTHING)
+            self._meter.spend(0)
             answer.trail = await self._port.find_trail(item.correlation_id)
 
         self._ask("trail_found", answer, ask)

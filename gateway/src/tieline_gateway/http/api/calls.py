@@ -115,7 +115,7 @@ async def call(asked: Asked[Nothing, NewCall]) -> Answer:
     body = asked.body
     request = wire.PublishAndWaitRequest(idempotent=body.idempotent, idempotency_key=_key(asked))
     correlation_id = _fill(request, asked)
-    reply = await asked.gateway.simple.publish_and_wait(request, body.ttl_ms / 1000)
+    reply = await asked.gateway.simple.publish_and_wait(request, body.ttl_ms / 1000, asked.principal.signature)
     return Answer(Reply(**_reply(reply.data, reply.content_type)), _named(correlation_id))
 
 
@@ -124,7 +124,7 @@ async def gather(asked: Asked[Nothing, NewGather]) -> Answer:
     body = asked.body
     request = wire.PublishAndGatherRequest(every_instance=body.every_instance, max_replies=body.max_replies)
     correlation_id = _fill(request, asked)
-    told = await asked.gateway.simple.publish_and_gather(request, body.ttl_ms / 1000)
+    told = await asked.gateway.simple.publish_and_gather(request, body.ttl_ms / 1000, asked.principal.signature)
     return Answer(Gathered([_answered(each) for each in told.answers]), _named(correlation_id))
 
 
@@ -133,7 +133,7 @@ async def stream(asked: Asked[Nothing, NewStream]) -> Response:
     request = wire.PublishAndStreamRequest()
     correlation_id = _fill(request, asked)
     seconds = None if asked.body.ttl_ms is None else asked.body.ttl_ms / 1000
-    items = asked.gateway.simple.publish_and_stream(request, seconds)
+    items = asked.gateway.simple.publish_and_stream(request, seconds, asked.principal.signature)
     headers = _named(correlation_id)
     return await event_stream(_items(items), asked.gateway.over, headers, Outcome.MAY_HAVE_RUN)
 

@@ -14,6 +14,7 @@ from tieline.cron_job import CronJob, CronRun
 from tieline.cron_task import Misfire
 from tieline.errors import TielineError
 from tieline.topics import check_topic
+from tieline_gateway.access import rights
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http.documents import ErrorDocument, error_document, milliseconds, moment
 from tieline_gateway.http.operation import Asked, Nothing, Operation
@@ -116,7 +117,8 @@ class CronPage(msgspec.Struct):
     """Some tasks, in the order of their names."""
 
     items: list[CronDocument]
-    total: int
+    total: int | None
+    """Null for who may not see all of them."""
     page: int
     limit: int
 
@@ -131,7 +133,8 @@ async def find(asked: Asked[CronQuery, Nothing]) -> CronPage:
     """Tell of a page; those of topics that one may not see are left out."""
     page = await asked.gateway.events.cron.list(page=asked.query.page, limit=asked.query.limit)
     items = [_shown(job) for job in page.items if asked.principal.may(Action.ADMIN, job.topic)]
-    return CronPage(items, page.total, page.page, page.limit)
+    total = page.total if rights.may_count(asked.principal) else None
+    return CronPage(items, total, page.page, page.limit)
 
 
 async def create(asked: Asked[Nothing, NewCron]) -> CronDocument:
@@ -181,7 +184,7 @@ async def run(asked: Asked[Nothing, Nothing]) -> Ran:
 
 async def _allowed(asked: Asked[Nothing, Nothing] | Asked[Nothing, CronChange]) -> CronJob:
     job = await asked.gateway.events.cron.get(asked.path["name"])
-    asked.principal.check(Action.ADMIN, job.topic)
+    rights.check_task(asked.principal, job.topic, job.name)
     return job
 
 

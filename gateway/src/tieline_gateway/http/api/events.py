@@ -117,7 +117,7 @@ async def publish(asked: Asked[EventQuery, NewEvent | Incoming | Batch]) -> Publ
     request = _of_json(body) if isinstance(body, NewEvent) else _of_cloud(body, durable=asked.query.durable)
     _check(asked, request)
     _add_key(asked, request)
-    return _told(await asked.gateway.simple.publish(request))
+    return _told(await asked.gateway.simple.publish(request, asked.principal.signature))
 
 
 async def _publish_batch(asked: Asked[EventQuery, NewEvent | Incoming | Batch], batch: Batch) -> PublishedTogether:
@@ -131,7 +131,7 @@ async def _publish_batch(asked: Asked[EventQuery, NewEvent | Incoming | Batch], 
         _check(asked, request)
     if idempotency_key(asked.request):
         raise InvalidArgumentError("Idempotency-Key names one event; those of a batch have ids of their own")
-    told = await asked.gateway.simple.publish_together(requests)
+    told = await asked.gateway.simple.publish_together(requests, asked.principal.signature)
     return PublishedTogether([_told(each) for each in told])
 
 

@@ -55,7 +55,8 @@ class SchedulePage(msgspec.Struct):
     """Some schedules: pending ones by when they are due, others the last first."""
 
     items: list[ScheduleDocument]
-    total: int
+    total: int | None
+    """Null for who may not see all of them."""
     page: int
     limit: int
 
@@ -76,7 +77,8 @@ async def find(asked: Asked[SchedulesQuery, Nothing]) -> SchedulePage:
     query = asked.query
     page = await asked.gateway.events.schedules.list(query.status, page=query.page, limit=query.limit)
     items = [_shown(each) for each in page.items if rights.may_plan(asked.principal, each.topic)]
-    return SchedulePage(items, page.total, page.page, page.limit)
+    total = page.total if rights.may_count(asked.principal) else None
+    return SchedulePage(items, total, page.page, page.limit)
 
 
 async def figures(asked: Asked[Nothing, Nothing]) -> ScheduleFiguresDocument:

@@ -38,11 +38,11 @@ function All() {
     <${Loaded} from=${found}>
       ${({ items, total }) => html`<${List} items=${items} status=${status} ways=${ways} />
         ${
-          total > LIMIT &&
+          (total === null || total > LIMIT) &&
           html`<nav class="pages" aria-label="Pages">
           <button type="button" disabled=${page < 2} onClick=${() => change({ page: page - 1 })}>Back</button>
-          <button type="button" disabled=${page * LIMIT >= total} onClick=${() => change({ page: page + 1 })}>Next</button>
-          <span class="faint">${count(total)} in all</span>
+          <button type="button" disabled=${total !== null && page * LIMIT >= total} onClick=${() => change({ page: page + 1 })}>Next</button>
+          ${total !== null && html`<span class="faint">${count(total)} in all</span>`}
         </nav>`
         }`}
     <//>
