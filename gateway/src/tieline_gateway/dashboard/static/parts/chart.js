@@ -45,7 +45,7 @@ function options({ lines, format, tick, group, width }) {
   return {
     width,
     height: HEIGHT,
-    padding: [8, 12, 0, 0],
+    padding: [8, 26, 0, 0],
     cursor: { sync: { key: group }, y: false, points: { size: 7 } },
     legend: { live: true },
     scales: {
