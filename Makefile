@@ -127,7 +127,7 @@ conformance: setup ## Show that every language behaves the same
 
 .PHONY: faults
 faults: setup ## Kill, freeze and cut off real processes and servers
-	FAULTS_FULL=1 $(BIN)/python -m pytest tests/faults -s $(PYTEST_ARGS)
+	FAULTS_FULL=1 $(BIN)/python -m pytest tests/faults tests/gateway/http/test_openapi.py -s $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: setup $(BENCH_READY) bench/node_modules/.stamp ## Measure ourselves and our peers in one run (QUICK=1 for a short one)

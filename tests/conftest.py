@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.binaries import ServerNotFound, find_server, server_version
+from tests.support.nursery import open_nursery
 from tests.support.other_server import may_talk_to_a_server
 from tests.support.servers import RedisServer
 
@@ -16,6 +17,7 @@ def pytest_configure() -> None:
     """SIGINT interrupts, also where a shell runs us in the background, which has it ignored by us and our children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    open_nursery()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

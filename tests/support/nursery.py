@@ -4,8 +4,9 @@ To load the gateway or a command takes an interpreter half a second or more of w
 some hundredths. What begins here is a process like any other: its own id, session, folder, environment and pipes,
 and it ends as the interpreter ends. A nursery belongs to one process of pytest, and ends with it.
 
-What the interpreter itself reads at its start cannot be changed in a fork: `begin` starts a program with other such
-settings as a shell would, and all of them if TEST_FORK=0.
+Outside of pytest, where the benchmark measures programs and the demo shows them, all are started as a shell would.
+What the interpreter itself reads at its start cannot be changed in a fork: a program with other such settings is none
+either, nor is any if TEST_FORK=0.
 """
 
 from __future__ import annotations
@@ -55,6 +56,12 @@ class Begun(Protocol):
         ...
 
 
+def open_nursery() -> None:
+    """From now on this process forks its programs, unless TEST_FORK=0; those it starts do not fork theirs."""
+    if os.environ.get("TEST_FORK") != "0":
+        os.environ["TEST_FORK"] = str(os.getpid())
+
+
 async def begin(
     *command: str,
     env: Mapping[str, str],
@@ -64,7 +71,7 @@ async def begin(
     cwd: str | Path | None = None,
     start_new_session: bool = False,
 ) -> Begun:
-    """`asyncio.create_subprocess_exec`; forked if it is `python -m MODULE …` or `python SCRIPT …`."""
+    """`asyncio.create_subprocess_exec`; a fork, where there is a nursery, of `python -m MODULE` and `python SCRIPT`."""
     if not _can_be_forked(command, env):
         return await asyncio.create_subprocess_exec(
             *command, env=env, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd,
@@ -75,7 +82,7 @@ async def begin(
 
 
 def _can_be_forked(command: Sequence[str], env: Mapping[str, str]) -> bool:
-    if os.environ.get("TEST_FORK") == "0" or command[0] != sys.executable or len(command) < 2:
+    if os.environ.get("TEST_FORK") != str(os.getpid()) or command[0] != sys.executable or len(command) < 2:
         return False
     is_program = command[1] == "-m" if command[1].startswith("-") else Path(command[1]).suffix == ".py"
     return is_program and _read_at_the_start(env) == _read_at_the_start(os.environ)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.nursery import Begun, begin
 
+ROOT = Path(__file__).parents[2]
 PIPE = asyncio.subprocess.PIPE
 TELL = """
 import json, os, sys
@@ -102,6 +103,25 @@ async def test_no_two_have_the_same_chance(tmp_path: Path) -> None:
 async def test_what_the_interpreter_reads_at_its_start_makes_it_a_program_of_its_own(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONWARNINGS": "error"}
     program = await begin(sys.executable, str(script(tmp_path, TELL)), env=env, stdout=PIPE)
+    out, _ = await program.communicate()
+    assert not json.loads(out)["forked"]
+
+
+async def test_a_program_starts_its_own_as_a_shell_would(tmp_path: Path) -> None:
+    source = """
+import asyncio, os, sys
+from tests.support.nursery import begin
+
+async def main():
+    await (await begin(sys.executable, sys.argv[1], env=dict(os.environ))).wait()
+
+asyncio.run(main())
+"""
+    told = tmp_path / "tell.py"
+    told.write_text(TELL)
+    path = str(script(tmp_path, source))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    program = await begin(sys.executable, path, str(told), env=env, stdout=PIPE)
     out, _ = await program.communicate()
     assert not json.loads(out)["forked"]
 

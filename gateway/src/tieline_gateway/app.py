@@ -65,12 +65,12 @@ async def run(settings: GatewaySettings, announce: Callable[[str], None]) -> Non
         watching = [asyncio.create_task(watch.run())]
         if tls:
             watching.append(asyncio.create_task(tls.watch()))
-        announce(_announcement(settings, port))
-        if web:
-            gateway.spawn(gateway.overview.sample(gateway.stopping))
-            announce(f"tieline: serving HTTP on {'https' if tls else 'http'}://{web}")
         stop = asyncio.Event()
-        with stop_signals(stop.set):
+        with stop_signals(stop.set):  # before anybody is told that it serves
+            announce(_announcement(settings, port))
+            if web:
+                gateway.spawn(gateway.overview.sample(gateway.stopping))
+                announce(f"tieline: serving HTTP on {'https' if tls else 'http'}://{web}")
             tell_service_manager(READY)
             await _until(stop, gateway, server)
             for task in watching:

@@ -205,4 +205,4 @@ async def test_what_is_stored_and_nobody_handles(redis_url: str) -> None:
 async def test_a_history_that_cannot_be_written(tmp_path: Path) -> None:
     async with Up("--history", f"sqlite://{tmp_path}/there.db") as up:
         _, found = await findings(up.url)
-        assert (found["history"]["level"], "1 recorders" in found["history"]["found"]) == ("fine", True)
+        assert (found["history"]["level"], "1 recorder," in found["history"]["found"]) == ("fine", True)

@@ -86,7 +86,7 @@ async def test_lines_of_stdin_are_stored_in_their_order(url: str) -> None:
     ("arguments", "says"),
     [
         (("--lines", "1"), "leave DATA"),
-        (("1", "--priority", "8"), "add key= or durable=True"),
+        (("1", "--priority", "8"), "add --key or --durable"),
         (("1", "--delay", "1h", "--at", "2h"), "INVALID_ARGUMENT"),
         (("1", "--at", "tomorrow"), "is no moment"),
         (("1", "--delay", "-5"), "is no duration"),

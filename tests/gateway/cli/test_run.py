@@ -102,7 +102,7 @@ async def test_a_changed_file_starts_it_anew_and_a_broken_one_waits(folder: Path
 
 async def test_what_never_starts_is_given_up(redis_url: str) -> None:
     printed = await command("run", "no.such.module", "--workers", "2", TIELINE_URL=redis_url)
-    assert (printed.code, "there is no module 'no'" in printed.err) == (1, True)
+    assert (printed.code, "there is no module 'no'" in printed.err) == (2, True)
 
 
 async def test_one_process_is_that_process(folder: Path, redis_url: str) -> None:

@@ -224,7 +224,12 @@ export class RedisMail extends RedisMailDesk implements Mail {
   /** See `Mail.claim`. */
   async claim(topic: string, group: string, slots: number, entries: number, leaseMs: number): Promise<Claimed> {
     const numbers = [slots, entries, LIMIT_CLAIM_BYTES, Math.floor(leaseMs)].map(String);
-    const reply = await this.work.run(CLAIM, claimNames(this.prefix, topic, group), [topic, group, ...numbers, NO_HOLDER]);
+    const reply = await this.work.run(CLAIM, claimNames(this.prefix, topic, group), [
+      topic,
+      group,
+      ...numbers,
+      NO_HOLDER,
+    ]);
     const [token, again, lost, members] = listOf(reply);
     const ms = String(again);
     return {
