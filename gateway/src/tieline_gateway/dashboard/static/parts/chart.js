@@ -4,7 +4,8 @@ import { html, useEffect, useRef } from "../core/view.js";
 import Plot from "../vendor/uplot.js";
 
 const HEIGHT = 184;
-const SECONDS = 120;
+const LEAST_SECONDS = 30;
+const MOST_SECONDS = 120;
 
 /** Changes when the colours change. */
 export const colours = store(0);
@@ -44,11 +45,13 @@ function options({ lines, format, tick, group, width }) {
   return {
     width,
     height: HEIGHT,
-    padding: [8, 12, 0, 0],
+    padding: [8, 26, 0, 0],
     cursor: { sync: { key: group }, y: false, points: { size: 7 } },
     legend: { live: true },
     scales: {
-      x: { range: (_plot, _first, last) => [last - SECONDS, last] },
+      x: {
+        range: (_plot, first, last) => [Math.max(last - MOST_SECONDS, Math.min(first, last - LEAST_SECONDS)), last],
+      },
       y: { range: (_plot, _low, high) => [0, Math.max(high * 1.15, 1)] },
     },
     axes: [
