@@ -22,7 +22,7 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.codec import encode
 from tieline.envelope import EVENT, new_id
-from tieline.schedule import Plan, Way
+from tieline.schedules.agenda import Plan, Way
 from tieline.transport import Interest, Route
 from tieline.transports.redis import RedisTransport
 

@@ -11,7 +11,7 @@ import pytest
 from tests.gateway.raw_link import RawLink
 from tests.gateway.test_link_rules import NewLink, code
 from tieline._contract import agenda_pb2 as agenda
-from tieline.cron_task import CronCall, CronEvent, CronTask, decode_task, encode_task
+from tieline.cron.task import CronCall, CronEvent, CronTask, decode_task, encode_task
 
 HOUR_MS = 3_600_000
 

@@ -18,7 +18,7 @@ from tests.suite.seen import Seen, until
 from tests.support.servers import RedisServer, paused
 from tieline import Event, EventSystem, PayloadTooLargeError, Settings, UnavailableError
 from tieline._contract import gateway_pb2 as wire
-from tieline.durable import Draft
+from tieline.durable.mail import Draft
 from tieline.transports.grpc import GrpcTransport
 
 QUICK = Settings(reconnect_min=0.02, reconnect_max=0.1, drain=0.1)

@@ -20,8 +20,8 @@ from tieline import EventSystem, Settings
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.contract import ERRORS
 from tieline.errors import InvalidArgumentError, NoRespondersError, UnsupportedError
-from tieline.event_store import Order, Selection
-from tieline.event_stores import event_store
+from tieline.history.store import Order, Selection
+from tieline.history.stores import event_store
 
 JSON = "application/json"
 QUIET = Settings(drain=0.1, system_events=False)

@@ -18,8 +18,8 @@ from tieline._contract import envelope_pb2 as envelopes
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.contract import ERRORS
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.calls.fingerprint import fingerprint
 from tieline.envelope import ACCEPTED, CANCEL, CREDIT, EVENT, REPLY, REQUEST, STREAM_END, STREAM_ITEM
-from tieline.fingerprint import fingerprint
 
 NewLink = Callable[..., Awaitable[tuple[RawLink, str]]]
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

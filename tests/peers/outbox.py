@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from tieline import EventSystem, Settings, TielineError
-from tieline.outbox_file import OutboxFile
+from tieline.outbox.file import OutboxFile
 
 OPTIONS: dict[str, Any] = json.loads(sys.argv[1])
 

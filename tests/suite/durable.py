@@ -12,7 +12,7 @@ import pytest
 from tests.suite.seen import Seen, Watch, until
 from tests.suite.world import Feature, World
 from tieline import ConflictError, Event, EventSystem, InvalidArgumentError, OverloadedError, RetryPolicy, Settings
-from tieline.consumer import Consumer
+from tieline.durable.consumer import Consumer
 
 NEEDS = frozenset({Feature.DURABLE})
 AT_ONCE = RetryPolicy(max_attempts=3, backoff=0.0, cap=0.0)

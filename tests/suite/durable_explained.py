@@ -10,7 +10,7 @@ from tests.suite.durable_retries import failing
 from tests.suite.seen import ASK_SECONDS, Seen, until
 from tests.suite.world import Feature, World
 from tieline import Event, EventSystem, Item, RetryPolicy, Settings, Step, StepName
-from tieline.explain import TrailStep
+from tieline.explain.explain import TrailStep
 
 NEEDS = frozenset({Feature.DURABLE})
 

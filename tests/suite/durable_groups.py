@@ -11,7 +11,7 @@ from tests.suite.durable import AT_ONCE, Keys
 from tests.suite.durable_retries import failing
 from tests.suite.seen import Seen, until
 from tests.suite.world import Feature, World
-from tieline.durable import Claimed
+from tieline.durable.mail import Claimed
 
 NEEDS = frozenset({Feature.DURABLE})
 

@@ -11,7 +11,7 @@ from tests.suite.durable import AT_ONCE
 from tests.suite.seen import Seen, until
 from tests.suite.world import Feature, World, needs
 from tieline import Event, Handling, InvalidArgumentError, Settings, Standing, UnavailableError, idempotency_store
-from tieline.idempotency import MemoryIdempotencyStore
+from tieline.durable.idempotency import MemoryIdempotencyStore
 
 NEEDS = frozenset({Feature.DURABLE})
 

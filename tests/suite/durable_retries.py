@@ -14,7 +14,7 @@ from tests.suite.durable import AT_ONCE, Keys, freeze
 from tests.suite.seen import Seen, until
 from tests.suite.world import Feature, World
 from tieline import ConflictError, Event, InvalidArgumentError, RetryPolicy, Settings
-from tieline.lease import Lease
+from tieline.durable.lease import Lease
 
 NEEDS = frozenset({Feature.DURABLE})
 

@@ -28,7 +28,7 @@ _LARGEST = 1 << 18
 _FILES = 4
 
 
-LOADED = ("tieline.transports.redis", "tieline.transports.grpc", "tieline.sqlite_event_store")
+LOADED = ("tieline.transports.redis", "tieline.transports.grpc", "tieline.history.sqlite_store")
 
 
 def load() -> None:

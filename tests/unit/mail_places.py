@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.suite.raw import Raw
 from tests.suite.seen import Seen
-from tieline.durable import Appended, Claimed, Draft, Entry, GroupFigures, Mail, Member, Settlement, Verdict
+from tieline.durable.mail import Appended, Claimed, Draft, Entry, GroupFigures, Mail, Member, Settlement, Verdict
 from tieline.transport import Interest, Route, Transport
 from tieline.transports.memory import MemoryTransport
 from tieline.transports.redis import RedisTransport

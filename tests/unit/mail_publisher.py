@@ -7,7 +7,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from tieline.durable import Draft
+from tieline.durable.mail import Draft
 from tieline.transports.memory import MemoryTransport
 from tieline.transports.sqlite_mail import SqliteMail
 

@@ -26,7 +26,7 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.codec import encode
 from tieline.envelope import new_id
-from tieline.schedule import Agenda, Plan, Way
+from tieline.schedules.agenda import Agenda, Plan, Way
 from tieline.transports import redis_agenda
 
 ROLE, AGENDA = contract.role_key("tl:"), contract.agenda_key("tl:")

@@ -13,7 +13,7 @@ from tests.support.servers import RedisServer
 from tests.unit.mail_places import Box, names, opened
 from tieline import UnavailableError
 from tieline._contract import contract
-from tieline.durable import Appended
+from tieline.durable.mail import Appended
 from tieline.settings import Settings
 from tieline.transports.redis import RedisTransport
 from tieline.transports.redis_link import pack

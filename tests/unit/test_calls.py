@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.calls import Call, Calls
-from tieline.deadlines import Deadlines
+from tieline.calls.calls import Call, Calls
+from tieline.calls.deadlines import Deadlines
 from tieline.envelope import ACCEPTED, REPLY, error_to_wire, new_call_id
 from tieline.errors import (
     CallTimeoutError,

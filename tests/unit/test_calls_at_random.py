@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tieline._contract.envelope_pb2 import Envelope, Stream
-from tieline.call import Call, State
-from tieline.calls import Calls
-from tieline.deadlines import Deadlines
+from tieline.calls.call import Call, State
+from tieline.calls.calls import Calls
+from tieline.calls.deadlines import Deadlines
+from tieline.calls.stream_call import StreamCall
 from tieline.envelope import ACCEPTED, REPLY, STREAM_END, STREAM_ITEM, error_to_wire, new_call_id
 from tieline.errors import HandlerError, Outcome, OverloadedError, TielineError, UnavailableError
 from tieline.settings import Settings
-from tieline.stream_call import StreamCall
 
 SETTINGS = Settings(pending_calls=50, offline_buffer=2_000)
 

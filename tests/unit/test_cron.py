@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tieline import zone as zones
-from tieline.cron import parse_cron
+from tieline.cron import zone as zones
+from tieline.cron.cron import parse_cron
 from tieline.errors import InvalidArgumentError
 
 VECTORS: dict[str, list[Any]] = json.loads(

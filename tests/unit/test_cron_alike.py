@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tieline.cron_task import CronEvent, CronTask, Misfire, check_task, due, encode_task
+from tieline.cron.task import CronEvent, CronTask, Misfire, check_task, due, encode_task
 from tieline.errors import InvalidArgumentError
 
 PEER = Path(__file__).parents[1] / "peers/cron.mjs"

@@ -20,9 +20,9 @@ from tieline import AlreadyExistsError, Event, EventSystem, InvalidArgumentError
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.codec import encode
-from tieline.cron_task import CronCall, CronEvent, CronTask, Misfire, encode_task
-from tieline.roster import Roster, Turn
-from tieline.schedule import Agenda, Fired
+from tieline.cron.roster import Roster, Turn
+from tieline.cron.task import CronCall, CronEvent, CronTask, Misfire, encode_task
+from tieline.schedules.agenda import Agenda, Fired
 
 HOUR = 3_600_000
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.test_cron import iso, ms
-from tieline.cron_task import CronCall, CronEvent, CronTask, Misfire, check_task, decode_task, due, encode_task
+from tieline.cron.task import CronCall, CronEvent, CronTask, Misfire, check_task, decode_task, due, encode_task
 from tieline.errors import InvalidArgumentError
 
 VECTORS: dict[str, list[Any]] = json.loads(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.deadlines import Deadlines
+from tieline.calls.deadlines import Deadlines
 
 
 class Waiter:

@@ -21,10 +21,10 @@ from tieline.errors import (
     NoRespondersError,
     UnavailableError,
 )
-from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection, cursor_of, merged, position_of
-from tieline.event_stores import event_store
-from tieline.history_questions import check_limit, check_page, check_selection, read_cursor
-from tieline.sql_event_store import SqlEventStore
+from tieline.history.questions import check_limit, check_page, check_selection, read_cursor
+from tieline.history.sql_store import SqlEventStore
+from tieline.history.store import EventStore, Order, RecordedEvent, Retention, Selection, cursor_of, merged, position_of
+from tieline.history.stores import event_store
 
 EVERYTHING = Selection()
 

@@ -10,9 +10,9 @@ from tests.suite.seen import Watch
 from tests.support.vectors import vectors
 from tieline import codec
 from tieline._contract.envelope_pb2 import Step, Trail
-from tieline.causes import in_order
-from tieline.explain import explanation
-from tieline.trail_bytes import joined
+from tieline.explain.causes import in_order
+from tieline.explain.explain import explanation
+from tieline.explain.trail_bytes import joined
 
 AT = 1_700_000_000_000
 

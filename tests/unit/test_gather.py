@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.suite.seen import Watch
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.call import Call
-from tieline.gather import Gathering, Unit
+from tieline.calls.call import Call
+from tieline.calls.gather import Gathering, Unit
 from tieline.transport import Place
 
 COUNT = 8_000

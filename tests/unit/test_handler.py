@@ -16,9 +16,9 @@ import pytest
 
 from tieline import Event, InvalidArgumentError, InvalidPayloadError, Timestamp
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.calls.streaming import from_thread
 from tieline.clock import Clock
 from tieline.handler import THREADS, bind
-from tieline.streaming import from_thread
 
 if TYPE_CHECKING:
     from nowhere import Missing  # type: ignore[import-not-found]

@@ -9,7 +9,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from tieline._contract.contract import DURATION_BOUNDS_NS, DURATION_SHOWN_NS
-from tieline.histogram import BOUNDS, NOTHING, Distribution, Histogram, joined
+from tieline.figures.histogram import BOUNDS, NOTHING, Distribution, Histogram, joined
 
 
 def of(*durations: float) -> Distribution:

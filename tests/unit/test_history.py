@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.servers import RedisServer
 from tieline import Event, EventSystem, RetryPolicy, Settings
-from tieline.caller import reply_value
+from tieline.calls.caller import reply_value
 from tieline.envelope import REQUEST
 from tieline.errors import (
     InvalidArgumentError,
@@ -24,11 +24,11 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from tieline.event_store import RecordedEvent
-from tieline.event_stores import event_store
-from tieline.history_replay import ReplayProgress
+from tieline.history.replay import ReplayProgress
+from tieline.history.sql_store import SqlEventStore
+from tieline.history.store import RecordedEvent
+from tieline.history.stores import event_store
 from tieline.outgoing import compose
-from tieline.sql_event_store import SqlEventStore
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
 BIG = 1_000_000
@@ -287,7 +287,7 @@ async def test_a_database_that_goes_away_is_told(
 
 
 async def test_nothing_can_be_recorded_through_a_gateway(tmp_path: Path) -> None:
-    from tieline.tape import NoTape
+    from tieline.history.tape import NoTape
 
     with pytest.raises(UnsupportedError, match="tieline up --history"):
         await NoTape().register()

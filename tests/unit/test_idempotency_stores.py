@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.servers import RedisServer
 from tieline import Handling, IdempotencyStore, InvalidArgumentError, Standing, UnavailableError, idempotency_store
-from tieline.idempotency import MemoryIdempotencyStore
+from tieline.durable.idempotency import MemoryIdempotencyStore
 
 EVENT = Handling("default", "orders", "018f")
 BEGUN, BUSY, DONE = Standing

@@ -17,11 +17,11 @@ import pytest
 from tieline import EventSystem, UnavailableError, codec
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.calls.fingerprint import fingerprint
+from tieline.calls.ledger import Caller, Joined, Key, Ledger, MemoryResults, Stored
 from tieline.clock import Clock
 from tieline.envelope import REPLY, REQUEST
 from tieline.errors import InvalidArgumentError, Outcome
-from tieline.fingerprint import fingerprint
-from tieline.ledger import Caller, Joined, Key, Ledger, MemoryResults, Stored
 from tieline.transports.sqlite_results import SqliteResults
 
 VECTORS = json.loads((Path(__file__).parents[2] / "proto/vectors/fingerprints.json").read_text())

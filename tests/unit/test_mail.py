@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.mail_places import Box, names
 from tieline._contract import contract
-from tieline.durable import Draft, Redriven, Verdict
+from tieline.durable.mail import Draft, Redriven, Verdict
 
 
 async def test_a_key_is_leased_with_its_events_in_order(box: Box) -> None:

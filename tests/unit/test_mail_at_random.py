@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.mail_places import LEASE, Box, names, opened
 from tieline import NotFoundError
-from tieline.durable import Member, Redriven, Settlement, Verdict
+from tieline.durable.mail import Member, Redriven, Settlement, Verdict
 from tieline.transports.memory import MemoryTransport
 from tieline.transports.redis import RedisTransport
 

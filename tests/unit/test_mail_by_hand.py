@@ -9,7 +9,7 @@ import pytest
 from tests.support.servers import RedisServer
 from tests.unit.mail_places import Box, opened
 from tieline._contract import contract, scripts
-from tieline.durable import Redriven, Verdict
+from tieline.durable.mail import Redriven, Verdict
 from tieline.transports.redis import RedisTransport
 from tieline.transports.redis_link import pack
 from tieline.transports.redis_mail import RedisMail

@@ -11,7 +11,7 @@ from tests.support.servers import RedisServer
 from tests.unit.mail_places import Box, opened
 from tieline import NotFoundError
 from tieline._contract import contract, scripts
-from tieline.durable import Verdict
+from tieline.durable.mail import Verdict
 from tieline.transports.redis import RedisTransport
 from tieline.transports.redis_mail import RedisMail
 

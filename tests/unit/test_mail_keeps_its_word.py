@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.servers import RedisServer
 from tests.unit.mail_places import Box, names, opened
-from tieline.durable import Entry, Member, Settlement, Verdict
+from tieline.durable.mail import Entry, Member, Settlement, Verdict
 from tieline.transports.redis import RedisTransport
 
 STEPS = int(os.environ.get("STEPS", "500"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.unit.mail_places import GROUP, Box, names
-from tieline.durable import Claimed, Settlement, Verdict
+from tieline.durable.mail import Claimed, Settlement, Verdict
 
 
 async def begin(box: Box, claimed: Claimed, *, lease: float) -> list[bool]:

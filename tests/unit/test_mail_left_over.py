@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.servers import RedisServer
 from tests.unit.mail_places import Box, names, opened
-from tieline.durable import Settlement, Verdict
+from tieline.durable.mail import Settlement, Verdict
 from tieline.transports.redis import RedisTransport
 
 

@@ -12,7 +12,7 @@ from tests.suite.seen import Seen
 from tests.support.servers import RedisServer
 from tests.unit.mail_places import Box, names, opened
 from tieline import ConflictError, EventSystem, Item
-from tieline.durable import NoStream, Stored, Verdict
+from tieline.durable.mail import NoStream, Stored, Verdict
 from tieline.transports.redis import RedisTransport
 
 

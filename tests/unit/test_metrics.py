@@ -25,8 +25,8 @@ from tieline import (
 from tieline._contract.contract import ASK_TOPIC, LIMIT_METRIC_GROUPS, LIMIT_METRIC_TOPICS, METRICS
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import EVENT
-from tieline.metrics import Figures, Metrics
-from tieline.tally import CALL, COUNTERS, LIVE, OTHER, Tally
+from tieline.figures.metrics import Figures, Metrics
+from tieline.figures.tally import CALL, COUNTERS, LIVE, OTHER, Tally
 from tieline.transport import Interest, Route
 
 

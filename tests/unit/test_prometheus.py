@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tieline import EventSystem, TielineError, testing
 from tieline._contract.contract import DURATION_SHOWN_NS, METRICS
-from tieline.groups import Group
+from tieline.durable.groups import Group
 from tieline.prometheus import exposition
 
 

@@ -17,10 +17,10 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import EVENT
 from tieline.errors import UnavailableError
-from tieline.event_store import EventStore, Order, RecordedEvent, Retention, Selection
-from tieline.event_stores import event_store
-from tieline.recorder import Recorder
-from tieline.tape import Kind
+from tieline.history.recorder import Recorder
+from tieline.history.store import EventStore, Order, RecordedEvent, Retention, Selection
+from tieline.history.stores import event_store
+from tieline.history.tape import Kind
 
 ALL = Selection()
 

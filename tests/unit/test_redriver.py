@@ -11,7 +11,7 @@ import pytest
 
 from tests.suite.seen import Seen
 from tieline import RetryPolicy, UnavailableError, testing
-from tieline.durable import Letter
+from tieline.durable.mail import Letter
 from tieline.testing import System
 
 HOURLY = RetryPolicy(max_attempts=1, redrives=3)

@@ -15,7 +15,7 @@ from tests.suite.seen import until
 from tests.unit.mail_places import Box, opened
 from tieline import testing
 from tieline._contract import contract, scripts
-from tieline.durable import Verdict
+from tieline.durable.mail import Verdict
 from tieline.transports import redis_retention
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 from tieline.transports.redis import RedisTransport

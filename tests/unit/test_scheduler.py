@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tieline import testing
-from tieline.schedule import Fired, NoAgenda
-from tieline.scheduler import Scheduler
+from tieline.schedules.agenda import Fired, NoAgenda
+from tieline.schedules.scheduler import Scheduler
 
 NOTHING = Fired(None, ())
 YEAR = 31_536_000.0

@@ -20,7 +20,7 @@ from tests.suite.seen import Seen, until
 from tieline import ConflictError, EventSystem, OverloadedError, RetryPolicy, ScheduleStatus, Settings, testing
 from tieline._contract import contract
 from tieline.envelope import new_id
-from tieline.schedule import Plan, Way
+from tieline.schedules.agenda import Plan, Way
 from tieline.transports import sqlite_agenda, sqlite_mail_commit, sqlite_mail_schema
 from tieline.transports import sqlite_agenda_book as desk
 from tieline.transports import sqlite_agenda_rows as rows

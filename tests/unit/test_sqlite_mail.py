@@ -18,7 +18,7 @@ from tests.suite.seen import Seen, until
 from tests.unit.mail_places import Box, names, opened
 from tieline import EventSystem, OverloadedError, RetryPolicy, UnavailableError, UnsupportedError, testing
 from tieline.clock import Clock
-from tieline.durable import Draft, Redriven, Verdict
+from tieline.durable.mail import Draft, Redriven, Verdict
 from tieline.errors import InvalidArgumentError, Outcome
 from tieline.transports import sqlite_mail_commit, sqlite_mail_writer
 from tieline.transports.memory import MemoryBroker, MemoryTransport

@@ -23,8 +23,8 @@ from tieline import (
 )
 from tieline._contract import contract
 from tieline._contract.schedule_pb2 import CronRun
-from tieline.roster import Roster, Turn
-from tieline.schedule import Fired
+from tieline.cron.roster import Roster, Turn
+from tieline.schedules.agenda import Fired
 from tieline.transports.memory import MemoryBroker, MemoryTransport
 
 HOUR, DAY = 3_600.0, 86_400.0

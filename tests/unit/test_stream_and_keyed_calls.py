@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.test_calls import Table
 from tieline._contract.envelope_pb2 import Envelope, Stream
-from tieline.call import Call
+from tieline.calls.call import Call
+from tieline.calls.stream_call import StreamCall
 from tieline.envelope import REPLY, STREAM_END, STREAM_ITEM, error_to_wire
 from tieline.errors import (
     CallTimeoutError,
@@ -16,7 +17,6 @@ from tieline.errors import (
     OverloadedError,
     UnavailableError,
 )
-from tieline.stream_call import StreamCall
 
 
 class Features(Table):

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock } from "./clock.js";
 import { decode, MSGPACK } from "./codec.js";
-import type { DurableDelivery } from "./durableDelivery.js";
+import type { DurableDelivery } from "./durable/delivery.js";
 import { type Envelope, REQUEST } from "./envelope.js";
 import type { TielineError } from "./errors.js";
 import { newId } from "./identity.js";

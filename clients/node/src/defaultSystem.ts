@@ -1,11 +1,11 @@
+import type { Gathered } from "./calls/gather.js";
+import type { CallOptions, StreamOptions } from "./calls/requester.js";
+import type { Stream } from "./calls/stream.js";
+import type { GatherOptions } from "./calls/surveyor.js";
+import type { Item, ManyOptions } from "./durable/many.js";
 import { EventSystem } from "./events.js";
-import type { Gathered } from "./gather.js";
-import type { Item, ManyOptions } from "./many.js";
 import type { Receipt } from "./publisher.js";
 import type { PublishOptions } from "./publishOptions.js";
-import type { CallOptions, StreamOptions } from "./requester.js";
-import type { Stream } from "./stream.js";
-import type { GatherOptions } from "./surveyor.js";
 
 let theDefault: EventSystem | undefined;
 

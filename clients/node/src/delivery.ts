@@ -1,3 +1,5 @@
+import { discard, isStream, Sending } from "./calls/streaming.js";
+import type { Outflow } from "./calls/streams.js";
 import { CURRENT, type Event } from "./context.js";
 import {
   ExpiredError,
@@ -7,13 +9,11 @@ import {
   TielineError,
   UnsupportedError,
 } from "./errors.js";
+import type { Series } from "./figures/tally.js";
 import type { Work } from "./mailbox.js";
 import { fitted, MISFIT, MISFIT_REPLY } from "./schema.js";
 import type { StandardSchema } from "./standardSchema.js";
-import { discard, isStream, Sending } from "./streaming.js";
-import type { Outflow } from "./streams.js";
 import type { Subscription } from "./subscription.js";
-import type { Series } from "./tally.js";
 import { isThenable, notAtOnce } from "./thenable.js";
 import { describe } from "./thrown.js";
 

@@ -1,23 +1,25 @@
-import { consumerFor } from "./batchConsumer.js";
-import { Caller } from "./caller.js";
+import { Caller } from "./calls/caller.js";
+import { Requester } from "./calls/requester.js";
+import { type AskOptions, Surveyor } from "./calls/surveyor.js";
 import type { Clock } from "./clock.js";
 import { CURRENT } from "./context.js";
 import { ASK_TOPIC, DEFAULT_EVENT_TTL_MS } from "./contract/contract.js";
-import { CronRunner, callForTask, type Tell } from "./cronRunner.js";
-import { CronTasks } from "./cronTasks.js";
-import { DeadLetters, ParkedKeys } from "./deadLetters.js";
-import type { Mail } from "./durable.js";
+import { CronRunner, callForTask, type Tell } from "./cron/runner.js";
+import { CronTasks } from "./cron/tasks.js";
+import { consumerFor } from "./durable/batchConsumer.js";
+import { DeadLetters, ParkedKeys } from "./durable/deadLetters.js";
+import { type Group, Groups } from "./durable/groups.js";
+import type { Mail } from "./durable/mail.js";
 import { said, TielineError, UnsupportedError } from "./errors.js";
-import type { Explanation } from "./explain.js";
-import { type Group, Groups } from "./groups.js";
+import type { Explanation } from "./explain/explain.js";
+import { type Metrics, metricsOf } from "./figures/metrics.js";
 import { guardedReceiver } from "./guardedReceiver.js";
 import { harmless } from "./harmless.js";
-import { History } from "./history.js";
+import { History } from "./history/history.js";
 import { Inside } from "./inside.js";
 import { closed, Instance } from "./instance.js";
 import { Leaving } from "./leaving.js";
 import { consoleLogger } from "./log.js";
-import { type Metrics, metricsOf } from "./metrics.js";
 import {
   type AroundBatch,
   type AroundHandler,
@@ -29,17 +31,16 @@ import {
 } from "./middleware.js";
 import { Opening } from "./opening.js";
 import { checkOptions, NO_OPTIONS } from "./options.js";
-import { Outbox } from "./outbox.js";
+import { Outbox } from "./outbox/outbox.js";
 import { untilToldToStop, Watchdog } from "./process.js";
 import { exposition, PROMETHEUS_KINDS, type PrometheusOptions } from "./prometheus.js";
 import { Publisher } from "./publisher.js";
 import { type Addressees, Reception } from "./reception.js";
 import { Registry } from "./registry.js";
-import { Requester } from "./requester.js";
 import { Responder } from "./responder.js";
 import { Router } from "./router.js";
-import { Scheduler } from "./scheduler.js";
-import { Schedules } from "./schedules.js";
+import { Scheduler } from "./schedules/scheduler.js";
+import { Schedules } from "./schedules/schedules.js";
 import { Sending, type Ways } from "./sending.js";
 import type { Service } from "./services.js";
 import { chooseService, chooseSettings, chooseUrl, type Settings } from "./settings.js";
@@ -51,7 +52,6 @@ import {
   type SubscribeOptions,
   Subscription,
 } from "./subscription.js";
-import { type AskOptions, Surveyor } from "./surveyor.js";
 import { type EventSystemOptions, readOptions } from "./systemOptions.js";
 import type { Receiver } from "./transport.js";
 import { chooseTransport } from "./transports/choose.js";

@@ -2,6 +2,11 @@
 
 // What a handler needs.
 export type { BatchOptions } from "./batch.js";
+export { type Failure, Gathered, type Reply, type Responder } from "./calls/gather.js";
+export type { CallOptions, StreamOptions } from "./calls/requester.js";
+export type { Retry } from "./calls/retry.js";
+export { Stream } from "./calls/stream.js";
+export type { AskOptions, GatherOptions } from "./calls/surveyor.js";
 export type { Clock, Timer } from "./clock.js";
 export { currentEvent, Event } from "./context.js";
 // Names that all languages share.
@@ -42,11 +47,19 @@ export type {
   SystemErrorPayload,
   SystemWarningPayload,
 } from "./contract/systemEvents.js";
-export type { CronTaskChanged, CronTaskEnded, CronTaskExecuted } from "./cronEvents.js";
-export type { CronJob, CronPage, CronRun } from "./cronJob.js";
-export type { CronChanges, CronOptions } from "./cronOptions.js";
-export type { Misfire } from "./cronTask.js";
-export type { CronListOptions, CronTasks } from "./cronTasks.js";
+export type { CronTaskChanged, CronTaskEnded, CronTaskExecuted } from "./cron/events.js";
+export type { CronJob, CronPage, CronRun } from "./cron/job.js";
+export type { CronChanges, CronOptions } from "./cron/options.js";
+export type { Misfire } from "./cron/task.js";
+export type { CronListOptions, CronTasks } from "./cron/tasks.js";
+export {
+  getEventSystem,
+  publishEvent,
+  publishEventAndGather,
+  publishEventAndStream,
+  publishEventAndWait,
+  publishEvents,
+} from "./defaultSystem.js";
 export type {
   DeadLetter,
   DeadLetters,
@@ -56,16 +69,12 @@ export type {
   LetterFilter,
   LetterListOptions,
   ParkedKeys,
-} from "./deadLetters.js";
-export {
-  getEventSystem,
-  publishEvent,
-  publishEventAndGather,
-  publishEventAndStream,
-  publishEventAndWait,
-  publishEvents,
-} from "./defaultSystem.js";
-export type { DurableOptions } from "./durability.js";
+} from "./durable/deadLetters.js";
+export type { DurableDelivery } from "./durable/delivery.js";
+export type { DurableOptions } from "./durable/durability.js";
+export type { Group, Groups } from "./durable/groups.js";
+export type { Handling, IdempotencyStore, MemoryIdempotencyStore, Standing } from "./durable/idempotency.js";
+export { type IdempotencyStoreOptions, idempotencyStore } from "./durable/idempotencyStores.js";
 export type {
   AppendOptions,
   Claimed,
@@ -80,16 +89,17 @@ export type {
   Settlement,
   Stored,
   Verdict,
-} from "./durable.js";
-export type { DurableDelivery } from "./durableDelivery.js";
+} from "./durable/mail.js";
+export type { Item, ManyOptions } from "./durable/many.js";
+export type { RetryPolicy } from "./durable/retryPolicy.js";
+export type { SqlClient, SqlIdempotencyStore } from "./durable/sqlIdempotency.js";
 // What can go wrong.
 export * from "./errors.js";
 export { EventSystem } from "./events.js";
-export { Explanation, type TrailStep } from "./explain.js";
-export { type Failure, Gathered, type Reply, type Responder } from "./gather.js";
-export type { Group, Groups } from "./groups.js";
-export type { Distribution } from "./histogram.js";
-export type { History } from "./history.js";
+export { Explanation, type TrailStep } from "./explain/explain.js";
+export type { Distribution } from "./figures/histogram.js";
+// What is counted.
+export type { Figures, GroupMetrics, Metrics, SeriesMetrics } from "./figures/metrics.js";
 export type {
   HistoryAskOptions,
   HistoryDeleteOptions,
@@ -101,37 +111,37 @@ export type {
   HistorySelection,
   HistoryStatus,
   RecorderFigures,
-} from "./historyEvent.js";
-export type { Handling, IdempotencyStore, MemoryIdempotencyStore, Standing } from "./idempotency.js";
-export { type IdempotencyStoreOptions, idempotencyStore } from "./idempotencyStores.js";
+} from "./history/events.js";
+export type { History } from "./history/history.js";
+export type { Replay, ReplayProgress } from "./history/replay.js";
 export type { JsonSchema } from "./jsonSchema.js";
 export type { Logger } from "./log.js";
-export type { Item, ManyOptions } from "./many.js";
-// What is counted.
-export type { Figures, GroupMetrics, Metrics, SeriesMetrics } from "./metrics.js";
 // What stands around publishes and handlers.
 export type { HandleNext, Message, Middleware, PublishNext } from "./middleware.js";
 // What can be watched.
 export type { Observer, Step, StepName } from "./observe.js";
-export type { Outbox } from "./outbox.js";
-export type { OutboxFigures } from "./outboxEntry.js";
-export type { When } from "./planner.js";
+export type { OutboxFigures } from "./outbox/entry.js";
+export type { Outbox } from "./outbox/outbox.js";
 export { CONTENT_TYPE, exposition, type PrometheusOptions } from "./prometheus.js";
 export type { Receipt } from "./publisher.js";
 export type { PublishOptions } from "./publishOptions.js";
-export type { Replay, ReplayProgress } from "./replay.js";
-export type { CallOptions, StreamOptions } from "./requester.js";
-export type { Retry } from "./retry.js";
-export type { RetryPolicy } from "./retryPolicy.js";
-export type { Agenda, Fired, Firing, Plan, Planned, PlannedPage, ScheduleStatus, Told, Way } from "./schedule.js";
-export type { Schedule, ScheduleFigures, ScheduleListOptions, SchedulePage, Schedules } from "./schedules.js";
+export type {
+  Agenda,
+  Fired,
+  Firing,
+  Plan,
+  Planned,
+  PlannedPage,
+  ScheduleStatus,
+  Told,
+  Way,
+} from "./schedules/agenda.js";
+export type { When } from "./schedules/planner.js";
+export type { Schedule, ScheduleFigures, ScheduleListOptions, SchedulePage, Schedules } from "./schedules/schedules.js";
 export type { Service, Subscribed } from "./services.js";
 export { DEFAULT_SETTINGS, type Settings } from "./settings.js";
-export type { SqlClient, SqlIdempotencyStore } from "./sqlIdempotency.js";
 export type { SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from "./standardSchema.js";
-export { Stream } from "./stream.js";
 export type { BatchSubscribeOptions, Handler, OnGap, SubscribeOptions, Subscription } from "./subscription.js";
-export type { AskOptions, GatherOptions } from "./surveyor.js";
 export type { EventSystemOptions } from "./systemOptions.js";
 export { Timestamp } from "./timestamp.js";
 // The seam, for transports of one's own and for several systems in one process.

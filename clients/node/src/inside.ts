@@ -1,8 +1,8 @@
-import type { Caller } from "./caller.js";
+import type { Caller } from "./calls/caller.js";
 import { InvalidArgumentError } from "./errors.js";
+import { calls, figures } from "./figures/standing.js";
 import type { Instance } from "./instance.js";
 import type { Router } from "./router.js";
-import { calls, figures } from "./standing.js";
 import type { Subscription } from "./subscription.js";
 import { CLIENT } from "./version.js";
 

@@ -1,18 +1,18 @@
 import { Clock, monotonic } from "./clock.js";
 import type { Envelope } from "./contract/envelope.js";
-import type { CronRunner } from "./cronRunner.js";
-import type { Mail } from "./durable.js";
-import { DurableSteps } from "./durableSteps.js";
+import type { CronRunner } from "./cron/runner.js";
+import type { Mail } from "./durable/mail.js";
+import { DurableSteps } from "./durable/steps.js";
 import { InvalidArgumentError, OverloadedError } from "./errors.js";
+import { Trail } from "./explain/trail.js";
+import { ENDED, Tally } from "./figures/tally.js";
 import { harmless } from "./harmless.js";
 import { guardedLogger, type Log, type Logger } from "./log.js";
 import { guarded, type Observer, type StepName, stepOf } from "./observe.js";
-import type { Agenda, Fired } from "./schedule.js";
-import type { Scheduler } from "./scheduler.js";
+import type { Agenda, Fired } from "./schedules/agenda.js";
+import type { Scheduler } from "./schedules/scheduler.js";
 import type { Settings } from "./settings.js";
 import { SystemEvents } from "./systemEvents.js";
-import { ENDED, Tally } from "./tally.js";
-import { Trail } from "./trail.js";
 import type { Gap, Port, Receiver } from "./transport.js";
 import { inTime } from "./within.js";
 

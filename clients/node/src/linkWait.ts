@@ -1,5 +1,5 @@
 import { onAbort } from "./aborting.js";
-import { away, tooMuchWaits } from "./callErrors.js";
+import { away, tooMuchWaits } from "./calls/callErrors.js";
 import type { Clock } from "./clock.js";
 import { CallCancelledError } from "./errors.js";
 

@@ -1,10 +1,10 @@
 import { DURATION_BOUNDS_NS, DURATION_SHOWN_NS, METRICS, type MetricName } from "./contract/contract.js";
-import type { Group } from "./groups.js";
-import { Distribution } from "./histogram.js";
-import type { Figures, Metrics, SeriesMetrics } from "./metrics.js";
+import type { Group } from "./durable/groups.js";
+import { Distribution } from "./figures/histogram.js";
+import type { Figures, Metrics, SeriesMetrics } from "./figures/metrics.js";
 import { FLAG, type Kinds } from "./options.js";
-import { SCHEDULE_STATUSES } from "./schedule.js";
-import type { ScheduleFigures } from "./schedules.js";
+import { SCHEDULE_STATUSES } from "./schedules/agenda.js";
+import type { ScheduleFigures } from "./schedules/schedules.js";
 
 /** What an HTTP answer with figures says it is. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";

@@ -1,8 +1,8 @@
 import { PRIORITY_CRITICAL, PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NORMAL } from "./contract/contract.js";
+import type { RetryPolicy } from "./durable/retryPolicy.js";
 import { InvalidArgumentError } from "./errors.js";
 import { ANY, checkOptions, FLAG, type Kind, type Kinds, NO_OPTIONS, OBJECT, whole } from "./options.js";
 import { checkKey, MESSAGE_KINDS, type MessageOptions } from "./outgoing.js";
-import type { RetryPolicy } from "./retryPolicy.js";
 
 const MOST_REPLICAS = 100;
 

@@ -1,19 +1,19 @@
-import { inDoubt } from "./callErrors.js";
+import { inDoubt } from "./calls/callErrors.js";
 import type { Envelope } from "./contract/envelope.js";
-import type { Stored } from "./durable.js";
+import type { Stored } from "./durable/mail.js";
+import { Storer } from "./durable/storer.js";
 import { EVENT } from "./envelope.js";
 import { TielineError } from "./errors.js";
 import { EventOutlet } from "./eventOutlet.js";
 import { Handled } from "./handled.js";
 import type { Instance } from "./instance.js";
 import { LinkWait } from "./linkWait.js";
-import type { Outbox } from "./outbox.js";
+import type { Outbox } from "./outbox/outbox.js";
 import { compose } from "./outgoing.js";
-import { Planner } from "./planner.js";
 import type { PublishOptions } from "./publishOptions.js";
 import type { Responder } from "./responder.js";
 import type { Router } from "./router.js";
-import { Storer } from "./storer.js";
+import { Planner } from "./schedules/planner.js";
 import { Turns, turn } from "./turns.js";
 
 /** What a publish resolves to: the event's id, and the name of the chain it belongs to. */

@@ -1,9 +1,9 @@
-import type { Caller } from "./caller.js";
+import type { Caller } from "./calls/caller.js";
 import type { Envelope } from "./contract/envelope.js";
 import { CANCEL, CREDIT } from "./envelope.js";
 import type { TielineError } from "./errors.js";
 import type { Instance } from "./instance.js";
-import type { Outbox } from "./outbox.js";
+import type { Outbox } from "./outbox/outbox.js";
 import type { Publisher } from "./publisher.js";
 import type { Responder } from "./responder.js";
 import type { Router } from "./router.js";

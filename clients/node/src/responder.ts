@@ -1,3 +1,4 @@
+import { Outflow } from "./calls/streams.js";
 import type { Timer } from "./clock.js";
 import { encodeReply } from "./codec.js";
 import { Event } from "./context.js";
@@ -18,7 +19,6 @@ import { callKey } from "./identity.js";
 import type { Instance } from "./instance.js";
 import type { Work } from "./mailbox.js";
 import type { Router } from "./router.js";
-import { Outflow } from "./streams.js";
 import type { Subscription } from "./subscription.js";
 import { type Interest, Route } from "./transport.js";
 

@@ -1,21 +1,21 @@
-import type { Caller } from "./caller.js";
-import type { Gathered } from "./gather.js";
-import { checkMany, type Item, type ManyOptions, storeMany } from "./many.js";
-import type { AroundPublish } from "./middleware.js";
-import { NO_OPTIONS } from "./options.js";
-import { saysWhen } from "./planner.js";
-import { Publication } from "./publication.js";
-import type { Publisher, Receipt } from "./publisher.js";
-import { checkPublishOptions, type PublishOptions } from "./publishOptions.js";
+import type { Caller } from "./calls/caller.js";
+import type { Gathered } from "./calls/gather.js";
 import {
   type CallOptions,
   checkCallOptions,
   checkStreamOptions,
   type Requester,
   type StreamOptions,
-} from "./requester.js";
-import { Stream } from "./stream.js";
-import { checkGatherOptions, type GatherOptions, type Surveyor } from "./surveyor.js";
+} from "./calls/requester.js";
+import { Stream } from "./calls/stream.js";
+import { checkGatherOptions, type GatherOptions, type Surveyor } from "./calls/surveyor.js";
+import { checkMany, type Item, type ManyOptions, storeMany } from "./durable/many.js";
+import type { AroundPublish } from "./middleware.js";
+import { NO_OPTIONS } from "./options.js";
+import { Publication } from "./publication.js";
+import type { Publisher, Receipt } from "./publisher.js";
+import { checkPublishOptions, type PublishOptions } from "./publishOptions.js";
+import { saysWhen } from "./schedules/planner.js";
 
 /** How what is sent goes out. */
 export interface Ways {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Responder } from "./gather.js";
+import type { Responder } from "./calls/gather.js";
 import type { JsonSchema } from "./jsonSchema.js";
 
 /** One subscription of a service. */

@@ -1,6 +1,6 @@
 import { isBuiltin } from "node:module";
+import type { SqlClient } from "./durable/sqlIdempotency.js";
 import { UnavailableError, UnsupportedError } from "./errors.js";
-import type { SqlClient } from "./sqlIdempotency.js";
 
 const BUSY_MS = 1000;
 /** Not every Node has it, so the compiler does not look for it. */

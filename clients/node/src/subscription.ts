@@ -1,10 +1,12 @@
 import { Batch, Batcher, type BatchOptions, checkBatch } from "./batch.js";
-import type { Consumer } from "./consumer.js";
+import { isGenerator } from "./calls/streaming.js";
 import type { Event } from "./context.js";
 import { ASK_TOPIC, DEFAULT_DURABLE_CONCURRENCY, HISTORY_TOPIC } from "./contract/contract.js";
 import { Delivery } from "./delivery.js";
-import { DURABLE_KINDS, type Durability, type DurableOptions, durabilityOf } from "./durability.js";
+import type { Consumer } from "./durable/consumer.js";
+import { DURABLE_KINDS, type Durability, type DurableOptions, durabilityOf } from "./durable/durability.js";
 import { InvalidArgumentError, InvalidTopicError, type TielineError } from "./errors.js";
+import { NOWHERE, type Series } from "./figures/tally.js";
 import { checkJsonSchema, type JsonSchema, jsonSchemaOf } from "./jsonSchema.js";
 import { Mailbox, type Work } from "./mailbox.js";
 import type { AroundBatch, AroundHandler } from "./middleware.js";
@@ -12,8 +14,6 @@ import { ANY, checkOptions, FLAG, FUNCTION, type Kind, type Kinds, OBJECT, TEXT,
 import { checkSchema } from "./schema.js";
 import type { Settings } from "./settings.js";
 import type { StandardSchema } from "./standardSchema.js";
-import { isGenerator } from "./streaming.js";
-import { NOWHERE, type Series } from "./tally.js";
 import { checkGroup, checkPattern, isWildcard } from "./topics.js";
 import { type Interest, Route } from "./transport.js";
 import { type VersionOptions, type Versions, versionsOf } from "./versions.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { agendaKey, noticeChannel, roleKey } from "../src/contract/contract.js";
 import { PUT_TASK, putTaskNames } from "../src/contract/scripts.js";
-import { type CronTask, cronTask, encodeTask, type Misfire } from "../src/cronTask.js";
+import { type CronTask, cronTask, encodeTask, type Misfire } from "../src/cron/task.js";
 import {
   AlreadyExistsError,
   type CronOptions,

@@ -7,10 +7,10 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from tieline.event_store import Retention
-from tieline.event_stores import event_store
 from tieline.events import EventSystem
-from tieline.history_host import Recording
+from tieline.history.host import Recording
+from tieline.history.store import Retention
+from tieline.history.stores import event_store
 from tieline.settings import Settings
 from tieline.signals import stop_signals
 from tieline.transports import make_transport

@@ -8,11 +8,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from tieline.calls.gather import Responder
+from tieline.calls.surveyor import Surveyor
 from tieline.errors import TielineError
 from tieline.events import EventSystem
-from tieline.gather import Responder
-from tieline.histogram import Distribution, joined
-from tieline.surveyor import Surveyor
+from tieline.figures.histogram import Distribution, joined
 from tieline_gateway.standing import Rates, Standing, pace, read_standing, together
 
 SAMPLES = 60

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from tieline._contract.contract import ASK_TOPIC
 from tieline.errors import TielineError
 from tieline.events import EventSystem
-from tieline.histogram import Distribution
-from tieline.schedules import ScheduleFigures
+from tieline.figures.histogram import Distribution
+from tieline.schedules.schedules import ScheduleFigures
 from tieline.transport import Place
 from tieline_gateway.traffic import Traffic
 
@@ -52,7 +52,7 @@ class Backlog(NamedTuple):
 
     Attributes:
         topics, groups: that durable events have.
-        waiting, pending, parked: see `tieline.groups.Group`, of all of them.
+        waiting, pending, parked: see `tieline.durable.groups.Group`, of all of them.
         oldest: seconds that the oldest of what waits is stored.
         dead_letters: of all topics, …
         more_dead_letters: … and there are more, as only the first hundred of each topic are counted.

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from tieline.errors import InvalidArgumentError
-from tieline.event_store import Retention
-from tieline.event_stores import event_store
-from tieline.history_host import read_retention
+from tieline.history.host import read_retention
+from tieline.history.store import Retention
+from tieline.history.stores import event_store
 from tieline.settings import Settings
 from tieline.transports import make_transport
 from tieline_gateway.access.admission import Admission

@@ -9,16 +9,16 @@ from collections.abc import AsyncGenerator, Sequence
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.calls.fingerprint import fingerprint
+from tieline.calls.gather import Responder, is_missing
+from tieline.calls.requester import Requester
+from tieline.calls.surveyor import Surveyor
 from tieline.envelope import EVENT, REQUEST, error_to_wire, new_id
 from tieline.errors import InvalidArgumentError, TielineError
-from tieline.fingerprint import fingerprint
-from tieline.gather import Responder, is_missing
-from tieline.history_replay import meaning
+from tieline.history.replay import meaning
 from tieline.instance import Instance
 from tieline.outgoing import check_key
 from tieline.publisher import Publisher
-from tieline.requester import Requester
-from tieline.surveyor import Surveyor
 from tieline_gateway.links.door import compose
 from tieline_gateway.links.mail_door import durability
 from tieline_gateway.links.mailroom import appended_to_wire

@@ -7,10 +7,10 @@ from tieline._contract import gateway_pb2 as wire
 from tieline.envelope import EVENT, new_id
 from tieline.errors import InvalidArgumentError
 from tieline.instance import Instance
-from tieline.planner import plan_of, put_off, way_of
 from tieline.publisher import Durable, check_durable
-from tieline.schedule import ScheduleStatus, Way
-from tieline.schedules import Schedules
+from tieline.schedules.agenda import ScheduleStatus, Way
+from tieline.schedules.planner import plan_of, put_off, way_of
+from tieline.schedules.schedules import Schedules
 from tieline_gateway.links import schedule_door
 from tieline_gateway.links.door import compose
 from tieline_gateway.links.schedule_door import schedule_to_wire

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from tieline.histogram import NOTHING, Distribution
+from tieline.figures.histogram import NOTHING, Distribution
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 

@@ -11,7 +11,7 @@ from tieline import topics
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import REQUEST
 from tieline.errors import TielineError
-from tieline.tape import TapeEntry
+from tieline.history.tape import TapeEntry
 from tieline.transport import Gap, Interest, Port, Route, Transport, Unmoved
 
 _SERVICE = "tap"

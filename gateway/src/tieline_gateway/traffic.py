@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import new_id
 from tieline.errors import TielineError
-from tieline.histogram import Histogram
+from tieline.figures.histogram import Histogram
 
 
 class LiveCall(NamedTuple):

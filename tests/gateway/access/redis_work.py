@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tieline import EventSystem, RetryPolicy
-from tieline.event_stores import event_store
-from tieline.history_host import Recording, read_retention
+from tieline.history.host import Recording, read_retention
+from tieline.history.stores import event_store
 
 SECONDS = 30.0
 

@@ -17,7 +17,7 @@ from tieline._contract import agenda_pb2 as agenda
 from tieline._contract import durable_pb2 as durable
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.envelope_pb2 import CODE_INVALID_ARGUMENT, CODE_PERMISSION_DENIED, Envelope
-from tieline.cron_task import CronEvent, CronTask, encode_task
+from tieline.cron.task import CronEvent, CronTask, encode_task
 
 PEOPLE = {
     "shop": """

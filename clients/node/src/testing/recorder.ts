@@ -1,9 +1,9 @@
 import { AssertionError } from "node:assert";
 import { isDeepStrictEqual } from "node:util";
+import { Stream } from "../calls/stream.js";
 import { decode, encode } from "../codec.js";
 import { TielineError } from "../errors.js";
 import type { Message, Middleware, PublishNext } from "../middleware.js";
-import { Stream } from "../stream.js";
 import { checkPattern, checkTopic, matches } from "../topics.js";
 import { disordered, shown, unmet, waited } from "./report.js";
 

@@ -1,8 +1,8 @@
 import type { Clock } from "../clock.js";
 import type { Envelope } from "../contract/envelope.js";
-import type { Mail } from "../durable.js";
+import type { Mail } from "../durable/mail.js";
 import { type TielineError, UnavailableError } from "../errors.js";
-import type { Agenda } from "../schedule.js";
+import type { Agenda } from "../schedules/agenda.js";
 import type { Settings } from "../settings.js";
 import {
   type Gap,

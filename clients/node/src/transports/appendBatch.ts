@@ -1,4 +1,4 @@
-import type { Appended, Draft } from "../durable.js";
+import type { Appended, Draft } from "../durable/mail.js";
 import { Together } from "./together.js";
 
 /** Events of one topic that are stored by one question to the broker, and who waits for each of them. */

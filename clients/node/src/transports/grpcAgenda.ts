@@ -11,7 +11,7 @@ import {
   SCHEDULE_STATUSES,
   type ScheduleStatus,
   type Way,
-} from "../schedule.js";
+} from "../schedules/agenda.js";
 import { within } from "../within.js";
 import { LinkBrokenError } from "./grpcLink.js";
 import type { Links } from "./grpcLinks.js";

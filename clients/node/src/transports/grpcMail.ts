@@ -15,7 +15,7 @@ import {
   type Redriven,
   type Settlement,
   sizeOf,
-} from "../durable.js";
+} from "../durable/mail.js";
 import { errorFromWire } from "../envelope.js";
 import { PayloadTooLargeError, UnavailableError } from "../errors.js";
 import { AppendBatch } from "./appendBatch.js";

@@ -3,7 +3,7 @@ import type { Delivery, Dispatched, Hello } from "../contract/gateway.js";
 import { type Envelope, errorFromWire, errorToWire, newEnvelope, parse, serialize } from "../envelope.js";
 import { type TielineError, UnavailableError } from "../errors.js";
 import { instanceOf } from "../identity.js";
-import type { Agenda } from "../schedule.js";
+import type { Agenda } from "../schedules/agenda.js";
 import type { Settings } from "../settings.js";
 import {
   type Gap,

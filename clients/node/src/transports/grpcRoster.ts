@@ -1,6 +1,6 @@
 import type { AgendaRequest, AgendaResponse, KeptTask } from "../contract/agenda.js";
+import type { Kept, KeptPage, Roster, Turn } from "../cron/roster.js";
 import { UnsupportedError } from "../errors.js";
-import type { Kept, KeptPage, Roster, Turn } from "../roster.js";
 
 /** Asks the gateway; rejects with the error it said, or with UnavailableError. */
 type Ask = (ask: NonNullable<AgendaRequest["ask"]>) => Promise<AgendaResponse>;

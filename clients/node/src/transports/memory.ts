@@ -1,15 +1,15 @@
+import { errorReply, Ledger, replyFor } from "../calls/ledger.js";
 import { Clock } from "../clock.js";
 import { DEFAULT_IDEMPOTENCY_WINDOW_MS, LIMIT_TRAIL_BYTES, LIMIT_TRAILS } from "../contract/contract.js";
 import type { Envelope } from "../contract/envelope.js";
-import { type Mail, NoMail } from "../durable.js";
+import { type Mail, NoMail } from "../durable/mail.js";
 import { REPLY } from "../envelope.js";
 import type { TielineError } from "../errors.js";
+import { joined } from "../explain/trailBytes.js";
 import { newInstance } from "../identity.js";
-import { errorReply, Ledger, replyFor } from "../ledger.js";
-import type { Agenda } from "../schedule.js";
+import type { Agenda } from "../schedules/agenda.js";
 import type { Settings } from "../settings.js";
 import { PatternTrie } from "../topics.js";
-import { joined } from "../trailBytes.js";
 import {
   type Interest,
   interestKey,

@@ -1,10 +1,10 @@
 import type { Clock } from "../clock.js";
 import { DEFAULT_ENDED_PLAN_MS, LIMIT_ENDED_PLANS, LIMIT_FIRE_EVENTS } from "../contract/contract.js";
 import type { Envelope } from "../contract/envelope.js";
+import type { Tick } from "../cron/roster.js";
 import { parse } from "../envelope.js";
 import { UnsupportedError } from "../errors.js";
-import type { Tick } from "../roster.js";
-import type { Agenda, Fired, Firing, Plan, Planned, PlannedPage, ScheduleStatus, Told } from "../schedule.js";
+import type { Agenda, Fired, Firing, Plan, Planned, PlannedPage, ScheduleStatus, Told } from "../schedules/agenda.js";
 import { MemoryRoster } from "./memoryRoster.js";
 
 /** Gives an event to everyone who listens, the instance it comes from included. */

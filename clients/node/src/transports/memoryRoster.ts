@@ -1,9 +1,9 @@
 import type { Clock } from "../clock.js";
 import { DEFAULT_ROLE_MS, LIMIT_CRON_TASKS, LIMIT_FIRE_EVENTS } from "../contract/contract.js";
-import { decodeTask } from "../cronTask.js";
+import type { Kept, KeptPage, Roster, Tick, Turn } from "../cron/roster.js";
+import { decodeTask } from "../cron/task.js";
 import { UnsupportedError } from "../errors.js";
-import type { Kept, KeptPage, Roster, Tick, Turn } from "../roster.js";
-import type { ScheduleStatus } from "../schedule.js";
+import type { ScheduleStatus } from "../schedules/agenda.js";
 
 type Entry = Kept & {
   /** When its next tick is fired, or handed out again; undefined: there is none. */

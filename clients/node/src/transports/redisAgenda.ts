@@ -23,7 +23,17 @@ import {
   stepDownNames,
 } from "../contract/scripts.js";
 import { shown } from "../options.js";
-import type { Agenda, Fired, Firing, Plan, Planned, PlannedPage, ScheduleStatus, Told, Way } from "../schedule.js";
+import type {
+  Agenda,
+  Fired,
+  Firing,
+  Plan,
+  Planned,
+  PlannedPage,
+  ScheduleStatus,
+  Told,
+  Way,
+} from "../schedules/agenda.js";
 import type { RedisTransport } from "./redis.js";
 import type { Run } from "./redisGathering.js";
 import { listOf, pairsOf } from "./redisMailDesk.js";

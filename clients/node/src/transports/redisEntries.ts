@@ -1,5 +1,5 @@
 import { encode } from "../codec.js";
-import type { Entry, Member } from "../durable.js";
+import type { Entry, Member } from "../durable/mail.js";
 import { EVENT, newEnvelope, serialize } from "../envelope.js";
 import { PayloadTooLargeError } from "../errors.js";
 import { listOf } from "./redisMailDesk.js";

@@ -1,5 +1,11 @@
 import { handlingKey } from "../contract/contract.js";
-import { checkWindow, DEFAULT_WINDOW, type Handling, type IdempotencyStore, type Standing } from "../idempotency.js";
+import {
+  checkWindow,
+  DEFAULT_WINDOW,
+  type Handling,
+  type IdempotencyStore,
+  type Standing,
+} from "../durable/idempotency.js";
 import { DEFAULT_SETTINGS } from "../settings.js";
 import { checkGroup } from "../topics.js";
 import { parseRedisUrl, prefixOf, type RedisTarget } from "./redisUrl.js";

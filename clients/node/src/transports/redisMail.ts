@@ -22,7 +22,7 @@ import {
   type Leased,
   type Mail,
   type Settlement,
-} from "../durable.js";
+} from "../durable/mail.js";
 import { UnavailableError } from "../errors.js";
 import { newInstance } from "../identity.js";
 import { AppendBatch } from "./appendBatch.js";

@@ -9,7 +9,7 @@ import {
   UNPARK,
   unparkNames,
 } from "../contract/scripts.js";
-import type { GroupFigures, Letter, Redriven } from "../durable.js";
+import type { GroupFigures, Letter, Redriven } from "../durable/mail.js";
 import type { RedisWork } from "./redisWork.js";
 import type { Reply } from "./resp.js";
 

@@ -1,4 +1,4 @@
-import { inDoubt, unasked } from "../callErrors.js";
+import { inDoubt, unasked } from "../calls/callErrors.js";
 import type { Clock } from "../clock.js";
 import {
   ASK_TOPIC,
@@ -12,11 +12,11 @@ import {
   trailsKey,
 } from "../contract/contract.js";
 import { PUBLISH, publishNames, RESPONDERS, respondersNames, TRAIL, trailNames } from "../contract/scripts.js";
-import type { Mail } from "../durable.js";
+import type { Mail } from "../durable/mail.js";
 import { type Envelope, REPLY, serializeFrame } from "../envelope.js";
 import type { TielineError } from "../errors.js";
 import { newInstance } from "../identity.js";
-import type { Agenda } from "../schedule.js";
+import type { Agenda } from "../schedules/agenda.js";
 import { type Interest, interestKey, type Place, type Port, type Probed, type Receiver, Route } from "../transport.js";
 import type { RedisTransport } from "./redis.js";
 import { LinkDownError, type RedisLink } from "./redisLink.js";

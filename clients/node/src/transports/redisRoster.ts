@@ -12,8 +12,8 @@ import {
   tasksNames,
   tickNames,
 } from "../contract/scripts.js";
-import type { Kept, KeptPage, Roster, Tick, Turn } from "../roster.js";
-import type { ScheduleStatus } from "../schedule.js";
+import type { Kept, KeptPage, Roster, Tick, Turn } from "../cron/roster.js";
+import type { ScheduleStatus } from "../schedules/agenda.js";
 import type { RedisTransport } from "./redis.js";
 import { listOf } from "./redisMailDesk.js";
 import { runScript } from "./redisScripts.js";

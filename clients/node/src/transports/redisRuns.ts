@@ -1,3 +1,4 @@
+import { conflict, errorReply, replyFor, tooMany, withoutKey } from "../calls/ledger.js";
 import { LIMIT_JOINERS } from "../contract/contract.js";
 import {
   CLAIM_RUN,
@@ -9,7 +10,6 @@ import {
 } from "../contract/scripts.js";
 import { type Envelope, serializeFrame } from "../envelope.js";
 import type { TielineError } from "../errors.js";
-import { conflict, errorReply, replyFor, tooMany, withoutKey } from "../ledger.js";
 import { ENVELOPE_BYTES } from "../linkWait.js";
 import type { Settings } from "../settings.js";
 import { LinkDownError, type RedisLink } from "./redisLink.js";

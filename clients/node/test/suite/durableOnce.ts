@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MemoryIdempotencyStore as Memory } from "../../src/idempotency.js";
+import { MemoryIdempotencyStore as Memory } from "../../src/durable/idempotency.js";
 import {
   type Handling,
   type IdempotencyStore,

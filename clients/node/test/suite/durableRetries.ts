@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { pauseOf } from "../../src/durable/retryPolicy.js";
 import { CallTimeoutError, type Event, type SubscribeOptions } from "../../src/index.js";
-import { pauseOf } from "../../src/retryPolicy.js";
 import { AT_ONCE, deliveryOf, newTopic, Seen } from "../support/durable.js";
 import { logging } from "../support/logging.js";
 import { gate } from "../support/waiting.js";

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { Call, type Effects, State } from "../../src/call.js";
-import { Calls } from "../../src/calls.js";
-import { Deadlines } from "../../src/deadlines.js";
+import { Call, type Effects, State } from "../../src/calls/call.js";
+import { Calls } from "../../src/calls/calls.js";
+import { Deadlines } from "../../src/calls/deadlines.js";
+import { Reader, StreamCall } from "../../src/calls/streamCall.js";
 import { type Envelope, errorToWire, newEnvelope, REQUEST, STREAM_ITEM } from "../../src/envelope.js";
 import { OverloadedError, type TielineError } from "../../src/errors.js";
 import { callKey } from "../../src/identity.js";
 import { DEFAULT_SETTINGS } from "../../src/settings.js";
-import { Reader, StreamCall } from "../../src/streamCall.js";
 
 export const TTL = 5000;
 export const TOTAL = 12_000;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Consumer } from "../../src/consumer.js";
+import type { Consumer } from "../../src/durable/consumer.js";
 import type { DurableDelivery, Event } from "../../src/index.js";
 import type { Subscription } from "../../src/subscription.js";
 import { sleep, until } from "./waiting.js";

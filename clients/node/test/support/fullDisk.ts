@@ -1,9 +1,9 @@
 // A process whose files may not grow beyond a limit; argv[2] is the file of its outbox. It says what becomes of its events.
 import { statSync } from "node:fs";
-import type { Draft } from "../../src/durable.js";
+import type { Draft } from "../../src/durable/mail.js";
 import { TielineError } from "../../src/index.js";
 import type { Log } from "../../src/log.js";
-import { OutboxFile } from "../../src/outboxFile.js";
+import { OutboxFile } from "../../src/outbox/file.js";
 
 const quiet = () => undefined;
 const log: Log = { debug: quiet, info: quiet, warn: quiet, error: quiet };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Call } from "../../src/call.js";
-import { lost } from "../../src/callErrors.js";
+import { Call } from "../../src/calls/call.js";
+import { lost } from "../../src/calls/callErrors.js";
 import { newEnvelope, REQUEST } from "../../src/envelope.js";
 import { EventSystem, MemoryBroker, MemoryTransport } from "../../src/index.js";
 import { system } from "../../src/testing/index.js";

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Call, State } from "../../src/call.js";
+import { type Call, State } from "../../src/calls/call.js";
+import { StreamCall } from "../../src/calls/streamCall.js";
 import { ACCEPTED, REPLY, STREAM_END } from "../../src/envelope.js";
 import { HandlerError, NoRespondersError, OverloadedError, UnavailableError } from "../../src/errors.js";
 import { newCallId } from "../../src/identity.js";
 import { DEFAULT_SETTINGS } from "../../src/settings.js";
-import { StreamCall } from "../../src/streamCall.js";
 import { type Attempt, Scene, type Subject, TOTAL } from "../support/callScene.js";
 
 const WINDOWS = [1, 2, 5, 1024];

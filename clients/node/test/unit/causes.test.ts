@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inOrder } from "../../src/causes.js";
 import { Step } from "../../src/contract/envelope.js";
+import { inOrder } from "../../src/explain/causes.js";
 import { vectors } from "../support/vectors.js";
 
 type Told = [source: string, name: string, topic: string, call: string, time: number, micros: number];

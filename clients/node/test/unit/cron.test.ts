@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseCron } from "../../src/cron.js";
+import { parseCron } from "../../src/cron/cron.js";
 import { InvalidArgumentError } from "../../src/errors.js";
 import { vectors } from "../support/vectors.js";
 

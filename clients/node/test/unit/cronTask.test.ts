@@ -12,7 +12,7 @@ import {
   fireTime,
   type Misfire,
   tickAfter,
-} from "../../src/cronTask.js";
+} from "../../src/cron/task.js";
 import { InvalidArgumentError } from "../../src/errors.js";
 import { vectors } from "../support/vectors.js";
 

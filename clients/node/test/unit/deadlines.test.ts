@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Deadlines, type Waiting } from "../../src/deadlines.js";
+import { Deadlines, type Waiting } from "../../src/calls/deadlines.js";
 
 class Waiter implements Waiting {
   done = false;

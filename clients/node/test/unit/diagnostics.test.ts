@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Alarm } from "../../src/alarm.js";
+import { Deadlines } from "../../src/calls/deadlines.js";
 import { Clock } from "../../src/clock.js";
 import { Trail as WireTrail } from "../../src/contract/envelope.js";
-import { Deadlines } from "../../src/deadlines.js";
 import { EVENT, newEnvelope } from "../../src/envelope.js";
+import { Trail } from "../../src/explain/trail.js";
 import { EventSystem, type Logger, MemoryBroker, MemoryTransport } from "../../src/index.js";
 import { Mailbox, type Work } from "../../src/mailbox.js";
-import { Trail } from "../../src/trail.js";
+import { Alarm } from "../../src/schedules/alarm.js";
 import type { Receiver } from "../../src/transport.js";
 import { wellFormed } from "../../src/wellFormed.js";
 import { fails, until } from "../support/waiting.js";

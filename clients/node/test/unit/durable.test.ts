@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NoMail } from "../../src/durable.js";
+import { NoMail } from "../../src/durable/mail.js";
 import { EventSystem, type TielineError } from "../../src/index.js";
 import { fails, until } from "../support/waiting.js";
 import { silent } from "../support/world.js";

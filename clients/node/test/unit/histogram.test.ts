@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DURATION_BOUNDS_NS, DURATION_SHOWN_NS } from "../../src/contract/contract.js";
-import { BOUNDS, type Distribution, Histogram, joined, NOTHING } from "../../src/histogram.js";
+import { BOUNDS, type Distribution, Histogram, joined, NOTHING } from "../../src/figures/histogram.js";
 
 function of(...durations: number[]): Distribution {
   const histogram = new Histogram();

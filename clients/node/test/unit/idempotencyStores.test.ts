@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, beforeEach, describe, test } from "node:test";
 import type pg from "pg";
-import { MemoryIdempotencyStore } from "../../src/idempotency.js";
+import { MemoryIdempotencyStore } from "../../src/durable/idempotency.js";
 import { type Handling, InvalidArgumentError, idempotencyStore, type SqlClient } from "../../src/index.js";
 import { PostgresServer } from "../support/postgres.js";
 import { ask } from "../support/redis.js";

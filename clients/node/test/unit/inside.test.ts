@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { Caller } from "../../src/caller.js";
+import { Caller } from "../../src/calls/caller.js";
 import { Inside } from "../../src/inside.js";
 import { Instance } from "../../src/instance.js";
 import { Router } from "../../src/router.js";

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { canonical, fingerprint } from "../../src/calls/fingerprint.js";
+import { Ledger, replyFor } from "../../src/calls/ledger.js";
 import { canonicalJson } from "../../src/canonicalJson.js";
 import { decode, encode } from "../../src/codec.js";
 import { DEFAULT_IDEMPOTENCY_WINDOW_MS, LIMIT_JOINERS } from "../../src/contract/contract.js";
 import { type Envelope, newEnvelope, REPLY, REQUEST } from "../../src/envelope.js";
-import { canonical, fingerprint } from "../../src/fingerprint.js";
 import { newCallId, newId } from "../../src/identity.js";
-import { Ledger, replyFor } from "../../src/ledger.js";
 import { bytesOf, vectors } from "../support/vectors.js";
 
 interface Equal {

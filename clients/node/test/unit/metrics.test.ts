@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { LIMIT_METRIC_GROUPS, LIMIT_METRIC_TOPICS, METRICS, type MetricName } from "../../src/contract/contract.js";
+import { OTHER, Tally } from "../../src/figures/tally.js";
 import { type Event, EventSystem, type Figures, type Metrics } from "../../src/index.js";
-import { OTHER, Tally } from "../../src/tally.js";
 import * as testing from "../../src/testing/index.js";
 import { fails, gate } from "../support/waiting.js";
 import { never } from "../support/watched.js";

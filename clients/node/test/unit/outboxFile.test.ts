@@ -15,12 +15,12 @@ import { open } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import type { AppendOptions, Draft } from "../../src/durable.js";
+import type { AppendOptions, Draft } from "../../src/durable/mail.js";
 import type { Log } from "../../src/log.js";
-import type { Waiting } from "../../src/outboxEntry.js";
-import { OutboxFile } from "../../src/outboxFile.js";
-import { lock } from "../../src/outboxLock.js";
-import { encodeRecord, HEADER } from "../../src/outboxRecord.js";
+import type { Waiting } from "../../src/outbox/entry.js";
+import { OutboxFile } from "../../src/outbox/file.js";
+import { lock } from "../../src/outbox/lock.js";
+import { encodeRecord, HEADER } from "../../src/outbox/record.js";
 import { newFile } from "../support/folder.js";
 import { fails } from "../support/waiting.js";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Kept, OutboxQueue } from "../../src/outboxQueue.js";
+import { type Kept, OutboxQueue } from "../../src/outbox/queue.js";
 
 const MIB = 1_048_576;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { checkRetry, pauseAfter, type Retry } from "../../src/calls/retry.js";
 import { HandlerError, NoRespondersError, OverloadedError } from "../../src/errors.js";
-import { checkRetry, pauseAfter, type Retry } from "../../src/retry.js";
 
 const QUICK: Retry = { attempts: 4, base: 10, cap: 20 };
 

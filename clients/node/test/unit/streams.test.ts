@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { Inflow, Outflow } from "../../src/calls/streams.js";
 import { newEnvelope, STREAM_ITEM } from "../../src/envelope.js";
-import { Inflow, Outflow } from "../../src/streams.js";
 
 function itemOf(sequence: number, bytes = 1) {
   return { ...newEnvelope(STREAM_ITEM), data: Buffer.alloc(bytes), stream: { sequence, consumed: 0, window: 0 } };

@@ -4,7 +4,7 @@ import { Clock } from "../../src/clock.js";
 import { LIMIT_PAYLOAD_BYTES, LIMIT_TRAIL_BYTES } from "../../src/contract/contract.js";
 import { Trail as WireTrail } from "../../src/contract/envelope.js";
 import { EVENT, newEnvelope } from "../../src/envelope.js";
-import { Trail } from "../../src/trail.js";
+import { Trail } from "../../src/explain/trail.js";
 import { MemoryBroker, MemoryPort } from "../../src/transports/memory.js";
 import { Raw } from "../support/raw.js";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Step, Trail } from "../../src/contract/envelope.js";
-import { explanationOf } from "../../src/explain.js";
-import { joined } from "../../src/trailBytes.js";
+import { explanationOf } from "../../src/explain/explain.js";
+import { joined } from "../../src/explain/trailBytes.js";
 
 const AT = 1_700_000_000_000;
 

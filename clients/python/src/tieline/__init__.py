@@ -3,12 +3,14 @@
 Over the Redis they already run, over a gateway, or inside one process; in Python, Node and anything with gRPC.
 """
 
+from tieline.calls.gather import Failure, Gathered, Reply, Responder
+from tieline.calls.retry import Retry
+from tieline.calls.stream import Stream
 from tieline.codec import Timestamp
 from tieline.context import Event, current_event
-from tieline.cron_job import CronJob, CronPage, CronRun
-from tieline.cron_task import Misfire
-from tieline.cron_tasks import CronTasks
-from tieline.dead_letters import DeadLetter, DeadLetters, ParkedKeys
+from tieline.cron.job import CronJob, CronPage, CronRun
+from tieline.cron.task import Misfire
+from tieline.cron.tasks import CronTasks
 from tieline.default_system import (
     get_event_system,
     publish_event,
@@ -17,7 +19,13 @@ from tieline.default_system import (
     publish_event_and_wait,
     publish_events,
 )
-from tieline.durable_delivery import DurableDelivery
+from tieline.durable.dead_letters import DeadLetter, DeadLetters, ParkedKeys
+from tieline.durable.delivery import DurableDelivery
+from tieline.durable.groups import Group, Groups
+from tieline.durable.idempotency import Handling, IdempotencyStore, Standing
+from tieline.durable.idempotency_stores import idempotency_store
+from tieline.durable.many import Item
+from tieline.durable.retry_policy import RetryPolicy
 from tieline.errors import (
     AlreadyExistsError,
     CallCancelledError,
@@ -42,32 +50,24 @@ from tieline.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from tieline.event_store import EventStore
-from tieline.event_stores import event_store
 from tieline.events import EventSystem
-from tieline.gather import Failure, Gathered, Reply, Responder
-from tieline.groups import Group, Groups
-from tieline.histogram import Distribution
-from tieline.history import History
-from tieline.history_events import HistoryEvent, HistoryFigures, HistoryPage
-from tieline.history_host import Recording
-from tieline.history_replay import Replay, ReplayProgress
-from tieline.idempotency import Handling, IdempotencyStore, Standing
-from tieline.idempotency_stores import idempotency_store
-from tieline.many import Item
-from tieline.metrics import Figures, GroupMetrics, Metrics, SeriesMetrics
+from tieline.figures.histogram import Distribution
+from tieline.figures.metrics import Figures, GroupMetrics, Metrics, SeriesMetrics
+from tieline.history.events import HistoryEvent, HistoryFigures, HistoryPage
+from tieline.history.history import History
+from tieline.history.host import Recording
+from tieline.history.recorder import RecorderFigures
+from tieline.history.replay import Replay, ReplayProgress
+from tieline.history.store import EventStore
+from tieline.history.stores import event_store
 from tieline.middleware import Message, Middleware
 from tieline.observe import Step, StepName
-from tieline.outbox import Outbox
-from tieline.outbox_entry import OutboxFigures
+from tieline.outbox.entry import OutboxFigures
+from tieline.outbox.outbox import Outbox
 from tieline.publisher import Receipt
-from tieline.recorder import RecorderFigures
-from tieline.retry import Retry
-from tieline.retry_policy import RetryPolicy
-from tieline.schedule import ScheduleStatus
-from tieline.schedules import Schedule, ScheduleFigures, SchedulePage, Schedules
+from tieline.schedules.agenda import ScheduleStatus
+from tieline.schedules.schedules import Schedule, ScheduleFigures, SchedulePage, Schedules
 from tieline.settings import Settings
-from tieline.stream import Stream
 from tieline.subscription import Subscription
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for

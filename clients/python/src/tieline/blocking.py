@@ -23,17 +23,17 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 from tieline import events, topics
 from tieline.blocking_desk import CronTasks, DeadLetters, Groups, History, Outbox, ParkedKeys, Schedules
 from tieline.blocking_stream import Stream
+from tieline.calls.gather import Gathered
+from tieline.calls.stream import Stream as AsyncStream
 from tieline.context import current_event
+from tieline.durable.many import Item
 from tieline.errors import UnavailableError, UnsupportedError
-from tieline.gather import Gathered
+from tieline.figures.metrics import Metrics
 from tieline.loop_thread import LoopThread, already_closed, one_at_a_time, refuse_to_stop_a_loop
-from tieline.many import Item
-from tieline.metrics import Metrics
 from tieline.middleware import Middleware
 from tieline.observe import Observer
 from tieline.publisher import Receipt
 from tieline.settings import Settings, choose_url
-from tieline.stream import Stream as AsyncStream
 from tieline.subscription import Subscription as AsyncSubscription
 from tieline.subscription import SubscriptionOptions, no_subscription
 from tieline.threads import set_aside

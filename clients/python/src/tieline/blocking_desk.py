@@ -7,9 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from tieline import cron_tasks, dead_letters, groups, history, outbox, schedules
 from tieline.blocking_stream import Wait
+from tieline.cron import tasks as cron_tasks
+from tieline.durable import dead_letters, groups
 from tieline.events import EventSystem
+from tieline.history import history
+from tieline.outbox import outbox
+from tieline.schedules import schedules
 
 D = TypeVar("D")
 P = ParamSpec("P")

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
+from tieline.calls.stream import Stream as AsyncStream
 from tieline.errors import InvalidArgumentError, Outcome, UnavailableError
 from tieline.events import EventSystem
-from tieline.stream import Stream as AsyncStream
 
 Wait = Callable[[Callable[[EventSystem], Awaitable[Any]]], Any]
 

@@ -13,7 +13,7 @@ from tieline.clock import Clock
 from tieline.envelope import REQUEST, new_id
 
 if TYPE_CHECKING:
-    from tieline.durable_delivery import DurableDelivery
+    from tieline.durable.delivery import DurableDelivery
 
 _NEVER = float("inf")
 

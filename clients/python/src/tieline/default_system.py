@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tieline.calls.gather import Gathered
+from tieline.calls.stream import Stream
+from tieline.durable.many import Item
 from tieline.events import EventSystem
-from tieline.gather import Gathered
-from tieline.many import Item
 from tieline.publisher import Receipt
-from tieline.stream import Stream
 
 _default: EventSystem | None = None
 

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tieline.calls.streaming import NO_STREAMS, send_all
+from tieline.calls.streams import Outflow
 from tieline.context import CURRENT, Event
 from tieline.errors import (
     CallCancelledError,
@@ -19,12 +21,10 @@ from tieline.errors import (
     TielineError,
     UnsupportedError,
 )
-from tieline.streaming import NO_STREAMS, send_all
-from tieline.streams import Outflow
 
 if TYPE_CHECKING:
+    from tieline.figures.tally import Series
     from tieline.subscription import Subscription
-    from tieline.tally import Series
 
 log = logging.getLogger("tieline")
 

@@ -22,17 +22,18 @@ from tieline import handler as handlers
 from tieline import topics
 from tieline.clock import Clock
 from tieline.context import Event
-from tieline.cron_tasks import CronTasks
-from tieline.cron_work import attend_cron
-from tieline.dead_letters import DeadLetters, ParkedKeys
-from tieline.event_store import EventStore
-from tieline.event_stores import event_store
-from tieline.explain import Explanation
-from tieline.groups import Groups
-from tieline.history import History
-from tieline.history_host import Recording, read_retention
+from tieline.cron.tasks import CronTasks
+from tieline.cron.work import attend_cron
+from tieline.durable.dead_letters import DeadLetters, ParkedKeys
+from tieline.durable.groups import Groups
+from tieline.explain.explain import Explanation
+from tieline.figures.metrics import Metrics
+from tieline.figures.tally import OTHER
+from tieline.history.history import History
+from tieline.history.host import Recording, read_retention
+from tieline.history.store import EventStore
+from tieline.history.stores import event_store
 from tieline.instance import Instance
-from tieline.metrics import Metrics
 from tieline.middleware import (
     HandleNext,
     Middleware,
@@ -42,16 +43,15 @@ from tieline.middleware import (
     that_have,
 )
 from tieline.observe import Observer
-from tieline.outbox import Outbox, check_path
+from tieline.outbox.outbox import Outbox, check_path
 from tieline.prometheus import exposition
 from tieline.publisher import Receipt
-from tieline.schedules import Schedules
+from tieline.schedules.schedules import Schedules
 from tieline.sending import Sending
 from tieline.services import Service
 from tieline.settings import Settings, choose_service, choose_settings, choose_url
 from tieline.signals import stop_signals
 from tieline.subscription import Subscription, SubscriptionOptions, no_subscription
-from tieline.tally import OTHER
 from tieline.transport import Transport
 from tieline.transports import make_transport
 

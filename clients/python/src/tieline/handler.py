@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tieline.calls.streaming import from_thread
 from tieline.context import Event
 from tieline.errors import InvalidArgumentError, InvalidPayloadError
 from tieline.schemas import item_of, json_schema
-from tieline.streaming import from_thread
 from tieline.threads import HandlerThreads
 
 THREADS = 64

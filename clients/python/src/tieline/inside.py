@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from tieline._contract.contract import ASK_TOPIC
-from tieline.caller import Caller
+from tieline.calls.caller import Caller
 from tieline.clock import Clock
 from tieline.errors import InvalidArgumentError
+from tieline.explain.trail import Record, Trail
+from tieline.figures.standing import calls, figures, in_flight
+from tieline.figures.tally import Tally
 from tieline.schemas import json_schema, payload_of_batch
-from tieline.standing import calls, figures, in_flight
 from tieline.subscription import Subscription
-from tieline.tally import Tally
-from tieline.trail import Record, Trail
 from tieline.version import CLIENT
 
 

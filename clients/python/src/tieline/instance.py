@@ -13,14 +13,14 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from tieline._contract.contract import ASK_TOPIC
-from tieline.caller import Caller
+from tieline.calls.caller import Caller
 from tieline.clock import Clock
-from tieline.consumer import Consumer
-from tieline.cron_runner import CronRunner
+from tieline.cron.runner import CronRunner
 from tieline.delivery import Around
-from tieline.durable import Mail
-from tieline.durable_batch import BatchConsumer
-from tieline.durable_steps import DurableSteps
+from tieline.durable.batch import BatchConsumer
+from tieline.durable.consumer import Consumer
+from tieline.durable.mail import Mail
+from tieline.durable.steps import DurableSteps
 from tieline.errors import (
     InvalidArgumentError,
     Outcome,
@@ -29,29 +29,29 @@ from tieline.errors import (
     UnavailableError,
 )
 from tieline.event_outlet import EventOutlet
+from tieline.explain.trail import Trail
+from tieline.figures.metrics import Metrics, metrics_of
+from tieline.figures.tally import Tally
 from tieline.handler import bind
 from tieline.inside import Inside
 from tieline.leaving import Leaving
 from tieline.link_wait import LinkWait
-from tieline.metrics import Metrics, metrics_of
 from tieline.observe import Observer, guarded
-from tieline.outbox import Outbox
+from tieline.outbox.outbox import Outbox
 from tieline.reception import Reception
 from tieline.registry import Registry
 from tieline.responder import Responder
 from tieline.router import Router
-from tieline.schedule import Agenda, Fired
-from tieline.scheduler import Scheduler
+from tieline.schedules.agenda import Agenda, Fired
+from tieline.schedules.scheduler import Scheduler
 from tieline.settings import Settings
 from tieline.subscription import Subscription
 from tieline.system_events import Publish, SystemEvents
-from tieline.tally import Tally
-from tieline.trail import Trail
 from tieline.transport import Interest, Port, Route, Transport
 from tieline.within import in_time
 
 if TYPE_CHECKING:
-    from tieline.history_host import Recording
+    from tieline.history.host import Recording
 
 log = logging.getLogger("tieline")
 

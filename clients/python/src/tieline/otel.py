@@ -19,11 +19,11 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from tieline.calls.streaming import NO_STREAMS
 from tieline.context import Event
 from tieline.errors import ExpiredError, NoRespondersError, TielineError
 from tieline.middleware import HandleNext, Message, Middleware, PublishNext
 from tieline.publisher import Receipt
-from tieline.streaming import NO_STREAMS
 from tieline.tracing import TRACEPARENT, TRACESTATE, fits
 from tieline.version import CLIENT
 

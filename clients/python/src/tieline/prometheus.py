@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tieline._contract.contract import DURATION_BOUNDS_NS, DURATION_SHOWN_NS, METRICS, MetricSpec
-from tieline.groups import Group
-from tieline.histogram import Distribution
-from tieline.metrics import Metrics, SeriesMetrics
-from tieline.schedule import ScheduleStatus
-from tieline.schedules import ScheduleFigures
-from tieline.tally import DURABLE, Kind
+from tieline.durable.groups import Group
+from tieline.figures.histogram import Distribution
+from tieline.figures.metrics import Metrics, SeriesMetrics
+from tieline.figures.tally import DURABLE, Kind
+from tieline.schedules.agenda import ScheduleStatus
+from tieline.schedules.schedules import ScheduleFigures
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """What an HTTP answer says it is."""

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.durable import Draft, NoStream, Stored, no_stream
+from tieline.durable.mail import Draft, NoStream, Stored, no_stream
 from tieline.envelope import EVENT, new_id
 from tieline.errors import InvalidArgumentError, Outcome, OverloadedError, PayloadTooLargeError, TielineError
 from tieline.event_outlet import EventOutlet
 from tieline.handled import Handled
 from tieline.instance import Instance
-from tieline.outbox import Outbox
+from tieline.outbox.outbox import Outbox
 from tieline.outgoing import check_key, check_wait, compose, ttl_ms
 from tieline.turns import Turns
 

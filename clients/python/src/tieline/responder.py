@@ -9,21 +9,21 @@ from typing import Any
 from tieline import codec
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope, Stream
+from tieline.calls.streams import Outflow
 from tieline.clock import Timer
 from tieline.context import Event
 from tieline.delivery import Around, Delivery, crowded, interruption, unsendable, unsendable_reply
 from tieline.envelope import ACCEPTED, REPLY, STREAM_END, STREAM_ITEM, error_to_wire
 from tieline.errors import ExpiredError, NoRespondersError, TielineError
 from tieline.event_outlet import HANDLED, EventOutlet
+from tieline.explain.trail import Trail
+from tieline.figures.tally import LIVE, NOWHERE, Tally
 from tieline.observe import Observer, StepName, step_of
 from tieline.outgoing import Origin
 from tieline.router import Router
 from tieline.settings import Settings
-from tieline.streams import Outflow
 from tieline.subscription import Subscription
 from tieline.system_events import SystemEvents
-from tieline.tally import LIVE, NOWHERE, Tally
-from tieline.trail import Trail
 from tieline.transport import Interest, Port, Route
 
 log = logging.getLogger("tieline")

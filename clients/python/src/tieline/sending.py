@@ -8,19 +8,19 @@ from functools import partial
 from typing import Any
 
 from tieline._contract.contract import PRIORITY_NORMAL
+from tieline.calls.gather import Gathered
+from tieline.calls.requester import Requester
+from tieline.calls.retry import Retry
+from tieline.calls.stream import Stream
+from tieline.calls.surveyor import Surveyor
+from tieline.durable.many import Common, Item, check_items, store_many
+from tieline.durable.retry_policy import RetryPolicy
 from tieline.errors import InvalidArgumentError
-from tieline.gather import Gathered
 from tieline.instance import Instance
-from tieline.many import Common, Item, check_items, store_many
 from tieline.middleware import Message, Middleware, publish_through
-from tieline.outbox import Outbox
-from tieline.planner import Planner, When, way_of
+from tieline.outbox.outbox import Outbox
 from tieline.publisher import Durable, Publisher, Receipt
-from tieline.requester import Requester
-from tieline.retry import Retry
-from tieline.retry_policy import RetryPolicy
-from tieline.stream import Stream
-from tieline.surveyor import Surveyor
+from tieline.schedules.planner import Planner, When, way_of
 
 
 class Sending:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tieline.gather import Responder
+from tieline.calls.gather import Responder
 
 
 class Subscribed(NamedTuple):

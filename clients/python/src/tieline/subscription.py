@@ -11,18 +11,18 @@ from tieline import topics
 from tieline._contract import contract
 from tieline._contract.contract import ASK_TOPIC, HISTORY_TOPIC
 from tieline.batch import Batch, Batcher
-from tieline.consumer import Consumer
 from tieline.delivery import AroundBatch, Delivery
-from tieline.durability import Poison, Start, durability
+from tieline.durable.consumer import Consumer
+from tieline.durable.durability import Poison, Start, durability
+from tieline.durable.idempotency import IdempotencyStore
+from tieline.durable.retry_policy import RetryPolicy
 from tieline.errors import InvalidArgumentError, InvalidTopicError
+from tieline.figures.tally import NOWHERE, Series
 from tieline.handler import Handler
-from tieline.idempotency import IdempotencyStore
 from tieline.mailbox import Mailbox, Work
 from tieline.outgoing import check_text
 from tieline.prompt import check_prompt
-from tieline.retry_policy import RetryPolicy
 from tieline.settings import Settings
-from tieline.tally import NOWHERE, Series
 from tieline.transport import Interest, Route
 from tieline.versions import Upcaster, versions
 

@@ -13,10 +13,10 @@ from typing import NamedTuple, Protocol
 
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
-from tieline.durable import Mail
+from tieline.durable.mail import Mail
 from tieline.errors import TielineError
-from tieline.schedule import Agenda
-from tieline.tape import Tape
+from tieline.history.tape import Tape
+from tieline.schedules.agenda import Agenda
 
 
 class Route(IntEnum):

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from tieline.calls.gather import Gathered, Responder
+from tieline.calls.retry import Retry
 from tieline.errors import TielineError
 from tieline.events import EventSystem
-from tieline.gather import Gathered, Responder
-from tieline.retry import Retry
 from tieline_gateway.cli.arguments import DURATION, header_option, headers_of, read_payload
 from tieline_gateway.cli.exit_codes import ExitCode, exit_code
 from tieline_gateway.cli.failure import spoken

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from tieline._contract.contract import LIMIT_PAGE
-from tieline.cron_job import CronJob
-from tieline.cron_task import Misfire
+from tieline.cron.job import CronJob
+from tieline.cron.task import Misfire
 from tieline_gateway.cli.arguments import DURATION, LATER, header_option, read_payload
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.listing import Column, away, clock, confirm, show_list, show_one, yes_option

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tieline.dead_letters import DeadLetter
+from tieline.durable.dead_letters import DeadLetter
 from tieline.events import EventSystem
 from tieline_gateway.cli.arguments import header_option, headers_of, parse_json, read_payload
 from tieline_gateway.cli.exit_codes import ExitCode

@@ -10,7 +10,7 @@ import click
 
 from tieline._contract.contract import CONTRACT_VERSION, DEFAULT_CONNECT_TIMEOUT_MS
 from tieline.errors import InvalidArgumentError, PermissionDeniedError, TielineError
-from tieline.event_stores import event_store
+from tieline.history.stores import event_store
 from tieline.transports.redis_inspect import inspect
 from tieline_gateway.address import Address, parse_address
 from tieline_gateway.cli.arguments import DURATION

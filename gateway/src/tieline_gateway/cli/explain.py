@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from tieline._contract.contract import DEFAULT_EXPLAIN_CALLS
-from tieline.explain import Explanation, TrailStep
-from tieline.gather import Responder
+from tieline.calls.gather import Responder
+from tieline.explain.explain import Explanation, TrailStep
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.page import Page, visible
 from tieline_gateway.cli.plain import print_json

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from tieline.durable.groups import Group
 from tieline.events import EventSystem
-from tieline.groups import Group
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.listing import Column, clock, confirm, show_list, span, yes_option
 from tieline_gateway.cli.page import visible

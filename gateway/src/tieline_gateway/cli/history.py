@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tieline._contract.contract import LIMIT_PAGE
-from tieline.history_events import HistoryEvent
+from tieline.history.events import HistoryEvent
 from tieline_gateway.cli.arguments import SINCE
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.listing import Column, clock, confirm, short, show_list, show_one, yes_option

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tieline.dead_letters import DeadLetter
+from tieline.durable.dead_letters import DeadLetter
 from tieline.events import EventSystem
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.listing import Column, away, short, show_list

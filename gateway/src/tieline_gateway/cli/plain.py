@@ -15,7 +15,7 @@ import click
 from tieline.codec import Timestamp
 from tieline.context import Event
 from tieline.errors import TielineError
-from tieline.history_events import HistoryEvent
+from tieline.history.events import HistoryEvent
 
 _EVENT = ("id", "topic", "time", "source", "correlation_id", "causation_id", "key", "headers", "schema_version")
 

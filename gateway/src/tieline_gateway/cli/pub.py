@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from tieline.durable.many import Item
 from tieline.errors import TielineError
 from tieline.events import EventSystem
-from tieline.many import Item
 from tieline.publisher import Receipt
 from tieline_gateway.cli.arguments import (
     DURATION,

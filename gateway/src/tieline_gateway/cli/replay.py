@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tieline.events import EventSystem
-from tieline.history_replay import ReplayProgress
+from tieline.history.replay import ReplayProgress
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.history import selection, selection_options
 from tieline_gateway.cli.plain import json_text

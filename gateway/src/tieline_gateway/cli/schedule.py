@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from tieline._contract.contract import LIMIT_PAGE
-from tieline.schedule import ScheduleStatus
-from tieline.schedules import Schedule
+from tieline.schedules.agenda import ScheduleStatus
+from tieline.schedules.schedules import Schedule
 from tieline_gateway.cli.arguments import DURATION, LATER
 from tieline_gateway.cli.group import examples
 from tieline_gateway.cli.listing import Column, away, clock, short, show_list, show_one

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from typing import TypedDict
 
 from tieline.context import Event
+from tieline.durable.retry_policy import RetryPolicy
 from tieline.events import EventSystem
-from tieline.retry_policy import RetryPolicy
 
 PRICES = {"tea": 3.5, "mug": 9.0, "kettle": 39.0}
 _FAILS = 13

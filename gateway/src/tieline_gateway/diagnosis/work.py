@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+from tieline.durable.groups import Group
 from tieline.errors import NoRespondersError, NotFoundError, TielineError
 from tieline.events import EventSystem
-from tieline.groups import Group
 from tieline_gateway.counted import counted
 from tieline_gateway.diagnosis.finding import Finding, error, fine, warning
 

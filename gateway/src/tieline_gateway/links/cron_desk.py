@@ -10,9 +10,9 @@ from typing import Any
 
 from tieline._contract import agenda_pb2 as wire
 from tieline.clock import Clock
-from tieline.cron_runner import begun, besides, tick_of
-from tieline.cron_task import decode_task
-from tieline.roster import Kept, Roster, Turn
+from tieline.cron.roster import Kept, Roster, Turn
+from tieline.cron.runner import begun, besides, tick_of
+from tieline.cron.task import decode_task
 from tieline_gateway.access import rights
 from tieline_gateway.access.principal import Action
 from tieline_gateway.links import cron_door, schedule_door

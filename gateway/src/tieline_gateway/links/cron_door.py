@@ -8,11 +8,11 @@ from google.protobuf.message import DecodeError
 
 from tieline import topics
 from tieline._contract import contract
-from tieline.cron_task import CronCall, CronTask, check_task, decode_task, encode_task
+from tieline.cron.roster import Kept
+from tieline.cron.task import CronCall, CronTask, check_task, decode_task, encode_task
 from tieline.errors import InvalidArgumentError, InvalidTopicError, PayloadTooLargeError
 from tieline.outgoing import check_headers
 from tieline.publisher import Durable, check_durable
-from tieline.roster import Kept
 
 CALL_TTL_MS = contract.DEFAULT_CALL_TTL_MS
 """How long a call waits that says nothing of it."""

@@ -21,7 +21,7 @@ from tieline.errors import (
     TielineError,
 )
 from tieline.outgoing import Origin, check_headers, check_key
-from tieline.planner import put_off
+from tieline.schedules.planner import put_off
 from tieline.transport import Interest
 from tieline.transports.grpc_frames import interest_from_wire
 from tieline_gateway.access import rights

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tieline._contract import durable_pb2 as wire
-from tieline.durable import Member, Settlement, Verdict
+from tieline.durable.mail import Member, Settlement, Verdict
 from tieline_gateway.access.principal import Principal
 
 _DIGEST_BYTES = 16

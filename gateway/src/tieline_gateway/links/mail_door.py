@@ -16,8 +16,8 @@ from tieline._contract import contract
 from tieline._contract import durable_pb2 as wire
 from tieline._contract import gateway_pb2 as link_wire
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.dead_letters import DeadLetter
-from tieline.durable import Draft, Redriven, Settlement, Verdict
+from tieline.durable.dead_letters import DeadLetter
+from tieline.durable.mail import Draft, Redriven, Settlement, Verdict
 from tieline.envelope import EVENT, parse
 from tieline.errors import InvalidArgumentError
 from tieline.outgoing import check_key

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
 from tieline._contract import durable_pb2 as wire
-from tieline.dead_letters import DeadLetter, id_before, read_letter
-from tieline.durable import Appended, Letter, Member, NoStream
+from tieline.durable.dead_letters import DeadLetter, id_before, read_letter
+from tieline.durable.mail import Appended, Letter, Member, NoStream
 from tieline.errors import Outcome, UnavailableError, UnsupportedError
 from tieline.outgoing import check_key
 from tieline.transport import Port

@@ -11,8 +11,8 @@ from typing import Any
 from tieline._contract import agenda_pb2 as wire
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.errors import UnsupportedError
-from tieline.planner import put_off
-from tieline.schedule import Planned, Way
+from tieline.schedules.agenda import Planned, Way
+from tieline.schedules.planner import put_off
 from tieline.transport import Port
 from tieline_gateway.access import rights
 from tieline_gateway.access.principal import Action

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from tieline._contract import agenda_pb2 as wire
 from tieline._contract import contract
 from tieline._contract import gateway_pb2 as link_wire
+from tieline.durable.retry_policy import RetryPolicy
 from tieline.errors import InvalidArgumentError
-from tieline.planner import DEFAULT_RETRY, When, plan_of, way_of
 from tieline.publisher import Durable, check_durable
-from tieline.retry_policy import RetryPolicy
-from tieline.schedule import Plan, Planned, ScheduleStatus, Way
-from tieline.schedules import Schedule
+from tieline.schedules.agenda import Plan, Planned, ScheduleStatus, Way
+from tieline.schedules.planner import DEFAULT_RETRY, When, plan_of, way_of
+from tieline.schedules.schedules import Schedule
 from tieline_gateway.links.door import Door
 
 _LONGEST_WINDOW_MS = 86_400_000

@@ -15,7 +15,7 @@ from tieline import topics
 from tieline._contract import gateway_pb2 as wire
 from tieline._contract.agenda_pb2 import AgendaRequest, AgendaResponse
 from tieline._contract.durable_pb2 import MailRequest, MailResponse
-from tieline.call_errors import leaves_run
+from tieline.calls.call_errors import leaves_run
 from tieline.eager import start_now
 from tieline.envelope import REQUEST, error_from_wire, error_to_wire
 from tieline.errors import InternalError, InvalidArgumentError, Outcome, OverloadedError, TielineError, UnavailableError

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tieline import topics
+from tieline.durable.retry_policy import RetryPolicy
 from tieline.errors import TielineError
-from tieline.retry_policy import RetryPolicy
 from tieline_gateway.settings_error import SettingsError
 from tieline_gateway.webhooks.guard import Guard, Network
 from tieline_gateway.webhooks.secrets import Secrets, secret_files

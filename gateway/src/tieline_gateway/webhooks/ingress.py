@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from tieline import codec
 from tieline._contract import contract
-from tieline.durable import Stored
+from tieline.durable.mail import Stored
 from tieline.envelope import EVENT, new_id
 from tieline.errors import (
     NotFoundError,

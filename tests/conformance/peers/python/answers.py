@@ -38,8 +38,8 @@ from tieline import (
 )
 from tieline import Gathered as Everybody
 from tieline import Receipt as Published
-from tieline.explain import Explanation as Steps
-from tieline.metrics import Metrics
+from tieline.explain.explain import Explanation as Steps
+from tieline.figures.metrics import Metrics
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Self
 from unittest.mock import ANY
 
 from tieline import codec, topics
+from tieline.calls.stream import Stream
 from tieline.errors import (
     CallCancelledError,
     InvalidArgumentError,
@@ -28,7 +29,6 @@ from tieline.errors import (
     UnavailableError,
 )
 from tieline.middleware import Message, Middleware, PublishNext
-from tieline.stream import Stream
 from tieline.testing import report
 
 _REFUSED = (InvalidArgumentError, InvalidPayloadError, InvalidTopicError, LoopDetectedError, PayloadTooLargeError)

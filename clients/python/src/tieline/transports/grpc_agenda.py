@@ -13,7 +13,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import error_from_wire
 from tieline.errors import TielineError, UnavailableError, UnsupportedError
-from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told, Way
+from tieline.schedules.agenda import Fired, Plan, Planned, ScheduleStatus, Told, Way
 from tieline.transports.grpc_link import LinkBrokenError
 from tieline.transports.grpc_links import Links
 from tieline.transports.grpc_roster import GrpcRoster

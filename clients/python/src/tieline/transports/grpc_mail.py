@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from tieline._contract import contract
 from tieline._contract import durable_pb2 as wire
 from tieline._contract import gateway_pb2 as link_wire
-from tieline.durable import (
+from tieline.durable.mail import (
     Appended,
     Claimed,
     Draft,

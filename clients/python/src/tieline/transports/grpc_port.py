@@ -17,8 +17,8 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import error_from_wire, error_to_wire, parse
 from tieline.errors import TielineError, UnavailableError
+from tieline.history.tape import NoTape
 from tieline.settings import Settings
-from tieline.tape import NoTape
 from tieline.transport import Gap, Interest, Place, Probed, Receiver, Route
 from tieline.transports.grpc_absence import Absence
 from tieline.transports.grpc_agenda import GrpcAgenda

@@ -6,9 +6,9 @@ from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from tieline._contract import agenda_pb2 as wire
+from tieline.cron.roster import Kept, Turn
 from tieline.errors import UnsupportedError
-from tieline.roster import Kept, Turn
-from tieline.schedule import ScheduleStatus
+from tieline.schedules.agenda import ScheduleStatus
 
 
 class Ask(Protocol):

@@ -13,15 +13,15 @@ from pathlib import Path
 from tieline import topics
 from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.calls.ledger import Caller, Ledger, Results, error_reply, reply_for
 from tieline.clock import Clock
-from tieline.durable import Mail
+from tieline.durable.mail import Mail
 from tieline.envelope import REPLY, new_instance
 from tieline.errors import TielineError, UnavailableError
-from tieline.ledger import Caller, Ledger, Results, error_reply, reply_for
-from tieline.schedule import Agenda
+from tieline.explain.trail_bytes import joined
+from tieline.history.tape import Tape
+from tieline.schedules.agenda import Agenda
 from tieline.settings import Settings
-from tieline.tape import Tape
-from tieline.trail_bytes import joined
 from tieline.transport import Interest, Place, Probed, Receiver, Route
 from tieline.transports.sqlite_agenda import SqliteAgenda
 from tieline.transports.sqlite_mail import SqliteMail

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tieline._contract import contract, scripts
-from tieline.schedule import Fired, Firing, Plan, Planned, ScheduleStatus, Told, Way
+from tieline.schedules.agenda import Fired, Firing, Plan, Planned, ScheduleStatus, Told, Way
 from tieline.transports.redis_gathering import Run
 from tieline.transports.redis_link import LinkDownError, ReplyError, bulk
 from tieline.transports.redis_roster import RedisRoster

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from tieline import topics
 from tieline._contract import contract, scripts
-from tieline.idempotency import DEFAULT_WINDOW, Handling, Standing, check_window
+from tieline.durable.idempotency import DEFAULT_WINDOW, Handling, Standing, check_window
 from tieline.settings import Settings
 from tieline.transports.redis_link import LinkDownError, ReplyError, pack
 from tieline.transports.redis_server import RedisServer, command_error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tieline import codec
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.durable import (
+from tieline.durable.mail import (
     Appended,
     Claimed,
     Draft,

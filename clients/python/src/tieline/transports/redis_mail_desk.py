@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tieline._contract import contract, scripts
-from tieline.durable import GroupFigures, Letter, Redriven
+from tieline.durable.mail import GroupFigures, Letter, Redriven
 from tieline.transports.redis_link import LinkDownError, ReplyError, pack
 from tieline.transports.redis_server import command_error
 from tieline.transports.redis_work import WorkLink

@@ -12,7 +12,7 @@ from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.envelope import REPLY, frame, new_instance
 from tieline.errors import Outcome, TielineError
-from tieline.tape import Tape
+from tieline.history.tape import Tape
 from tieline.transport import Interest, Place, Probed, Receiver
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError, pack
 from tieline.transports.redis_server import command_error

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tieline._contract import contract, scripts
-from tieline.roster import Kept, Tick, Turn
-from tieline.schedule import ScheduleStatus
+from tieline.cron.roster import Kept, Tick, Turn
+from tieline.schedules.agenda import ScheduleStatus
 from tieline.transports.redis_link import LinkDownError, ReplyError
 from tieline.transports.redis_server import command_error
 

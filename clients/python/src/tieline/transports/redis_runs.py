@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
+from tieline.calls.ledger import conflict, error_reply, reply_for, too_many, without_key
 from tieline.envelope import frame
 from tieline.errors import TielineError
-from tieline.ledger import conflict, error_reply, reply_for, too_many, without_key
 from tieline.transports.redis_link import LinkDownError, RedisLink, ReplyError
 from tieline.transports.redis_server import command_error
 

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from tieline._contract import contract, scripts
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.envelope import frame, parse_frame
-from tieline.tape import EVERYTHING, Kind, TapeEntry, TapeFigures, letter_entry
+from tieline.history.tape import EVERYTHING, Kind, TapeEntry, TapeFigures, letter_entry
 from tieline.transports.redis_link import LinkDownError, ReplyError, pack
 from tieline.transports.redis_mail import plain_envelope
 from tieline.transports.redis_server import RedisServer, command_error

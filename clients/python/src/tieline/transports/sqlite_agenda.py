@@ -18,7 +18,7 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.errors import TielineError
-from tieline.schedule import Fired, Plan, Planned, ScheduleStatus, Told
+from tieline.schedules.agenda import Fired, Plan, Planned, ScheduleStatus, Told
 from tieline.transports import sqlite_agenda_book as desk
 from tieline.transports.sqlite_mail_commit import Growing, Work
 from tieline.transports.sqlite_mail_writer import MailWriter

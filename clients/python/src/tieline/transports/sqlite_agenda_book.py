@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tieline._contract import contract
-from tieline.durable import Draft
-from tieline.schedule import Firing, Plan, Planned, ScheduleStatus, Way
+from tieline.durable.mail import Draft
+from tieline.schedules.agenda import Firing, Plan, Planned, ScheduleStatus, Way
 from tieline.transports.sqlite_agenda_rows import (
     KEEP_MS,
     Ended,

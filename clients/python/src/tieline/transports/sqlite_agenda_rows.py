@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tieline._contract import contract
-from tieline.schedule import ScheduleStatus
+from tieline.schedules.agenda import ScheduleStatus
 from tieline.transports.sqlite_mail_book import MailBook
 
 KEEP_MS = contract.DEFAULT_ENDED_PLAN_MS

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tieline.clock import Clock
-from tieline.durable import (
+from tieline.durable.mail import (
     Appended,
     Claimed,
     Draft,

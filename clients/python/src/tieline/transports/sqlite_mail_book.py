@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from tieline._contract import contract
 from tieline.clock import Clock
-from tieline.durable import Appended, Draft, Stored, group_removed
-from tieline.tape import Kind
+from tieline.durable.mail import Appended, Draft, Stored, group_removed
+from tieline.history.tape import Kind
 from tieline.transports.sqlite_agenda_going import Going
 from tieline.transports.sqlite_mail_schema import entry_text, first_id
 from tieline.transports.sqlite_mail_tape import BookTape

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tieline._contract import contract
-from tieline.durable import Claimed, Entry, Member
+from tieline.durable.mail import Claimed, Entry, Member
 from tieline.transports.sqlite_mail_book import MailBook
 from tieline.transports.sqlite_mail_schema import NEVER, entry_text, member_name, member_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tieline.durable import GroupFigures, Letter, Redriven
-from tieline.tape import Kind
+from tieline.durable.mail import GroupFigures, Letter, Redriven
+from tieline.history.tape import Kind
 from tieline.transports.sqlite_mail_book import MailBook, stream_name
 from tieline.transports.sqlite_mail_schema import entry_of, entry_text, ms_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from tieline.durable import Settlement, Verdict
-from tieline.tape import Kind
+from tieline.durable.mail import Settlement, Verdict
+from tieline.history.tape import Kind
 from tieline.transports.sqlite_mail_book import MailBook
 from tieline.transports.sqlite_mail_schema import NEVER, entry_of, member_of
 

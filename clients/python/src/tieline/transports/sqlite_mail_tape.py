@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tieline._contract import contract
 from tieline.clock import Clock
-from tieline.tape import EVERYTHING, Kind, TapeFigures
+from tieline.history.tape import EVERYTHING, Kind, TapeFigures
 from tieline.transports.sqlite_mail_schema import entry_of, entry_text, ms_of
 
 SCHEMA = (

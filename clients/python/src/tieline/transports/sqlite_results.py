@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tieline.calls.ledger import Key, Stored
 from tieline.clock import Clock
 from tieline.errors import Outcome, UnavailableError
-from tieline.ledger import Key, Stored
 from tieline.sqlite_file import why_not
 
 log = logging.getLogger("tieline")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from tieline.roster import Kept, Turn
-from tieline.schedule import ScheduleStatus
+from tieline.cron.roster import Kept, Turn
+from tieline.schedules.agenda import ScheduleStatus
 from tieline.transports import sqlite_roster_book as desk
 from tieline.transports.sqlite_mail_commit import Growing, Work
 from tieline.transports.sqlite_mail_writer import MailWriter

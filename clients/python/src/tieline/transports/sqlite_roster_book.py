@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tieline._contract import contract
-from tieline.roster import Kept, Tick, Turn
-from tieline.schedule import ScheduleStatus
+from tieline.cron.roster import Kept, Tick, Turn
+from tieline.schedules.agenda import ScheduleStatus
 from tieline.transports.sqlite_agenda_rows import Ended, count, end, is_first, tidy
 from tieline.transports.sqlite_mail_book import MailBook
 

@@ -15,7 +15,7 @@ from tieline._contract import contract
 from tieline._contract.envelope_pb2 import Envelope
 from tieline.clock import Clock
 from tieline.errors import TielineError
-from tieline.tape import Kind, TapeEntry, TapeFigures, letter_entry
+from tieline.history.tape import Kind, TapeEntry, TapeFigures, letter_entry
 from tieline.transports.sqlite_mail_book import MailBook
 from tieline.transports.sqlite_mail_tape import Row, entry_name
 

@@ -10,8 +10,8 @@ import msgspec
 
 from tieline import codec
 from tieline._contract import contract
-from tieline.cron_job import CronJob, CronRun
-from tieline.cron_task import Misfire
+from tieline.cron.job import CronJob, CronRun
+from tieline.cron.task import Misfire
 from tieline.errors import TielineError
 from tieline.topics import check_topic
 from tieline_gateway.access import rights

@@ -8,7 +8,7 @@ import msgspec
 
 from tieline import codec
 from tieline._contract import contract
-from tieline.dead_letters import DeadLetter
+from tieline.durable.dead_letters import DeadLetter
 from tieline.errors import InvalidArgumentError, NotFoundError
 from tieline.topics import check_topic
 from tieline_gateway.access.principal import Action

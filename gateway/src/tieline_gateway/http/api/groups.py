@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tieline.durable import DEFAULT_GROUP
-from tieline.groups import Group
+from tieline.durable.groups import Group
+from tieline.durable.mail import DEFAULT_GROUP
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http.api.dead_letters import DeadLetterDocument, dead_letter
 from tieline_gateway.http.documents import milliseconds

@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 
 from tieline._contract import contract
-from tieline.history_events import HistoryEvent
-from tieline.recorder import RecorderFigures
+from tieline.history.events import HistoryEvent
+from tieline.history.recorder import RecorderFigures
 from tieline_gateway.access import rights
 from tieline_gateway.access.principal import Action, Principal
 from tieline_gateway.http.documents import Payload, milliseconds, moment, payload

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tieline.explain import TrailStep
+from tieline.explain.explain import TrailStep
 from tieline.services import Service
 from tieline_gateway.access.principal import Action
 from tieline_gateway.asyncapi import asyncapi

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from tieline.histogram import Distribution
-from tieline.metrics import Figures, Metrics
+from tieline.figures.histogram import Distribution
+from tieline.figures.metrics import Figures, Metrics
 from tieline_gateway.access.principal import Action
 from tieline_gateway.everybody import SystemSample
 from tieline_gateway.gateway import Gateway

@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from tieline.errors import InvalidArgumentError
-from tieline.history_replay import Replay, ReplayProgress
+from tieline.history.replay import Replay, ReplayProgress
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http.documents import milliseconds, moment
 from tieline_gateway.http.event_stream import event_stream, frame

@@ -8,9 +8,9 @@ import msgspec
 
 from tieline._contract import contract
 from tieline.errors import InvalidArgumentError
-from tieline.planner import When
-from tieline.schedule import ScheduleStatus
-from tieline.schedules import Schedule
+from tieline.schedules.agenda import ScheduleStatus
+from tieline.schedules.planner import When
+from tieline.schedules.schedules import Schedule
 from tieline_gateway.access import rights
 from tieline_gateway.access.principal import Action
 from tieline_gateway.http.documents import EventDocument, event_document, milliseconds, moment

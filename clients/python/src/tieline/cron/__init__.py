@@ -1,0 +1,1 @@
+"""What recurs (SPEC.md, section 16)."""

@@ -1,0 +1,1 @@
+"""What an instance counts, and how it is told (SPEC.md, section 13)."""
