@@ -1,7 +1,7 @@
 // Says for each line of standard input, one question in JSON, when it comes next and what is due of it.
 import { createInterface } from "node:readline";
-import { parseCron } from "../../clients/node/dist/cron.js";
-import { checkTask, cronTask, due, encodeTask, fireTime } from "../../clients/node/dist/cronTask.js";
+import { parseCron } from "../../clients/node/dist/cron/cron.js";
+import { checkTask, cronTask, due, encodeTask, fireTime } from "../../clients/node/dist/cron/task.js";
 
 const SENT = { topic: "a", data: Buffer.alloc(0), contentType: "", ttl: 0, headers: {} };
 const EVENT = { kind: "event", ...SENT, key: "", durable: false, priority: 0 };

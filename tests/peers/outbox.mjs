@@ -1,6 +1,6 @@
 // An outbox: `outbox.mjs '{"url": …, "path": …, "topic": …, "first": 1, "count": 9, "forget": false}'`; the twin of outbox.py.
 import { EventSystem } from "tieline";
-import { OutboxFile } from "../../clients/node/dist/outboxFile.js";
+import { OutboxFile } from "../../clients/node/dist/outbox/file.js";
 
 const { url, path, topic, first, count, forget } = JSON.parse(process.argv[2]);
 if (forget) OutboxFile.prototype.remove = () => undefined;

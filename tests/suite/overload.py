@@ -59,6 +59,21 @@ async def test_a_full_responder_in_the_callers_own_process_refuses_too(world: Wo
     await running
 
 
+async def test_without_room_here_one_refusal_from_elsewhere_is_not_the_end(world: World, topic: str) -> None:
+    own, gates = await world.system(), list[Stuck]()
+    for system in (await world.system(), own):  # so that our own turn comes between the other two
+        gates.append(stuck := Stuck())
+        await system.subscribe(topic, stuck.handle, concurrency=1, queue=0).ready()
+    busy = [asyncio.create_task(own.publish_and_wait(topic, n)) for n in range(2)]
+    for stuck in gates:
+        await stuck.began.reach(1)
+    await (await world.system()).subscribe(topic, lambda data: "free").ready()
+    assert [await own.publish_and_wait(topic) for _ in range(4)] == ["free"] * 4
+    for stuck in gates:
+        stuck.gate.set()
+    assert await asyncio.gather(*busy) == [0, 1]
+
+
 async def test_what_one_responder_refuses_is_sent_to_another(world: World, topic: str) -> None:
     _, stuck, running = await _full(world, topic)
     other = await world.system()

@@ -27,18 +27,20 @@ async def test_the_environment_is_enough(serve: Make, tmp_path: Path) -> None:
 
 
 async def test_flags_win_over_the_environment_over_the_file(tmp_path: Path) -> None:
+    in_file, in_environment = (str(secret_file(tmp_path, SECRET, name=name)) for name in ("file", "environment"))
+    one, two = (str(secret_file(tmp_path, STANDARD_SECRET, name=name)) for name in ("one", "two"))
     config = tmp_path / "tieline.toml"
-    config.write_text('[webhooks.a]\nkind = "github"\nsecret_file = "in-file"\nevents = ["x"]\n')
-    table = {"kind": "github", "secret_file": "in-environment", "events": ["x"], "key": "", "max_bytes": 1048576}
-    flagged = {**table, "kind": "standard", "secret_file": ["one", "two"]}
-    flags = ["--webhook", "a:standard=one", "--webhook", "a=two"]
+    config.write_text(f'[webhooks.a]\nkind = "github"\nsecret_file = "{in_file}"\nevents = ["x"]\n')
+    table = {"kind": "github", "secret_file": in_environment, "events": ["x"], "key": "", "max_bytes": 1048576}
+    flagged = {**table, "kind": "standard", "secret_file": [one, two]}
+    flags = ["--webhook", f"a:standard={one}", "--webhook", f"a={two}"]
     for arguments, expected in (([], table), (flags, flagged)):
         shown = await command(
             *("config", "show", "--json", *arguments),
             TIELINE_CONFIG=str(config),
-            TIELINE_WEBHOOK_A_SECRET_FILE="in-environment",
+            TIELINE_WEBHOOK_A_SECRET_FILE=in_environment,
         )
-        assert json.loads(shown.out)["webhooks"] == {"a": expected}
+        assert json.loads(shown.out)["webhooks"] == {"a": expected}, shown.err
 
 
 @pytest.mark.parametrize(

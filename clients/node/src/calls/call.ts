@@ -64,7 +64,8 @@ export class Call implements Waiting {
   done = false;
   accepted = false;
   attempts = 0;
-  refusals = 0;
+  /** How often it was refused elsewhere; less than none after a refusal here: we may be asked once more, in our turn. */
+  refusals: number;
   /** An earlier attempt may have run; nobody can say later that the call did not. */
   mayHaveRun = false;
   /** It waits for the run of another call. */
@@ -108,6 +109,7 @@ export class Call implements Waiting {
     this.to = options.to ?? "";
     this.near = options.near ?? false;
     this.lastError = options.refusal;
+    this.refusals = options.refusal === undefined ? 0 : -1;
   }
 
   /** Whether another attempt does no harm, although this one may have run. */

@@ -323,7 +323,7 @@ export class Calls implements CallTable {
 
   #failed(call: Call, error: TielineError, reply: Envelope, now: number): void {
     const spent = call.to !== "" || (call.idempotent && call.attempts >= this.#settings.attempts);
-    const again = call.refusals === 0 && !spent;
+    const again = call.refusals < 1 && !spent;
     if (!isRefusal(error) || !(again || (error.code === "NO_RESPONDERS" && this.#isPatient(call, now)))) {
       return this.#reject(call, error);
     }

@@ -278,7 +278,7 @@ export function brokerTests(world: World, redis: RedisServer): void {
         const [error, ms] = await timed(fails(ask(), "TIMEOUT"));
         frozen.resume();
         assert.equal(error.outcome, "NOT_DELIVERED");
-        assert.ok(ms >= 299 && ms < 10_000, `${ms} ms`);
+        assert.ok(ms >= 250 && ms < 10_000, `${ms} ms`);
         assert.deepStrictEqual((await system.publishAndGather("slow.topic", 1)).values, [1], "and it goes on");
       }
     } finally {

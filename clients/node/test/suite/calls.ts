@@ -269,7 +269,7 @@ export function callTests(world: World): void {
       return held.opened;
     };
     const narrow = { concurrency: 1, queue: 0 };
-    for (const system of [a, b]) await system.subscribe("spill.twice", wait, narrow).ready();
+    for (const system of [b, a]) await system.subscribe("spill.twice", wait, narrow).ready();
     const busy = [a, b].map((system) => system.publishAndWait("spill.twice"));
     await until(() => begun === 2, "both are busy");
     await c.subscribe("spill.twice", () => "free").ready();

@@ -173,7 +173,7 @@ function underWayTests(world: World): void {
     const [shop, prices] = [world.system({ service: "shop" }), world.system({ service: "prices" })];
     const held = gate();
     await prices.subscribe("inside.givenup", () => held.opened, { name: "price" }).ready();
-    const error = await fails(shop.publishAndWait("inside.givenup", 1, { ttl: 500 }), "TIMEOUT");
+    const error = await fails(shop.publishAndWait("inside.givenup", 1, { ttl: 2_000 }), "TIMEOUT");
     await sleep(300); // both CANCEL and its own expiry have come
     const { steps } = await shop.explain(error.correlationId, PATIENT);
     const told = steps.filter(({ source }) => source.startsWith("prices"));

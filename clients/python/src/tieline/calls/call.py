@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tieline.figures.tally import Series
 
 NO_MOMENT = 0.0
+NOT_COUNTED = -1
+"""Refusals of a call that a responder here has refused: it may be asked once more, in its turn."""
 
 
 class State(IntEnum):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tieline import codec
 from tieline._contract.contract import ASK_TOPIC
 from tieline._contract.envelope_pb2 import Envelope
-from tieline.calls.call import Call
+from tieline.calls.call import NOT_COUNTED, Call
 from tieline.calls.call_errors import is_refusal
 from tieline.calls.calls import Calls
 from tieline.calls.deadlines import Deadlines
@@ -180,7 +180,7 @@ class Caller:
         assert port is not None
         call = Call(request, deadline or now + request.ttl_ms / 1000, self._loop.create_future())
         if refusal is not None:
-            call.avoid, call.last_error = port.instance, refusal
+            call.avoid, call.last_error, call.refusals = port.instance, refusal, NOT_COUNTED
         self._start(call, request, now, idempotent, patience, wait_for_link)
         return call
 

@@ -322,7 +322,7 @@ class Calls:
         if reply.source:  # a responder's, so the key was claimed, although the broker has not said so yet
             call.claimed = call.keyed
         spent = call.to or (call.idempotent and call.attempts >= self._settings.attempts)
-        again = not call.refusals and not spent
+        again = call.refusals < 1 and not spent
         if not is_refusal(error) or not (again or (error.code == "NO_RESPONDERS" and self._is_patient(call, now))):
             self._reject(call, error)
             return
