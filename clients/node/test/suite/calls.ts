@@ -238,7 +238,7 @@ export function callTests(world: World): void {
     const busy = async (work: () => Promise<unknown>) => {
       turns = 0;
       for (const begun = process.cpuUsage(); spent(begun) < 200; ) await work(); // a busy machine may give us less
-      assert.ok(turns > 5, `${turns} turns`);
+      assert.ok(turns > 2, `${turns} turns`);
     };
     try {
       await busy(() => system.publishAndWait("never.waits", 1));
