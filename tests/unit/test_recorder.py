@@ -250,7 +250,7 @@ async def test_while_sql_is_away_events_wait_and_nothing_else_does(
         for batch in range(10):
             await asyncio.gather(*(place.events.publish("a.b", batch) for _ in range(20)))
         await poll(lambda: _tried(store))
-        assert len(got) == 200
+        await poll(lambda: _all_of(got, 200))
         figures = await recorder.figures()
         assert figures.trouble == "UNAVAILABLE: SQL is down"
         assert figures.waiting == 200
@@ -537,6 +537,10 @@ async def _is_idle(recorder: Recorder) -> bool:
 
 async def _counts(store: EventStore, count: int) -> bool:
     return await store.count(ALL) == count
+
+
+async def _all_of(got: list[int], number: int) -> bool:
+    return len(got) == number
 
 
 async def _tried(store: Failing) -> bool:
