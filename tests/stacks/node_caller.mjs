@@ -5,6 +5,7 @@ import { EventSystem } from "../../clients/node/dist/index.js";
 const [url, language] = process.argv.slice(2);
 const events = new EventSystem(url, { service: "caller" });
 const gaveUp = new AbortController();
+const awake = setInterval(() => undefined, 60_000); // to wait for a signal keeps no program alive
 const told = () => new Promise((resolve) => process.once("SIGTERM", resolve));
 console.log("READY");
 
@@ -24,4 +25,5 @@ await events.publishAndWait(`${language}.slow`, 50, { signal: gaveUp.signal }).c
 });
 await told();
 
+clearInterval(awake);
 await events.close();
