@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 
 from tieline.events import EventSystem
@@ -94,12 +95,14 @@ async def _drain(settings: GatewaySettings, gateway: Gateway, server: GrpcServer
     tell_service_manager(STOPPING)
     _log.info("stopping; calls under way have %s s", settings.drain)
     await server.say_health(serving=False)
-    await gateway.say_farewell(settings.farewell)
-    ends = [server.stop(settings.drain + _LAST_SECONDS), gateway.webhooks.stop(settings.drain)]
+    end = time.monotonic() + settings.farewell + settings.drain
+    await gateway.say_farewell(settings.farewell, settings.drain / 2)
+    drain = max(0.0, min(settings.drain, end - time.monotonic()))
+    ends = [server.stop(drain + _LAST_SECONDS), gateway.webhooks.stop(drain)]
     if http:
-        ends.append(http.stop(settings.drain))
+        ends.append(http.stop(drain))
     stopping = [asyncio.create_task(end) for end in ends]
-    await gateway.drain(settings.drain)
+    await gateway.drain(drain)
     await server.stop(_LAST_SECONDS)  # for those who watch the health service, and would for ever
     await asyncio.gather(*stopping)
 

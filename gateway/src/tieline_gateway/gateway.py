@@ -99,9 +99,10 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def say_farewell(self, seconds: float) -> None:
+    async def say_farewell(self, seconds: float, patience: float) -> None:
         """Tell everybody to go elsewhere, and take calls for so long (seconds), until their callers have gone.
 
+        Clients that are on their way to another gateway, on a busy machine, are waited for, so much longer at most.
         Nobody waits where there is no other gateway to go to.
         """
         self.draining = True
@@ -110,6 +111,7 @@ class Gateway:
             link.tell_drain()
         if not self.embedded:
             await asyncio.sleep(seconds)
+            await _while(lambda: any(link.moving for link in self._links), patience)
             for link in list(self._links):
                 link.leave()
 

@@ -338,6 +338,8 @@ export interface Hello {
   service: string;
   /** "python/0.1.0" and the like. */
   client: string;
+  /** Whether it knows other gateways, links to one of them when this one says Drain, and says Drain itself when it leaves. */
+  moves: boolean;
 }
 
 export interface Welcome {
@@ -3664,7 +3666,7 @@ export const GatewayItem: MessageFns<GatewayItem> = {
 };
 
 function createBaseHello(): Hello {
-  return { service: "", client: "" };
+  return { service: "", client: "", moves: false };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -3674,6 +3676,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.client !== "") {
       writer.uint32(18).string(message.client);
+    }
+    if (message.moves !== false) {
+      writer.uint32(24).bool(message.moves);
     }
     return writer;
   },
@@ -3707,6 +3712,14 @@ export const Hello: MessageFns<Hello> = {
             message.client = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.moves = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3726,6 +3739,7 @@ export const Hello: MessageFns<Hello> = {
     const message = createBaseHello();
     message.service = object.service ?? "";
     message.client = object.client ?? "";
+    message.moves = object.moves ?? false;
     return message;
   },
 };

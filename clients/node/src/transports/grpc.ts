@@ -67,7 +67,12 @@ export class GrpcTransport implements Transport {
     if (this.#port !== undefined) {
       throw new UnsupportedError("a Link is one instance: make another GrpcTransport for another event system");
     }
-    const port = new GrpcPort(this.#gateways, { service, client: CLIENT }, receiver, this.#settings);
+    const port = new GrpcPort(
+      this.#gateways,
+      { service, client: CLIENT, moves: this.#gateways.length > 1 },
+      receiver,
+      this.#settings,
+    );
     await port.start();
     this.#port = port;
     if (!this.#closed) return port;

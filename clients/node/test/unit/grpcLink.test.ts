@@ -22,7 +22,7 @@ test("a gateway whose pong waits behind other frames is alive, one that says not
   const user = { onSaid: () => undefined, onBroken: (_: GrpcLink, reason: string) => broken.push(reason) };
   const gateway: Gateway = { address: "here", open, late: () => new UnavailableError("late") };
   const link = new GrpcLink(gateway, new Clock(), settings, user);
-  await link.open({ service: "test", client: "test" });
+  await link.open({ service: "test", client: "test", moves: false });
   const chatter = setInterval(() => link.onItems([]), 50);
   try {
     await sleep(2500);

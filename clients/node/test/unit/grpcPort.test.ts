@@ -46,7 +46,7 @@ afterEach(async () => {
 });
 
 async function portAt(far: ScriptedGateways, receiver: Receiver, gateways = 2): Promise<GrpcPort> {
-  const port = new GrpcPort(far.gateways(gateways), { service: "s", client: "c" }, receiver, SETTINGS);
+  const port = new GrpcPort(far.gateways(gateways), { service: "s", client: "c", moves: true }, receiver, SETTINGS);
   open.push(port);
   await port.start();
   await port.register([ANSWERS, LISTENS]);

@@ -42,6 +42,12 @@ class Link:
         self._principal = principal
         self._ending = asyncio.Event()
         self._up: Uplink | None = None
+        self._moves = False
+
+    @property
+    def moving(self) -> bool:
+        """Whether its client will go on at another gateway, and has not left this one."""
+        return self._moves and self._up is not None and not self._up.left
 
     async def serve(self, frames: AsyncIterator[bytes], write: Write) -> None:
         """Live until the client ends the stream, goes silent, breaks a rule, or `end` is called.
@@ -108,6 +114,7 @@ class Link:
             raise UnavailableError("the gateway is about to stop; link elsewhere")
         if not self._house.ready:
             raise UnavailableError("its broker cannot be reached now; /readyz and the gateway's log tell more")
+        self._moves = items[0].hello.moves
         service = door.check_service(items[0].hello.service)
         self._principal.check_service(service)
         port = await self._house.transport.open(service, self.down)

@@ -84,10 +84,17 @@ class House(Protocol):
 
 
 class Uplink:
-    """Does what one client says, through its port."""
+    """Does what one client says, through its port.
+
+    Attributes:
+        door: what it may say.
+        left: it said that all that begins from now on begins elsewhere.
+
+    """
 
     def __init__(self, house: House, port: Port, door_: Door, down: Downlink) -> None:
         self.door = door_
+        self.left = False
         self._house = house
         self._port = port
         self._down = down
@@ -193,6 +200,7 @@ class Uplink:
         except OverloadedError as error:
             self._down.done(item.ref, error)
         else:
+            self.left = True
             self.leave(item.ref)
 
     def _check_room(self) -> None:

@@ -401,12 +401,14 @@ class GatewayItem(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., delivery: _Optional[_Union[Delivery, _Mapping]] = ..., probed: _Optional[_Union[Probed, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., gap: _Optional[_Union[Gap, _Mapping]] = ..., broker: _Optional[_Union[BrokerState, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., observing: _Optional[_Union[Observing, _Mapping]] = ..., responders: _Optional[_Union[Responders, _Mapping]] = ..., trail_found: _Optional[_Union[TrailFound, _Mapping]] = ..., mail: _Optional[_Union[_durable_pb2.MailResponse, _Mapping]] = ..., wake: _Optional[_Union[_durable_pb2.Wake, _Mapping]] = ..., agenda: _Optional[_Union[_agenda_pb2.AgendaResponse, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("service", "client")
+    __slots__ = ("service", "client", "moves")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
     service: str
     client: str
-    def __init__(self, service: _Optional[str] = ..., client: _Optional[str] = ...) -> None: ...
+    moves: bool
+    def __init__(self, service: _Optional[str] = ..., client: _Optional[str] = ..., moves: bool = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("instance", "time")

@@ -42,7 +42,7 @@ class GrpcPort:
         self.clock = Clock()
         self._receiver = receiver
         self._moves = Moves(receiver)
-        hello = wire.Hello(service=service, client=CLIENT)
+        hello = wire.Hello(service=service, client=CLIENT, moves=len(targets) > 1)
         self._links = Links(targets, hello, self.clock, settings, self, self._moves)
         self._absence = Absence(self.clock, receiver)
         self._kept = Kept(settings.offline_buffer)
