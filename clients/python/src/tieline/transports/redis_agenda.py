@@ -85,7 +85,7 @@ class RedisAgenda:
         head = _head(plan)
         run = gathering.run(("plan", *head), lambda: _PlanRun(scripts.plan_names(self._transport.prefix), head))
         planned = run.put(plan)
-        gathering.added(link, run, 1)
+        gathering.added(link, 1, len(plan.envelope))
         await planned
 
     async def fire(self, instance: str) -> Fired:

@@ -88,7 +88,7 @@ class Gathering:
     def __init__(self, transport: RedisTransport) -> None:
         self._transport = transport
         self._gathered: dict[Hashable, Run[Any]] = {}
-        self._count = 0
+        self._count = self._bytes = 0
         self._unanswered: deque[Run[Any]] = deque()
         self._giving_up: asyncio.TimerHandle | None = None
         self._closed = False
@@ -100,10 +100,11 @@ class Gathering:
             run = self._gathered[name] = make()
         return cast(R, run)
 
-    def added(self, link: RedisLink, run: Run[Any], count: int) -> None:
-        """So many things were added to a run: it goes when the turn ends, or now if there is much."""
+    def added(self, link: RedisLink, count: int, size: int) -> None:
+        """So many things, of so many bytes, were added to a run: it goes when the turn ends, or now if that is much."""
         self._count += count
-        if self._count >= _TOGETHER or run.size >= _MANY_BYTES:
+        self._bytes += size
+        if self._count >= _TOGETHER or self._bytes >= _MANY_BYTES:
             self.write(link)
             link.flush()
         else:
@@ -113,7 +114,7 @@ class Gathering:
         """Turn what is gathered into commands."""
         if self._gathered:
             gathered, self._gathered = self._gathered, {}
-            self._count = 0
+            self._count = self._bytes = 0
             for run in gathered.values():
                 self.send(link, run)
 
@@ -165,7 +166,7 @@ class Gathering:
         """What had no answer, in its order, and what was only gathered."""
         kept = [*self._unanswered, *self._gathered.values()]
         self._unanswered, self._gathered = deque(), {}
-        self._count = 0
+        self._count = self._bytes = 0
         return kept
 
     def close(self) -> None:

@@ -121,8 +121,8 @@ class RedisMail(RedisMailDesk):
             gathering.send(link, run)
             return future
         run = gathering.run(("append", topic, most), lambda: _Append(self, topic, most, together))
-        future = run.put(drafts)
-        gathering.added(link, run, len(drafts))
+        before, future = run.size, run.put(drafts)
+        gathering.added(link, len(drafts), run.size - before)
         return future
 
     async def append_to_replicas(
